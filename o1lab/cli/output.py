@@ -1,0 +1,47 @@
+"""How every command speaks: people read lines, scripts read one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from o1lab.locations import Lab, find_lab
+from o1lab.text import visible
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+@dataclass
+class Context:
+    """What the options before the verb said."""
+
+    lab_dir: Path | None = None
+
+    def lab(self) -> Lab:
+        return find_lab(self.lab_dir)
+
+
+def context(ctx: typer.Context) -> Context:
+    found = ctx.find_object(Context)
+    return found if found is not None else Context()
+
+
+def emit(data: Mapping[str, Any], *, as_json: bool, text: str) -> None:
+    """Print ``data`` as one JSON object, or ``text`` for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")
+    elif text:
+        sys.stdout.write(visible(text) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person who watches: progress and advice go to standard error."""
+    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,110 @@
+"""o1lab.toml: what a person decides once for a lab. Keys are never in it, only the names that hold them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from o1lab.errors import LabError
+from o1lab.locations import CONFIG_NAME, Lab
+
+
+class Endpoint(BaseModel):
+    """An OpenAI-compatible URL, a model's name there, and the variable that holds its key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    url: str
+    model: str
+    key_env: str | None = None
+    role: Literal["teacher", "student", "base", "judge", "other"] = "other"
+    context: int | None = Field(default=None, description="longest prompt plus answer, in tokens")
+
+
+class ServeConfig(BaseModel):
+    """How models are served from this machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vllm: str | None = Field(default=None, description="path of a vllm program in an environment of its own")
+    trust_remote_code: list[str] = Field(default_factory=list, description="models allowed to bring code")
+
+
+class Config(BaseModel):
+    """The whole of o1lab.toml."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = "lab"
+    base: str = Field(default="smollm2-135m", description="the base model that forms start with")
+    endpoints: list[Endpoint] = Field(default_factory=list)
+    serve: ServeConfig = Field(default_factory=ServeConfig)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        return next((e for e in self.endpoints if e.name == name), None)
+
+
+def load_config(lab: Lab) -> Config:
+    """Read o1lab.toml.
+
+    Raises:
+        LabError: it cannot be read, is not TOML, or holds a key that means nothing.
+    """
+    try:
+        data = tomllib.loads(lab.config.read_text("utf-8"))
+    except OSError as error:
+        raise LabError(f"Cannot read {lab.config}: {error.strerror}.", code="config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LabError(f"{lab.config} is not valid TOML: {error}.", "Correct that line.", code="config") from error
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise LabError(
+            f"{lab.config}: {where}: {first['msg']}.", "Correct or remove that key.", code="config"
+        ) from error
+
+
+def init_lab(root: Path, *, name: str | None = None, base: str | None = None) -> Lab:
+    """Make a lab folder with its o1lab.toml; an existing lab is left as it is.
+
+    Raises:
+        LabError: the folder cannot be made or written.
+    """
+    lab = Lab(root.expanduser().absolute())
+    try:
+        lab.root.mkdir(parents=True, exist_ok=True)
+        if not lab.config.exists():
+            document = tomlkit.document()
+            document.add(tomlkit.comment("A lab of o1lab. Keys are never kept here: name the variable that holds one."))
+            document.add("name", name or lab.root.name)
+            if base:
+                document.add("base", base)
+            document.add(tomlkit.nl())
+            for line in EXAMPLE.strip().splitlines():
+                document.add(tomlkit.comment(line))
+            temporary = lab.root / f".{CONFIG_NAME}.{os.getpid()}"
+            temporary.write_text(tomlkit.dumps(document), "utf-8")
+            temporary.replace(lab.config)
+    except OSError as error:
+        raise LabError(
+            f"Cannot make a lab at {lab.root}: {error.strerror}.", "Choose a folder you can write to."
+        ) from error
+    return lab
+
+
+EXAMPLE = """
+[[endpoints]]
+name = "o1"
+url = "https://api.openai.com/v1"
+model = "o1"
+key_env = "OPENAI_API_KEY"
+role = "teacher"
+"""
