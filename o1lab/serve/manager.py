@@ -1,0 +1,197 @@
+"""The app's servers: one embedded server a base, started when first needed, gone with the app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx2
+import psutil
+
+from o1lab.errors import LabError
+from o1lab.locations import Lab
+from o1lab.serve.records import TOKEN_ENV
+
+START_TIMEOUT_S = 180.0
+"""A base that is not converted yet takes its time once; afterwards a start is a few seconds."""
+
+
+@dataclass
+class ServerHandle:
+    """A server that answers: where, with which token, and by which model names."""
+
+    url: str
+    token: str = field(repr=False)
+    models: list[str]
+    engine: str
+    pid: int
+
+
+@dataclass
+class _Child:
+    process: asyncio.subprocess.Process
+    handle: ServerHandle
+    stderr: deque[str]
+    drain: asyncio.Task[None]
+    adapters: dict[str, Path] = field(default_factory=dict)
+
+
+class ServerManager:
+    """Starts servers as children in sessions of their own, loads adapters into them while they run, starts
+    one that died again, and stops them all at the end. Use as ``async with``, within one event loop.
+    """
+
+    def __init__(self, lab: Lab | None = None, *, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        self._lab = lab
+        self._start_timeout_s = start_timeout_s
+        self._children: dict[str, _Child] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> ServerManager:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def ensure_server(self, base: str, adapters: Mapping[str, Path] | None = None) -> ServerHandle:
+        """A live server for ``base`` (a name, a folder or ``solver``) that has ``adapters`` (name to folder).
+
+        Raises:
+            LabError: it does not start, or refuses an adapter; the message holds the server's own reason.
+        """
+        async with self._locks.setdefault(base, asyncio.Lock()):
+            child = self._children.get(base)
+            if child is None or child.process.returncode is not None:
+                before = child.adapters if child is not None else {}
+                child = self._children[base] = await self._start(base)
+                for name, path in before.items():
+                    if path.is_dir():
+                        await self._load(child, name, path)
+            for name, path in (adapters or {}).items():
+                if child.adapters.get(name) != path:
+                    await self._load(child, name, path)
+            return child.handle
+
+    async def close(self) -> None:
+        """Stop every server and wait until it is gone."""
+        children, self._children = list(self._children.values()), {}
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                child.process.terminate()
+        for child in children:
+            try:
+                await asyncio.wait_for(child.process.wait(), 5)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.kill()
+                await child.process.wait()
+            child.drain.cancel()
+
+    def shared_device_notice(self) -> str | None:
+        """A sentence when a training run of this lab works on this machine now, else ``None``."""
+        return training_notice(self._lab) if self._lab is not None else None
+
+    async def _start(self, base: str) -> _Child:
+        token = secrets.token_urlsafe(32)
+        command = [sys.executable, "-P", "-m", "o1lab.serve.embedded", base]
+        command += ["--parent", str(os.getpid()), "--owner", "app"]
+        if self._lab is not None:
+            command += ["--lab", str(self._lab.root)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {TOKEN_ENV: token},
+            start_new_session=True,
+        )
+        stderr: deque[str] = deque(maxlen=50)
+        drain = asyncio.create_task(_drain(process, stderr))
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), self._start_timeout_s)
+            ready = json.loads(line)
+            handle = ServerHandle(ready["url"], token, ready["models"], ready["engine"], ready["pid"])
+        except (TimeoutError, ValueError, KeyError, asyncio.CancelledError) as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await drain
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise LabError(
+                *_why(base, stderr, timed_out=isinstance(error, TimeoutError)), code="server"
+            ) from error
+        return _Child(process, handle, stderr, drain)
+
+    async def _load(self, child: _Child, name: str, path: Path) -> None:
+        payload = {"name": name, "path": str(path)}
+        try:
+            async with httpx2.AsyncClient(timeout=60) as client:
+                answer = await client.post(
+                    f"{child.handle.url}/o1lab/adapters",
+                    json=payload,
+                    headers={"Authorization": f"Bearer {child.handle.token}"},
+                )
+            if answer.status_code != 200:
+                raise LabError(_error_message(answer), "Choose a checkpoint of this base.", code="adapter")
+        except httpx2.HTTPError as error:
+            raise LabError(
+                f"The server of this base went away while it loaded {name}.", "Try again.", code="server"
+            ) from error
+        child.adapters[name] = path
+        if name not in child.handle.models:
+            child.handle.models.append(name)
+
+
+def training_notice(lab: Lab) -> str | None:
+    """A sentence when a run of ``lab`` trains on this machine now: chat and training then share the device."""
+    for status_file in sorted(lab.runs.glob("*/status.json")):
+        try:
+            status = json.loads(status_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if status.get("state") in ("starting", "running", "stopping") and _runs_here(status):
+            return f"Run {status_file.parent.name} is training on this machine: answers and training slow each other."
+    return None
+
+
+def _runs_here(status: dict[str, Any]) -> bool:
+    host, pid = status.get("host"), status.get("pid")
+    return host == os.uname().nodename and isinstance(pid, int) and psutil.pid_exists(pid)
+
+
+async def _drain(process: asyncio.subprocess.Process, kept: deque[str]) -> None:
+    """Read what the child says so that its pipe never fills; its last lines explain a failed start."""
+    assert process.stderr is not None  # noqa: S101 - asked for by the caller
+    while chunk := await process.stderr.read(65536):
+        kept.extend(chunk.decode("utf-8", "replace").splitlines())
+
+
+def _why(base: str, stderr: deque[str], *, timed_out: bool) -> tuple[str, str]:
+    if timed_out:
+        return f"The server of {base} did not get ready in time.", "See whether the machine is out of memory."
+    said = [line.strip() for line in stderr if line.strip()]
+    own = next((i for i, line in enumerate(said) if line.startswith("o1lab: ")), None)
+    if own is not None:
+        return said[own].removeprefix("o1lab: "), " ".join(said[own + 1 :])
+    return f"The server of {base} did not start: {said[-1] if said else 'it said nothing'}.", "See the log."
+
+
+def _error_message(answer: httpx2.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {answer.status_code}."

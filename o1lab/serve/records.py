@@ -1,0 +1,88 @@
+"""Records of running servers: who answers where. One file a server, readable by its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from o1lab.errors import LabError
+from o1lab.locations import Lab, cache_dir
+
+TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - a variable's name
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """One running server. ``started`` is Unix time, ``owner`` who stops it: the app that made it, or a person."""
+
+    url: str
+    token: str = field(repr=False)
+    pid: int
+    models: list[str]
+    engine: str
+    started: float
+    owner: Literal["app", "person"] = "person"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that wrote this still runs (a reused pid started later)."""
+        try:
+            return psutil.Process(self.pid).create_time() <= self.started + 1
+        except psutil.Error:
+            return False
+
+
+def records_folder(lab: Lab | None) -> Path:
+    """Where records are: the lab's, or the cache's when there is no lab."""
+    return lab.servers if lab is not None else cache_dir() / "servers"
+
+
+def new_token() -> str:
+    """The token of ``O1LAB_SERVER_TOKEN``, or a fresh random one."""
+    return os.environ.get(TOKEN_ENV) or secrets.token_urlsafe(32)
+
+
+def write_record(folder: Path, record: ServerRecord) -> Path:
+    """Write ``record`` with mode 0600, in one piece.
+
+    Raises:
+        LabError: the folder cannot be written.
+    """
+    path = folder / f"{record.pid}.json"
+    temporary = folder / f".{record.pid}.{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            json.dump(asdict(record), file)
+        temporary.replace(path)
+    except OSError as error:
+        raise LabError(f"Cannot write the server's record in {folder}: {error.strerror}.") from error
+    return path
+
+
+def read_record(path: Path) -> ServerRecord | None:
+    """The record at ``path``, or ``None`` if it is not one."""
+    try:
+        return ServerRecord(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def live_records(lab: Lab | None) -> list[ServerRecord]:
+    """Records of servers that still run, oldest first. Records that dead servers left are removed."""
+    live = []
+    for path in records_folder(lab).glob("*.json"):
+        record = read_record(path)
+        if record is not None and record.alive:
+            live.append(record)
+        else:
+            path.unlink(missing_ok=True)
+    return sorted(live, key=lambda record: record.started)

@@ -1,0 +1,193 @@
+"""Every model one can talk to from a lab, and how to open one, wherever it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+
+from o1lab.config import Config, Endpoint, load_config
+from o1lab.errors import LabError, NotFoundError
+from o1lab.locations import Lab
+from o1lab.serve.records import ServerRecord, live_records
+
+if TYPE_CHECKING:
+    from o1lab.serve.manager import ServerManager
+
+Role = Literal["teacher", "student", "base", "judge", "other"]
+Source = Literal["endpoint", "solver", "base", "checkpoint", "server"]
+SOLVER = "solver"
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """One model a person can name.
+
+    ``id`` is what is typed: ``solver``, a base's name, an endpoint's name, ``<run>/<step>``, ``<pid>/<model>``.
+    """
+
+    id: str
+    role: Role
+    label: str
+    source: Source
+    base: str | None = None
+    adapter: Path | None = None
+    run_id: str | None = None
+    step: int | None = None
+    endpoint: Endpoint | None = None
+    record: ServerRecord | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Where a model answers now. The key never shows in a repr."""
+
+    base_url: str
+    model: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved adapter of a run."""
+
+    run_id: str
+    step: int
+    path: Path
+    base: str
+
+    @property
+    def name(self) -> str:
+        """A name of its own for each checkpoint: servers keep caches by adapter name."""
+        return f"{self.run_id}-step-{self.step}"
+
+
+def run_base(run_dir: Path) -> str | None:
+    """The base a run trains on, from its resolved recipe; ``None`` when there is none to read."""
+    try:
+        recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    base = recipe.get("base") if isinstance(recipe, dict) else None
+    return base if isinstance(base, str) else None
+
+
+def checkpoints(run_dir: Path) -> list[Checkpoint]:
+    """A run's complete checkpoints, earliest first. A folder still being written (no weights yet) is left out."""
+    found = []
+    for folder in run_dir.glob("checkpoints/step-*"):
+        step = folder.name.removeprefix("step-")
+        if not step.isdigit() or not (folder / "adapter_model.safetensors").is_file():
+            continue
+        base = run_base(run_dir) or _adapter_base(folder)
+        if base is not None:
+            found.append(Checkpoint(run_dir.name, int(step), folder, base))
+    return sorted(found, key=lambda c: c.step)
+
+
+def _adapter_base(folder: Path) -> str | None:
+    try:
+        told = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return told if isinstance(told, str) else None
+
+
+def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
+    """All models of a lab: endpoints, the solver, the base, every run's checkpoints (latest first), servers.
+
+    Raises:
+        LabError: o1lab.toml cannot be read.
+    """
+    config = config or load_config(lab)
+    refs = [
+        ModelRef(e.name, e.role, f"{e.role}: {e.model}", "endpoint", endpoint=e) for e in config.endpoints
+    ]
+    refs.append(ModelRef(SOLVER, "teacher", "teacher: solver (a program, not a language model)", "solver"))
+    refs.append(ModelRef(config.base, "base", f"base: {config.base}", "base", base=config.base))
+    runs = sorted((p for p in lab.runs.glob("*") if p.is_dir()), key=lambda p: p.name, reverse=True)
+    refs.extend(_student(c) for run in runs for c in reversed(checkpoints(run)))
+    for record in live_records(lab):
+        if record.owner != "app":
+            refs.extend(
+                ModelRef(f"{record.pid}/{m}", "other", f"server {record.pid}: {m}", "server", record=record)
+                for m in record.models
+            )
+    return refs
+
+
+def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
+    """The model called ``wanted``: an id, a run (its last checkpoint), ``run/step-N``, or a folder with a base.
+
+    Raises:
+        NotFoundError: nothing in the lab is called so.
+    """
+    refs = list_models(lab, config)
+    plain = wanted.replace("/step-", "/")
+    by_id = {ref.id: ref for ref in refs}
+    if plain in by_id:
+        return by_id[plain]
+    if run := next((ref for ref in refs if ref.run_id == wanted), None):
+        return run
+    folder = Path(wanted).expanduser()
+    if (folder / "config.json").is_file():
+        return ModelRef(
+            str(folder.absolute()), "base", f"base: {folder.name}", "base", base=str(folder.absolute())
+        )
+    names = ", ".join(list(by_id)[:8])
+    raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"There are: {names}.")
+
+
+async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Opened:
+    """Where ``ref`` answers; starts or extends an embedded server when it needs one.
+
+    Raises:
+        LabError: the key's variable is empty (code ``no_key``), or a server cannot start.
+    """
+    if ref.endpoint is not None:
+        return Opened(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
+    if ref.record is not None:
+        return Opened(ref.record.url, ref.id.partition("/")[2], ref.record.token)
+    if manager is None:
+        raise LabError(f"{ref.label} needs a server and none is managed here.", "Start one with: o1lab serve")
+    if ref.source == "solver":
+        server = await manager.ensure_server(SOLVER)
+        return Opened(server.url, SOLVER, server.token)
+    adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
+    server = await manager.ensure_server(ref.base or "", adapters)
+    return Opened(server.url, next(iter(adapters), server.models[0]), server.token)
+
+
+def endpoint_key(endpoint: Endpoint) -> str:
+    """The endpoint's key from its variable; a local endpoint without one gets a word that means nothing.
+
+    Raises:
+        LabError: the variable is named but empty.
+    """
+    if endpoint.key_env is None:
+        return "none"
+    if value := os.environ.get(endpoint.key_env):
+        return value
+    raise LabError(
+        f"The key of {endpoint.name} is missing: {endpoint.key_env} is not set.",
+        f"Set it before starting o1lab: export {endpoint.key_env}=...",
+        code="no_key",
+    )
+
+
+def _student(checkpoint: Checkpoint) -> ModelRef:
+    name = f"{checkpoint.run_id}/{checkpoint.step}"
+    return ModelRef(
+        name,
+        "student",
+        f"student: {name}",
+        "checkpoint",
+        base=checkpoint.base,
+        adapter=checkpoint.path,
+        run_id=checkpoint.run_id,
+        step=checkpoint.step,
+    )
