@@ -4,6 +4,10 @@ The exit statuses are a contract (see ``o1lab --help``): 0 done, 1 done with fai
 3 lab or environment, 4 no such id, 5 refused by preflight or budget, 130 interrupted.
 """
 
+from __future__ import annotations
+
+from store.errors import MissingError, NameTakenError, QueryError, StoreError
+
 
 class O1LabError(Exception):
     """Anything that ends a command with a clear sentence instead of a traceback."""
@@ -51,3 +55,13 @@ class RefusedError(O1LabError):
 
     exit_status = 5
     code = "refused"
+
+
+def from_store(error: StoreError) -> O1LabError:
+    """The same error with the exit status it has on the command line."""
+    kind: type[O1LabError] = LabError
+    if isinstance(error, MissingError):
+        kind = NotFoundError
+    elif isinstance(error, QueryError | NameTakenError):
+        kind = UsageError
+    return kind(error.message, error.hint, code=error.code)

@@ -13,8 +13,9 @@ import typer
 from o1lab import __version__
 from o1lab.cli import curate, lab, serving, training
 from o1lab.cli.output import Context, emit, say
-from o1lab.errors import O1LabError
+from o1lab.errors import O1LabError, UsageError, from_store
 from o1lab.locations import log_dir
+from store.errors import StoreError
 
 app = typer.Typer(
     name="o1lab",
@@ -79,11 +80,11 @@ def run(arguments: list[str]) -> int:
         return 130
     except O1LabError as error:
         return _report(error, as_json=as_json)
+    except StoreError as error:
+        return _report(from_store(error), as_json=as_json)
     except typer.TyperException as error:
         message = getattr(error, "format_message", lambda: str(error))()
-        usage = O1LabError(message, "See `o1lab --help`.", code="usage")
-        usage.exit_status = 2
-        return _report(usage, as_json=as_json)
+        return _report(UsageError(message, "See `o1lab --help`."), as_json=as_json)
     except BrokenPipeError:
         # The reader of our pipe went away; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

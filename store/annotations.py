@@ -1,0 +1,229 @@
+"""Annotations: append-only records, and the state that follows from them.
+
+Nothing is ever updated or deleted; an undo is a record too. The decision, the rating and the tags of a trace are
+derived from its records in the order they were made and kept beside it for the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from store import traces
+from store.errors import MissingError
+from store.query import TraceQuery, where
+from store.records import Annotation, new_id, now, scrubbed
+
+KINDS = ("decision", "rating", "tag", "untag", "note", "span", "edit", "undo")
+_COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at"
+_ALIVE = (
+    "a.kind != 'undo' AND NOT EXISTS "
+    "(SELECT 1 FROM annotations u WHERE u.kind = 'undo' AND u.target IN (a.id, a.batch))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work is, and how fast it goes."""
+
+    total: int
+    decided: int
+    today: int
+    per_hour: float | None  # over the last hour's decisions; None with fewer than two
+    by_decision: dict[str, int] = field(default_factory=dict)
+
+
+def annotate(
+    db: Database,
+    trace_id: str,
+    kind: str,
+    value: str,
+    *,
+    annotator: str,
+    span: tuple[int, int] | None = None,
+) -> Annotation:
+    """Record one annotation. When this returns it is on the disk.
+
+    Raises:
+        MissingError: there is no such trace.
+    """
+    if kind not in KINDS or kind == "undo":
+        raise ValueError(kind)
+    traces.get(db, trace_id)
+    made = Annotation(new_id(), trace_id, kind, scrubbed(value), span, None, None, scrubbed(annotator), now())
+    with db.atomic():
+        _insert(db, [made])
+        derive(db, [trace_id])
+    return made
+
+
+def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str) -> tuple[str, int]:
+    """Record one decision for every trace of the query; returns the batch (for undo) and how many."""
+    batch, created_at = new_id(), now()
+    with db.atomic():
+        chosen = traces.ids(db, query)
+        _insert(
+            db,
+            [
+                Annotation(new_id(), one, "decision", decision, None, None, batch, scrubbed(annotator), created_at)
+                for one in chosen
+            ],
+        )
+        derive(db, chosen)
+    return batch, len(chosen)
+
+
+def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: str | None = None) -> Annotation | None:
+    """Take back ``target`` (an annotation or a batch), else this annotator's last record (on one trace, if named).
+
+    Returns the record of the undo, or None when there is nothing to take back.
+    """
+    if target is None:
+        condition, parameters = f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
+        if trace_id is not None:
+            condition += " AND a.trace_id = ?"
+            parameters.append(trace_id)
+        row = db.execute(
+            f"SELECT coalesce(a.batch, a.id) FROM annotations a WHERE {condition} "
+            "ORDER BY a.created_at DESC, a.seq DESC LIMIT 1",
+            parameters,
+        ).fetchone()
+        if row is None:
+            return None
+        target = str(row[0])
+    touched = [
+        row[0]
+        for row in db.execute("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
+    ]
+    if not touched:
+        raise MissingError(f"There is no annotation '{target}'.")
+    made = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
+    with db.atomic():
+        _insert(db, [made])
+        derive(db, touched)
+    return made
+
+
+def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
+    """A trace's records in the order they were made; without those taken back, unless ``alive`` is false."""
+    condition = f"a.trace_id = ? AND {_ALIVE}" if alive else "a.trace_id = ?"
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM annotations a WHERE {condition} ORDER BY a.created_at, a.seq", [trace_id]
+    )
+    return [_annotation(row) for row in rows]
+
+
+def get(db: Database, identity: str) -> Annotation | None:
+    row = db.execute(f"SELECT {_COLUMNS} FROM annotations a WHERE a.id = ?", [identity]).fetchone()
+    return _annotation(row) if row else None
+
+
+def everything(db: Database) -> Iterator[Annotation]:
+    """All records, undos included, in order: what an export holds."""
+    for row in db.execute(f"SELECT {_COLUMNS} FROM annotations a ORDER BY a.created_at, a.seq"):
+        yield _annotation(row)
+
+
+def merge(db: Database, records: Iterable[Annotation]) -> tuple[int, int, list[Annotation]]:
+    """Take in records of another lab: (added, already here, those whose trace is not in this lab)."""
+    added = known = 0
+    homeless: list[Annotation] = []
+    touched: set[str] = set()
+    with db.atomic():
+        for record in records:
+            if db.execute("SELECT 1 FROM annotations WHERE id = ?", [record.id]).fetchone():
+                known += 1
+            elif db.execute("SELECT 1 FROM traces WHERE id = ?", [record.trace_id]).fetchone() is None:
+                homeless.append(record)
+            else:
+                _insert(db, [record])
+                added += 1
+                touched.add(record.trace_id)
+                if record.kind == "undo":
+                    touched.update(
+                        row[0]
+                        for row in db.execute("SELECT trace_id FROM annotations WHERE batch = ?", [record.target])
+                    )
+        derive(db, sorted(touched))
+    return added, known, homeless
+
+
+def tags(db: Database) -> list[tuple[str, int]]:
+    """Every tag in use with its count, the most used first."""
+    return [
+        (row[0], row[1]) for row in db.execute("SELECT tag, count(*) FROM trace_tags GROUP BY tag ORDER BY 2 DESC, 1")
+    ]
+
+
+def tags_of(db: Database, trace_id: str) -> list[str]:
+    return [row[0] for row in db.execute("SELECT tag FROM trace_tags WHERE trace_id = ? ORDER BY tag", [trace_id])]
+
+
+def span_labels(db: Database) -> list[str]:
+    """Every span label ever used, the most used first."""
+    rows = db.execute("SELECT value FROM annotations WHERE kind = 'span' GROUP BY value ORDER BY count(*) DESC, value")
+    return [row[0] for row in rows]
+
+
+def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
+    """Decided and to do among the traces of the query, and this annotator's pace."""
+    by_decision = traces.counts(db, query, "decision")
+    total = sum(by_decision.values())
+    condition, parameters = where(query)
+    clock = datetime.now(UTC)
+    midnight = clock.strftime("%Y-%m-%d")
+    hour_ago = (clock - timedelta(hours=1)).isoformat(timespec="microseconds")
+    rows = db.execute(
+        f"""SELECT a.created_at FROM annotations a JOIN traces t ON t.id = a.trace_id
+            WHERE a.kind = 'decision' AND a.batch IS NULL AND a.annotator = ? AND a.created_at >= ?
+              AND {condition} AND {_ALIVE} ORDER BY a.created_at""",
+        [scrubbed(annotator), min(midnight, hour_ago), *parameters],
+    ).fetchall()
+    times = [str(row[0]) for row in rows]
+    recent = [datetime.fromisoformat(time) for time in times if time >= hour_ago]
+    pace = None
+    if len(recent) >= 2 and (seconds := (recent[-1] - recent[0]).total_seconds()) > 0:
+        pace = (len(recent) - 1) / seconds * 3600
+    today = sum(time >= midnight for time in times)
+    decided = total - by_decision.get("", 0)
+    return Progress(total, decided, today, pace, {k or "none": v for k, v in by_decision.items()})
+
+
+def derive(db: Database, trace_ids: Sequence[str]) -> None:
+    """Bring decision, rating and tags of these traces in line with their records."""
+    for trace_id in trace_ids:
+        decision: str | None = None
+        rating: int | None = None
+        tagged: dict[str, None] = {}
+        for record in of_trace(db, trace_id):
+            if record.kind == "decision":
+                decision = record.value
+            elif record.kind == "rating":
+                rating = int(record.value)
+            elif record.kind == "tag":
+                tagged[record.value] = None
+            elif record.kind == "untag":
+                tagged.pop(record.value, None)
+        db.conn.execute("UPDATE traces SET decision = ?, rating = ? WHERE id = ?", (decision, rating, trace_id))
+        db.conn.execute("DELETE FROM trace_tags WHERE trace_id = ?", (trace_id,))
+        db.conn.executemany("INSERT INTO trace_tags(trace_id, tag) VALUES (?, ?)", [(trace_id, tag) for tag in tagged])
+
+
+def _insert(db: Database, records: Iterable[Annotation]) -> None:
+    db.conn.executemany(
+        f"INSERT INTO annotations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (r.id, r.trace_id, r.kind, r.value, *(r.span or (None, None)), r.target, r.batch, r.annotator, r.created_at)
+            for r in records
+        ],
+    )
+
+
+def _annotation(row: Sequence[Any]) -> Annotation:
+    identity, trace_id, kind, value, start, end, target, batch, annotator, created_at = row
+    span = None if start is None else (start, end)
+    return Annotation(identity, trace_id, kind, value, span, target, batch, annotator, created_at)

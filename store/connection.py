@@ -1,0 +1,145 @@
+"""Opening a lab's database: one connection a thread, WAL where it is safe, every schema brought up to date."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
+from store.migrations import migrations
+
+BUSY_TIMEOUT_S = 15.0
+# WAL keeps its index in shared memory, which these cannot share between hosts.
+_NETWORK_FILE_SYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "fuse.sshfs",
+    "9p",
+    "afs",
+    "ceph",
+    "fuse.juicefs",
+)
+
+
+class Store:
+    """A lab's database; ``db`` is this thread's own connection."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal_mode = "delete" if on_network(path) else "wal"
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+
+    @property
+    def db(self) -> Database:
+        """The calling thread's connection, opened on first use. Never hand it to another thread."""
+        found: Database | None = getattr(self._local, "db", None)
+        if found is None:
+            found = self._local.db = self._connect()
+        return found
+
+    @property
+    def note(self) -> str:
+        """What a person should know about how the database is kept; empty when all is usual."""
+        if self.journal_mode == "wal":
+            return ""
+        return "The lab is on a network file system: SQLite runs in DELETE mode, which is slower but safe there."
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has written."""
+        return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Within this block SQLite's errors come out as ``StoreError``."""
+        with explained(self.path):
+            yield
+
+    def close(self) -> None:
+        """Close every thread's connection; the store must not be used afterwards."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+    def _connect(self) -> Database:
+        with explained(self.path):
+            # Each connection stays in its thread; only close() reaches over.
+            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+            connection.execute(f"PRAGMA journal_mode={self.journal_mode}")
+            # FULL: a commit is on the disk when it returns, so that a confirmed annotation is one.
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute("PRAGMA cache_size=-16000")
+        with self._lock:
+            self._connections.append(connection)
+        return Database(connection)
+
+
+def open_store(path: Path, *, create: bool = True) -> Store:
+    """Open the database at ``path`` and migrate it.
+
+    Raises:
+        NewerSchemaError: a later version of o1lab wrote it; nothing is touched.
+        UnwritableError: the file or its folder cannot be written.
+        MissingError: there is none and ``create`` is false.
+    """
+    if not create and not path.exists():
+        raise MissingError(f"There is no database at {path}.")
+    if (path.exists() and not os.access(path, os.W_OK)) or not os.access(path.parent, os.W_OK):
+        raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
+    store = Store(path)
+    with store.explained():
+        known = {migration.name for migration in migrations.pending(Database(memory=True))}
+        applied = {migration.name for migration in migrations.applied(store.db)}
+        if newer := applied - known:
+            store.close()
+            raise NewerSchemaError(
+                f"{path} was written by a newer o1lab (it knows {min(newer)}).",
+                "Upgrade o1lab to open this lab; nothing was changed.",
+            )
+        if known - applied:
+            _migrate(store.db)
+    return store
+
+
+def _migrate(db: Database) -> None:
+    """Apply what is pending while holding the write lock, so that two first openings do not collide."""
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+    except BaseException:
+        db.conn.rollback()
+        raise
+    db.conn.commit()
+
+
+def on_network(path: Path) -> bool:
+    """Whether ``path`` lies on a file system that several hosts share (Linux; elsewhere False)."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        target = path.resolve()
+    except OSError:
+        return False
+    best, kind = "", ""
+    for line in mounts:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        point = fields[1].replace("\\040", " ")
+        if len(point) >= len(best) and target.is_relative_to(point):
+            best, kind = point, fields[2]
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)

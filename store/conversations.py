@@ -1,0 +1,201 @@
+"""Conversations: what was asked, what each pane answered, and which answer was preferred."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sqlite_utils import Database
+
+from store.errors import MissingError
+from store.records import new_id, now, scrubbed
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    position: int
+    model: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; ``pane`` is None for the user's own, which all panes were sent."""
+
+    id: str
+    conversation_id: str
+    turn: int
+    pane: int | None
+    role: str
+    state: str  # complete, stopped, failed, replaced
+    content: str
+    thought: str = ""
+    error: str | None = None
+    verdict: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    thought_tokens: int | None = None
+    ttft_s: float | None = None
+    seconds: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    created_at: str = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """``winner`` is a model reference, or ``tie``, or ``none``; ``candidates`` stand in the order shown."""
+
+    conversation_id: str
+    turn: int
+    winner: str
+    candidates: tuple[str, ...]
+    blind: bool
+    annotator: str
+    id: str = field(default_factory=new_id)
+    created_at: str = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    id: str
+    title: str
+    settings: dict[str, Any]
+    panes: tuple[Pane, ...]
+    created_at: str
+    updated_at: str
+
+
+_MESSAGE_COLUMNS = ", ".join(f.name for f in fields(Message))
+
+
+def create(db: Database, title: str, panes: Sequence[tuple[str, str]], settings: dict[str, Any]) -> Conversation:
+    """Begin a conversation with (model reference, label) panes."""
+    identity, time = new_id(), now()
+    with db.atomic():
+        db.conn.execute(
+            "INSERT INTO conversations(id, title, settings, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+            (identity, scrubbed(title), scrubbed(json.dumps(settings)), time, time),
+        )
+        db.conn.executemany(
+            "INSERT INTO panes(conversation_id, position, model, label) VALUES (?, ?, ?, ?)",
+            [(identity, position, model, label) for position, (model, label) in enumerate(panes)],
+        )
+    return get(db, identity)
+
+
+def get(db: Database, identity: str) -> Conversation:
+    """The conversation of this id, or the only one whose id begins so.
+
+    Raises:
+        MissingError: there is none, or there are several.
+    """
+    rows = db.execute(
+        "SELECT id, title, settings, created_at, updated_at FROM conversations WHERE id >= ? AND id < ? LIMIT 2",
+        [identity, identity + "g"],
+    ).fetchall()
+    if len(rows) != 1 or not identity:
+        raise MissingError(f"No single conversation begins with '{identity}'.", "`o1lab conversations ls` lists them.")
+    return _conversation(db, rows[0])
+
+
+def page(db: Database, *, text: str = "", limit: int = 50, offset: int = 0) -> list[Conversation]:
+    """Conversations, the latest first; with ``text``, those that say it in title, question, thought or answer."""
+    condition, parameters = _condition(text)
+    rows = db.execute(
+        f"SELECT id, title, settings, created_at, updated_at FROM conversations c WHERE {condition} "
+        "ORDER BY updated_at DESC LIMIT ? OFFSET ?",
+        [*parameters, limit, offset],
+    ).fetchall()
+    return [_conversation(db, row) for row in rows]
+
+
+def count(db: Database, *, text: str = "") -> int:
+    condition, parameters = _condition(text)
+    return int(db.execute(f"SELECT count(*) FROM conversations c WHERE {condition}", parameters).fetchone()[0])
+
+
+def save_message(db: Database, message: Message) -> None:
+    """Put a message on the disk; one with the same id takes its place."""
+    values = [getattr(message, f.name) for f in fields(Message)]
+    values = [json.dumps(v) if isinstance(v, dict) else scrubbed(v) if isinstance(v, str) else v for v in values]
+    marks = ", ".join("?" * len(values))
+    updates = ", ".join(f"{f.name} = excluded.{f.name}" for f in fields(Message) if f.name not in ("id", "created_at"))
+    with db.atomic():
+        db.conn.execute(
+            f"INSERT INTO messages({_MESSAGE_COLUMNS}) VALUES ({marks}) ON CONFLICT(id) DO UPDATE SET {updates}",
+            values,
+        )
+        db.conn.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (now(), message.conversation_id))
+
+
+def messages(db: Database, conversation_id: str, *, replaced: bool = False) -> list[Message]:
+    """A conversation's messages in order; answers that a regeneration replaced only when asked for."""
+    condition = "" if replaced else "AND state != 'replaced'"
+    rows = db.execute(
+        f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? {condition} "
+        "ORDER BY turn, pane IS NOT NULL, pane, seq",
+        [conversation_id],
+    )
+    names = [f.name for f in fields(Message)]
+    found = []
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        values["settings"] = json.loads(values["settings"])
+        found.append(Message(**values))
+    return found
+
+
+def vote(db: Database, ballot: Vote) -> None:
+    """Record a preference; the last one of an annotator on a turn counts."""
+    with db.atomic():
+        db.conn.execute(
+            "INSERT INTO votes(id, conversation_id, turn, winner, candidates, blind, annotator, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                ballot.id, ballot.conversation_id, ballot.turn, ballot.winner, json.dumps(ballot.candidates),
+                ballot.blind, scrubbed(ballot.annotator), ballot.created_at,
+            ),
+        )  # fmt: skip
+
+
+def votes(db: Database, *, conversation_id: str | None = None) -> list[Vote]:
+    """The votes that count: the last of each annotator on each turn."""
+    condition, parameters = ("conversation_id = ?", [conversation_id]) if conversation_id else ("1", [])
+    rows = db.execute(
+        f"""SELECT conversation_id, turn, winner, candidates, blind, annotator, id, max(created_at)
+            FROM votes WHERE {condition} GROUP BY conversation_id, turn, annotator ORDER BY 8""",
+        parameters,
+    )
+    return [Vote(r[0], r[1], r[2], tuple(json.loads(r[3])), bool(r[4]), r[5], r[6], r[7]) for r in rows]
+
+
+def save_prompt_set(db: Database, name: str, prompts: Sequence[str]) -> None:
+    with db.atomic():
+        db.conn.execute(
+            "INSERT OR REPLACE INTO prompt_sets(name, prompts, created_at) VALUES (?, ?, ?)",
+            (scrubbed(name), scrubbed(json.dumps(list(prompts))), now()),
+        )
+
+
+def prompt_sets(db: Database) -> dict[str, list[str]]:
+    """Every saved prompt set by name."""
+    return {
+        name: json.loads(prompts) for name, prompts in db.execute("SELECT name, prompts FROM prompt_sets ORDER BY name")
+    }
+
+
+def _condition(text: str) -> tuple[str, list[str]]:
+    if not text:
+        return "EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id)", []
+    return (
+        "instr(lower(c.title), lower(?)) > 0 OR EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id "
+        "AND (instr(lower(m.content), lower(?)) > 0 OR instr(lower(m.thought), lower(?)) > 0))",
+        [text, text, text],
+    )
+
+
+def _conversation(db: Database, row: Sequence[Any]) -> Conversation:
+    panes = db.execute("SELECT position, model, label FROM panes WHERE conversation_id = ? ORDER BY position", [row[0]])
+    return Conversation(row[0], row[1], json.loads(row[2]), tuple(Pane(*pane) for pane in panes), row[3], row[4])

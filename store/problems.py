@@ -1,0 +1,93 @@
+"""Problems and where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+from store.records import NewProblem, Problem, now, scrubbed
+
+_COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
+    coalesce((SELECT source FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS source,
+    (SELECT licence FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1) AS licence,
+    coalesce((SELECT key FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS key"""
+
+
+def add(db: Database, problems: Iterable[NewProblem]) -> int:
+    """Add problems inside the caller's transaction and return how many were new.
+
+    A problem that is there gains the new source, and a gold answer or solution it lacked; it never loses one.
+    """
+    added, created_at = 0, now()
+    for problem in problems:
+        identity = problem.id
+        added += db.conn.execute(
+            "INSERT OR IGNORE INTO problems(id, statement, answer, solution, created_at) VALUES (?, ?, ?, ?, ?)",
+            (
+                identity,
+                scrubbed(problem.statement),
+                _text(problem.answer),
+                _text(problem.solution),
+                created_at,
+            ),
+        ).rowcount
+        db.conn.execute(
+            "UPDATE problems SET answer = coalesce(answer, ?), solution = coalesce(solution, ?) "
+            "WHERE id = ? AND (answer IS NULL OR solution IS NULL)",
+            (_text(problem.answer), _text(problem.solution), identity),
+        )
+        db.conn.execute(
+            "INSERT OR IGNORE INTO problem_sources(problem_id, source, key, licence, meta) VALUES (?, ?, ?, ?, ?)",
+            (
+                identity,
+                scrubbed(problem.source),
+                scrubbed(problem.key),
+                problem.licence,
+                scrubbed(json.dumps(dict(problem.meta))),
+            ),
+        )
+    return added
+
+
+def get(db: Database, identity: str) -> Problem | None:
+    row = db.execute(f"SELECT {_COLUMNS} FROM problems p WHERE p.id = ?", [identity]).fetchone()
+    return Problem(*row) if row else None
+
+
+def find(db: Database, statement: str) -> Problem | None:
+    """The problem with this statement, white space and Unicode form aside."""
+    return get(db, NewProblem(statement, "").id)
+
+
+def page(
+    db: Database, *, source: str | None = None, text: str = "", limit: int = 100, offset: int = 0
+) -> list[Problem]:
+    """Problems in order of their arrival, of one source or all, whose statement holds ``text``."""
+    condition, parameters = _condition(source, text)
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM problems p WHERE {condition} ORDER BY p.rowid LIMIT ? OFFSET ?",
+        [*parameters, limit, offset],
+    )
+    return [Problem(*row) for row in rows]
+
+
+def count(db: Database, *, source: str | None = None, text: str = "") -> int:
+    condition, parameters = _condition(source, text)
+    return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
+
+
+def _condition(source: str | None, text: str) -> tuple[str, list[str]]:
+    clauses, parameters = ["1"], []
+    if source is not None:
+        clauses.append("p.id IN (SELECT problem_id FROM problem_sources WHERE source = ?)")
+        parameters.append(source)
+    if text:
+        clauses.append("instr(lower(p.statement), lower(?)) > 0")
+        parameters.append(text)
+    return " AND ".join(clauses), parameters
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else scrubbed(value)

@@ -1,0 +1,167 @@
+"""The filter language of the traces list: ``verdict:wrong teacher:sky-t1 reflect>=3 sort:-chars "wait"``.
+
+One form for the screen, the command line and the snapshot a dataset remembers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+
+from store.errors import QueryError
+from store.migrations import MOVE_KINDS
+from store.search import match_expression
+
+SORTS = {
+    "added": "t.seq",
+    "problem": "t.problem_id",
+    "model": "t.model",
+    "verdict": "coalesce(t.verdict, '')",
+    "decision": "coalesce(t.decision, '')",
+    "rating": "coalesce(t.rating, -1)",
+    "chars": "t.chars",
+    "tokens": "coalesce(t.tokens, -1)",
+    **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
+}
+_WORDS = {
+    "right": "correct",
+    "wrong": "incorrect",
+    "teacher": "model",
+    "licence": "licence",
+    "license": "licence",
+}
+_TEXT_FIELDS = (
+    "verdict",
+    "model",
+    "source",
+    "synthesis",
+    "licence",
+    "format",
+    "problem",
+    "id",
+    "tag",
+    "decision",
+    "key",
+    "parent",
+    "dataset",
+)
+_NUMBER_FIELDS = ("chars", "tokens", "rating", *MOVE_KINDS)
+_FLAGS = ("complete", "looping")
+DECISIONS = ("accept", "reject", "skip", "none")
+VERDICTS = ("correct", "incorrect", "unverifiable", "none")
+
+_TERM = re.compile(
+    r"""(?P<not>-)?(?P<field>[a-z]+)(?P<op>:|>=|<=|>|<|=)(?P<value>"[^"]*"|\S+) | (?P<text>-?"[^"]*"?|\S+)""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(k?)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    field: str
+    op: str
+    value: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TraceQuery:
+    """Which traces, in which order. ``ids`` narrows it to a queue of chosen ones."""
+
+    text: str = ""
+    conditions: tuple[Condition, ...] = ()
+    sort: str = "added"
+    descending: bool = False
+    ids: tuple[str, ...] | None = None
+    source: str = field(default="", compare=False)
+
+    def narrowed(self, *conditions: Condition) -> TraceQuery:
+        return replace(self, conditions=self.conditions + conditions)
+
+    @property
+    def order(self) -> str:
+        direction = "DESC" if self.descending else "ASC"
+        return f"{SORTS[self.sort]} {direction}, t.seq {direction}" if self.sort != "added" else f"t.seq {direction}"
+
+
+def parse_query(text: str) -> TraceQuery:
+    """Read a filter.
+
+    Raises:
+        QueryError: an unknown field, value or order, with the ones there are.
+    """
+    conditions: list[Condition] = []
+    words: list[str] = []
+    sort, descending = "added", False
+    for term in _TERM.finditer(text):
+        if term["text"] is not None:
+            words.append(term["text"])
+            continue
+        name, op, value = _WORDS.get(term["field"], term["field"]), term["op"], term["value"].strip('"')
+        if name == "sort":
+            descending, sort = value.startswith("-"), value.lstrip("-")
+            if sort not in SORTS:
+                raise QueryError(
+                    f"Cannot sort by '{sort}'.", f"Sort by {', '.join(SORTS)}; a minus turns the order round."
+                )
+        elif name in _NUMBER_FIELDS or name in _FLAGS or name in _TEXT_FIELDS:
+            conditions.append(_condition(name, op, value, negated=bool(term["not"])))
+        else:
+            words.append(term[0])
+    return TraceQuery(" ".join(words), tuple(conditions), sort, descending, None, text)
+
+
+def _condition(name: str, op: str, value: str, *, negated: bool) -> Condition:
+    if name in _NUMBER_FIELDS:
+        number = _NUMBER.match(value.lower())
+        if number is None:
+            raise QueryError(f"'{name}' takes a number, not '{value}'.", f"For example {name}>=3.")
+        size = float(number[1]) * (1000 if number[2] else 1)
+        return Condition(name, "=" if op == ":" else op, f"{size:g}", negated)
+    if op not in (":", "="):
+        raise QueryError(f"'{name}' cannot be compared with '{op}'.", f"Write {name}:{value}.")
+    value = value.lower() if name in ("verdict", "decision", *_FLAGS) else value
+    value = _WORDS.get(value, value)
+    if name == "decision":
+        value = {"accepted": "accept", "rejected": "reject", "skipped": "skip", "todo": "none"}.get(value, value)
+    allowed = {"verdict": VERDICTS, "decision": DECISIONS} | dict.fromkeys(_FLAGS, ("yes", "no"))
+    if name in allowed and value not in allowed[name]:
+        raise QueryError(f"'{name}' cannot be '{value}'.", f"It is one of {', '.join(allowed[name])}.")
+    return Condition(name, ":", value, negated)
+
+
+def where(query: TraceQuery) -> tuple[str, list[str | float]]:
+    """The SQL condition over ``traces t`` and its parameters."""
+    clauses: list[str] = []
+    parameters: list[str | float] = []
+    if query.ids is not None:
+        clauses.append("t.id IN (SELECT value FROM json_each(?))")
+        parameters.append(json.dumps(query.ids))
+    if query.text and (expression := match_expression(query.text)):
+        clauses.append("t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")
+        parameters.append(expression)
+    for condition in query.conditions:
+        clause, values = _clause(condition)
+        clauses.append(f"NOT coalesce({clause}, 0)" if condition.negated else clause)
+        parameters += values
+    return " AND ".join(clauses) or "1", parameters
+
+
+def _clause(condition: Condition) -> tuple[str, list[str | float]]:
+    name, value = condition.field, condition.value
+    if name in _NUMBER_FIELDS:
+        return f"t.{name} {condition.op} ?", [float(value)]
+    if name in _FLAGS:
+        return f"t.{name} = ?", [1.0 if value == "yes" else 0.0]
+    if name in ("verdict", "decision"):
+        return (f"t.{name} IS NULL", []) if value == "none" else (f"t.{name} = ?", [value])
+    if name == "tag":
+        return "t.id IN (SELECT trace_id FROM trace_tags WHERE tag = ?)", [value]
+    if name == "dataset":
+        return "t.id IN (SELECT trace_id FROM dataset_rows WHERE name = ?)", [value]
+    column = {"problem": "problem_id", "id": "id", "parent": "parent_id"}.get(name)
+    if column:
+        return f"t.{column} GLOB ?", [re.sub(r"[*?\[]", "", value) + "*"]
+    return f"t.{name} LIKE ? ESCAPE '\\'", ["%" + re.sub(r"([%_\\])", r"\\\1", value) + "%"]

@@ -1,0 +1,225 @@
+"""Traces: adding, paging, reading, measuring."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+from sqlite_utils import Database
+
+from store import search
+from store.errors import MissingError
+from store.migrations import MOVE_KINDS
+from store.query import SORTS, TraceQuery, where
+from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, scrubbed
+
+_NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
+_LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
+
+
+def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
+    """Add (trace, its problem's statement) pairs with their index inside the caller's transaction.
+
+    Returns how many were new; one that is there (same problem, model and raw text) stays as it is.
+    """
+    added, created_at = 0, now()
+    connection = db.conn
+    for trace, statement in traces:
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO traces(id, problem_id, model, source, key, licence, synthesis, format, parent_id, "
+            "complete, chars, tokens, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                trace.id, trace.problem_id, scrubbed(trace.model), scrubbed(trace.source), scrubbed(trace.key),
+                trace.licence, trace.synthesis, trace.format, trace.parent_id,
+                trace.complete, len(trace.raw), trace.tokens, created_at,
+            ),
+        )  # fmt: skip
+        if not cursor.rowcount:
+            continue
+        added += 1
+        seq = cast(int, cursor.lastrowid)  # None only before any insert
+        connection.execute(
+            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (seq, *trace.thought, *trace.solution, scrubbed(json.dumps(dict(trace.meta))), encode(trace.raw)),
+        )
+        search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.raw[slice(*trace.solution)])
+    return added
+
+
+def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:
+    """One page of the list."""
+    condition, parameters = where(query)
+    rows = db.execute(
+        f"SELECT {_LISTED} FROM traces t WHERE {condition} ORDER BY {query.order} LIMIT ? OFFSET ?",
+        [*parameters, limit, offset],
+    )
+    return [_row(row) for row in rows]
+
+
+def count(db: Database, query: TraceQuery) -> int:
+    condition, parameters = where(query)
+    return int(db.execute(f"SELECT count(*) FROM traces t WHERE {condition}", parameters).fetchone()[0])
+
+
+def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
+    """How many traces of the query have each value of ``column`` (decision, verdict, model or source); none is ''."""
+    if column not in ("decision", "verdict", "model", "source", "synthesis"):
+        raise ValueError(column)
+    condition, parameters = where(query)
+    rows = db.execute(
+        f"SELECT coalesce(t.{column}, ''), count(*) FROM traces t WHERE {condition} GROUP BY 1",
+        parameters,
+    )
+    return {str(value): int(number) for value, number in rows}
+
+
+def ids(db: Database, query: TraceQuery) -> list[str]:
+    """Every trace of the query, in its order."""
+    condition, parameters = where(query)
+    return [
+        row[0] for row in db.execute(f"SELECT t.id FROM traces t WHERE {condition} ORDER BY {query.order}", parameters)
+    ]
+
+
+def random_ids(db: Database, query: TraceQuery, number: int) -> list[str]:
+    """A random queue of ``number`` traces of the query."""
+    condition, parameters = where(query)
+    rows = db.execute(
+        f"SELECT t.id FROM traces t WHERE {condition} ORDER BY random() LIMIT ?",
+        [*parameters, number],
+    )
+    return [row[0] for row in rows]
+
+
+def get(db: Database, identity: str) -> TraceRow:
+    """The trace with this id, or with the only id that begins so.
+
+    Raises:
+        MissingError: there is none, or several begin so.
+    """
+    rows = db.execute(
+        f"SELECT {_LISTED} FROM traces t WHERE t.id >= ? AND t.id < ? ORDER BY t.id LIMIT 2",
+        [identity, identity + "g"],  # ids are hexadecimal: g is beyond every digit
+    ).fetchall()
+    exact = [row for row in rows if row[_NAMES.index("id")] == identity]
+    if len(exact or rows) != 1 or not identity:
+        raise MissingError(
+            f"{'Several traces begin' if rows else 'No trace begins'} with '{identity}'.",
+            "`o1lab traces ls` lists them.",
+        )
+    return _row((exact or rows)[0])
+
+
+def text(db: Database, identity: str) -> TraceText:
+    """The texts of a trace.
+
+    Raises:
+        MissingError: there is no such trace.
+    """
+    row = db.execute(
+        """SELECT x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, p.statement, p.answer, x.meta
+           FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id WHERE t.id = ?""",
+        [identity],
+    ).fetchone()
+    if row is None:
+        raise MissingError(f"There is no trace '{identity}'.", "`o1lab traces ls` lists them.")
+    return TraceText(identity, decode(row[0]), (row[1], row[2]), (row[3], row[4]), row[5], row[6], json.loads(row[7]))
+
+
+def position(db: Database, query: TraceQuery, identity: str) -> int | None:
+    """How many traces of the query come before this one; None when it is not among them."""
+    found = _sort_key(db, query, identity)
+    if found is None:
+        return None
+    condition, parameters = where(query)
+    before, values = _beyond(query, found, after=False)
+    row = db.execute(f"SELECT count(*) FROM traces t WHERE {condition} AND {before}", [*parameters, *values])
+    return int(row.fetchone()[0])
+
+
+def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None:
+    """The next trace without a decision after this one, in the query's order, from the top again at the end."""
+    key = _sort_key(db, query, identity)
+    condition, parameters = where(query)
+    todo = f"SELECT t.id FROM traces t WHERE {condition} AND t.decision IS NULL AND t.id != ?"
+    if key is not None:
+        beyond, values = _beyond(query, key, after=True)
+        row = db.execute(
+            f"{todo} AND {beyond} ORDER BY {query.order} LIMIT 1", [*parameters, identity, *values]
+        ).fetchone()
+        if row:
+            return str(row[0])
+    row = db.execute(f"{todo} ORDER BY {query.order} LIMIT 1", [*parameters, identity]).fetchone()
+    return str(row[0]) if row else None
+
+
+def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[tuple[int, TraceText]]:
+    """Traces that ``version`` of the measures has not seen, as (seq, texts), in order from ``after``."""
+    rows = db.execute(
+        """SELECT t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
+                  p.statement, p.answer, x.meta
+           FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
+           WHERE (t.measured_by IS NULL OR t.measured_by != ?) AND t.seq > ? ORDER BY t.seq LIMIT ?""",
+        [version, after, limit],
+    )
+    return [
+        (
+            row[0],
+            TraceText(row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9])),
+        )
+        for row in rows
+    ]
+
+
+def count_unmeasured(db: Database, version: str) -> int:
+    row = db.execute("SELECT count(*) FROM traces WHERE measured_by IS NULL OR measured_by != ?", [version])
+    return int(row.fetchone()[0])
+
+
+def set_measures(db: Database, measures: Sequence[Measured]) -> None:
+    """Record what measuring found, in one transaction."""
+    columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)
+    with db.atomic():
+        db.conn.executemany(
+            "UPDATE traces SET looping = ?, answer = ?, verdict = ?, verdict_reason = ?, measured_by = ?, "
+            f"tokens = coalesce(?, tokens), {columns} WHERE id = ?",
+            [
+                (
+                    m.looping, None if m.answer is None else scrubbed(m.answer), m.verdict, scrubbed(m.verdict_reason),
+                    m.measured_by, m.tokens, *(m.moves.get(kind, 0) for kind in MOVE_KINDS), m.trace_id,
+                )
+                for m in measures
+            ],
+        )  # fmt: skip
+
+
+def of_problem(db: Database, problem: str) -> list[TraceRow]:
+    """All traces of one problem, for reading side by side."""
+    rows = db.execute(f"SELECT {_LISTED} FROM traces t WHERE t.problem_id = ? ORDER BY t.seq", [problem])
+    return [_row(row) for row in rows]
+
+
+def _sort_key(db: Database, query: TraceQuery, identity: str) -> tuple[Any, int] | None:
+    condition, parameters = where(query)
+    row = db.execute(
+        f"SELECT {SORTS[query.sort]}, t.seq FROM traces t WHERE {condition} AND t.id = ?",
+        [*parameters, identity],
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def _beyond(query: TraceQuery, key: tuple[Any, int], *, after: bool) -> tuple[str, list[Any]]:
+    comparison = ">" if after != query.descending else "<"
+    return f"({SORTS[query.sort]}, t.seq) {comparison} (?, ?)", list(key)
+
+
+def _row(row: Sequence[Any]) -> TraceRow:
+    values = dict(zip(_NAMES, row[: len(_NAMES)], strict=True))
+    moves = row[len(_NAMES) :]
+    values["complete"] = bool(values["complete"])
+    values["looping"] = None if values["looping"] is None else bool(values["looping"])
+    measured = None if moves[0] is None else dict(zip(MOVE_KINDS, moves, strict=True))
+    return TraceRow(**values, moves=measured)
