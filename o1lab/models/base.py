@@ -1,0 +1,169 @@
+"""From a base model's name to a folder that transformers can load.
+
+Three kinds of name: the embedded student (``smollm2-135m``), a local folder, a hub id. Nothing here
+imports torch; the one step that needs it runs in a process of its own (:mod:`o1lab.models.student`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.locations import offline
+from o1lab.models.student import STUDENT, student_folder
+
+Progress = Callable[[str], None]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_INDEX = "model.safetensors.index.json"
+# What a causal language model needs, and no pickle among it.
+_HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt")
+
+
+def resolve_base(name: str, *, fetch: bool = True, progress: Progress | None = None) -> Path:
+    """The folder of the base model called ``name``, with config.json and safetensors weights checked.
+
+    Args:
+        name: ``smollm2-135m``, a path of a local folder, or a hub id such as ``Qwen/Qwen2.5-0.5B``.
+        fetch: whether a model that is not on this machine yet may be downloaded. Even then nothing is
+            downloaded while ``O1LAB_OFFLINE`` is set.
+        progress: called with a line for the person who waits.
+
+    Raises:
+        NotFoundError: no model goes by that name, or the folder does not exist.
+        LabError: it is there but cannot be used, or cannot be fetched; the hint says what to do.
+    """
+    tell = progress or (lambda _line: None)
+    if not name:
+        raise UsageError("No base model was named.", f"The embedded one is {STUDENT}.")
+    if name.lower() == STUDENT:
+        return student_folder(fetch=fetch and not offline(), progress=tell)
+    path = Path(name).expanduser()
+    if path.exists() or name.startswith(("/", "./", "../", "~")):
+        return check_folder(path)
+    if _HUB_ID.fullmatch(name):
+        return check_folder(_from_hub(name, fetch=fetch and not offline(), tell=tell))
+    raise NotFoundError(
+        f"No base model is called {name}.",
+        f"Name {STUDENT} (embedded), a local folder, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.",
+    )
+
+
+def check_folder(path: Path) -> Path:
+    """``path`` made absolute, if it is a model folder with all of its weights.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        LabError: something a base model needs is missing from it.
+    """
+    if not path.exists():
+        raise NotFoundError(f"There is no model folder at {path}.", "Check the path.")
+    if not path.is_dir():
+        raise LabError(
+            f"{path} is a file, not a model folder.", "Name the folder that holds config.json.", code="model"
+        )
+    path = path.absolute()
+    if not (path / "config.json").is_file():
+        if (path / "adapter_config.json").is_file():
+            raise LabError(
+                f"{path} holds an adapter, not a base model.",
+                "Name its base here; the adapter goes to --adapter or --init-from.",
+                code="model",
+            )
+        raise LabError(
+            f"{path} is not a model folder: it has no config.json.",
+            "Name a folder written by save_pretrained.",
+            code="model",
+        )
+    _check_weights(path)
+    if not (path / "tokenizer.json").is_file():
+        raise LabError(
+            f"{path} has no tokenizer.json.",
+            "Save the model's fast tokenizer into that folder (tokenizer.save_pretrained).",
+            code="model",
+        )
+    return path
+
+
+def _check_weights(path: Path) -> None:
+    if (path / _INDEX).is_file():
+        try:
+            shards = set(json.loads((path / _INDEX).read_text("utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise LabError(
+                f"{path / _INDEX} cannot be read.", "Fetch the model again.", code="model"
+            ) from error
+        missing = sorted(shard for shard in shards if not _has_bytes(path / str(shard)))
+        if missing:
+            raise LabError(
+                f"{path} is a model folder without all of its weights: {missing[0]} is missing"
+                + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
+                "Fetch the model again.",
+                code="model",
+            )
+        return
+    if any(_has_bytes(file) for file in path.glob("*.safetensors")):
+        return
+    pickled = any(path.glob("*.bin")) or any(path.glob("*.pt")) or any(path.glob("*.pth"))
+    raise LabError(
+        f"{path} is a model folder without weights in safetensors"
+        + (" (pickled weights can run code and are not read)." if pickled else "."),
+        "Save it again with save_pretrained of a current transformers."
+        if pickled
+        else "Copy its *.safetensors there, or fetch the model again.",
+        code="model",
+    )
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
+    """The snapshot of a hub model: from the hub's own cache if it is there, else downloaded."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()  # they would write across the app's screen
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        if not fetch:
+            raise LabError(
+                f"{name} is not on this machine and nothing may be fetched now.",
+                "Unset O1LAB_OFFLINE to fetch it, or name a local folder.",
+                code="offline",
+            ) from error
+    except Exception as error:
+        raise _hub_error(name, error) from error
+    tell(f"Fetching {name} from the hub...")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
+    except Exception as error:  # the hub raises its own, httpx's and the system's errors
+        raise _hub_error(name, error) from error
+
+
+def _hub_error(name: str, error: Exception) -> LabError:
+    first = str(error).strip().splitlines()
+    detail = first[0].rstrip(".") if first else ""
+    return LabError(
+        f"Could not fetch {name} from the hub: {type(error).__name__}{': ' + detail if detail else ''}.",
+        f"Check the name, the network and your access, or use {STUDENT}, which needs no hub.",
+        code="fetch",
+    )
+
+
+def tokenizer_file(path: Path) -> Path:
+    """``tokenizer.json`` of a model folder, as the ``tokenizers`` package reads it.
+
+    Raises:
+        LabError: the folder has none.
+    """
+    found = path / "tokenizer.json"
+    if not found.is_file():
+        raise LabError(f"{path} has no tokenizer.json.", "Fetch the model again.", code="model")
+    return found
