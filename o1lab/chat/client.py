@@ -20,6 +20,9 @@ SILENCE_TIMEOUT_S = 120.0
 """How long nothing at all may come: prompts queue behind others, long thoughts stream all the time."""
 
 
+_FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, BrokenStreamError, ValueError)
+
+
 class ChatClient:
     """Holds one connection pool for all panes. Use as ``async with`` or call :meth:`close`."""
 
@@ -86,11 +89,10 @@ class ChatClient:
     async def _ask(self, target: Opened, messages: Sequence[Message], sampling: Sampling) -> Any:
         """Send the question; drop or rename the optional parameters that this server refuses by name.
 
-        Reasoning models take ``max_completion_tokens`` and no temperature; older servers no ``stream_options``.
+        Reasoning models take ``max_completion_tokens`` and no temperature; older servers
+        no ``stream_options``.
         """
-        client = openai.AsyncOpenAI(
-            base_url=target.base_url, api_key=target.key, http_client=self._http, max_retries=0
-        )
+        client = openai.AsyncOpenAI(base_url=target.base_url, api_key=target.key, http_client=self._http, max_retries=0)
         options = _options(sampling)
         while True:
             try:
@@ -134,9 +136,8 @@ def _refused(error: openai.BadRequestError, options: dict[str, Any]) -> str | No
     if error.param in options:
         return error.param
     message = str(error).lower()
-    if not any(
-        word in message for word in ("unsupported", "not supported", "unrecognized", "unexpected", "extra")
-    ):
+    words = ("unsupported", "not supported", "unrecognized", "unexpected", "extra")
+    if not any(word in message for word in words):
         return None
     return next((name for name in options if name in message), None)
 
@@ -159,6 +160,7 @@ def _done(finish: str, usage: Any, began: float, first: float | None, last: floa
     details = getattr(usage, "completion_tokens_details", None)
     thought = getattr(details, "reasoning_tokens", None)
     decoding = last - first if first is not None else 0.0
+    measurable = completion is not None and completion > 1 and decoding > 0
     return Done(
         finish_reason=finish,
         prompt_tokens=getattr(usage, "prompt_tokens", None),
@@ -167,14 +169,12 @@ def _done(finish: str, usage: Any, began: float, first: float | None, last: floa
         answer_tokens=completion - thought if completion is not None and thought is not None else None,
         seconds=time.perf_counter() - began,
         ttft_s=first - began if first is not None else None,
-        tokens_per_second=(completion - 1) / decoding
-        if completion and completion > 1 and decoding > 0
-        else None,
+        tokens_per_second=(completion - 1) / decoding if measurable else None,
     )
 
 
 async def rendered_prompt(target: Opened, messages: Sequence[Message]) -> str | None:
-    """The prompt exactly as the model sees it, chat template applied; ``None`` where the server cannot say."""
+    """The prompt exactly as the model sees it, template applied; ``None`` where the server cannot say."""
     url = f"{target.base_url.rstrip('/')}/o1lab/render"
     payload = {"model": target.model, "messages": list(messages)}
     try:

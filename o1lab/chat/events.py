@@ -113,14 +113,6 @@ class Answer:
                 self.error = error
 
     @property
-    def text(self) -> str:
-        """Thought and answer in the student's own format, as a trace keeps them."""
-        if not self.thought:
-            return self.answer
-        closing = "</think>" if self.answer or self.done else ""
-        return f"<think>{self.thought}{closing}{self.answer}"
-
-    @property
     def state(self) -> Literal["streaming", "done", "stopped", "failed"]:
         if self.error is not None:
             return "failed"

@@ -133,8 +133,9 @@ def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError
 def _broken(error: BrokenStreamError, target: Opened) -> ChatError:
     match error.kind:
         case "html":
+            kind = error.detail.partition(";")[0] or "something else"
             return ChatError(
-                f"{_host(target)} sent {error.detail.partition(';')[0] or 'something else'} instead of a stream.",
+                f"{_host(target)} sent {kind} instead of a stream.",
                 "Check the url: it is not an OpenAI-compatible server there (a proxy or a login page?).",
                 "not_api",
                 raw=error.detail[:RAW_LIMIT],

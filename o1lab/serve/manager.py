@@ -131,9 +131,7 @@ class ServerManager:
             await drain
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise LabError(
-                *_why(base, stderr, timed_out=isinstance(error, TimeoutError)), code="server"
-            ) from error
+            raise LabError(*_why(base, stderr, timed_out=isinstance(error, TimeoutError)), code="server") from error
         return _Child(process, handle, stderr, drain)
 
     async def _load(self, child: _Child, name: str, path: Path) -> None:
@@ -157,14 +155,15 @@ class ServerManager:
 
 
 def training_notice(lab: Lab) -> str | None:
-    """A sentence when a run of ``lab`` trains on this machine now: chat and training then share the device."""
+    """A sentence when a run of ``lab`` trains on this machine now and so shares its device."""
     for status_file in sorted(lab.runs.glob("*/status.json")):
         try:
             status = json.loads(status_file.read_text("utf-8"))
         except (OSError, ValueError):
             continue
         if status.get("state") in ("starting", "running", "stopping") and _runs_here(status):
-            return f"Run {status_file.parent.name} is training on this machine: answers and training slow each other."
+            name = status_file.parent.name
+            return f"Run {name} is training on this machine: answers and training slow each other."
     return None
 
 

@@ -19,7 +19,7 @@ TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - a variable's name
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """One running server. ``started`` is Unix time, ``owner`` who stops it: the app that made it, or a person."""
+    """One running server. ``started`` is Unix time, ``owner`` is who stops it."""
 
     url: str
     token: str = field(repr=False)
@@ -58,9 +58,7 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
     temporary = folder / f".{record.pid}.{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(record), file)
         temporary.replace(path)
     except OSError as error:

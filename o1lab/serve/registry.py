@@ -27,7 +27,8 @@ SOLVER = "solver"
 class ModelRef:
     """One model a person can name.
 
-    ``id`` is what is typed: ``solver``, a base's name, an endpoint's name, ``<run>/<step>``, ``<pid>/<model>``.
+    ``id`` is what is typed: ``solver``, a base's name, an endpoint's name, ``<run>/<step>``,
+    ``<pid>/<model>``.
     """
 
     id: str
@@ -77,7 +78,7 @@ def run_base(run_dir: Path) -> str | None:
 
 
 def checkpoints(run_dir: Path) -> list[Checkpoint]:
-    """A run's complete checkpoints, earliest first. A folder still being written (no weights yet) is left out."""
+    """A run's complete checkpoints, earliest first. A folder without weights yet is left out."""
     found = []
     for folder in run_dir.glob("checkpoints/step-*"):
         step = folder.name.removeprefix("step-")
@@ -104,9 +105,7 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
         LabError: o1lab.toml cannot be read.
     """
     config = config or load_config(lab)
-    refs = [
-        ModelRef(e.name, e.role, f"{e.role}: {e.model}", "endpoint", endpoint=e) for e in config.endpoints
-    ]
+    refs = [ModelRef(e.name, e.role, f"{e.role}: {e.model}", "endpoint", endpoint=e) for e in config.endpoints]
     refs.append(ModelRef(SOLVER, "teacher", "teacher: solver (a program, not a language model)", "solver"))
     refs.append(ModelRef(config.base, "base", f"base: {config.base}", "base", base=config.base))
     runs = sorted((p for p in lab.runs.glob("*") if p.is_dir()), key=lambda p: p.name, reverse=True)
@@ -121,7 +120,7 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
 
 
 def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
-    """The model called ``wanted``: an id, a run (its last checkpoint), ``run/step-N``, or a folder with a base.
+    """The model called ``wanted``: an id, a run (its last checkpoint), ``run/step-N``, or a base's folder.
 
     Raises:
         NotFoundError: nothing in the lab is called so.
@@ -135,9 +134,7 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
         return run
     folder = Path(wanted).expanduser()
     if (folder / "config.json").is_file():
-        return ModelRef(
-            str(folder.absolute()), "base", f"base: {folder.name}", "base", base=str(folder.absolute())
-        )
+        return ModelRef(str(folder.absolute()), "base", f"base: {folder.name}", "base", base=str(folder.absolute()))
     names = ", ".join(list(by_id)[:8])
     raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"There are: {names}.")
 
@@ -152,6 +149,8 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Ope
         return Opened(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
     if ref.record is not None:
         return Opened(ref.record.url, ref.id.partition("/")[2], ref.record.token)
+    if ref.source == "server":
+        raise LabError(f"{ref.id} is not there any more.", "Choose another model.", code="gone")
     if manager is None:
         raise LabError(f"{ref.label} needs a server and none is managed here.", "Start one with: o1lab serve")
     if ref.source == "solver":
