@@ -6,48 +6,210 @@ symbols (``o1lab.text.visible``), yet every offset stays an offset into the text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+
+from rich.cells import get_character_cell_size
+
+from o1lab.text import visible
+
+TAB = 4
+"""How many cells a tab takes, wherever it stands: enough to show indentation, and lines stay cheap to lay out."""
+
+_MARKS_PER_CELL = 8
+"""More code points than this for each cell of a line and the line is broken: piled-up combining marks."""
+
+# Zero-width joiners and variation selectors change how wide their neighbours are, and no two terminals agree on
+# it. They carry no text of their own, so they are left out of what is drawn.
+_UNDRAWN = frozenset({0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)})
+
+# A run of characters that are drawn as themselves in one cell each: Western scripts and mathematics.
+_ONE_CELL = re.compile(
+    "[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2070-\u209f"
+    "\u20a0-\u20bf\u2100-\u22ff\u2500-\u25fc\u2800-\u28ff]*"
+)
+
+
+class _Glyphs(dict[str, tuple[str, int]]):
+    """Character -> (what is drawn for it, cells)."""
+
+    def __missing__(self, char: str) -> tuple[str, int]:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        self[char] = glyph = self._of(char)
+        return glyph
+
+    @staticmethod
+    def _of(char: str) -> tuple[str, int]:
+        code = ord(char)
+        if code in _UNDRAWN or char == "\n":
+            return "", 0
+        if char == "\t":
+            return " " * TAB, TAB
+        drawn = visible(char)
+        if drawn == char:
+            if unicodedata.category(char) != "Cf":
+                return char, get_character_cell_size(char)
+            drawn = f"‹{code:04x}›"
+        return drawn, len(drawn)
+
+
+class _Widths(dict[int, int]):
+    """Code point -> cells, for ``str.translate``: a text becomes a string whose code points are widths."""
+
+    def __missing__(self, code: int) -> int:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        self[code] = cells = _GLYPHS[chr(code)][1]
+        return cells
+
+
+_REMEMBERED = 30_000  # characters: a text that goes through all of Unicode must not fill the memory
+_GLYPHS = _Glyphs()
+_WIDTHS = _Widths()
+
+
+def _is_plain(text: str, start: int, stop: int) -> bool:
+    """Whether every code point of ``text[start:stop]`` is drawn as itself in one cell."""
+    run = _ONE_CELL.match(text, start, stop)
+    return run is not None and run.end() == stop
+
+
+def _line_end(text: str, start: int, limit: int, width: int) -> int:
+    """Where the visual line beginning at ``start`` ends, at the latest at ``limit`` (its paragraph's end).
+
+    Lines break after a space (which may hang over the edge), on either side of a wide character, else anywhere.
+    """
+    full = start + width
+    if _is_plain(text, start, min(limit, full + 1)):
+        if full >= limit:
+            return limit
+        widths = ""
+    else:
+        most = min(limit, start + _MARKS_PER_CELL * width)
+        widths, cell, reach = "", 0, start
+        while True:  # half a line at a time: a line of wide characters holds no more
+            more = text[reach : min(reach + width // 2 + 1, most)].translate(_WIDTHS)
+            cells = list(accumulate(more.encode("latin-1"), initial=cell))
+            full = reach + bisect_right(cells, width) - 1  # the first code point that finds no room
+            widths += more
+            reach += len(more)
+            if full < reach:
+                break
+            if reach == most:
+                return most
+            cell = cells[-1]
+    if text[full] == " ":
+        return full + 1
+    if widths[full - start :].startswith("\2"):
+        return max(full, start + 1)
+    space = text.rfind(" ", start, full) + 1
+    if space <= start or text[start:space].isspace():  # spaces that begin a line are no place to break it
+        space = start
+    wide = widths.rfind("\2", 0, full - start) + 1
+    while wide and widths[wide] == "\0":  # combining marks stay with their letter
+        wide += 1
+    return max(space, start + wide) if space > start or wide else max(full, start + 1)
 
 
 class WrappedText:
-    """``text`` wrapped to ``width`` cells (wide CJK 2, combining marks 0, tabs to stops of 4).
+    """``text`` wrapped to ``width`` cells (wide CJK 2, combining marks 0, tabs 4).
 
     The lines partition the text: line i covers code points ``starts[i]`` up to ``starts[i + 1]``, its newline
     or the space it broke at included. A new line is also begun at every offset in ``breaks`` (ascending).
     """
 
-    text: str
-    width: int
-
-    def __init__(self, text: str = "", width: int = 80, breaks: Sequence[int] = ()) -> None: ...
+    def __init__(self, text: str = "", width: int = 80, breaks: Sequence[int] = ()) -> None:
+        self.text = text
+        self.width = max(width, 2)
+        self.breaks = array("q", breaks)
+        self.starts = array("q")
+        self._lay_out(0)
 
     def __len__(self) -> int:
         """How many visual lines; an empty text has none."""
-        raise NotImplementedError
+        return len(self.starts)
+
+    def _lay_out(self, start: int) -> None:
+        """Append the visual lines of ``text[start:]`` to ``starts``."""
+        text, width, starts = self.text, self.width, self.starts
+        size = len(text)
+        upcoming = iter(self.breaks[bisect_right(self.breaks, start) :])
+        forced = next(upcoming, size)
+        while start < size:
+            newline = text.find("\n", start)
+            paragraph = size if newline < 0 else newline
+            while True:
+                while forced <= start:
+                    forced = next(upcoming, size + 1)
+                limit = min(paragraph, forced)
+                starts.append(start)
+                start = _line_end(text, start, limit, width)
+                if start >= paragraph:
+                    break
+            # The newline belongs to the line it ends, even when a space hung over the edge right before it.
+            start = paragraph + 1
 
     def rewrap(self, width: int) -> None:
         """Lay the text out again for another width."""
+        if max(width, 2) != self.width:
+            self.width = max(width, 2)
+            self.starts = array("q")
+            self._lay_out(0)
 
     def append(self, delta: str) -> int:
-        """Add to the end; only the last visual line is laid out again. The first line that may have changed."""
-        raise NotImplementedError
+        """Add to the end; only the last visual line is laid out again.
+
+        Returns the first line that may have changed.
+        """
+        self.text += delta
+        restart = self.starts.pop() if self.starts else 0
+        first = len(self.starts)
+        self._lay_out(restart)
+        return first
 
     def span(self, line: int) -> tuple[int, int]:
         """The code points [start, end) that visual line ``line`` covers."""
-        raise NotImplementedError
+        following = line + 1
+        return self.starts[line], self.starts[following] if following < len(self.starts) else len(self.text)
 
     def line_of(self, offset: int) -> int:
-        """The visual line on which code point ``offset`` stands."""
-        raise NotImplementedError
+        """The visual line on which code point ``offset`` stands (the nearest one for an offset outside)."""
+        return max(bisect_right(self.starts, offset) - 1, 0)
 
     def cell_of(self, offset: int) -> int:
         """The cell, from the left of its line, at which code point ``offset`` is drawn."""
-        raise NotImplementedError
+        start, end = self.span(self.line_of(offset))
+        return sum(map(ord, self.text[start : min(offset, end)].translate(_WIDTHS)))
 
     def offset_at(self, line: int, cell: int) -> int:
         """The code point drawn at ``cell`` of ``line`` (the last one of the line if it is shorter)."""
-        raise NotImplementedError
+        start, end = self.span(line)
+        cells = list(accumulate(map(ord, self.text[start:end].translate(_WIDTHS))))
+        return min(start + bisect_right(cells, cell), max(end - 1, start))
 
-    def shown(self, line: int, cuts: Sequence[int] = ()) -> list[tuple[int, str, int]]:
-        """What is drawn of ``line``, cut at the offsets ``cuts``: (start offset, safe text, cells) in order."""
-        raise NotImplementedError
+    def shown(self, line: int, cuts: Iterable[int] = ()) -> list[tuple[int, str, int]]:
+        """What is drawn of ``line``, cut at those ``cuts`` that fall inside it: (offset, safe text, cells)."""
+        start, end = self.span(line)
+        if end > start and self.text[end - 1] == "\n":
+            end -= 1
+        bounds = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
+        pieces = []
+        for left, right in pairwise(bounds):
+            if left == right:
+                continue
+            if _is_plain(self.text, left, right):
+                pieces.append((left, self.text[left:right], right - left))
+            else:
+                glyphs = [_GLYPHS[char] for char in self.text[left:right]]
+                pieces.append((left, "".join(drawn for drawn, _ in glyphs), sum(cells for _, cells in glyphs)))
+        return pieces
+
+
+def lines_inside(text: WrappedText, start: int, end: int) -> tuple[int, int]:
+    """The visual lines [first, last + 1) that hold code points [start, end)."""
+    return bisect_left(text.starts, start), text.line_of(max(end - 1, start)) + 1
