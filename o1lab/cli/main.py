@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
 
 from o1lab import __version__
 from o1lab.cli import curate, lab, serving, training
@@ -83,7 +84,7 @@ def run(arguments: list[str]) -> int:
     except StoreError as error:
         return _report(from_store(error), as_json=as_json)
     except typer.TyperException as error:
-        message = getattr(error, "format_message", lambda: str(error))()
+        message = error.format_message() if isinstance(error, ClickException) else str(error)
         return _report(UsageError(message, "See `o1lab --help`."), as_json=as_json)
     except BrokenPipeError:
         # The reader of our pipe went away; there is nobody left to tell.

@@ -1,0 +1,181 @@
+"""The laboratory on the screen: which modes there are, and how one leads to another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from o1lab.errors import LabError, O1LabError, from_store
+from o1lab.locations import Lab, assets_dir, log_dir
+from screens import messages
+from screens.base import LabScreen
+from screens.context import LabContext, open_context
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from screens.compare import CompareScreen
+    from screens.traces import TracesScreen
+    from screens.train import TrainScreen
+
+log = logging.getLogger("o1lab.app")
+
+MODES: tuple[tuple[str, str, str], ...] = (
+    ("f1", "lab", "Lab"),
+    ("f2", "traces", "Traces"),
+    ("f4", "train", "Train"),
+    ("f5", "compare", "Compare"),
+)
+
+
+class LabApp(App[int]):
+    """The laboratory. Screens are imported when their mode is first shown."""
+
+    TITLE = "o1lab"
+    CSS_PATH: ClassVar[list[str | Any]] = [assets_dir() / "styles" / "o1lab.tcss"]
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"switch_mode('{mode}')", label, show=True, priority=True) for key, mode, label in MODES),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("q", "quit", "Quit", show=False),
+    ]
+
+    def __init__(self, context: LabContext, *, mode: str = "lab") -> None:
+        super().__init__(ansi_color=bool(os.environ.get("O1LAB_ANSI")))
+        self.context = context
+        self.first_mode = mode
+        for name, factory in self._factories().items():
+            self.add_mode(name, factory)
+
+    def _factories(self) -> dict[str, Callable[[], Screen[Any]]]:
+        def lab() -> LabScreen:
+            from screens.lab import OverviewScreen
+
+            return OverviewScreen(self.context)
+
+        def traces() -> LabScreen:
+            from screens.traces import TracesScreen
+
+            return TracesScreen(self.context)
+
+        def train() -> LabScreen:
+            from screens.train import TrainScreen
+
+            return TrainScreen(self.context)
+
+        def compare() -> LabScreen:
+            from screens.compare import CompareScreen
+
+            return CompareScreen(self.context)
+
+        return {"lab": lab, "traces": traces, "train": train, "compare": compare}
+
+    async def on_mount(self) -> None:
+        self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
+        await self.switch_mode(self.first_mode)
+
+    async def on_unmount(self) -> None:
+        await self.context.close()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every mode, every action the keys would do here, and Textual's own."""
+        for key, mode, label in MODES:
+            yield SystemCommand(
+                f"{label} ({key})", f"Go to the {label} screen", lambda mode=mode: self.switch_mode(mode)
+            )
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and active.enabled and not binding.action.startswith("switch_mode"):
+                keys = self.get_key_display(binding)
+                yield SystemCommand(
+                    f"{binding.description} ({keys})",
+                    binding.tooltip or f"{type(active.node).__name__}: {binding.description}",
+                    lambda active=active: self._run_binding(active.binding.action, active.node),
+                )
+        yield from super().get_system_commands(screen)
+
+    def _run_binding(self, action: str, node: Any) -> None:
+        self.call_later(self.run_action, action, node)
+
+    async def on_open_traces(self, message: messages.OpenTraces) -> None:
+        await self.switch_mode("traces")
+        screen: TracesScreen = self.screen  # type: ignore[assignment]
+        screen.open(message.query, message.trace_id)
+
+    async def on_open_run(self, message: messages.OpenRun) -> None:
+        await self.switch_mode("train")
+        screen: TrainScreen = self.screen  # type: ignore[assignment]
+        screen.open_run(message.run_id)
+
+    async def on_open_training(self, message: messages.OpenTraining) -> None:
+        await self.switch_mode("train")
+        screen: TrainScreen = self.screen  # type: ignore[assignment]
+        screen.open_form(message.dataset)
+
+    async def on_open_compare(self, message: messages.OpenCompare) -> None:
+        await self.switch_mode("compare")
+        screen: CompareScreen = self.screen  # type: ignore[assignment]
+        screen.open(message.models, message.prompt)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave with one sentence: the traceback belongs in the log, never on the screen.
+
+        Textual calls this for whatever nobody caught; under test (headless) its own handling shows the fault.
+        """
+        log.critical("the app stopped", exc_info=error)
+        if self.is_headless or os.environ.get("O1LAB_DEBUG"):
+            super()._handle_exception(error)
+            return
+        self._return_code = 3
+        if isinstance(error, StoreError):
+            error = from_store(error)
+        self._closing_error = (
+            error
+            if isinstance(error, O1LabError)
+            else O1LabError(
+                f"o1lab stopped: {type(error).__name__}: {error}.",
+                f"Everything confirmed is saved; the traceback is in {log_dir() / 'o1lab.log'}.",
+                code="internal",
+            )
+        )
+        self.exit(3, return_code=3)
+
+    _closing_error: O1LabError | None = None
+
+
+def run_app(lab: Lab, *, mode: str = "lab") -> None:
+    """Open the laboratory in this terminal and stay until it is left.
+
+    Raises:
+        LabError: there is no terminal, or the lab cannot be opened.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LabError(
+            "The laboratory needs a terminal, and this is none.",
+            "Use the verbs instead (`o1lab --help`), or `o1lab demo --headless`.",
+            code="no_terminal",
+        )
+    context = open_context(lab)
+    _log_to_file()
+    app = LabApp(context, mode=mode)
+    app.run()
+    if app._closing_error is not None:
+        raise app._closing_error
+
+
+def _log_to_file() -> None:
+    """Everything logged goes to a file: the terminal is the screen's."""
+    try:
+        log_dir().mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = RotatingFileHandler(log_dir() / "o1lab.log", maxBytes=2_000_000, backupCount=1)
+    except OSError:
+        handler = logging.NullHandler()  # no place for a log is no reason not to work
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
