@@ -1,0 +1,1 @@
+"""Training: recipes, preflight, launching, the run directory, and the worker (the only part that imports torch)."""

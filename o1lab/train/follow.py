@@ -1,0 +1,205 @@
+"""Following metrics.jsonl and samples.jsonl while somebody else appends to them.
+
+A reader remembers how far it came and parses only what is new. A half-written last line waits for its end.
+A resumed run writes ``{"event": "resumed", "step": N}``: what was written for later steps is superseded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+RESUMED = "resumed"
+# Small blocks stay in the processor's cache: 100,000 lines parse about twice as fast as in one block of 32 MB.
+_BLOCK = 1 << 15
+
+
+class LineReader:
+    """The complete JSON lines of a growing file, each handed out once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bad_lines = 0
+        self._offset = 0
+        self._inode = 0
+        self._rest = b""
+
+    def blocks(self) -> Iterator[list[dict[str, Any]] | None]:
+        """What is new, in pieces; ``None`` before the first one says that the file began anew.
+
+        A line that is not a JSON object is counted in ``bad_lines`` and skipped. A missing file has no lines.
+        """
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError:
+            return
+        with file:
+            stat = os.fstat(file.fileno())
+            if stat.st_size < self._offset or self._inode not in (0, stat.st_ino):
+                self._offset, self._rest = 0, b""
+                yield None
+            self._inode = stat.st_ino
+            if stat.st_size == self._offset:
+                return
+            file.seek(self._offset)
+            while block := file.read(_BLOCK):
+                self._offset += len(block)
+                whole, newline, self._rest = (self._rest + block).rpartition(b"\n")
+                if newline:
+                    yield self._parse(whole)
+
+    def _parse(self, block: bytes) -> list[dict[str, Any]]:
+        try:  # one call for the whole block is several times quicker than one a line
+            found = from_json(b"[" + block.replace(b"\n", b",") + b"]", cache_strings="keys")
+            if set(map(type, found)) <= {dict}:
+                return cast(list[dict[str, Any]], found)
+        except ValueError:
+            pass
+        objects = []
+        for line in block.split(b"\n"):
+            if not line.strip():
+                continue
+            try:
+                item = from_json(line)
+            except ValueError:
+                item = None
+            if isinstance(item, dict):
+                objects.append(item)
+            else:
+                self.bad_lines += 1
+        return objects
+
+
+class Metrics:
+    """The columns of a metrics.jsonl, kept up to date by :meth:`poll`.
+
+    ``steps`` and each of ``columns`` are arrays of equal length; a value that a line lacks is NaN. Lines of
+    evaluations (``eval_*``) are joined to the line of their step.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._reader = LineReader(path)
+        self.steps: array[float] = array("d")
+        self.columns: dict[str, array[float]] = {}
+        self.generation = 0
+        """Grows when earlier points went away (a resumed run, a file begun anew): redraw all."""
+
+    def poll(self) -> bool:
+        """Read what is new; whether there was anything."""
+        changed = False
+        for block in self._reader.blocks():
+            changed = True
+            if block is None:
+                self._cut(0)
+                continue
+            for _, alike in groupby(block, len):
+                lines = list(alike)
+                if len(lines) < 4 or not self._add_alike(lines):
+                    for line in lines:
+                        self._add(line)
+        return changed
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def bad_lines(self) -> int:
+        return self._reader.bad_lines
+
+    def last(self) -> dict[str, float]:
+        """The newest known value of each metric, with its step; empty before the first line."""
+        if not self.steps:
+            return {}
+        found = {"step": self.steps[-1]}
+        for name, column in self.columns.items():
+            for value in reversed(column):
+                if not math.isnan(value):
+                    found[name] = value
+                    break
+        return found
+
+    def column(self, name: str) -> array[float]:
+        """One metric over all steps; NaN where a line has none."""
+        return self.columns.get(name) or array("d", [math.nan]) * len(self.steps)
+
+    def _add(self, line: dict[str, Any]) -> None:
+        step = line.get("step")
+        if not isinstance(step, int | float):
+            return
+        if line.get("event") == RESUMED:
+            self._cut(bisect_right(self.steps, step))
+            return
+        if self.steps and step < self.steps[-1]:  # written again without a word: the newer line counts
+            self._cut(bisect_right(self.steps, step))
+        if not self.steps or step > self.steps[-1]:
+            self._append(step)
+        for name, value in line.items():
+            if name != "step" and type(value) in (int, float):
+                column = self.columns.get(name)
+                if column is None:
+                    column = self.columns[name] = array("d", [math.nan]) * len(self.steps)
+                column[-1] = value
+
+    def _add_alike(self, lines: list[dict[str, Any]]) -> bool:
+        """Add lines of the same keys column by column; False, and nothing added, where they are not so plain."""
+        names = tuple(lines[0])
+        if len(names) < 2 or "event" in names or "step" not in names:
+            return False
+        try:
+            values = {name: array("d", map(itemgetter(name), lines)) for name in names}
+        except (KeyError, TypeError):
+            return False
+        steps = values.pop("step")
+        if not all(a < b for a, b in pairwise(steps)) or (self.steps and steps[0] <= self.steps[-1]):
+            return False
+        known = len(self.steps)
+        self.steps.extend(steps)
+        for name in values.keys() - self.columns.keys():
+            self.columns[name] = array("d", [math.nan]) * known
+        for name, column in self.columns.items():
+            column.extend(values.get(name) or array("d", [math.nan]) * len(steps))
+        return True
+
+    def _append(self, step: float) -> None:
+        self.steps.append(step)
+        for column in self.columns.values():
+            column.append(math.nan)
+
+    def _cut(self, length: int) -> None:
+        if length < len(self.steps):
+            self.generation += 1
+            del self.steps[length:]
+            for column in self.columns.values():
+                del column[length:]
+
+
+class Samples:
+    """The answers to the probes, kept up to date by :meth:`poll`: ``items`` in the order they were given."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = LineReader(path)
+        self.items: list[dict[str, Any]] = []
+
+    def poll(self) -> bool:
+        """Read what is new; whether there was anything."""
+        changed = False
+        for block in self._reader.blocks():
+            changed = True
+            if block is None:
+                self.items = []
+                continue
+            for line in block:
+                if line.get("event") == RESUMED:
+                    self.items = [item for item in self.items if item.get("step", 0) <= line.get("step", 0)]
+                else:
+                    self.items.append(line)
+        return changed
