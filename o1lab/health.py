@@ -1,0 +1,128 @@
+"""Whether this machine and this lab can do the work: what `o1lab doctor` asks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from o1lab.config import load_config
+from o1lab.errors import O1LabError, from_store
+from o1lab.locations import Lab, cache_dir
+from store import open_store
+from store.errors import StoreError
+
+TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "gguf")
+ROOM_WANTED_BYTES = 2 * 1024**3  # an adapter run with its checkpoints, and the embedded student
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question: is it well, what was seen, and what to do if not."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def examine(lab: Lab | None) -> list[Check]:
+    """Every check, in the order a person would ask. None of them loads torch."""
+    questions: list[Callable[[], Check]] = [_python, _packages, _student, _gpu, lambda: _room(lab), _keys_of(lab)]
+    if lab is not None:
+        questions.insert(0, lambda: _lab(lab))
+    return [question() for question in questions]
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), version, "o1lab needs Python 3.11 or newer.")
+
+
+def _lab(lab: Lab) -> Check:
+    try:
+        load_config(lab)
+        store = open_store(lab.database)
+    except StoreError as error:
+        return Check("lab", False, error.message, from_store(error).hint)
+    except O1LabError as error:
+        return Check("lab", False, error.message, error.hint)
+    note = store.note
+    store.close()
+    return Check("lab", True, f"{lab.root}" + (f" ({note})" if note else ""))
+
+
+def _packages() -> Check:
+    missing, found = [], []
+    for name in TRAIN_PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check(
+            "train", False, f"missing: {', '.join(missing)}", "pip install 'o1lab[train]' to train and serve here."
+        )
+    return Check("train", True, ", ".join(found))
+
+
+def _student() -> Check:
+    from o1lab.models.base import resolve_base
+    from o1lab.models.student import STUDENT
+
+    try:
+        return Check("student", True, f"{STUDENT} at {resolve_base(STUDENT, fetch=False)}")
+    except O1LabError as error:
+        return Check("student", False, error.message, f"o1lab models fetch {STUDENT}")
+
+
+def _gpu() -> Check:
+    """Having no GPU is well: the demo runs on a CPU."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            names = [
+                pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i))
+                for i in range(pynvml.nvmlDeviceGetCount())
+            ]
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception as error:  # the driver's library raises its own kinds, one for each way of not being there
+        return Check("gpu", True, f"none ({type(error).__name__}); training runs on the CPU")
+    return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
+
+
+def _room(lab: Lab | None) -> Check:
+    folder = lab.root if lab is not None else _existing(cache_dir())
+    free = shutil.disk_usage(folder).free
+    return Check("disk", free >= ROOM_WANTED_BYTES, f"{free / 1024**3:.1f} GiB free at {folder}", "Free some room.")
+
+
+def _keys_of(lab: Lab | None) -> Callable[[], Check]:
+    def keys() -> Check:
+        try:
+            endpoints = load_config(lab).endpoints if lab is not None else []
+        except O1LabError as error:
+            return Check("keys", False, error.message, error.hint)
+        missing = [e.key_env for e in endpoints if e.key_env and not os.environ.get(e.key_env)]
+        if missing:
+            return Check(
+                "keys", False, f"not set: {', '.join(missing)}", f"export {missing[0]}=... before you start o1lab."
+            )
+        return Check(
+            "keys",
+            True,
+            f"{len(endpoints)} endpoints, every named key is set" if endpoints else "no endpoint needs one",
+        )
+
+    return keys
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
