@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ def ema(values: Values | Floats, weight: float) -> Floats:
     ``weight``: share of the past, 0 to below 1. Values that are not finite stay as they are and do not spread.
     """
     import numpy as np
-    from scipy.signal import lfilter
 
     y = as_array(values)
     good = np.isfinite(y)
@@ -102,7 +102,8 @@ def ema(values: Values | Floats, weight: float) -> Floats:
     finite = y[good]
     if weight <= 0.0 or not len(finite):
         return smooth
-    total = lfilter([1.0 - weight], [1.0, -weight], finite)
+    sums = accumulate(finite.tolist(), lambda past, value: weight * past + (1.0 - weight) * value, initial=0.0)
+    total = np.fromiter(sums, np.float64, len(finite) + 1)[1:]
     smooth[good] = total / (1.0 - weight ** np.arange(1, len(finite) + 1))
     return smooth
 

@@ -1,0 +1,155 @@
+"""Which device a run takes, and its turn on it: one run a device, first come, first served.
+
+A turn is a lock that the operating system drops when its holder dies, so nothing has to be cleaned up after
+a crash. Locks are kept by host: a cache folder may be shared between machines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from o1lab.errors import LabError
+from o1lab.locations import cache_dir
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device by the recipe's name for it and the machine's own (an entry of CUDA_VISIBLE_DEVICES)."""
+
+    name: str
+    entry: str = ""
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.name != "cpu"
+
+    @property
+    def lock_name(self) -> str:
+        return re.sub(r"[^\w.-]", "_", f"{socket.gethostname()}-{'gpu-' + self.entry if self.is_gpu else 'cpu'}")
+
+    def environment(self) -> dict[str, str]:
+        """What to set before torch is imported, so that it sees this device alone."""
+        return {"CUDA_VISIBLE_DEVICES": self.entry}
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs this process may use, as entries of CUDA_VISIBLE_DEVICES; asks the driver, not torch."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError:
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [str(index) for index in range(count)]
+    entries = [entry.strip() for entry in named.split(",")]
+    # As CUDA does: what follows an entry that names nothing is not visible.
+    kept = []
+    for entry in entries:
+        if not entry or entry == "-1" or (entry.isdigit() and int(entry) >= count):
+            break
+        kept.append(entry)
+    return kept
+
+
+def resolve_device(name: str) -> Device:
+    """The device that a recipe's ``device`` means on this machine.
+
+    Raises:
+        LabError: there is no such GPU here (code ``device_missing``).
+    """
+    if name == "cpu":
+        return Device("cpu")
+    gpus = visible_gpus()
+    if name == "auto":
+        return Device("cuda:0", gpus[0]) if gpus else Device("cpu")
+    index = int(name.partition(":")[2] or 0)
+    if index >= len(gpus):
+        seen = f"only {len(gpus)} here" if gpus else "no NVIDIA GPU here"
+        raise LabError(f"There is no {name}: {seen}.", "Choose device auto or cpu.", code="device_missing")
+    return Device(name, gpus[index])
+
+
+@contextmanager
+def turn_on(
+    device: Device,
+    *,
+    waiting: Callable[[int], None] = lambda _ahead: None,
+    give_up: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
+) -> Iterator[bool]:
+    """Hold ``device`` for the length of the block, after those who came before.
+
+    Args:
+        waiting: called now and then while others are ahead, with how many.
+        give_up: asked now and then; when true the block runs with False, without the device.
+        folder: where the locks are kept [default: in the cache].
+    """
+    queue = (folder or cache_dir() / "locks") / device.lock_name
+    queue.mkdir(parents=True, exist_ok=True)
+    ticket, held = _take_ticket(queue)
+    lock = (queue / "turn").open("a")
+    try:
+        while True:
+            ahead = _alive_before(ticket)
+            if not ahead and _try_lock(lock):
+                yield True
+                return
+            waiting(max(ahead, 1))
+            if give_up():
+                yield False
+                return
+            time.sleep(POLL_S)
+    finally:
+        ticket.unlink(missing_ok=True)
+        held.close()
+        lock.close()
+
+
+def _take_ticket(queue: Path) -> tuple[Path, IO[str]]:
+    """A file that sorts by arrival and is locked for as long as we live."""
+    name = f"{time.time_ns():020d}-{os.getpid()}"
+    hidden = queue / f".{name}"
+    held = hidden.open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    ticket = queue / f"ticket-{name}"
+    hidden.rename(ticket)  # visible only once it is locked: nobody takes it for a dead one's
+    return ticket, held
+
+
+def _alive_before(ticket: Path) -> int:
+    """How many living tickets are older; those of the dead are cleared away."""
+    alive = 0
+    for other in sorted(ticket.parent.glob("ticket-*")):
+        if other.name >= ticket.name:
+            break
+        try:
+            with other.open() as file:
+                if _try_lock(file):
+                    other.unlink(missing_ok=True)
+                else:
+                    alive += 1
+        except FileNotFoundError:
+            continue
+    return alive
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

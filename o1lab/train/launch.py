@@ -1,0 +1,365 @@
+"""Starting, stopping and resuming runs. Nothing here imports torch: the worker is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
+from o1lab.locations import Lab
+from o1lab.train.recipe import Recipe, dump
+from o1lab.train.rundir import (
+    RunDir,
+    RunState,
+    Status,
+    checkpoint_step,
+    find_run,
+    list_run_dirs,
+    process_started,
+    write_json,
+    write_text,
+)
+from store import datasets, runs
+from store.connection import Store, open_store
+from store.errors import StoreError
+from store.records import RunRecord, now
+
+_PACKAGES = ("o1lab", "torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row to learn."""
+
+    trace_id: str
+    prompt: str
+    thought: str
+    solution: str
+
+
+def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[RunDir, int]:
+    """Make a run directory for ``recipe``, register the run, and start its worker.
+
+    Returns the run and the worker's process id. The worker is of its own session and outlives this process.
+
+    Raises:
+        NotFoundError: no such dataset or run to start from.
+        UsageError: the dataset's content is not the one whose hash the recipe names.
+        LabError: the lab cannot be written, or the training extra is not installed.
+    """
+    require_trainer()
+    opened = store or open_store(lab.database, create=False)
+    try:
+        resolved, rows = resolve_rows(lab, recipe, opened)
+        run = RunDir(lab.runs / new_run_id(lab))
+        prepare(lab, run, resolved, rows)
+        record = RunRecord(
+            id=run.id,
+            dir=str(run.path.relative_to(lab.root)),
+            base=resolved.base,
+            dataset=resolved.dataset,
+            dataset_hash=resolved.dataset_hash,
+            init_from=resolved.init_from,
+            created_at=now(),
+        )
+        runs.add(opened.db, record)
+    except StoreError as error:
+        raise _explained(error) from error
+    finally:
+        if store is None:
+            opened.close()
+    return run, start_worker(run)
+
+
+def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[Row]]:
+    """The recipe with everything settled that the lab decides, and the rows of its dataset.
+
+    Raises:
+        NotFoundError: no such dataset or run to start from.
+        UsageError: the dataset is not the one whose hash the recipe names.
+    """
+    try:
+        dataset = datasets.get(store.db, recipe.dataset)
+        rows = [
+            Row(row.trace_id, row.statement, row.thought if recipe.phase == 2 else "", row.solution)
+            for row in datasets.rows(store.db, dataset.name)
+        ]
+    except StoreError as error:
+        raise _explained(error) from error
+    if recipe.dataset_hash and recipe.dataset_hash != dataset.hash:
+        raise UsageError(
+            f"The dataset {dataset.name} holds {dataset.hash}, the recipe was made for {recipe.dataset_hash}.",
+            "Clear dataset_hash in the recipe to train on what is there now.",
+        )
+    values: dict[str, Any] = {"dataset": dataset.name, "dataset_hash": dataset.hash}
+    if dataset.phase == 1:
+        values["phase"] = 1  # its rows have no thought to learn
+    if recipe.init_from:
+        checkpoint = find_checkpoint(lab, recipe.init_from)
+        values["init_from"] = f"{checkpoint.parent.parent.name}/{checkpoint.name}"
+        values |= _adapter_settings(checkpoint)
+    return recipe.model_copy(update=values), rows
+
+
+def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[Row]) -> None:
+    """Write everything a worker needs into a new run directory.
+
+    Raises:
+        LabError: it cannot be written.
+    """
+    try:
+        run.path.mkdir(parents=True)
+        (run.path / "control").mkdir()
+        run.checkpoints_dir.mkdir()
+        trace_ids = _write_rows(run.data, rows)
+        write_text(run.recipe, dump(recipe))
+        summary = {"name": recipe.dataset, "hash": recipe.dataset_hash, "rows": len(trace_ids), "trace_ids": trace_ids}
+        write_json(run.dataset, summary)
+        write_text(run.command, reproducing_command(lab, run) + "\n")
+        write_json(run.env, environment())
+        run.metrics.touch()
+        run.samples.touch()
+        run.write_status(_waiting_status("Waiting for its process to begin."))
+    except OSError as error:
+        raise LabError(
+            f"Cannot write the run directory {run.path}: {error.strerror}.", "Check the lab's disk and permissions."
+        ) from error
+
+
+def start_worker(run: RunDir, *, resuming: bool = False) -> int:
+    """Start the run's worker, detached; its output goes to log.txt. Returns the process id.
+
+    Raises:
+        LabError: the process or its log cannot be started.
+    """
+    run.stop_file.unlink(missing_ok=True)
+    command = worker_command(run, resuming=resuming)
+    try:
+        with run.log.open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=run.path
+            )
+    except OSError as error:
+        raise LabError(f"Cannot start the training: {error.strerror}.", "Check the disk and memory.") from error
+    _children.append(process)
+    status = run.read_status()
+    if status.pid is None:  # the worker writes its own as soon as it is up
+        run.write_status(
+            Status(
+                "starting",
+                pid=process.pid,
+                host=socket.gethostname(),
+                heartbeat=time.time(),
+                pid_started=process_started(process.pid),
+                step=status.step,
+                total_steps=status.total_steps,
+                message="Loading.",
+            )
+        )
+    return process.pid
+
+
+# Workers that this process started: polled now and then, so that a finished one is no zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def reap() -> None:
+    """Forget workers of ours that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def stop(lab: Lab, identity: str, *, wait: bool = False, timeout_s: float | None = None) -> RunState:
+    """Ask a run to save a checkpoint and stop; with ``wait``, return once it has.
+
+    Raises:
+        NotFoundError: no such run.
+        UsageError: it has ended already.
+        LabError: it did not stop within ``timeout_s`` seconds.
+    """
+    run = find_run(lab, identity)
+    state = run.state()
+    if not state.active:
+        raise UsageError(f"The run {run.id} is {state.state}, not running.", f"See `o1lab runs show {run.id}`.")
+    run.ask_to_stop()
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while wait and state.active:
+        if deadline is not None and time.monotonic() > deadline:
+            raise LabError(f"The run {run.id} has not stopped yet.", "It stops after the step it is in.")
+        time.sleep(0.2)
+        reap()
+        state = run.state()
+    return run.state()
+
+
+def resume(lab: Lab, identity: str) -> tuple[RunDir, int]:
+    """Go on with a stopped, failed or dead run from its last checkpoint, under the same id.
+
+    Returns the run and the new worker's process id.
+
+    Raises:
+        NotFoundError: no such run.
+        UsageError: it is running, or it finished.
+        RefusedError: it has no checkpoint to go on from.
+    """
+    require_trainer()
+    run = find_run(lab, identity)
+    state = run.state()
+    if state.active:
+        raise UsageError(f"The run {run.id} is {state.state} already.", f"Watch it: `o1lab runs watch {run.id}`.")
+    saved = run.checkpoints()
+    if state.state == "finished":
+        raise UsageError(
+            f"The run {run.id} is finished.", f"Go on from it in a new run: `o1lab train --init-from {run.id} ...`."
+        )
+    if not saved and state.status.step > 0:
+        raise RefusedError(
+            f"The run {run.id} has no checkpoint to go on from.", "Start it again, with a smaller save_steps."
+        )
+    step = checkpoint_step(saved[-1]) if saved else 0
+    waiting = _waiting_status(f"Going on from step {step}.")
+    run.write_status(
+        Status(waiting.state, host=waiting.host, heartbeat=waiting.heartbeat, step=step, message=waiting.message)
+    )
+    return run, start_worker(run, resuming=True)
+
+
+def list_runs(lab: Lab) -> list[tuple[RunDir, RunState]]:
+    """Every run of the lab with its state, the newest first."""
+    reap()
+    return [(run, run.state()) for run in list_run_dirs(lab)]
+
+
+def follow_until_end(run: RunDir, *, poll_s: float = 0.5) -> Iterator[RunState]:
+    """The run's state, again and again, until it has ended; the last one is the end."""
+    while True:
+        reap()
+        state = run.state()
+        yield state
+        if not state.active:
+            return
+        time.sleep(poll_s)
+
+
+def find_checkpoint(lab: Lab, reference: str) -> Path:
+    """The checkpoint that ``RUN`` (its last) or ``RUN/step-N`` means.
+
+    Raises:
+        NotFoundError: no such run, or it has no such checkpoint.
+    """
+    identity, _, name = reference.partition("/")
+    run = find_run(lab, identity)
+    saved = run.checkpoints()
+    chosen = [path for path in saved if path.name == name] if name else saved
+    if not chosen:
+        what = f"no checkpoint {name}" if name else "no checkpoint yet"
+        have = ", ".join(path.name for path in saved[-5:])
+        raise NotFoundError(f"The run {run.id} has {what}.", f"It has {have}." if have else "Let it save one first.")
+    return chosen[-1]
+
+
+def new_run_id(lab: Lab) -> str:
+    """Eight hexadecimal digits that no run of the lab has."""
+    while (lab.runs / (made := secrets.token_hex(4))).exists():
+        pass
+    return made
+
+
+def worker_command(run: RunDir, *, resuming: bool = False) -> list[str]:
+    extra = ["--resume"] if resuming else []
+    return [sys.executable, "-P", "-m", "o1lab.train.worker", str(run.path), *extra]
+
+
+def reproducing_command(lab: Lab, run: RunDir) -> str:
+    """The command that trains the same again, from the recipe in the run directory."""
+    return shlex.join(["o1lab", "--lab", str(lab.root), "train", "--recipe", str(run.recipe)])
+
+
+def require_trainer() -> None:
+    """See that what trains is installed, without importing it.
+
+    Raises:
+        LabError: the training extra is missing.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "peft", "trl", "datasets") if find_spec(name) is None]
+    if missing:
+        raise LabError(
+            f"Training needs {', '.join(missing)}, which this installation does not have.",
+            "Install the extra: pip install 'o1lab[train]'.",
+            code="no_trainer",
+        )
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and git state, as env.json keeps them; the worker adds the device."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "cpus": os.cpu_count(),
+        "versions": versions,
+        "git": git_state(Path(__file__).parent),
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and cleanliness of the checkout that holds ``folder``; None for an installed package."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _write_rows(path: Path, rows: Iterable[Row]) -> list[str]:
+    trace_ids = []
+    with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        for row in rows:
+            line = {"trace_id": row.trace_id, "prompt": row.prompt, "thought": row.thought, "solution": row.solution}
+            file.write(json.dumps(line) + "\n")
+            trace_ids.append(row.trace_id)
+    return trace_ids
+
+
+def _waiting_status(message: str) -> Status:
+    return Status("queued", host=socket.gethostname(), heartbeat=time.time(), message=message)
+
+
+def _adapter_settings(checkpoint: Path) -> dict[str, Any]:
+    """The adapter's own shape: a run that goes on from it cannot choose another."""
+    try:
+        found = json.loads((checkpoint / "adapter_config.json").read_text("utf-8"))
+        targets = found["target_modules"]
+        settings = {"lora_r": found["r"], "lora_alpha": found["lora_alpha"], "lora_dropout": found["lora_dropout"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{checkpoint} holds no readable adapter.", "Choose another checkpoint.") from error
+    return settings | {"lora_targets": targets if isinstance(targets, str) else ",".join(sorted(targets))}
+
+
+def _explained(error: StoreError) -> O1LabError:
+    kind = NotFoundError if error.code == "not_found" else LabError
+    return kind(error.message, error.hint, code=error.code)
