@@ -1,0 +1,242 @@
+"""The store: opening, migrating, adding, searching, filtering."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from store import Store, open_store, problems, search, traces
+from store.connection import on_network
+from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
+from store.query import parse_query
+from store.records import Measured, NewProblem, NewTrace, problem_id
+
+LABS = Path(__file__).parent.parent / "fixtures" / "labs"
+
+
+def add_chain(
+    store: Store, statement: str, thought: str, solution: str = "42", *, model: str = "r1", **more: object
+) -> str:
+    problem = NewProblem(statement, "test", answer="42")
+    raw = f"<think>{thought}</think>{solution}"
+    end = 7 + len(thought)
+    trace = NewTrace(problem.id, model, raw, (7, end), (end + 8, len(raw)), True, "r1", "test", **more)  # type: ignore[arg-type]
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(trace, statement)])
+    return trace.id
+
+
+def found(store: Store, text: str) -> list[str]:
+    return traces.ids(store.db, parse_query(text))
+
+
+def test_a_fresh_lab_has_the_schema_and_opens_again(tmp_path: Path) -> None:
+    first = open_store(tmp_path / "lab.db")
+    assert first.db.journal_mode == "wal"
+    assert first.db.execute("PRAGMA synchronous").fetchone()[0] == 2
+    schema = first.db.schema
+    first.close()
+    again = open_store(tmp_path / "lab.db")
+    assert again.db.schema == schema
+    again.close()
+
+
+@pytest.mark.parametrize("released", sorted(LABS.glob("*.db.gz")), ids=lambda path: path.name)
+def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lab.db"
+    path.write_bytes(gzip.decompress(released.read_bytes()))
+    old = open_store(path)
+    fresh = open_store(tmp_path / "fresh.db")
+    assert sorted(old.db.schema.split(";")) == sorted(fresh.db.schema.split(";"))
+    row = traces.page(old.db, parse_query("tag:kept decision:accept"))[0]
+    assert "等等" in traces.text(old.db, row.id).thought
+    assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
+    old.close()
+    fresh.close()
+
+
+def test_released_labs_are_kept() -> None:
+    assert list(LABS.glob("*.db.gz"))
+
+
+def test_a_newer_lab_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lab.db"
+    store = open_store(path)
+    with store.db.atomic():
+        store.db["_sqlite_migrations"].insert({"migration_set": "o1lab", "name": "9999_later", "applied_at": "2099"})  # type: ignore[union-attr]
+    store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerSchemaError, match="newer o1lab"):
+        open_store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["missing/lab.db", "/proc/lab.db"])
+def test_an_unwritable_lab_says_so(tmp_path: Path, place: str) -> None:
+    with pytest.raises(UnwritableError, match="cannot be"):
+        open_store(tmp_path / place)
+
+
+def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+    (tmp_path / "lab.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(Exception, match="damaged or not a database"):
+        open_store(tmp_path / "lab.db")
+
+
+def test_a_full_disk_is_named_and_nothing_half_is_kept(store: Store) -> None:
+    pages = store.db.execute("PRAGMA page_count").fetchone()[0]
+    store.db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(DiskFullError, match="full"), store.explained():
+        add_chain(store, "big", "x" * 100_000)
+    assert problems.count(store.db) == 0
+
+
+def test_a_lab_that_another_holds_is_busy(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "lab.db")
+    store.db.execute("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(tmp_path / "lab.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BusyError, match="busy"), store.explained():
+        add_chain(store, "s", "t")
+    other.rollback()
+    other.close()
+    store.close()
+
+
+def test_two_first_openings_at_once_both_work(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from store import open_store; open_store(Path(sys.argv[1])).close()"
+    opening = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lab.db")]) for _ in range(4)]
+    assert [process.wait(60) for process in opening] == [0, 0, 0, 0]
+
+
+def test_each_thread_has_its_own_connection(store: Store) -> None:
+    seen: list[object] = [store.db]
+    thread = threading.Thread(target=lambda: seen.append(store.db))
+    thread.start()
+    thread.join()
+    assert seen[0] is not seen[1]
+    assert seen[0] is store.db
+
+
+def test_network_file_systems_are_told_by_the_mount_table(tmp_path: Path) -> None:
+    assert not on_network(tmp_path / "lab.db")
+
+
+def test_identity_ignores_white_space_and_unicode_form() -> None:
+    assert problem_id("What  is\n½ + é?") == problem_id("What is 1⁄2 + e\u0301?")
+    assert problem_id("What is 1 + 2?") != problem_id("What is 1 + 3?")
+
+
+def test_adding_twice_changes_nothing(store: Store) -> None:
+    first = add_chain(store, "s", "t")
+    assert add_chain(store, "s", "t") == first
+    assert traces.count(store.db, parse_query("")) == 1
+    assert store.db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH 't'").fetchone()[0] == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(thought=st.text(st.characters(codec=None)), solution=st.text(st.characters(codec=None)))
+def test_whatever_a_model_wrote_comes_back_as_it_was(store: Store, thought: str, solution: str) -> None:
+    identity = add_chain(store, "any", thought, solution)
+    text = traces.text(store.db, identity)
+    assert (text.thought, text.solution) == (thought, solution)
+    assert text.raw == f"<think>{thought}</think>{solution}"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("double check", True),
+        ('"double check"', True),
+        ('"check double"', False),
+        ("wai", True),
+        ("wait -carry", False),
+        ("检查", True),
+        ("查", True),
+        ("让我检", True),
+        ("检让", False),
+        ("théorème", True),
+        ("theoreme", True),
+        ("*", True),  # no word in it: everything
+        ('"', True),
+        ("a* OR", False),
+        ("NEAR(", False),
+    ],
+)
+def test_search_finds_words_phrases_beginnings_and_chinese(store: Store, query: str, expected: bool) -> None:
+    add_chain(store, "A théorème", "Wait, let me double-check the carry. 等等，让我检查一下。")
+    assert bool(found(store, query)) is expected
+
+
+def test_hits_name_the_field_and_show_the_place(store: Store) -> None:
+    identity = add_chain(store, "Find x", "so " * 100 + "wait here" + " then" * 100, "the answer waits")
+    hits, total = search.hits(store.db, "wait")
+    assert total == 1
+    assert {(hit.trace_id, hit.field) for hit in hits} == {(identity, "thought"), (identity, "solution")}
+    assert all("wait" in hit.snippet and len(hit.snippet) < 140 for hit in hits)
+
+
+def test_filters_sorts_and_pages(store: Store) -> None:
+    ids = [add_chain(store, f"p{i}", "x" * i, model=f"Sky-T1-{i % 2}") for i in range(10)]
+    traces.set_measures(
+        store.db,
+        [
+            Measured(one, i == 3, {"reflect": i}, "42", "correct" if i % 2 else "incorrect", "", "1")
+            for i, one in enumerate(ids)
+        ],
+    )
+    assert found(store, "verdict:wrong reflect>=4") == [ids[4], ids[6], ids[8]]
+    assert found(store, "teacher:sky-t1-1 sort:-chars")[0] == ids[9]
+    assert found(store, "looping:yes") == [ids[3]]
+    assert found(store, "-verdict:right chars<23") == [ids[i] for i in (0, 2, 4)]
+    query = parse_query("sort:-reflect")
+    assert [row.id for row in traces.page(store.db, query, limit=3, offset=2)] == [ids[7], ids[6], ids[5]]
+    assert traces.position(store.db, query, ids[5]) == 4
+    assert traces.counts(store.db, query, "verdict") == {"correct": 5, "incorrect": 5}
+
+
+@pytest.mark.parametrize("text", ["verdict:maybe", "chars>=long", "sort:colour", "looping:perhaps", "verdict>3"])
+def test_a_filter_that_means_nothing_says_what_does(text: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_query(text)
+    assert caught.value.hint
+
+
+@given(st.text())
+def test_no_filter_text_breaks_the_database(text: str) -> None:
+    from sqlite_utils import Database
+
+    from store.migrations import migrations
+
+    db = Database(memory=True)
+    migrations.apply(db)
+    try:
+        query = parse_query(text)
+    except QueryError:
+        return
+    assert traces.page(db, query) == []
+
+
+def test_an_unknown_trace_is_missing(store: Store) -> None:
+    for identity in ("", "zz", "0123"):
+        with pytest.raises(MissingError):
+            traces.get(store.db, identity)
+
+
+def test_a_new_source_fills_in_the_gold_answer_and_never_takes_it(store: Store) -> None:
+    with store.db.atomic():
+        problems.add(
+            store.db, [NewProblem("s", "a"), NewProblem("s", "b", answer="1"), NewProblem("s", "c", answer="2")]
+        )
+    assert problems.find(store.db, " s ").answer == "1"  # type: ignore[union-attr]
+    assert problems.count(store.db, source="c") == 1
