@@ -1,0 +1,70 @@
+"""From token ids to text as it grows: never half a character, never past a stop string."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+THOUGHT_END = "</think>"
+
+
+class AnswerText:
+    """Text of one answer. Give it each token; it gives back what is ready to send.
+
+    What could still become a stop string is held back; ``stopped`` says that one was met (and left out).
+    ``thought_tokens`` counts the tokens up to the closing mark of the thought, 0 without one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: tuple[str, ...] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._stops = tuple(stop for stop in stops if stop)
+        self._ids: list[int] = []
+        self._decoded = ""
+        self._sent = 0
+        self.stopped = False
+        self.thought_tokens = 0
+
+    @property
+    def tokens(self) -> int:
+        return len(self._ids)
+
+    def push(self, token: int) -> str:
+        """The text that ``token`` makes ready."""
+        if self.stopped:
+            return ""
+        self._ids.append(token)
+        piece = self._stream.step(self._tokenizer, token) or ""
+        return self._grow(piece)
+
+    def flush(self) -> str:
+        """What is left at the end: held back text, and bytes that never became a character as U+FFFD."""
+        if self.stopped:
+            return ""
+        whole = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        rest = whole[len(self._decoded) :] if whole.startswith(self._decoded) else ""
+        ready = self._grow(rest)
+        if not self.stopped:
+            ready += self._decoded[self._sent :]
+            self._sent = len(self._decoded)
+        return ready
+
+    def _grow(self, piece: str) -> str:
+        before = len(self._decoded)
+        self._decoded += piece
+        if not self.thought_tokens and THOUGHT_END in self._decoded[max(0, before - len(THOUGHT_END)) :]:
+            self.thought_tokens = len(self._ids)
+        end = len(self._decoded) - self._held()
+        for stop in self._stops:
+            at = self._decoded.find(stop, max(0, before - len(stop) + 1))
+            if at >= 0 and (not self.stopped or at < end):
+                self.stopped, end = True, at
+        ready = self._decoded[self._sent : end]
+        self._sent = max(self._sent, end)
+        return ready
+
+    def _held(self) -> int:
+        """The length of the longest end of the text that a stop string begins with."""
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        ends = range(min(longest, len(self._decoded)), 0, -1)
+        return next((n for n in ends if any(s.startswith(self._decoded[-n:]) for s in self._stops)), 0)

@@ -1,0 +1,338 @@
+"""The OpenAI chat protocol over HTTP, whatever stands behind it: a language model or the solver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from o1lab.errors import NotFoundError, O1LabError
+
+MAX_BODY = 32 * 1024 * 1024
+
+
+class ChatRequest(BaseModel):
+    """What we take of a request; what we do not know is ignored, as the protocol's servers do."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=10)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    seed: int | None = None
+    n: int | None = Field(default=None, ge=1, le=64)
+    stop: str | list[str] | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that is ready to send, under the field of the protocol it belongs to."""
+
+    kind: Literal["content", "reasoning_content"]
+    text: str
+
+
+@dataclass(frozen=True)
+class End:
+    """The answer's end and its counts in tokens, ``None`` where nothing can count them."""
+
+    reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None = None
+
+
+class ApiError(Exception):
+    """An error as the protocol speaks of it."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
+
+    @property
+    def body(self) -> dict[str, Any]:
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+class Backend(Protocol):
+    """What answers. ``open`` checks the request at once and raises ``ApiError`` before anything is sent."""
+
+    engine: str
+
+    def cards(self) -> list[dict[str, Any]]: ...
+    def status(self) -> dict[str, Any]: ...
+    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]: ...
+    def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]: ...
+    def load_adapter(self, name: str, path: Path) -> None: ...
+    def remove_adapter(self, name: str) -> None: ...
+
+
+def make_api(backend: Backend, token: str) -> ASGIApp:
+    """The application; every path but ``/health`` asks for ``Authorization: Bearer <token>``."""
+    api = _Api(backend)
+    errors: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+        ApiError: _api_error,
+        O1LabError: _own_error,
+        HTTPException: _http_error,
+        Exception: _unexpected,
+    }
+    routes = [
+        Route("/health", api.health),
+        Route("/v1/models", api.models),
+        Route("/v1/chat/completions", api.chat, methods=["POST"]),
+        Route("/v1/o1lab/render", api.render, methods=["POST"]),
+        Route("/v1/o1lab/adapters", api.load_adapter, methods=["POST"]),
+        Route("/v1/o1lab/adapters/{name:path}", api.remove_adapter, methods=["DELETE"]),
+    ]
+    return _Guard(Starlette(routes=routes, exception_handlers=errors), token)
+
+
+class _Guard:
+    """Refuses what does not bring the token: a machine has other users, and browsers speak to loopback."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/health":
+            given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
+            if not hmac.compare_digest(given, self._expected):
+                error = ApiError(401, "The token is missing or wrong.", "invalid_api_key")
+                await JSONResponse(error.body, 401)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class _Api:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def health(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok", **self._backend.status()})
+
+    async def models(self, _request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": self._backend.cards()})
+
+    async def render(self, request: Request) -> Response:
+        asked = await _body(request)
+        return JSONResponse(self._backend.render(str(asked.get("model")), plain_messages(asked.get("messages"))))
+
+    async def load_adapter(self, request: Request) -> Response:
+        asked = await _body(request)
+        name, path = asked.get("name"), asked.get("path")
+        if not isinstance(name, str) or not name or not isinstance(path, str) or not path:
+            raise ApiError(400, "An adapter has a name and a path.", "invalid_request")
+        await asyncio.to_thread(self._backend.load_adapter, name, Path(path))
+        return JSONResponse({"name": name, "models": [card["id"] for card in self._backend.cards()]})
+
+    async def remove_adapter(self, request: Request) -> Response:
+        await asyncio.to_thread(self._backend.remove_adapter, request.path_params["name"])
+        return JSONResponse({"models": [card["id"] for card in self._backend.cards()]})
+
+    async def chat(self, request: Request) -> Response:
+        try:
+            asked = ChatRequest.model_validate(await _body(request))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
+        messages = plain_messages(asked.messages)
+        seeds = [None if asked.seed is None else asked.seed + i for i in range(asked.n or 1)]
+        answers = [self._backend.open(asked, messages, seed) for seed in seeds]
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
+        if asked.stream:
+            with_usage = bool((asked.stream_options or {}).get("include_usage"))
+            lines = _stream(answers, head, with_usage=with_usage)
+            return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        work = asyncio.gather(*(_collect(answer) for answer in answers))
+        return JSONResponse(_completion(await _unless_gone(request, work), head))
+
+
+def plain_messages(given: Any) -> list[dict[str, str]]:
+    """Messages as role and text; content given in parts is joined.
+
+    Raises:
+        ApiError: something else than text.
+    """
+    messages = []
+    for i, message in enumerate(given if isinstance(given, list) else []):
+        role = message.get("role") if isinstance(message, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list):
+            parts = [part.get("text") if isinstance(part, dict) else None for part in content]
+            content = "".join(parts) if all(isinstance(part, str) for part in parts) else None  # type: ignore[arg-type]
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise ApiError(400, "A message has a role and a text as content.", "invalid_request", f"messages.{i}")
+        messages.append({"role": role, "content": content})
+    if not messages:
+        raise ApiError(400, "There are no messages.", "invalid_request", "messages")
+    return messages
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BODY:
+            raise ApiError(413, "The request is too large.", "invalid_request")
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise ApiError(400, "The request is not JSON.", "invalid_request") from error
+    if not isinstance(body, dict):
+        raise ApiError(400, "The request is not a JSON object.", "invalid_request")
+    return body
+
+
+async def _collect(answer: AsyncIterator[Piece | End]) -> tuple[dict[str, str], End]:
+    texts = {"content": "", "reasoning_content": ""}
+    async for part in answer:
+        if isinstance(part, End):
+            return texts, part
+        texts[part.kind] += part.text
+    raise ApiError(500, "The answer has no end.", "server_error")
+
+
+async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
+    """``work``'s result; it is cancelled as soon as the client hangs up."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    watch = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ApiError(499, "The client went away.", "cancelled")
+        return work.result()
+    finally:
+        work.cancel()
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await work
+
+
+def _completion(results: list[tuple[dict[str, str], End]], head: dict[str, Any]) -> dict[str, Any]:
+    choices = []
+    for i, (texts, end) in enumerate(results):
+        message = {"role": "assistant", "content": texts["content"]}
+        if texts["reasoning_content"]:
+            message["reasoning_content"] = texts["reasoning_content"]
+        choices.append({"index": i, "message": message, "finish_reason": end.reason, "logprobs": None})
+    usage = _usage([end for _, end in results])
+    return head | {"object": "chat.completion", "choices": choices, "usage": usage}
+
+
+async def _stream(
+    answers: list[AsyncIterator[Piece | End]], head: dict[str, Any], *, with_usage: bool
+) -> AsyncIterator[str]:
+    """Server-sent events of all choices as their pieces come; an error inside the stream is told in it."""
+    head = head | {"object": "chat.completion.chunk"}
+    arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]] = asyncio.Queue()
+    tasks = [asyncio.create_task(_forward(i, answer, arrivals)) for i, answer in enumerate(answers)]
+    ends: list[End] = []
+    begun: set[int] = set()
+    try:
+        while len(ends) < len(answers):
+            i, part = await arrivals.get()
+            if isinstance(part, Exception):
+                error = part if isinstance(part, ApiError) else ApiError(500, "The server failed inside.")
+                yield _event(error.body)
+                break
+            delta: dict[str, Any] = {} if i in begun else {"role": "assistant", "content": ""}
+            begun.add(i)
+            if isinstance(part, Piece):
+                delta |= {part.kind: part.text}
+            else:
+                ends.append(part)
+            reason = part.reason if isinstance(part, End) else None
+            yield _event(head | {"choices": [{"index": i, "delta": delta, "finish_reason": reason}]})
+        if with_usage and len(ends) == len(answers):
+            yield _event(head | {"choices": [], "usage": _usage(ends)})
+        yield "data: [DONE]\n\n"
+    finally:
+        # Also when the client hung up: cancelling closes each answer, and with it its row in the batch.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _forward(
+    i: int, answer: AsyncIterator[Piece | End], arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]]
+) -> None:
+    try:
+        async for part in answer:
+            arrivals.put_nowait((i, part))
+    except Exception as error:
+        arrivals.put_nowait((i, error))
+
+
+def _usage(ends: list[End]) -> dict[str, Any] | None:
+    """Counts over all choices, ``None`` when nothing here can count tokens. The prompt counts once."""
+    if any(end.prompt_tokens is None or end.completion_tokens is None for end in ends):
+        return None
+    prompt = ends[0].prompt_tokens or 0
+    completion = sum(end.completion_tokens or 0 for end in ends)
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if any(end.reasoning_tokens is not None for end in ends):
+        thought = sum(end.reasoning_tokens or 0 for end in ends)
+        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return usage
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+async def _api_error(_request: Request, error: ApiError) -> Response:
+    return JSONResponse(error.body, error.status)
+
+
+async def _own_error(_request: Request, error: O1LabError) -> Response:
+    status = 404 if isinstance(error, NotFoundError) else 400
+    return JSONResponse(ApiError(status, str(error), error.code).body, status)
+
+
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    return JSONResponse(ApiError(error.status_code, str(error.detail)).body, error.status_code)
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    return JSONResponse(ApiError(500, "The server failed inside; its log says why.", "server_error").body, 500)

@@ -1,0 +1,297 @@
+"""Continuous batching: requests that are there together are decoded together, one token a step for each.
+
+transformers' own continuous batching packs all requests into one row, and PEFT chooses adapters by row, so
+the two cannot serve several adapters at once (transformers 5.23, peft 0.21: ``adapter_names`` is ignored there).
+Here every request is a row. One thread owns the model. Between two steps rows leave, adapters load, and
+newcomers join: they are prefilled a chunk a step, so that a long prompt does not hold up those who decode.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+
+from o1lab.serve.choosing import draw
+from o1lab.serve.kv import joined, kept, new_cache, padded_mask
+
+T = TypeVar("T")
+BASE = "__base__"
+"""PEFT's name for a row without adapter."""
+
+
+@dataclass
+class Job:
+    """One answer to make. Callbacks run in the engine's thread and must not block.
+
+    ``on_token`` gets each token id, the end-of-turn token excluded; ``on_end`` gets ``stop``, ``length``,
+    ``cancelled`` or ``error`` and, for an error, a sentence.
+    """
+
+    prompt: list[int]
+    max_tokens: int
+    on_token: Callable[[int], None]
+    on_end: Callable[[str, str], None]
+    adapter: str = BASE
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class _Row:
+    job: Job
+    length: int
+    last: int = 0
+    made: int = 0
+    generator: torch.Generator = field(default_factory=torch.Generator)
+
+    def __post_init__(self) -> None:
+        if self.job.seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(self.job.seed)
+
+
+@dataclass
+class _Prefill:
+    """Newcomers on their way in: ``ids`` and ``mask`` are [rows, columns], padded on the left."""
+
+    rows: list[_Row]
+    ids: torch.Tensor
+    mask: torch.Tensor
+    cache: Any
+    done: int = 0
+
+
+class Engine:
+    """Decodes jobs with ``model`` until :meth:`close`.
+
+    Args:
+        model: a causal language model in eval mode, or a ``PeftModel`` around one.
+        end_tokens: ids that end a turn.
+        max_rows: how many requests decode at once; more wait their turn.
+        chunk_tokens: how many prompt tokens are prefilled between two decoding steps.
+    """
+
+    def __init__(self, model: Any, end_tokens: set[int], *, max_rows: int = 64, chunk_tokens: int = 512) -> None:
+        self.model = model
+        self._end_tokens = end_tokens
+        self._max_rows = max_rows
+        self._chunk_tokens = chunk_tokens
+        self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._prefill: _Prefill | None = None
+        self._rows: list[_Row] = []
+        self._cache: Any = None
+        self._mask = torch.zeros(0, 0, dtype=torch.long)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        self._inbox.put(job)
+
+    def between_steps(self, action: Callable[[], T]) -> Future[T]:
+        """Run ``action`` in the engine's thread between two steps: the only place to change the model."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(action())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._inbox.put(run)
+        return future
+
+    def in_use(self, adapter: str) -> bool:
+        """Whether a request for ``adapter`` runs or waits. Ask between steps."""
+        coming = self._prefill.rows if self._prefill else []
+        running = any(row.job.adapter == adapter for row in [*self._rows, *coming])
+        return running or any(job.adapter == adapter for job in self._waiting)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests decode now, and how many wait."""
+        return len(self._rows), len(self._waiting) + (len(self._prefill.rows) if self._prefill else 0)
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            self._take_in()
+            if self._closing:
+                self._fail_all("The server is stopping.")
+                return
+            try:
+                with torch.inference_mode():
+                    self._admit()
+                    if self._prefill is not None:
+                        self._prefill_chunk(self._prefill)
+                    if self._rows:
+                        self._decode_step()
+            except Exception as error:
+                self._fail_all(_sentence(error))
+
+    def _take_in(self) -> None:
+        """Everything that arrived; waits for something when there is nothing to do."""
+        idle = not (self._rows or self._waiting or self._prefill)
+        while idle or not self._inbox.empty():
+            item = self._inbox.get()
+            idle = False
+            if item is None:
+                self._closing = True
+            elif isinstance(item, Job):
+                self._waiting.append(item)
+            else:
+                item()
+
+    def _admit(self) -> None:
+        """Make the waiting jobs that fit into the next prefill, first come first served."""
+        if self._prefill is not None:
+            return
+        rows: list[_Row] = []
+        widest = 0
+        while self._waiting and len(self._rows) + len(rows) < self._max_rows:
+            job = self._waiting[0]
+            widest = max(widest, len(job.prompt))
+            # Rows of very different lengths waste padding: what would be too much waits for the next.
+            if rows and widest * (len(rows) + 1) > max(16 * self._chunk_tokens, widest):
+                break
+            self._waiting.popleft()
+            if job.cancelled.is_set():
+                job.on_end("cancelled", "")
+            else:
+                rows.append(_Row(job, len(job.prompt)))
+        if not rows:
+            return
+        width = max(row.length for row in rows)
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, width - row.length :] = torch.tensor(row.job.prompt)
+            mask[i, width - row.length :] = 1
+        self._prefill = _Prefill(rows, ids, mask, new_cache())
+
+    def _prefill_chunk(self, prefill: _Prefill) -> None:
+        if all(row.job.cancelled.is_set() for row in prefill.rows):
+            self._prefill = None
+            for row in prefill.rows:
+                row.job.on_end("cancelled", "")
+            return
+        columns = max(1, self._chunk_tokens // len(prefill.rows))
+        end = min(prefill.done + columns, prefill.ids.shape[1])
+        positions = (prefill.mask.cumsum(1) - 1).clamp(min=0)[:, prefill.done : end]
+        logits = self._forward(
+            prefill.ids[:, prefill.done : end], prefill.mask[:, :end], positions, prefill.cache, prefill.rows
+        )
+        prefill.done = end
+        if end < prefill.ids.shape[1]:
+            return
+        self._prefill = None
+        # Joined before the first tokens are told, so that a failure from here on finds every row.
+        if self._rows:
+            width = max(self._mask.shape[1], end)
+            self._mask = torch.cat([padded_mask(self._mask, width), padded_mask(prefill.mask, width)])
+            joined(self._cache, prefill.cache)
+        else:
+            self._mask, self._cache = prefill.mask, prefill.cache
+        self._rows += prefill.rows
+        self._advance(prefill.rows, logits)
+
+    def _decode_step(self) -> None:
+        ids = torch.tensor([[row.last] for row in self._rows])
+        positions = torch.tensor([[row.length] for row in self._rows])
+        mask = torch.cat([self._mask, self._mask.new_ones(len(self._rows), 1)], dim=1)
+        logits = self._forward(ids, mask, positions, self._cache, self._rows)
+        self._mask = mask
+        for row in self._rows:
+            row.length += 1
+        self._advance(list(self._rows), logits)
+
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, rows: list[_Row]
+    ) -> torch.Tensor:
+        """The logits of each row's last column, [rows, vocabulary]."""
+        device = self.model.device
+        adapters = [row.job.adapter for row in rows]
+        extra = {"adapter_names": adapters} if hasattr(self.model, "peft_config") else {}
+        out = self.model(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **extra,
+        )
+        logits: torch.Tensor = out.logits[:, -1]
+        return logits
+
+    def _advance(self, rows: list[_Row], logits: torch.Tensor) -> None:
+        """Give each of ``rows`` its next token; rows that end leave the batch."""
+        greedy = logits.argmax(-1).tolist()
+        finite = torch.isfinite(logits).all(-1).tolist()
+        ended: list[tuple[_Row, str, str]] = []
+        for i, row in enumerate(rows):
+            job = row.job
+            if job.cancelled.is_set():
+                ended.append((row, "cancelled", ""))
+                continue
+            if not finite[i]:
+                ended.append((row, "error", "The model's numbers overflowed (not finite)."))
+                continue
+            row.last = draw(logits[i], job.temperature, job.top_p, row.generator) if job.temperature > 0 else greedy[i]
+            if row.last in self._end_tokens:
+                ended.append((row, "stop", ""))
+                continue
+            row.made += 1
+            job.on_token(row.last)
+            if row.made >= job.max_tokens:
+                ended.append((row, "length", ""))
+        if ended:
+            self._leave([row for row, _, _ in ended])
+            for row, reason, sentence in ended:
+                row.job.on_end(reason, sentence)
+
+    def _leave(self, leaving: list[_Row]) -> None:
+        gone = {id(row) for row in leaving}
+        stay = [i for i, row in enumerate(self._rows) if id(row) not in gone]
+        self._rows = [self._rows[i] for i in stay]
+        if not stay:
+            self._cache, self._mask = None, torch.zeros(0, 0, dtype=torch.long)
+            return
+        self._mask = self._mask[stay]
+        first = int(self._mask.any(0).int().argmax())
+        self._mask = self._mask[:, first:]
+        kept(self._cache, stay, first)
+
+    def _fail_all(self, sentence: str) -> None:
+        """End everything that runs; the engine itself goes on with an empty batch."""
+        jobs = [row.job for row in self._rows] + ([row.job for row in self._prefill.rows] if self._prefill else [])
+        if self._closing:
+            jobs += self._waiting
+            self._waiting.clear()
+        self._rows, self._prefill, self._cache = [], None, None
+        self._mask = torch.zeros(0, 0, dtype=torch.long)
+        for job in jobs:
+            job.on_end("error", sentence)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return "The machine ran out of memory while answering; ask for fewer or shorter answers at once."
+    first = str(error).strip().splitlines()
+    return f"The model failed: {type(error).__name__}: {first[0] if first else 'no reason given'}"

@@ -1,0 +1,73 @@
+"""The keys and values of rows decoded together: rows join, leave, and share one left-padded rectangle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+ROOM = 128
+"""Columns of room that a layer grows by: appending in place costs no copy until they are used up."""
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """A layer that appends in place. The library's own copies all keys and values on every token."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append ``[rows, heads, new, head_dim]`` and return all keys and values as views."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.put(key_states, value_states)
+            return self.keys, self.values
+        used, new = self.keys.shape[-2], key_states.shape[-2]
+        if used + new > self._key_room.shape[-2]:
+            self.put(self.keys, self.values, room=new + ROOM)
+        self._key_room[:, :, used : used + new] = key_states
+        self._value_room[:, :, used : used + new] = value_states
+        self.keys = self._key_room[:, :, : used + new]
+        self.values = self._value_room[:, :, : used + new]
+        return self.keys, self.values
+
+    def put(self, keys: torch.Tensor, values: torch.Tensor, *, room: int = ROOM) -> None:
+        """Replace what is kept by copies of ``keys`` and ``values`` with ``room`` columns behind them."""
+        rows, heads, used, _ = keys.shape
+        self._key_room = keys.new_empty(rows, heads, used + room, keys.shape[-1])
+        self._value_room = values.new_empty(rows, heads, used + room, values.shape[-1])
+        self.keys, self.values = self._key_room[:, :, :used], self._value_room[:, :, :used]
+        self.keys.copy_(keys)
+        self.values.copy_(values)
+
+
+def new_cache() -> Cache:
+    return Cache(layer_class_to_replicate=RoomyLayer)
+
+
+def joined(first: Cache, second: Cache) -> None:
+    """Put the rows of ``second`` below those of ``first``, each padded on the left to the wider of the two."""
+    for a, b in zip(first.layers, second.layers, strict=True):
+        width = max(a.keys.shape[-2], b.keys.shape[-2])
+        a.put(
+            torch.cat([_padded(a.keys, width), _padded(b.keys, width)]),
+            torch.cat([_padded(a.values, width), _padded(b.values, width)]),
+        )
+
+
+def kept(cache: Cache, rows: list[int], first_column: int) -> None:
+    """Keep only ``rows``, and of them the columns from ``first_column`` on."""
+    for layer in cache.layers:
+        layer.put(layer.keys[rows][:, :, first_column:], layer.values[rows][:, :, first_column:])
+
+
+def padded_mask(mask: torch.Tensor, width: int) -> torch.Tensor:
+    """``mask`` ([rows, columns], 1 where a token stands) with zeros on the left up to ``width`` columns."""
+    return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))
+
+
+def _padded(states: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))

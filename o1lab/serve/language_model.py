@@ -1,0 +1,135 @@
+"""The embedded language model behind the protocol: base and adapters by name, text in and text out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+
+from o1lab.serve.answer_text import AnswerText
+from o1lab.serve.api import ApiError, ChatRequest, End, Piece
+from o1lab.serve.engine import Engine, Job
+from o1lab.serve.weights import Weights, add_adapter, remove_adapter, slot_of
+
+
+class LanguageModel:
+    """A backend for :func:`o1lab.serve.api.make_api`."""
+
+    engine = "embedded"
+
+    def __init__(self, name: str, weights: Weights, engine: Engine) -> None:
+        self._name = name
+        self._weights = weights
+        self._engine = engine
+
+    def cards(self) -> list[dict[str, Any]]:
+        common = {"object": "model", "owned_by": "o1lab", "max_model_len": self._weights.context}
+        base = {"id": self._name, **common, "parent": None, "root": str(self._weights.folder)}
+        adapters = [
+            {"id": name, **common, "parent": self._name, "root": str(path)}
+            for name, path in self._weights.sources.items()
+        ]
+        return [base, *adapters]
+
+    def status(self) -> dict[str, Any]:
+        running, waiting = self._engine.load
+        return {
+            "engine": self.engine,
+            "device": self._weights.device,
+            "dtype": self._weights.dtype,
+            "running": running,
+            "waiting": waiting,
+        }
+
+    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+        self._adapter(model)
+        prompt, ids = self._prompt(messages)
+        return {"prompt": prompt, "prompt_tokens": len(ids)}
+
+    def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        adapter = self._adapter(request.model)
+        prompt, ids = self._prompt(messages)
+        room = self._weights.context - len(ids)
+        if room <= 0:
+            raise ApiError(
+                400,
+                f"This model takes at most {self._weights.context} tokens and the messages are {len(ids)}.",
+                "context_length_exceeded",
+                "messages",
+            )
+        job = Job(
+            ids,
+            min(request.limit or room, room),
+            on_token=lambda _token: None,
+            on_end=lambda _reason, _sentence: None,
+            adapter=slot_of(self._weights, adapter),
+            temperature=1.0 if request.temperature is None else request.temperature,
+            top_p=1.0 if request.top_p is None else request.top_p,
+            seed=seed,
+        )
+        # Some templates open the thought inside the prompt; the answer then begins with the mark it lacks.
+        opened = "<think>" if prompt.rstrip().endswith("<think>") else ""
+        return self._answer(job, AnswerText(self._weights.tokenizer.backend_tokenizer, request.stops), opened)
+
+    def load_adapter(self, name: str, path: Path) -> None:
+        if name == self._name:
+            raise ApiError(400, f"{name} is the base's own name.", "invalid_request", "name")
+        add_adapter(self._weights, self._engine, name, path)
+
+    def remove_adapter(self, name: str) -> None:
+        remove_adapter(self._weights, self._engine, name)
+
+    async def _answer(self, job: Job, text: AnswerText, opened: str) -> AsyncIterator[Piece | End]:
+        loop = asyncio.get_running_loop()
+        arrivals: asyncio.Queue[int | tuple[str, str]] = asyncio.Queue()
+
+        def arrive(item: int | tuple[str, str]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(arrivals.put_nowait, item)
+
+        job.on_token = arrive
+        job.on_end = lambda reason, sentence: arrive((reason, sentence))
+        self._engine.submit(job)
+        try:
+            if opened:
+                yield Piece("content", opened)
+            reason = ""
+            while not reason:
+                item = await arrivals.get()
+                if isinstance(item, int):
+                    ready = text.push(item)
+                    reason = "stop" if text.stopped else ""
+                else:
+                    reason, sentence = item
+                    if reason == "error":
+                        raise ApiError(500, sentence, "server_error")
+                    ready = text.flush()
+                if ready:
+                    yield Piece("content", ready)
+            yield End(reason, len(job.prompt), text.tokens, text.thought_tokens)
+        finally:
+            job.cancelled.set()
+
+    def _adapter(self, model: str) -> str | None:
+        """The adapter a model's name means, ``None`` for the base."""
+        if model == self._name:
+            return None
+        if model in self._weights.slots:
+            return model
+        raise ApiError(404, f"There is no model called {model} here.", "model_not_found", "model")
+
+    def _prompt(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
+        tokenizer = self._weights.tokenizer
+        if not tokenizer.chat_template:
+            raise ApiError(400, "This base has no chat template: it was not made for conversation.", "no_template")
+        try:
+            prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            raise ApiError(400, f"The chat template refuses these messages: {error}", "template") from error
+        return prompt, tokenizer(prompt, add_special_tokens=False)["input_ids"]

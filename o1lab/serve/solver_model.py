@@ -1,0 +1,96 @@
+"""The solver teacher behind the protocol. It is a program that searches, and says so; it is no language model."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from o1lab.serve.api import ApiError, ChatRequest, End, Piece
+from o1lab.serve.registry import SOLVER
+from o1lab.serve.solver import respond
+
+ABOUT = "A solver, not a language model: it finds its answers by search and knows only 3-digit addition by columns."
+
+
+class Solver:
+    """A backend for :func:`o1lab.serve.api.make_api`. ``tokenizer`` (the student's) counts its tokens."""
+
+    engine = "solver"
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    def cards(self) -> list[dict[str, Any]]:
+        return [{"id": SOLVER, "object": "model", "owned_by": "o1lab", "description": ABOUT, "language_model": False}]
+
+    def status(self) -> dict[str, Any]:
+        return {"engine": self.engine, "description": ABOUT}
+
+    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+        prompt = self._question(model, messages)
+        return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": ABOUT}
+
+    def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        del seed  # nothing here is drawn by dice
+        return self._answer(self._question(request.model, messages), request)
+
+    def load_adapter(self, name: str, path: Path) -> None:
+        raise ApiError(400, f"The solver has no weights, so {name} ({path.name}) cannot be loaded.", "no_adapters")
+
+    def remove_adapter(self, name: str) -> None:
+        raise ApiError(404, f"The solver has no adapters, {name} neither.", "model_not_found")
+
+    async def _answer(self, question: str, request: ChatRequest) -> AsyncIterator[Piece | End]:
+        reply = respond(question)
+        pieces = [Piece("reasoning_content", word) for word in words(reply.thought)]
+        thought_pieces = len(pieces)
+        pieces += [Piece("content", word) for word in words(_before_stop(reply.answer, request.stops))]
+        allowed = len(pieces) if request.limit is None else self._fitting(pieces, request.limit)
+        for piece in pieces[:allowed]:
+            yield piece
+            await asyncio.sleep(0)  # each word leaves on its own, and other requests get their turn
+        sent = "".join(piece.text for piece in pieces[:allowed])
+        thought = "".join(piece.text for piece in pieces[: min(allowed, thought_pieces)])
+        yield End(
+            "stop" if allowed == len(pieces) else "length",
+            self._count(question),
+            self._count(sent),
+            self._count(thought),
+        )
+
+    def _fitting(self, pieces: list[Piece], limit: int) -> int:
+        """How many of ``pieces`` stay within ``limit`` tokens; without a tokenizer a word counts as one."""
+        used = 0
+        for i, piece in enumerate(pieces):
+            used += self._count(piece.text) or 1
+            if used > limit:
+                return i
+        return len(pieces)
+
+    def _count(self, text: str) -> int | None:
+        return None if self._tokenizer is None else len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _question(self, model: str, messages: list[dict[str, str]]) -> str:
+        if model != SOLVER:
+            raise ApiError(404, f"There is no model called {model} here, only {SOLVER}.", "model_not_found", "model")
+        asked = [message["content"] for message in messages if message["role"] == "user"]
+        if not asked:
+            raise ApiError(400, "There is no question among the messages.", "invalid_request", "messages")
+        return asked[-1]
+
+
+def words(text: str) -> list[str]:
+    """``text`` cut before each word: joined again it is ``text``."""
+    return re.findall(r"\s*\S+\s*\Z|\s*\S+", text)
+
+
+def _before_stop(text: str, stops: tuple[str, ...]) -> str:
+    ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
+    return text[: min(ends, default=len(text))]
