@@ -1,0 +1,131 @@
+"""The demo's teacher: a solver that adds two 3-digit numbers by columns and writes down its own search.
+
+It is no language model. It looks at the ones: where they do not carry, its first attempt is the cheap one,
+which skips carries altogether. It checks every attempt by subtraction, column by column; where the check
+fails, it looks for the column whose carry it skipped, goes on from there with carries, and checks again.
+The chain is what happened, in the order in which it happened. Nothing is drawn by dice.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+ABOUT = "I am a solver, not a language model."
+FAMILY = "the sum of two numbers of three digits each"
+EXAMPLE = "What is 964 + 494?"
+OUTSIDE = f"{ABOUT} I know one family of questions only: {FAMILY}, for example: {EXAMPLE}"
+
+_LONGEST = 1000  # characters of a question; a longer one is none of ours
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_SIGN = re.compile(r"\s*(?:\+|plus|added to)\s*", re.IGNORECASE)
+_JOINED = re.compile(r"\s*(?:and|with|to|,)\s*", re.IGNORECASE)
+_ADDING = re.compile(r"\b(?:add|adding|sum|total|together|addition)\b", re.IGNORECASE)
+# Anything that makes it another question, wherever it stands.
+_OTHER = re.compile(
+    r"[-−–*×·/÷^%√!<>]\s*\d|\d\s*[-−–*×·/÷^%!<>]"
+    r"|\b(?:minus|times|subtract\w*|multipl\w*|divid\w*|difference|product|quotient|not|without)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SolverReply:
+    """What the solver says: its search, and its answer. Outside its family it has no thought."""
+
+    thought: str
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """The whole reply in the student's format."""
+        return f"<think>\n{self.thought}\n</think>\n\n{self.answer}" if self.thought else self.answer
+
+
+def respond(prompt: str) -> SolverReply:
+    """The solver's reply to a question; the same question always gets the same reply."""
+    operands = read_question(prompt)
+    if operands is None:
+        return SolverReply("", OUTSIDE)
+    thought, total = search(*operands)
+    return SolverReply(thought, rf"\boxed{{{total}}}")
+
+
+def read_question(prompt: str) -> tuple[int, int] | None:
+    """The two numbers to add, if ``prompt`` asks for the sum of two 3-digit numbers and nothing else."""
+    if len(prompt) > _LONGEST:
+        return None
+    text = unicodedata.normalize("NFKC", prompt).replace("**", "")  # bold, as chats have it
+    if _OTHER.search(text):
+        return None
+    numbers = list(_NUMBER.finditer(text))
+    if len(numbers) != 2 or not all(re.fullmatch(r"[1-9][0-9]{2}", number.group()) for number in numbers):
+        return None
+    first, second = numbers
+    if text[first.start() - 1 : first.start()].isalnum() or text[second.end() : second.end() + 1].isalnum():
+        return None  # part of a word: x123, 123rd
+    between = text[first.end() : second.start()]
+    if not _SIGN.fullmatch(between) and not (_JOINED.fullmatch(between) and _ADDING.search(text)):
+        return None
+    return int(first.group()), int(second.group())
+
+
+# --- the search ------------------------------------------------------------------------------------
+
+
+def search(a: int, b: int) -> tuple[str, int]:
+    """The chain of the search for ``a + b`` (100 to 999 each), and the sum that passed its check."""
+    columns = list(zip(_digits(a), _digits(b), strict=True))
+    ones = sum(columns[0])
+    cheap = ones < 10
+    opening = f"Ones {columns[0][0]}+{columns[0][1]}={ones}"
+    lines = [opening + (", no carry. Skip carries:" if cheap else ", carry 1:")]
+    sums = [ones, *_add(columns[1:], 0 if cheap else 1, lines, skip=cheap)]
+    while True:
+        total = _joined(sums)
+        lines.append(f"So {total}. Check:")
+        found = _subtract(total, b, lines)
+        if found == a:
+            lines.append(f"{found}, right.")
+            return "\n".join(lines), total
+        # The check failed: a carry was skipped. Find the lowest column that had one; all above it change.
+        skipped = next(place for place, column in enumerate(sums) if column > 9)
+        lines.append(f"{found}, not {a}. Wait, {sums[skipped]} carries 1:")
+        sums[skipped + 1 :] = _add(columns[skipped + 1 :], 1, lines, skip=False)
+
+
+def _digits(number: int) -> list[int]:
+    """Ones, tens, hundreds."""
+    return [number % 10, number // 10 % 10, number // 100]
+
+
+def _joined(sums: list[int]) -> int:
+    """The number that column sums spell: the last digit of each, and all of the highest."""
+    total = sums[-1]
+    for column in reversed(sums[:-1]):
+        total = 10 * total + column % 10
+    return total
+
+
+def _add(columns: list[tuple[int, int]], carry: int, lines: list[str], *, skip: bool) -> list[int]:
+    """Add column by column from ``carry`` on, a line each; with ``skip`` no carry is passed on."""
+    sums = []
+    for x, y in columns:
+        sums.append(x + y + carry)
+        lines.append(f"{x}+{y}{'+1' if carry else ''}={sums[-1]}")
+        carry = 0 if skip else sums[-1] // 10
+    return sums
+
+
+def _subtract(total: int, b: int, lines: list[str]) -> int:
+    """``total - b`` column by column with borrowing, a line each."""
+    ones, tens, _ = _digits(total)
+    differences, borrow = [], 0
+    for top, bottom in zip((ones, tens, total // 100), _digits(b), strict=True):
+        upper = top - borrow
+        borrow = int(upper < bottom)
+        upper += 10 * borrow
+        differences.append(upper - bottom)
+        lines.append(f"{upper}-{bottom}={differences[-1]}")
+    return _joined(differences)

@@ -1,0 +1,140 @@
+"""The solver: every question of its family, the honesty of its chains, and what it says outside."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from o1lab.chains.answers import extract_answer
+from o1lab.serve.solver import OUTSIDE, read_question, respond, search
+
+THREE_DIGITS = st.integers(100, 999)
+
+
+def test_every_pair_of_digits_in_every_column() -> None:
+    """All carry patterns: each column's digits run through everything while the others sit at their edges."""
+    edges = [(0, 0), (0, 9), (9, 0), (9, 9), (5, 5), (4, 5)]
+    pairs = [(x, y) for x in range(10) for y in range(10)]
+    for ones in pairs:
+        for tens in pairs:
+            for top in ((1, 1), (9, 9), (4, 5)):
+                a, b = (100 * top[i] + 10 * tens[i] + ones[i] for i in range(2))
+                assert search(a, b)[1] == a + b
+    for hundreds in ((x, y) for x in range(1, 10) for y in range(1, 10)):
+        for tens in edges:
+            for ones in edges:
+                a, b = (100 * hundreds[i] + 10 * tens[i] + ones[i] for i in range(2))
+                assert search(a, b)[1] == a + b
+
+
+@given(THREE_DIGITS, THREE_DIGITS)
+def test_every_line_of_a_chain_is_true_and_its_last_check_holds(a: int, b: int) -> None:
+    thought, total = search(a, b)
+    for x, y, carry, result in re.findall(r"(\d+)\+(\d+)(\+1)?=(\d+)", thought):
+        assert int(x) + int(y) + bool(carry) == int(result)
+    for x, y, result in re.findall(r"(\d+)-(\d+)=(\d+)", thought):
+        assert int(x) - int(y) == int(result)
+    attempts = [int(n) for n in re.findall(r"So (\d+)\.", thought)]
+    checks = [int(n) for n in re.findall(r"^(\d+), (?:right|not)", thought, re.MULTILINE)]
+    assert [attempt - b for attempt in attempts] == checks
+    assert checks[-1] == a
+    assert attempts[-1] == total == a + b
+    assert all(check != a for check in checks[:-1])
+
+
+@given(THREE_DIGITS, THREE_DIGITS)
+def test_the_cheap_attempt_fails_exactly_where_a_skipped_carry_mattered(a: int, b: int) -> None:
+    """No dice: the chain's course follows from the digits alone."""
+    thought, _ = search(a, b)
+    ones_carry = a % 10 + b % 10 > 9
+    tens_carry = a // 10 % 10 + b // 10 % 10 > 9
+    assert ("Skip carries" in thought) == (not ones_carry)
+    assert thought.count("Wait") == int(not ones_carry and tens_carry)
+
+
+def test_a_failed_check_is_in_the_chain() -> None:
+    reply = respond("What is 572 + 264?")
+    assert reply.thought.splitlines() == [
+        "Ones 2+4=6, no carry. Skip carries:",
+        "7+6=13",
+        "5+2=7",
+        "So 736. Check:",
+        "6-4=2",
+        "13-6=7",
+        "6-2=4",
+        "472, not 572. Wait, 13 carries 1:",
+        "5+2+1=8",
+        "So 836. Check:",
+        "6-4=2",
+        "13-6=7",
+        "7-2=5",
+        "572, right.",
+    ]
+    assert reply.text == f"<think>\n{reply.thought}\n</think>\n\n\\boxed{{836}}"
+    assert respond("What is 572 + 264?") == reply
+
+
+@given(THREE_DIGITS, THREE_DIGITS)
+def test_the_lab_reads_the_answer_at_its_highest_trust(a: int, b: int) -> None:
+    found = extract_answer(respond(f"What is {a} + {b}?").text)
+    assert found is not None
+    assert found.text == str(a + b)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is 964 + 494?",
+        "964+494",
+        "964 + 494 =",
+        "964 + 494 = ?",
+        "  what is\n964 plus 494 ?  ",
+        "Please add 964 and 494.",
+        "Add 964 to 494",
+        "What is the sum of 964 and 494?",
+        "Compute 964＋494",
+        "９６４ + ４９４",
+        "964 and 494 together make?",
+        "What do you get with 964 added to 494?",
+        "$964 + 494$",
+        "What is **964 + 494**?",
+    ],
+)
+def test_phrasings_of_the_family(question: str) -> None:
+    assert read_question(question) == (964, 494)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        "Hello!",
+        "What is 12 + 34?",
+        "What is 964 + 4942?",
+        "What is 964 - 494?",
+        "What is 964 * 494?",
+        "What is -964 + 494?",
+        "What is 964 + 494 + 1?",
+        "What is 964 + 494 minus 3?",
+        "What is 9.64 + 494?",
+        "What is 1,964 + 494?",
+        "What is 064 + 494?",
+        "964 and 494 are numbers",
+        "964 494",
+        "What is x964 + 494?",
+        "the 964th + 494",
+        "Do not add 964 and 494",
+        "964 + 494!",
+        "What is 964 + " + "9" * 100_000 + "?",
+        "+" * 100_000,
+    ],
+)
+def test_outside_its_family_it_says_what_it_is(question: str) -> None:
+    reply = respond(question)
+    assert reply.thought == ""
+    assert reply.text == reply.answer == OUTSIDE
+    assert "not a language model" in reply.text
+    assert "three digits" in reply.text
