@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
-from textual.containers import Vertical
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.widgets import Input, Static
 
-from o1lab.widgets.document import ReaderDocument
+from o1lab.text import one_line
+from o1lab.widgets.document import ReaderDocument, Span
+from o1lab.widgets.kinds import letter_of, style_of
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.minimap import Minimap
+from o1lab.widgets.reader_body import THOUGHT, ReaderBody
+
+
+class SearchBar(Input):
+    """The one-line prompt for a search; searches while it is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Give up", show=False)]
+
+    @dataclass
+    class GivenUp(Message):
+        """Escape: forget the search."""
+
+    def action_give_up(self) -> None:
+        self.post_message(self.GivenUp())
 
 
 class ChainReader(Vertical):
@@ -17,6 +42,20 @@ class ChainReader(Vertical):
     J K (shift+j, shift+k) select by moves; v starts a selection by moves, v again by characters
     (h j k l w b 0 $ move its end, o swaps ends), enter confirms, escape gives up; f folds the move,
     F folds every move of its kind, = unfolds all; / searches, n p the hits.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "open_search", "Search", key_display="/")]
+    DEFAULT_CSS = """
+    ChainReader {
+        height: 1fr;
+        background: $background;
+        Horizontal { height: 1fr; }
+        ReaderBody { width: 1fr; height: 1fr; }
+        .reader--status { height: 1; color: $text-muted; background: $surface; }
+        SearchBar { height: 1; border: none; padding: 0; display: none; background: $surface; }
+        SearchBar:focus { border: none; }
+        &.-searching SearchBar { display: block; }
+    }
     """
 
     @dataclass
@@ -33,7 +72,7 @@ class ChainReader(Vertical):
 
     @dataclass
     class MoveChanged(Message):
-        """Another move is the current one; ``index`` is its place in ``document.segments`` (-1: none)."""
+        """Another move is the current one; ``index`` counts the moves in order of their start (-1: none)."""
 
         reader: ChainReader
         index: int
@@ -43,50 +82,177 @@ class ChainReader(Vertical):
         def control(self) -> ChainReader:
             return self.reader
 
-    document: ReaderDocument | None
-
     def __init__(
         self, document: ReaderDocument | None = None, *, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self.body = ReaderBody()
+        self._minimap = Minimap(self.body)
+        self._status = Static(markup=False, classes="reader--status")
+        self._search = SearchBar(placeholder="search this chain", select_on_focus=True, compact=True)
+        self._hit = (0, 0)
+        self._told_move = -1
+        self._place_before_search = 0
+        self.body.load(document)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield self.body
+            yield self._minimap
+        yield self._search
+        yield self._status
+
+    def focus(self, scroll_visible: bool = True) -> ChainReader:
+        self.body.focus(scroll_visible)
+        return self
+
+    # What a screen asks for.
+
+    @property
+    def document(self) -> ReaderDocument | None:
+        return self.body.document
 
     def load(self, document: ReaderDocument | None) -> None:
         """Show a chain from its beginning (None: nothing); folds, search and selection start afresh."""
+        self._hit = (0, 0)
+        self._told_move = -1
+        self.body.load(document)
 
-    def set_spans(self, spans: object) -> None:
-        """Replace the annotated spans, keeping the place (``Sequence[Span | tuple[int, int, str]]``)."""
+    def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
+        """Replace the annotated spans, keeping the place."""
+        self.body.set_spans(spans)
 
     def next_move(self, kind: str | None = None) -> bool:
         """Go to the next move (of a kind, by name or letter); False if there is none after this one."""
-        raise NotImplementedError
+        return self.body.step_move(1, kind)
 
     def previous_move(self, kind: str | None = None) -> bool:
         """Go to the previous move (of a kind); False if there is none before this one."""
-        raise NotImplementedError
+        return self.body.step_move(-1, kind)
 
     def fold(self, kind: str | None = None, folded: bool | None = None) -> None:
         """Fold (True), unfold (False) or toggle (None) the current move, or every move of a kind."""
+        if kind is not None:
+            self.body.fold(self.body.moves_of(kind), folded)
+        elif self.body.current >= 0:
+            self.body.fold([self.body.current], folded)
 
-    def unfold_all(self) -> None: ...
+    def unfold_all(self) -> None:
+        self.body.unfold_all()
 
     def search(self, query: str) -> int:
         """Highlight and count; see LineView.search. Folded moves that hold the hit gone to are opened."""
-        raise NotImplementedError
+        return self.body.search(query)
 
     def open_search(self) -> None:
         """Open the one-line search prompt (the `/` key)."""
+        self._place_before_search = self.place
+        self.add_class("-searching")
+        self._search.focus()
 
     @property
     def selection_span(self) -> tuple[int, int] | None:
         """What is selected now, in code points of the thought."""
-        raise NotImplementedError
+        return self.body.selection_span
 
-    def clear_selection(self) -> None: ...
+    def clear_selection(self) -> None:
+        self.body.clear_selection()
 
     def go_to(self, offset: int) -> None:
         """Bring code point ``offset`` of the thought into sight (a jump from an annotation)."""
+        self.body.reveal(THOUGHT, offset)
+        self.body.show_place(THOUGHT, offset)
 
     @property
     def place(self) -> int:
         """The code point of the thought at the top of the view, to come back to with ``restore``."""
-        raise NotImplementedError
+        section, offset = self.body.top_place
+        return offset if section == THOUGHT else len(self.document.thought) if self.document else 0
+
+    def restore(self, place: int) -> None:
+        """Put ``place`` at the top of the view again."""
+        self.body.go_to_row(self.body.row_of(THOUGHT, place), (THOUGHT, place))
+
+    # What happens inside.
+
+    def action_open_search(self) -> None:
+        self.open_search()
+
+    def _close_search(self) -> None:
+        self.remove_class("-searching")
+        self.body.focus()
+
+    @on(Input.Changed)
+    def _search_as_typed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self.has_class("-searching"):
+            self.search(event.value)
+
+    @on(Input.Submitted)
+    def _search_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value != self.body.query_text:
+            self.search(event.value)
+        self._close_search()
+
+    @on(SearchBar.GivenUp)
+    def _search_given_up(self, event: SearchBar.GivenUp) -> None:
+        event.stop()
+        self.search("")
+        self.restore(self._place_before_search)
+        self._close_search()
+
+    @on(LineView.Searched)
+    def _count_hits(self, event: LineView.Searched) -> None:
+        event.stop()
+        self._hit = (event.current, event.total)
+        self.body.refresh_bindings()
+        self._show_status()
+
+    @on(ReaderBody.Changed)
+    def _follow_body(self, event: ReaderBody.Changed) -> None:
+        event.stop()
+        if event.layout:
+            self._minimap.lay_out()
+        self._minimap.refresh()
+        self._show_status()
+        if self.body.current != self._told_move:
+            self._told_move = self.body.current
+            kind = self.body.segments[self._told_move].kind if self._told_move >= 0 else ""
+            self.post_message(self.MoveChanged(self, self._told_move, kind))
+
+    @on(ReaderBody.Selected)
+    def _pass_selection_on(self, event: ReaderBody.Selected) -> None:
+        event.stop()
+        self.post_message(self.SpanSelected(self, event.start, event.end))
+
+    def _show_status(self) -> None:
+        """One line: the selection being made, else where one is; the search; the labels of spans in the move."""
+        body = self.body
+        parts: list[Text] = []
+        if body.selecting is not None and (span := body.selection_span) is not None:
+            size = span[1] - span[0]
+            if body.selecting.by == "moves":
+                moves = abs(body.selecting.end - body.selecting.anchor) + 1
+                what = f"SELECT {moves} move{'s' * (moves > 1)}, {size:,} chars · j k more · v by characters"
+            else:
+                what = f"SELECT {size:,} chars · h j k l w b move the end · o other end"
+            parts.append(Text(f"{what} · enter take · esc", style="bold"))
+        elif body.current >= 0:
+            segment = body.segments[body.current]
+            parts.append(
+                Text.assemble(
+                    (letter_of(segment.kind), style_of(segment.kind)),
+                    f" {one_line(segment.kind, 20)} {body.current + 1}/{len(body.segments)}",
+                )
+            )
+            labels = [span.label for span in body.spans if span.start < segment.end and segment.start < span.end]
+            if labels:
+                parts.append(Text("* " + one_line(", ".join(labels), 60)))
+        if body.query_text:
+            current, total = self._hit
+            query = one_line(body.query_text, 20)
+            parts.append(Text(f"“{query}” {current:,}/{total:,}" if total else f"“{query}” not found"))
+        if body.max_scroll_y > 0:
+            parts.append(Text(f"{100 * body.scroll_offset.y // body.max_scroll_y}%"))
+        self._status.update(Text(" · ").join(parts))

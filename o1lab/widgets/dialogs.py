@@ -12,9 +12,7 @@ from textual.screen import ModalScreen
 class EmptyState(Vertical):
     """What a screen without content shows: what is missing and the next action, with its key."""
 
-    def __init__(
-        self, title: str, next_action: str = "", *, id: str | None = None, classes: str | None = None
-    ) -> None:
+    def __init__(self, title: str, next_action: str = "", *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
 
     def set(self, title: str, next_action: str = "") -> None: ...

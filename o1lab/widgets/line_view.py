@@ -6,40 +6,441 @@ a gutter, highlights, search with counted hits, and a place that survives a resi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
 
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
+from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from o1lab.text import visible
+from o1lab.widgets.wrap import WrappedText, lines_inside
+
+HEADER = -1
+"""The line number that stands for a section's header row."""
+
+_COPY_LIMIT = 100_000  # characters: terminals drop or choke on larger clipboard sequences
 
 
-class LineView(ScrollView, can_focus=True):
+@dataclass(eq=False, slots=True)
+class Section:
+    """A stretch of text with, if ``header`` is set, a row of its own above it.
+
+    ``folded`` leaves the header alone in sight; of each range of code points in ``hidden`` only the first
+    line is shown.
+    """
+
+    text: WrappedText
+    header: str = ""
+    folded: bool = False
+    hidden: Sequence[tuple[int, int]] = ()
+    lines: array[int] | None = field(default=None, init=False)
+    """The lines in sight, None for all of them."""
+
+    def find_lines(self) -> None:
+        """Work out ``lines`` again, after ``hidden`` or the wrapping changed."""
+        self.lines = None
+        if self.hidden:
+            shown = bytearray(b"\1") * len(self.text)
+            for start, end in self.hidden:
+                first, stop = lines_inside(self.text, start, end)
+                shown[first + 1 : stop] = bytes(max(stop - first - 1, 0))
+            self.lines = array("q", (line for line, is_shown in enumerate(shown) if is_shown))
+
+    @property
+    def rows(self) -> int:
+        above = 1 if self.header else 0
+        if self.folded:
+            return above
+        return above + (len(self.text) if self.lines is None else len(self.lines))
+
+    def line_at(self, row: int) -> int:
+        """The line (or HEADER) on the section's own row ``row``."""
+        row -= 1 if self.header else 0
+        return row if row < 0 or self.lines is None else self.lines[row]
+
+    def row_of(self, line: int) -> int:
+        """The section's own row that shows ``line``, or the one it is folded into."""
+        if self.folded or line < 0:
+            return 0
+        row = line if self.lines is None else max(bisect_right(self.lines, line) - 1, 0)
+        return row + (1 if self.header else 0)
+
+
+class Mark(NamedTuple):
+    """A style for code points [start, end) of one section."""
+
+    start: int
+    end: int
+    style: Style
+
+
+class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Keys: j k (or arrows) a line, space/pgdn and pgup a page, g G the ends, n p the next and previous hit,
     y copies what is selected (or all of it), made safe with ``o1lab.text.visible``."""
 
+    ALLOW_SELECT = False
+    MOVING = Binding.Group("Move", compact=True)
+    HITS = Binding.Group("Hits", compact=True)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "line_down", "Down", group=MOVING, show=False),
+        Binding("k,up", "line_up", "Up", group=MOVING, show=False),
+        Binding("space,pagedown,ctrl+f", "page(1)", "Page down", group=MOVING, show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", group=MOVING, show=False),
+        Binding("g,home", "top", "Top", group=MOVING, show=False),
+        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False),
+        Binding("n", "next_hit", "Next hit", group=HITS),
+        Binding("p,N", "previous_hit", "Previous hit", group=HITS),
+        Binding("y", "copy", "Copy", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "line-view--hit",
+        "line-view--current-hit",
+        "line-view--selection",
+        "line-view--header",
+    }
+    DEFAULT_CSS = """
+    LineView {
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+        background: $background;
+        color: $foreground;
+        & > .line-view--hit { background: ansi_yellow; color: ansi_black; }
+        & > .line-view--current-hit { background: ansi_bright_yellow; color: ansi_black; text-style: bold underline; }
+        & > .line-view--selection { text-style: reverse; }
+        & > .line-view--header { color: $text-muted; text-style: bold; }
+    }
+    """
+
     @dataclass
     class Searched(Message):
-        """Hits of the current search: ``current`` counts from 1 (0: none in sight yet)."""
+        """Hits of the current search: ``current`` counts from 1 (0: there is none)."""
 
         view: LineView
         query: str
         current: int
         total: int
 
+        @property
+        def control(self) -> LineView:
+            return self.view
+
+    gutter_width: ClassVar[int] = 0
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.sections: list[Section] = []
+        self._tops: list[int] = []
+        self._strips: LRUCache[int, Strip] = LRUCache(1024)
+        self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
+        self.query_text = ""
+        self._hits: list[array[int]] = []
+        self._hit = -1
+
+    # What a subclass draws.
+
+    def gutter_of(self, section: int, line: int) -> list[Segment]:
+        """The ``gutter_width`` cells to the left of a line."""
+        return []
+
+    def header_of(self, section: int) -> list[Segment]:
+        """The row above a section that has a header."""
+        style = self.rich_style + self.get_component_rich_style("line-view--header", partial=True)
+        return [Segment(visible(self.sections[section].header), style)]
+
+    def line_style(self, section: int) -> Style:
+        """The style of the text of a section."""
+        return Style.null()
+
+    def marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
+        """Styles for parts of the line [start, end), later ones over earlier ones; under those of the search."""
+        return ()
+
+    def tail(self, section: int, line: int) -> str:
+        """What is drawn over the right end of a line."""
+        return ""
+
+    def selected_text(self) -> str:
+        """What the copy key takes."""
+        return "\n".join(section.text.text for section in self.sections)
+
+    def reveal(self, section: int, offset: int) -> None:
+        """Open whatever hides a code point, before going to it."""
+        self.sections[section].folded = False
+
+    # Layout: which rows there are.
+
     @property
     def rows(self) -> int:
         """How many rows there are to scroll over."""
-        raise NotImplementedError
+        return self._tops[-1] + self.sections[-1].rows if self.sections else 0
+
+    @property
+    def text_width(self) -> int:
+        """The cells a line of text has."""
+        return max(self.scrollable_content_region.width - self.gutter_width, 2)
 
     def set_text(self, text: str) -> None:
         """Show one text from its beginning."""
+        self.show_sections([Section(WrappedText(text, self.text_width))])
+
+    def show_sections(self, sections: Sequence[Section]) -> None:
+        """Show other sections from their beginning; the search is forgotten."""
+        self.sections = list(sections)
+        self.query_text, self._hits, self._hit = "", [], -1
+        self.rearrange(keep_place=False)
+        self.scroll_to(y=0, animate=False)
+
+    def rearrange(self, *, keep_place: bool = True) -> None:
+        """Count the rows again after sections, folds or wrapping changed, staying at the same text."""
+        place = self.top_place
+        for section in self.sections:
+            section.find_lines()
+        self.count_rows()
+        self.restyle()
+        if keep_place:
+            self.go_to_row(self.row_of(*place), place)
+
+    def count_rows(self) -> None:
+        """Recompute where each section begins and how far there is to scroll."""
+        self._tops = []
+        row = 0
+        for section in self.sections:
+            self._tops.append(row)
+            row += section.rows
+        self.virtual_size = Size(self.text_width + self.gutter_width, row)
+
+    def restyle(self, first_row: int = 0) -> None:
+        """Draw the lines from ``first_row`` on again."""
+        if first_row:
+            for row in [row for row in self._strips.keys() if row >= first_row]:  # noqa: SIM118 (no dict)
+                self._strips.discard(row)
+        else:
+            self._strips.clear()
+        self.refresh()
+
+    def extend(self, section: int, delta: str) -> None:
+        """Add text to the end of a section; only its last line is laid out and drawn again."""
+        target = self.sections[section]
+        searched = max(len(target.text.text) - len(self.query_text) + 1, 0)
+        rows = target.rows
+        first = target.text.append(delta)
+        if section == len(self.sections) - 1:
+            if target.rows != rows:
+                self.virtual_size = Size(self.virtual_size.width, self.rows)
+        else:
+            self.count_rows()
+        if self._hits:
+            self._hits[section].extend(self._find(target.text.text, searched))
+        self.restyle(self._tops[section] + target.row_of(first))
+
+    # Places: a place is (section, code point), a row is what is scrolled to.
+
+    def place_at(self, row: int) -> tuple[int, int]:
+        """(section, line) on a row; line HEADER for a section's header."""
+        section = max(bisect_right(self._tops, row) - 1, 0)
+        while section and not self.sections[section].rows:
+            section -= 1
+        return section, self.sections[section].line_at(row - self._tops[section])
+
+    def row_of(self, section: int, offset: int) -> int:
+        """The row that shows a code point."""
+        if not self.sections:
+            return 0
+        part = self.sections[section]
+        return self._tops[section] + part.row_of(part.text.line_of(offset))
+
+    @property
+    def top_place(self) -> tuple[int, int]:
+        """(section, code point) at the top of the view."""
+        row = self.scroll_offset.y
+        if row == self._anchor[0]:  # not scrolled since it was put there: rounding must not add up
+            return self._anchor[1]
+        if not self.rows:
+            return 0, 0
+        section, line = self.place_at(min(row, self.rows - 1))
+        text = self.sections[section].text
+        return section, text.span(line)[0] if 0 <= line < len(text) else 0
+
+    def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
+        """Put a row at the top of the view."""
+        row = max(min(row, self.rows - self.scrollable_content_region.height), 0)
+        self.scroll_to(y=row, animate=False)
+        if place is not None:
+            self._anchor = (row, place)
+
+    def show_place(self, section: int, offset: int, *, margin: int = 2) -> None:
+        """Bring a code point into sight; if it was not, ``margin`` rows above it come along."""
+        row = self.row_of(section, offset)
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        if not top <= row < top + height:
+            self.go_to_row(row - min(margin, height // 2))
+
+    def on_resize(self, event: events.Resize) -> None:
+        width = self.text_width
+        if any(section.text.width != width for section in self.sections):
+            place = self.top_place
+            for section in self.sections:
+                section.text.rewrap(width)
+                section.find_lines()
+            self.count_rows()
+            self.restyle()
+            # The scroll range is only refreshed with the layout.
+            self.call_after_refresh(lambda: self.go_to_row(self.row_of(*place), place))
+        else:
+            self.restyle()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        row = self.scroll_offset.y + y
+        width = self.scrollable_content_region.width
+        if row >= self.rows:
+            return Strip.blank(width, self.rich_style)
+        strip = self._strips.get(row)
+        if strip is None or strip.cell_length != width:
+            strip = self._strips[row] = self._draw(row, width)
+        return strip
+
+    def _draw(self, row: int, width: int) -> Strip:
+        index, line = self.place_at(row)
+        base = self.rich_style
+        if line == HEADER:
+            return Strip(self.header_of(index)).adjust_cell_length(width, base)
+        text = self.sections[index].text
+        start, end = text.span(line)
+        marks = [*self.marks(index, start, end), *self._hit_marks(index, start, end)]
+        plain = base + self.line_style(index)
+        segments = list(self.gutter_of(index, line))
+        cuts = [cut for mark in marks for cut in mark[:2]]
+        for offset, drawn, _ in text.shown(line, cuts):
+            style = Style.chain(plain, *(mark.style for mark in marks if mark.start <= offset < mark.end))
+            segments.append(Segment(drawn, style))
+        if on_newline := [mark.style for mark in marks if mark.start < end <= mark.end and text.text[end - 1] == "\n"]:
+            segments.append(Segment(" ", Style.chain(plain, *on_newline)))
+        strip = Strip(segments)
+        if tail := self.tail(index, line):
+            strip = strip.adjust_cell_length(max(width - len(tail), 0), base)
+            strip = Strip([*strip, Segment(tail, base + Style(dim=True, italic=True))])
+        return strip.adjust_cell_length(width, base)
+
+    # Search.
+
+    @property
+    def hits(self) -> int:
+        """How many hits the search has."""
+        return sum(map(len, self._hits))
 
     def search(self, query: str) -> int:
-        """Highlight every occurrence (case matters only if ``query`` has a capital), go to the first one at or
-        after the place in sight, and return how many there are. An empty query clears the search."""
-        raise NotImplementedError
+        """Highlight every occurrence and return how many there are; an empty query clears the search.
+
+        Case matters only if ``query`` has a capital. Goes to the first hit at or after the place in sight.
+        """
+        self.query_text = query
+        texts = [section.text.text for section in self.sections]
+        self._hits = [self._find(text) for text in texts] if query else []
+        self._hit = -1
+        if self.hits:
+            section, offset = self.top_place
+            before = sum(map(len, self._hits[:section])) + bisect_left(self._hits[section], offset)
+            self._go_to_hit(before % self.hits)
+        else:
+            self.restyle()
+            self._tell_search()
+        return self.hits
+
+    def _find(self, text: str, start: int = 0) -> array[int]:
+        flags = re.NOFLAG if any(char.isupper() for char in self.query_text) else re.IGNORECASE
+        found = re.compile(re.escape(self.query_text), flags).finditer(text, start)
+        return array("q", (match.start() for match in found))
+
+    def _place_of_hit(self, number: int) -> tuple[int, int]:
+        for section, starts in enumerate(self._hits):
+            if number < len(starts):
+                return section, starts[number]
+            number -= len(starts)
+        raise IndexError(number)
+
+    def _go_to_hit(self, number: int) -> None:
+        self._hit = number
+        section, offset = self._place_of_hit(number)
+        self.reveal(section, offset)
+        self.restyle()
+        self.show_place(section, offset, margin=self.scrollable_content_region.height // 3)
+        self._tell_search()
+
+    def _tell_search(self) -> None:
+        self.post_message(self.Searched(self, self.query_text, self._hit + 1, self.hits))
+
+    def _hit_marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
+        if not self._hits:
+            return
+        starts, size = self._hits[section], len(self.query_text)
+        style = self.get_component_rich_style("line-view--hit", partial=True)
+        current = self._place_of_hit(self._hit) if self._hit >= 0 else None
+        for hit in starts[bisect_right(starts, start - size) : bisect_left(starts, end)]:
+            if current == (section, hit):
+                style_here = self.get_component_rich_style("line-view--current-hit", partial=True)
+                yield Mark(hit, hit + size, style_here)
+            else:
+                yield Mark(hit, hit + size, style)
 
     def next_hit(self) -> None:
         """Go to the next hit, from the last round to the first."""
+        if self.hits:
+            self._go_to_hit((self._hit + 1) % self.hits)
 
     def previous_hit(self) -> None:
         """Go to the previous hit, from the first round to the last."""
+        if self.hits:
+            self._go_to_hit((self._hit - 1) % self.hits)
+
+    # Actions.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("next_hit", "previous_hit"):
+            return bool(self._hits)
+        return True
+
+    def action_line_down(self) -> None:
+        self.scroll_to(y=self.scroll_offset.y + 1, animate=False)
+
+    def action_line_up(self) -> None:
+        self.scroll_to(y=self.scroll_offset.y - 1, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        height = max(self.scrollable_content_region.height - 1, 1)  # one row stays, to read on from
+        self.scroll_to(y=self.scroll_offset.y + pages * height, animate=False)
+
+    def action_top(self) -> None:
+        self.scroll_to(y=0, animate=False)
+
+    def action_bottom(self) -> None:
+        self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    def action_next_hit(self) -> None:
+        self.next_hit()
+
+    def action_previous_hit(self) -> None:
+        self.previous_hit()
+
+    def action_copy(self) -> None:
+        text = self.selected_text()
+        self.app.copy_to_clipboard(visible(text[:_COPY_LIMIT]))
+        cut = f", the first {_COPY_LIMIT:,} of {len(text):,}" if len(text) > _COPY_LIMIT else ""
+        self.notify(f"Copied {min(len(text), _COPY_LIMIT):,} characters{cut}.", markup=False)

@@ -1,0 +1,428 @@
+"""The scrolling part of the chain reader: the thought with its gutter, folds and selection, then the solution."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rich.segment import Segment as Drawn
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from o1lab.widgets.document import ReaderDocument, Segment, Span
+from o1lab.widgets.kinds import letter_of, name_of, style_of
+from o1lab.widgets.line_view import LineView, Mark, Section
+from o1lab.widgets.wrap import WrappedText, lines_inside
+
+THOUGHT = 0
+"""The section that holds the thought; a solution is the next one."""
+
+
+@dataclass(slots=True)
+class Selecting:
+    """A selection being made: ``anchor`` and ``end`` are moves (their indices) or code points, both included."""
+
+    by: Literal["moves", "chars"]
+    anchor: int
+    end: int
+
+
+class ReaderBody(LineView):
+    """See `ChainReader` for the keys."""
+
+    MOVES = Binding.Group("Moves", compact=True)
+    FOLDS = Binding.Group("Fold", compact=True)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "next_move('reflect')", "Next reflect", group=MOVES),
+        Binding("b", "backtrack_or_word", "Next backtrack", group=MOVES),
+        Binding("R", "previous_move('reflect')", "Previous reflect", group=MOVES, show=False),
+        Binding("B", "previous_move('backtrack')", "Previous backtrack", group=MOVES, show=False),
+        Binding("]", "next_move", "Next move", group=MOVES, show=False),
+        Binding("[", "previous_move", "Previous move", group=MOVES, show=False),
+        Binding("f", "fold", "Fold move", group=FOLDS),
+        Binding("F", "fold_kind", "Fold all of its kind", group=FOLDS),
+        Binding("=", "unfold_all", "Unfold all", group=FOLDS, show=False),
+        Binding("v", "select", "Select"),
+        Binding("J,shift+down", "select_moves(1)", "Select next move", show=False),
+        Binding("K,shift+up", "select_moves(-1)", "Select previous move", show=False),
+        Binding("enter", "take_selection", "Take selection"),
+        Binding("escape", "cancel", "Cancel"),
+        Binding("h,left", "move_end('left')", "Left", show=False),
+        Binding("l,right", "move_end('right')", "Right", show=False),
+        Binding("w", "move_end('word')", "Next word", show=False),
+        Binding("0", "move_end('start')", "Line start", show=False),
+        Binding("$", "move_end('end')", "Line end", show=False),
+        Binding("o", "swap_ends", "Other end", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"reader--span", "reader--cursor"}
+    DEFAULT_CSS = """
+    ReaderBody {
+        scrollbar-size-vertical: 0;
+        & > .reader--span { text-style: underline; color: ansi_bright_cyan; }
+        & > .reader--cursor { text-style: bold reverse underline; }
+    }
+    """
+
+    @dataclass
+    class Changed(Message):
+        """The place, the current move, the selection or the folds changed."""
+
+        body: ReaderBody
+        layout: bool = False
+        """Rows came or went: the minimap must be laid out again."""
+
+    @dataclass
+    class Selected(Message):
+        """The selection was taken: code points [start, end) of the thought."""
+
+        body: ReaderBody
+        start: int
+        end: int
+
+    gutter_width: ClassVar[int] = 4
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.document: ReaderDocument | None = None
+        self.segments: list[Segment] = []
+        self.spans: list[Span] = []
+        self.current = -1
+        self.selecting: Selecting | None = None
+        self._starts: array[int] = array("q")
+        self._folded: set[int] = set()
+        self._waiting = False
+
+    # Loading.
+
+    def load(self, document: ReaderDocument | None) -> None:
+        """Show a document from its beginning; laid out as soon as the width is known."""
+        self.document = document
+        size = len(document.thought) if document else 0
+        given = sorted((Segment(*segment) for segment in document.segments), key=lambda s: s.start) if document else []
+        self.segments = [
+            Segment(name_of(kind), start, min(end, size)) for kind, start, end in given if 0 <= start < min(end, size)
+        ]
+        self._starts = array("q", (segment.start for segment in self.segments))
+        self.spans = sorted(Span(*span) for span in document.spans) if document else []
+        self._folded.clear()
+        self.selecting = None
+        self.current = 0 if self.segments else -1
+        self._waiting = not self.size.width
+        if not self._waiting:
+            self._show_document()
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._show_document()
+        self.post_message(self.Changed(self, layout=True))
+
+    def _show_document(self) -> None:
+        document, width = self.document, self.text_width
+        sections = []
+        if document is not None:
+            sections.append(Section(WrappedText(document.thought, width, self._breaks())))
+            if document.solution:
+                header = "solution" if document.thought else ""
+                sections.append(Section(WrappedText(document.solution, width), header=header))
+        self.show_sections(sections)
+        self.post_message(self.Changed(self, layout=True))
+
+    def _breaks(self) -> list[int]:
+        """Where a move begins a line begins, and so does text between moves that is more than whitespace."""
+        thought = self.document.thought if self.document else ""
+        breaks = list(self._starts)
+        for segment, following in zip(self.segments, [*self._starts[1:], len(thought)], strict=True):
+            if segment.end < following and not thought[segment.end : following].isspace():
+                breaks.append(segment.end)
+        return sorted(set(breaks))
+
+    def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
+        self.spans = sorted(Span(*span) for span in spans)
+        self.restyle()
+        self.post_message(self.Changed(self))
+
+    # Drawing.
+
+    def segment_at(self, offset: int) -> int:
+        """The index of the move that holds a code point of the thought, -1 for none."""
+        index = bisect_right(self._starts, offset) - 1
+        return index if index >= 0 and offset < self.segments[index].end else -1
+
+    def gutter_of(self, section: int, line: int) -> list[Drawn]:
+        base = self.rich_style
+        if section != THOUGHT:
+            return [Drawn("  ┃ ", base + Style(dim=True))]
+        start, end = self.sections[THOUGHT].text.span(line)
+        index = self.segment_at(start)
+        if index < 0:
+            return [Drawn("    ", base)]
+        segment = self.segments[index]
+        style = base + style_of(segment.kind)
+        bar = "▌" if index == self.current else " "
+        first = segment.start == start
+        letter = letter_of(segment.kind) if first else "│"
+        mark = " "
+        if first and index in self._folded:
+            mark = "▸"
+        elif any(span.start < end and start < span.end for span in self.spans):
+            mark = "*"
+        return [
+            Drawn(bar, base + Style(bold=True)),
+            Drawn(letter, style if first else style + Style(dim=True, bold=False)),
+            Drawn(mark + " ", base),
+        ]
+
+    def header_of(self, section: int) -> list[Drawn]:
+        width = self.text_width + self.gutter_width
+        rule = f"── {self.sections[section].header} ".ljust(width, "─")
+        return [Drawn(rule, self.rich_style + self.get_component_rich_style("line-view--header", partial=True))]
+
+    def marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
+        if section != THOUGHT:
+            return
+        style = self.get_component_rich_style("reader--span", partial=True)
+        for span in self.spans:
+            if span.start < end and start < span.end:
+                yield Mark(span.start, span.end, style)
+        if (selected := self.selection_span) is not None:
+            yield Mark(*selected, self.get_component_rich_style("line-view--selection", partial=True))
+        if self.selecting is not None and self.selecting.by == "chars":
+            at = self.selecting.end
+            yield Mark(at, at + 1, self.get_component_rich_style("reader--cursor", partial=True))
+
+    def tail(self, section: int, line: int) -> str:
+        if section != THOUGHT or not self._folded:
+            return ""
+        text = self.sections[THOUGHT].text
+        index = self.segment_at(text.span(line)[0])
+        if index not in self._folded:
+            return ""
+        first, stop = lines_inside(text, *self.segments[index][1:])
+        return f" ⋯ {stop - first - 1} more" if line == first and stop > first + 1 else ""
+
+    # The current move follows the eye.
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self._follow()
+            self.post_message(self.Changed(self))
+
+    def _follow(self) -> None:
+        """If the current move was scrolled out of sight, the first one in sight becomes the current one."""
+        if not self.segments or self.selecting is not None:
+            return
+        top, bottom = self.scroll_offset.y, self.scroll_offset.y + self.scrollable_content_region.height
+        segment = self.segments[max(self.current, 0)]
+        if self.row_of(THOUGHT, segment.start) >= bottom or self.row_of(THOUGHT, segment.end - 1) < top:
+            section, offset = self.top_place
+            if section == THOUGHT:
+                index = self.segment_at(offset)
+                self._set_current(
+                    index if index >= 0 else min(bisect_left(self._starts, offset), len(self.segments) - 1)
+                )
+
+    def _set_current(self, index: int) -> None:
+        if index != self.current:
+            self.current = index
+            self.restyle()
+            self.post_message(self.Changed(self))
+
+    def go_to_move(self, index: int) -> None:
+        """Make a move the current one and bring its first line into sight."""
+        self._set_current(index)
+        self.show_place(THOUGHT, self.segments[index].start)
+
+    def step_move(self, step: Literal[1, -1], kind: str | None = None) -> bool:
+        """Go to the next (1) or previous (-1) move, of a kind if one is given; False if there is none."""
+        wanted = None if kind is None else name_of(kind)
+        for index in range(self.current + step, len(self.segments) if step > 0 else -1, step):
+            if wanted is None or self.segments[index].kind == wanted:
+                self.go_to_move(index)
+                return True
+        return False
+
+    # Folds.
+
+    def fold(self, indices: Iterable[int], folded: bool | None) -> None:
+        """Fold, open or (None) toggle moves; toggling several folds them all unless all are folded."""
+        chosen = set(indices)
+        if folded is None:
+            folded = not chosen <= self._folded
+        self._folded = self._folded | chosen if folded else self._folded - chosen
+        self._refold()
+
+    def unfold_all(self) -> None:
+        self._folded.clear()
+        self._refold()
+
+    def _refold(self) -> None:
+        if self.sections:
+            self.sections[THOUGHT].hidden = [self.segments[index][1:] for index in sorted(self._folded)]
+            self.rearrange()
+            self.post_message(self.Changed(self, layout=True))
+
+    def reveal(self, section: int, offset: int) -> None:
+        if section == THOUGHT and (index := self.segment_at(offset)) in self._folded:
+            self.fold([index], False)
+
+    # Selection.
+
+    @property
+    def selection_span(self) -> tuple[int, int] | None:
+        """What is selected, in code points of the thought."""
+        if self.selecting is None:
+            return None
+        low, high = sorted((self.selecting.anchor, self.selecting.end))
+        if self.selecting.by == "moves":
+            return self.segments[low].start, self.segments[high].end
+        return low, high + 1
+
+    def selected_text(self) -> str:
+        if self.document is None:
+            return ""
+        if (span := self.selection_span) is not None:
+            return self.document.thought[slice(*span)]
+        return "\n\n".join(part for part in (self.document.thought, self.document.solution) if part)
+
+    def clear_selection(self) -> None:
+        self._select(None)
+
+    def _select(self, selecting: Selecting | None) -> None:
+        self.selecting = selecting
+        if selecting is not None:
+            if selecting.by == "moves":
+                self.current = selecting.end
+                self.show_place(THOUGHT, self.segments[selecting.end].start)
+            else:
+                self.reveal(THOUGHT, selecting.end)
+                self.show_place(THOUGHT, selecting.end)
+        self.restyle()
+        self.refresh_bindings()
+        self.post_message(self.Changed(self))
+
+    def _move_end(self, where: str) -> None:
+        """Move the end of a selection by characters."""
+        if self.selecting is None:
+            return
+        at, text = self.selecting.end, self.sections[THOUGHT].text
+        line = text.line_of(at)
+        start, stop = text.span(line)
+        if where in ("up", "down"):
+            part = self.sections[THOUGHT]
+            row = part.row_of(line) + (1 if where == "down" else -1)
+            if 0 <= row < part.rows:
+                at = text.offset_at(part.line_at(row), text.cell_of(at))
+        elif where == "word":
+            found = re.compile(r"(?<=\s)\S").search(text.text, at + 1)
+            at = found.start() if found else len(text.text) - 1
+        elif where == "back":
+            before = text.text[max(at - 1000, 0) : at].rstrip()
+            at = max(at - 1000, 0) + max(before.rfind(" "), before.rfind("\n"), -1) + 1
+        else:
+            at = {"left": at - 1, "right": at + 1, "start": start, "end": stop - 1}[where]
+        at = max(min(at, len(text.text) - 1), 0)
+        self._select(Selecting("chars", self.selecting.anchor, at))
+
+    # Actions.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("take_selection", "swap_ends"):
+            return self.selecting is not None
+        if action == "cancel":
+            return self.selecting is not None or bool(self.query_text)
+        if action == "move_end":
+            return self.selecting is not None and self.selecting.by == "chars"
+        return super().check_action(action, parameters)
+
+    def action_line_down(self) -> None:
+        self._step_line("down")
+
+    def action_line_up(self) -> None:
+        self._step_line("up")
+
+    def _step_line(self, where: Literal["up", "down"]) -> None:
+        if self.selecting is None:
+            super().action_line_down() if where == "down" else super().action_line_up()
+        elif self.selecting.by == "moves":
+            self.action_select_moves(1 if where == "down" else -1)
+        else:
+            self._move_end(where)
+
+    def action_move_end(self, where: str) -> None:
+        self._move_end(where)
+
+    def action_backtrack_or_word(self) -> None:
+        if self.selecting is not None and self.selecting.by == "chars":
+            self._move_end("back")
+        else:
+            self.action_next_move("backtrack")
+
+    def action_next_move(self, kind: str | None = None) -> None:
+        if not self.step_move(1, kind):
+            self.notify(f"No {kind or ''} move below.".replace("  ", " "), severity="warning", timeout=2, markup=False)
+
+    def action_previous_move(self, kind: str | None = None) -> None:
+        if not self.step_move(-1, kind):
+            self.notify(f"No {kind or ''} move above.".replace("  ", " "), severity="warning", timeout=2, markup=False)
+
+    def action_fold(self) -> None:
+        if self.current >= 0:
+            self.fold([self.current], None)
+
+    def action_fold_kind(self) -> None:
+        if self.current >= 0:
+            self.fold(self.moves_of(self.segments[self.current].kind), None)
+
+    def action_unfold_all(self) -> None:
+        self.unfold_all()
+
+    def moves_of(self, kind: str) -> list[int]:
+        """The indices of the moves of a kind."""
+        return [index for index, segment in enumerate(self.segments) if segment.kind == name_of(kind)]
+
+    def action_select(self) -> None:
+        if self.document is None or not self.document.thought:
+            return
+        if self.selecting is None and self.segments:
+            self._select(Selecting("moves", self.current, self.current))
+        elif self.selecting is None:
+            section, offset = self.top_place
+            at = offset if section == THOUGHT else 0
+            self._select(Selecting("chars", at, at))
+        elif self.selecting.by == "moves":
+            at = self.segments[self.selecting.end].start
+            self._select(Selecting("chars", at, at))
+        else:
+            self._select(None)
+
+    def action_select_moves(self, step: int) -> None:
+        if not self.segments:
+            return
+        if self.selecting is None or self.selecting.by == "chars":
+            self._select(Selecting("moves", self.current, self.current))
+        else:
+            end = max(min(self.selecting.end + step, len(self.segments) - 1), 0)
+            self._select(Selecting("moves", self.selecting.anchor, end))
+
+    def action_swap_ends(self) -> None:
+        if self.selecting is not None:
+            self._select(Selecting(self.selecting.by, self.selecting.end, self.selecting.anchor))
+
+    def action_take_selection(self) -> None:
+        if (span := self.selection_span) is not None:
+            self._select(None)
+            self.post_message(self.Selected(self, *span))
+
+    def action_cancel(self) -> None:
+        if self.selecting is not None:
+            self._select(None)
+        else:
+            self.search("")
