@@ -1,0 +1,226 @@
+"""Cut a thought into moves: segments with one function each.
+
+The rules look at how a sentence opens, at a few phrases anywhere in it, and at whether it calculates. They are
+ours, tuned on half of the tagged sentences that ``bench/segmentation.py`` measures against; a model would do
+better and cost a thousand times more. Every stored segmentation carries ``SEGMENTER_VERSION``.
+
+Speed comes from few calls: one scan finds the sentences, one anchored match reads each opening, and phrases are
+looked for with ``str.find`` in the whole text at once.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from enum import StrEnum
+from typing import NamedTuple
+
+SEGMENTER_VERSION = 1
+
+
+class MoveKind(StrEnum):
+    """What a segment of a thought is for."""
+
+    UNDERSTAND = "understand"
+    PLAN = "plan"
+    COMPUTE = "compute"
+    REFLECT = "reflect"
+    BACKTRACK = "backtrack"
+    VERIFY = "verify"
+    CONCLUDE = "conclude"
+
+    @property
+    def letter(self) -> str:
+        """The one letter that stands for it wherever there is no room: U P C R B V F (conclude: final)."""
+        return _LETTERS[self]
+
+
+_LETTERS = {
+    MoveKind.UNDERSTAND: "U",
+    MoveKind.PLAN: "P",
+    MoveKind.COMPUTE: "C",
+    MoveKind.REFLECT: "R",
+    MoveKind.BACKTRACK: "B",
+    MoveKind.VERIFY: "V",
+    MoveKind.CONCLUDE: "F",
+}
+MOVE_OF_LETTER = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+class Move(NamedTuple):
+    """One segment: [start, end) in code points of the thought."""
+
+    kind: MoveKind
+    start: int
+    end: int
+
+
+_FILLER = r"""
+    (?:(?:so|okay|ok|alright|now|and|but|then|well|hmm+|wait|actually|oh|yes|no)\b[,:\ …—]{1,3}){0,3}
+"""
+_OPENINGS = {
+    MoveKind.BACKTRACK: r"""
+        let(?:'s|\ me|\ us)\ (?:start\ over|restart|backtrack|go\ back|scrap|redo|try\ (?:again|another|
+            a\ different|something\ else))
+        |scratch\ that|that(?:'s|\ is|\ was)\ (?:wrong|incorrect|not\ (?:right|correct))|(?:this|
+            that)\ (?:approach|method|way)\ (?:isn't|is\ not|doesn't|does\ not|won't|fails)
+        |i\ (?:made|must\ have\ made|think\ i\ made)\ (?:a|an|some)\ (?:mistake|error)|going\ back|
+            back\ to\ the\ drawing
+        |不对|重新(?:开始|来|考虑|计算|想)|换(?:个|一种|一个|种)(?:方法|思路|角度|办法)|我(?:算|想|弄|搞)错了|回到(?:之前|前面|上一步)
+    """,
+    MoveKind.VERIFY: r"""
+        (?:let(?:'s|\ me|\ us)|i(?:'ll|\ will|\ should|\ can|\ need\ to)?|to|we\ can|
+            just\ to)\ (?:quickly\ |also\ |just\ )?(?:re-?|double[-\ ]|cross[-\ ])?(?:check|verify|confirm|
+            make\ sure|be\ sure|validate|test)
+        |(?:double[-\ ]?|cross[-\ ]?|re)?check(?:ing)?\b|verif(?:y|ying|ication)\b|plug(?:ging)?\ (?:it\ |
+            this\ |that\ |them\ |these\ )?back
+        |(?:that|this|it|which)\ (?:all\ )?(?:makes\ sense|checks\ out|matches|is\ correct|is\ right|
+            is\ consistent|seems\ (?:right|correct|consistent))
+        |(?:让我|让我们|我们|我|再|来|需要)*(?:检查|验证|核对|检验|验算|确认)|代入(?:检验|验证|原)
+    """,
+    MoveKind.CONCLUDE: r"""
+        (?:the\ |\**)?final\ answer|\*\*(?:final\ )?answer|the\ answer\ (?:is|should|must|to)|answer\s*:|
+            in\ (?:conclusion|summary)|to\ (?:summarize|sum\ up|conclude)|overall
+        |so\ (?:the|my|our)\ (?:final\ )?(?:answer|result)
+        |(?:putting|combining)\ (?:it|this|these|them|everything|all)|i(?:'m|\ am)\ (?:confident|
+            pretty\ sure|fairly\ sure)
+        |综上|总之|最终答案|答案(?:是|为|：|:)|因此|所以(?:答案|最终|结果)|由此可(?:知|得|见)
+    """,
+    MoveKind.REFLECT: r"""
+        wait\b|hmm+\b|hold\ on|hang\ on|actually\b|but\ (?:wait|that|this|is|how|why|what|maybe|perhaps|
+            the\ problem|hold|let|i'm|i\ am|it|p\b|if|since)
+        |(?:this|that|it)\ (?:is|seems|looks|doesn't|does\ not|can't|cannot|might|could|isn't|
+            contradicts)(?:\ (?:confus|conflict|strange|odd|weird|tricky|not|a\ bit|complicat|impossible|
+            make|like|seem|be))
+        |(?:i'm|i\ am)\ (?:not\ sure|confused|unsure|stuck|a\ bit)|is\ (?:that|this|it|there)\ |am\ i\b|
+            did\ i\b|maybe\ (?:i|the|there|it|that)|perhaps\ (?:i|the|there|it)|or\ (?:is|maybe|perhaps)|
+            what\ if|how\ (?:come|is)|why\b|no[,.]\ |oh\b
+        |等等|等一下|等下|且慢|慢着|嗯|奇怪|可是|不过|会不会|是不是|难道|我(?:不确定|有点|怀疑)|让我(?:再)?想想|其实
+    """,
+    MoveKind.PLAN: r"""
+        let(?:'s|\ me|\ us)\ (?:try|think|see|start|use|consider|approach|break|figure|denote|define|set|
+            call|first|look|write|find|solve|work|assume|begin|proceed|analy[sz]e|focus|outline|list|go)
+        |(?:i|we)(?:'ll|\ (?:will|should|could|can|need\ to|have\ to|must|want\ to|might|think\ (?:i|
+            we)))\ |(?:my|the|our)\ (?:plan|approach|strategy|next\ step|goal|first\ step)
+        |alternatively\b|another\ (?:way|approach|method|idea)|first(?:ly|\ off|\ of\ all|,\ i|,\ let|,\ we|
+            \ things)|next\b|step\ \d|perhaps\b|maybe\b|if\ i\b|to\ (?:find|solve|do|determine|figure|get|
+            proceed|calculate|compute|approach)\b|how\ (?:can|do|to|about)
+        |首先|接下来|然后我|我(?:们)?(?:需要|应该|可以|打算|先|要|来)|让我(?:们)?(?:来|先|尝试|试|用|考虑|设)|第[一二三四五六七八九十\d]+步|下一步|另一(?:种|
+            个)|或者|考虑|设
+    """,
+    MoveKind.COMPUTE: r"""
+        compute|calculat(?:e|ing)|simplif(?:y|ies|ying)|substitut(?:e|ing)|convert(?:ing)?|subtract(?:ing)?|
+            multiply(?:ing)?|divid(?:e|ing)|expand(?:ing)?|add(?:ing)?\b|plug(?:ging)?\ (?:in|this|these|
+            the)|solv(?:e|ing)\b|factor(?:ing)?\b|rearrang|differentiat|integrat|equation\b|eq\b|
+            similarly\b|[-+(]?\ ?\d|\\\[|\\\(|\$
+        |计算|代入|化简|展开|两边|移项|解得|求导|积分|得到|得|即
+    """,
+    MoveKind.UNDERSTAND: r"""
+        (?:i|we)(?:'ve|\ have|'m\ given|\ am\ given|\ got|\ know|\ remember|\ recall|'re\ given|
+            \ are\ given)|the\ (?:problem|question|task|formula|points?|smaller|larger|number|sum|total)
+        |given\b|looking\ at|recall(?:ing)?\b|remember\b|each\b|in\ (?:the|this|a|our)\b|since\b|because\b|
+            there(?:'s|\ is|\ are)|it\ says|a\ |the\ |from\b|points\b
+        |题目|题意|已知|根据(?:题|条件)|给定|问题(?:是|要求|说|中)|好的|我(?:记得|知道)|这(?:是|道|个)|由于|因为
+    """,
+}
+# Announced work, which would else read as a plan; and conclusions only where the sentence calculates nothing.
+_ANNOUNCED = r"""
+    (?:(?:let(?:'s|\ me|\ us)|i'll|we'll|(?:i|we)(?:\ (?:can|need\ to|have\ to|will|should|
+        could))?)\ (?:now\ |just\ |first\ )?|first,?\ |next,?\ )+(?:compute|calculate|convert|simplify|
+        substitute|subtract|multiply|divide|expand|add|plug)
+"""
+_WEAK = r"""
+    (?:therefore|thus|hence|consequently|so\b|(?:this|that|which)\ (?:gives|means|implies|leaves|tells))
+"""
+
+
+def _named(*kinds: MoveKind) -> str:
+    return "|".join(f"(?P<{kind}>{_OPENINGS[kind]})" for kind in kinds)
+
+
+# One sentence: fillers, then an opening that decides, or else whether it calculates; then to its end. A sentence
+# ends at a full stop that whitespace follows (3.14 is one number), at a Chinese one, or at the line's end. Every
+# repetition is possessive, so a sentence of a megabyte is read once.
+_SENTENCE = re.compile(
+    rf"""
+    (?: {_FILLER} (?: {_named(MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT)}
+                  | (?P<announced>{_ANNOUNCED}) | {_named(MoveKind.PLAN)} )
+      | (?: (?P<weak>{_WEAK}) | {_FILLER} (?: {_named(MoveKind.COMPUTE, MoveKind.UNDERSTAND)} )? )
+        [^.!?\n。！？=≈×÷√+^]*+ (?: \.(?=\d) [^.!?\n。！？=≈×÷√+^]*+ )*+
+        (?P<calculates>[=≈×÷√+^])?
+    )
+    [^.!?\n。！？]*+ (?: [.!?] (?! ["'”’)\]*]*+ (?: \s | \Z ) ) [^.!?\n。！？]*+ )*+
+    (?: \n\s*+ | [。！？] [”’」』）)"']*+ \s*+ | [.!?] ["'”’)\]*]*+ \s*+ )?
+    """,
+    re.VERBOSE,
+)
+_KIND_OF_GROUP: dict[str | None, MoveKind | None] = {
+    None: None,
+    "announced": MoveKind.COMPUTE,
+    "calculates": MoveKind.COMPUTE,
+    "weak": MoveKind.CONCLUDE,
+    **{kind.value: kind for kind in MoveKind},
+}
+
+# Phrases that decide wherever they stand in the sentence, weightiest first.
+_PHRASES: dict[MoveKind, tuple[str, ...]] = {
+    MoveKind.CONCLUDE: ("\\boxed", "final answer", "the answer is", "最终答案", "答案是"),
+    MoveKind.BACKTRACK: (
+        "start over", "try a different", "try another", "made a mistake", "scratch that", "different approach",
+        "换一种方法", "换个思路", "重新开始",
+    ),
+    MoveKind.VERIFY: (
+        "double-check", "double check", "let me check", "let me verify", "let me confirm", "let's check",
+        "let's verify",
+        "to make sure", "sanity check", "makes sense", "checks out", "让我检查", "让我验证", "检查一下", "验证一下",
+    ),
+    MoveKind.REFLECT: (
+        "not sure", "confus", "doesn't make sense", "contradict", "conflict", "doesn't seem", "hold on", "i wonder",
+        "impossible", "can't be", "等等", "不太对",
+    ),
+}  # fmt: skip
+
+
+def segment(thought: str) -> list[Move]:
+    """The moves of ``thought``, in order, without gaps, covering it entirely; empty for an empty thought."""
+    if not thought:
+        return []
+    text = _lower(thought)
+    sentences = [(match.start(), _KIND_OF_GROUP[match.lastgroup]) for match in _SENTENCE.finditer(text)]
+    if sentences[-1][0] == len(text):
+        sentences.pop()  # the empty match at the very end
+    phrases = _phrases(text, [start for start, _ in sentences])
+    moves: list[Move] = []
+    current, begin = MoveKind.UNDERSTAND, 0
+    for index, (start, opening) in enumerate(sentences):
+        kind = phrases.get(index, opening) or (current if current in _GOES_ON else MoveKind.UNDERSTAND)
+        if start > begin and (kind is not current or (kind in _CUED and text[start - 1] == "\n" and opening is kind)):
+            moves.append(Move(current, begin, start))
+            begin = start
+        current = kind
+    moves.append(Move(current, begin, len(text)))
+    return moves
+
+
+# A sentence without any sign carries on with these; after the others it states something.
+_GOES_ON = frozenset({MoveKind.UNDERSTAND, MoveKind.COMPUTE})
+_CUED = frozenset({MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT, MoveKind.PLAN})
+
+
+def _lower(text: str) -> str:
+    """Lower case of the same length: offsets must hold. ``İ`` is the one letter whose lower case is longer."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.replace("İ", "i").lower()
+
+
+def _phrases(text: str, starts: list[int]) -> dict[int, MoveKind]:
+    """The sentences that a phrase decides: their index and kind."""
+    found: dict[int, MoveKind] = {}
+    for kind, phrases in _PHRASES.items():
+        for phrase in phrases:
+            at = text.find(phrase)
+            while at >= 0:
+                index = bisect_right(starts, at) - 1
+                found.setdefault(index, kind)
+                at = text.find(phrase, starts[index + 1] if index + 1 < len(starts) else len(text))
+    return found

@@ -1,0 +1,243 @@
+"""Whether a final answer equals the gold answer: correct, incorrect or unverifiable.
+
+Plain numbers and equal texts are settled here. All else goes to math-verify in a process of its own, because sympy
+takes ``10^(10^10)`` at its word and nothing but a kill brings it back. sympy is never imported in the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from types import TracebackType
+from typing import Literal, Self
+
+VERIFIER_VERSION = 1
+
+Status = Literal["correct", "incorrect", "unverifiable"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier says of a final answer, and why."""
+
+    status: Status
+    reason: str
+
+
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[+-]?\.\d+")
+_GSM8K = re.compile(r"####\s*(?P<answer>[^\n]+)\s*\Z")
+_WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("\\boxed{", "}"), ("\\text{", "}"), ("{", "}"))
+_DRESSING = re.compile(
+    r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|,|;|!|quad|qquad)(?![a-zA-Z])|\s"
+)
+_CONDITION = re.compile(r",?\s*\\q?quad\s*\\text\s*\{\s*(?:for|where|if|when|with)\b")
+_LONGEST = 4000
+_LONGEST_NUMBER = 1000
+
+
+def normalise(answer: str) -> str:
+    """``answer`` without what carries no meaning: math marks around it, a final stop, GSM8K's ``####``, spaces."""
+    text = answer.strip()
+    if found := _GSM8K.search(text):
+        text = found["answer"].strip()
+    unwrapped = True
+    while unwrapped:
+        text = text.strip().rstrip(".。").strip()
+        unwrapped = False
+        for left, right in _WRAPS:
+            inner = text[len(left) : len(text) - len(right)]
+            if len(text) > len(left + right) and text.startswith(left) and text.endswith(right) and _closed(inner):
+                text, unwrapped = inner, True
+                break
+    return text
+
+
+def _bare(text: str) -> str:
+    """``text`` without what only sets it: fonts, spaces, sizes. Two that are the same bare are the same answer."""
+    return _DRESSING.sub(r"\1", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+
+
+def _closed(inner: str) -> bool:
+    """Whether ``inner`` closes no mark that it did not open: ``{1}+{2}`` is not wrapped in braces."""
+    return "$" not in inner and "{" not in inner and "}" not in inner and "\\(" not in inner and "\\[" not in inner
+
+
+def number(text: str) -> Fraction | None:
+    """The value of a plain integer or decimal (``1,234.5``), or None for anything else."""
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        return None
+    return Fraction(Decimal(text.replace(",", "")))
+
+
+def settle(gold: str | None, answer: str | None) -> Verdict | None:
+    """The verdict that needs no algebra, or None if it does."""
+    if gold is None or not gold.strip():
+        return Verdict("unverifiable", "the problem has no gold answer")
+    if answer is None or not answer.strip():
+        return Verdict("unverifiable", "no final answer was found")
+    if max(len(gold), len(answer)) > _LONGEST:
+        return Verdict("unverifiable", f"longer than {_LONGEST:,} characters: not a final answer")
+    expected, given = normalise(gold), normalise(answer)
+    if expected == given or _bare(expected) == _bare(given):
+        return Verdict("correct", "the same text")
+    left, right = number(expected), number(given)
+    if left is None or right is None:
+        return None
+    return Verdict("correct", "the same number") if left == right else Verdict("incorrect", "another number")
+
+
+class _Worker:
+    """One verifying process. Used by one thread at a time."""
+
+    START_S = 120.0  # importing sympy on a busy machine
+
+    def __init__(self, limit_s: float, memory_mb: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "o1lab.chains.verify_worker", str(limit_s), str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        self._buffer = b""
+        self._ready = False
+
+    def ask(self, gold: str, answer: str, limit_s: float) -> Verdict:
+        """Raises TimeoutError when no answer came in time, EOFError when the process died; it is no use after."""
+        if not self._ready:
+            self._read_line(self.START_S)
+            self._ready = True
+        assert self._process.stdin is not None  # noqa: S101 (Popen was asked for a pipe)
+        line = json.dumps({"gold": gold, "answer": answer}) + "\n"
+        try:
+            self._process.stdin.write(line.encode("ascii"))
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise EOFError from error
+        told = json.loads(self._read_line(limit_s))
+        return Verdict(told["status"], told["reason"])
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def _read_line(self, limit_s: float) -> bytes:
+        assert self._process.stdout is not None  # noqa: S101
+        deadline = time.monotonic() + limit_s
+        file = self._process.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(file, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError
+                chunk = os.read(file, 65536)
+                if not chunk:
+                    raise EOFError
+                self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
+
+
+class VerifierPool:
+    """Verifying processes that are started when first needed, killed when they take too long, and replaced.
+
+    Any thread may call :meth:`verify`; at most ``workers`` comparisons run at once, the others wait their turn.
+
+    Args:
+        workers: processes at most.
+        limit_s: seconds one comparison may take; the process's own start does not count.
+        memory_mb: address space of a process, in MiB.
+    """
+
+    def __init__(self, workers: int = 1, limit_s: float = 5.0, memory_mb: int = 1536) -> None:
+        self.limit_s = limit_s
+        self._workers = workers
+        self._memory_mb = memory_mb
+        self._seats: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._seats.put(None)
+        self._running: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def verify(self, gold: str | None, answer: str | None) -> Verdict:
+        """The verdict on ``answer``. Comes back within the limit (plus a process's start), whatever the answer.
+
+        Raises:
+            RuntimeError: the pool is closed.
+        """
+        settled = settle(gold, answer)
+        if settled is not None or gold is None or answer is None:
+            return settled or Verdict("unverifiable", "nothing to compare")
+        worker = self._seats.get()
+        try:
+            worker = worker or self._start()
+            return worker.ask(normalise(gold), normalise(_CONDITION.split(answer, maxsplit=1)[0]), self.limit_s)
+        except TimeoutError:
+            self._drop(worker)
+            worker = None
+            return Verdict("unverifiable", f"comparing took longer than {self.limit_s:g} s")
+        except EOFError:
+            self._drop(worker)
+            worker = None
+            return Verdict("unverifiable", "the comparison ended its process: out of memory or nested too deeply")
+        except BaseException:
+            self._drop(worker)  # a half-spoken worker would answer the next question with this one's verdict
+            worker = None
+            raise
+        finally:
+            self._seats.put(worker)
+
+    def verify_many(self, pairs: Iterable[tuple[str | None, str | None]]) -> Iterator[Verdict]:
+        """Verdicts on (gold, answer) pairs in their order, ``workers`` at a time."""
+        with ThreadPoolExecutor(self._workers) as threads:
+            yield from threads.map(lambda pair: self.verify(*pair), pairs)
+
+    def close(self) -> None:
+        """End the processes, also those in the middle of a comparison."""
+        with self._lock:
+            self._closed = True
+            running, self._running = self._running, set()
+        for worker in running:
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the verifier pool is closed")
+            worker = _Worker(self.limit_s, self._memory_mb)
+            self._running.add(worker)
+        return worker
+
+    def _drop(self, worker: _Worker | None) -> None:
+        if worker is None:
+            return
+        with self._lock:
+            self._running.discard(worker)
+        worker.close()

@@ -1,0 +1,76 @@
+"""The final answer is found where it is, and hostile text takes linear time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from o1lab.chains.answers import Answer, How, extract_answer
+
+
+@pytest.mark.parametrize(
+    ("solution", "text", "how"),
+    [
+        (r"so \boxed{27}.", "27", How.BOXED),
+        (r"first \boxed{1}, then \boxed{\frac{1}{2}}", r"\frac{1}{2}", How.BOXED),
+        (r"\boxed{a \text{ if } x \in \{1, 2\}}", r"a \text{ if } x \in \{1, 2\}", How.BOXED),
+        (r"\boxed{\boxed{3}}", "3", How.BOXED),
+        (r"\fbox{7}", "7", How.BOXED),
+        (r"\boxed 5", "5", How.BOXED),
+        (r"\boxed{12} and \boxed{}", "12", How.BOXED),
+        (r"\boxed{12} and then cut off \boxed{13", "12", How.BOXED),
+        ("The final answer is $\\frac{3}{4}$. I hope it is correct.", "\\frac{3}{4}", How.STATED),
+        ("Answer: 3.5", "3.5", How.STATED),
+        ("**Final Answer:** 42", "42", How.STATED),
+        ("**Answer**: 42", "42", How.STATED),
+        ("答案是 27。", "27", How.STATED),
+        ("最终答案：-3", "-3", How.STATED),
+        ("we get 3 and then 1,458 in all", "1,458", How.LAST_NUMBER),
+        ("a rise of 12.5%", "12.5%", How.LAST_NUMBER),
+    ],
+)
+def test_found(solution: str, text: str, how: How) -> None:
+    assert extract_answer(solution) == Answer(text, how)
+
+
+def test_none() -> None:
+    assert extract_answer("no idea") is None
+    assert extract_answer("") is None
+
+
+def test_thought_counts_only_when_the_solution_says_nothing() -> None:
+    assert extract_answer(r"\boxed{1}", r"\boxed{2}") == Answer("1", How.BOXED)
+    assert extract_answer("", r"\boxed{2}") == Answer("2", How.BOXED)
+    assert extract_answer("", "it may be 2") is None
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\\boxed{",
+        "\\boxed{}",
+        "{",
+        "}",
+        "\\boxed",
+        "\\boxed ",
+        "answer: ",
+        "the answer is ",
+        "$",
+        "\\(",
+        "1,",
+        "1.",
+        "答案",
+    ],
+)
+def test_hostile_text_is_linear(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = "\\boxed" + unit * (length // len(unit))
+        best = 60.0
+        for _ in range(2):
+            started = time.process_time()
+            extract_answer(text)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(400_000) < 30 * max(seconds(40_000), 0.003)

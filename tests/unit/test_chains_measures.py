@@ -1,0 +1,59 @@
+"""Counting, and telling a loop from long text."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from o1lab.chains.measures import count_tokens, ends_in_loop, measure
+from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.parse import parse
+
+
+def prose(words: int) -> str:
+    chosen = random.Random(7)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return " ".join("".join(chosen.choices(letters, k=chosen.randint(2, 9))) for _ in range(words))
+
+
+def test_loops() -> None:
+    assert ends_in_loop(prose(300) + "Wait, no. The rectangle covers exactly two squares. " * 6)
+    assert ends_in_loop(prose(300) + "0" * 400)
+    assert ends_in_loop(prose(300) + ("Wait, let me see. " + prose(100)) * 3)
+    assert ends_in_loop("".join(f"So {n} is not prime, as it can be written as such a product. " for n in range(200)))
+
+
+def test_not_loops() -> None:
+    assert not ends_in_loop(prose(3000))
+    assert not ends_in_loop("")
+    assert not ends_in_loop("ha ha ha")
+    assert not ends_in_loop(prose(300) + ("Wait, let me see. " + prose(100)) * 2)
+
+
+def test_measure() -> None:
+    raw = "<think>\nThe problem is short. Wait, is it? 3 + 4 = 7.\n</think>\n\n7"
+    parsed = parse(raw)
+    found = measure(raw, parsed, segment(parsed.thought_of(raw)))
+    assert found.chars == len(raw)
+    assert found.moves == {MoveKind.UNDERSTAND: 1, MoveKind.REFLECT: 1, MoveKind.COMPUTE: 1}
+    assert found.complete
+    assert not found.looping
+    cut = "<think>\n" + "Wait, no. The rectangle covers exactly two squares. " * 60
+    assert measure(cut, parse(cut), []).looping
+
+
+def test_tokens(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    tokenizer = Tokenizer(WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    assert count_tokens("a b a c", path) == 4
+    assert count_tokens("a \ud800 b", path) == 3
+    with pytest.raises(FileNotFoundError):
+        count_tokens("a", tmp_path / "none.json")

@@ -1,0 +1,93 @@
+"""Moves cover the thought, in order, without gaps, and mean what they say."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind, segment
+
+
+def kinds(thought: str) -> str:
+    return "".join(move.kind.letter for move in segment(thought))
+
+
+def assert_covers(thought: str) -> None:
+    moves = segment(thought)
+    assert [move.start for move in moves] == [0, *(move.end for move in moves[:-1])]
+    assert moves[-1].end == len(thought)
+    assert all(move.start < move.end for move in moves)
+
+
+def test_letters_are_stable_and_unique() -> None:
+    assert {kind.letter: kind.value for kind in MoveKind} == {
+        "U": "understand",
+        "P": "plan",
+        "C": "compute",
+        "R": "reflect",
+        "B": "backtrack",
+        "V": "verify",
+        "F": "conclude",
+    }
+    assert all(MOVE_OF_LETTER[kind.letter] is kind for kind in MoveKind)
+
+
+@pytest.mark.parametrize(
+    ("thought", "expected"),
+    [
+        ("The problem gives two cities. Let me think about how to start. 45 / 30 = 1.5.", "UPC"),
+        ("Compute 3 + 4 = 7. Wait, that seems off. I made a mistake. Let me check: 3 + 4 is 7.", "CRBV"),
+        ("So 18 * 1.5 = 27. The answer is 27.", "CF"),
+        ("已知甲乙两地相距45公里。首先设时间为t。计算得t=1.5。等等，这不对吧。让我检查一下。答案是27。", "UPCRVF"),
+        ("不对，重新来。", "B"),
+        ("no newline at all. Wait, is it? Let me verify. Therefore it holds", "URVF"),
+    ],
+)
+def test_what_a_sentence_is_for(thought: str, expected: str) -> None:
+    assert kinds(thought) == expected
+    assert_covers(thought)
+
+
+def test_a_number_with_a_point_is_one_sentence() -> None:
+    assert [thought.start for thought in segment("Compute 3.14 times 2. Wait, no.")] == [0, 22]
+
+
+def test_a_cue_in_a_new_paragraph_is_a_new_move() -> None:
+    assert kinds("Wait, no.\n\nWait, yes that is odd.") == "RR"
+    assert kinds("Wait, no. Wait, yes that is odd.") == "R"
+
+
+def test_empty() -> None:
+    assert segment("") == []
+
+
+@given(st.text(alphabet=st.sampled_from("aW.!?\n 。等İ{}=\\$'\")*0,\0\ud800"), min_size=1, max_size=80))
+def test_covers_any_text(thought: str) -> None:
+    assert_covers(thought)
+
+
+@given(st.lists(st.sampled_from(["Wait, ", "so ", "okay, ", "first ", "3.", ". ", "\n", "let me ", "check", "İ", "…"])))
+def test_covers_any_mixture_of_cues(pieces: list[str]) -> None:
+    if thought := "".join(pieces):
+        assert_covers(thought)
+
+
+@pytest.mark.parametrize(
+    "unit", ["{", "}", "{}", ".", ".'", '."', "so ", "first ", " ", "\n", "a", "等", "=", "。", "1."]
+)
+def test_text_without_sense_is_linear(unit: str) -> None:
+    """Ten times the text may take thirty times as long, on a busy machine; a quadratic scan would take a hundred."""
+
+    def seconds(length: int) -> float:
+        text = unit * (length // len(unit))
+        best = 60.0
+        for _ in range(3):
+            started = time.process_time()
+            assert_covers(text)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(400_000) < 30 * max(seconds(40_000), 0.003)

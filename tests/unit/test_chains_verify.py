@@ -1,0 +1,139 @@
+"""Verdicts, and that no answer can hold the verifier up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from o1lab.chains.verify import VerifierPool, normalise, settle
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[VerifierPool]:
+    with VerifierPool(workers=1, limit_s=10) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        ("27", "27", "correct"),
+        ("27", "27.0", "correct"),
+        ("060", "60", "correct"),
+        ("27", "28", "incorrect"),
+        ("1,458", "1458", "correct"),
+        ("#### 72", "72", "correct"),
+        ("48/2 = 24 clips.\n#### 72", "$72$", "correct"),
+        ("SRMC=LRMC", r"\text{SRMC} = \text{LRMC}", "correct"),
+        (None, "27", "unverifiable"),
+        (" ", "27", "unverifiable"),
+        ("27", None, "unverifiable"),
+        ("27", "", "unverifiable"),
+        ("27", "{" * 1_000_000, "unverifiable"),
+    ],
+)
+def test_settled_without_algebra(gold: str | None, answer: str | None, status: str) -> None:
+    verdict = settle(gold, answer)
+    assert verdict is not None
+    assert verdict.status == status
+    assert verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "bare"),
+    [("$x$", "x"), (r"\(x\).", "x"), (r"\boxed{4}", "4"), ("{1}+{2}", "{1}+{2}"), ("$1$ and $2$", "$1$ and $2$")],
+)
+def test_normalise(wrapped: str, bare: str) -> None:
+    assert normalise(wrapped) == bare
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        (r"\frac{1}{2}", "0.5", "correct"),
+        (r"\left( 3, \frac{\pi}{2} \right)", r"(3, \pi/2)", "correct"),
+        (r"2\sqrt{3}", r"\sqrt{12}", "correct"),
+        (r"\frac{1}{2}", r"\frac{1}{3}", "incorrect"),
+        ("18", r"18 \text{ miles}", "correct"),
+        (r"\frac{e^{-2t}}{15}", r"x_p(t) = \frac{1}{15} e^{-2t}", "correct"),
+        ("x^2 + 2x + 1", "(x+1)^2", "correct"),
+    ],
+)
+def test_compared_by_math_verify(pool: VerifierPool, gold: str, answer: str, status: str) -> None:
+    assert pool.verify(gold, answer).status == status
+
+
+HOSTILE = [
+    "10^(10^10)",
+    "99999999!",
+    "9^9^9^9",
+    r"9^{9^{9^{9}}}",
+    "(" * 400 + "1" + ")" * 400,
+    r"\frac{1}{" * 400 + "2" + "}" * 400,
+    "{" * 1_000_000 + "}" * 1_000_000,
+    "\\boxed{" * 500,
+    "\0\ud800\x1b]0;x\x07",
+]
+
+
+def test_hostile_answers_come_back_in_time_and_the_pool_lives_on() -> None:
+    limit = 2.0
+    with VerifierPool(workers=1, limit_s=limit) as pool:
+        assert pool.verify("1/2", "0.5").status == "correct"  # the process is up: from here only the limit counts
+        for answer in HOSTILE:
+            started = time.monotonic()
+            verdict = pool.verify("7", answer)
+            took = time.monotonic() - started
+            # Read from the left 9^9^9^9 is small enough to be computed, and is not 7; that, too, is an answer.
+            allowed = {"unverifiable", "incorrect"} if answer == "9^9^9^9" else {"unverifiable"}
+            assert verdict.status in allowed, (answer[:40], verdict)
+            assert took < 60, answer[:40]  # the limit, and perhaps the start of the next process
+        assert pool.verify(r"\frac{1}{2}", "0.5").status == "correct"
+
+
+def test_hostile_gold() -> None:
+    with VerifierPool(workers=1, limit_s=1.0) as pool:
+        assert pool.verify("10^(10^10)", "x + 1").status == "unverifiable"
+
+
+def test_threads_share_the_pool() -> None:
+    with VerifierPool(workers=2, limit_s=20) as pool:
+        found: list[str] = []
+        pairs = [(r"\frac{1}{2}", "0.5"), (r"\frac{1}{3}", "0.5")] * 5
+
+        def work() -> None:
+            found.extend(verdict.status for verdict in pool.verify_many(pairs))
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found.count("correct") == found.count("incorrect") == 15
+
+
+def test_order_is_kept(pool: VerifierPool) -> None:
+    pairs = [("1", "1"), (r"\frac{1}{2}", "0.5"), ("1", "2"), (None, "1")]
+    assert [v.status for v in pool.verify_many(pairs)] == ["correct", "correct", "incorrect", "unverifiable"]
+
+
+def test_closed_pool_says_so() -> None:
+    pool = VerifierPool()
+    pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.verify(r"\frac{1}{2}", "0.5")
+
+
+def test_no_sympy_in_the_caller(pool: VerifierPool) -> None:
+    code = (
+        "import sys\nfrom o1lab.chains.verify import VerifierPool\n"
+        "with VerifierPool() as pool: assert pool.verify('1/2', '0.5').status == 'correct'\n"
+        "assert not {'sympy', 'math_verify', 'textual', 'torch'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
