@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from store.errors import QueryError
 from store.migrations import MOVE_KINDS
@@ -24,14 +25,13 @@ SORTS = {
     "tokens": "coalesce(t.tokens, -1)",
     **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
 }
-_WORDS = {
+SYNONYMS = {
     "right": "correct",
     "wrong": "incorrect",
     "teacher": "model",
-    "licence": "licence",
     "license": "licence",
 }
-_TEXT_FIELDS = (
+TEXT_FIELDS = (
     "verdict",
     "model",
     "source",
@@ -46,8 +46,8 @@ _TEXT_FIELDS = (
     "parent",
     "dataset",
 )
-_NUMBER_FIELDS = ("chars", "tokens", "rating", *MOVE_KINDS)
-_FLAGS = ("complete", "looping")
+NUMBER_FIELDS = ("chars", "tokens", "rating", *MOVE_KINDS)
+FLAGS = ("complete", "looping")
 DECISIONS = ("accept", "reject", "skip", "none")
 VERDICTS = ("correct", "incorrect", "unverifiable", "none")
 
@@ -99,22 +99,29 @@ def parse_query(text: str) -> TraceQuery:
         if term["text"] is not None:
             words.append(term["text"])
             continue
-        name, op, value = _WORDS.get(term["field"], term["field"]), term["op"], term["value"].strip('"')
+        name, op, value = SYNONYMS.get(term["field"], term["field"]), term["op"], term["value"].strip('"')
         if name == "sort":
             descending, sort = value.startswith("-"), value.lstrip("-")
             if sort not in SORTS:
                 raise QueryError(
                     f"Cannot sort by '{sort}'.", f"Sort by {', '.join(SORTS)}; a minus turns the order round."
                 )
-        elif name in _NUMBER_FIELDS or name in _FLAGS or name in _TEXT_FIELDS:
+        elif name in NUMBER_FIELDS or name in FLAGS or name in TEXT_FIELDS:
             conditions.append(_condition(name, op, value, negated=bool(term["not"])))
+        elif op == ":":
+            raise QueryError(f"There is no field '{name}'.", _instead(name, term[0]))
         else:
             words.append(term[0])
     return TraceQuery(" ".join(words), tuple(conditions), sort, descending, None, text)
 
 
+def _instead(name: str, term: str) -> str:
+    near = get_close_matches(name, (*TEXT_FIELDS, *NUMBER_FIELDS, *FLAGS, *SYNONYMS, "sort"), 1)
+    return f"Did you mean {near[0]}:?" if near else f'To search for those words, write "{term}".'
+
+
 def _condition(name: str, op: str, value: str, *, negated: bool) -> Condition:
-    if name in _NUMBER_FIELDS:
+    if name in NUMBER_FIELDS:
         number = _NUMBER.match(value.lower())
         if number is None:
             raise QueryError(f"'{name}' takes a number, not '{value}'.", f"For example {name}>=3.")
@@ -122,11 +129,12 @@ def _condition(name: str, op: str, value: str, *, negated: bool) -> Condition:
         return Condition(name, "=" if op == ":" else op, f"{size:g}", negated)
     if op not in (":", "="):
         raise QueryError(f"'{name}' cannot be compared with '{op}'.", f"Write {name}:{value}.")
-    value = value.lower() if name in ("verdict", "decision", *_FLAGS) else value
-    value = _WORDS.get(value, value)
+    value = value.lower() if name in ("verdict", "decision", *FLAGS) else value
+    if name == "verdict":
+        value = SYNONYMS.get(value, value)
     if name == "decision":
         value = {"accepted": "accept", "rejected": "reject", "skipped": "skip", "todo": "none"}.get(value, value)
-    allowed = {"verdict": VERDICTS, "decision": DECISIONS} | dict.fromkeys(_FLAGS, ("yes", "no"))
+    allowed = {"verdict": VERDICTS, "decision": DECISIONS} | dict.fromkeys(FLAGS, ("yes", "no"))
     if name in allowed and value not in allowed[name]:
         raise QueryError(f"'{name}' cannot be '{value}'.", f"It is one of {', '.join(allowed[name])}.")
     return Condition(name, ":", value, negated)
@@ -151,9 +159,9 @@ def where(query: TraceQuery) -> tuple[str, list[str | float]]:
 
 def _clause(condition: Condition) -> tuple[str, list[str | float]]:
     name, value = condition.field, condition.value
-    if name in _NUMBER_FIELDS:
+    if name in NUMBER_FIELDS:
         return f"t.{name} {condition.op} ?", [float(value)]
-    if name in _FLAGS:
+    if name in FLAGS:
         return f"t.{name} = ?", [1.0 if value == "yes" else 0.0]
     if name in ("verdict", "decision"):
         return (f"t.{name} IS NULL", []) if value == "none" else (f"t.{name} = ?", [value])
