@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from inspect import isawaitable, iscoroutinefunction
+from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-RowKey = str | int
+from o1lab.text import one_line
+from o1lab.widgets.columns import Column, Page, Row, RowKey, draw_row, share_width
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """``width`` in cells; ``flex`` > 0 takes its share of what is left over. When the table is too narrow,
-    columns drop out, highest ``priority`` first; priority 0 stays always."""
-
-    key: str
-    title: str
-    width: int
-    flex: int = 0
-    priority: int = 0
-    justify: Literal["left", "right"] = "left"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: ``cells`` by column key (plain strings are made safe, Text is drawn as it is), ``data`` anything."""
-
-    key: RowKey
-    cells: dict[str, str | Text]
-    data: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a fetch gives: the rows [offset, offset + limit) and how many rows there are in all."""
-
-    rows: Sequence[Row] = field(default=())
-    total: int = 0
-
+__all__ = ["Column", "FetchPage", "Locate", "Page", "PagedTable", "Row", "RowKey"]
 
 FetchPage = Callable[[int, int], Page] | Callable[[int, int], Awaitable[Page]]
 """(offset, limit) -> Page. A plain function runs in a thread (open a connection of that thread), a coroutine
 function in the app's loop. What it raises is posted as `PagedTable.FetchFailed`."""
 
-Locate = Callable[[RowKey], int | None]
-"""Row key -> its offset under the current filter and sort, run in a thread; keeps the cursor on its row."""
+Locate = Callable[[RowKey], int | None] | Callable[[RowKey], Awaitable[int | None]]
+"""Row key -> its offset under the current filter and sort, run like a fetch; keeps the cursor on its row."""
+
+HELD_ROWS = 1000
+_MARGIN = 2  # the cells left of the first column, for the cursor
 
 
-class PagedTable(ScrollView, can_focus=True):
-    """Keys: j k (arrows) a row, pgup pgdn a page, g G the ends, enter opens."""
+class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Keys: j k (arrows) a row, pgup pgdn a page, g G the ends, enter opens.
+
+    Pages are fetched one at a time, those in sight first; rows on their way show as `…`, rows of before the last
+    ``reload`` are dim until they have come again.
+    """
+
+    ALLOW_SELECT = False
+    MOVING = Binding.Group("Move", compact=True)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "step(1)", "Down", group=MOVING, show=False),
+        Binding("k,up", "step(-1)", "Up", group=MOVING, show=False),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", group=MOVING, show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", group=MOVING, show=False),
+        Binding("g,home", "top", "Top", group=MOVING, show=False),
+        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False),
+        Binding("enter", "select", "Open"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"paged-table--header", "paged-table--cursor"}
+    DEFAULT_CSS = """
+    PagedTable {
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+        background: $background;
+        color: $foreground;
+        & > .paged-table--header { text-style: bold underline; }
+        & > .paged-table--cursor { text-style: bold; }
+        &:focus > .paged-table--cursor { text-style: bold reverse; }
+    }
+    """
 
     @dataclass
     class RowHighlighted(Message):
-        """The cursor stands on another row whose page has come (also after a reload)."""
+        """The cursor stands on another row whose page has come, or its row has come again with a reload."""
 
         table: PagedTable
         index: int
@@ -68,7 +80,7 @@ class PagedTable(ScrollView, can_focus=True):
 
     @dataclass
     class RowSelected(Message):
-        """Enter on a row."""
+        """Enter (or a double click) on a row."""
 
         table: PagedTable
         index: int
@@ -91,7 +103,7 @@ class PagedTable(ScrollView, can_focus=True):
 
     @dataclass
     class FetchFailed(Message):
-        """The fetch callback raised; the page is asked for again at the next reload."""
+        """The fetch (or locate) callback raised; nothing more is asked for until the next reload."""
 
         table: PagedTable
         error: Exception
@@ -112,34 +124,297 @@ class PagedTable(ScrollView, can_focus=True):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self._columns = columns
+        self._layout_of_row: list[tuple[Column, int]] = []
+        self._fetch = fetch
+        self._locate = locate
+        self._page_size = min(page_size, HELD_ROWS)
+        self._empty = empty
+        self._pages: dict[int, list[Row]] = {}
+        self._stale: set[int] = set()
+        self._total = 0
+        self._known = False  # whether a fetch has said how many rows there are
+        self._cursor = 0
+        self._sought: RowKey | None = None
+        self._busy = False
+        self._broken = False
+        self._generation = 0
+        self._told: tuple[int, Row] | None = None
+
+    # What there is.
 
     @property
     def total(self) -> int:
         """How many rows there are, as the last fetch said."""
-        raise NotImplementedError
+        return self._total
 
     @property
     def cursor(self) -> int:
         """The index of the row under the cursor."""
-        raise NotImplementedError
+        return self._cursor
 
     @property
     def cursor_row(self) -> Row | None:
         """The row under the cursor, None while its page is on its way."""
-        raise NotImplementedError
+        return self.row_at(self._cursor)
 
     @property
     def cursor_key(self) -> RowKey | None:
-        raise NotImplementedError
+        """The key of the row under the cursor."""
+        row = self.cursor_row
+        return None if row is None else row.key
+
+    @property
+    def held(self) -> int:
+        """How many rows are in memory."""
+        return sum(map(len, self._pages.values()))
+
+    @property
+    def loading(self) -> bool:
+        """Whether a page is on its way."""
+        return self._busy
+
+    def row_at(self, index: int) -> Row | None:
+        """The row at an index, if it is held."""
+        page = self._pages.get(index // self._page_size, [])
+        at = index % self._page_size
+        return page[at] if at < len(page) else None
+
+    # What a screen asks for.
 
     def set_source(self, fetch: FetchPage, *, locate: Locate | None = None, keep: bool = False) -> None:
         """Another query: rows from here on come from ``fetch``. ``keep`` keeps the cursor on its row key."""
+        self._fetch, self._locate = fetch, locate
+        if not keep:
+            self._cursor = 0
+            self.scroll_to(y=0, animate=False)
+        self.reload(keep=keep)
 
     def reload(self, *, keep: bool = True) -> None:
         """The data changed: held pages are marked stale (dim) and fetched again as they come into sight."""
+        self._generation += 1
+        self._stale = set(self._pages)
+        self._broken = False
+        self._told = None
+        if keep and self._sought is None:
+            self._sought = self.cursor_key
+        elif not keep:
+            self._sought = None
+        self.refresh()
+        self._ask()
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and bring it into sight."""
+        self._sought = None
+        self._set_cursor(index)
+        self._ask()
 
     def update_row(self, row: Row) -> None:
         """Redraw one held row with new cells at once (a decision just confirmed), without a fetch."""
+        for page in self._pages.values():
+            for at, held in enumerate(page):
+                if held.key == row.key:
+                    page[at] = row
+                    self.refresh()
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Other columns over the same rows."""
+        self._columns = columns
+        self._lay_out()
+
+    # Fetching.
+
+    @property
+    def _height(self) -> int:
+        """How many rows are in sight below the header."""
+        return max(self.scrollable_content_region.height - 1, 1)
+
+    def on_mount(self) -> None:
+        self._ask()
+
+    def _wanted(self) -> int | None:
+        """The page that is missing most: under the cursor, in sight, the one after."""
+        top = self.scroll_offset.y
+        size = self._page_size
+        for index in (self._cursor, top, top + self._height - 1, top + self._height - 1 + size):
+            number = index // size
+            in_table = not self._known or number * size < max(self._total, 1)
+            if in_table and (number not in self._pages or number in self._stale):
+                return number
+        return None
+
+    def _ask(self) -> None:
+        """Fetch what is wanted most, unless a fetch is under way (it asks again when it is done)."""
+        if self._fetch is None or self._busy or self._broken or not self.is_attached:
+            return
+        if self._sought is not None and self._locate is not None and self._stale:
+            self._busy = True
+            self.run_worker(self._find(self._locate, self._sought, self._generation), group="paged-table")
+        elif (number := self._wanted()) is not None:
+            self._busy = True
+            self.run_worker(self._load(self._fetch, number, self._generation), group="paged-table")
+
+    async def _find(self, locate: Locate, key: RowKey, generation: int) -> None:
+        try:
+            index = locate(key) if iscoroutinefunction(locate) else await asyncio.to_thread(locate, key)
+            index = await index if isawaitable(index) else index
+        except Exception as error:
+            self._fail(error, generation)
+        else:
+            if generation == self._generation:
+                self._sought = None
+                if index is not None:
+                    shown_at = self._cursor - self.scroll_offset.y
+                    if index >= self._total:
+                        self._set_total(index + 1)
+                    self._set_cursor(index, top=index - shown_at)
+        self._done()
+
+    async def _load(self, fetch: FetchPage, number: int, generation: int) -> None:
+        offset, limit = number * self._page_size, self._page_size
+        try:
+            asked = (
+                fetch(offset, limit) if iscoroutinefunction(fetch) else await asyncio.to_thread(fetch, offset, limit)
+            )
+            page = await asked if isawaitable(asked) else asked
+        except Exception as error:
+            self._fail(error, generation)
+        else:
+            if generation == self._generation:
+                self._take(number, page)
+        self._done()
+
+    def _done(self) -> None:
+        self._busy = False
+        self._ask()
+
+    def _fail(self, error: Exception, generation: int) -> None:
+        if generation == self._generation:
+            self._broken = True
+            self.post_message(self.FetchFailed(self, error))
+
+    def _take(self, number: int, page: Page) -> None:
+        """Hold a page that came, and let go of the one furthest away if there are too many."""
+        self._pages[number] = list(page.rows)
+        self._stale.discard(number)
+        while len(self._pages) * self._page_size > HELD_ROWS:
+            here = (self.scroll_offset.y + self._height // 2) // self._page_size
+            furthest = max(self._pages, key=lambda held: abs(held - here))
+            del self._pages[furthest]
+            self._stale.discard(furthest)
+        self._known = True
+        self._set_total(page.total)
+        if self._sought is not None:
+            self._seek(number)
+        self.refresh()
+        self.post_message(self.PageLoaded(self, page.total))
+        self._tell()
+
+    def _seek(self, number: int) -> None:
+        """Without ``locate``: the row that was under the cursor may have moved within the page that came."""
+        for at, row in enumerate(self._pages.get(number, ())):
+            if row.key == self._sought:
+                self._sought = None
+                self._set_cursor(number * self._page_size + at)
+                return
+        if number == self._cursor // self._page_size:
+            self._sought = None
+
+    def _set_total(self, total: int) -> None:
+        self._total = total
+        for number in [number for number in self._pages if number * self._page_size >= max(total, 1)]:
+            del self._pages[number]
+            self._stale.discard(number)
+        self.virtual_size = Size(self.scrollable_content_region.width, total + 1)
+        if self._cursor >= total:
+            self._set_cursor(total - 1)
+
+    # The cursor.
+
+    def _set_cursor(self, index: int, top: int | None = None) -> None:
+        self._cursor = max(min(index, self._total - 1), 0)
+        first = self.scroll_offset.y if top is None else max(top, 0)
+        if self._cursor < first:
+            first = self._cursor
+        elif self._cursor >= first + self._height:
+            first = self._cursor - self._height + 1
+        if first != self.scroll_offset.y:
+            self.scroll_to(y=first, animate=False, force=True)
+        self.refresh()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say on which row the cursor stands, once."""
+        row = self.cursor_row
+        if row is None or self._cursor // self._page_size in self._stale or self._sought is not None:
+            return
+        if self._told is None or self._told[0] != self._cursor or self._told[1] is not row:
+            self._told = (self._cursor, row)
+            self.post_message(self.RowHighlighted(self, self._cursor, row))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._ask()
+
+    def action_step(self, rows: int) -> None:
+        self.move_to(self._cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        self.move_to(self._cursor + pages * self._height)
+
+    def action_top(self) -> None:
+        self.move_to(0)
+
+    def action_bottom(self) -> None:
+        self.move_to(self._total - 1)
+
+    def action_select(self) -> None:
+        if (row := self.cursor_row) is not None:
+            self.post_message(self.RowSelected(self, self._cursor, row))
+
+    def on_click(self, event: events.Click) -> None:
+        index = self.scroll_offset.y + event.y - 1
+        if event.y and index < self._total:
+            self.move_to(index)
+            if event.chain > 1:
+                self.action_select()
+
+    # Drawing.
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_out()
+        self._set_cursor(self._cursor)
+        self._ask()
+
+    def _lay_out(self) -> None:
+        self._layout_of_row = share_width(self._columns, self.scrollable_content_region.width - _MARGIN)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        base = self.rich_style
+        index = self.scroll_offset.y + y - 1
+        row = self.row_at(index) if y else None
+        if y == 0:
+            style = base + self.get_component_rich_style("paged-table--header", partial=True)
+            segments = [Segment(" " * _MARGIN, base), *self._draw(lambda column: column.title, style)]
+        elif row is not None and index < self._total:
+            here = index == self._cursor
+            style = base + Style(dim=index // self._page_size in self._stale or None)
+            if here:
+                style += self.get_component_rich_style("paged-table--cursor", partial=True)
+            cells = row.cells
+            segments = [
+                Segment("▸ " if here else "  ", style),
+                *self._draw(lambda column: cells.get(column.key, ""), style),
+            ]
+        elif index < self._total:
+            segments = [Segment("▸ …" if index == self._cursor else "  …", base + Style(dim=True))]
+        elif self._known and not self._total and y == 2:
+            segments = [Segment("  " + one_line(self._empty, max(width - 2, 1)), base + Style(dim=True))]
+        else:
+            segments = []
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _draw(self, cell: Callable[[Column], str | Text], style: Style) -> list[Segment]:
+        return draw_row(self._layout_of_row, cell, style, self.app.console)

@@ -116,7 +116,7 @@ class StreamBody(LineView):
             return
         part = self.sections[section]
         size = len(part.text.text)
-        count = f"{self._tokens[section]:,} tokens" if section in self._tokens else f"{size:,} characters"
+        count = f"{self._tokens[section]:,} tokens" if section in self._tokens else f"{size:,} chars"
         title = f"{'▸' if part.folded else '▾'} thought ({count})"
         if title != part.header:
             appeared, part.header = not part.header, title
@@ -175,7 +175,9 @@ class StreamPane(Vertical):
 
     DEFAULT_CSS = """
     StreamPane {
-        border: round $border-blurred;
+        border: round $foreground 50%;
+        border-title-color: $foreground;
+        border-subtitle-color: $foreground;
         height: 1fr;
         width: 1fr;
         background: $background;
