@@ -86,7 +86,9 @@ def draw_row(
         if isinstance(content, Text):
             text = content.copy()
             text.truncate(width, overflow="ellipsis")
-            drawn = list(Segment.apply_style(text.render(console), style))
+            # Rich leaves the style of a text without spans to its caller.
+            own = style + console.get_style(text.style, default=Style.null())
+            drawn = list(Segment.apply_style(text.render(console), own))
             pad = width - sum(segment.cell_length for segment in drawn)
         else:
             fitted = _fit(one_line(content, width), width)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable, iscoroutinefunction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -170,7 +170,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         return sum(map(len, self._pages.values()))
 
     @property
-    def loading(self) -> bool:
+    def busy(self) -> bool:
         """Whether a page is on its way."""
         return self._busy
 
@@ -256,8 +256,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     async def _find(self, locate: Locate, key: RowKey, generation: int) -> None:
         try:
-            index = locate(key) if iscoroutinefunction(locate) else await asyncio.to_thread(locate, key)
-            index = await index if isawaitable(index) else index
+            index: int | None = await _call(locate, key)
         except Exception as error:
             self._fail(error, generation)
         else:
@@ -271,12 +270,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._done()
 
     async def _load(self, fetch: FetchPage, number: int, generation: int) -> None:
-        offset, limit = number * self._page_size, self._page_size
         try:
-            asked = (
-                fetch(offset, limit) if iscoroutinefunction(fetch) else await asyncio.to_thread(fetch, offset, limit)
-            )
-            page = await asked if isawaitable(asked) else asked
+            page: Page = await _call(fetch, number * self._page_size, self._page_size)
         except Exception as error:
             self._fail(error, generation)
         else:
@@ -418,3 +413,11 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw(self, cell: Callable[[Column], str | Text], style: Style) -> list[Segment]:
         return draw_row(self._layout_of_row, cell, style, self.app.console)
+
+
+async def _call(function: Callable[..., Any], *arguments: object) -> Any:
+    """What ``function`` gives: a coroutine function in this loop, any other in a thread."""
+    if iscoroutinefunction(function):
+        return await function(*arguments)
+    given = await asyncio.to_thread(function, *arguments)
+    return await given if isawaitable(given) else given
