@@ -1,0 +1,156 @@
+"""The demo's lab: its problems, the solver's chains as accepted traces, and the dataset made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from o1lab.chains import measures, moves, parse, verify
+from o1lab.chains.answers import extract_answer
+from o1lab.config import init_lab
+from o1lab.demo.problems import Sum, draw, require_disjoint
+from o1lab.errors import LabError, RefusedError, from_store
+from o1lab.locations import Lab
+from o1lab.models import STUDENT, resolve_base, tokenizer_file
+from o1lab.serve.registry import SOLVER
+from o1lab.serve.solver import read_question, respond
+from store import datasets, problems, traces
+from store.annotations import decide_all
+from store.connection import Store, open_store
+from store.errors import StoreError
+from store.query import TraceQuery, parse_query
+from store.records import Measured, NewProblem, NewTrace
+
+SOURCE = "demo"
+HELD_OUT_SOURCE = "demo-heldout"
+DATASET = "col-add-400"
+LICENCE = "Apache-2.0"  # the problems and the chains are this program's own
+ANNOTATOR = "demo"
+MEASURED_BY = "demo-1"
+_QUERY = f"source:{SOURCE} verdict:correct decision:accept"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What stands in the lab after seeding. ``added``: traces that were not there before."""
+
+    lab: Lab
+    dataset: str
+    dataset_hash: str
+    rows: int
+    held_out: list[Sum]
+    added: int
+
+
+def seed_demo(folder: Path, *, progress: Progress | None = None) -> Seeded:
+    """Make the demo's lab at ``folder``, or complete the one that is there. Doing it twice changes nothing.
+
+    Raises:
+        RefusedError: the folder holds a lab with traces of its own.
+        LabError: it cannot be written.
+    """
+    tell = progress or (lambda _line: None)
+    lab = init_lab(folder, name="demo", base=STUDENT)
+    training, held_out = draw()
+    try:
+        store = open_store(lab.database)
+        try:
+            return _seed(lab, store, training, held_out, tell)
+        finally:
+            store.close()
+    except StoreError as error:
+        raise from_store(error) from error
+
+
+def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell: Progress) -> Seeded:
+    db = store.db
+    with store.explained():
+        if traces.count(db, TraceQuery()) and not problems.count(db, source=HELD_OUT_SOURCE):
+            raise RefusedError(
+                f"The lab at {lab.root} holds traces that are not the demo's.",
+                "Give the demo a folder of its own: o1lab demo --lab DIR.",
+                code="not_a_demo",
+            )
+        chains = [_chain(one) for one in training]
+        with db.atomic():
+            problems.add(db, [_problem(one, SOURCE) for one in training])
+            problems.add(db, [_problem(one, HELD_OUT_SOURCE) for one in held_out])
+            added = traces.add(db, chains)
+        if added:
+            tell(f"Added {added} chains of the solver and {len(held_out)} held-out problems to {lab.root}.")
+        if not _has_dataset(store):
+            _measure(store, [(trace, one.answer) for (trace, _), one in zip(chains, training, strict=True)])
+            undecided = parse_query(f"source:{SOURCE} verdict:correct decision:none")
+            decide_all(db, undecided, "accept", annotator=ANNOTATOR)
+            datasets.create(db, DATASET, parse_query(_QUERY))
+        made = datasets.get(db, DATASET)
+        # Not what was drawn but what stands in the lab decides what a student sees.
+        require_disjoint([_read(row.statement) for row in datasets.rows(db, made.name)], held_out)
+    return Seeded(lab, made.name, made.hash, made.rows, held_out, added)
+
+
+def _measure(store: Store, chains: list[tuple[NewTrace, str]]) -> None:
+    """Moves, verdict and length (by the student's tokenizer, if it is on this machine) of each chain."""
+    try:
+        tokenizer = tokenizer_file(resolve_base(STUDENT, fetch=False))
+    except LabError:
+        tokenizer = None
+    found = []
+    for trace, gold in chains:
+        parsed = parse.parse(trace.raw)
+        counted = measures.measure(trace.raw, parsed, moves.segment(parsed.thought_of(trace.raw)))
+        answer = extract_answer(parsed.solution_of(trace.raw))
+        verdict = verify.settle(gold, answer.text if answer else None)
+        if verdict is None:
+            raise LabError(f"The solver's answer to a demo problem is no number: {answer}.", code="internal")
+        found.append(
+            Measured(
+                trace.id,
+                looping=counted.looping,
+                moves={kind.value: number for kind, number in counted.moves.items()},
+                answer=answer.text if answer else None,
+                verdict=verdict.status,
+                verdict_reason=verdict.reason,
+                measured_by=MEASURED_BY,
+                tokens=measures.count_tokens(trace.raw, tokenizer) if tokenizer else None,
+            )
+        )
+    traces.set_measures(store.db, found)
+
+
+def _has_dataset(store: Store) -> bool:
+    return any(dataset.name == DATASET for dataset in datasets.all_datasets(store.db))
+
+
+def _problem(one: Sum, source: str) -> NewProblem:
+    return NewProblem(one.statement, source, answer=one.answer, licence=LICENCE)
+
+
+def _chain(one: Sum) -> tuple[NewTrace, str]:
+    """The solver's chain for a problem, as it would arrive from a teacher's endpoint."""
+    raw = respond(one.statement).text
+    parsed = parse.parse(raw)
+    trace = NewTrace(
+        problem_id=_problem(one, SOURCE).id,
+        model=SOLVER,
+        raw=raw,
+        thought=parsed.thought or (0, 0),
+        solution=parsed.solution or (0, 0),
+        complete=parsed.complete,
+        format=parsed.format,
+        source=SOURCE,
+        licence=LICENCE,
+        synthesis="solver",
+        tokens=None,
+    )
+    return trace, one.statement
+
+
+def _read(statement: str) -> Sum:
+    operands = read_question(statement)
+    if operands is None:
+        raise LabError(f"The dataset {DATASET} holds a row that is no sum: {statement!r}.", "Use a fresh folder.")
+    return Sum(*operands)
