@@ -1,0 +1,257 @@
+"""Dialogs of the Compare screen, all of them for the keyboard: choose from a list, choose models, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from o1lab.chat.conversation import Settings
+from o1lab.chat.events import Sampling
+from o1lab.text import one_line, visible
+from screens.compare_prompt import PromptInput
+
+Picked = TypeVar("Picked")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A line one can choose: what it stands for, what it says, and what is said dimly beside it."""
+
+    id: str
+    title: str
+    detail: str = ""
+
+
+Search = Callable[[str], Awaitable[Sequence[Choice]]]
+
+
+def among(choices: Sequence[Choice]) -> Search:
+    """A search in a list that is all there: every word must be in the title or the detail."""
+
+    async def search(text: str) -> Sequence[Choice]:
+        words = text.lower().split()
+        return [c for c in choices if all(word in f"{c.title} {c.detail}".lower() for word in words)]
+
+    return search
+
+
+class ListDialog(ModalScreen[Picked | None]):
+    """A list under a search line: letters search, arrows move, enter takes, escape gives up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "Take", priority=True),
+        Binding("down,ctrl+n", "move(1)", "Down", show=False, priority=True),
+        Binding("up", "move(-1)", "Up", show=False, priority=True),
+        Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
+        Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
+        Binding("escape", "give_up", "Back", priority=True),
+    ]
+
+    def __init__(self, title: str, search: Search, *, empty: str = "Nothing is found.", hint: str = "") -> None:
+        super().__init__()
+        self.heading = title
+        self.find = search
+        self.empty = empty
+        self.hint = hint
+        self.choices: list[Choice] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Input(placeholder="type to search", compact=True)
+            options = OptionList(markup=False, compact=True)
+            options.can_focus = False
+            yield options
+            yield Static(self.hint, classes="hint", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(".dialog").border_title = Text(visible(self.heading))
+        self.query_one(Input).focus()
+        self.look("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.look(event.value)
+
+    @work(exclusive=True)
+    async def look(self, text: str) -> None:
+        """Fill the list with what is found; a later search takes this one's place."""
+        self.choices = list(await self.find(text))
+        self.fill()
+
+    def fill(self, highlighted: int = 0) -> None:
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(self.line(choice)) for choice in self.choices)
+        if self.choices:
+            options.highlighted = min(highlighted, len(self.choices) - 1)
+        else:
+            options.add_option(Option(Text(self.empty, "dim"), disabled=True))
+
+    def line(self, choice: Choice) -> Text:
+        return Text.assemble(
+            visible(choice.title), "  ", (visible(choice.detail), "dim"), no_wrap=True, overflow="ellipsis"
+        )
+
+    @property
+    def current(self) -> Choice | None:
+        at = self.query_one(OptionList).highlighted
+        return self.choices[at] if at is not None and at < len(self.choices) else None
+
+    def action_move(self, rows: int) -> None:
+        options = self.query_one(OptionList)
+        if self.choices:
+            options.highlighted = max(0, min((options.highlighted or 0) + rows, len(self.choices) - 1))
+
+    def action_take(self) -> None:
+        raise NotImplementedError
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)
+
+    def on_option_list_option_selected(self) -> None:
+        self.action_take()
+
+
+class PickDialog(ListDialog[str]):
+    """Choose one; gives its id."""
+
+    def action_take(self) -> None:
+        if (choice := self.current) is not None:
+            self.dismiss(choice.id)
+
+
+class ModelsDialog(ListDialog[tuple[str, ...]]):
+    """Choose the models to compare; gives their ids in the order of their panes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Choose or drop", priority=True),
+        Binding("enter", "take", "Talk to these", priority=True),
+    ]
+
+    def __init__(self, choices: Sequence[Choice], chosen: Sequence[str]) -> None:
+        super().__init__("Models to compare", among(choices), empty="No model is called so.")
+        self.chosen = list(chosen)
+
+    def line(self, choice: Choice) -> Text:
+        place = f" {self.chosen.index(choice.id) + 1} " if choice.id in self.chosen else "   "
+        return Text.assemble((f"[{place}] ", "bold"), super().line(choice), no_wrap=True, overflow="ellipsis")
+
+    def fill(self, highlighted: int = 0) -> None:
+        super().fill(highlighted)
+        count = len(self.chosen)
+        self.query_one(".hint", Static).update(
+            f"{count} pane{'' if count == 1 else 's'}; they stand in the order they were chosen."
+        )
+
+    def action_mark(self) -> None:
+        if (choice := self.current) is None:
+            return
+        if choice.id in self.chosen:
+            self.chosen.remove(choice.id)
+        else:
+            self.chosen.append(choice.id)
+        self.fill(self.query_one(OptionList).highlighted or 0)
+
+    def action_take(self) -> None:
+        """Give what was marked; with nothing marked, the line in sight."""
+        if not self.chosen and (choice := self.current) is not None:
+            self.chosen.append(choice.id)
+        if self.chosen:
+            self.dismiss(tuple(self.chosen))
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    label: str
+    help: str
+    convert: Callable[[str], Any]
+    low: float
+    high: float
+
+
+_FIELDS = (
+    _Field("temperature", "temperature", "0 is greedy; empty leaves it to the server", float, 0, 10),
+    _Field("top_p", "top-p", "from 0 to 1; empty leaves it to the server", float, 0, 1),
+    _Field("seed", "seed", "the same seed, the same answer, where the server keeps it", int, -(2**63), 2**63 - 1),
+    _Field("max_tokens", "maximum tokens", "thought and answer together; empty leaves it to the server", int, 1, 1e9),
+)
+
+
+class SettingsDialog(ModalScreen[Settings | None]):
+    """What all panes are asked with. Enter keeps, escape leaves everything as it was."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "keep", "Keep", priority=True),
+        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("up", "app.focus_previous", "Previous field", show=False),
+        Binding("tab", "app.focus_next", "Next field"),
+        Binding("escape", "give_up", "Back", priority=True),
+    ]
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label("system prompt", classes="label", markup=False)
+            yield PromptInput(self.settings.system, placeholder="none", id="system")
+            for field in _FIELDS:
+                value = getattr(self.settings.sampling, field.name)
+                with Horizontal(classes="field"):
+                    yield Label(field.label, classes="label", markup=False)
+                    yield Input("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
+                                id=field.name, compact=True)  # fmt: skip
+                    yield Label(field.help, classes="help", markup=False)
+            with Horizontal(classes="field"):
+                yield Label("blind", classes="label", markup=False)
+                yield Checkbox("", self.settings.blind, id="blind", compact=True)
+                yield Label("space; shuffled and without names until you vote", classes="help", markup=False)
+            yield Static("", classes="hint", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(".dialog").border_title = Text("Settings, for all panes")
+        self.query_one("#temperature").focus()
+
+    def on_prompt_input_sent(self) -> None:
+        self.action_keep()
+
+    def action_keep(self) -> None:
+        values: dict[str, Any] = {}
+        for field in _FIELDS:
+            entry = self.query_one(f"#{field.name}", Input)
+            text = entry.value.strip()
+            try:
+                value = field.convert(text) if text else None
+            except ValueError:
+                value = float("nan")
+            if value is not None and not field.low <= value <= field.high:
+                self._refuse(entry, f"{field.label}: {one_line(text, 30)} will not do; {field.help}.")
+                return
+            values[field.name] = value
+        self.dismiss(
+            Settings(
+                self.query_one("#system", PromptInput).text.strip(),
+                Sampling(**values, stop=self.settings.sampling.stop),
+                self.query_one("#blind", Checkbox).value,
+            )
+        )
+
+    def _refuse(self, entry: Input, why: str) -> None:
+        self.query_one(".hint", Static).update(Text(why, "bold"))
+        entry.focus()
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)
