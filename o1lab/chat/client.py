@@ -160,7 +160,7 @@ def _done(finish: str, usage: Any, began: float, first: float | None, last: floa
     details = getattr(usage, "completion_tokens_details", None)
     thought = getattr(details, "reasoning_tokens", None)
     decoding = last - first if first is not None else 0.0
-    measurable = completion is not None and completion > 1 and decoding > 0
+    speed = (completion - 1) / decoding if completion and completion > 1 and decoding > 0 else None
     return Done(
         finish_reason=finish,
         prompt_tokens=getattr(usage, "prompt_tokens", None),
@@ -169,7 +169,7 @@ def _done(finish: str, usage: Any, began: float, first: float | None, last: floa
         answer_tokens=completion - thought if completion is not None and thought is not None else None,
         seconds=time.perf_counter() - began,
         ttft_s=first - began if first is not None else None,
-        tokens_per_second=(completion - 1) / decoding if measurable else None,
+        tokens_per_second=speed,
     )
 
 

@@ -85,6 +85,9 @@ class LanguageModel:
     def remove_adapter(self, name: str) -> None:
         remove_adapter(self._weights, self._engine, name)
 
+    def close(self) -> None:
+        self._engine.close()
+
     async def _answer(self, job: Job, text: AnswerText, opened: str) -> AsyncIterator[Piece | End]:
         loop = asyncio.get_running_loop()
         arrivals: asyncio.Queue[int | tuple[str, str]] = asyncio.Queue()

@@ -12,9 +12,7 @@ from tokenizers import Tokenizer
 
 from o1lab.serve.api import ApiError, ChatRequest, End, Piece
 from o1lab.serve.registry import SOLVER
-from o1lab.serve.solver import respond
-
-ABOUT = "A solver, not a language model: it finds its answers by search and knows only 3-digit addition by columns."
+from o1lab.serve.solver import OUTSIDE, respond
 
 
 class Solver:
@@ -26,14 +24,14 @@ class Solver:
         self._tokenizer = tokenizer
 
     def cards(self) -> list[dict[str, Any]]:
-        return [{"id": SOLVER, "object": "model", "owned_by": "o1lab", "description": ABOUT, "language_model": False}]
+        return [{"id": SOLVER, "object": "model", "owned_by": "o1lab", "description": OUTSIDE, "language_model": False}]
 
     def status(self) -> dict[str, Any]:
-        return {"engine": self.engine, "description": ABOUT}
+        return {"engine": self.engine, "description": OUTSIDE}
 
     def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
         prompt = self._question(model, messages)
-        return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": ABOUT}
+        return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": OUTSIDE}
 
     def open(
         self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
@@ -46,6 +44,9 @@ class Solver:
 
     def remove_adapter(self, name: str) -> None:
         raise ApiError(404, f"The solver has no adapters, {name} neither.", "model_not_found")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     async def _answer(self, question: str, request: ChatRequest) -> AsyncIterator[Piece | End]:
         reply = respond(question)

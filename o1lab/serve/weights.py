@@ -38,7 +38,9 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
         LabError: transformers cannot load it, or its kind of attention cannot be batched row by row.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)

@@ -1,0 +1,126 @@
+"""What a conversation leaves behind: a Markdown page, and answers as traces of the lab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from o1lab.chains import parse
+from o1lab.errors import UsageError
+from o1lab.serve.registry import ModelRef
+from o1lab.text import visible
+from store import Store, conversations, problems, traces
+from store.records import NewProblem, NewTrace
+
+Synthesis = Literal["solver", "distilled", "unknown"]
+SOURCE = "chat"
+
+
+def add_to_traces(
+    store: Store, record: conversations.Conversation, message: conversations.Message, ref: ModelRef
+) -> tuple[str, bool]:
+    """Keep an answer as a trace of its question, with where it came from: (trace id, whether it is new).
+
+    The question becomes a problem without a gold answer if the lab does not know it. What the answer was asked
+    with and what came before it stand in the trace's provenance: the question alone does not reproduce a later
+    turn. Blocks; run it in a thread.
+
+    Raises:
+        UsageError: there is nothing in the answer.
+    """
+    if not (message.content or message.thought):
+        raise UsageError("This answer has nothing in it.", "Choose one that has.")
+    history = conversations.messages(store.db, record.id)
+    question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
+    raw = parse.join(message.thought, message.content)
+    parsed = parse.parse(raw)
+    meta = {
+        "conversation": record.id,
+        "message": message.id,
+        "turn": message.turn,
+        "state": message.state,
+        "asked_with": message.settings,
+        "before": [
+            {"role": m.role, "content": m.content}
+            for m in history
+            if m.turn < message.turn and m.pane in (None, message.pane)
+        ],
+    }
+    problem = NewProblem(question, SOURCE, key=record.id)
+    trace = NewTrace(
+        problem.id,
+        ref.id,
+        raw,
+        parsed.thought or (0, 0),
+        parsed.solution or (len(raw), len(raw)),
+        parsed.complete and message.state == "complete",
+        str(parsed.format),
+        SOURCE,
+        key=message.id,
+        synthesis=_synthesis(ref),
+        tokens=message.output_tokens,
+        meta=meta,
+    )
+    with store.explained(), store.db.atomic():
+        if problems.find(store.db, question) is None:
+            problems.add(store.db, [problem])
+        added = traces.add(store.db, [(trace, question)])
+    return trace.id, added == 1
+
+
+def _synthesis(ref: ModelRef) -> Synthesis:
+    if ref.source == "solver":
+        return "solver"
+    return "distilled" if ref.role == "teacher" else "unknown"
+
+
+def export_markdown(
+    record: conversations.Conversation,
+    messages: Sequence[conversations.Message],
+    votes: Sequence[conversations.Vote] = (),
+) -> str:
+    """The conversation as Markdown. Every text is a fenced block, so that none of them can act on the page."""
+    title = visible(record.title) or "Conversation"
+    lines = [f"# {title}", "", f"{record.created_at[:16].replace('T', ' ')} UTC · `{record.id}`", ""]
+    if system := record.settings.get("system"):
+        lines += ["System prompt:", "", _fenced(str(system)), ""]
+    labels = {pane.position: pane.label for pane in record.panes}
+    ballots: dict[int, list[conversations.Vote]] = {}
+    for ballot in votes:
+        ballots.setdefault(ballot.turn, []).append(ballot)
+    for turn in sorted({m.turn for m in messages}):
+        of_turn = [m for m in messages if m.turn == turn]
+        for message in of_turn:
+            if message.pane is None:
+                lines += [f"## {turn}. Question", "", _fenced(message.content), ""]
+            else:
+                lines += _answer(message, labels.get(message.pane, f"pane {message.pane + 1}"))
+        for ballot in ballots.get(turn, []):
+            blind = ", blind" if ballot.blind else ""
+            lines += [f"Vote of {visible(ballot.annotator)}{blind}: **{visible(ballot.winner)}**", ""]
+    return "\n".join(lines)
+
+
+def _answer(message: conversations.Message, label: str) -> list[str]:
+    facts = [message.state]
+    if message.verdict:
+        facts.append(message.verdict)
+    if message.output_tokens is not None:
+        facts.append(f"{message.output_tokens} tokens")
+    if message.seconds is not None:
+        facts.append(f"{message.seconds:.1f} s")
+    lines = [f"### {visible(label)}", "", " · ".join(facts), ""]
+    if message.error:
+        lines += [f"Error: {visible(message.error)}", ""]
+    if message.thought:
+        lines += ["Thought:", "", _fenced(message.thought), ""]
+    if message.content:
+        lines += ["Answer:", "", _fenced(message.content), ""]
+    return lines
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{visible(text)}\n{fence}"

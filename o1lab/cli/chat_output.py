@@ -1,0 +1,67 @@
+"""Several answers on one plain terminal: the first that is not finished streams, the others wait their turn."""
+
+from __future__ import annotations
+
+import sys
+
+from o1lab.chat.conversation import PaneEvent, Saved
+from o1lab.chat.events import Delta, Done, Failed, Recast
+from o1lab.text import visible
+
+
+class Printer:
+    """A listener for a conversation. ``quiet`` prints nothing: the result follows as JSON."""
+
+    def __init__(self, labels: list[str], *, quiet: bool) -> None:
+        self._labels = labels
+        self._quiet = quiet
+        self._lines: list[list[str]] = [[] for _ in labels]
+        self._ended: set[int] = set()
+        self._current = 0
+        self._kinds: list[str] = ["" for _ in labels]
+        self._write(self._heading(0))
+
+    def __call__(self, happened: PaneEvent) -> None:
+        pane = happened.pane
+        match happened.event:
+            case Delta(kind=kind, text=text):
+                self._add(pane, self._turned(pane, kind) + visible(text))
+            case Recast():
+                self._kinds[pane] = "thought"
+                self._add(pane, "\n(all of that was thought)")
+            case Done() as done:
+                speed = f", {done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""
+                count = f"{done.completion_tokens} tokens, " if done.completion_tokens is not None else ""
+                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {done.finish_reason})\n")
+            case Failed(error=error):
+                self._add(pane, f"\n! {visible(error.sentence)}\n  {visible(error.hint)}\n")
+            case Saved(message=message):
+                if message.verdict:
+                    self._add(pane, f"(verdict: {message.verdict})\n")
+                self._end(pane)
+
+    def _turned(self, pane: int, kind: str) -> str:
+        if self._kinds[pane] == kind:
+            return ""
+        before, self._kinds[pane] = self._kinds[pane], kind
+        return "(thought)\n" if kind == "thought" else "\n(answer)\n" if before else ""
+
+    def _add(self, pane: int, text: str) -> None:
+        if pane == self._current:
+            self._write(text)
+        else:
+            self._lines[pane].append(text)
+
+    def _end(self, pane: int) -> None:
+        self._ended.add(pane)
+        while self._current in self._ended and self._current + 1 < len(self._labels):
+            self._current += 1
+            self._write(self._heading(self._current) + "".join(self._lines[self._current]))
+
+    def _heading(self, pane: int) -> str:
+        return f"{'' if pane == 0 else chr(10)}== {visible(self._labels[pane])}\n"
+
+    def _write(self, text: str) -> None:
+        if not self._quiet:
+            sys.stdout.write(text)
+            sys.stdout.flush()

@@ -1,0 +1,86 @@
+"""What every serving process has in common: its options, its socket, its ready line, its errors."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from o1lab.errors import LabError, O1LabError
+from o1lab.locations import Lab
+from o1lab.serve.records import ServerRecord, records_folder, write_record
+from o1lab.text import visible
+
+
+def common_options(prog: str) -> argparse.ArgumentParser:
+    """The options of both engines' processes."""
+    parser = argparse.ArgumentParser(prog=prog)
+    parser.add_argument("model", help="a base's name or folder")
+    parser.add_argument("--adapter", action="append", default=[], type=_named_folder, metavar="NAME=FOLDER")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
+    parser.add_argument("--lab", type=Path, help="where the record goes; else the cache")
+    parser.add_argument("--parent", type=int, help="stop when the process of this id is gone")
+    parser.add_argument("--owner", choices=("app", "person"), default="person")
+    parser.add_argument("--trust-remote-code", action="store_true")
+    parser.add_argument("--json", action="store_true", help="tell errors as JSON on standard output")
+    return parser
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError("an adapter is NAME=FOLDER")
+    return name, Path(folder)
+
+
+def model_name(model: str, folder: Path) -> str:
+    """What a base is called in requests: its name, or its folder's."""
+    return folder.name if Path(model).expanduser().is_dir() else model
+
+
+def listen(port: int) -> socket.socket:
+    """A socket bound on loopback; port 0 takes any free one.
+
+    Raises:
+        LabError: the port is taken.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+        raise LabError(f"Port {port} cannot be used: {reason}.", "Choose another with --port, or 0.") from error
+    return sock
+
+
+@contextlib.contextmanager
+def announced(options: argparse.Namespace, *, port: int, token: str, models: list[str], engine: str) -> Iterator[None]:
+    """Within this block the server's record is on disk; on entry the ready line is printed."""
+    url = f"http://127.0.0.1:{port}/v1"
+    folder = records_folder(Lab(options.lab) if options.lab else None)
+    record = ServerRecord(url, token, os.getpid(), models, engine, time.time(), options.owner)
+    path = write_record(folder, record)
+    try:
+        ready = {"url": url, "models": models, "engine": engine, "pid": os.getpid(), "record": str(path)}
+        print(json.dumps(ready, ensure_ascii=False), flush=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def report(error: O1LabError, *, as_json: bool) -> int:
+    """Tell ``error`` as the command line does; returns the exit status."""
+    if as_json:
+        print(json.dumps(error.as_json(), ensure_ascii=False), flush=True)
+    else:
+        hint = f"\n       {error.hint}" if error.hint else ""
+        print(visible(f"o1lab: {error.message}{hint}"), file=sys.stderr, flush=True)
+    return error.exit_status
