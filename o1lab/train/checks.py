@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +111,17 @@ class Preflight(BaseModel):
         return self.model_dump()
 
 
-def run_preflight(lab: Lab, recipe: Recipe, *, store: Store | None = None, timeout_s: float = 1800.0) -> Preflight:
+def run_preflight(
+    lab: Lab,
+    recipe: Recipe,
+    *,
+    store: Store | None = None,
+    timeout_s: float = 1800.0,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Preflight:
     """Look a recipe over without training: tokens, masks, lengths, memory, problems.
+
+    ``cancelled`` is asked several times a second; once it is true the process that looks is ended.
 
     Raises:
         NotFoundError: no such dataset or run to start from.
@@ -133,13 +144,19 @@ def run_preflight(lab: Lab, recipe: Recipe, *, store: Store | None = None, timeo
     try:
         run = RunDir(folder / "run")
         prepare(lab, run, resolved, rows)
-        found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s)
+        found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s, cancelled=cancelled)
         return found.model_copy(update={"command": launching_command(lab, resolved)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def inspect_run(run: RunDir, *, runs: Path | None = None, timeout_s: float = 1800.0) -> Preflight:
+def inspect_run(
+    run: RunDir,
+    *,
+    runs: Path | None = None,
+    timeout_s: float = 1800.0,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Preflight:
     """Preflight of a prepared run directory; its command is the one in command.txt.
 
     Raises:
@@ -148,25 +165,40 @@ def inspect_run(run: RunDir, *, runs: Path | None = None, timeout_s: float = 180
     command = [sys.executable, "-P", "-m", "o1lab.train.preflight", str(run.path)]
     if runs is not None:
         command += ["--runs", str(runs)]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"Preflight took longer than {timeout_s:.0f} s.", "Try a smaller dataset.") from error
-    last = done.stdout.strip().rpartition("\n")[2]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    out, err = _output(process, timeout_s, cancelled)
+    last = out.strip().rpartition("\n")[2]
     try:
         found = json.loads(last)
     except ValueError as error:
-        words = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+        words = err.strip().rpartition("\n")[2] or f"exit status {process.returncode}"
         raise LabError(f"Preflight failed: {words}.", "Run it again with O1LAB_DEBUG=1.", code="preflight") from error
     return Preflight.model_validate(found)
+
+
+def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callable[[], bool]) -> tuple[str, str]:
+    """What the process wrote until it ended; it is ended if it takes too long or is not wanted any more."""
+    deadline = time.monotonic() + timeout_s
+    with process:
+        while True:
+            try:
+                return process.communicate(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                late = time.monotonic() > deadline
+                if not (late or cancelled()):
+                    continue
+                process.kill()
+                process.communicate()
+                if late:
+                    raise LabError(f"Preflight took longer than {timeout_s:.0f} s.", "Try a smaller dataset.") from None
+                raise LabError("Preflight was cancelled.", code="cancelled") from None
 
 
 def launching_command(lab: Lab, recipe: Recipe) -> str:

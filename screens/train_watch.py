@@ -1,0 +1,223 @@
+"""What the Train screen reads from run directories, gathered in a thread: only what changed since the last look."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from o1lab.errors import UsageError
+from o1lab.locations import Lab
+from o1lab.train import recipe as recipes
+from o1lab.train.follow import Metrics, Samples
+from o1lab.train.launch import list_runs
+from o1lab.train.rundir import RunDir, RunState, checkpoint_step
+from store import runs
+from store.connection import Store
+
+Value = TypeVar("Value")
+
+LOG_LINES = 200
+_PACE_LINES = 20
+_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run as the list shows it; ``loss`` is the last one it wrote, ``dataset`` is empty for a run of elsewhere."""
+
+    run: RunDir
+    state: RunState
+    loss: float | None
+    dataset: str
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+
+@dataclass(frozen=True)
+class Points:
+    """New points of one run's curve: in place of what was given before, or after it."""
+
+    run_id: str
+    replaces: bool
+    steps: array[float]
+    values: array[float]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the screen shows of the selected run beside its curve."""
+
+    line: RunLine
+    recipe: recipes.Recipe | None
+    last: dict[str, float]
+    seconds_left: float | None
+    samples: tuple[dict[str, Any], ...]
+    log: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the lab's runs: the list, the selected run, and what is new on the curves of ``metric``."""
+
+    lines: tuple[RunLine, ...]
+    detail: Detail | None
+    points: tuple[Points, ...]
+    metric: str
+
+
+@dataclass
+class _Followed:
+    """A run whose curve is drawn, and how much of it was handed out."""
+
+    metrics: Metrics
+    samples: Samples
+    sent: tuple[str, int] | None = None
+    count: int = 0
+
+    def new_points(self, run_id: str, metric: str) -> Points | None:
+        """What is new of ``metric``; None when nothing is."""
+        steps, values = self.metrics.steps, self.metrics.column(metric)
+        if metric.startswith("eval_"):  # measured now and then: lines without it are no gap in the curve
+            known = [index for index, value in enumerate(values) if not math.isnan(value)]
+            steps, values = array("d", (steps[i] for i in known)), array("d", (values[i] for i in known))
+        key = (metric, self.metrics.generation)
+        replaces = self.sent != key
+        first = 0 if replaces else self.count
+        if not replaces and first >= len(steps):
+            return None
+        self.sent, self.count = key, len(steps)
+        return Points(run_id, replaces, steps[first:], values[first:])
+
+
+@dataclass
+class Watch:
+    """Looks at the runs of a lab; remembers what it has read. One look at a time: it locks."""
+
+    lab: Lab
+    store: Store
+    _followed: dict[str, _Followed] = field(default_factory=dict)
+    _recipes: dict[str, tuple[int, recipes.Recipe | None]] = field(default_factory=dict)
+    _losses: dict[str, tuple[int, float | None]] = field(default_factory=dict)
+    _logs: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, selected: str | None, marked: Iterable[str], metric: str) -> Look:
+        """Read what is new.
+
+        Args:
+            selected: the run to give in detail; the newest when it is None or gone.
+            marked: runs whose curves are wanted as well.
+            metric: which metric the curves show.
+        """
+        with self._lock:
+            known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
+            lines = tuple(
+                RunLine(run, state, self._loss(run), known.get(run.id, "")) for run, state in list_runs(self.lab)
+            )
+            by_id = {line.id: line for line in lines}
+            chosen = by_id.get(selected or "") or next(iter(lines), None)
+            wanted = list(dict.fromkeys([*([chosen.id] if chosen else []), *marked]))
+            points = []
+            for run_id in (run_id for run_id in wanted if run_id in by_id):
+                followed = self._follow(by_id[run_id].run)
+                followed.metrics.poll()
+                if (new := followed.new_points(run_id, metric)) is not None:
+                    points.append(new)
+            for gone in self._followed.keys() - set(wanted):
+                del self._followed[gone]
+            return Look(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
+
+    def _follow(self, run: RunDir) -> _Followed:
+        if run.id not in self._followed:
+            self._followed[run.id] = _Followed(Metrics(run.metrics), Samples(run.samples))
+        return self._followed[run.id]
+
+    def _detail(self, line: RunLine) -> Detail:
+        followed = self._follow(line.run)
+        followed.samples.poll()
+        metrics = followed.metrics
+        return Detail(
+            line,
+            self._recipe(line.run),
+            metrics.last(),
+            seconds_left(metrics, line.state),
+            tuple(followed.samples.items),
+            self._log(line.run),
+            tuple(checkpoint_step(path) for path in line.run.checkpoints()),
+        )
+
+    def _recipe(self, run: RunDir) -> recipes.Recipe | None:
+        def read() -> recipes.Recipe | None:
+            try:
+                return recipes.load(run.recipe)
+            except UsageError:
+                return None
+
+        return _cached(self._recipes, run.id, _stamp(run.recipe), read)
+
+    def _loss(self, run: RunDir) -> float | None:
+        return _cached(self._losses, run.id, _size(run.metrics), lambda: last_loss(run.metrics))
+
+    def _log(self, run: RunDir) -> tuple[str, ...]:
+        return _cached(self._logs, run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
+
+
+def last_loss(metrics: Path) -> float | None:
+    """The loss in the last line that has one, read from the file's end only; NaN if that is what it was."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            found = json.loads(line).get("loss")
+        except (ValueError, AttributeError):  # cut at either end
+            continue
+        if isinstance(found, int | float):
+            return float(found)
+    return None
+
+
+def seconds_left(metrics: Metrics, state: RunState) -> float | None:
+    """The time the rest takes at the pace of the last steps; None when it is not running or has no pace yet."""
+    steps, elapsed = metrics.steps, metrics.column("elapsed_s")
+    if state.state != "running" or len(steps) < 2:
+        return None
+    first = max(len(steps) - 1 - _PACE_LINES, 0)
+    done, took = steps[-1] - steps[first], elapsed[-1] - elapsed[first]
+    if not done > 0 or not took > 0:
+        return None
+    return max(state.status.total_steps - steps[-1], 0) * took / done
+
+
+def _cached(kept: dict[str, tuple[int, Value]], run_id: str, stamp: int, read: Callable[[], Value]) -> Value:
+    """What ``read`` gave when the file's stamp was last this one."""
+    if run_id not in kept or kept[run_id][0] != stamp:
+        kept[run_id] = (stamp, read())
+    return kept[run_id][1]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
