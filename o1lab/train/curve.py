@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-Values = Sequence[float] | array[float]
+    Values = Sequence[float] | array[float]  # array takes no subscript at run time before 3.12
 
 
 @dataclass(frozen=True)

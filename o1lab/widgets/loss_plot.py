@@ -1,16 +1,122 @@
-"""Loss curves: several series, raw and smoothed, over steps; pan, zoom, log scale; at most 4 redraws a second."""
+"""Loss curves: several series, raw and smoothed, over steps; pan, zoom, log scale; few redraws a second."""
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Sequence
+from math import ceil, floor, log10
+from time import monotonic
+from typing import ClassVar
 
+from rich.style import Style
+from rich.text import Text
+from textual.app import ComposeResult, RenderResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.timer import Timer
+from textual.widgets import Static
+from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
+
+from o1lab.text import one_line
+from o1lab.train.curve import Series, series
+from o1lab.widgets.dialogs import EmptyState
+
+REDRAWS_PER_SECOND = 4
+_SHARE = 0.04  # of a core at most goes into redraws, however slow they are
+_COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FEW = 10  # points: too few to smooth
+
+
+class Curve:
+    """The points of one series and their exponential moving average, both growing at the end."""
+
+    def __init__(self) -> None:
+        self.steps = array("d")
+        self.values = array("d")
+        self.smooth = array("d")
+        self._weight = 0.0
+        self._average = 0.0
+        self._decay = 1.0
+
+    def extend(self, steps: Sequence[float], values: Sequence[float]) -> None:
+        count = min(len(steps), len(values))
+        self.steps.extend(map(float, steps[:count]))
+        self.values.extend(map(float, values[:count]))
+
+    def smoothed(self, weight: float) -> array[float]:
+        """The moving average, corrected at the start as in Adam (Kingma & Ba 2015); what is not finite stays so.
+
+        Only points that came since the last call are averaged.
+        """
+        if weight != self._weight:
+            self.smooth, self._weight, self._average, self._decay = array("d"), weight, 0.0, 1.0
+        for value in self.values[len(self.smooth) :]:
+            if math.isfinite(value):
+                self._average = weight * self._average + (1 - weight) * value
+                self._decay *= weight
+                value = self._average / (1 - self._decay)  # noqa: PLW2901 (the average in its place)
+            self.smooth.append(value)
+        return self.smooth
+
+
+class _LogFormatter(NumericAxisFormatter):
+    """Ticks of a logarithmic axis, on which the plot is given decimal logarithms."""
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        decades = range(floor(min_), ceil(max_) + 1)
+        steps = (1,) if max_ - min_ > 3 else (1, 2, 5)
+        ticks = [decade + log10(step) for decade in decades for step in steps]
+        inside = [tick for tick in ticks if min_ <= tick <= max_]
+        return inside if len(inside) > 1 else super().get_ticks(min_, max_, max_ticks)
+
+    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
+        return [f"{10**tick:.3g}" for tick in ticks]
+
+
+class _Plot(PlotWidget, inherit_bindings=False):
+    """The plot itself, which has the focus; the keys belong to the `LossPlot` around it."""
+
+    draw_seconds = 0.0
+
+    def render(self) -> RenderResult:
+        begun = monotonic()
+        rendered = super().render()
+        self.draw_seconds = monotonic() - begun
+        return rendered
 
 
 class LossPlot(Vertical):
     """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, s smoothing.
 
-    Series are told apart by a letter (A, B, ...) on their last point and in the legend as well as by colour.
+    Series are told apart by a letter (A, B, ...) on their points and in the legend as well as by colour. Points that
+    are not finite show as `!` on the x axis.
+    """
+
+    VIEW = Binding.Group("Pan and zoom", compact=True)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h,left", "pan(-1)", "Pan left", group=VIEW),
+        Binding("l,right", "pan(1)", "Pan right", group=VIEW),
+        Binding("+,plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", group=VIEW),
+        Binding("-,minus", "zoom(2.0)", "Zoom out", key_display="-", group=VIEW),
+        Binding("0", "show_all", "Show all", group=VIEW),
+        Binding("L", "log", "Log scale"),
+        Binding("s", "smooth", "Smoothing"),
+    ]
+    DEFAULT_CSS = """
+    LossPlot {
+        height: 1fr;
+        background: $background;
+        .plot--legend { height: 1; }
+        EmptyState { display: none; }
+        &.-empty .plot--legend, &.-empty PlotWidget { display: none; }
+        &.-empty EmptyState { display: block; }
+        PlotWidget { height: 1fr; }
+        PlotWidget > .plot--axis { color: $foreground 50%; }
+        PlotWidget:focus > .plot--axis { color: $foreground; }
+        PlotWidget > .plot--tick { color: $foreground; text-style: none; }
+    }
     """
 
     def __init__(
@@ -23,25 +129,211 @@ class LossPlot(Vertical):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self._y_label = y_label
+        self._weight = smooth
+        self._usual_weight = smooth or 0.9
+        self._log = False
+        self._curves: dict[str, Curve] = {}
+        self._view: tuple[float, float] | None = None
+        self._legend = Static(markup=False, classes="plot--legend")
+        self._plot = _Plot(allow_pan_and_zoom=False)
+        self._empty = EmptyState(empty)
+        self._timer: Timer | None = None
+        self._drawn_at = 0.0
+        self.set_class(True, "-empty")
 
-    def set_series(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
-        """Replace (or add) a series; NaN and infinities leave a gap. Drawn within a quarter of a second."""
+    def compose(self) -> ComposeResult:
+        yield self._legend
+        yield self._plot
+        yield self._empty
 
-    def extend(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
-        """Add points to the end of a series; the series is made if there is none."""
+    def on_mount(self) -> None:
+        self._plot.margin_top = 1
+        self._plot.margin_bottom = 1
+        self._plot.margin_left = 8
+        self._redraw_soon()
 
-    def remove_series(self, name: str) -> None: ...
+    def on_resize(self) -> None:
+        self._redraw_soon()
 
-    def clear(self) -> None: ...
+    def focus(self, scroll_visible: bool = True) -> LossPlot:
+        self._plot.focus(scroll_visible)
+        return self
 
-    def set_y_label(self, label: str) -> None: ...
-
-    def set_log(self, on: bool | None = None) -> None:
-        """Logarithmic y axis on, off or toggled; values of 0 and below are left out of it."""
-
-    def set_smooth(self, weight: float) -> None:
-        """Weight of the exponential moving average: 0 shows raw alone, 0.9 is the default."""
+    # Data.
 
     @property
     def names(self) -> list[str]:
-        raise NotImplementedError
+        """The series there are, in the order of their letters."""
+        return list(self._curves)
+
+    def set_series(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
+        """Replace (or add) a series; steps ascend. NaN and infinities leave a gap. Drawn within half a second."""
+        self._curves[name] = Curve()
+        self.extend(name, steps, values)
+
+    def extend(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
+        """Add points to the end of a series; the series is made if there is none."""
+        self._curves.setdefault(name, Curve()).extend(steps, values)
+        self._redraw_soon()
+
+    def remove_series(self, name: str) -> None:
+        """Take a series away, if it is there."""
+        self._curves.pop(name, None)
+        self._redraw_soon()
+
+    def clear(self) -> None:
+        """Take every series away and show everything that comes."""
+        self._curves.clear()
+        self._view = None
+        self._redraw_soon()
+
+    def set_y_label(self, label: str) -> None:
+        """What the curves are of."""
+        self._y_label = label
+        self._redraw_soon()
+
+    # The view.
+
+    @property
+    def view(self) -> tuple[float, float] | None:
+        """The steps in sight, None while all of them are."""
+        return self._view
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the y axis is logarithmic."""
+        return self._log
+
+    def set_log(self, on: bool | None = None) -> None:
+        """Logarithmic y axis on, off or toggled; values of 0 and below are left out of it."""
+        self._log = not self._log if on is None else on
+        self._redraw_soon()
+
+    def set_smooth(self, weight: float) -> None:
+        """Weight of the past in the moving average, 0 (raw alone) to below 1."""
+        self._weight = min(max(weight, 0.0), 0.999)
+        self._redraw_soon()
+
+    def _range(self) -> tuple[float, float]:
+        """The first and the last step of all series."""
+        ends = [(curve.steps[0], curve.steps[-1]) for curve in self._curves.values() if curve.steps]
+        if not ends:
+            return 0.0, 1.0
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+    def action_pan(self, direction: int) -> None:
+        if self._view is not None:
+            low, high = self._range()
+            left, right = self._view
+            by = min(max(direction * (right - left) / 4, low - left), high - right)
+            self._view = left + by, right + by
+            self._redraw_soon()
+
+    def action_zoom(self, factor: float) -> None:
+        low, high = self._range()
+        left, right = self._view or (low, high)
+        if factor < 1 and right - left < 4:
+            return
+        middle, half = (left + right) / 2, (right - left) / 2 * factor
+        left, right = max(middle - half, low), min(middle + half, high)
+        self._view = None if (left, right) == (low, high) else (left, right)
+        self._redraw_soon()
+
+    def action_show_all(self) -> None:
+        self._view = None
+        self._redraw_soon()
+
+    def action_log(self) -> None:
+        self.set_log()
+
+    def action_smooth(self) -> None:
+        self.set_smooth(0.0 if self._weight else self._usual_weight)
+
+    # Drawing.
+
+    def _redraw_soon(self) -> None:
+        """Draw what changed, at most so often a second and never for more than a small share of a core."""
+        if self._timer is None and self.is_attached:
+            pause = max(1 / REDRAWS_PER_SECOND, self._plot.draw_seconds / _SHARE)
+            wait = self._drawn_at + pause - monotonic()
+            self._timer = self.set_timer(max(wait, 0.001), self._redraw)
+
+    def _redraw(self) -> None:
+        self._timer = None
+        self._drawn_at = monotonic()
+        shown = [(name, curve) for name, curve in self._curves.items() if curve.steps]
+        self.set_class(not shown, "-empty")
+        plot = self._plot
+        plot.clear()
+        if not shown:
+            return
+        columns = max(plot.size.width - plot.margin_left, 20)
+        gaps: list[float] = []
+        letters: list[tuple[Series, int, int]] = []
+        for number, (_, curve) in enumerate(shown):
+            colour = _COLOURS[number % len(_COLOURS)]
+            smooth = self._weight > 0 and len(curve.steps) > _FEW
+            raw = self._points(curve.steps, curve.values, columns)
+            gaps += raw.gaps[:: max(len(raw.gaps) // columns, 1)].tolist()
+            self._line(raw, f"dim {colour}" if smooth else colour)
+            main = raw
+            if smooth:
+                main = self._points(curve.steps, curve.smoothed(self._weight), columns)
+                self._line(main, f"bold {colour}")
+            letters.append((main, number, len(shown)))
+        self._mark(letters, gaps)
+        left, right = self._view or self._range()
+        plot.set_xlimits(left, right if right > left else left + 1)
+        plot.set_ylimits(None, None)
+        plot.set_y_formatter(_LogFormatter() if self._log else NumericAxisFormatter())
+        self._legend.update(self._legend_text(shown))
+
+    def _points(self, steps: array[float], values: array[float], columns: int) -> Series:
+        return series(steps, values, columns=columns, x_range=self._view, log=self._log)
+
+    def _line(self, points: Series, style: str) -> None:
+        if len(points.x):
+            self._plot.plot(points.x, self._scaled(points), line_style=style, hires_mode=HiResMode.BRAILLE)
+
+    def _scaled(self, points: Series) -> list[float]:
+        values = points.y.tolist()
+        return [log10(value) for value in values] if self._log else values
+
+    def _mark(self, letters: list[tuple[Series, int, int]], gaps: list[float]) -> None:
+        """Letters on the curves, on the last point and, where there are several, at different places before it."""
+        lowest = []
+        for points, number, of in letters:
+            if not len(points.x):
+                continue
+            scaled = self._scaled(points)
+            lowest.append(min(scaled))
+            places = {len(scaled) - 1}
+            if of > 1:
+                places.add(len(scaled) * (number + 1) // (of + 1))
+            style = f"bold {_COLOURS[number % len(_COLOURS)]}"
+            at = sorted(places)
+            self._plot.scatter(
+                [points.x[place] for place in at],
+                [scaled[place] for place in at],
+                marker=_LETTERS[number % len(_LETTERS)],
+                marker_style=style,
+            )
+        if gaps:
+            bottom = min(lowest, default=0.0)
+            self._plot.scatter(gaps, [bottom] * len(gaps), marker="!", marker_style="bold red")
+
+    def _legend_text(self, shown: list[tuple[str, Curve]]) -> Text:
+        """`loss  A 7f3a 0.011  B 51c0 0.034 · log`"""
+        text = Text(f" {one_line(self._y_label, 20)}", no_wrap=True, overflow="ellipsis")
+        for number, (name, curve) in enumerate(shown):
+            style = Style(color=_COLOURS[number % len(_COLOURS)], bold=True)
+            text.append(f"  {_LETTERS[number % len(_LETTERS)]} ", style)
+            text.append(f"{one_line(name, 20)} {curve.values[-1]:.4g}")
+        notes = ["log"] if self._log else []
+        if self._weight:
+            notes.append(f"smoothed {self._weight:g}")
+        if self._view is not None:
+            notes.append(f"steps {self._view[0]:,.0f} to {self._view[1]:,.0f}")
+        text.append("".join(f" · {note}" for note in notes), Style(dim=True))
+        return text
