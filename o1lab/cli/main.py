@@ -12,7 +12,7 @@ import typer
 from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
 
 from o1lab import __version__
-from o1lab.cli import curate, lab, serving, training
+from o1lab.cli import curate, demo, lab, serving, training
 from o1lab.cli.output import Context, emit, say
 from o1lab.errors import O1LabError, UsageError, from_store
 from o1lab.locations import log_dir
@@ -59,7 +59,7 @@ def top(
         lab.open_app(ctx)
 
 
-for module in (lab, curate, training, serving):
+for module in (demo, lab, curate, training, serving):
     module.register(app)
 
 

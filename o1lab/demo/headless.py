@@ -1,0 +1,205 @@
+"""The demo without a screen: once round the loop with the real parts, and the table at the end.
+
+Seed the lab, ask the base, train in a detached process, load its checkpoint into the running server, ask the
+student and the teacher. Every model answers over the same protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from o1lab.demo.evaluation import Score, ask_all, score
+from o1lab.demo.seed import Seeded, seed_demo
+from o1lab.errors import LabError
+from o1lab.locations import assets_dir
+from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
+from o1lab.serve.manager import ServerManager
+from o1lab.serve.registry import SOLVER, find_model
+from o1lab.train import launch
+from o1lab.train.follow import Metrics
+from o1lab.train.recipe import Recipe, load_values, resolve
+from o1lab.train.rundir import RunDir, Status
+
+STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
+BASE_AT_MOST = 15
+NOTE = (
+    f"One procedure, 3-digit addition by columns, learned from a solver (a program, not a language model) by "
+    f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing of any other question."
+)
+# Questions of other kinds, so that what such training costs stands beside what it brought.
+ELSEWHERE = ("What is the capital of France?", "Name three colours of the rainbow.", "What is 7 - 3?")
+ELSEWHERE_TOKENS = 64
+POLL_S = 0.5
+TELL_EVERY = 10  # steps
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the demo measured. ``met`` is None where other than the recipe's steps were asked for."""
+
+    seed: int
+    dtype: str
+    steps: int
+    train_seconds: float
+    total_seconds: float
+    run_id: str
+    dataset_hash: str
+    table: list[Score]
+    elsewhere: list[tuple[str, str, str]]
+    met: bool | None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "steps": self.steps,
+            "train_seconds": round(self.train_seconds, 1),
+            "total_seconds": round(self.total_seconds, 1),
+            "run_id": self.run_id,
+            "dataset_hash": self.dataset_hash,
+            "table": [row.as_json() for row in self.table],
+            "elsewhere": [{"prompt": p, "base": b, "student": s} for p, b, s in self.elsewhere],
+            "note": NOTE,
+        }
+
+
+def demo_recipe(steps: int | None = None) -> Recipe:
+    """The demo's recipe, with another number of steps if one is given.
+
+    Raises:
+        UsageError: the number of steps is out of bounds.
+    """
+    values = load_values(assets_dir() / "recipes" / "demo.yaml")
+    return resolve(values if steps is None else values | {"steps": steps})
+
+
+def run_headless(folder: Path, steps: int | None = None, *, progress: Progress | None = None) -> Report:
+    """Go round the loop in the demo's lab at ``folder`` (made if need be) and measure what came of it.
+
+    Raises:
+        UsageError: ``steps`` is out of bounds.
+        RefusedError: the folder holds another lab.
+        LabError: the student cannot be fetched, the training failed, or a model did not answer.
+    """
+    tell = progress or (lambda _line: None)
+    began = time.monotonic()
+    recipe = demo_recipe(steps)
+    resolve_base(recipe.base, progress=tell)
+    seeded = seed_demo(folder, progress=tell)
+    tell(f"Lab {seeded.lab.root}: dataset {seeded.dataset} ({seeded.rows} chains, hash {seeded.dataset_hash}).")
+    # The probes are for those who watch; the table asks 60 times as much. One checkpoint will do.
+    quiet = recipe.model_copy(update={"eval_steps": 0, "save_steps": 0, "probes": []})
+    return asyncio.run(_round(seeded, quiet, tell, began, judged=steps is None))
+
+
+async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, judged: bool) -> Report:
+    questions = [*(one.statement for one in seeded.held_out)]
+    lab, table = seeded.lab, []
+    async with ServerManager(lab) as manager:
+
+        async def measure(role: str, wanted: str) -> tuple[Score, list[str]]:
+            model = find_model(lab, wanted)
+            started = time.monotonic()
+            answers = await ask_all(model, questions, manager, on_answer=_counted(role, len(questions), tell))
+            row = score(role, model.id, seeded.held_out, answers)
+            tell(f"{role}: {row.correct} of {row.n} right ({time.monotonic() - started:.0f} s).")
+            if role == "teacher":
+                return row, []
+            said = await ask_all(model, ELSEWHERE, manager, max_tokens=ELSEWHERE_TOKENS)
+            return row, [answer.answer or answer.thought for answer in said]
+
+        tell(f"Asking the base {len(questions)} held-out problems...")
+        base, base_says = await measure("base", recipe.base)
+        run, status, train_seconds = await _train(seeded, recipe, tell)
+        tell("Asking the student the same problems...")
+        student, student_says = await measure("student", run.id)
+        teacher, _ = await measure("teacher", SOLVER)
+        table = [base, student, teacher]
+    return Report(
+        seed=recipe.seed,
+        dtype=status.dtype,
+        steps=status.step,
+        train_seconds=train_seconds,
+        total_seconds=time.monotonic() - began,
+        run_id=run.id,
+        dataset_hash=seeded.dataset_hash,
+        table=table,
+        elsewhere=list(zip(ELSEWHERE, base_says, student_says, strict=True)),
+        met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if judged else None,
+    )
+
+
+async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, Status, float]:
+    """Train in a detached process and wait for its end; asked to stop if we are interrupted."""
+    began = time.monotonic()
+    run, _ = launch.launch(seeded.lab, recipe)
+    tell(f"Training run {run.id}: {recipe.steps} steps of {recipe.batch_size} rows...")
+    metrics, told = Metrics(run.metrics), 0
+    try:
+        while (state := run.state()).active:
+            await asyncio.sleep(POLL_S)
+            launch.reap()
+            last = metrics.last() if metrics.poll() else {}
+            if last and last["step"] >= told + TELL_EVERY:
+                told = int(last["step"])
+                tell(_training_line(last, recipe.steps or state.status.total_steps))
+    except BaseException:
+        run.ask_to_stop()
+        raise
+    if state.state != "finished":
+        raise LabError(
+            f"The training run {run.id} {state.state}: {state.status.message or 'it gave no reason'}",
+            state.status.hint or f"The end of {run.log} says more.",
+            code="training",
+        )
+    return run, state.status, time.monotonic() - began
+
+
+def _training_line(last: dict[str, float], total: int) -> str:
+    step, elapsed = int(last["step"]), last.get("elapsed_s", 0.0)
+    left = elapsed / step * (total - step)
+    return f"step {step}/{total}  loss {last.get('loss', float('nan')):.4f}  about {left:.0f} s left"
+
+
+def _counted(role: str, total: int, tell: Progress) -> Callable[[int], None]:
+    def on_answer(done: int) -> None:
+        if done % 20 == 0 and done < total:
+            tell(f"{role}: {done} of {total} answered")
+
+    return on_answer
+
+
+def as_text(report: Report) -> str:
+    """The table for a person, with what it does and does not show."""
+    lines = [f"{'':8} {'model':24} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6}"]
+    for row in report.table:
+        low, high = (f"{end:.1%}" for end in row.ci95)
+        tokens = "?" if row.avg_output_tokens is None else f"{row.avg_output_tokens:.0f}"
+        lines.append(
+            f"{row.role:8} {row.model:24} {row.correct:>5}/{row.n} {row.accuracy:>9.1%}  "
+            f"{low + ' to ' + high:15} {tokens:>6}"
+        )
+    lines += ["", NOTE, "", "Elsewhere:"]
+    for prompt, base, student in report.elsewhere:
+        lines += [f"  {prompt}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
+    lines += [
+        "",
+        f"run {report.run_id}: {report.steps} steps in {report.train_seconds:.0f} s ({report.dtype}, seed "
+        f"{report.seed}), {report.total_seconds:.0f} s in all; dataset hash {report.dataset_hash}",
+    ]
+    if report.met is False:
+        lines.append(
+            f"Below target: at least {STUDENT_AT_LEAST} of 60 by the student, at most {BASE_AT_MOST} by the base."
+        )
+    return "\n".join(lines)
+
+
+def _short(text: str) -> str:
+    folded = " ".join(text.split())
+    return folded if len(folded) <= 90 else folded[:89] + "…"
