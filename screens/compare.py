@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
@@ -21,7 +21,8 @@ from o1lab.locations import assets_dir
 from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
-from screens.base import LabScreen
+from screens.compare_commands import LetterKeys
+from screens.compare_keep import Keeping
 from screens.compare_models import choices, usual
 from screens.compare_panes import Panes
 from screens.compare_prompt import PromptInput
@@ -34,24 +35,12 @@ PROMPTS = Binding.Group("Prompt", compact=True)
 STATUS_EVERY_S = 0.25
 
 
-@dataclass(frozen=True)
-class PromptSet:
-    """A set of prompts that is stepped through, and the place in it."""
-
-    name: str
-    prompts: tuple[str, ...]
-    at: int = 0
-
-    @property
-    def prompt(self) -> str:
-        return self.prompts[self.at]
-
-
-class CompareScreen(LabScreen):
+class CompareScreen(Keeping):
     """Panes above, the prompt below. Single letters are keys only while the prompt is not being written."""
 
     TITLE = "COMPARE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "compare.tcss"]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {LetterKeys}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "write", "Write"),
         Binding("enter", "send", "Send", show=False),
@@ -86,7 +75,6 @@ class CompareScreen(LabScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.prompt_set: PromptSet | None = None
         self.notice = ""
         self.votes_line = ""
         self.panes = Panes(id="panes")

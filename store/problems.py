@@ -78,6 +78,12 @@ def count(db: Database, *, source: str | None = None, text: str = "") -> int:
     return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
 
 
+def sources(db: Database) -> list[tuple[str, int]]:
+    """(source, how many problems it has), by name."""
+    rows = db.execute("SELECT source, count(DISTINCT problem_id) FROM problem_sources GROUP BY source ORDER BY source")
+    return [(str(source), int(count)) for source, count in rows]
+
+
 def _condition(source: str | None, text: str) -> tuple[str, list[str]]:
     clauses, parameters = ["1"], []
     if source is not None:
