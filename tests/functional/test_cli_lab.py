@@ -1,0 +1,98 @@
+"""The program's frame: labs, health, errors and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from o1lab.cli.main import run
+
+
+def o1lab(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
+    status = run([*arguments, "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_a_new_lab_is_made_and_found_from_below(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, made = o1lab(capsys, "init", str(tmp_path / "lab"))
+    assert (status, made["lab"]) == (0, str(tmp_path / "lab"))
+    assert (tmp_path / "lab" / "lab.db").exists()
+    below = tmp_path / "lab" / "runs" / "x"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    status, health = o1lab(capsys, "doctor")
+    checks = {check["name"]: check for check in health["checks"]}  # type: ignore[attr-defined]
+    assert checks["lab"]["ok"] and str(tmp_path / "lab") in checks["lab"]["detail"]
+    assert health["ok"] is (status == 0)
+
+
+def test_every_error_has_its_status_a_sentence_and_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    o1lab(capsys, "init", str(tmp_path / "lab"))
+    lab = ["--lab", str(tmp_path / "lab")]
+    for arguments, status, code in (
+        (["nonsense"], 2, "usage"),
+        (["--lab", str(tmp_path / "none"), "traces", "ls"], 3, "no_lab"),
+        (["traces", "ls"], 3, "no_lab"),
+        ([*lab, "traces", "ls", "--verdict", "perhaps"], 2, None),
+        ([*lab, "traces", "show", "0000"], 4, "not_found"),
+        ([*lab, "runs", "show", "zz"], 4, "not_found"),
+        ([*lab, "dataset", "export", "zz", "--format", "messages", "--out", str(tmp_path / "x")], 4, "not_found"),
+    ):
+        got, data = o1lab(capsys, *arguments)
+        error = data["error"]
+        assert got == status, (arguments, data)
+        assert code is None or error["code"] == code, (arguments, data)  # type: ignore[index]
+        assert error["message"] and error["hint"], (arguments, data)  # type: ignore[index]
+
+
+def test_a_broken_settings_file_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "o1lab.toml").write_text('name = "x"\n[serve]\nvlm = "typo"\n')
+    status, data = o1lab(capsys, "--lab", str(tmp_path), "doctor")
+    assert status == 1
+    broken = next(check for check in data["checks"] if check["name"] == "lab")  # type: ignore[attr-defined]
+    assert "serve.vlm" in broken["detail"]
+
+
+def test_a_newer_lab_ends_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sqlite3
+
+    o1lab(capsys, "init", str(tmp_path))
+    connection = sqlite3.connect(tmp_path / "lab.db")
+    connection.execute("INSERT INTO _sqlite_migrations(migration_set, name, applied_at) VALUES ('o1lab', '9999', '')")
+    connection.commit()
+    connection.close()
+    status, data = o1lab(capsys, "--lab", str(tmp_path), "traces", "ls")
+    assert (status, data["error"]["code"]) == (3, "newer_lab")  # type: ignore[index]
+
+
+def test_without_a_terminal_the_app_says_what_else_there_is(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "o1lab", "init", str(tmp_path)], check=True, capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "o1lab", "--lab", str(tmp_path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 3
+    assert "needs a terminal" in ran.stderr and "--headless" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_fault_of_ours_leaves_its_traceback_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("o1lab.health.examine", lambda lab: 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    status, data = o1lab(capsys, "doctor")
+    assert (status, data["error"]["code"]) == (3, "internal")  # type: ignore[index]
+    assert "ZeroDivisionError" in next(tmp_path.rglob("o1lab.log")).read_text()

@@ -1,0 +1,88 @@
+"""What is installed is whole: wheel and sdist start the app with its assets; start-up imports stay small."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+START = """
+import asyncio, sys
+from pathlib import Path
+import o1lab, screens, store
+from o1lab.app import LabApp
+from o1lab.config import init_lab
+from o1lab.locations import assets_dir
+from screens.context import open_context
+
+async def start():
+    lab = init_lab(Path(sys.argv[1]))
+    app = LabApp(open_context(lab))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        print(type(app.screen).__name__, app.screen.query_one("#heading").size.height)
+    assert "torch" not in sys.modules, "the first paint loads torch"
+asyncio.run(start())
+print(o1lab.__file__, screens.__file__, store.__file__, assets_dir(), sep="\\n")
+"""
+
+
+def python(code: str, *arguments: str, path: Path | None = None) -> str:
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, cwd="/", capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sdist of the checkout, and the wheel built from that sdist."""
+    out = tmp_path_factory.mktemp("dist")
+    ran = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return out
+
+
+def test_the_sdist_holds_code_assets_and_tests(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert {"pyproject.toml", "o1lab/app.py", "screens/lab.py", "store/traces.py", "assets/styles/o1lab.tcss"} <= names
+    assert "tests/conftest.py" in names
+
+
+def test_a_wheel_starts_the_app_with_its_assets(built: Path, tmp_path: Path) -> None:
+    wheel = next(built.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        roots = {name.split("/")[0] for name in archive.namelist()}
+        archive.extractall(tmp_path / "site")
+    assert {"o1lab", "screens", "store"} == {root for root in roots if not root.endswith(".dist-info")}
+    lines = python(START, str(tmp_path / "lab"), path=tmp_path / "site").splitlines()
+    assert lines[0] == "OverviewScreen 1"
+    assert all(line.startswith(str(tmp_path / "site")) for line in lines[1:]), lines
+
+
+def test_the_checkout_starts_the_app_with_its_assets(tmp_path: Path) -> None:
+    lines = python(START, str(tmp_path / "lab"), path=ROOT).splitlines()
+    assert lines[0] == "OverviewScreen 1"
+    assert Path(lines[-1]) == ROOT / "assets"
+
+
+def test_help_loads_neither_torch_nor_textual() -> None:
+    seen = python(
+        "import sys\nfrom o1lab.cli.main import run\nfor verb in ([], ['train'], ['traces', 'ls'], ['serve']):\n"
+        "    assert run([*verb, '--help']) == 0\n"
+        "print('LOADED', *sorted({'torch', 'textual', 'transformers', 'openai', 'sympy'} & set(sys.modules)))"
+    )
+    assert seen.splitlines()[-1] == "LOADED"
