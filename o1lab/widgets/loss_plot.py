@@ -75,8 +75,8 @@ class _LogFormatter(NumericAxisFormatter):
         return [f"{10**tick:.3g}" for tick in ticks]
 
 
-class _Plot(PlotWidget, inherit_bindings=False):
-    """The plot itself, which has the focus; the keys belong to the `LossPlot` around it."""
+class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
+    """The plot itself; the keys belong to the `LossPlot` around it."""
 
     draw_seconds = 0.0
 
@@ -87,7 +87,7 @@ class _Plot(PlotWidget, inherit_bindings=False):
         return rendered
 
 
-class LossPlot(Vertical):
+class LossPlot(Vertical, can_focus=True):
     """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, s smoothing.
 
     Series are told apart by a letter (A, B, ...) on their points and in the legend as well as by colour. Points that
@@ -114,7 +114,7 @@ class LossPlot(Vertical):
         &.-empty EmptyState { display: block; }
         PlotWidget { height: 1fr; }
         PlotWidget > .plot--axis { color: $foreground 50%; }
-        PlotWidget:focus > .plot--axis { color: $foreground; }
+        &:focus PlotWidget > .plot--axis { color: $foreground; }
         PlotWidget > .plot--tick { color: $foreground; text-style: none; }
     }
     """
@@ -148,17 +148,13 @@ class LossPlot(Vertical):
         yield self._empty
 
     def on_mount(self) -> None:
-        self._plot.margin_top = 1
+        self._plot.margin_top = 0
         self._plot.margin_bottom = 1
         self._plot.margin_left = 8
         self._redraw_soon()
 
     def on_resize(self) -> None:
         self._redraw_soon()
-
-    def focus(self, scroll_visible: bool = True) -> LossPlot:
-        self._plot.focus(scroll_visible)
-        return self
 
     # Data.
 
@@ -208,12 +204,12 @@ class LossPlot(Vertical):
     def set_log(self, on: bool | None = None) -> None:
         """Logarithmic y axis on, off or toggled; values of 0 and below are left out of it."""
         self._log = not self._log if on is None else on
-        self._redraw_soon()
+        self._redraw_soon(at_once=True)
 
     def set_smooth(self, weight: float) -> None:
         """Weight of the past in the moving average, 0 (raw alone) to below 1."""
         self._weight = min(max(weight, 0.0), 0.999)
-        self._redraw_soon()
+        self._redraw_soon(at_once=True)
 
     def _range(self) -> tuple[float, float]:
         """The first and the last step of all series."""
@@ -228,7 +224,7 @@ class LossPlot(Vertical):
             left, right = self._view
             by = min(max(direction * (right - left) / 4, low - left), high - right)
             self._view = left + by, right + by
-            self._redraw_soon()
+            self._redraw_soon(at_once=True)
 
     def action_zoom(self, factor: float) -> None:
         low, high = self._range()
@@ -238,11 +234,11 @@ class LossPlot(Vertical):
         middle, half = (left + right) / 2, (right - left) / 2 * factor
         left, right = max(middle - half, low), min(middle + half, high)
         self._view = None if (left, right) == (low, high) else (left, right)
-        self._redraw_soon()
+        self._redraw_soon(at_once=True)
 
     def action_show_all(self) -> None:
         self._view = None
-        self._redraw_soon()
+        self._redraw_soon(at_once=True)
 
     def action_log(self) -> None:
         self.set_log()
@@ -252,12 +248,20 @@ class LossPlot(Vertical):
 
     # Drawing.
 
-    def _redraw_soon(self) -> None:
-        """Draw what changed, at most so often a second and never for more than a small share of a core."""
-        if self._timer is None and self.is_attached:
+    def _redraw_soon(self, *, at_once: bool = False) -> None:
+        """Draw what changed, at most so often a second and never for more than a small share of a core.
+
+        A key is answered ``at_once``, after the keys that came with it.
+        """
+        if not self.is_attached:
+            return
+        if at_once and self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if self._timer is None:
             pause = max(1 / REDRAWS_PER_SECOND, self._plot.draw_seconds / _SHARE)
-            wait = self._drawn_at + pause - monotonic()
-            self._timer = self.set_timer(max(wait, 0.001), self._redraw)
+            wait = 0.0 if at_once else self._drawn_at + pause - monotonic()
+            self._timer = self.set_timer(max(wait, 0.01), self._redraw)
 
     def _redraw(self) -> None:
         self._timer = None
@@ -282,7 +286,7 @@ class LossPlot(Vertical):
                 main = self._points(curve.steps, curve.smoothed(self._weight), columns)
                 self._line(main, f"bold {colour}")
             letters.append((main, number, len(shown)))
-        self._mark(letters, gaps)
+        self._mark(letters, gaps, columns)
         left, right = self._view or self._range()
         plot.set_xlimits(left, right if right > left else left + 1)
         plot.set_ylimits(None, None)
@@ -300,7 +304,7 @@ class LossPlot(Vertical):
         values = points.y.tolist()
         return [log10(value) for value in values] if self._log else values
 
-    def _mark(self, letters: list[tuple[Series, int, int]], gaps: list[float]) -> None:
+    def _mark(self, letters: list[tuple[Series, int, int]], gaps: list[float], columns: int) -> None:
         """Letters on the curves, on the last point and, where there are several, at different places before it."""
         lowest = []
         for points, number, of in letters:
@@ -313,8 +317,10 @@ class LossPlot(Vertical):
                 places.add(len(scaled) * (number + 1) // (of + 1))
             style = f"bold {_COLOURS[number % len(_COLOURS)]}"
             at = sorted(places)
+            left, right = self._view or self._range()
+            inside = right - 1.5 * (right - left) / columns  # the last column belongs to the frame
             self._plot.scatter(
-                [points.x[place] for place in at],
+                [min(points.x[place], inside) for place in at],
                 [scaled[place] for place in at],
                 marker=_LETTERS[number % len(_LETTERS)],
                 marker_style=style,
