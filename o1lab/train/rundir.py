@@ -26,6 +26,13 @@ HEARTBEAT_S = 2.0
 # A heartbeat older than this is stale: several missed beats, not one slow disk.
 STALE_S = 12.0
 _STEP = "step-"
+# For children that load models: no progress bars in a log, nothing held back in a buffer.
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""How much memory a run will take, from the model's shape alone: nothing is loaded.
+
+The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4 for fp32):
+
+- weights: ``d`` for each parameter of the base. On a GPU the same; nothing is quantised.
+- adapter: 16 for each trainable parameter: float32 value, gradient, and AdamW's two moments. (On saving, a
+  copy of the values.)
+- activations: for each token of the largest batch (``batch_size`` x longest row), what backward needs.
+  A linear layer keeps its input (``in x d``) and its output is kept by what follows (``out x d``); an
+  adapter keeps the input once more in float32 (``in x 4``; with dropout, the dropped copy and its mask as
+  well: ``in x 5``) and its inner value (``r x 4``). Two norms keep ``2 x hidden x (d + 4)``, the gated
+  activation ``2 x intermediate x d``. This is counting what is saved, as in Korthikanti et al. 2022
+  (arXiv 2205.05198, section 4.1), for gated layers, attention that does not keep its matrix, and LoRA.
+  With gradient checkpointing: ``hidden x d`` a layer, and one layer in full.
+- overhead: the tiled output head (256 rows of logits, three copies in float32, or all of the vocabulary's tiles
+  at once, whichever is less) and the runtime itself (0.9 GB on a CPU, 1.2 GB on a GPU).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from o1lab.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+RUNTIME_CPU = 900_000_000
+RUNTIME_GPU = 1_200_000_000
+_HEAD_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by part, and how many parameters will be trained."""
+
+    weights: int
+    adapter: int
+    activations: int
+    overhead: int
+    trainable: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.adapter + self.activations + self.overhead
+
+
+def meta_model(folder: Path) -> PreTrainedModel:
+    """The base's modules without their weights."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def adapted_layers(model: PreTrainedModel, recipe: Recipe) -> dict[str, tuple[int, int]]:
+    """The linear layers that get an adapter, by name, with (inputs, outputs); as PEFT chooses them."""
+    head = model.get_output_embeddings()
+    targets = recipe.targets
+    found = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.nn.Linear) or module is head:
+            continue
+        if targets == "all-linear" or any(name == target or name.endswith(f".{target}") for target in targets):
+            found[name] = (module.in_features, module.out_features)
+    return found
+
+
+def estimate(model: PreTrainedModel, recipe: Recipe, *, longest: int, dtype_bytes: int, gpu: bool) -> Estimate:
+    """The memory of a run whose longest row has ``longest`` tokens."""
+    d = dtype_bytes
+    config = model.config.get_text_config()
+    hidden = int(config.hidden_size)
+    intermediate = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+    layers = int(config.num_hidden_layers)
+    adapted = adapted_layers(model, recipe)
+    trainable = sum(recipe.lora_r * (inputs + outputs) for inputs, outputs in adapted.values())
+    head = model.get_output_embeddings()
+    linear = sum(
+        (module.in_features + module.out_features) * d
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+    copies = 9 if recipe.lora_dropout else 4
+    lora = sum(inputs * copies + recipe.lora_r * 4 for inputs, _ in adapted.values())
+    per_token = linear + lora + layers * (2 * hidden * (d + 4) + 2 * intermediate * d)
+    if recipe.gradient_checkpointing:
+        per_token = layers * hidden * d + per_token // max(layers, 1)
+    vocabulary = int(config.vocab_size)
+    return Estimate(
+        weights=sum(parameter.numel() for parameter in model.parameters()) * d,
+        adapter=16 * trainable,
+        activations=recipe.batch_size * longest * per_token,
+        overhead=(RUNTIME_GPU if gpu else RUNTIME_CPU) + 3 * _HEAD_ROWS * vocabulary * 4,
+        trainable=trainable,
+    )
+
+
+def available_bytes(*, gpu: bool) -> int:
+    """Memory that a run could take now: on the GPU what is free, else the machine's or the container's."""
+    if gpu:
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            free = int(Path(limit).read_text()) - int(Path(used).read_text()) + _reclaimable()
+        except (OSError, ValueError):
+            continue
+        available = min(available, max(free, 0))
+    return available
+
+
+def _reclaimable() -> int:
+    """File cache that the container's own limit counts as used, though it gives way."""
+    try:
+        for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0

@@ -1,0 +1,235 @@
+"""The training worker: ``python -P -m o1lab.train.worker RUN_DIR [--resume]``.
+
+A process of its own that knows nothing but its run directory: it reads the recipe and the rows there, waits
+for its device, trains with TRL and PEFT, and writes down how it goes. Its output is the run's log.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import LabError, O1LabError, RefusedError
+from o1lab.models.base import resolve_base
+from o1lab.train.devices import Device, resolve_device, turn_on
+from o1lab.train.heart import Heart, StopAsked
+from o1lab.train.recipe import Recipe, load
+from o1lab.train.rundir import RunDir, Status, checkpoint_step, process_started, write_json
+
+_LITTLE_ROOM = 64 << 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpcore", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return work(RunDir(arguments.run.absolute()), resuming=arguments.resume)
+
+
+def work(run: RunDir, *, resuming: bool) -> int:
+    """Do the run from here to its end; the exit status is 0 if it finished or was stopped."""
+    stop = StopAsked(run)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    before = run.read_status()
+    status = Status(
+        "starting",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        pid_started=process_started(os.getpid()),
+        step=before.step,
+        total_steps=before.total_steps,
+        message="Loading.",
+    )
+    heart = Heart(run, status)
+    try:
+        end = _in_turn(run, heart, stop, resuming=resuming)
+    except BaseException as error:
+        traceback.print_exc()
+        told = explain(error, run)
+        heart.end(state="failed", message=told.message, hint=told.hint)
+        return 1
+    heart.end(**end)
+    return 0
+
+
+def _in_turn(run: RunDir, heart: Heart, stop: StopAsked, *, resuming: bool) -> dict[str, str]:
+    """Wait for the device, then train; the last words for status.json."""
+    recipe = load(run.recipe)
+    device = resolve_device(recipe.device)
+    os.environ.update(device.environment())
+
+    def waiting(ahead: int) -> None:
+        others = "another run" if ahead == 1 else f"{ahead} other runs"
+        if heart.status.state != "queued" or others not in heart.status.message:
+            heart.update(state="queued", message=f"Waiting for {device.name}: {others} before this one.")
+
+    with turn_on(device, waiting=waiting, give_up=stop) as ours:
+        if not ours:
+            return {"state": "stopped", "message": "Stopped while it waited for its device."}
+        heart.update(state="starting", message="Loading.", device=device.name)
+        return _train(run, recipe, device, heart, stop, resuming=resuming)
+
+
+def _train(
+    run: RunDir, recipe: Recipe, device: Device, heart: Heart, stop: StopAsked, *, resuming: bool
+) -> dict[str, str]:
+    import torch
+
+    from o1lab.train import compute, tensors
+    from o1lab.train.callbacks import Reporter
+    from o1lab.train.preflight import summary
+    from o1lab.train.probes import Prober
+
+    if device.is_gpu and not torch.cuda.is_available():
+        if recipe.device != "auto":
+            raise LabError(f"torch cannot use {device.name}.", "Install a CUDA build of torch.", code="device_missing")
+        device = Device("cpu")
+    folder = resolve_base(recipe.base)
+    rows = tensors.read_rows(run.data)
+    tokenizer = tensors.load_tokenizer(folder)
+    dtype = _dtype(run, recipe, folder, device, resuming=resuming)
+    heart.update(device=device.name, dtype=dtype.name)
+    model = compute.load_base(folder, dtype)
+    checkpoint = (run.checkpoints() or [None])[-1] if resuming else None
+    origin = compute.init_checkpoint(recipe, run.path.parent) if recipe.init_from else None
+    if origin is not None:
+        if other := compute.adapter_mismatch(model, recipe, run.path.parent):
+            raise RefusedError(other, "Start from a run of the same base.", code="adapter_of_other_base")
+        model = compute.with_adapter(model, origin)
+    prober = Prober(recipe, tokenizer, stop) if recipe.probes else None
+    reporter = Reporter(run, recipe, heart, stop, prober)
+    saving = run.checkpoints_dir / ".saving"
+    shutil.rmtree(saving, ignore_errors=True)
+    try:
+        trainer, lengths = tensors.build_trainer(
+            model,
+            tokenizer,
+            recipe,
+            rows,
+            saving,
+            cpu=not device.is_gpu,
+            bf16=dtype.name == "bf16",
+            adapt=origin is None,
+            callbacks=[reporter],
+        )
+        tensors.refuse_over_length(lengths, recipe)
+        if not len(trainer.train_dataset):
+            raise RefusedError("No row is left to learn.", "Raise max_length.", code="empty_dataset")
+        tokens, histogram = summary(lengths.lengths)
+        described = run.read_json(run.dataset)
+        described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
+        described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
+        write_json(run.dataset, described)
+        reporter.trainer = trainer
+        if device.is_gpu:
+            reporter.watch_gpu(device.entry)
+        if checkpoint is not None:
+            reporter.continue_from(checkpoint)
+            heart.update(step=checkpoint_step(checkpoint), message=f"Resumed from step {checkpoint_step(checkpoint)}.")
+        elif resuming:
+            reporter.restart_at(0)
+        else:
+            heart.update(message="")
+        if stop():
+            return {"state": "stopped", "message": "Stopped before its first step."}
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return _ending(trainer, reporter)
+    finally:
+        reporter.close()
+        shutil.rmtree(saving, ignore_errors=True)
+
+
+def _ending(trainer: Any, reporter: Any) -> dict[str, str]:
+    step = trainer.state.global_step
+    if reporter.failure is not None:
+        raise reporter.failure
+    if reporter.stopped:
+        return {
+            "state": "stopped",
+            "message": f"Stopped at step {step}; resuming goes on from there." if step else "Stopped.",
+        }
+    loss = "" if reporter.last_loss is None else f", loss {reporter.last_loss:.4g}"
+    return {"state": "finished", "message": f"Finished after {step} steps{loss}."}
+
+
+def _dtype(run: RunDir, recipe: Recipe, folder: Path, device: Device, *, resuming: bool) -> Any:
+    """The number format; a resumed run keeps the one it began with, whatever a new measurement would say."""
+    from transformers import AutoConfig
+
+    from o1lab.train.compute import Dtype, choose_dtype
+
+    known = run.read_json(run.env)
+    began = known.get("dtype", {}).get("name") if resuming else None
+    if began in ("bf16", "fp32"):
+        return Dtype(began, "the run began with it")
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    chosen = choose_dtype(recipe.dtype, gpu=device.is_gpu, model_config=config)
+    known["dtype"] = {"name": chosen.name, "reason": chosen.reason, "bf16_s": chosen.bf16_s, "fp32_s": chosen.fp32_s}
+    known["device"] = _describe(device)
+    write_json(run.env, known)
+    return chosen
+
+
+def _describe(device: Device) -> dict[str, Any]:
+    import torch
+
+    if not device.is_gpu:
+        return {"name": "cpu", "threads": torch.get_num_threads()}
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "name": device.name,
+        "gpu": properties.name,
+        "memory_bytes": properties.total_memory,
+        "cuda": torch.version.cuda,
+    }
+
+
+def explain(error: BaseException, run: RunDir) -> O1LabError:
+    """One sentence and what to do, for whatever ended a run; the traceback is in its log."""
+    if isinstance(error, O1LabError):
+        return error
+    text = str(error)
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _disk_is_full(run, text):
+        return LabError(
+            "The disk is full: the run could not write.",
+            "Free some space, then resume: the last whole checkpoint is kept.",
+            code="disk_full",
+        )
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or "allocate memory" in text:
+        where = "GPU" if "CUDA" in text or type(error).__name__ == "OutOfMemoryError" else "machine"
+        return LabError(
+            f"The {where} ran out of memory.",
+            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
+            code="out_of_memory",
+        )
+    first = (text.strip().splitlines() or [""])[0].rstrip(".")
+    return LabError(
+        f"Training failed: {type(error).__name__}: {first}.", "The traceback is in the run's log.txt.", code="failed"
+    )
+
+
+def _disk_is_full(run: RunDir, text: str) -> bool:
+    if "No space left" in text:
+        return True
+    try:
+        return "writing file" in text and shutil.disk_usage(run.path).free < _LITTLE_ROOM
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
