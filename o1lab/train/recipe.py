@@ -133,6 +133,12 @@ class Recipe(BaseModel):
     )
     probe_tokens: int = Field(default=256, ge=1, le=32_768, description="Longest answer to a probe, in tokens.")
 
+    @field_validator("phase", mode="before")
+    @classmethod
+    def _as_number(cls, value: Any) -> Any:
+        """Forms and ``--set`` give text, and a literal number takes none."""
+        return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
