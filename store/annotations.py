@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from store import traces
 from store.errors import MissingError
 from store.query import TraceQuery, where
 from store.records import Annotation, new_id, now, scrubbed
+from store.sqlite import Database
 
 KINDS = ("decision", "rating", "tag", "untag", "note", "span", "edit", "undo")
 _COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at"
@@ -95,10 +94,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
         if row is None:
             return None
         target = str(row[0])
-    touched = [
-        row[0]
-        for row in db.execute("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
-    ]
+    touched = concerned(db, target)
     if not touched:
         raise MissingError(f"There is no annotation '{target}'.")
     made = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
@@ -120,6 +116,12 @@ def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotat
 def get(db: Database, identity: str) -> Annotation | None:
     row = db.execute(f"SELECT {_COLUMNS} FROM annotations a WHERE a.id = ?", [identity]).fetchone()
     return _annotation(row) if row else None
+
+
+def concerned(db: Database, target: str) -> list[str]:
+    """The traces of an annotation (one) or of a batch, whether it still stands or was taken back."""
+    rows = db.execute("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
+    return [row[0] for row in rows]
 
 
 def everything(db: Database) -> Iterator[Annotation]:

@@ -1,0 +1,113 @@
+"""Annotations as JSONL: written out whole, and taken in from another lab without saying anything twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import LabError, UsageError
+from store import annotations
+from store.connection import Store
+from store.records import Annotation
+
+_TEXTS = ("id", "trace_id", "kind", "value", "annotator", "created_at")
+_OPTIONAL = ("target", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did: records taken in, records that were here already, records whose trace is not in this lab."""
+
+    added: int
+    known: int
+    homeless: tuple[Annotation, ...]
+
+
+def export_annotations(store: Store, folder: Path) -> tuple[Path, int]:
+    """Write every annotation, undos included, into a new file of ``folder``; returns its path and how many.
+
+    Raises:
+        LabError: the folder cannot be written.
+    """
+    path = folder / f"annotations-{datetime.now(UTC):%Y%m%dT%H%M%S}.jsonl"
+    return path, write_annotations(store, path)
+
+
+def write_annotations(store: Store, path: Path) -> int:
+    """Write every annotation to ``path``, a JSON object a line, in the order they were made.
+
+    Raises:
+        LabError: the file cannot be written; one that was there is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    number = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            for record in annotations.everything(store.db):
+                file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+                number += 1
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
+    return number
+
+
+def merge_annotations(store: Store, path: Path) -> Merged:
+    """Take in the annotations of ``path``, all of them or, when a line is no annotation, none.
+
+    Raises:
+        LabError: the file cannot be read.
+        UsageError: a line is no annotation.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            added, known, homeless = annotations.merge(store.db, _read(path, file))
+    except OSError as error:
+        raise LabError(f"Cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text.", "It should be a file of `o1lab annotations export`.") from error
+    return Merged(added, known, tuple(homeless))
+
+
+def _read(path: Path, lines: Iterable[str]) -> Iterator[Annotation]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield _annotation(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{path}:{number} is no annotation: {error}.", "Nothing of this file was taken in.", code="bad_line"
+            ) from error
+
+
+def _annotation(data: Any) -> Annotation:
+    if not isinstance(data, dict):
+        raise TypeError("not a JSON object")
+    for name in _TEXTS:
+        if not isinstance(data[name], str):
+            raise TypeError(f"{name} is not a text")
+    for name in _OPTIONAL:
+        if not isinstance(data.get(name), str | None):
+            raise TypeError(f"{name} is not a text")
+    if data["kind"] not in annotations.KINDS:
+        raise ValueError(f"its kind is '{data['kind']}'")
+    if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
+        raise ValueError(f"its rating is '{data['value']}'")
+    datetime.fromisoformat(data["created_at"])
+    span = data.get("span")
+    if span is not None and not (len(span) == 2 and all(isinstance(at, int) for at in span)):
+        raise ValueError("its span is not two numbers")
+    return Annotation(
+        data["id"], data["trace_id"], data["kind"], data["value"], None if span is None else (span[0], span[1]),
+        data.get("target"), data.get("batch"), data["annotator"], data["created_at"],
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+"""An edited trace: a person's version of a chain, a trace of its own with the parent it came from, verified again."""
+
+from __future__ import annotations
+
+from o1lab.chains.parse import parse
+from o1lab.chains.verify import VerifierPool
+from o1lab.errors import UsageError
+from o1lab.ingest.measuring import MEASURED_BY, count_one
+from store import annotations, traces
+from store.connection import Store
+from store.records import Annotation, Measured, NewTrace, TraceRow
+
+SYNTHESIS = "human"
+
+
+def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: VerifierPool) -> Annotation:
+    """Add ``raw`` as an edit of a trace and return the annotation on the parent that says so (its value is the new id).
+
+    The edit keeps the parent's model, source, key and licence, because most of its words are the model's; its
+    synthesis is "human" and ``parent_id`` leads back. The same text again is the trace that is there already.
+
+    Raises:
+        MissingError: there is no such parent.
+        UsageError: the text is empty or the parent's own.
+    """
+    parent, text = traces.get(store.db, parent_id), traces.text(store.db, parent_id)
+    if not raw.strip():
+        raise UsageError("An edited chain cannot be empty.", "The trace stays as it was.")
+    if raw == text.raw:
+        raise UsageError("Nothing was changed.", "The trace stays as it was.")
+    new = _edited(parent, raw, annotator)
+    counted = count_one(raw)
+    verdict = pool.verify(text.gold, counted.answer)
+    measures = Measured(
+        new.id, counted.looping, counted.moves, counted.answer, verdict.status, verdict.reason, MEASURED_BY
+    )
+    with store.db.atomic():
+        traces.add(store.db, [(new, text.statement)])
+        traces.set_measures(store.db, [measures])
+        return annotations.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
+
+
+def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
+    parsed = parse(raw)
+    end = (len(raw), len(raw))
+    return NewTrace(
+        parent.problem_id, parent.model, raw, parsed.thought or (0, 0), parsed.solution or end,
+        parsed.complete, str(parsed.format), parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
+        meta={"edited_by": annotator},
+    )  # fmt: skip
