@@ -47,7 +47,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
     """A list of traces, beside it the chain under the cursor; what is said of it goes through ``Writer``."""
 
     TITLE = "TRACES"
-    CSS_PATH: ClassVar[list[str]] = [str(assets_dir() / "styles" / "traces.tcss")]
+    CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter and search the list"),
         Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
@@ -302,7 +302,10 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         if self.shown is None:
             return
         row = self.shown.row
-        self.app.push_screen(BesideScreen(self.context, self.writer, row), lambda _: self.look_for_changes(force=True))
+        self.app.push_screen(BesideScreen(self.context, self.writer, row), self._came_back)
+
+    def _came_back(self, _: None) -> None:
+        self.look_for_changes(force=True)
 
     # Panes.
 

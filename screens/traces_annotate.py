@@ -17,7 +17,8 @@ from o1lab.widgets.dialogs import PromptDialog
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.traces_text import confirmation, what
-from store import annotations, traces
+from store import annotations as said
+from store import traces
 from store.connection import Store
 from store.query import TraceQuery
 from store.records import Annotation, TraceRow
@@ -99,16 +100,16 @@ def write(store: Store, annotator: str, act: Act) -> Done:
     if act.kind == "undo":
         return _undo(store, annotator, act)
     following = traces.next_undecided(db, act.query, act.trace_id) if act.kind == "decision" else None
-    record = annotations.annotate(db, act.trace_id, act.kind, act.value, annotator=annotator, span=act.span)
+    record = said.annotate(db, act.trace_id, act.kind, act.value, annotator=annotator, span=act.span)
     return Done(act, record, traces.get(db, act.trace_id), following)
 
 
 def _undo(store: Store, annotator: str, act: Act) -> Done:
-    record = annotations.undo(store.db, annotator=annotator)
+    record = said.undo(store.db, annotator=annotator)
     if record is None or record.target is None:
         return Done(act, None, traces.get(store.db, act.trace_id))
-    undone = annotations.get(store.db, record.target)
-    touched = annotations.concerned(store.db, record.target)
+    undone = said.get(store.db, record.target)
+    touched = said.concerned(store.db, record.target)
     return Done(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
 
 
@@ -261,8 +262,8 @@ def _word(done: Done) -> Text:
 
 
 def _tags(store: Store, trace_id: str) -> tuple[list[str], list[str]]:
-    return annotations.tags_of(store.db, trace_id), [tag for tag, _ in annotations.tags(store.db)]
+    return said.tags_of(store.db, trace_id), [tag for tag, _ in said.tags(store.db)]
 
 
 def _span_labels(store: Store) -> list[str]:
-    return annotations.span_labels(store.db)
+    return said.span_labels(store.db)

@@ -58,7 +58,7 @@ class BesideScreen(AnnotatingScreen):
     """Columns over the traces of one problem; as many as fit are in sight, < and > move on to the others."""
 
     TITLE = "SIDE BY SIDE"
-    CSS_PATH: ClassVar[list[str]] = [str(assets_dir() / "styles" / "traces.tcss")]
+    CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "column(1)", "Next chain"),
         Binding("shift+tab", "column(-1)", "Previous chain", show=False),
@@ -69,7 +69,7 @@ class BesideScreen(AnnotatingScreen):
     def __init__(self, context: LabContext, writer: Writer, row: TraceRow) -> None:
         super().__init__(context, writer)
         self.row = row
-        self.siblings: list[TraceRow] = []
+        self.chains: list[TraceRow] = []
         self.first = 0  # which of the siblings stands in the first column
         self.here = 0  # which of the siblings has the focus
 
@@ -86,21 +86,21 @@ class BesideScreen(AnnotatingScreen):
     async def load(self) -> None:
         """Read which traces there are, then show the one it all began with and its neighbours."""
         try:
-            self.siblings = await self.in_thread(read_siblings, self.context.store, self.row.problem_id)
+            self.chains = await self.in_thread(read_siblings, self.context.store, self.row.problem_id)
         except Exception as error:
             self.report(error)
             return
-        self.here = next((at for at, row in enumerate(self.siblings) if row.id == self.row.id), 0)
-        await self.arrange()
+        self.here = next((at for at, row in enumerate(self.chains) if row.id == self.row.id), 0)
+        await self.fill()
 
     def fitting(self) -> int:
         """How many columns fit."""
-        return max(1, min(len(self.siblings), self.app.size.width // NARROWEST))
+        return max(1, min(len(self.chains), self.app.size.width // NARROWEST))
 
-    async def arrange(self) -> None:
+    async def fill(self) -> None:
         """Fill the columns that fit, so that the one with the focus is among them."""
         number = self.fitting()
-        self.first = max(0, min(self.first, self.here, len(self.siblings) - number))
+        self.first = max(0, min(self.first, self.here, len(self.chains) - number))
         self.first = max(self.first, self.here - number + 1)
         holder = self.query_one("#columns", Horizontal)
         columns = list(self.query(Column))
@@ -109,14 +109,14 @@ class BesideScreen(AnnotatingScreen):
         if (missing := number - len(columns)) > 0:
             await holder.mount(*(Column() for _ in range(missing)))
         for at, column in enumerate(self.query(Column)):
-            row = self.siblings[self.first + at]
+            row = self.chains[self.first + at]
             column.set_class(at == 0, "-first")
             if column.chain is None or column.chain.row.id != row.id:
                 column.show(await self.in_thread(read_chain, self.context.store, row.id))
         self._mark()
 
     def _mark(self) -> None:
-        number = len(self.siblings)
+        number = len(self.chains)
         for at, column in enumerate(self.query(Column)):
             is_here = self.first + at == self.here
             column.set_class(is_here, "-here")
@@ -135,9 +135,9 @@ class BesideScreen(AnnotatingScreen):
     @work(exclusive=True, group="beside")
     async def action_column(self, step: int) -> None:
         """Go to the next chain, round at the end."""
-        if self.siblings:
-            self.here = (self.here + step) % len(self.siblings)
-            await self.arrange()
+        if self.chains:
+            self.here = (self.here + step) % len(self.chains)
+            await self.fill()
 
     def action_statement(self) -> None:
         """Show the whole statement, or a line of it."""
@@ -157,17 +157,17 @@ class BesideScreen(AnnotatingScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        if self.siblings:
+        if self.chains:
             self._rearrange()
 
     @work(exclusive=True, group="beside")
     async def _rearrange(self) -> None:
-        await self.arrange()
+        await self.fill()
 
     # Annotations.
 
     def target(self) -> str | None:
-        return self.siblings[self.here].id if self.siblings else None
+        return self.chains[self.here].id if self.chains else None
 
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.chain.row.id for c in self.query(Column) if c.reader is reader and c.chain), None)

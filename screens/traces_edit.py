@@ -20,7 +20,7 @@ from o1lab.ingest.edit import add_edited
 from screens.traces_annotate import Act, AnnotatingScreen, Done
 from store import traces
 from store.connection import Store
-from store.records import decode, encode
+from store.records import TraceText, decode, encode
 
 
 class EditingScreen(AnnotatingScreen):
@@ -122,5 +122,5 @@ def save(store: Store, parent_id: str, edited: str, annotator: str) -> Done:
     return Done(act, record, traces.get(store.db, record.value))
 
 
-def _text(store: Store, trace_id: str) -> traces.TraceText:
+def _text(store: Store, trace_id: str) -> TraceText:
     return traces.text(store.db, trace_id)

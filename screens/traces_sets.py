@@ -16,7 +16,8 @@ from screens.messages import OpenTraining
 from screens.traces_annotate import AnnotatingScreen
 from screens.traces_dialogs import BulkDialog, Chosen, DatasetDialog
 from screens.traces_text import SAID
-from store import annotations, datasets, traces
+from store import annotations as said
+from store import datasets, traces
 from store.connection import Store
 from store.query import Condition, TraceQuery, parse_query
 from store.records import Dataset, TraceRow
@@ -149,7 +150,7 @@ def look_at(store: Store, query: TraceQuery) -> Chosen:
 
 def decide_all(store: Store, query: TraceQuery, decision: str, annotator: str) -> tuple[str, int]:
     """One decision for every trace of the filter (for the writer's thread)."""
-    return annotations.decide_all(store.db, query, decision, annotator=annotator)
+    return said.decide_all(store.db, query, decision, annotator=annotator)
 
 
 def draw(store: Store, query: TraceQuery, number: int) -> list[str]:

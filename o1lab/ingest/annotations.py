@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, UsageError
-from store import annotations
+from store import annotations as said
 from store.connection import Store
 from store.records import Annotation
 
@@ -49,7 +49,7 @@ def write_annotations(store: Store, path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
-            for record in annotations.everything(store.db):
+            for record in said.everything(store.db):
                 file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
                 number += 1
             file.flush()
@@ -70,7 +70,7 @@ def merge_annotations(store: Store, path: Path) -> Merged:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            added, known, homeless = annotations.merge(store.db, _read(path, file))
+            added, known, homeless = said.merge(store.db, _read(path, file))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -99,7 +99,7 @@ def _annotation(data: Any) -> Annotation:
     for name in _OPTIONAL:
         if not isinstance(data.get(name), str | None):
             raise TypeError(f"{name} is not a text")
-    if data["kind"] not in annotations.KINDS:
+    if data["kind"] not in said.KINDS:
         raise ValueError(f"its kind is '{data['kind']}'")
     if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
         raise ValueError(f"its rating is '{data['value']}'")

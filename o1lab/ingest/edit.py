@@ -6,7 +6,8 @@ from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import UsageError
 from o1lab.ingest.measuring import MEASURED_BY, count_one
-from store import annotations, traces
+from store import annotations as said
+from store import traces
 from store.connection import Store
 from store.records import Annotation, Measured, NewTrace, TraceRow
 
@@ -37,7 +38,7 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
     with store.db.atomic():
         traces.add(store.db, [(new, text.statement)])
         traces.set_measures(store.db, [measures])
-        return annotations.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
+        return said.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
 
 
 def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
