@@ -30,8 +30,9 @@ from screens.compare_talk import Talk
 from screens.context import LabContext
 from store.errors import StoreError
 
-VOTE = Binding.Group("Vote", compact=True)
-PROMPTS = Binding.Group("Prompt", compact=True)
+# The space keeps a group's word from touching the next key in a compact footer.
+VOTE = Binding.Group("Vote ", compact=True)
+PROMPTS = Binding.Group("Prompt ", compact=True)
 STATUS_EVERY_S = 0.25
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Static
+from textual.widgets import Checkbox, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import Worker, WorkerCancelled
 
 from o1lab.chat.conversation import Settings
 from o1lab.chat.events import Sampling
@@ -45,17 +49,36 @@ def among(choices: Sequence[Choice]) -> Search:
     return search
 
 
+class SearchLine(Input):
+    """The search line of a list; with ``marks`` a space is no letter but marks the line in sight."""
+
+    @dataclass
+    class Marked(Message):
+        """Space was pressed."""
+
+    def __init__(self, *, marks: bool = False) -> None:
+        super().__init__(placeholder="type to search", compact=True)
+        self.marks = marks
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.marks and event.key == "space":  # here, not as a binding: in the order it was typed
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Marked())
+
+
 class ListDialog(ModalScreen[Picked | None]):
     """A list under a search line: letters search, arrows move, enter takes, escape gives up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "take", "Take", priority=True),
         Binding("down,ctrl+n", "move(1)", "Down", show=False, priority=True),
         Binding("up", "move(-1)", "Up", show=False, priority=True),
         Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
         Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
-        Binding("escape", "give_up", "Back", priority=True),
+        Binding("escape", "give_up", "Back"),
     ]
+    KEYS = "type to search · enter take · esc back"
+    MARKS = False
 
     def __init__(self, title: str, search: Search, *, empty: str = "Nothing is found.", hint: str = "") -> None:
         super().__init__()
@@ -64,23 +87,29 @@ class ListDialog(ModalScreen[Picked | None]):
         self.empty = empty
         self.hint = hint
         self.choices: list[Choice] = []
+        self.looking: Worker[None]
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Input(placeholder="type to search", compact=True)
+            yield SearchLine(marks=self.MARKS)
             options = OptionList(markup=False, compact=True)
             options.can_focus = False
             yield options
             yield Static(self.hint, classes="hint", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(".dialog").border_title = Text(visible(self.heading))
-        self.query_one(Input).focus()
-        self.look("")
+        box = self.query_one(".dialog")
+        box.border_title, box.border_subtitle = Content(one_line(self.heading, 90)), Content(self.KEYS)
+        self.query_one(SearchLine).focus()
+        self.looking = self.look("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.look(event.value)
+        self.looking = self.look(event.value)
+
+    async def on_input_submitted(self) -> None:
+        with suppress(WorkerCancelled):  # enter takes what the whole word finds, however fast it was typed
+            await self.looking.wait()
+        self.action_take()
 
     @work(exclusive=True)
     async def look(self, text: str) -> None:
@@ -133,10 +162,8 @@ class PickDialog(ListDialog[str]):
 class ModelsDialog(ListDialog[tuple[str, ...]]):
     """Choose the models to compare; gives their ids in the order of their panes."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Choose or drop", priority=True),
-        Binding("enter", "take", "Talk to these", priority=True),
-    ]
+    KEYS = "space choose or drop · enter talk to these · esc back"
+    MARKS = True
 
     def __init__(self, choices: Sequence[Choice], chosen: Sequence[str]) -> None:
         super().__init__("Models to compare", among(choices), empty="No model is called so.")
@@ -153,7 +180,9 @@ class ModelsDialog(ListDialog[tuple[str, ...]]):
             f"{count} pane{'' if count == 1 else 's'}; they stand in the order they were chosen."
         )
 
-    def action_mark(self) -> None:
+    async def on_search_line_marked(self) -> None:
+        with suppress(WorkerCancelled):
+            await self.looking.wait()
         if (choice := self.current) is None:
             return
         if choice.id in self.chosen:
@@ -188,15 +217,20 @@ _FIELDS = (
 )
 
 
+class BlindBox(Checkbox):
+    """A checkbox that leaves enter to its dialog; space toggles it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.keep", "Keep", show=False)]
+
+
 class SettingsDialog(ModalScreen[Settings | None]):
     """What all panes are asked with. Enter keeps, escape leaves everything as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "keep", "Keep", priority=True),
+        Binding("enter", "keep", "Keep"),
         Binding("down", "app.focus_next", "Next field", show=False),
         Binding("up", "app.focus_previous", "Previous field", show=False),
-        Binding("tab", "app.focus_next", "Next field"),
-        Binding("escape", "give_up", "Back", priority=True),
+        Binding("escape", "give_up", "Back"),
     ]
 
     def __init__(self, settings: Settings) -> None:
@@ -216,16 +250,20 @@ class SettingsDialog(ModalScreen[Settings | None]):
                     yield Label(field.help, classes="help", markup=False)
             with Horizontal(classes="field"):
                 yield Label("blind", classes="label", markup=False)
-                yield Checkbox("", self.settings.blind, id="blind", compact=True)
+                yield BlindBox("", self.settings.blind, id="blind", compact=True)
                 yield Label("space; shuffled and without names until you vote", classes="help", markup=False)
             yield Static("", classes="hint", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(".dialog").border_title = Text("Settings, for all panes")
+        box = self.query_one(".dialog")
+        box.border_title = Content("Settings, for all panes")
+        box.border_subtitle = Content("tab next field · enter keep · esc leave as it was")
         self.query_one("#temperature").focus()
 
     def on_prompt_input_sent(self) -> None:
+        self.action_keep()
+
+    def on_input_submitted(self) -> None:
         self.action_keep()
 
     def action_keep(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
@@ -17,8 +18,8 @@ class PromptInput(TextArea):
     """A text area that grows with its text. What is pasted into it keeps its line breaks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", priority=True),
-        Binding("ctrl+j", "break_line", "New line", key_display="^j", priority=True),
+        Binding("enter", "send", "Send"),
+        Binding("ctrl+j", "break_line", "New line", key_display="^j"),
     ]
 
     @dataclass
@@ -37,6 +38,16 @@ class PromptInput(TextArea):
             text, placeholder=placeholder, id=id, soft_wrap=True, show_line_numbers=False, compact=True,
             highlight_cursor_line=False,
         )  # fmt: skip
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Enter and ctrl+j in the order they were typed: a priority binding would overtake the letters before."""
+        if event.key in ("enter", "ctrl+j"):
+            event.stop()
+            event.prevent_default()
+            if event.key == "enter":
+                self.action_send()
+            else:
+                self.action_break_line()
 
     def action_send(self) -> None:
         self.post_message(self.Sent(self, self.text))

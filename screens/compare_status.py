@@ -39,21 +39,23 @@ class PaneState:
             self.first = time.monotonic()
         self.phase, self.pieces = phase, self.pieces + 1
 
-    def line(self, *, hidden: bool = False, starts_server: bool = True) -> str:
-        """One line for the border; ``hidden`` keeps back the figures that would tell one model from another."""
+    def line(self, opening: str, *, hidden: bool = False) -> str:
+        """One line for the border. ``opening`` says what is done before the question can be asked; ``hidden``
+        keeps back the figures that would tell one model from another.
+        """
         if self.phase == "idle":
             return ""
         if hidden:
             return "answering" if self.busy else _ending(self.message) or "done"
         if self.busy:
-            return self._progress(starts_server)
+            return self._progress(opening)
         return figures(self.message) if self.message is not None else "stopped before the first token"
 
-    def _progress(self, starts_server: bool) -> str:
+    def _progress(self, opening: str) -> str:
         now = time.monotonic()
         waited = f"{now - self.since:.0f} s"
         if self.phase == "opening":
-            return f"loading the model · {waited}" if starts_server else f"connecting · {waited}"
+            return f"{opening} · {waited}"
         if self.phase == "waiting":
             return f"waiting for the first token · {waited}"
         parts = [self.phase, f"~{self.pieces:,} tok"]

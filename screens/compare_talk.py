@@ -20,6 +20,7 @@ from store import conversations
 log = logging.getLogger("o1lab.screens.compare")
 
 TITLE_LENGTH = 80
+_OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class Talk:
             if self.settings.blind and self.voted:
                 name = f"{letter} was {name}"
             stream.set_title(f"{place + 1} {name}")
-            stream.set_status(state.line(hidden=self.hidden, starts_server=ref.endpoint is None))
+            stream.set_status(state.line(_OPENING.get(ref.source, "connecting"), hidden=self.hidden))
             sign = "…" if state.busy else " " if self.hidden else mark(state.message)
             names.append((f"{place + 1} {name}", sign))
         self.panes.name_places(names)
