@@ -80,6 +80,14 @@ class LabApp(App[int]):
     async def on_mount(self) -> None:
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
         await self.switch_mode(self.first_mode)
+        self.run_worker(self._check_settings, thread=True, exit_on_error=False)
+
+    def _check_settings(self) -> None:
+        """Read o1lab.toml while the first screen already stands; a broken one is said at once."""
+        try:
+            _ = self.context.config
+        except O1LabError as error:
+            self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
 
     async def on_unmount(self) -> None:
         await self.context.close()

@@ -52,7 +52,7 @@ class LabScreen(Screen[None]):
 
     def set_heading(self, right: str = "") -> None:
         """Show the screen's name and the lab's on the left, ``right`` at the other end."""
-        left = f"{self.TITLE}  lab {self.context.config.name}"
+        left = f"{self.TITLE}  lab {self.context.name}"
         gap = max(self.app.size.width - len(left) - len(right) - 2, 2)
         self.query_one("#heading", Static).update(Text(visible(left + " " * gap + right), no_wrap=True))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from o1lab.config import Config, load_config
 from o1lab.locations import Lab, annotator
 from store import Store, open_store
 
 if TYPE_CHECKING:
+    from o1lab.config import Config
     from o1lab.serve.manager import ServerManager
 
 
@@ -18,10 +20,21 @@ class LabContext:
     """One open lab. Made once by the app and handed to each screen."""
 
     lab: Lab
-    config: Config
+    name: str
     store: Store
     annotator: str
     _servers: ServerManager | None = field(default=None, repr=False)
+
+    @cached_property
+    def config(self) -> Config:
+        """The lab's settings, read and checked when first asked for: after the first paint.
+
+        Raises:
+            LabError: o1lab.toml is broken, with a sentence where.
+        """
+        from o1lab.config import load_config
+
+        return load_config(self.lab)
 
     @property
     def servers(self) -> ServerManager:
@@ -43,7 +56,14 @@ def open_context(lab: Lab) -> LabContext:
     """Open a lab for the screens.
 
     Raises:
-        LabError, StoreError: the lab cannot be opened, with a sentence why.
+        StoreError: the lab cannot be opened, with a sentence why.
     """
-    config = load_config(lab)
-    return LabContext(lab, config, open_store(lab.database), annotator())
+    return LabContext(lab, lab_name(lab), open_store(lab.database), annotator())
+
+
+def lab_name(lab: Lab) -> str:
+    """What o1lab.toml calls the lab; a broken one is complained of when the settings are needed."""
+    try:
+        return str(tomllib.loads(lab.config.read_text("utf-8")).get("name", lab.name))
+    except (OSError, ValueError):
+        return lab.name

@@ -1,6 +1,20 @@
 """The lab's database. It knows nothing of what stands above it and takes its path as an argument."""
 
-from store.connection import Store, open_store
+# No `from __future__ import annotations` here: the name would hide the module store.annotations.
+from typing import TYPE_CHECKING, Any
+
 from store.errors import StoreError
 
+if TYPE_CHECKING:
+    from store.connection import Store, open_store
+
 __all__ = ["Store", "StoreError", "open_store"]
+
+
+def __getattr__(name: str) -> Any:
+    """Open the door only when somebody comes in: `o1lab --help` needs the errors, not sqlite-utils."""
+    if name in ("Store", "open_store"):
+        from store import connection
+
+        return getattr(connection, name)
+    raise AttributeError(name)

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
 from store.migrations import migrations
+from store.sqlite import Database
 
 BUSY_TIMEOUT_S = 15.0
 # WAL keeps its index in shared memory, which these cannot share between hosts.

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlite_utils import Database
-
 from store.errors import MissingError
 from store.records import new_id, now, scrubbed
+from store.sqlite import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from store import traces
 from store.errors import MissingError, NameTakenError, StoreError
 from store.query import TraceQuery
 from store.records import Dataset, decode, now
+from store.sqlite import Database
 
 PHASES = (1, 2)
 

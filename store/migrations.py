@@ -5,8 +5,7 @@ A lab's data outlive its program: a released step is never edited (tests keep ea
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+from store.sqlite import Database, Migrations
 
 migrations = Migrations("o1lab")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlite_utils import Database
-
 from store.records import NewProblem, Problem, now, scrubbed
+from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
     coalesce((SELECT source FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS source,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import unicodedata
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -198,7 +198,7 @@ def now() -> str:
 
 def new_id() -> str:
     """A fresh identity that no other lab will make."""
-    return uuid.uuid4().hex[:20]
+    return secrets.token_hex(10)
 
 
 def scrubbed(text: str) -> str:

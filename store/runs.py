@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-
 from store.errors import MissingError
 from store.records import RunRecord
+from store.sqlite import Database
 
 _COLUMNS = "id, dir, base, dataset, dataset_hash, init_from, created_at"
 

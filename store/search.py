@@ -10,9 +10,8 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
-from sqlite_utils import Database
-
 from store.records import decode, scrubbed
+from store.sqlite import Database
 
 _CJK = re.compile(
     r"([\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff])"

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from sqlite_utils import Database
-
 from store import search
 from store.errors import MissingError
 from store.migrations import MOVE_KINDS
 from store.query import SORTS, TraceQuery, where
 from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, scrubbed
+from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
 _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))

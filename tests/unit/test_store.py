@@ -214,9 +214,8 @@ def test_a_filter_that_means_nothing_says_what_does(text: str) -> None:
 
 @given(st.text())
 def test_no_filter_text_breaks_the_database(text: str) -> None:
-    from sqlite_utils import Database
-
     from store.migrations import migrations
+    from store.sqlite import Database
 
     db = Database(memory=True)
     migrations.apply(db)
