@@ -15,8 +15,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
-from o1lab.errors import UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.locations import assets_dir
+from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
@@ -26,7 +27,7 @@ from screens.base import LabScreen
 from screens.context import LabContext
 from screens.messages import OpenCompare, OpenTraces
 from screens.train_panes import RunList, TextPane
-from screens.train_watch import Detail, Look, Watch
+from screens.train_watch import Detail, Look, Points, Watch
 
 # How often to look while a run works, and while none does.
 LIVE_S, IDLE_S = 0.5, 2.0
@@ -73,7 +74,9 @@ class TrainScreen(LabScreen):
         self._trouble = ""
 
     def compose_body(self) -> ComposeResult:
-        yield EmptyState("No runs yet.", "Press a to set one up.", id="no-runs")
+        yield EmptyState(
+            "No runs yet.", "Press a to set one up. It needs a dataset: accept traces (f2) and press d.", id="no-runs"
+        )
         with Horizontal(id="train"):
             yield RunList(id="runs")
             with Vertical(id="run"):
@@ -131,11 +134,23 @@ class TrainScreen(LabScreen):
             self.selected = chosen
         self.query_one(RunList).show(look.lines, self.marked, self.selected)
         self.set_heading(f"{len(look.lines)} runs" if look.lines else "")
-        plot = self.query_one(LossPlot)
         for points in look.points:
-            (plot.set_series if points.replaces else plot.extend)(points.run_id, points.steps, points.values)
+            self._draw(points)
         if look.detail and chosen == self.selected:
             self._show_detail(look.detail)
+
+    def _draw(self, points: Points) -> None:
+        """Put new points on the plot, unless another run or metric was chosen while they were read."""
+        plot, name = self.query_one(LossPlot), points.run_id
+        if name not in (self.selected, *self.marked):
+            return
+        if points.replaces:
+            plot.set_series(name, points.steps, points.values)
+        elif name in plot.names:
+            plot.extend(name, points.steps, points.values)
+        else:
+            self.watch_runs.forget(name)
+            self._wake.set()
 
     def _show_detail(self, detail: Detail) -> None:
         self._update("#run-head", train_text.header(detail))
@@ -288,8 +303,13 @@ class TrainScreen(LabScreen):
         if not detail.checkpoints:
             self.report(UsageError(f"The run {detail.line.id} has no checkpoint yet.", "Stop it (x) to save one now."))
             return
-        config, recipe = self.context.config, detail.recipe
-        teacher = next((endpoint.name for endpoint in config.endpoints if endpoint.role == "teacher"), "solver")
+        recipe = detail.recipe
+        try:
+            endpoints = self.context.config.endpoints
+        except LabError as error:
+            self.report(error)
+            return
+        teacher = next((endpoint.name for endpoint in endpoints if endpoint.role == "teacher"), SOLVER)
         models = [teacher, f"{detail.line.id}/{detail.checkpoints[-1]}", *([recipe.base] if recipe else [])]
         prompt = recipe.probes[0].prompt if recipe and recipe.probes else ""
         self.post_message(OpenCompare(tuple(models), prompt))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
-from sqlite_utils import Database
 
 from o1lab.config import Config
 from o1lab.errors import UsageError
@@ -20,6 +19,7 @@ from o1lab.train.launch import list_runs
 from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import checkpoint_step
 from store import datasets
+from store.sqlite import Database
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("What to learn", ("base", "dataset", "phase", "init_from", "system_prompt")),
@@ -156,7 +156,7 @@ def _by_field(errors: Sequence[Any], values: Mapping[str, Any]) -> dict[str, str
     found: dict[str, str] = {}
     for error in errors:
         name = str(error["loc"][0]) if error["loc"] else "max_length"  # the only rule over several fields
-        message = "choose one" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
+        message = str(error["msg"]).removeprefix("Value error, ").partition(", unable to parse")[0]
         if name == "dataset" and name not in values:
             message = "choose a dataset; make one on the Traces screen (d)"
         found.setdefault(name, message)

@@ -41,6 +41,7 @@ class PreflightScreen(LabScreen):
         self.recipe = recipe
         self.launched = launched
         self.found: Preflight | None = None
+        self.run_id: str | None = None
         self._cancelled = threading.Event()
 
     def compose_body(self) -> ComposeResult:
@@ -105,7 +106,7 @@ class PreflightScreen(LabScreen):
     @work(exclusive=True, group="launch")
     async def action_launch(self) -> None:
         """Start the run as a process of its own; it outlives this app."""
-        if not (self.found and self.found.ok):
+        if self.run_id or not (self.found and self.found.ok):
             return
         try:
             run, _ = await self.in_thread(
@@ -115,8 +116,17 @@ class PreflightScreen(LabScreen):
             self.report(error)
             return
         self.app.notify(f"The run {run.id} starts. It goes on if you leave o1lab.", markup=False)
-        self.app.pop_screen()
-        self.launched(run.id)
+        self.run_id = run.id
+        self._leave()
+
+    def on_screen_resume(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Go to the run once it is launched; if another mode is shown by then, on coming back."""
+        if self.run_id and self.is_current:
+            self.app.pop_screen()
+            self.launched(self.run_id)
 
     def action_copy_command(self) -> None:
         """Copy the command that starts this run, and show it."""

@@ -72,7 +72,7 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
     sign, style = SIGNS.get(line.state.state, ("?", ""))
     steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
     loss = "" if line.loss is None else number(line.loss)
-    words = line.state.state if line.state.state != "queued" else one_line(status.message or "queued", 20)
+    words = line.state.state + (f", place {line.place}" if line.place else "")
     return Text.assemble(
         (f"{sign} ", style),
         ("●" if marked else " ", "bold"),
@@ -167,7 +167,8 @@ def answers(detail: Detail) -> Text:
             step = item.get("step", 0)
             text.append(f"{start if step == 0 else step:>6} ", "dim")
             text.append(f"{_sign(item)} ", {"✓": "green", "✗": "red"}.get(_sign(item), ""))
-            text.append(one_line(_final(item), 200) + "\n")
+            text.append(one_line(_final(item), 200))
+            text.append(f"  {item['tokens']} tok\n" if "tokens" in item else "\n", "dim")
     text.rstrip()
     return text
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import threading
 from array import array
 from collections.abc import Callable, Iterable
@@ -15,7 +13,7 @@ from typing import Any, TypeVar
 from o1lab.errors import UsageError
 from o1lab.locations import Lab
 from o1lab.train import recipe as recipes
-from o1lab.train.follow import Metrics, Samples
+from o1lab.train.follow import Metrics, Samples, last_metrics
 from o1lab.train.launch import list_runs
 from o1lab.train.rundir import RunDir, RunState, checkpoint_step
 from store import runs
@@ -30,12 +28,17 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run as the list shows it; ``loss`` is the last one it wrote, ``dataset`` is empty for a run of elsewhere."""
+    """A run as the list shows it.
+
+    ``loss`` is the last one it wrote; ``dataset`` is empty for a run that this lab did not start; ``place`` is its
+    place among those that wait for its device.
+    """
 
     run: RunDir
     state: RunState
     loss: float | None
     dataset: str
+    place: int | None = None
 
     @property
     def id(self) -> str:
@@ -121,8 +124,10 @@ class Watch:
         """
         with self._lock:
             known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
+            found = list_runs(self.lab)
+            place = places(state for _, state in found)
             lines = tuple(
-                RunLine(run, state, self._loss(run), known.get(run.id, "")) for run, state in list_runs(self.lab)
+                RunLine(run, state, self._loss(run), known.get(run.id, ""), place.get(run.id)) for run, state in found
             )
             by_id = {line.id: line for line in lines}
             chosen = by_id.get(selected or "") or next(iter(lines), None)
@@ -136,6 +141,11 @@ class Watch:
             for gone in self._followed.keys() - set(wanted):
                 del self._followed[gone]
             return Look(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
+
+    def forget(self, run_id: str) -> None:
+        """Give the whole curve of this run again at the next look: what was given got lost."""
+        with self._lock:
+            self._followed.pop(run_id, None)
 
     def _follow(self, run: RunDir) -> _Followed:
         if run.id not in self._followed:
@@ -166,28 +176,12 @@ class Watch:
         return _cached(self._recipes, run.id, _stamp(run.recipe), read)
 
     def _loss(self, run: RunDir) -> float | None:
-        return _cached(self._losses, run.id, _size(run.metrics), lambda: last_loss(run.metrics))
+        return _cached(
+            self._losses, run.id, _size(run.metrics), lambda: last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
+        )
 
     def _log(self, run: RunDir) -> tuple[str, ...]:
         return _cached(self._logs, run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
-
-
-def last_loss(metrics: Path) -> float | None:
-    """The loss in the last line that has one, read from the file's end only; NaN if that is what it was."""
-    try:
-        with metrics.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
-            lines = file.read().split(b"\n")
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            found = json.loads(line).get("loss")
-        except (ValueError, AttributeError):  # cut at either end
-            continue
-        if isinstance(found, int | float):
-            return float(found)
-    return None
 
 
 def seconds_left(metrics: Metrics, state: RunState) -> float | None:
@@ -200,6 +194,23 @@ def seconds_left(metrics: Metrics, state: RunState) -> float | None:
     if not done > 0 or not took > 0:
         return None
     return max(state.status.total_steps - steps[-1], 0) * took / done
+
+
+def places(states: Iterable[RunState]) -> dict[str, int]:
+    """Each waiting run's place in its device's queue, from 1: whose process came first is first."""
+    queues: dict[tuple[str, str], list[RunState]] = {}
+    for state in states:
+        if state.state == "queued":
+            queues.setdefault((state.status.host, state.status.device), []).append(state)
+    return {
+        state.id: place
+        for queue in queues.values()
+        for place, state in enumerate(sorted(queue, key=lambda waiting: waiting.status.pid_started or math.inf), 1)
+    }
+
+
+def _last_loss(metrics: Path) -> float | None:
+    return last_metrics(metrics, limit=_TAIL_BYTES).get("loss")
 
 
 def _cached(kept: dict[str, tuple[int, Value]], run_id: str, stamp: int, read: Callable[[], Value]) -> Value:
