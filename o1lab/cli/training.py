@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs_app, name="runs")
 
 
-def train(
+def train(  # noqa: PLR0917 (typer: options are parameters)
     ctx: typer.Context,
     base: Annotated[str | None, typer.Option(help="Base model: smollm2-135m, a folder, or a hub id.")] = None,
     dataset: Annotated[str | None, typer.Option(help="The dataset to learn, by name or hash.")] = None,
@@ -257,13 +258,13 @@ def _step_line(metrics: Metrics, at: int, total: int) -> str:
         f"grad {_number(value('grad_norm'))}",
         f"{_number(value('tokens_per_second'))} tok/s",
     ]
-    if (evaluated := value("eval_loss")) == evaluated:  # not NaN
+    if not math.isnan(evaluated := value("eval_loss")):
         parts.append(f"eval_loss {_number(evaluated)}")
     return "  ".join(parts)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _ended_text(run: RunDir, state: RunState) -> str:

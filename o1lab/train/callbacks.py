@@ -23,6 +23,7 @@ from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import RunDir, checkpoint_step, write_json
 
 STATE_FILE = "o1lab.json"
+_EVALUATED = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
 _SPIKE_HISTORY = 30
 _SPIKE_LEAST = 10
 
@@ -67,7 +68,7 @@ class Lines:
         self._file.close()
 
 
-class Reporter(TrainerCallback):
+class Reporter(TrainerCallback):  # type: ignore[misc]
     """Writes metrics, samples and checkpoints of a run; stops it when asked or when the loss is lost.
 
     ``trainer`` must be set before training starts. ``failure`` holds why the run had to give up.
@@ -149,7 +150,7 @@ class Reporter(TrainerCallback):
         if "loss" in logs:
             self._log_step(state, control, logs)
         elif "eval_loss" in logs:
-            evaluated = {name: value for name, value in logs.items() if name.startswith("eval_")}
+            evaluated = {name: logs[name] for name in _EVALUATED if name in logs}
             self._metrics.add(_plain({"step": state.global_step, "epoch": state.epoch, **evaluated}))
         if self._ask_after_log and "loss" in logs:
             self._ask_after_log = False

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
 from o1lab.locations import Lab
-from o1lab.train.launch import prepare, reproducing_command, require_trainer, resolve_rows
+from o1lab.train.launch import prepare, require_trainer, resolve_rows
 from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import RunDir
 from store.connection import Store, open_store
@@ -218,17 +218,3 @@ def launching_command(lab: Lab, recipe: Recipe) -> str:
         )
         words += ["--set", f"{name}={text}"]
     return shlex.join(words)
-
-
-__all__ = [
-    "Bin",
-    "Memory",
-    "Preflight",
-    "Problem",
-    "SampleToken",
-    "Tokens",
-    "inspect_run",
-    "launching_command",
-    "reproducing_command",
-    "run_preflight",
-]

@@ -42,7 +42,7 @@ def choose_dtype(wanted: str, *, gpu: bool, model_config: Any) -> Dtype:
         has = torch.cuda.is_bf16_supported()
         return Dtype("bf16" if has else "fp32", "the GPU has it" if has else "the GPU has no bf16")
     config = model_config.get_text_config()
-    inputs = int(config.hidden_size)
+    inputs = max(int(config.hidden_size), _MEASURE_ROWS)  # smaller ones are measured by their noise
     outputs = int(getattr(config, "intermediate_size", None) or 4 * inputs)
     bf16, fp32 = (_time_linear(kind, inputs, outputs) for kind in (torch.bfloat16, torch.float32))
     return Dtype("bf16" if bf16 < fp32 else "fp32", "measured on this CPU", bf16_s=bf16, fp32_s=fp32)

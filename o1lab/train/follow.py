@@ -203,3 +203,31 @@ class Samples:
                 else:
                     self.items.append(line)
         return changed
+
+
+def last_metrics(path: Path, *, limit: int = 65_536) -> dict[str, float]:
+    """The metrics of the newest logged step, from the end of the file only; empty without one."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - limit, 0))
+            tail = file.read(limit)
+    except OSError:
+        return {}
+    found: dict[str, float] = {}
+    newest = math.inf
+    for raw in reversed(tail.split(b"\n")[:-1]):
+        try:
+            line = from_json(raw)
+        except ValueError:
+            continue
+        step = line.get("step") if isinstance(line, dict) else None
+        if not isinstance(step, int | float) or step > newest:
+            continue
+        if line.get("event") == RESUMED:
+            newest = step  # what was written for later steps is superseded
+            continue
+        found = {name: value for name, value in line.items() if type(value) in (int, float)} | found
+        if "loss" in line:
+            break
+    return found

@@ -21,6 +21,7 @@ from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, Usag
 from o1lab.locations import Lab
 from o1lab.train.recipe import Recipe, dump
 from o1lab.train.rundir import (
+    QUIET,
     RunDir,
     RunState,
     Status,
@@ -149,7 +150,13 @@ def start_worker(run: RunDir, *, resuming: bool = False) -> int:
     try:
         with run.log.open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=run.path
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=run.path,
+                env=os.environ | QUIET,
             )
     except OSError as error:
         raise LabError(f"Cannot start the training: {error.strerror}.", "Check the disk and memory.") from error

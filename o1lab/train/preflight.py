@@ -114,7 +114,7 @@ def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: 
     _check_thoughts(found, rows, recipe, tokenizer)
     _show_sample(found, trainer, tokenizer)
     model = meta_model(base)
-    _check_memory(found, model, recipe, device, longest=max(len(ids) for ids in train["input_ids"]))
+    _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
     if recipe.init_from:
         _check_adapter(found, model, recipe, runs)
 
@@ -228,7 +228,7 @@ def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]
     return texts
 
 
-def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, device: Device, *, longest: int) -> None:
+def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, longest: int) -> None:
     from o1lab.train.compute import choose_dtype
     from o1lab.train.memory import available_bytes, estimate
 
@@ -254,7 +254,7 @@ def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, devi
         found.problems.append(
             Problem(
                 code="not_enough_memory",
-                message=f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free ({device.name}).",
+                message=f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free.",
                 hint="Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
             )
         )

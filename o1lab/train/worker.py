@@ -91,7 +91,6 @@ def _train(
 
     from o1lab.train import compute, tensors
     from o1lab.train.callbacks import Reporter
-    from o1lab.train.preflight import summary
     from o1lab.train.probes import Prober
 
     if device.is_gpu and not torch.cuda.is_available():
@@ -104,12 +103,10 @@ def _train(
     dtype = _dtype(run, recipe, folder, device, resuming=resuming)
     heart.update(device=device.name, dtype=dtype.name)
     model = compute.load_base(folder, dtype)
-    checkpoint = (run.checkpoints() or [None])[-1] if resuming else None
-    origin = compute.init_checkpoint(recipe, run.path.parent) if recipe.init_from else None
-    if origin is not None:
-        if other := compute.adapter_mismatch(model, recipe, run.path.parent):
-            raise RefusedError(other, "Start from a run of the same base.", code="adapter_of_other_base")
-        model = compute.with_adapter(model, origin)
+    if recipe.init_from:
+        model = _with_origin(run, recipe, model)
+    saved = run.checkpoints() if resuming else []
+    checkpoint = saved[-1] if saved else None
     prober = Prober(recipe, tokenizer, stop) if recipe.probes else None
     reporter = Reporter(run, recipe, heart, stop, prober)
     saving = run.checkpoints_dir / ".saving"
@@ -123,17 +120,13 @@ def _train(
             saving,
             cpu=not device.is_gpu,
             bf16=dtype.name == "bf16",
-            adapt=origin is None,
+            adapt=not recipe.init_from,
             callbacks=[reporter],
         )
         tensors.refuse_over_length(lengths, recipe)
         if not len(trainer.train_dataset):
             raise RefusedError("No row is left to learn.", "Raise max_length.", code="empty_dataset")
-        tokens, histogram = summary(lengths.lengths)
-        described = run.read_json(run.dataset)
-        described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
-        described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
-        write_json(run.dataset, described)
+        _describe_dataset(run, lengths)
         reporter.trainer = trainer
         if device.is_gpu:
             reporter.watch_gpu(device.entry)
@@ -151,6 +144,27 @@ def _train(
     finally:
         reporter.close()
         shutil.rmtree(saving, ignore_errors=True)
+
+
+def _with_origin(run: RunDir, recipe: Recipe, model: Any) -> Any:
+    """The base carrying the adapter of the run to start from."""
+    from o1lab.train import compute
+
+    runs = run.path.parent
+    if other := compute.adapter_mismatch(model, recipe, runs):
+        raise RefusedError(other, "Start from a run of the same base.", code="adapter_of_other_base")
+    return compute.with_adapter(model, compute.init_checkpoint(recipe, runs))
+
+
+def _describe_dataset(run: RunDir, lengths: Any) -> None:
+    """Add to dataset.json what only the base's tokenizer can tell."""
+    from o1lab.train.preflight import summary
+
+    tokens, histogram = summary(lengths.lengths)
+    described = run.read_json(run.dataset)
+    described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
+    described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
+    write_json(run.dataset, described)
 
 
 def _ending(trainer: Any, reporter: Any) -> dict[str, str]:
