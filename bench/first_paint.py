@@ -80,9 +80,8 @@ def main() -> None:
         seconds_until(bare, b"useful"), seconds_until(lab, b"10,000")
         pairs = [(seconds_until(bare, b"useful"), seconds_until(lab, b"10,000")) for _ in range(ROUNDS)]
     ratio = statistics.median(ours / theirs for theirs, ours in pairs)
-    print(
-        f"bare Textual {statistics.median(p[0] for p in pairs):.2f} s, o1lab {statistics.median(p[1] for p in pairs):.2f} s"
-    )
+    bare_s, lab_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"bare Textual {bare_s:.2f} s, o1lab {lab_s:.2f} s")
     print(f"first useful paint, o1lab / bare Textual: {ratio:.2f} (median of {ROUNDS} pairs; wanted: at most 2)")
 
 
