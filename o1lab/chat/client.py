@@ -46,17 +46,13 @@ class ChatClient:
         cancellation, which closes the connection so that the server stops as well.
         """
         began = time.perf_counter()
+        speaking = False
         try:
             async for event in self._events(target, messages, sampling or Sampling(), began):
+                speaking = True
                 yield event
-        except (
-            openai.OpenAIError,
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            BrokenStreamError,
-            ValueError,
-        ) as error:
-            yield Failed(explain(error, target), time.perf_counter() - began)
+        except _FAILURES as error:
+            yield Failed(explain(error, target, speaking=speaking), time.perf_counter() - began)
 
     async def _events(
         self, target: Opened, messages: Sequence[Message], sampling: Sampling, began: float

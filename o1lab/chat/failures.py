@@ -24,15 +24,18 @@ class BrokenStreamError(Exception):
         self.detail = detail
 
 
-def explain(error: Exception, target: Opened) -> ChatError:
-    """What ``error`` means for the person who waits for ``target``'s answer."""
+def explain(error: Exception, target: Opened, *, speaking: bool = False) -> ChatError:
+    """What ``error`` means for the person who waits for ``target``'s answer.
+
+    ``speaking``: some of the answer came before it.
+    """
     raw = _without_key(str(error), target.key)[:RAW_LIMIT]
     match error:
         case openai.APIStatusError():
             return _status(error, target, raw)
         case BrokenStreamError():
             return _broken(error, target)
-        case openai.APITimeoutError() | httpx2.TimeoutException():
+        case openai.APITimeoutError() | httpx2.TimeoutException() if not _refused(error):
             return ChatError(
                 f"{target.model} did not answer in time.",
                 "It may be busy or still loading: try again.",
@@ -40,6 +43,8 @@ def explain(error: Exception, target: Opened) -> ChatError:
                 retryable=True,
                 raw=raw,
             )
+        case openai.APIConnectionError() if speaking:
+            return _broken(BrokenStreamError("half", raw), target)
         case openai.APIConnectionError() | httpx2.ConnectError():
             return ChatError(
                 f"Nothing answers at {_host(target)}.",
@@ -128,6 +133,16 @@ def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError
         status=status,
         raw=raw,
     )
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether nobody was there: the transport calls a refused connection a timeout, and only its cause knows."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _broken(error: BrokenStreamError, target: Opened) -> ChatError:
