@@ -67,6 +67,8 @@ def explain(row: Compared, pool: VerifierPool) -> tuple[str, str]:
     """
     answer, pred = row.answer or "", row.recorded_pred or ""
     if row.status == "correct":
+        if re.search(r"\de[+-]?\d", row.gold):
+            return RECORD_IS_WRONG, f"the gold answer is the number {row.gold}, which it did not read as one"
         if _squeeze(pred) != _squeeze(answer):
             return RECORD_IS_WRONG, f"it scored {pred!r}, which is not what the response answers"
         named, _, value = answer.rpartition("=")

@@ -37,7 +37,13 @@ class Verdict:
     reason: str
 
 
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[+-]?\.\d+")
+_NUMBER = re.compile(
+    r"(?P<digits>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|[+-]?\.\d+)"
+    r"(?:\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?\d{1,3})\s*\}?|[eE](?P<exponent>[+-]?\d{1,3}))?"
+)
+_RATIO = re.compile(r"([+-]?\d+)\s*/\s*(\d+)|\\[dt]?frac\{([+-]?\d+)\}\{(\d+)\}")
+_UNIT = re.compile(r"(?:\s|~|\\[,;: ])*\\(?:text|mathrm|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?$")
+_ROUNDED = Fraction(1, 1000)
 _GSM8K = re.compile(r"####\s*(?P<answer>[^\n]+)\s*\Z")
 _WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("\\boxed{", "}"), ("\\text{", "}"), ("{", "}"))
 _DRESSING = re.compile(
@@ -76,10 +82,21 @@ def _closed(inner: str) -> bool:
 
 
 def number(text: str) -> Fraction | None:
-    """The value of a plain integer or decimal (``1,234.5``), or None for anything else."""
-    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+    r"""The value of a plain number, or None for anything else.
+
+    Plain are ``1,234.5``, ``3/4``, ``\frac{3}{4}`` and ``6.4 \times 10^{-19}``, each with or without a unit in
+    ``\text`` or ``\mathrm`` behind it.
+    """
+    if len(text) > _LONGEST_NUMBER:
         return None
-    return Fraction(Decimal(text.replace(",", "")))
+    text = _UNIT.sub("", text)
+    if (ratio := _RATIO.fullmatch(text)) is not None:
+        over, under = (Fraction(int(part)) for part in ratio.groups() if part is not None)
+        return over / under if under else None
+    if (found := _NUMBER.fullmatch(text)) is None:
+        return None
+    value = Fraction(Decimal(found["digits"].replace(",", "")))
+    return value * Fraction(10) ** int(found["power"] or found["exponent"] or 0)
 
 
 def settle(gold: str | None, answer: str | None) -> Verdict | None:
@@ -96,7 +113,10 @@ def settle(gold: str | None, answer: str | None) -> Verdict | None:
     left, right = number(expected), number(given)
     if left is None or right is None:
         return None
-    return Verdict("correct", "the same number") if left == right else Verdict("incorrect", "another number")
+    if left == right:
+        return Verdict("correct", "the same number")
+    # What differs in its last digits may be rounded: math-verify knows how far that goes.
+    return Verdict("incorrect", "another number") if abs(left - right) > _ROUNDED * abs(left) else None
 
 
 class _Worker:

@@ -52,7 +52,8 @@ def test_loops_as_recorded(shared_data: Path, name: str, least: float) -> None:
 def test_verdicts_agree_with_the_recorded_scores(shared_data: Path) -> None:
     """At least 99 % once the rows are set aside whose recorded score is shown to be wrong; those are few and all false.
 
-    The recorded scorer took ``x(t) = …`` for another answer than ``…`` and some texts for answers that are none.
+    The recorded scorer took ``x(t) = …`` for another answer than ``…``, did not read 3.83e35 as a number, and took
+    some texts for answers that are none.
     """
     compared = list(verdicts.compare(shared_data / "long" / "skyt1_minerva_amc.jsonl"))
     assert len(compared) == 537
@@ -60,7 +61,7 @@ def test_verdicts_agree_with_the_recorded_scores(shared_data: Path) -> None:
     with VerifierPool() as pool:
         explained = [(row, *verdicts.explain(row, pool)) for row in compared if not row.agrees]
     wrong = [row for row, who, _ in explained if who is verdicts.RECORD_IS_WRONG]
-    assert agree / len(compared) >= 0.93
+    assert agree / len(compared) >= 0.9
     assert agree / (len(compared) - len(wrong)) >= 0.99
     assert all(row.status == "correct" and not row.recorded_score for row in wrong)
     assert all(why for _, _, why in explained)

@@ -1,0 +1,276 @@
+"""Rows out of a file, one at a time, whatever the file is called: JSON Lines, a JSON array, one JSON object, Parquet.
+
+Memory stays flat: of a file only the row at hand is held (of Parquet one small batch).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_PARQUET = b"PAR1"
+_BOM = codecs.BOM_UTF8
+_CHUNK = 1 << 20
+_LONGEST_ROW = 1 << 28
+_PARQUET_ROWS = 32
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it stood in the file.
+
+    Attributes:
+        line: the line it starts on, from 1; in Parquet the row's number.
+        data: the row, or None when it could not be read.
+        fault: why it could not be read, in a few words.
+        position: bytes of the file behind us, for progress.
+    """
+
+    line: int
+    data: dict[str, Any] | None
+    position: int
+    fault: str = ""
+
+
+def container(path: Path) -> str:
+    """What ``path`` holds, by its first bytes: ``parquet``, ``json`` (array or one object), ``jsonl``, ``unknown``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head == _PARQUET:
+            return "parquet"
+        file.seek(0)
+        line, found = b"", b""
+        while not line and (found := file.readline(_CHUNK)):
+            line = found.removeprefix(_BOM).strip()
+        if line.startswith(b"["):
+            return "json"
+        if not line.startswith(b"{"):
+            return "unknown" if b"\0" in line or not _is_text(line) else "jsonl"
+        return "jsonl" if _parses(line) or len(found) == _CHUNK or _lines_begin_objects(file) else "json"
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of ``path`` in order, bad ones included.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    kind = container(path)
+    if kind == "parquet":
+        yield from _parquet(path)
+    elif kind == "json":
+        yield from _json(path)
+    elif kind == "jsonl":
+        yield from _json_lines(path)
+    else:
+        yield Row(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
+
+
+def _is_text(line: bytes) -> bool:
+    """Whether ``line``, which may be cut in the middle of a character, is UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(line)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _parses(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _lines_begin_objects(file: BinaryIO) -> bool:
+    """Whether the next line that is not empty starts an object: then the first line is a bad row, not a beginning."""
+    while found := file.readline(_CHUNK):
+        if line := found.strip():
+            return line.startswith(b"{")
+    return False
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    position = 0
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(_LONGEST_ROW):
+            number += 1
+            position += len(line)
+            if len(line) == _LONGEST_ROW and not line.endswith(b"\n"):
+                while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                    position += len(rest)
+                position += len(rest)
+                yield Row(number, None, position, f"the line is longer than {_LONGEST_ROW >> 20} MB")
+                continue
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            if not line.isspace():
+                yield _row(number, line, position)
+
+
+def _row(number: int, line: bytes, position: int) -> Row:
+    try:
+        data = json.loads(line)
+    except UnicodeDecodeError as error:
+        return Row(number, None, position, f"not UTF-8 (byte {error.start + 1} of the line)")
+    except json.JSONDecodeError as error:
+        return Row(number, None, position, f"not JSON: {error.msg} (column {error.colno})")
+    except RecursionError:
+        return Row(number, None, position, "not JSON: nested too deeply")
+    return _checked(number, data, position)
+
+
+def _checked(number: int, data: Any, position: int) -> Row:
+    if isinstance(data, dict):
+        return Row(number, data, position)
+    return Row(number, None, position, f"a row is an object, this is {_NAMES.get(type(data), 'nothing')}")
+
+
+_NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
+
+
+class _Text:
+    """A file as text that is read as far as needed and forgotten behind us."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+        self.buffer = ""
+        self.at = 0
+        self.line = 1
+        self.ended = False
+
+    def more(self, size: int = _CHUNK) -> bool:
+        """Read on; False at the end of the file."""
+        if self.ended:
+            return False
+        data = self._file.read(size)
+        self.ended = not data
+        self.buffer = self.buffer[self.at :] + self._decoder.decode(data, final=self.ended)
+        self.at = 0
+        return not self.ended
+
+    def move(self, to: int) -> None:
+        self.line += self.buffer.count("\n", self.at, to)
+        self.at = to
+
+    def skip(self, pattern: re.Pattern[str]) -> bool:
+        """Skip ``pattern`` if it stands here, whole; False if it does not."""
+        while True:
+            match = pattern.match(self.buffer, self.at)
+            if match and (match.end() < len(self.buffer) or self.ended):
+                self.move(match.end())
+                return True
+            if not self.more():
+                if match:
+                    self.move(match.end())
+                return match is not None
+
+    @property
+    def position(self) -> int:
+        return self._file.tell()
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """An array's elements, or one object (or the only list of objects in it)."""
+    with path.open("rb") as file:
+        text = _Text(file)
+        try:
+            text.more()
+            if text.buffer.startswith("\ufeff"):
+                text.at = 1
+            text.skip(_SPACE)
+            if text.buffer[text.at : text.at + 1] == "[":
+                text.move(text.at + 1)
+                yield from _elements(text)
+            else:
+                value = _value(text)
+                inner = [held for held in value.values() if _is_table(held)] if isinstance(value, dict) else []
+                for data in inner[0] if len(inner) == 1 else [value]:
+                    yield _checked(1, data, text.position)
+        except UnicodeDecodeError:
+            yield Row(text.line, None, text.position, "not UTF-8; the rest of the file cannot be read")
+        except _BrokenError as broken:
+            yield Row(broken.line, None, text.position, f"not JSON: {broken}; the rest of the file cannot be read")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(element, dict) for element in value)
+
+
+def _elements(text: _Text) -> Iterator[Row]:
+    text.skip(_SPACE)
+    if text.buffer[text.at : text.at + 1] == "]":
+        return
+    while True:
+        line = text.line
+        value = _value(text)
+        yield _checked(line, value, text.position)
+        if not text.skip(_BETWEEN):
+            text.skip(_SPACE)
+            if text.buffer[text.at : text.at + 1] == "]":
+                return
+            raise _BrokenError("a comma or the array's end is missing", text.line)
+
+
+class _BrokenError(Exception):
+    def __init__(self, reason: str, line: int) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def _value(text: _Text) -> Any:
+    """The JSON value that starts here. Reads twice as much with each try, so a long one is still linear."""
+    decoder = json.JSONDecoder()
+    size = _CHUNK
+    while True:
+        try:
+            value, end = decoder.raw_decode(text.buffer, text.at)
+        except RecursionError as error:
+            raise _BrokenError("nested too deeply", text.line) from error
+        except json.JSONDecodeError as error:
+            # Cut off at the buffer's end, or wrong? A string that never closes may close in what is not read yet.
+            cut = error.msg.startswith("Unterminated") or error.pos >= len(text.buffer) - len("Infinity")
+            if cut and not text.ended and len(text.buffer) - text.at < _LONGEST_ROW:
+                text.more(size)
+                size *= 2
+                continue
+            line = text.line + text.buffer.count("\n", text.at, error.pos)
+            raise _BrokenError(error.msg, line) from error
+        if end == len(text.buffer) and not text.ended:
+            text.more(size)  # a number may go on
+            continue
+        text.move(end)
+        return value
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    size = os.path.getsize(path)  # noqa: PTH202 (Path.stat follows the same link; this reads better)
+    number = 0
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        total = max(file.metadata.num_rows, 1)
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+            for data in batch.to_pylist():
+                number += 1
+                yield _checked(number, data, size * number // total)
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        yield Row(number + 1, None, size, f"damaged Parquet: {first}")
