@@ -40,6 +40,7 @@ class LabApp(App[int]):
 
     TITLE = "o1lab"
     CSS_PATH: ClassVar[list[str | Any]] = [assets_dir() / "styles" / "o1lab.tcss"]
+    DEFAULT_MODE = "lab"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"switch_mode('{mode}')", label, show=True, priority=True) for key, mode, label in MODES),
@@ -79,7 +80,8 @@ class LabApp(App[int]):
 
     async def on_mount(self) -> None:
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
-        await self.switch_mode(self.first_mode)
+        if self.first_mode != self.DEFAULT_MODE:
+            await self.switch_mode(self.first_mode)
         self.run_worker(self._check_settings, thread=True, exit_on_error=False)
 
     def _check_settings(self) -> None:
