@@ -39,10 +39,13 @@ class Panes(Vertical):
 
     async def set_count(self, count: int) -> None:
         """Have that many panes, all of them empty."""
-        row = self.query_one("#row")
-        await row.remove_children()
-        await row.mount(*(StreamPane(classes="pane") for _ in range(count)))
-        self.current = 0
+        row, places = self.query_one("#row"), self.places
+        for pane in places[:count]:  # kept, and the focus with them
+            pane.clear()
+        for pane in places[count:]:
+            await pane.remove()
+        await row.mount(*(StreamPane(classes="pane") for _ in range(count - len(places))))
+        self.current = min(self.current, max(count - 1, 0))
         self.arrange_places()
 
     def name_places(self, names: Sequence[tuple[str, str]]) -> None:
