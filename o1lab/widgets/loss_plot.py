@@ -291,7 +291,7 @@ class LossPlot(Vertical, can_focus=True):
         plot.set_xlimits(left, right if right > left else left + 1)
         plot.set_ylimits(None, None)
         plot.set_y_formatter(_LogFormatter() if self._log else NumericAxisFormatter())
-        self._legend.update(self._legend_text(shown))
+        self._legend.update(self._legend_text(shown), layout=False)
 
     def _points(self, steps: array[float], values: array[float], columns: int) -> Series:
         return series(steps, values, columns=columns, x_range=self._view, log=self._log)
