@@ -118,12 +118,13 @@ def adapter_mismatch(model: PreTrainedModel, recipe: Recipe, runs: Path) -> str:
 
 
 def init_checkpoint(recipe: Recipe, runs: Path) -> Path:
-    """The checkpoint that ``init_from`` means among the runs in ``runs``.
+    """The checkpoint that a resolved ``init_from`` (``RUN/step-N``) means among the runs in ``runs``.
 
     Raises:
         LabError: it is gone.
     """
-    found = runs / str(recipe.init_from)
+    identity, _, name = str(recipe.init_from).partition("/")
+    found = runs / identity / "checkpoints" / name
     if not (found / "adapter_config.json").is_file():
         raise LabError(
             f"The checkpoint {recipe.init_from} to start from is gone.",
