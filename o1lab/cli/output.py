@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import typer
 from o1lab.locations import Lab, find_lab
 from o1lab.text import visible
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
@@ -35,7 +37,9 @@ def context(ctx: typer.Context) -> Context:
 def emit(data: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """Print ``data`` as one JSON object, or ``text`` for a person."""
     if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")
+        line = json.dumps(data, ensure_ascii=False, default=str) + "\n"
+        # UTF-8 cannot hold a lone surrogate, which a trace may: in JSON it is an escape.
+        sys.stdout.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
     elif text:
         sys.stdout.write(visible(text) + "\n")
     sys.stdout.flush()

@@ -1,0 +1,111 @@
+"""A dataset as a file other tools train from: messages, sharegpt, alpaca (JSON Lines) or Parquet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from o1lab.chains.parse import join
+from o1lab.errors import LabError
+from store import Store, datasets
+from store.datasets import DatasetRow
+
+_PARQUET_ROWS = 200
+
+
+def _provenance(row: DatasetRow) -> dict[str, Any]:
+    return {
+        "trace_id": row.trace_id,
+        "model": row.model,
+        "source": row.source,
+        "licence": row.licence,
+        "synthesis": row.synthesis,
+    }
+
+
+def _messages(row: DatasetRow) -> dict[str, Any]:
+    answer = {"role": "assistant", "content": join(row.thought, row.solution)}
+    return {"messages": [{"role": "user", "content": row.statement}, answer], **_provenance(row)}
+
+
+def _sharegpt(row: DatasetRow) -> dict[str, Any]:
+    answer = {"from": "gpt", "value": join(row.thought, row.solution)}
+    return {"conversations": [{"from": "human", "value": row.statement}, answer], **_provenance(row)}
+
+
+def _alpaca(row: DatasetRow) -> dict[str, Any]:
+    output = join(row.thought, row.solution)
+    return {"instruction": row.statement, "input": "", "output": output, **_provenance(row)}
+
+
+_LINES: dict[str, Callable[[DatasetRow], dict[str, Any]]] = {
+    "messages": _messages,
+    "sharegpt": _sharegpt,
+    "alpaca": _alpaca,
+}
+FORMATS = (*_LINES, "parquet")
+
+
+def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
+    """Write the dataset to ``path`` and return its rows. A file that was there is replaced only by a whole one.
+
+    Where a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution.
+
+    Raises:
+        MissingError: there is no such dataset.
+        LabError: the file cannot be written.
+    """
+    rows = datasets.rows(store.db, datasets.get(store.db, name).name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = _write_parquet(rows, temporary) if form == "parquet" else _write_lines(rows, _LINES[form], temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return number
+
+
+def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[str, Any]], path: Path) -> int:
+    number = 0
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(json_line(shape(row)))
+            number += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return number
+
+
+def json_line(data: Any) -> bytes:
+    """One line of JSON, readable in any script; lone surrogates, which UTF-8 cannot hold, as escapes."""
+    try:
+        return (json.dumps(data, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(data) + "\n").encode()
+
+
+def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ("statement", "thought", "solution", "gold", "trace_id", "model", "source", "licence", "synthesis")
+    schema = pa.schema([(name, pa.string()) for name in names])
+    number = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(rows, _PARQUET_ROWS)):
+            columns = [[_utf8(getattr(row, name)) for row in batch] for name in names]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            number += len(batch)
+    return number
+
+
+def _utf8(text: str | None) -> str | None:
+    """Parquet's strings are UTF-8: a lone surrogate becomes a question mark."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
