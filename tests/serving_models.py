@@ -10,8 +10,11 @@ TEMPLATE = (
 )
 
 
-def make_model(folder: Path, *, seed: int = 0, hidden: int = 32, context: int = 512) -> Path:
-    """A random Llama in ``folder`` with a byte-level tokenizer: every byte is a token of its own."""
+def make_model(folder: Path, *, seed: int = 0, hidden: int = 32, context: int = 512, endless: bool = False) -> Path:
+    """A random Llama in ``folder`` with a byte-level tokenizer: every byte is a token of its own.
+
+    An ``endless`` one knows no token that ends a turn: its answers always reach their limit.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -21,7 +24,9 @@ def make_model(folder: Path, *, seed: int = 0, hidden: int = 32, context: int = 
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|im_end|>")
+    if not endless:
+        fast.eos_token = "<|im_end|>"
     fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
     fast.chat_template = TEMPLATE
     torch.manual_seed(seed)

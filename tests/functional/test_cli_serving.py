@@ -57,7 +57,7 @@ def serving(
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch", reason="the embedded server needs the train extra")
     folder = tmp_path_factory.mktemp("models")
-    base = make_model(folder / "tiny", context=20_000)
+    base = make_model(folder / "tiny", context=20_000, endless=True)
     for name, seed in (("step-50", 1), ("step-100", 2)):
         make_adapter(base, folder / "lab" / "runs" / "7f3a" / "checkpoints" / name, seed=seed)
     lab = init_lab(folder / "lab", base=str(base))
