@@ -214,7 +214,7 @@ class ChainReader(Vertical):
         event.stop()
         if event.layout:
             self._minimap.lay_out()
-        self._minimap.refresh()
+        self._minimap.follow()
         self._show_status()
         if self.body.current != self._told_move:
             self._told_move = self.body.current
@@ -255,4 +255,4 @@ class ChainReader(Vertical):
             parts.append(Text(f"“{query}” {current:,}/{total:,}" if total else f"“{query}” not found"))
         if body.max_scroll_y > 0:
             parts.append(Text(f"{100 * body.scroll_offset.y // body.max_scroll_y}%"))
-        self._status.update(Text(" · ").join(parts))
+        self._status.update(Text(" · ").join(parts), layout=False)

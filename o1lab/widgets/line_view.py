@@ -18,7 +18,7 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -143,6 +143,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.sections: list[Section] = []
         self._tops: list[int] = []
         self._strips: LRUCache[int, Strip] = LRUCache(1024)
+        self._named: dict[str, Style] = {}
+        self.base_style = Style.null()
+        """The widget's own style, under everything that is drawn."""
         self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
         self.query_text = ""
         self._hits: list[array[int]] = []
@@ -156,7 +159,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def header_of(self, section: int) -> list[Segment]:
         """The row above a section that has a header."""
-        style = self.rich_style + self.get_component_rich_style("line-view--header", partial=True)
+        style = self.base_style + self.style_named("line-view--header")
         return [Segment(visible(self.sections[section].header), style)]
 
     def line_style(self, section: int) -> Style:
@@ -229,6 +232,16 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         else:
             self._strips.clear()
         self.refresh()
+
+    def restyle_rows(self, first: int, last: int) -> None:
+        """Draw some rows again, as far as they are in sight or kept."""
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        if last - first > self._strips.maxsize:
+            self._strips.clear()
+        for row in range(first, min(last, first + self._strips.maxsize) + 1):
+            self._strips.discard(row)
+        if first < top + height and last >= top:
+            self.refresh()
 
     def extend(self, section: int, delta: str) -> None:
         """Add text to the end of a section; only its last line is laid out and drawn again."""
@@ -303,15 +316,29 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._named.clear()
         self._strips.clear()
 
     # Drawing.
+
+    def style_named(self, name: str) -> Style:
+        """The style of a component class."""
+        if name not in self._named:
+            self._named[name] = self.get_component_rich_style(name, partial=True)
+        return self._named[name]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Working out a style walks up the whole tree: once for all the lines.
+        if (base := self.rich_style) != self.base_style:
+            self.base_style = base
+            self._strips.clear()
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
         width = self.scrollable_content_region.width
         if row >= self.rows:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.base_style)
         strip = self._strips.get(row)
         if strip is None or strip.cell_length != width:
             strip = self._strips[row] = self._draw(row, width)
@@ -319,7 +346,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw(self, row: int, width: int) -> Strip:
         index, line = self.place_at(row)
-        base = self.rich_style
+        base = self.base_style
         if line == HEADER:
             return Strip(self.header_of(index)).adjust_cell_length(width, base)
         text = self.sections[index].text
@@ -391,11 +418,11 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         if not self._hits:
             return
         starts, size = self._hits[section], len(self.query_text)
-        style = self.get_component_rich_style("line-view--hit", partial=True)
+        style = self.style_named("line-view--hit")
         current = self._place_of_hit(self._hit) if self._hit >= 0 else None
         for hit in starts[bisect_right(starts, start - size) : bisect_left(starts, end)]:
             if current == (section, hit):
-                style_here = self.get_component_rich_style("line-view--current-hit", partial=True)
+                style_here = self.style_named("line-view--current-hit")
                 yield Mark(hit, hit + size, style_here)
             else:
                 yield Mark(hit, hit + size, style)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from rich.segment import Segment as Drawn
 from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -26,54 +29,70 @@ class Minimap(Widget):
     def __init__(self, body: ReaderBody) -> None:
         super().__init__()
         self._body = body
+        self._scale = 1.0
+        """Rows of the body for one row of the map."""
         self._rows: list[tuple[str, str]] = []
         """(kind that fills most, turn or "") of each row of the map."""
+        self._in_sight = (0, -1)
+        self._base = Style.null()
 
     def lay_out(self) -> None:
-        """Count again which moves stand where, after the rows of the body changed."""
+        """Work out again which moves stand where, after the rows of the body changed."""
         height, body = self.size.height, self._body
-        rows = body.rows
-        filled: list[dict[str, int]] = [{} for _ in range(height)]
-        turns = [""] * height
-        for segment in body.segments if rows and height else ():
-            first = body.row_of(THOUGHT, segment.start)
-            last = body.row_of(THOUGHT, segment.end - 1)
-            low, high = self._map_row(first), self._map_row(last)
-            for at in range(low, high + 1):
-                begin, stop = at * self._scale, (at + 1) * self._scale
-                share = min(last + 1, stop) - max(first, begin)
-                filled[at][segment.kind] = filled[at].get(segment.kind, 0) + max(int(100 * share), 1)
-            if segment.kind in _TURNS and turns[low] != _TURNS[0]:
-                turns[low] = segment.kind
-        self._rows = [
-            (max(kinds, key=kinds.__getitem__) if kinds else "", turn)
-            for kinds, turn in zip(filled, turns, strict=True)
-        ]
+        self._scale = max(body.rows / max(height, 1), 1.0)  # a short chain is not stretched
+        edges = [self._offset_at(int(at * self._scale)) for at in range(height + 1)]
+        self._rows = [self._summary(low, high) for low, high in pairwise(edges)]
         self.refresh()
 
-    @property
-    def _scale(self) -> float:
-        """Rows of the body for one row of the map; a short chain is not stretched."""
-        return max(self._body.rows / max(self.size.height, 1), 1.0)
+    def _offset_at(self, row: int) -> int:
+        """The code point of the thought with which a row of the body begins; its end for a row below it."""
+        body = self._body
+        if body.document is None or not body.sections:
+            return 0
+        section, line = body.place_at(row) if row < body.rows else (THOUGHT + 1, 0)
+        return body.sections[THOUGHT].text.span(line)[0] if section == THOUGHT else len(body.document.thought)
 
-    def _map_row(self, row: int) -> int:
-        return min(int(row / self._scale), self.size.height - 1)
+    def _summary(self, low: int, high: int) -> tuple[str, str]:
+        """(kind that fills most of code points [low, high), the turn that begins among them)."""
+        filled: dict[str, int] = {}
+        turn = ""
+        for kind, start, end in self._body.segments_between(low, high):
+            filled[kind] = filled.get(kind, 0) + min(end, high) - max(start, low)
+            if kind in _TURNS and start >= low and turn != _TURNS[0]:
+                turn = kind
+        return max(filled, key=filled.__getitem__) if filled else "", turn
 
     def on_resize(self) -> None:
         self.lay_out()
 
+    def follow(self) -> None:
+        """Mark what is in sight now."""
+        if self._seen() != self._in_sight:
+            self.refresh()
+
+    def _seen(self) -> tuple[int, int]:
+        """The first and the last row of the map that stand for what is in sight."""
+        top, height = self._body.scroll_offset.y, self._body.scrollable_content_region.height
+        bottom = min(top + height, self._body.rows) - 1
+        last = self.size.height - 1
+        return min(int(top / self._scale), last), min(int(bottom / self._scale), last)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._in_sight = self._seen()
+        self._base = self.rich_style  # walks up the whole tree: once for all the lines
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
+        base = self._base
         kind, turn = self._rows[y] if y < len(self._rows) else ("", "")
-        top = self._body.scroll_offset.y
-        bottom = min(top + self._body.scrollable_content_region.height, self._body.rows) - 1
-        in_sight = self._map_row(top) <= y <= self._map_row(bottom) and self._body.rows > 0
+        in_sight = self._in_sight[0] <= y <= self._in_sight[1]
         return Strip(
             [
                 Drawn("▐" if in_sight else "│", base if in_sight else base + Style(dim=True)),
                 Drawn(letter_of(kind) if kind else " ", base + style_of(kind) + Style(bold=False)),
                 Drawn(letter_of(turn) if turn else " ", base + style_of(turn) + Style(reverse=bool(turn))),
-            ]
+            ],
+            3,
         )
 
     def on_click(self, event: events.Click) -> None:

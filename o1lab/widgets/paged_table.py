@@ -13,7 +13,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -140,6 +140,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._broken = False
         self._generation = 0
         self._told: tuple[int, Row] | None = None
+        self._base = Style.null()
 
     # What there is.
 
@@ -385,9 +386,13 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._layout_of_row = share_width(self._columns, self.scrollable_content_region.width - _MARGIN)
         self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._base = self.rich_style  # walks up the whole tree: once for all the lines
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        base = self.rich_style
+        base = self._base
         index = self.scroll_offset.y + y - 1
         row = self.row_at(index) if y else None
         if y == 0:

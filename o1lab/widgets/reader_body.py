@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import ClassVar, Literal
 
 from rich.segment import Segment as Drawn
@@ -104,9 +105,12 @@ class ReaderBody(LineView):
         """Show a document from its beginning; laid out as soon as the width is known."""
         self.document = document
         size = len(document.thought) if document else 0
-        given = sorted((Segment(*segment) for segment in document.segments), key=lambda s: s.start) if document else []
+        given = sorted(document.segments, key=itemgetter(1)) if document else []
+        names = {kind: name_of(kind) for kind in {segment[0] for segment in given}}
         self.segments = [
-            Segment(name_of(kind), start, min(end, size)) for kind, start, end in given if 0 <= start < min(end, size)
+            Segment(names[kind], start, min(size, end))
+            for kind, start, end in given
+            if 0 <= start < end and start < size
         ]
         self._starts = array("q", (segment.start for segment in self.segments))
         self.spans = sorted(Span(*span) for span in document.spans) if document else []
@@ -138,7 +142,8 @@ class ReaderBody(LineView):
         """Where a move begins a line begins, and so does text between moves that is more than whitespace."""
         thought = self.document.thought if self.document else ""
         breaks = list(self._starts)
-        for segment, following in zip(self.segments, [*self._starts[1:], len(thought)], strict=True):
+        followings = [*self._starts, len(thought)][1:]
+        for segment, following in zip(self.segments, followings, strict=True):
             if segment.end < following and not thought[segment.end : following].isspace():
                 breaks.append(segment.end)
         return sorted(set(breaks))
@@ -155,8 +160,13 @@ class ReaderBody(LineView):
         index = bisect_right(self._starts, offset) - 1
         return index if index >= 0 and offset < self.segments[index].end else -1
 
+    def segments_between(self, start: int, end: int) -> list[Segment]:
+        """The moves that share code points [start, end) of the thought."""
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        return [segment for segment in self.segments[first : bisect_left(self._starts, end)] if segment.end > start]
+
     def gutter_of(self, section: int, line: int) -> list[Drawn]:
-        base = self.rich_style
+        base = self.base_style
         if section != THOUGHT:
             return [Drawn("  ┃ ", base + Style(dim=True))]
         start, end = self.sections[THOUGHT].text.span(line)
@@ -182,20 +192,20 @@ class ReaderBody(LineView):
     def header_of(self, section: int) -> list[Drawn]:
         width = self.text_width + self.gutter_width
         rule = f"── {self.sections[section].header} ".ljust(width, "─")
-        return [Drawn(rule, self.rich_style + self.get_component_rich_style("line-view--header", partial=True))]
+        return [Drawn(rule, self.base_style + self.style_named("line-view--header"))]
 
     def marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
         if section != THOUGHT:
             return
-        style = self.get_component_rich_style("reader--span", partial=True)
+        style = self.style_named("reader--span")
         for span in self.spans:
             if span.start < end and start < span.end:
                 yield Mark(span.start, span.end, style)
         if (selected := self.selection_span) is not None:
-            yield Mark(*selected, self.get_component_rich_style("line-view--selection", partial=True))
+            yield Mark(*selected, self.style_named("line-view--selection"))
         if self.selecting is not None and self.selecting.by == "chars":
             at = self.selecting.end
-            yield Mark(at, at + 1, self.get_component_rich_style("reader--cursor", partial=True))
+            yield Mark(at, at + 1, self.style_named("reader--cursor"))
 
     def tail(self, section: int, line: int) -> str:
         if section != THOUGHT or not self._folded:
@@ -231,8 +241,11 @@ class ReaderBody(LineView):
 
     def _set_current(self, index: int) -> None:
         if index != self.current:
+            for changed in (self.current, index):
+                if changed >= 0:
+                    segment = self.segments[changed]
+                    self.restyle_rows(self.row_of(THOUGHT, segment.start), self.row_of(THOUGHT, segment.end - 1))
             self.current = index
-            self.restyle()
             self.post_message(self.Changed(self))
 
     def go_to_move(self, index: int) -> None:

@@ -79,41 +79,69 @@ def _is_plain(text: str, start: int, stop: int) -> bool:
     return run is not None and run.end() == stop
 
 
-def _line_end(text: str, start: int, limit: int, width: int) -> int:
+class _Ruler:
+    """Cells of a stretch of text, measured in blocks: what is not plain costs a fraction of a microsecond each."""
+
+    BLOCK = 4096
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._start = 0
+        self._cells = [0]
+        """Cells before each code point from ``_start`` on."""
+        self.widths = ""
+
+    def room(self, start: int, most: int, width: int) -> int:
+        """The first code point from ``start`` on that finds no room in ``width`` cells, or ``most``."""
+        if not self._start <= start < self._start + len(self.widths):
+            self._measure(start, self.BLOCK)
+        while True:
+            at = start - self._start
+            full = bisect_right(self._cells, self._cells[at] + width, at) - 1
+            if full < len(self.widths) or self._start + full >= most:
+                return min(self._start + full, most)
+            self._measure(start, 2 * max(full - at, self.BLOCK))  # the line goes on behind the block
+
+    def last_wide(self, start: int, stop: int) -> int:
+        """Behind the last wide character of measured ``[start, stop)`` and its combining marks; 0 if none."""
+        wide = self.widths.rfind("\2", start - self._start, stop - self._start) + 1
+        while wide and self.widths[wide] == "\0":
+            wide += 1
+        return self._start + wide if wide else 0
+
+    def is_wide(self, at: int) -> bool:
+        return self.widths[at - self._start] == "\2"
+
+    def _measure(self, start: int, size: int) -> None:
+        self._start = start
+        self.widths = self._text[start : start + size].translate(_WIDTHS)
+        self._cells = list(accumulate(self.widths.encode("latin-1"), initial=0))
+
+
+def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> int:
     """Where the visual line beginning at ``start`` ends, at the latest at ``limit`` (its paragraph's end).
 
     Lines break after a space (which may hang over the edge), on either side of a wide character, else anywhere.
     """
     full = start + width
-    if _is_plain(text, start, min(limit, full + 1)):
-        if full >= limit:
-            return limit
-        widths = ""
-    else:
+    wide = 0
+    plain = _is_plain(text, start, limit if limit <= full else full + 1)
+    if plain and full >= limit:
+        return limit
+    if not plain:
         most = min(limit, start + _MARKS_PER_CELL * width)
-        widths, cell, reach = "", 0, start
-        while True:  # half a line at a time: a line of wide characters holds no more
-            more = text[reach : min(reach + width // 2 + 1, most)].translate(_WIDTHS)
-            cells = list(accumulate(more.encode("latin-1"), initial=cell))
-            full = reach + bisect_right(cells, width) - 1  # the first code point that finds no room
-            widths += more
-            reach += len(more)
-            if full < reach:
-                break
-            if reach == most:
-                return most
-            cell = cells[-1]
+        full = ruler.room(start, most, width)
+        if full == most:
+            return most
+        if ruler.is_wide(full):
+            return max(full, start + 1)
+        wide = ruler.last_wide(start, full)
     if text[full] == " ":
         return full + 1
-    if widths[full - start :].startswith("\2"):
-        return max(full, start + 1)
     space = text.rfind(" ", start, full) + 1
     if space <= start or text[start:space].isspace():  # spaces that begin a line are no place to break it
-        space = start
-    wide = widths.rfind("\2", 0, full - start) + 1
-    while wide and widths[wide] == "\0":  # combining marks stay with their letter
-        wide += 1
-    return max(space, start + wide) if space > start or wide else max(full, start + 1)
+        space = 0
+    return max(space, wide) or max(full, start + 1)
 
 
 class WrappedText:
@@ -137,6 +165,7 @@ class WrappedText:
     def _lay_out(self, start: int) -> None:
         """Append the visual lines of ``text[start:]`` to ``starts``."""
         text, width, starts = self.text, self.width, self.starts
+        ruler = _Ruler(text)
         size = len(text)
         upcoming = iter(self.breaks[bisect_right(self.breaks, start) :])
         forced = next(upcoming, size)
@@ -146,9 +175,8 @@ class WrappedText:
             while True:
                 while forced <= start:
                     forced = next(upcoming, size + 1)
-                limit = min(paragraph, forced)
                 starts.append(start)
-                start = _line_end(text, start, limit, width)
+                start = _line_end(text, start, min(forced, paragraph), width, ruler)
                 if start >= paragraph:
                     break
             # The newline belongs to the line it ends, even when a space hung over the edge right before it.
