@@ -12,6 +12,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
@@ -26,11 +27,11 @@ from screens import train_text
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.messages import OpenCompare, OpenTraces
-from screens.train_panes import RunList, TextPane
+from screens.train_panes import LogPane, RunList, TextPane
 from screens.train_watch import Detail, Look, Points, Watch
 
 # How often to look while a run works, and while none does.
-LIVE_S, IDLE_S = 0.5, 2.0
+LIVE_S, IDLE_S = 1.0, 2.0
 PANES = {"runs": "Runs", "curve": "Curve", "probes": "Answers", "log": "Log"}
 
 
@@ -72,6 +73,7 @@ class TrainScreen(LabScreen):
         """What was typed into the form and not launched yet."""
         self._wake = asyncio.Event()
         self._trouble = ""
+        self._counts = ""
 
     def compose_body(self) -> ComposeResult:
         yield EmptyState(
@@ -86,8 +88,8 @@ class TrainScreen(LabScreen):
                 yield LossPlot(id="curve")
                 yield Static(id="figures", markup=False)
                 with Horizontal(id="below"):
-                    yield TextPane("answers to the probes", id="probes", follow=True)
-                    yield TextPane("log", id="log", follow=True)
+                    yield TextPane("answers to the probes", id="probes")
+                    yield LogPane("log", id="log")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -113,7 +115,10 @@ class TrainScreen(LabScreen):
                 self._report_once(error)
             else:
                 self._trouble = ""
-                self._show(look)
+                try:
+                    self._show(look)
+                except NoMatches:
+                    return  # the app closes: widgets go before workers do
                 live = any(line.state.active for line in look.lines)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
@@ -133,11 +138,18 @@ class TrainScreen(LabScreen):
         if self.selected is None:
             self.selected = chosen
         self.query_one(RunList).show(look.lines, self.marked, self.selected)
-        self.set_heading(f"{len(look.lines)} runs" if look.lines else "")
+        self._say_counts(look)
         for points in look.points:
             self._draw(points)
         if look.detail and chosen == self.selected:
             self._show_detail(look.detail)
+
+    def _say_counts(self, look: Look) -> None:
+        active = sum(line.state.active for line in look.lines)
+        words = f"{len(look.lines)} runs, {active} at work" if look.lines else ""
+        if words != self._counts:
+            self._counts = words
+            self.set_heading(words)
 
     def _draw(self, points: Points) -> None:
         """Put new points on the plot, unless another run or metric was chosen while they were read."""
@@ -159,7 +171,7 @@ class TrainScreen(LabScreen):
         self.query_one("#run-notice").display = bool(notice)
         self._update("#figures", train_text.figures(detail.last))
         self.query_one("#probes", TextPane).show(train_text.answers(detail))
-        self.query_one("#log", TextPane).show(Text(visible("\n".join(detail.log))))
+        self.query_one(LogPane).show(detail.log)
 
     def _update(self, selector: str, text: Text, *, layout: bool = False) -> None:
         static = self.query_one(selector, Static)

@@ -12,8 +12,12 @@ from textual.containers import VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from o1lab.text import visible
+from o1lab.widgets.line_view import LineView
 from screens.train_text import list_cell
 from screens.train_watch import RunLine
+
+_MOST_ROWS = 5000
 
 
 class RunList(OptionList):
@@ -50,7 +54,7 @@ class RunList(OptionList):
 
 
 class TextPane(VerticalScroll, can_focus=True):
-    """A titled pane of text we did not write; ``follow`` keeps its end in sight while nobody scrolled up."""
+    """A titled pane of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "scroll_down", "Down", show=False),
@@ -59,10 +63,9 @@ class TextPane(VerticalScroll, can_focus=True):
         Binding("G", "scroll_end", "End", show=False),
     ]
 
-    def __init__(self, title: str, *, follow: bool = False, id: str) -> None:
+    def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
         self.border_title = title
-        self.follow = follow
         self._shown: Text | None = None
 
     def compose(self) -> ComposeResult:
@@ -70,10 +73,38 @@ class TextPane(VerticalScroll, can_focus=True):
 
     def show(self, text: Text) -> None:
         """Show ``text`` if it is another than what stands there."""
-        if text == self._shown:
+        if text != self._shown:
+            self._shown = text
+            self.query_one(Static).update(text)
+
+
+class LogPane(LineView):
+    """The end of a log that grows: only what is new is laid out, and its end stays in sight unless one scrolled up."""
+
+    def __init__(self, title: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self.border_title = title
+        self._lines: tuple[str, ...] = ()
+
+    def show(self, lines: tuple[str, ...]) -> None:
+        """Show the last lines of the log; they are made visible here."""
+        if lines == self._lines:
             return
-        at_end = self._shown is None or self.scroll_offset.y >= self.max_scroll_y - 1
-        self._shown = text
-        self.query_one(Static).update(text)
-        if self.follow and at_end:
-            self.call_after_refresh(self.scroll_end, animate=False)
+        at_end = self.scroll_offset.y >= self.max_scroll_y
+        known = overlap(self._lines, lines)
+        text = visible("\n".join(lines[known:]))
+        self._lines = lines
+        if known and self.rows < _MOST_ROWS:
+            self.extend(0, "\n" + text if text else "")
+        else:
+            self.set_text(visible("\n".join(lines)))
+        if at_end:
+            self.scroll_end(animate=False, immediate=True)
+
+
+def overlap(before: Sequence[str], now: Sequence[str]) -> int:
+    """How many of the first lines of ``now`` are the last of ``before``."""
+    return next(
+        (count for count in range(min(len(before), len(now)), 0, -1) if before[-count:] == now[:count]),
+        0,
+    )
