@@ -1,8 +1,8 @@
 """The demo's teacher: a solver that adds two 3-digit numbers by columns and writes down its own search.
 
 It is no language model. It looks at the ones: where they do not carry, its first attempt is the cheap one,
-which skips carries altogether. It checks every attempt by subtraction, column by column; where the check
-fails, it looks for the column whose carry it skipped, goes on from there with carries, and checks again.
+which skips carries altogether. It checks every attempt by subtraction; where the check fails, it looks for
+the column whose carry it skipped, goes on from there with carries, and checks again.
 The chain is what happened, in the order in which it happened. Nothing is drawn by dice.
 """
 
@@ -73,26 +73,26 @@ def read_question(prompt: str) -> tuple[int, int] | None:
 
 # --- the search ------------------------------------------------------------------------------------
 
+PLACES = ("Ones", "Tens", "Hundreds")
+
 
 def search(a: int, b: int) -> tuple[str, int]:
     """The chain of the search for ``a + b`` (100 to 999 each), and the sum that passed its check."""
     columns = list(zip(_digits(a), _digits(b), strict=True))
-    ones = sum(columns[0])
-    cheap = ones < 10
-    opening = f"Ones {columns[0][0]}+{columns[0][1]}={ones}"
-    lines = [opening + (", no carry. Skip carries:" if cheap else ", carry 1:")]
-    sums = [ones, *_add(columns[1:], 0 if cheap else 1, lines, skip=cheap)]
+    lines: list[str] = []
+    cheap = sum(columns[0]) < 10
+    sums = _add(columns, 0, 0, lines, skip=cheap)
     while True:
         total = _joined(sums)
-        lines.append(f"So {total}. Check:")
-        found = _subtract(total, b, lines)
+        found = total - b
+        check = f"So {total}. Check: {total} - {b} = {found}"
         if found == a:
-            lines.append(f"{found}, right.")
+            lines.append(f"{check}, right.")
             return "\n".join(lines), total
-        # The check failed: a carry was skipped. Find the lowest column that had one; all above it change.
+        # A carry was skipped: find the lowest column that had one; all above it change.
         skipped = next(place for place, column in enumerate(sums) if column > 9)
-        lines.append(f"{found}, not {a}. Wait, {sums[skipped]} carries 1:")
-        sums[skipped + 1 :] = _add(columns[skipped + 1 :], 1, lines, skip=False)
+        lines += [f"{check}, not {a}.", f"Wait, the {PLACES[skipped].lower()} carry 1."]
+        sums[skipped + 1 :] = _add(columns, skipped + 1, 1, lines, skip=False)
 
 
 def _digits(number: int) -> list[int]:
@@ -108,24 +108,16 @@ def _joined(sums: list[int]) -> int:
     return total
 
 
-def _add(columns: list[tuple[int, int]], carry: int, lines: list[str], *, skip: bool) -> list[int]:
-    """Add column by column from ``carry`` on, a line each; with ``skip`` no carry is passed on."""
+def _add(columns: list[tuple[int, int]], start: int, carry: int, lines: list[str], *, skip: bool) -> list[int]:
+    """Add column by column from place ``start`` on, a line each; with ``skip`` no carry is passed on."""
     sums = []
-    for x, y in columns:
-        sums.append(x + y + carry)
-        lines.append(f"{x}+{y}{'+1' if carry else ''}={sums[-1]}")
-        carry = 0 if skip else sums[-1] // 10
+    for place, (x, y) in list(enumerate(columns))[start:]:
+        total = x + y + carry
+        line = f"{PLACES[place]}: {x} + {y}{' + 1' if carry else ''} = {total}"
+        if total > 9 and place < len(columns) - 1:
+            line += f", write {total % 10}" + ("" if skip else ", carry 1")
+        line += ". No carry, so skip carries." if skip and place == 0 else "."
+        lines.append(line)
+        sums.append(total)
+        carry = 0 if skip else total // 10
     return sums
-
-
-def _subtract(total: int, b: int, lines: list[str]) -> int:
-    """``total - b`` column by column with borrowing, a line each."""
-    ones, tens, _ = _digits(total)
-    differences, borrow = [], 0
-    for top, bottom in zip((ones, tens, total // 100), _digits(b), strict=True):
-        upper = top - borrow
-        borrow = int(upper < bottom)
-        upper += 10 * borrow
-        differences.append(upper - bottom)
-        lines.append(f"{upper}-{bottom}={differences[-1]}")
-    return _joined(differences)

@@ -32,7 +32,7 @@ def test_wilson_agrees_with_published_values() -> None:
 def test_an_answer_counts_only_if_it_is_right_and_ended() -> None:
     problems = [Sum(572, 264)] * 6
     answers = [
-        answer(r"\boxed{836}", thought="Ones 2+4=6"),
+        answer(r"\boxed{836}", thought="Ones: 2 + 4 = 6."),
         answer("The sum is 836."),
         answer(r"\boxed{736}"),
         answer("I cannot say."),
@@ -60,7 +60,7 @@ async def test_the_teacher_answers_all_held_out_problems_over_http(tmp_path: Pat
     row = score("teacher", SOLVER, seeded.held_out, answers)
     assert (row.correct, row.n, row.cut_off) == (60, 60, 0)
     assert counted == list(range(1, 61))
-    assert all(one.thought.startswith("Ones ") for one in answers)
+    assert all(one.thought.startswith("Ones: ") for one in answers)
 
 
 def test_the_recipe_is_of_the_demos_dataset_and_fits_its_chains() -> None:

@@ -33,16 +33,17 @@ def test_every_pair_of_digits_in_every_column() -> None:
 @given(THREE_DIGITS, THREE_DIGITS)
 def test_every_line_of_a_chain_is_true_and_its_last_check_holds(a: int, b: int) -> None:
     thought, total = search(a, b)
-    for x, y, carry, result in re.findall(r"(\d+)\+(\d+)(\+1)?=(\d+)", thought):
+    for x, y, carry, result in re.findall(r"(\d) \+ (\d)( \+ 1)? = (\d+)", thought):
         assert int(x) + int(y) + bool(carry) == int(result)
-    for x, y, result in re.findall(r"(\d+)-(\d+)=(\d+)", thought):
-        assert int(x) - int(y) == int(result)
-    attempts = [int(n) for n in re.findall(r"So (\d+)\.", thought)]
-    checks = [int(n) for n in re.findall(r"^(\d+), (?:right|not)", thought, re.MULTILINE)]
-    assert [attempt - b for attempt in attempts] == checks
-    assert checks[-1] == a
-    assert attempts[-1] == total == a + b
-    assert all(check != a for check in checks[:-1])
+    checks = re.findall(r"So (\d+)\. Check: (\d+) - (\d+) = (\d+), (right|not (\d+))\.", thought)
+    for attempt, again, taken, found, outcome, wanted in checks:
+        assert attempt == again
+        assert int(attempt) - int(taken) == int(found)
+        assert int(taken) == b
+        assert (outcome == "right") == (int(found) == a)
+        assert outcome == "right" or int(wanted) == a
+    assert [outcome == "right" for *_, outcome, _ in checks] == [False] * (len(checks) - 1) + [True]
+    assert int(checks[-1][0]) == total == a + b
 
 
 @given(THREE_DIGITS, THREE_DIGITS)
@@ -51,27 +52,20 @@ def test_the_cheap_attempt_fails_exactly_where_a_skipped_carry_mattered(a: int, 
     thought, _ = search(a, b)
     ones_carry = a % 10 + b % 10 > 9
     tens_carry = a // 10 % 10 + b // 10 % 10 > 9
-    assert ("Skip carries" in thought) == (not ones_carry)
+    assert ("skip carries" in thought) == (not ones_carry)
     assert thought.count("Wait") == int(not ones_carry and tens_carry)
 
 
 def test_a_failed_check_is_in_the_chain() -> None:
     reply = respond("What is 572 + 264?")
     assert reply.thought.splitlines() == [
-        "Ones 2+4=6, no carry. Skip carries:",
-        "7+6=13",
-        "5+2=7",
-        "So 736. Check:",
-        "6-4=2",
-        "13-6=7",
-        "6-2=4",
-        "472, not 572. Wait, 13 carries 1:",
-        "5+2+1=8",
-        "So 836. Check:",
-        "6-4=2",
-        "13-6=7",
-        "7-2=5",
-        "572, right.",
+        "Ones: 2 + 4 = 6. No carry, so skip carries.",
+        "Tens: 7 + 6 = 13, write 3.",
+        "Hundreds: 5 + 2 = 7.",
+        "So 736. Check: 736 - 264 = 472, not 572.",
+        "Wait, the tens carry 1.",
+        "Hundreds: 5 + 2 + 1 = 8.",
+        "So 836. Check: 836 - 264 = 572, right.",
     ]
     assert reply.text == f"<think>\n{reply.thought}\n</think>\n\n\\boxed{{836}}"
     assert respond("What is 572 + 264?") == reply
