@@ -1,0 +1,115 @@
+"""Import of 200 MB of generated chains against a bare loader: json, sqlite3, FTS5, and nothing else.
+
+Both read the same file and index the same texts; each runs in a process of its own, whose peak memory is reported.
+Memory is flat when a file four times as large needs no more. Run: ``python -m bench.importing [MEGABYTES]``.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_WORDS = 20_000
+
+
+def generate(path: Path, megabytes: int) -> int:
+    """Write chains of 2 to 30 kB in the students' format until the file is large enough; returns the rows."""
+    chosen = random.Random(1)
+    letters = "etaoinshrdlucmfwypvbgkqjxz"
+    words = ["".join(chosen.choices(letters, k=chosen.randint(1, 11))) for _ in range(_WORDS)]
+    cues = ("Wait, ", "So ", "Let me check: ", "Therefore ", "First, ", "Hmm, ", "Compute 3 + 4 = 7, ", "")
+    written = number = 0
+    with path.open("w", encoding="utf-8") as file:
+        while written < megabytes << 20:
+            sentences = [
+                chosen.choice(cues) + " ".join(chosen.choices(words, k=14)) for _ in range(chosen.randint(20, 350))
+            ]
+            raw = "<think>\n" + ".\n\n".join(sentences) + f".\n</think>\n\nThe answer is \\boxed{{{number}}}."
+            row = {"problem": f"What is {number}? {' '.join(sentences[:2])}", "raw": raw, "model": "m",
+                   "gold_answer": str(number)}  # fmt: skip
+            written += file.write(json.dumps(row) + "\n")
+            number += 1
+    return number
+
+
+def bare(source: Path, folder: Path) -> None:
+    """What nothing but json and sqlite3 takes to have the rows searchable."""
+    connection = sqlite3.connect(folder / "bare.db")
+    connection.executescript(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        "CREATE TABLE traces(id INTEGER PRIMARY KEY, problem TEXT, raw TEXT, model TEXT, gold TEXT);"
+        "CREATE VIRTUAL TABLE found USING fts5(problem, raw, content='');"
+    )
+    with source.open("rb") as lines, connection:
+        for number, line in enumerate(lines):
+            row = json.loads(line)
+            connection.execute(
+                "INSERT INTO traces VALUES (?, ?, ?, ?, ?)",
+                (number, row["problem"], row["raw"], row["model"], row["gold_answer"]),
+            )
+            connection.execute(
+                "INSERT INTO found(rowid, problem, raw) VALUES (?, ?, ?)", (number, row["problem"], row["raw"])
+            )
+    connection.close()
+
+
+def ours(source: Path, folder: Path) -> None:
+    """The same with provenance, identity, thought and solution apart, every row accounted for."""
+    from o1lab.ingest.importer import import_files
+    from store import open_store
+
+    report = import_files(open_store(folder / "lab.db"), [source])
+    assert not report.failed
+
+
+def measuring(source: Path, folder: Path) -> None:
+    """The second pass over what ``ours`` brought in."""
+    from o1lab.ingest.measuring import measure_pending
+    from store import open_store
+
+    assert measure_pending(open_store(folder / "lab.db")).measured > 0
+
+
+def run(name: str, source: Path, folder: Path) -> tuple[float, float]:
+    """Seconds and peak MB of one of the functions above, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.importing", name, str(source), str(folder)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds, peak = done.stdout.split()
+    return float(seconds), float(peak)
+
+
+def main() -> None:
+    if len(sys.argv) == 4:
+        started = time.perf_counter()
+        {"bare": bare, "ours": ours, "measuring": measuring}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+        print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    speeds: dict[str, float] = {}
+    peaks: dict[tuple[str, int], float] = {}
+    for size in (megabytes // 4, megabytes):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            source = folder / "chains.jsonl"
+            rows = generate(source, size)
+            for what in ("bare", "ours", "measuring"):
+                seconds, peak = run(what, source, folder)
+                speeds[what], peaks[what, size] = size / seconds, peak
+                speed = f"{seconds:6.1f} s {size / seconds:6.1f} MB/s {peak:6.0f} MB"
+                print(f"{size:>4} MB {rows:>7,} rows  {what:<10} {speed}")
+    print(f"import at {speeds['ours'] / speeds['bare']:.2f} of the bare loader's speed (asked: at least 0.5)")
+    growth = peaks["ours", megabytes] / peaks["ours", megabytes // 4]
+    print(f"peak memory on four times the data: {growth:.2f} times (flat: about 1)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The verbs of curating keep their contract: keys, exit statuses, exact bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.cli.main import run
+
+RAW = "<think>\nThe problem is short. Wait, is it? 20 + 7 = 27.\0\n</think>\n\nSo \\boxed{27} 等等\n"
+ITEM_KEYS = {
+    "id",
+    "problem_id",
+    "model",
+    "source",
+    "verdict",
+    "complete",
+    "looping",
+    "chars",
+    "tokens",
+    "moves",
+    "decision",
+}
+
+
+class Program:
+    """The command line on one lab."""
+
+    def __init__(self, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.lab, self.capsys = lab, capsys
+
+    def __call__(self, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
+        status = run(["--lab", str(self.lab), *map(str, arguments), "--json"])
+        return status, json.loads(self.capsys.readouterr().out)
+
+
+@pytest.fixture
+def o1lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
+    run(["init", str(tmp_path / "lab"), "--json"])
+    capsys.readouterr()
+    return Program(tmp_path / "lab", capsys)
+
+
+@pytest.fixture
+def filled(o1lab: Program, tmp_path: Path) -> Program:
+    rows = [
+        {"problem": "What is 20 + 7?", "raw": RAW, "model": "sky", "gold_answer": "27", "licence": "MIT"},
+        {"problem": "What is 20 + 8?", "raw": RAW, "model": "sky", "gold_answer": "28"},
+    ]
+    path = tmp_path / "chains.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    status, told = o1lab("import", path)
+    assert status == 0
+    assert told["verdicts"] == {"correct": 1, "incorrect": 1}
+    return o1lab
+
+
+def first_id(o1lab: Program) -> str:
+    return str(o1lab("traces", "ls", "--verdict", "correct")[1]["items"][0]["id"])
+
+
+def test_import_reports_bad_lines_and_status_1(o1lab: Program, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"problem": "p", "answer": "1"}\n{oops\n', "utf-8")
+    status, told = o1lab("import", path, "--strict")
+    assert status == 1
+    assert told["files"][0] == {
+        "path": str(path), "format": "problems", "rows": 2, "added": 0, "duplicates": 0, "rejected": 2,
+    }  # fmt: skip
+    assert o1lab("problems", "ls")[1] == {"items": [], "total": 0}
+    status, told = o1lab("import", path, "--source", "mine", "--licence", "CC0")
+    assert status == 1
+    assert [(error["path"], error["line"]) for error in told["errors"]] == [(str(path), 2)]
+    assert told["files"][0]["added"] == 1
+    (item,) = o1lab("problems", "ls")[1]["items"]
+    assert item["id"]
+    assert item | {"id": ""} == {
+        "id": "", "statement": "p", "answer": "1", "source": "mine", "licence": "CC0", "excluded_by": None,
+    }  # fmt: skip
+    assert o1lab("import", tmp_path / "none.jsonl")[0] == 2
+    assert o1lab("import", path, "--synthesis", "magic")[0] == 2
+
+
+def test_traces_ls(filled: Program) -> None:
+    status, told = filled("traces", "ls", "--teacher", "sky", "--sort", "-chars", "--limit", "1")
+    assert (status, told["total"], len(told["items"])) == (0, 2, 1)
+    assert set(told["items"][0]) == ITEM_KEYS
+    assert filled("traces", "ls", "--verdict", "correct")[1]["total"] == 1
+    assert filled("traces", "ls", "--decision", "none", "--where", "reflect>=1")[1]["total"] == 2
+    assert filled("traces", "ls", "--offset", "2")[1]["items"] == []
+    status, told = filled("traces", "ls", "--verdict", "nonsense")
+    assert status == 2
+    assert set(told["error"]) == {"code", "message", "hint"}
+
+
+def test_traces_show(filled: Program) -> None:
+    status, told = filled("traces", "show", first_id(filled)[:8])
+    assert status == 0
+    assert set(told) >= ITEM_KEYS | {
+        "statement", "gold", "raw", "thought", "solution", "answer", "segments", "annotations", "provenance",
+    }  # fmt: skip
+    assert (told["raw"], told["gold"], told["answer"], told["verdict"]) == (RAW, "27", "27", "correct")
+    assert [segment["kind"] for segment in told["segments"]] == ["understand", "reflect", "compute"]
+    assert told["segments"][-1]["end"] == len(told["thought"])
+    assert told["provenance"]["licence"] == "MIT"
+    assert told["provenance"]["synthesis"] == "distilled"
+    assert filled("traces", "show", "zzzz")[0] == 4
+
+
+def test_raw_prints_the_exact_bytes(filled: Program) -> None:
+    identity = first_id(filled)
+    command = [sys.executable, "-m", "o1lab", "--lab", str(filled.lab), "traces", "show", identity, "--raw"]
+    code = f"import sys; from o1lab.cli.main import main; main({command[3:]!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == RAW.encode()
+
+
+def test_search(filled: Program) -> None:
+    status, told = filled("traces", "search", "short")
+    assert (status, told["total"]) == (0, 2)
+    assert {"id", "field", "snippet"} == set(told["items"][0])
+    assert told["items"][0]["field"] == "thought"
+    assert filled("traces", "search", "等等")[1]["total"] == 2
+    assert filled("traces", "search", "absent")[1] == {"items": [], "total": 0}
+
+
+def test_annotate_and_undo(filled: Program) -> None:
+    identity = first_id(filled)
+    status, told = filled("annotate", identity, "--accept")
+    assert status == 0
+    assert set(told) == {"annotation_id", "trace_id", "kind", "value", "annotator", "created_at"}
+    assert (told["kind"], told["value"], told["annotator"]) == ("decision", "accept", "tester")
+    for option in (["--rating", "4"], ["--tag", "careful"], ["--note", "well done"], ["--span", "0:21:set-up"]):
+        assert filled("annotate", identity, *option)[0] == 0
+    shown = filled("traces", "show", identity)[1]
+    assert [record["kind"] for record in shown["annotations"]] == ["decision", "rating", "tag", "note", "span"]
+    assert shown["annotations"][-1]["span"] == [0, 21]
+    assert (shown["decision"], shown["rating"]) == ("accept", 4)
+    assert filled("annotate", identity, "--undo")[1]["kind"] == "undo"
+    assert len(filled("traces", "show", identity)[1]["annotations"]) == 4
+    other = filled("traces", "ls", "--verdict", "incorrect")[1]["items"][0]["id"]
+    assert filled("annotate", other, "--undo")[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ([], 2),
+        (["--accept", "--reject"], 2),
+        (["--accept", "--tag", "x"], 2),
+        (["--rating", "9"], 2),
+        (["--tag", " "], 2),
+        (["--span", "0:9999:x"], 2),
+        (["--span", "5:2:x"], 2),
+        (["--span", "nonsense"], 2),
+    ],
+)
+def test_annotate_refuses(filled: Program, options: list[str], status: int) -> None:
+    identity = first_id(filled)
+    assert filled("annotate", identity, *options)[0] == status
+    assert filled("traces", "show", identity)[1]["annotations"] == []
+
+
+def test_annotations_travel(filled: Program, tmp_path: Path) -> None:
+    identity = first_id(filled)
+    filled("annotate", identity, "--accept")
+    out = tmp_path / "mine.jsonl"
+    assert filled("annotations", "export", out) == (0, {"path": str(out), "annotations": 1})
+    status, told = filled("annotations", "merge", out)
+    assert (status, told["files"][0]["added"], told["files"][0]["duplicates"]) == (0, 0, 1)
+    stranger = json.loads(out.read_text("utf-8")) | {"id": "other", "trace_id": "0" * 16}
+    out.write_text(json.dumps(stranger) + "\n", "utf-8")
+    status, told = filled("annotations", "merge", out)
+    assert (status, told["files"][0]["without_trace"]) == (1, ["0" * 16])
+
+
+def test_datasets(filled: Program, tmp_path: Path) -> None:
+    assert filled("dataset", "create", "none")[0] != 0  # nothing is accepted yet
+    identity = first_id(filled)
+    filled("annotate", identity, "--accept")
+    status, made = filled("dataset", "create", "good")
+    assert status == 0
+    assert {"name", "hash", "rows", "tokens"} <= set(made)
+    assert made["rows"] == 1
+    assert filled("dataset", "create", "all", "--decision", "any", "--phase", "1")[1]["rows"] == 2
+    assert filled("dataset", "ls")[1]["total"] == 2
+    assert filled("dataset", "show", made["hash"])[1]["trace_ids"] == [identity]
+    assert filled("dataset", "show", "nothing")[0] == 4
+    assert filled("dataset", "export", "good", "--format", "odd", "--out", tmp_path / "x")[0] == 2
+    for form in ("messages", "sharegpt", "alpaca", "parquet"):
+        out = tmp_path / "out" / form
+        status, told = filled("dataset", "export", "good", "--format", form, "--out", out)
+        assert (status, told) == (0, {"path": str(out), "format": form, "rows": 1, "hash": made["hash"]})
+    response = "<think>\nThe problem is short. Wait, is it? 20 + 7 = 27.\0\n</think>\n\nSo \\boxed{27} 等等"
+    assert json.loads((tmp_path / "out" / "messages").read_text("utf-8"))["messages"] == [
+        {"role": "user", "content": "What is 20 + 7?"},
+        {"role": "assistant", "content": response},
+    ]
+    assert json.loads((tmp_path / "out" / "sharegpt").read_text("utf-8"))["conversations"][1]["value"] == response
+    assert json.loads((tmp_path / "out" / "alpaca").read_text("utf-8"))["output"] == response
+
+
+@pytest.mark.parametrize("form", ["messages", "sharegpt", "alpaca"])
+def test_what_is_exported_can_be_imported(filled: Program, tmp_path: Path, form: str) -> None:
+    filled("dataset", "create", "all", "--decision", "any")
+    out = tmp_path / "all.jsonl"
+    filled("dataset", "export", "all", "--format", form, "--out", out)
+    status, told = filled("import", out)
+    assert (status, told["files"][0]["rows"], told["files"][0]["rejected"]) == (0, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["import", "problems ls", "traces ls", "traces show", "traces search", "annotate", "annotations export",
+     "annotations merge", "dataset create", "dataset ls", "dataset show", "dataset export"],
+)  # fmt: skip
+def test_every_verb_helps_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*verb.split(), "--help"]) == 0
+    assert "Example" in capsys.readouterr().out

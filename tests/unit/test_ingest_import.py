@@ -1,0 +1,245 @@
+"""Formats are told by their keys, raw text is kept byte for byte, and every row is accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.errors import UsageError
+from o1lab.ingest.formats import Provenance, RowError, read_row
+from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
+from o1lab.ingest.measuring import MEASURED_BY, measure_pending
+from store import Store, problems, search, traces
+from store.query import parse_query
+
+HERE = Provenance("here", "MIT")
+SKY = "<|begin_of_thought|>\n\nhm\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\n27<|end_of_solution|>"
+R1 = "<think>\nhm\n</think>\n\n27"
+
+
+@pytest.mark.parametrize(
+    ("row", "form", "statement", "raws"),
+    [
+        ({"problem": "p", "raw": SKY, "model": "sky", "gold_answer": "27"}, "sky-t1 (recorded)", "p", [SKY]),
+        ({"problem": "p", "thought": "hm", "solution": "27", "model": "m"}, "r1 (recorded)", "p", [R1]),
+        ({"question": "p", "gemini_thinking_trajectory": "hm", "gemini_attempt": "27"}, "s1", "p", [R1]),
+        (
+            {
+                "question": "p",
+                "gemini_thinking_trajectory": "hm",
+                "gemini_attempt": "27",
+                "deepseek_thinking_trajectory": "so",
+                "deepseek_attempt": "28",
+            },
+            "s1",
+            "p",
+            [R1, "<think>\nso\n</think>\n\n28"],
+        ),
+        ({"question": "p", "thinking_trajectories": ["hm"], "attempt": "27"}, "s1", "p", [R1]),
+        ({"instruction": "p", "response": "<Thought>hm</Thought><Output>27</Output>"}, "marco-o1 (alpaca)", "p", None),
+        ({"conversations": [{"from": "human", "value": "p"}, {"from": "gpt", "value": SKY}]}, None, "p", [SKY]),
+        (
+            {"system": "s", "conversations": [{"from": "user", "value": "p"}, {"from": "assistant", "value": R1}]},
+            "r1 (sharegpt)",
+            "p",
+            [R1],
+        ),
+        ({"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": R1}]}, "messages", "p", [R1]),
+        (
+            {
+                "messages": [
+                    {"role": "system", "content": "s"},
+                    {"role": "user", "content": [{"type": "text", "text": "p"}]},
+                    {"role": "assistant", "content": "27", "reasoning_content": "hm"},
+                ]
+            },
+            "messages",
+            "p",
+            [R1],
+        ),
+        (
+            {"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "27", "reasoning": "hm"}]},
+            "messages",
+            "p",
+            [R1],
+        ),
+        ({"question": "p", "reasoning_content": "hm", "content": "27"}, "reasoning", "p", [R1]),
+        ({"instruction": "add", "input": "1 and 2", "output": "3"}, "alpaca", "add\n\n1 and 2", ["3"]),
+        ({"instruction": "add", "input": "", "output": R1}, "r1 (alpaca)", "add", [R1]),
+        ({"problem": "p", "answer": "27"}, "problems", "p", []),
+    ],
+)
+def test_formats(row: dict[str, Any], form: str | None, statement: str, raws: list[str] | None) -> None:
+    item = read_row(row, HERE, 1)
+    assert form is None or item.format == form
+    assert item.problem.statement == statement
+    if raws is not None:
+        assert [trace.raw for trace in item.traces] == raws
+    for trace in item.traces:
+        assert trace.source == "here"
+        assert trace.licence == "MIT"
+        assert trace.synthesis in ("distilled", "unknown")
+        assert trace.model
+
+
+@pytest.mark.parametrize(
+    ("row", "gold"),
+    [
+        ({"question": "p", "answer": "48/2=24\n#### 1,072"}, "1,072"),
+        ({"problem": "p", "answer": 27.0}, "27"),
+        ({"problem": "p", "answer": 7}, "7"),
+        ({"question": "p", "final_answer": ["1", "2"], "solution": "['x']"}, "1, 2"),
+        ({"problem": "p", "solution": "so \\boxed{\\frac{1}{2}}."}, "\\frac{1}{2}"),
+        ({"problem": "p", "answer": None, "kind": "proof"}, None),
+        ({"question": "p", "solution": "128", "thinking_trajectories": ["t"], "attempt": "1"}, "128"),
+        ({"problem": "p", "thought": "t", "solution": "\\boxed{1}", "model": "m"}, None),
+        ({"problem": "p", "raw": "r", "gold_answer": "3", "reference_solution": "None"}, "3"),
+    ],
+)
+def test_gold_answers(row: dict[str, Any], gold: str | None) -> None:
+    assert read_row(row, HERE, 1).problem.answer == gold
+
+
+def test_later_turns_are_counted_not_taken() -> None:
+    turns = [("user", "p"), ("assistant", "a"), ("user", "q"), ("assistant", "b")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    (trace,) = read_row(row, HERE, 1).traces
+    assert (trace.raw, trace.meta) == ("a", {"turns": 2})
+
+
+def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
+    said = Provenance("here", "MIT", "teacher", "tree search")
+    (trace,) = read_row({"problem": "p", "raw": "r", "model": "m", "licence": "CC0"}, said, 1).traces
+    assert (trace.model, trace.licence, trace.synthesis) == ("m", "CC0", "tree search")
+    (trace,) = read_row({"problem": "p", "response": "r"}, said, 1).traces
+    assert (trace.model, trace.licence, trace.synthesis) == ("teacher", "MIT", "tree search")
+    (trace,) = read_row({"problem": "p", "response": "r"}, Provenance("x"), 1).traces
+    assert (trace.model, trace.licence, trace.synthesis) == ("unknown", "unknown", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"x": 1, "y": 2}, "these keys: x, y"),
+        ({}, "these keys: none"),
+        ({"problem": "p", "response": "  "}, "these keys"),
+        ({"messages": [{"role": "user", "content": "p"}]}, "no answer"),
+        ({"messages": [{"role": "assistant", "content": "p"}]}, "no turn of a user"),
+        ({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "a"}]}, "problem is empty"),
+        ({"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": ""}]}, "response is empty"),
+        ({"messages": "not a list"}, "these keys"),
+        ({"conversations": [1, 2]}, "these keys"),
+    ],
+)
+def test_rejected(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RowError, match=reason):
+        read_row(row, HERE, 1)
+
+
+def lines(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_raw_text_is_kept_byte_for_byte(store: Store, tmp_path: Path) -> None:
+    raw = "<think>\na\0b\ud800\x1b[2J\r\n\u202e等等\n</think>\n\n 27 \n"
+    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": raw})])
+    (row,) = traces.page(store.db, parse_query(""))
+    text = traces.text(store.db, row.id)
+    assert text.raw == raw
+    assert text.solution == "27"
+    assert text.thought == raw[8 : raw.index("\n</think>")]
+
+
+def test_every_row_is_accounted_for_and_twice_is_a_duplicate(store: Store, tmp_path: Path) -> None:
+    good = {"problem": "p", "raw": R1, "model": "m", "gold_answer": "27"}
+    path = lines(tmp_path / "a.jsonl", good, "{nonsense", good, {"x": 1}, {"problem": "q", "answer": "1"})
+    report = import_files(store, [path])
+    assert report.files == [FileReport(str(path), "r1 (recorded)", 5, 2, 1, 2)]
+    assert [(fault.path, fault.line) for fault in report.errors] == [(str(path), 2), (str(path), 4)]
+    again = import_files(store, [path])
+    assert (again.files[0].added, again.files[0].duplicates, again.files[0].rejected) == (0, 3, 2)
+    assert search.hits(store.db, "hm")[1] == 1
+
+
+def test_strict_takes_nothing(store: Store, tmp_path: Path) -> None:
+    good = lines(tmp_path / "good.jsonl", {"problem": "p", "raw": R1})
+    bad = lines(tmp_path / "bad.jsonl", {"problem": "q", "raw": R1}, "{")
+    report = import_files(store, [good, bad], strict=True)
+    assert report.undone
+    assert [(told.added, told.duplicates) for told in report.files] == [(0, 0), (0, 0)]
+    assert all(told.rows == told.added + told.duplicates + told.rejected for told in report.files)
+    assert [fault.line for fault in report.errors] == [2]
+    assert traces.count(store.db, parse_query("")) == problems.count(store.db) == 0
+    assert not import_files(store, [good], strict=True).failed
+    assert traces.count(store.db, parse_query("")) == 1
+
+
+def test_progress_reaches_the_end(store: Store, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    path = lines(tmp_path / "a.jsonl", *({"problem": f"p{n}", "answer": "1"} for n in range(5000)))
+    import_files(store, [path], progress=seen.append)
+    assert len(seen) > 1
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+    assert (seen[-1].done, seen[-1].rows) == (seen[-1].total, 5000)
+
+
+def test_folders_and_missing_files(store: Store, tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", {"problem": "p", "answer": "1"})
+    assert [told.added for told in import_files(store, [tmp_path]).files] == [1]
+    with pytest.raises(UsageError, match="no file"):
+        import_files(store, [tmp_path / "none.jsonl"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no"):
+        import_files(store, [tmp_path / "empty"])
+
+
+def test_measuring_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> None:
+    thought = "The problem is short. Wait, is it? Let me check: 20 + 7 = 27."
+    rows = [
+        {"problem": f"p{n}", "raw": f"<think>\n{thought}\n</think>\n\n\\boxed{{{27 + n % 2}}}", "gold_answer": "27"}
+        for n in range(250)
+    ]
+    import_files(store, [lines(tmp_path / "a.jsonl", *rows)])
+    first = measure_pending(store, stop=lambda: True)
+    assert first.stopped
+    assert 0 < first.measured < 250
+    told: list[tuple[int, int]] = []
+    second = measure_pending(store, progress=lambda done, total: told.append((done, total)), processes=2)
+    assert first.measured + second.measured == 250
+    assert told[-1] == (second.measured, second.measured)
+    assert first.verdicts + second.verdicts == {"correct": 125, "incorrect": 125}
+    for row in traces.page(store.db, parse_query("")):
+        assert row.moves is not None
+        assert (row.moves["understand"], row.moves["reflect"], row.moves["verify"]) == (1, 1, 1)
+        assert (row.measured_by, row.looping) == (MEASURED_BY, False)
+    assert measure_pending(store).measured == 0
+
+
+@pytest.mark.data
+def test_all_of_the_real_data_goes_in(store: Store, shared_data: Path) -> None:
+    report = import_files(store, [shared_data / name for name in ("long", "short", "maths")])
+    assert not report.failed
+    expected = {"skyt1_minerva_amc": 677, "thought_anchors_llama8b": 20, "marco_o1_CoT_demo": 125,
+                "s1_gemini_sample5": 5, "shortcot_minerva_amc": 974, "aime24": 30, "amc23": 40, "math500": 500,
+                "minerva_math": 272, "olympiadbench": 675, "gsm8k_train": 7473, "gsm8k_test": 1319,
+                "math_train_sample": 312, "minif2f_informal": 488}  # fmt: skip
+    assert {Path(told.path).stem: told.rows for told in report.files} == expected
+    assert_accounted(report)
+    assert sum(told.rejected for told in report.files) == 0
+    assert traces.count(store.db, parse_query("")) == 677 + 20 + 125 + 5 + 974
+    without = store.db.execute("SELECT count(*) FROM traces WHERE licence IS NULL OR model = '' OR synthesis = ''")
+    assert without.fetchone()[0] == 0
+    for name in ("aime24", "amc23", "math500", "gsm8k_test", "minerva_math"):
+        found = problems.page(store.db, source=name, limit=2000)
+        assert len(found) >= 30
+        assert all(one.answer for one in found), name
+    again = import_files(store, [shared_data / name for name in ("long", "short", "maths")])
+    assert sum(told.added for told in again.files) == 0
+
+
+def assert_accounted(report: ImportReport) -> None:
+    assert all(told.rows == told.added + told.duplicates + told.rejected for told in report.files)
