@@ -11,7 +11,6 @@ import json
 import re
 import sqlite3
 import threading
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from o1lab.errors import NotFoundError
 
 _WORD = re.compile(r"\w+")
 _CJK = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
-_MAX_TERMS = 200
+_MAX_TERMS = 60
 _COMPARED = 40
 _COMPARED_CHARS = 20_000
 
@@ -49,6 +48,7 @@ class ChainIndex:
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.execute("CREATE TABLE rows(id INTEGER PRIMARY KEY, trace_id, prompt, thought, solution)")
         self._db.execute("CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='unicode61')")
+        self._db.execute("CREATE VIRTUAL TABLE counts USING fts5vocab(words, row)")
         path = run_dir / "data.jsonl"
         try:
             with path.open(encoding="utf-8") as lines, self._db:
@@ -65,12 +65,10 @@ class ChainIndex:
     def nearest(self, prompt: str, thought: str, answer: str, *, limit: int = 5) -> list[Near]:
         """The ``limit`` rows most like an answer to ``prompt``, best first."""
         asked = f"{prompt}\n{thought}\n{answer}"
-        terms = [word for word, _ in Counter(_words(asked)).most_common()]
-        # Long answers have more words than are needed: those with digits, then the longest, tell rows apart best.
-        terms.sort(key=lambda word: (not any(c.isdigit() for c in word), -len(word)))
+        terms = self._telling(set(_words(asked)))
         if not terms:
             return []
-        query = " OR ".join(f'"{word}"' for word in terms[:_MAX_TERMS])
+        query = " OR ".join(f'"{word}"' for word in terms)
         with self._lock:
             found = self._db.execute(
                 "SELECT r.trace_id, r.prompt, r.thought, r.solution FROM words JOIN rows r ON r.id = words.rowid "
@@ -83,6 +81,17 @@ class ChainIndex:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def _telling(self, asked: set[str]) -> list[str]:
+        """The words of ``asked`` that tell rows apart, rarest first: what most rows say costs time and says nothing."""
+        with self._lock:
+            found = [
+                (int(row[0]), word)
+                for word in asked
+                if (row := self._db.execute("SELECT doc FROM counts WHERE term = ?", [word]).fetchone())
+            ]
+        rare = [(count, word) for count, word in found if count <= max(20, len(self) // 20)]
+        return [word for _, word in sorted(rare or found)[:_MAX_TERMS]]
 
     def _add(self, line: str) -> None:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import psutil
@@ -21,6 +21,7 @@ import psutil
 from o1lab.errors import LabError
 from o1lab.locations import Lab
 from o1lab.serve.records import TOKEN_ENV
+from o1lab.serve.registry import SOLVER
 
 START_TIMEOUT_S = 180.0
 """A base that is not converted yet takes its time once; afterwards a start is a few seconds."""
@@ -51,8 +52,18 @@ class ServerManager:
     one that died again, and stops them all at the end. Use as ``async with``, within one event loop.
     """
 
-    def __init__(self, lab: Lab | None = None, *, start_timeout_s: float = START_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        lab: Lab | None = None,
+        *,
+        start_timeout_s: float = START_TIMEOUT_S,
+        engine: Literal["embedded", "vllm"] = "embedded",
+        vllm: str | None = None,
+    ) -> None:
+        """``engine`` serves the bases (the solver is always ours); ``vllm`` is the program of o1lab.toml."""
         self._lab = lab
+        self._engine = engine
+        self._vllm = vllm
         self._start_timeout_s = start_timeout_s
         self._children: dict[str, _Child] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -105,7 +116,10 @@ class ServerManager:
 
     async def _start(self, base: str) -> _Child:
         token = secrets.token_urlsafe(32)
-        command = [sys.executable, "-P", "-m", "o1lab.serve.embedded", base]
+        engine = "embedded" if base == SOLVER else self._engine
+        command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base]
+        if engine == "vllm" and self._vllm:
+            command += ["--program", self._vllm]
         command += ["--parent", str(os.getpid()), "--owner", "app"]
         if self._lab is not None:
             command += ["--lab", str(self._lab.root)]
@@ -135,11 +149,16 @@ class ServerManager:
         return _Child(process, handle, stderr, drain)
 
     async def _load(self, child: _Child, name: str, path: Path) -> None:
-        payload = {"name": name, "path": str(path)}
+        if child.handle.engine == "vllm":
+            url = f"{child.handle.url}/load_lora_adapter"
+            payload = {"lora_name": name, "lora_path": str(path)}
+        else:
+            url = f"{child.handle.url}/o1lab/adapters"
+            payload = {"name": name, "path": str(path)}
         try:
             async with httpx2.AsyncClient(timeout=60) as client:
                 answer = await client.post(
-                    f"{child.handle.url}/o1lab/adapters",
+                    url,
                     json=payload,
                     headers={"Authorization": f"Bearer {child.handle.token}"},
                 )

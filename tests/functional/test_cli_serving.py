@@ -302,7 +302,11 @@ if "fail" in {mode!r}:
     print("RuntimeError: no kernel image is available")
     sys.exit(3)
 port = int(sys.argv[sys.argv.index("--port") + 1])
-app = Starlette(routes=[Route("/health", lambda request: JSONResponse({{}}))])
+async def load(request):
+    Path({seen!r} + ".loaded").write_text(json.dumps([await request.json(), request.headers["authorization"]]))
+    return JSONResponse({{}})
+routes = [Route("/health", lambda request: JSONResponse({{}})), Route("/v1/load_lora_adapter", load, methods=["POST"])]
+app = Starlette(routes=routes)
 uvicorn.run(app, host="127.0.0.1", port=port, log_level="info")
 """
 
@@ -339,6 +343,23 @@ def test_vllm_is_started_with_adapters_and_its_key_in_the_environment(models: Pa
         process.terminate()
         assert process.wait(30) == 130
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_the_manager_loads_adapters_into_vllm_by_a_name_of_their_own(models: Path, tmp_path: Path) -> None:
+    from o1lab.locations import Lab
+
+    program, seen = stand_in(tmp_path)
+    lab = Lab(models / "lab")
+    async with ServerManager(lab, engine="vllm", vllm=str(program)) as manager:
+        opened = await open_model(find_model(lab, "7f3a/100"), manager)
+        handle = await manager.ensure_server(str(models / "tiny"))
+        assert (opened.model, handle.engine) == ("7f3a-step-100", "vllm")
+    asked, authorization = json.loads(seen.with_name("seen.json.loaded").read_text())
+    assert asked == {
+        "lora_name": "7f3a-step-100",
+        "lora_path": str(lab.runs / "7f3a" / "checkpoints" / "step-100"),
+    }
+    assert authorization == f"Bearer {handle.token}"
 
 
 def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
