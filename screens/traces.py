@@ -10,6 +10,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.locations import assets_dir
@@ -43,13 +44,21 @@ POLL_S = 2.0
 _DERIVED = ("decision", "rating", "tag")
 
 
+class TraceTable(PagedTable):
+    """The list; from it the filter is one key away."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "screen.filter", "Filter", key_display="/", tooltip="Filter and search the list"),
+    ]
+
+
 class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
     """A list of traces, beside it the chain under the cursor; what is said of it goes through ``Writer``."""
 
     TITLE = "TRACES"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter and search the list"),
+        Binding("slash", "filter", "Filter", key_display="/", show=False),
         Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
         Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
         Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
@@ -69,12 +78,14 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self._index = -1  # where that trace stands in the list
         self._goal: int | None = None  # where the cursor is to go once the list knows how long it is
         self._started = False
+        self._outdated = False  # another screen of this app wrote
+        self._held: list[tuple[int, str, str]] = []  # keys for a row that is on its way: row, kind, value
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar(id="filter")
+        yield FilterBar("#list", id="filter")
         yield Static(id="folded", markup=False)
         with Horizontal(id="panes"):
-            yield PagedTable(COLUMNS, id="list", empty="No trace matches this filter. Press / to change it.")
+            yield TraceTable(COLUMNS, id="list", empty="No trace matches this filter. Press / to change it.")
             with Vertical(id="chain"):
                 yield Static(id="title", markup=False)
                 yield Static(id="origin", markup=False)
@@ -125,7 +136,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
             return
         self.query_one(FilterBar).set_text(query)
         self.apply(wanted, trace_id)
-        (self.reader if trace_id else self.table).focus()
+        self._focus_now(self.reader.body if trace_id else self.table)
 
     def apply(self, query: TraceQuery, trace_id: str | None = None) -> None:
         """List the traces of ``query``, from the top or from ``trace_id``."""
@@ -161,7 +172,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         """Type a filter: words, fields, an order."""
         self._filter_before = self.query_now
         self.remove_class("-reading")
-        self.query_one(FilterBar).line.focus()
+        self._focus_now(self.query_one(FilterBar).line)
 
     @work
     async def action_sort(self) -> None:
@@ -248,6 +259,12 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self._wanted, self._index = str(event.row.key), event.index
         self._load(self._wanted)
         self._show_folded()
+        held, self._held = self._held, []
+        for index, kind, value in held:
+            if index == event.index:
+                self.annotate(kind, value, of=self._wanted)
+            else:
+                self.say("NOT recorded: the list moved on before the trace was there. Press the key again.")
 
     @on(PagedTable.RowSelected)
     def _row_selected(self) -> None:
@@ -305,7 +322,8 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self.app.push_screen(BesideScreen(self.context, self.writer, row), self._came_back)
 
     def _came_back(self, _: None) -> None:
-        self.look_for_changes(force=True)
+        self._outdated = True
+        self.look_for_changes()
 
     # Panes.
 
@@ -327,12 +345,19 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         """Go to the chain."""
         if self.shown is not None:
             self.add_class("-reading")
-            self.reader.focus()
+            self._focus_now(self.reader.body)
 
     def show_list(self) -> None:
         """Go to the list."""
         self.remove_class("-reading")
-        self.table.focus()
+        self._focus_now(self.table)
+
+    def _focus_now(self, widget: Widget) -> None:
+        """Move the focus before the next key is read: what is typed ahead must not land in the pane that was left."""
+        if widget.focusable:
+            self.set_focus(widget)
+        else:
+            widget.focus()  # it is not laid out yet
 
     def action_next_pane(self) -> None:
         """From list to chain and back."""
@@ -352,6 +377,12 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         if self._wanted is None or self._goal is not None or self.table.cursor != self._index:
             return None
         return self._wanted
+
+    def hold(self, kind: str, value: str) -> bool:
+        if self._wanted is None or self._goal is not None or not self.table.loading:
+            return False
+        self._held.append((self.table.cursor, kind, value))
+        return True
 
     async def on_done(self, done: Done) -> None:
         """Bring list and header up to date and go on with the next trace, unless the person went elsewhere."""
@@ -408,14 +439,15 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self.query_one(FilterBar).suggester.values = known.values
 
     @work(exclusive=True, group="poll")
-    async def look_for_changes(self, *, force: bool = False) -> None:
+    async def look_for_changes(self) -> None:
         """Show what another program, or another screen, wrote meanwhile; the cursor stays on its trace."""
         try:
             changed = await self.writer.do(self.writer.others_wrote)
         except Exception as error:
             self.report(error)
             return
-        if changed or force:
+        if changed or self._outdated:
+            self._outdated = False
             self.table.reload()
             self.refresh_progress()
             self.learn_words()

@@ -143,6 +143,10 @@ class AnnotatingScreen(LabScreen):
         """The id of the trace that a key means now."""
         raise NotImplementedError
 
+    def hold(self, kind: str, value: str) -> bool:
+        """Keep what a key said until the trace it means has come; False if none is on its way."""
+        return False
+
     def list_query(self) -> TraceQuery:
         """The list the trace stands in."""
         return TraceQuery()
@@ -163,7 +167,8 @@ class AnnotatingScreen(LabScreen):
         """
         trace_id = of or self.target()
         if trace_id is None:
-            self.say("No trace is shown here, so nothing was recorded.")
+            if not self.hold(kind, value):
+                self.say("No trace is shown here, so nothing was recorded.")
             return
         act = Act(trace_id, kind, value, span, self.list_query())
         if kind != "undo" and self._waiting and self._waiting[-1] == act:

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.suggester import Suggester
+from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from o1lab.text import visible
@@ -28,8 +29,11 @@ from store.query import (
     parse_query,
 )
 
+_NAMES = ("sort", *TEXT_FIELDS, *FLAGS, *NUMBER_FIELDS, *(word for word in SYNONYMS if word not in ("right", "wrong")))
 _UNFINISHED = re.compile(r"(?:^|\s)-?[a-z]+(?:[:<>=]|>=|<=)-?\"?$")
 _LAST = re.compile(r"(?P<before>.*(?:^|\s)-?)(?:(?P<field>[a-z]+):)?(?P<start>[^\s:\"]*)$", re.DOTALL)
+
+PAUSE_S = 0.2  # of not typing, before the list follows
 
 _EXPLAINED = {
     "verdict": "verdict: " + ", ".join(VERDICTS),
@@ -61,6 +65,12 @@ def explain(text: str) -> str:
 def is_unfinished(text: str) -> bool:
     """Whether the last word is a field that still lacks its value."""
     return bool(_UNFINISHED.search(text))
+
+
+def begins_a_field(text: str) -> bool:
+    """Whether the last word may become a field: it is not searched for until it is more, or enter is pressed."""
+    word = re.search(r"(?:^|\s)-?([a-z]+)$", text)
+    return word is not None and any(name.startswith(word[1]) for name in _NAMES)
 
 
 def with_sort(text: str, order: str) -> str:
@@ -110,9 +120,14 @@ class FilterInput(Input):
             self.value = self._suggestion
             self.cursor_position = len(self.value)
 
+    async def action_submit(self) -> None:
+        """Use the filter. The focus leaves at once, so that the next key is already the list's."""
+        if self.query_ancestor(FilterBar).use(self.value):
+            await super().action_submit()
+
     def action_give_up(self) -> None:
         """Leave the line with the filter as it was before."""
-        self.post_message(FilterBar.GivenUp())
+        self.query_ancestor(FilterBar).give_up()
 
 
 class FilterBar(Vertical):
@@ -129,9 +144,12 @@ class FilterBar(Vertical):
     class GivenUp(Message):
         """Escape was pressed in the line."""
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, goes_to: str, *, id: str | None = None) -> None:
+        """``goes_to`` selects the widget that gets the focus once a filter is in use."""
         super().__init__(id=id)
+        self.goes_to = goes_to
         self.suggester = QuerySuggester()
+        self._pause: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield FilterInput(
@@ -158,9 +176,12 @@ class FilterBar(Vertical):
         event.stop()
         self._read(event.value, final=False)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._read(event.value, final=True)
+    def use(self, text: str) -> bool:
+        """Use a filter, if it means something, and hand on the focus."""
+        if not self._read(text, final=True):
+            return False
+        self.screen.set_focus(self.screen.query_one(self.goes_to))
+        return True
 
     def on_descendant_focus(self) -> None:
         self._say(explain(self.line.value))
@@ -169,19 +190,33 @@ class FilterBar(Vertical):
     def on_descendant_blur(self) -> None:
         self.remove_class("-typing")
 
-    def _read(self, text: str, *, final: bool) -> None:
+    def give_up(self) -> None:
+        """Leave the line; the screen puts back the filter it had."""
+        self._forget_pause()
+        self.post_message(self.GivenUp())
+        self.screen.set_focus(self.screen.query_one(self.goes_to))
+
+    def _forget_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.stop()
+
+    def _read(self, text: str, *, final: bool) -> bool:
+        self._forget_pause()
         unfinished = is_unfinished(text)
         try:
             query = parse_query(text)
         except QueryError as error:
             self._say(f"{error.message} {error.hint}", wrong=final or not unfinished)
-            return
+            return False
         if unfinished and final:
             self._say(explain(text), wrong=True)
-            return
+            return False
         self._say(explain(text))
-        if not unfinished:
-            self.post_message(self.Changed(query, final=final))
+        if final:
+            self.post_message(self.Changed(query, final=True))
+        elif not unfinished and not begins_a_field(text):
+            self._pause = self.set_timer(PAUSE_S, lambda: self.post_message(self.Changed(query, final=False)))
+        return True
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         self.set_class(wrong, "-wrong")

@@ -32,11 +32,11 @@ SAID = {"accept": "accepted", "reject": "rejected", "skip": "skipped"}
 COLUMNS = (
     Column("verdict", "✓", 1),
     Column("decision", "D", 1),
-    Column("problem", "problem", 12, flex=1),
+    Column("problem", "problem", 10, flex=1),
     Column("length", "length", 6, priority=1, justify="right"),
     Column("state", "", 4, priority=4),
-    Column("model", "teacher", 12, flex=2, priority=3),
-    Column("moves", "moves", 22, flex=2, priority=2),
+    Column("model", "teacher", 10, flex=2, priority=2),
+    Column("moves", "moves", 19, flex=2, priority=3),
 )
 
 
@@ -65,8 +65,12 @@ def table_row(row: TraceRow) -> Row:
 
 
 def problem_name(row: TraceRow) -> str:
-    """The problem's own name at its source, or the beginning of its id."""
-    return one_line(row.key, 60) or row.problem_id[:8]
+    """The problem's own name at its source, or the beginning of its id.
+
+    Keys of traces often begin with the model's name, which stands in a column of its own.
+    """
+    name = row.key.removeprefix(row.model).lstrip("_-:/ ") or row.key
+    return one_line(name, 60) or row.problem_id[:8]
 
 
 def state(row: TraceRow) -> str:
