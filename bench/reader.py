@@ -1,9 +1,9 @@
 """Opening and scrolling a chain of a million characters: the chain reader beside Textual's Markdown and TextArea.
 
 For each kind of text: seconds from handing the text over (its moves already known) until the screen is painted, by the
-clock and in CPU time, and milliseconds of CPU time to scroll by one line, painting included. Headless, 80x24; what would
-be written to a terminal is rendered and thrown away. Targets: open in under 0.3 s, a line in under 5 ms. The peers are
-given prose with newlines, which suits them best.
+clock and in CPU time, and milliseconds of CPU time to scroll by one line, painting included. Headless, 80x24; what
+would be written to a terminal is rendered and thrown away. Targets: open in under 0.3 s, a line in under 5 ms. The
+peers are given prose with newlines, which suits them best.
 Usage: python bench/reader.py [--chars N] [--peers-chars N]
 """
 

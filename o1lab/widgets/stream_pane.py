@@ -19,6 +19,7 @@ from o1lab.widgets.line_view import LineView, Mark, Section
 from o1lab.widgets.wrap import WrappedText
 
 FLUSHES_PER_SECOND = 20
+ANSWER_HEADER = "─ answer"
 
 Part = Literal["user", "thought", "answer", "error"]
 _STYLES: dict[Part, Style] = {
@@ -61,6 +62,8 @@ class StreamBody(LineView):
     def add(self, part: Part, text: str) -> int:
         """Put a new section at the end; its index."""
         section = Section(WrappedText(text, self.text_width), folded=part == "thought" and self.folding)
+        if part == "answer" and self.parts and self.parts[-1] == "thought":
+            section.header = ANSWER_HEADER  # where dim and italic are not to be seen, this tells them apart
         self.parts.append(part)
         self.sections.append(section)
         if self._hits:
@@ -98,6 +101,17 @@ class StreamBody(LineView):
         super().watch_scroll_y(old_value, new_value)
         if new_value != old_value:
             self.sticky = new_value >= self.max_scroll_y
+
+    def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
+        # Folding and resizing come here to keep the place, which is no scrolling by the user.
+        sticky = self.sticky
+        super().go_to_row(row, place)
+        self.sticky = sticky
+        self.stick()
+
+    def show_place(self, section: int, offset: int, *, margin: int = 2) -> None:
+        self.sticky = False
+        super().show_place(section, offset, margin=margin)
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` sections."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -59,7 +61,7 @@ def test_drawn_text_is_safe_and_its_cells_are_counted(text: str, width: int) -> 
 def test_appending_is_the_same_as_wrapping_whole(text: str, width: int, cuts: list[int], data: st.DataObject) -> None:
     bounds = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     growing = WrappedText("", width)
-    for left, right in zip(bounds, bounds[1:], strict=False):
+    for left, right in pairwise(bounds):
         before = drawn(growing)
         first = growing.append(text[left:right])
         assert drawn(growing)[:first] == before[:first]

@@ -1,0 +1,212 @@
+"""The loss plot and the small dialogs under the keyboard."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from o1lab.train.curve import ema
+from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
+from o1lab.widgets.loss_plot import Curve, LossPlot
+
+
+class Plotting(App[None]):
+    def compose(self) -> ComposeResult:
+        yield LossPlot("loss", "No steps yet.")
+
+    def on_mount(self) -> None:
+        self.plot.focus()
+
+    @property
+    def plot(self) -> LossPlot:
+        return self.query_one(LossPlot)
+
+    def picture(self) -> str:
+        return self.export_screenshot().replace("&#160;", " ")
+
+
+async def drawn(pilot: Pilot[None], plot: LossPlot) -> None:
+    """Until no redraw is due."""
+    await pilot.pause()
+    while plot._timer is not None:
+        await pilot.pause()
+    await pilot.pause()
+
+
+async def test_an_empty_plot_says_so_and_takes_keys() -> None:
+    app = Plotting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot, app.plot)
+        assert "No steps yet." in app.picture()
+        await pilot.press("plus", "minus", "h", "l", "0", "L", "s")
+        assert app.plot.names == []
+
+
+async def test_series_carry_letters_and_last_values() -> None:
+    app = Plotting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.plot.set_series("7f3a", [1, 2, 3], [2.0, 1.0, 0.5])
+        app.plot.extend("51[b]c0", [1, 2], [3.0, math.nan])
+        await drawn(pilot, app.plot)
+        picture = app.picture()
+        assert "No steps yet." not in picture
+        for wanted in ("7f3a 0.5", "51[b]c0 nan", "A", "B", "!"):
+            assert wanted in picture
+        app.plot.remove_series("7f3a")
+        app.plot.clear()
+        await drawn(pilot, app.plot)
+        assert "No steps yet." in app.picture()
+
+
+async def test_zoom_pan_and_reset_move_over_the_steps() -> None:
+    app = Plotting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        steps = list(range(1, 1001))
+        app.plot.set_series("a", steps, [1 / step for step in steps])
+        await drawn(pilot, app.plot)
+        await pilot.press("plus", "plus")
+        assert app.plot.view is not None
+        left, right = app.plot.view
+        assert right - left == pytest.approx(999 / 4)
+        await pilot.press("l")
+        assert app.plot.view[0] > left
+        for _ in range(20):
+            await pilot.press("l")
+        assert app.plot.view[1] == pytest.approx(1000)
+        for _ in range(40):
+            await pilot.press("h")
+        assert app.plot.view[0] == pytest.approx(1)
+        await drawn(pilot, app.plot)
+        await pilot.press("0")
+        assert app.plot.view is None
+
+
+async def test_log_scale_leaves_out_what_has_no_logarithm() -> None:
+    app = Plotting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.plot.set_series("a", [1, 2, 3, 4], [10.0, 0.0, -1.0, 0.001])
+        await pilot.press("L")
+        await drawn(pilot, app.plot)
+        assert app.plot.logarithmic
+        assert "· log" in app.picture()
+        assert "0.01" in app.picture()
+
+
+async def test_many_points_are_thinned_before_they_are_drawn() -> None:
+    app = Plotting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        values = [1.0] * 100_000
+        values[51_234] = 9.0
+        app.plot.set_series("a", range(100_000), values)
+        await drawn(pilot, app.plot)
+        data = app.plot._plot._datasets
+        assert all(len(points.x) <= 2 * 80 + 2 for points in data)
+        assert max(max(points.y) for points in data) == 9.0
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.9])
+def test_growing_average_is_that_of_the_whole(weight: float) -> None:
+    values = [2.0, math.nan, 1.5, math.inf, 0.2, 0.3]
+    curve = Curve()
+    for step, value in enumerate(values):
+        curve.extend([step], [value])
+        curve.smoothed(weight)
+    np.testing.assert_allclose(curve.smoothed(weight), ema(values, weight))
+
+
+class Asking(App[None]):
+    def __init__(self, dialog: Screen[object]) -> None:
+        super().__init__()
+        self.dialog = dialog
+        self.answers: list[object] = []
+
+    def compose(self) -> ComposeResult:
+        yield EmptyState("No [b]traces[/b] yet.", "Press i to import.")
+
+    def on_mount(self) -> None:
+        self.push_screen(self.dialog, self.answers.append)
+
+    def picture(self) -> str:
+        return self.export_screenshot().replace("&#160;", " ")
+
+
+async def answer(dialog: Screen[object], *keys: str) -> object:
+    app = Asking(dialog)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert len(app.answers) == 1
+        assert "No [b]traces[/b] yet." in app.picture()
+        return app.answers[0]
+
+
+@pytest.mark.parametrize(
+    ("danger", "keys", "expected"),
+    [
+        (False, ["enter"], True),
+        (False, ["y"], True),
+        (False, ["n"], False),
+        (False, ["escape"], False),
+        (False, ["right", "enter"], False),
+        (True, ["enter"], False),
+        (True, ["left", "enter"], True),
+        (True, ["y"], True),
+    ],
+)
+async def test_confirm(danger: bool, keys: list[str], expected: bool) -> None:
+    assert await answer(ConfirmDialog("Reject 37?", "[b]37[/b]", danger=danger), *keys) is expected
+
+
+NAMES = ["good check", "wrong carry", "check skipped"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([*"new", "enter"], "new"),
+        (["escape"], None),
+        ([*"carry", "tab", "enter"], "wrong carry"),
+        ([*"check", "down", "down", "enter", "enter"], "good check"),
+        ([*"CHE", "down", "enter", "enter"], "check skipped"),
+        (["up", "enter", "enter"], "check skipped"),
+    ],
+)
+async def test_prompt(keys: list[str], expected: str | None) -> None:
+    assert await answer(PromptDialog("Tag", completions=NAMES), *keys) == expected
+
+
+async def test_prompt_completes_the_last_of_several_words() -> None:
+    dialog = PromptDialog("Tags", value="good check, ", completions=NAMES, multiple=True)
+    assert await answer(dialog, *"ca", "tab", "enter") == "good check, wrong carry"
+
+
+@pytest.mark.parametrize(
+    ("action", "keys", "expected"),
+    [
+        ("send", ["enter"], True),
+        ("send", ["escape"], False),
+        ("", ["enter", "q"], False),
+        ("", ["j", "G", "escape"], False),
+    ],
+)
+async def test_preview(action: str, keys: list[str], expected: bool) -> None:
+    assert await answer(PreviewDialog("Prompt", "line\n" * 500, action=action), *keys) is expected
+
+
+async def test_dialogs_show_what_they_are_given_literally() -> None:
+    for dialog in (
+        ConfirmDialog("[b]q[/b]", "\x1b[2J"),
+        PromptDialog("[b]q[/b]", completions=["[i]x[/i]\x1b"]),
+        PreviewDialog("[b]q[/b]", "[i]x[/i]\x1b]0;t\x07", action="[u]"),
+    ):
+        app = Asking(dialog)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert "[b]q[/b]" in app.picture()
+            assert "␛" in app.picture()
