@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import Provider
@@ -101,6 +101,11 @@ class CompareScreen(Keeping):
         await self.talk.shut_down()
         self.verifier.close()
 
+    def on_resize(self, event: events.Resize) -> None:
+        # The base class has its own handler, which is called as well.
+        self.call_after_refresh(self.talk.name_panes)
+        self.refresh_state()
+
     def on_screen_resume(self) -> None:
         self.look_around()
 
@@ -139,9 +144,11 @@ class CompareScreen(Keeping):
             numbers = " ".join(str(n + 1) for n in range(len(self.talk.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
+        if not parts and not self.talk.turn:
+            parts.append("esc, then m models · l prompt sets · o settings · ctrl+o saved conversations")
         left = " · ".join(parts)
         room = max(self.app.size.width - 2, 10)
-        right = one_line(self.votes_line, room // 2)
+        right = one_line(self.votes_line, max(room - len(left) - 2, room // 3))
         left = one_line(left, room - len(right) - 2)
         line.update(Text(left + " " * (room - len(left) - len(right)) + right, no_wrap=True))
 
@@ -332,7 +339,7 @@ class CompareScreen(Keeping):
             self.report(error)
             return
         mine = [standings[ref.id] for ref in self.talk.refs if ref.id in standings]
-        self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins} of {s.shown}" for s in mine) if mine else ""
+        self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins}/{s.shown}" for s in mine) if mine else ""
         self.refresh_state()
 
     # Moving about.

@@ -210,17 +210,21 @@ class _Field:
 
 
 _FIELDS = (
-    _Field("temperature", "temperature", "0 is greedy; empty leaves it to the server", float, 0, 10),
-    _Field("top_p", "top-p", "from 0 to 1; empty leaves it to the server", float, 0, 1),
-    _Field("seed", "seed", "the same seed, the same answer, where the server keeps it", int, -(2**63), 2**63 - 1),
-    _Field("max_tokens", "maximum tokens", "thought and answer together; empty leaves it to the server", int, 1, 1e9),
+    _Field("temperature", "temperature", "0 is greedy; empty: the server's own", float, 0, 10),
+    _Field("top_p", "top-p", "0 to 1; empty: the server's own", float, 0, 1),
+    _Field("seed", "seed", "makes an answer repeatable", int, -(2**63), 2**63 - 1),
+    _Field("max_tokens", "maximum tokens", "of thought and answer together", int, 1, 1e9),
 )
 
 
 class BlindBox(Checkbox):
-    """A checkbox that leaves enter to its dialog; space toggles it."""
+    """A checkbox that says on or off, not by colour alone, and leaves enter to its dialog; space toggles it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.keep", "Keep", show=False)]
+
+    def watch_value(self) -> None:
+        super().watch_value()
+        self.label = "on" if self.value else "off"
 
 
 class SettingsDialog(ModalScreen[Settings | None]):
@@ -251,7 +255,7 @@ class SettingsDialog(ModalScreen[Settings | None]):
             with Horizontal(classes="field"):
                 yield Label("blind", classes="label", markup=False)
                 yield BlindBox("", self.settings.blind, id="blind", compact=True)
-                yield Label("space; shuffled and without names until you vote", classes="help", markup=False)
+                yield Label("space; no names until you vote", classes="help", markup=False)
             yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:

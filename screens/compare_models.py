@@ -30,7 +30,7 @@ def _detail(ref: ModelRef) -> str:
         case "base":
             return "" if can_serve() else "needs the train extra (torch), which is not installed"
         case "server":
-            return "served on this machine"
+            return "served on this machine" if ref.record is not None else "not there any more"
     return ""
 
 

@@ -39,9 +39,9 @@ class PaneState:
             self.first = time.monotonic()
         self.phase, self.pieces = phase, self.pieces + 1
 
-    def line(self, opening: str, *, hidden: bool = False) -> str:
-        """One line for the border. ``opening`` says what is done before the question can be asked; ``hidden``
-        keeps back the figures that would tell one model from another.
+    def line(self, opening: str, width: int, *, hidden: bool = False) -> str:
+        """One line for the border, in ``width`` columns if it can be said in so few. ``opening`` says what is done
+        before the question can be asked; ``hidden`` keeps back the figures that would tell one model from another.
         """
         if self.phase == "idle":
             return ""
@@ -49,7 +49,7 @@ class PaneState:
             return "answering" if self.busy else _ending(self.message) or "done"
         if self.busy:
             return self._progress(opening)
-        return figures(self.message) if self.message is not None else "stopped before the first token"
+        return figures(self.message, width) if self.message is not None else "stopped before the first token"
 
     def _progress(self, opening: str) -> str:
         now = time.monotonic()
@@ -66,17 +66,22 @@ class PaneState:
         return " · ".join(parts)
 
 
-def figures(message: Message) -> str:
-    """Verdict, how the answer ended, tokens, time to the first one, tokens a second."""
-    parts = [_VERDICTS.get(message.verdict or "", ""), _ending(message)]
-    if message.output_tokens is not None:
-        thought = f" ({message.thought_tokens:,} thought)" if message.thought_tokens else ""
-        parts.append(f"{message.output_tokens:,} tok{thought}")
-    if message.ttft_s is not None:
-        parts.append(f"ttft {seconds(message.ttft_s)}")
-    if (speed := _speed(message)) is not None:
-        parts.append(f"{speed:,.0f} tok/s")
-    return " · ".join(part for part in parts if part)
+def figures(message: Message, width: int = 200) -> str:
+    """Verdict, how the answer ended, tokens, time to the first one, tokens a second; shorter where it is narrow."""
+    if message.state == "failed":
+        return _ending(message)
+    verdict = _VERDICTS.get(message.verdict or "", "")
+    tokens = f"{message.output_tokens:,} tok" if message.output_tokens is not None else ""
+    thought = f" ({message.thought_tokens:,} thought)" if message.thought_tokens else ""
+    rest = [f"ttft {seconds(message.ttft_s)}"] if message.ttft_s is not None else []
+    rest += [f"{speed:,.0f} tok/s"] if (speed := _speed(message)) is not None else []
+    ending = _ending(message)
+    sayings = [
+        " · ".join(part for part in (says, ending, count, *rest) if part)
+        for says, count in ((verdict, tokens + thought), (verdict, tokens))
+    ]
+    sayings.append(" · ".join(part for part in (f"{verdict[:1]} {ending or tokens}".strip(), *rest) if part))
+    return next((saying for saying in sayings if len(saying) <= width), sayings[-1])
 
 
 def mark(message: Message | None) -> str:

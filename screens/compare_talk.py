@@ -132,6 +132,7 @@ class Talk:
         self.voted = False
         await self.panes.set_count(len(self.refs))
         self.name_panes()
+        self.panes.call_after_refresh(self.name_panes)  # once it is known how wide they are
         self._changed()
 
     async def send(self, text: str) -> None:
@@ -236,7 +237,9 @@ class Talk:
             if self.settings.blind and self.voted:
                 name = f"{letter} was {name}"
             stream.set_title(f"{place + 1} {name}")
-            stream.set_status(state.line(_OPENING.get(ref.source, "connecting"), hidden=self.hidden))
+            stream.set_status(
+                state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=self.hidden)
+            )
             sign = "…" if state.busy else " " if self.hidden else mark(state.message)
             names.append((f"{place + 1} {name}", sign))
         self.panes.name_places(names)

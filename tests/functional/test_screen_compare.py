@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,13 +15,15 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
+from o1lab.app import LabApp
 from o1lab.locations import Lab
+from o1lab.serve.registry import ModelRef, Opened
 from screens.compare_dialogs import ModelsDialog, PickDialog, SettingsDialog
 from store import conversations, open_store, problems
 from store.records import NewProblem
 from tests.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
 from tests.fault_server import ANSWER, THOUGHT, FaultServer
-from tests.lab_seed import HOSTILE
+from tests.lab_seed import HOSTILE, fill
 
 QUESTION = "What is 964 + 494?"
 BOTH = ("left", "right")
@@ -78,7 +81,7 @@ async def test_the_first_token_is_seen_before_the_last_exists(lab: Lab, left: Fa
 
 
 @pytest.mark.parametrize(
-    ("mode", "sentence", "kept"),
+    "fault",
     [
         ("500", "failed inside (500)", ""),
         ("half", "broke off half-way", "The answer "),
@@ -87,11 +90,12 @@ async def test_the_first_token_is_seen_before_the_last_exists(lab: Lab, left: Fa
         ("401", "refused the key", ""),
         ("html-200", "sent text/html instead of a stream", ""),
     ],
+    ids=lambda fault: fault[0],
 )
 async def test_one_pane_failing_leaves_the_other_alone_and_can_be_retried(
-    lab: Lab, left: FaultServer, right: FaultServer, mode: str, sentence: str, kept: str
+    lab: Lab, left: FaultServer, right: FaultServer, fault: tuple[str, str, str]
 ) -> None:
-    left.mode = mode
+    left.mode, sentence, kept = fault
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
@@ -236,7 +240,7 @@ async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, 
         await pilot.pause()
         winner = "right" if "right" in text_of(screen, 1) else "left"
         assert f"2 B was other: {winner}" in shown(pilot)
-        await until(pilot, lambda: f"{winner} 1 of 1" in shown(pilot), "the tally")
+        await until(pilot, lambda: f"{winner} 1/1" in shown(pilot), "the tally")
         store = screen.context.store
         (vote,) = conversations.votes(store.db)
         assert (vote.winner, vote.blind, vote.annotator) == (winner, True, "tester")
@@ -318,7 +322,7 @@ async def test_saved_conversations_are_found_reopened_and_exported(lab: Lab, lef
         assert text_of(screen, 1) == f"> About whales?\n{''.join(ANSWER)}"
         await ask(pilot, screen, "And krill?")
         await answered(pilot, screen)
-        assert [m["content"] for m in left.requests[-1]["messages"]][0] == "About whales?"
+        assert left.requests[-1]["messages"][0]["content"] == "About whales?"
         await pilot.press("escape", "E")
         await until(pilot, lambda: list(lab.exports.glob("*.md")), "the export")
         (page,) = lab.exports.glob("*.md")
@@ -369,6 +373,48 @@ async def test_an_answer_becomes_a_trace(lab: Lab, left: FaultServer) -> None:
 
         await until(pilot, rows, "the trace")
         assert rows() == [("left", "chat")]
+
+
+def trained_run(lab: Lab, name: str, trace_id: str) -> None:
+    """A finished run with one checkpoint and two rows, as the trainer leaves it."""
+    run = lab.runs / name
+    checkpoint = run / "checkpoints" / "step-50"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"")
+    (run / "recipe.yaml").write_text("base: smollm2-135m\n")
+    (run / "status.json").write_text(json.dumps({"state": "finished"}))
+    rows = [
+        {"trace_id": "0" * 16, "prompt": "What is 111 + 222?", "thought": "No carry.", "solution": "333"},
+        {"trace_id": trace_id, "prompt": "What is 964 + 495?", "thought": "Carry one.", "solution": "1459"},
+    ]
+    (run / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+async def test_an_answer_of_a_student_leads_to_the_chains_that_taught_it(
+    lab: Lab, left: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(lab.database)
+    taught = fill(store, 4)[0]
+    store.close()
+    trained_run(lab, "demo", taught)
+
+    async def open_here(ref: ModelRef, manager: object = None) -> Opened:
+        return Opened(left.url, ref.id, "none")
+
+    monkeypatch.setattr("screens.compare_talk.open_model", open_here)
+    async with comparing(lab, ("demo/50", "right")) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
+        await until(pilot, lambda: "What is 964 + 495?" in shown(pilot), "the chains")
+        opened = []
+        monkeypatch.setattr(LabApp, "on_open_traces", lambda _app, message: opened.append(message.trace_id))
+        await pilot.press("enter")
+        await until(pilot, lambda: opened == [taught], "the way to Traces")
+        await pilot.press("right", "c")  # the endpoint beside it was not trained here
+        await pilot.pause()
+        assert pilot.app.screen is screen
 
 
 async def test_three_panes_are_tabs_at_80_columns(tmp_path: Path, left: FaultServer, right: FaultServer) -> None:
@@ -429,7 +475,9 @@ async def test_letters_are_in_the_palette_while_one_writes(lab: Lab) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
+from o1lab.app import LabApp
 from o1lab.locations import Lab
+from o1lab.serve.registry import ModelRef, Opened
 from tests.compare_lab import ask, comparing, text_of, until
 
 async def main():
@@ -443,8 +491,8 @@ asyncio.run(main())
 """
 
 
-async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: FaultServer, right: FaultServer) -> None:
-    left.mode = right.mode = "hang"
+def killed_once_sent(lab: Lab) -> None:
+    """Another o1lab on ``lab``, killed as soon as it shows its prompt as sent."""
     root = Path(__file__).parent.parent.parent
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(lab.root)],
@@ -459,6 +507,11 @@ async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: Fa
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
+
+
+async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: FaultServer, right: FaultServer) -> None:
+    left.mode = right.mode = "hang"
+    await asyncio.to_thread(killed_once_sent, lab)
     assert [m.content for m in saved(lab)] == ["Is this kept?"]
     left.mode = right.mode = "ok"
     async with comparing(lab, BOTH) as (pilot, screen):
