@@ -1,8 +1,9 @@
 """The demo's teacher: a solver that adds two 3-digit numbers by columns and writes down its own search.
 
 It is no language model. It looks at the ones: where they do not carry, its first attempt is the cheap one,
-which skips carries altogether. It checks every attempt by subtraction; where the check fails, it looks for
-the column whose carry it skipped, goes on from there with carries, and checks again.
+which skips carries altogether. It checks every attempt by subtraction, column by
+column; where the check fails, it looks for the column whose carry it skipped, goes on from there with
+carries, and checks again.
 The chain is what happened, in the order in which it happened. Nothing is drawn by dice.
 """
 
@@ -84,8 +85,8 @@ def search(a: int, b: int) -> tuple[str, int]:
     sums = _add(columns, 0, 0, lines, skip=cheap)
     while True:
         total = _joined(sums)
-        found = total - b
-        check = f"So {total}. Check: {total} - {b} = {found}"
+        steps, found = _subtract(total, b)
+        check = f"So {total}. Check by subtraction: {', '.join(steps)}, so {found}"
         if found == a:
             lines.append(f"{check}, right.")
             return "\n".join(lines), total
@@ -113,11 +114,25 @@ def _add(columns: list[tuple[int, int]], start: int, carry: int, lines: list[str
     sums = []
     for place, (x, y) in list(enumerate(columns))[start:]:
         total = x + y + carry
-        line = f"{PLACES[place]}: {x} + {y}{' + 1' if carry else ''} = {total}"
-        if total > 9 and place < len(columns) - 1:
-            line += f", write {total % 10}" + ("" if skip else ", carry 1")
+        line = f"{PLACES[place]}: {x}+{y}{'+1' if carry else ''}={total}"
+        if total > 9 and not skip and place < len(columns) - 1:
+            line += ", carry 1"
         line += ". No carry, so skip carries." if skip and place == 0 else "."
         lines.append(line)
         sums.append(total)
         carry = 0 if skip else total // 10
     return sums
+
+
+def _subtract(total: int, b: int) -> tuple[list[str], int]:
+    """``total - b`` column by column from the ones, borrowing ten where a column needs it: the steps, the rest."""
+    steps, rest, borrowed = [], 0, 0
+    for place, lower in enumerate(_digits(b)):
+        upper = _digits(total)[place]
+        borrow = int(upper - borrowed < lower)
+        upper += 10 * borrow
+        difference = upper - borrowed - lower
+        steps.append(f"{upper}{'-1' if borrowed else ''}-{lower}={difference}")
+        rest += difference * 10**place
+        borrowed = borrow
+    return steps, rest

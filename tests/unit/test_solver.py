@@ -33,13 +33,16 @@ def test_every_pair_of_digits_in_every_column() -> None:
 @given(THREE_DIGITS, THREE_DIGITS)
 def test_every_line_of_a_chain_is_true_and_its_last_check_holds(a: int, b: int) -> None:
     thought, total = search(a, b)
-    for x, y, carry, result in re.findall(r"(\d) \+ (\d)( \+ 1)? = (\d+)", thought):
+    for x, y, carry, result in re.findall(r"(\d+)\+(\d+)(\+1)?=(\d+)", thought):
         assert int(x) + int(y) + bool(carry) == int(result)
-    checks = re.findall(r"So (\d+)\. Check: (\d+) - (\d+) = (\d+), (right|not (\d+))\.", thought)
-    for attempt, again, taken, found, outcome, wanted in checks:
-        assert attempt == again
-        assert int(attempt) - int(taken) == int(found)
-        assert int(taken) == b
+    checks = re.findall(r"So (\d+)\. Check by subtraction: (.*), so (\d+), (right|not (\d+))\.", thought)
+    for attempt, columns, found, outcome, wanted in checks:
+        steps = re.findall(r"(\d+)(-1)?-(\d)=(\d)(?!\d)", columns)
+        assert len(steps) == 3
+        for upper, borrowed, lower, result in steps:
+            assert int(upper) - bool(borrowed) - int(lower) == int(result)
+        assert int("".join(lower for *_, lower, _ in reversed(steps))) == b
+        assert int("".join(result for *_, result in reversed(steps))) == int(found) == int(attempt) - b
         assert (outcome == "right") == (int(found) == a)
         assert outcome == "right" or int(wanted) == a
     assert [outcome == "right" for *_, outcome, _ in checks] == [False] * (len(checks) - 1) + [True]
@@ -59,13 +62,13 @@ def test_the_cheap_attempt_fails_exactly_where_a_skipped_carry_mattered(a: int, 
 def test_a_failed_check_is_in_the_chain() -> None:
     reply = respond("What is 572 + 264?")
     assert reply.thought.splitlines() == [
-        "Ones: 2 + 4 = 6. No carry, so skip carries.",
-        "Tens: 7 + 6 = 13, write 3.",
-        "Hundreds: 5 + 2 = 7.",
-        "So 736. Check: 736 - 264 = 472, not 572.",
+        "Ones: 2+4=6. No carry, so skip carries.",
+        "Tens: 7+6=13.",
+        "Hundreds: 5+2=7.",
+        "So 736. Check by subtraction: 6-4=2, 13-6=7, 7-1-2=4, so 472, not 572.",
         "Wait, the tens carry 1.",
-        "Hundreds: 5 + 2 + 1 = 8.",
-        "So 836. Check: 836 - 264 = 572, right.",
+        "Hundreds: 5+2+1=8.",
+        "So 836. Check by subtraction: 6-4=2, 13-6=7, 8-1-2=5, so 572, right.",
     ]
     assert reply.text == f"<think>\n{reply.thought}\n</think>\n\n\\boxed{{836}}"
     assert respond("What is 572 + 264?") == reply
