@@ -126,7 +126,12 @@ def _has_dataset(store: Store) -> bool:
 
 
 def _problem(one: Sum, source: str) -> NewProblem:
-    return NewProblem(one.statement, source, answer=one.answer, licence=LICENCE)
+    return NewProblem(one.statement, source, key=_key(one), answer=one.answer, licence=LICENCE)
+
+
+def _key(one: Sum) -> str:
+    """What the lists call the problem."""
+    return f"{one.a}+{one.b}"
 
 
 def _chain(one: Sum) -> tuple[NewTrace, str]:
@@ -142,6 +147,7 @@ def _chain(one: Sum) -> tuple[NewTrace, str]:
         complete=parsed.complete,
         format=parsed.format,
         source=SOURCE,
+        key=_key(one),
         licence=LICENCE,
         synthesis="solver",
         tokens=None,
