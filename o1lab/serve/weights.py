@@ -80,9 +80,13 @@ def pick_dtype(device: str, config: Any) -> torch.dtype:
 
 
 def _matmul_seconds(dtype: torch.dtype, hidden: int, inner: int) -> float:
-    """The best of five timings of one row and sixteen rows through a layer of this model's size."""
+    """The best timing of decoding (1 and 16 rows) and prefill (256 rows) through a layer of this model's size.
+
+    Without instructions for bfloat16 a single row may still be faster in it (half the bytes to read), while
+    prefill is many times slower: all three count.
+    """
     weight = torch.randn(inner, hidden, dtype=dtype)
-    inputs = [torch.randn(rows, hidden, dtype=dtype) for rows in (1, 16)]
+    inputs = [torch.randn(rows, hidden, dtype=dtype) for rows in (1, 16, 256)]
     best = float("inf")
     with torch.inference_mode():
         for _ in range(6):
