@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import time
 from collections.abc import Iterable
@@ -53,13 +54,16 @@ def write_run(
     samples: Iterable[dict[str, Any]] = (),
     recipe: Recipe | None = None,
 ) -> RunDir:
-    """A whole run directory. ``age``: seconds before CREATED; ``heartbeat``: seconds since the epoch, now if None."""
+    """A whole run directory.
+
+    ``age``: seconds before CREATED. ``heartbeat``: seconds since the epoch; now, of this process, if None.
+    """
+    if heartbeat is None:  # however slow the test is, this process lives on
+        heartbeat, pid = time.time(), pid or os.getpid()
     run = RunDir(runs / run_id)
     (run.path / "control").mkdir(parents=True)
     recipe = recipe or Recipe(dataset="col-add-400", dataset_hash="ab12cd34ef56ab12", steps=total, probes=PROBES)
     run.recipe.write_text(dump(recipe))
-    import os
-
     os.utime(run.recipe, (CREATED - age, CREATED - age))
     run.dataset.write_text(json.dumps({"name": recipe.dataset, "hash": recipe.dataset_hash, "rows": 400}))
     run.command.write_text(f"o1lab train --recipe runs/{run_id}/recipe.yaml\n")
@@ -76,7 +80,7 @@ def write_run(
         (folder / "adapter_model.safetensors").write_bytes(b"\0")
     run.write_status(
         Status(
-            state, pid=pid, host=socket.gethostname(), heartbeat=time.time() if heartbeat is None else heartbeat,
+            state, pid=pid, host=socket.gethostname(), heartbeat=heartbeat,
             step=steps, total_steps=total, message=message, hint=hint, device="cpu", dtype="bf16",
         )
     )  # fmt: skip
