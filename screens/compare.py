@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -167,7 +168,7 @@ class CompareScreen(Keeping):
             case "retry":
                 return talk.failed_pane() is not None
             case "regenerate":
-                return talk.turn > 0
+                return talk.turn > 0 and not talk.states[talk.current_pane].busy
             case "add_trace":
                 return talk.selected() is not None
             case "chains":
@@ -215,6 +216,8 @@ class CompareScreen(Keeping):
             return
         await self.begin(refs)
         self.look_around()
+        # openai takes a second to import: in a thread, while the first prompt is being written.
+        await self.in_thread(importlib.import_module, "o1lab.chat.client")
 
     async def begin(self, refs: Sequence[ModelRef]) -> None:
         """A new conversation; the one before is on disk already."""

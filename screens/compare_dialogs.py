@@ -254,7 +254,7 @@ class SettingsDialog(ModalScreen[Settings | None]):
                     yield Label(field.help, classes="help", markup=False)
             with Horizontal(classes="field"):
                 yield Label("blind", classes="label", markup=False)
-                yield BlindBox("", self.settings.blind, id="blind", compact=True)
+                yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
                 yield Label("space; no names until you vote", classes="help", markup=False)
             yield Static("", classes="hint", markup=False)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from o1lab.chat.client import ChatClient
 from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings, Verifier
 from o1lab.chat.events import ChatError, Delta, Done, Failed, Recast, Started
 from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
@@ -16,6 +16,9 @@ from screens.compare_panes import Panes
 from screens.compare_status import PaneState, mark
 from screens.context import LabContext
 from store import conversations
+
+if TYPE_CHECKING:
+    from o1lab.chat.client import ChatClient
 
 log = logging.getLogger("o1lab.screens.compare")
 
@@ -74,7 +77,7 @@ class Talk:
 
     @property
     def current_pane(self) -> int:
-        return self.order[self.panes.current]
+        return self.order[min(self.panes.current, len(self.refs) - 1)]
 
     @property
     def votable(self) -> bool:
@@ -229,9 +232,10 @@ class Talk:
 
     def name_panes(self) -> None:
         """Titles and status lines of all panes."""
-        order, names = self.order, []
-        for place, stream in enumerate(self.panes.places):
-            ref, state = self.refs[order[place]], self.states[order[place]]
+        names = []
+        # While panes come and go there may be more or fewer of them than models.
+        for place, (pane, stream) in enumerate(zip(self.order, self.panes.places, strict=False)):
+            ref, state = self.refs[pane], self.states[pane]
             letter = chr(ord("A") + place)
             name = f"model {letter}" if self.hidden else ref.label
             if self.settings.blind and self.voted:
@@ -337,6 +341,8 @@ class Talk:
                 self._changed()
 
     def _connections(self) -> ChatClient:
+        from o1lab.chat.client import ChatClient
+
         if self._client is None:
             self._client = ChatClient()
         return self._client

@@ -6,14 +6,16 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from o1lab.chat.client import ChatClient
 from o1lab.chat.events import Answer, ChatError, Done, Event, Failed, Message, Sampling
 from o1lab.errors import O1LabError, UsageError
 from o1lab.serve.registry import ModelRef, Opened
 from store import Store, conversations, problems
 from store.records import new_id
+
+if TYPE_CHECKING:
+    from o1lab.chat.client import ChatClient
 
 Opener = Callable[[ModelRef], Awaitable[Opened]]
 Listener = Callable[["PaneEvent"], None]
@@ -74,7 +76,7 @@ class ConversationSession:
         self.history = list(history)
         self._opener = opener
         self._listener = listener
-        self._client = client or ChatClient()
+        self._client = client or _new_client()
         self._owns_client = client is None
         self._verifier = verifier
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -344,6 +346,12 @@ class ConversationSession:
 
     def _tell(self, pane: int, turn: int, event: Event | Saved) -> None:
         self._listener(PaneEvent(pane, turn, event))
+
+
+def _new_client() -> ChatClient:
+    from o1lab.chat.client import ChatClient  # openai takes a second to import: not while a screen opens
+
+    return ChatClient()
 
 
 def settings_from(saved: dict[str, Any]) -> Settings:
