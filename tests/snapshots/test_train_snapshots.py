@@ -1,0 +1,140 @@
+"""Pictures of the Train screen at both sizes: runs, a curve with another laid over it, the form, preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from o1lab.app import LabApp
+from o1lab.config import init_lab
+from o1lab.locations import Lab
+from o1lab.train import devices
+from o1lab.widgets.loss_plot import LossPlot
+from screens import train_preflight
+from screens.context import open_context
+from screens.train import TrainScreen
+from screens.train_form import TrainForm
+from screens.train_panes import LogPane
+from tests.compare_lab import shown, until
+from tests.fake_runs import PROBES, write_run
+from tests.functional.test_screen_train_form import FOUND
+
+SIZES = [(80, 24), (120, 40)]
+ANSWERS = {0: ("77200", "1000 + 5"), 25: ("1358", "912"), 50: ("1458", "912")}
+LOG = "".join(f"{{'loss': {1 / step:.3f}, 'mean_token_accuracy': 0.99}}\n" for step in range(1, 63))
+
+
+def runs(lab: Lab) -> None:
+    """A run at work, a finished, a queued, a failed and a dead one."""
+    samples = [
+        {"step": step, "prompt": probe.prompt, "gold": probe.gold, "answer": answer, "final": answer,
+         "correct": answer == probe.gold, "tokens": 40 + step}
+        for step, answers in ANSWERS.items()
+        for probe, answer in zip(PROBES, answers, strict=True)
+    ]  # fmt: skip
+    write_run(lab.runs, "7f3a12cd", "running", steps=62, samples=samples, log=LOG, saved=[50])
+    write_run(lab.runs, "22ab0004", "queued", steps=0, age=50, message="Waiting for cpu: another run before this one.")
+    write_run(lab.runs, "51c0aa01", seed=2, age=100, saved=[50, 100], log=LOG)
+    write_run(lab.runs, "9e00bb02", "running", steps=30, age=200, heartbeat=1.0, pid=2**22 + 1, log="Killed\n")
+    write_run(
+        lab.runs, "33ab0003", "failed", steps=12, age=300, message="The loss became nan at step 12.",
+        hint="Lower the learning rate.",
+    )  # fmt: skip
+
+
+async def chosen(pilot: Pilot[int], run_id: str) -> TrainScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, TrainScreen)
+    await until(pilot, lambda: screen.detail, "the runs")
+    screen.open_run(run_id)
+    plot = screen.query_one(LossPlot)
+    await until(pilot, lambda: screen.detail and screen.detail.line.id == run_id, "the run")
+    await until(pilot, lambda: run_id in str(plot._legend.content), "its curve")
+    return screen
+
+
+async def overview(pilot: Pilot[int]) -> None:
+    await chosen(pilot, "7f3a12cd")
+    await pilot.press("escape")
+    await until(pilot, lambda: "5 runs, 2 at work" in shown(pilot), "the heading")
+    await pilot.pause()
+
+
+async def laid_over(pilot: Pilot[int]) -> None:
+    screen = await chosen(pilot, "51c0aa01")
+    await pilot.press("space")
+    await chosen(pilot, "7f3a12cd")
+    legend = screen.query_one(LossPlot)._legend
+    await until(pilot, lambda: "51c0aa01" in str(legend.content), "the other curve")
+    await pilot.press("L")
+    await until(pilot, lambda: "log" in str(legend.content), "the log scale")
+    await pilot.pause()
+
+
+async def answers(pilot: Pilot[int]) -> None:
+    screen = await chosen(pilot, "7f3a12cd")
+    await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
+    await pilot.press("tab")
+    await pilot.pause()
+
+
+async def dead(pilot: Pilot[int]) -> None:
+    await chosen(pilot, "9e00bb02")
+    await until(pilot, lambda: "without a word" in shown(pilot), "the cause")
+    await pilot.pause()
+
+
+async def form(pilot: Pilot[int]) -> None:
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the runs")
+    await pilot.press("a")
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm) and pilot.app.screen.query("#go"), "the form")
+    for line in pilot.app.screen.query(Input):
+        line.cursor_blink = False
+    await until(pilot, lambda: "Pick" in shown(pilot) or "dataset" in shown(pilot), "its help")
+    await pilot.press("ctrl+r")  # there is no dataset: its fault is in the picture
+    await until(pilot, lambda: "✗" in shown(pilot), "the fault")
+    await pilot.pause()
+
+
+async def preflight(pilot: Pilot[int]) -> None:
+    from o1lab.train.recipe import Recipe
+
+    screen = pilot.app.screen
+    assert isinstance(screen, TrainScreen)
+    recipe = Recipe(dataset="sums", max_length=45)
+    await pilot.app.push_screen(train_preflight.PreflightScreen(screen.context, recipe, launched=screen.open_run))
+    await until(pilot, lambda: "✓ Ready" in shown(pilot), "the verdict")
+    await pilot.pause()
+
+
+async def empty(pilot: Pilot[int]) -> None:
+    await until(pilot, lambda: "No runs yet" in shown(pilot), "the empty state")
+    await pilot.pause()
+
+
+Picture = Callable[[Pilot[int]], Awaitable[None]]
+PICTURES: list[tuple[Picture, bool]] = [
+    (overview, True), (laid_over, True), (answers, True), (dead, True), (form, False), (preflight, False),
+    (empty, False),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    monkeypatch.setattr("screens.train_fields.visible_gpus", list)
+    monkeypatch.setattr(train_preflight, "run_preflight", lambda *_, **__: FOUND)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+@pytest.mark.parametrize(("picture", "with_runs"), PICTURES, ids=[picture.__name__ for picture, _ in PICTURES])
+def test_train(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture, *, with_runs: bool) -> None:
+    lab = init_lab(tmp_path / "lab", name="demo")
+    if with_runs:
+        runs(lab)
+    assert snap_compare(LabApp(open_context(lab), mode="train"), terminal_size=size, run_before=picture)
