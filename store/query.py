@@ -81,6 +81,11 @@ class TraceQuery:
         return replace(self, conditions=self.conditions + conditions)
 
     @property
+    def only_text(self) -> bool:
+        """Whether it is a search and nothing else."""
+        return not self.conditions and self.ids is None and match_expression(self.text) is not None
+
+    @property
     def order(self) -> str:
         direction = "DESC" if self.descending else "ASC"
         return f"{SORTS[self.sort]} {direction}, t.seq {direction}" if self.sort != "added" else f"t.seq {direction}"

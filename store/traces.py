@@ -51,16 +51,23 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:
     """One page of the list."""
     condition, parameters = where(query)
-    rows = db.execute(
-        f"SELECT {_LISTED} FROM traces t WHERE {condition} ORDER BY {query.order} LIMIT ? OFFSET ?",
-        [*parameters, limit, offset],
-    )
-    return [_row(row) for row in rows]
+    if query.only_text and query.sort == "added":
+        # The index gives rows in this very order; asked so, it stops at the end of the page.
+        order = "DESC" if query.descending else "ASC"
+        found = f"SELECT rowid FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rowid {order} LIMIT ? OFFSET ?"
+        sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
+    else:
+        sql = f"SELECT {_LISTED} FROM traces t WHERE {condition} ORDER BY {query.order} LIMIT ? OFFSET ?"
+    return [_row(row) for row in db.execute(sql, [*parameters, limit, offset])]
 
 
 def count(db: Database, query: TraceQuery) -> int:
     condition, parameters = where(query)
-    return int(db.execute(f"SELECT count(*) FROM traces t WHERE {condition}", parameters).fetchone()[0])
+    if query.only_text:
+        sql = "SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?"
+    else:
+        sql = f"SELECT count(*) FROM traces t WHERE {condition}"
+    return int(db.execute(sql, parameters).fetchone()[0])
 
 
 def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
