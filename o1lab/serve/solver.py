@@ -1,9 +1,8 @@
 """The demo's teacher: a solver that adds two 3-digit numbers by columns and writes down its own search.
 
 It is no language model. It looks at the ones: where they do not carry, its first attempt is the cheap one,
-which skips carries altogether. It checks every attempt by subtraction, column by
-column; where the check fails, it looks for the column whose carry it skipped, goes on from there with
-carries, and checks again.
+which skips carries altogether. It checks every attempt by subtraction; where the check fails, it looks for
+the column whose carry it dropped, goes on from there with carries, and checks again.
 The chain is what happened, in the order in which it happened. Nothing is drawn by dice.
 """
 
@@ -85,14 +84,14 @@ def search(a: int, b: int) -> tuple[str, int]:
     sums = _add(columns, 0, 0, lines, skip=cheap)
     while True:
         total = _joined(sums)
-        steps, found = _subtract(total, b)
-        check = f"So {total}. Check by subtraction: {', '.join(steps)}, so {found}"
+        found = total - b
         if found == a:
-            lines.append(f"{check}, right.")
+            lines.append(f"So {total}. Check holds: {total} - {b} = {found}.")
             return "\n".join(lines), total
         # A carry was skipped: find the lowest column that had one; all above it change.
         skipped = next(place for place, column in enumerate(sums) if column > 9)
-        lines += [f"{check}, not {a}.", f"Wait, the {PLACES[skipped].lower()} carry 1."]
+        lines.append(f"So {total}. Check fails: {total} - {b} = {found}, not {a}.")
+        lines.append(f"Wait, the {PLACES[skipped].lower()} carry 1.")
         sums[skipped + 1 :] = _add(columns, skipped + 1, 1, lines, skip=False)
 
 
@@ -114,25 +113,11 @@ def _add(columns: list[tuple[int, int]], start: int, carry: int, lines: list[str
     sums = []
     for place, (x, y) in list(enumerate(columns))[start:]:
         total = x + y + carry
-        line = f"{PLACES[place]}: {x}+{y}{'+1' if carry else ''}={total}"
-        if total > 9 and not skip and place < len(columns) - 1:
-            line += ", carry 1"
+        line = f"{PLACES[place]}: {x} + {y}{' + 1' if carry else ''} = {total}"
+        if total > 9 and place < len(columns) - 1:
+            line += f", write {total % 10}, {'drop' if skip else 'carry'} 1"
         line += ". No carry, so skip carries." if skip and place == 0 else "."
         lines.append(line)
         sums.append(total)
         carry = 0 if skip else total // 10
     return sums
-
-
-def _subtract(total: int, b: int) -> tuple[list[str], int]:
-    """``total - b`` column by column from the ones, borrowing ten where a column needs it: the steps, the rest."""
-    steps, rest, borrowed = [], 0, 0
-    for place, lower in enumerate(_digits(b)):
-        upper = _digits(total)[place]
-        borrow = int(upper - borrowed < lower)
-        upper += 10 * borrow
-        difference = upper - borrowed - lower
-        steps.append(f"{upper}{'-1' if borrowed else ''}-{lower}={difference}")
-        rest += difference * 10**place
-        borrowed = borrow
-    return steps, rest

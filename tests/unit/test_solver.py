@@ -33,19 +33,16 @@ def test_every_pair_of_digits_in_every_column() -> None:
 @given(THREE_DIGITS, THREE_DIGITS)
 def test_every_line_of_a_chain_is_true_and_its_last_check_holds(a: int, b: int) -> None:
     thought, total = search(a, b)
-    for x, y, carry, result in re.findall(r"(\d+)\+(\d+)(\+1)?=(\d+)", thought):
+    for x, y, carry, result in re.findall(r"(\d) \+ (\d)( \+ 1)? = (\d+)", thought):
         assert int(x) + int(y) + bool(carry) == int(result)
-    checks = re.findall(r"So (\d+)\. Check by subtraction: (.*), so (\d+), (right|not (\d+))\.", thought)
-    for attempt, columns, found, outcome, wanted in checks:
-        steps = re.findall(r"(\d+)(-1)?-(\d)=(\d)(?!\d)", columns)
-        assert len(steps) == 3
-        for upper, borrowed, lower, result in steps:
-            assert int(upper) - bool(borrowed) - int(lower) == int(result)
-        assert int("".join(lower for *_, lower, _ in reversed(steps))) == b
-        assert int("".join(result for *_, result in reversed(steps))) == int(found) == int(attempt) - b
-        assert (outcome == "right") == (int(found) == a)
-        assert outcome == "right" or int(wanted) == a
-    assert [outcome == "right" for *_, outcome, _ in checks] == [False] * (len(checks) - 1) + [True]
+    checks = re.findall(r"So (\d+)\. Check (holds|fails): (\d+) - (\d+) = (\d+)(?:, not (\d+))?\.", thought)
+    for attempt, outcome, again, taken, found, wanted in checks:
+        assert attempt == again
+        assert int(taken) == b
+        assert int(attempt) - b == int(found)
+        assert (outcome == "holds") == (int(found) == a)
+        assert wanted == ("" if outcome == "holds" else str(a))
+    assert [outcome for _, outcome, *_ in checks] == ["fails"] * (len(checks) - 1) + ["holds"]
     assert int(checks[-1][0]) == total == a + b
 
 
@@ -62,13 +59,13 @@ def test_the_cheap_attempt_fails_exactly_where_a_skipped_carry_mattered(a: int, 
 def test_a_failed_check_is_in_the_chain() -> None:
     reply = respond("What is 572 + 264?")
     assert reply.thought.splitlines() == [
-        "Ones: 2+4=6. No carry, so skip carries.",
-        "Tens: 7+6=13.",
-        "Hundreds: 5+2=7.",
-        "So 736. Check by subtraction: 6-4=2, 13-6=7, 7-1-2=4, so 472, not 572.",
+        "Ones: 2 + 4 = 6. No carry, so skip carries.",
+        "Tens: 7 + 6 = 13, write 3, drop 1.",
+        "Hundreds: 5 + 2 = 7.",
+        "So 736. Check fails: 736 - 264 = 472, not 572.",
         "Wait, the tens carry 1.",
-        "Hundreds: 5+2+1=8.",
-        "So 836. Check by subtraction: 6-4=2, 13-6=7, 8-1-2=5, so 572, right.",
+        "Hundreds: 5 + 2 + 1 = 8.",
+        "So 836. Check holds: 836 - 264 = 572.",
     ]
     assert reply.text == f"<think>\n{reply.thought}\n</think>\n\n\\boxed{{836}}"
     assert respond("What is 572 + 264?") == reply
