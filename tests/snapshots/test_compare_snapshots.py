@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
@@ -87,8 +88,16 @@ async def reopened(pilot: Pilot[int]) -> CompareScreen:
     screen.look_around()
     await until(pilot, lambda: screen.votes_line or screen.talk.settings.blind, "the tally")
     await pilot.app.workers.wait_for_complete()
+    bodies = [pane.body for pane in screen.panes.places if pane.display]
+    await until(pilot, lambda: all(b.rows and b.scroll_offset.y == b.max_scroll_y for b in bodies), "the panes' ends")
     await pilot.pause()
     return screen
+
+
+def steady(pilot: Pilot[int]) -> None:
+    """No cursor blinks."""
+    for entry in pilot.app.screen.query(Input):
+        entry.cursor_blink = False
 
 
 async def only_open(pilot: Pilot[int]) -> None:
@@ -96,8 +105,10 @@ async def only_open(pilot: Pilot[int]) -> None:
 
 
 async def settings(pilot: Pilot[int]) -> None:
-    await reopened(pilot)
+    screen = await reopened(pilot)
     await pilot.press("o")
+    await until(pilot, lambda: pilot.app.screen is not screen and pilot.app.screen.query("#blind"), "the dialog")
+    steady(pilot)
     await pilot.pause()
 
 
@@ -106,7 +117,7 @@ async def models(pilot: Pilot[int]) -> None:
     await pilot.press("m")
     await until(pilot, lambda: pilot.app.screen is not screen, "the dialog")
     await until(pilot, lambda: pilot.app.screen.choices, "the models")  # type: ignore[attr-defined]
-    pilot.app.screen.query_one("SearchLine").cursor_blink = False  # type: ignore[attr-defined]
+    steady(pilot)
     await pilot.pause()
 
 
