@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -94,6 +94,9 @@ class TrainScreen(LabScreen):
     def on_mount(self) -> None:
         super().on_mount()
         self._show_pane("runs")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_heading(self._counts)  # it stands at the right edge
 
     # Following: only while this screen is shown.
 
