@@ -10,6 +10,7 @@ from store.conversations import Message
 
 Phase = Literal["idle", "opening", "waiting", "thinking", "answering", "ended"]
 
+_FAILED = "failed · ctrl+r tries again"
 _VERDICTS = {"correct": "✓ correct", "incorrect": "✗ incorrect", "unverifiable": "? unverifiable"}
 
 
@@ -22,9 +23,16 @@ class PaneState:
     """The answer as it is on disk, once ``phase`` is ended."""
     pieces: int = 0
     """Chunks that came: about one a token; the server's own count takes its place at the end."""
+    unsaved: bool = False
+    """Whether it failed and nothing of it could be saved."""
     since: float = field(default_factory=time.monotonic)
     ttft_s: float | None = None
     first: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether trying again is the thing to do."""
+        return not self.busy and (self.unsaved or (self.message is not None and self.message.state == "failed"))
 
     @property
     def busy(self) -> bool:
@@ -45,6 +53,8 @@ class PaneState:
         """
         if self.phase == "idle":
             return ""
+        if self.unsaved and not self.busy:
+            return _FAILED
         if hidden:
             return "answering" if self.busy else _ending(self.message) or "done"
         if self.busy:
@@ -101,7 +111,7 @@ def _ending(message: Message | None) -> str:
     if message is None:
         return ""
     if message.state == "failed":
-        return "failed · ctrl+r tries again"
+        return _FAILED
     if message.state == "stopped":
         return "stopped"
     if message.settings.get("finish_reason") == "length":

@@ -184,8 +184,7 @@ class Talk:
 
     def failed_pane(self) -> int | None:
         """The current pane if its answer failed, else the first one that did."""
-        failed = [p for p in self.order if (m := self.states[p].message) is not None and m.state == "failed"]
-        failed = [pane for pane in failed if not self.states[pane].busy]
+        failed = [pane for pane in self.order if self.states[pane].failed]
         return self.current_pane if self.refs and self.current_pane in failed else next(iter(failed), None)
 
     async def stop(self, pane: int | None = None) -> None:
@@ -286,7 +285,14 @@ class Talk:
         self.name_panes()
 
     def _end_unsaved(self, pane: int, error: ChatError) -> None:
-        if self.session is not None and self.states[pane].busy:
+        if self.session is None or not self.states[pane].busy:
+            return
+        self.states[pane].unsaved = True
+        if self.session.answer(pane) is None:
+            self.states[pane].enter("ended")
+            self.name_panes()
+            self._changed()
+        else:
             self._settle(pane)
             self._draw_failure(self.stream(pane), f"{error.sentence} The answer before stays.", error.hint)
             self._changed()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 from textual import events
 from textual.widgets import Input
 
@@ -20,6 +21,7 @@ from o1lab.locations import Lab
 from o1lab.serve.registry import ModelRef, Opened
 from screens.compare_dialogs import ModelsDialog, PickDialog, SettingsDialog
 from store import conversations, open_store, problems
+from store.errors import StoreError
 from store.records import NewProblem
 from tests.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
 from tests.fault_server import ANSWER, THOUGHT, FaultServer
@@ -523,3 +525,28 @@ async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: Fa
         await pilot.press("escape", "r")
         await answered(pilot, screen)
         assert "".join(ANSWER) in text_of(screen, 0)
+
+
+async def test_an_answer_that_cannot_be_saved_stays_on_the_screen_with_the_reason(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = conversations.save_message
+
+    def full(db: Database, message: conversations.Message) -> None:
+        if message.pane == 0:
+            raise StoreError("The disk is full.", "Make room.")
+        save(db, message)
+
+    monkeypatch.setattr(conversations, "save_message", full)
+    async with comparing(lab, BOTH) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        assert "".join(ANSWER) in text_of(screen, 0)
+        assert "The disk is full." in text_of(screen, 0)
+        assert "failed · ctrl+r tries again" in shown(pilot)
+        assert "".join(ANSWER) in text_of(screen, 1)
+        monkeypatch.undo()
+        await pilot.press("ctrl+r")
+        await answered(pilot, screen)
+        assert "The disk is full." not in text_of(screen, 0)
+    assert [m.state for m in saved(lab) if m.pane == 0] == ["complete"]
