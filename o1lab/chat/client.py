@@ -13,6 +13,7 @@ import openai
 from o1lab.chat.events import Delta, Done, Event, Failed, Message, Recast, Sampling, Started
 from o1lab.chat.failures import BrokenStreamError, explain
 from o1lab.chat.thoughts import ThoughtSplitter
+from o1lab.serve.records import PAST_PROXIES
 from o1lab.serve.registry import Opened
 
 CONNECT_TIMEOUT_S = 10.0
@@ -28,7 +29,7 @@ class ChatClient:
 
     def __init__(self, *, silence_timeout_s: float = SILENCE_TIMEOUT_S) -> None:
         timeout = httpx2.Timeout(silence_timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._http = openai.DefaultAioHttpClient(timeout=timeout)
+        self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES)
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -174,7 +175,7 @@ async def rendered_prompt(target: Opened, messages: Sequence[Message]) -> str | 
     url = f"{target.base_url.rstrip('/')}/o1lab/render"
     payload = {"model": target.model, "messages": list(messages)}
     try:
-        async with httpx2.AsyncClient(timeout=10) as client:
+        async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES) as client:
             answer = await client.post(url, json=payload, headers={"Authorization": f"Bearer {target.key}"})
         prompt = answer.json().get("prompt") if answer.status_code == 200 else None
     except (httpx2.HTTPError, json.JSONDecodeError, AttributeError):

@@ -18,13 +18,16 @@ from typing import Any, Literal
 import httpx2
 import psutil
 
+from o1lab.config import load_config
 from o1lab.errors import LabError
 from o1lab.locations import Lab
-from o1lab.serve.records import TOKEN_ENV
+from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
 from o1lab.serve.registry import SOLVER
 
 START_TIMEOUT_S = 180.0
 """A base that is not converted yet takes its time once; afterwards a start is a few seconds."""
+_STOP_S = {"vllm": 25.0}
+"""What a server may take to stop, 5 s where nothing is said: vLLM's own processes must not outlive its keeper."""
 
 
 @dataclass
@@ -103,7 +106,7 @@ class ServerManager:
                 child.process.terminate()
         for child in children:
             try:
-                await asyncio.wait_for(child.process.wait(), 5)
+                await asyncio.wait_for(child.process.wait(), _STOP_S.get(child.handle.engine, 5.0))
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     child.process.kill()
@@ -123,6 +126,8 @@ class ServerManager:
         command += ["--parent", str(os.getpid()), "--owner", "app"]
         if self._lab is not None:
             command += ["--lab", str(self._lab.root)]
+            if base in load_config(self._lab).serve.trust_remote_code:
+                command.append("--trust-remote-code")
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -156,7 +161,7 @@ class ServerManager:
             url = f"{child.handle.url}/o1lab/adapters"
             payload = {"name": name, "path": str(path)}
         try:
-            async with httpx2.AsyncClient(timeout=60) as client:
+            async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
                 answer = await client.post(
                     url,
                     json=payload,
@@ -187,8 +192,16 @@ def training_notice(lab: Lab) -> str | None:
 
 
 def _runs_here(status: dict[str, Any]) -> bool:
-    host, pid = status.get("host"), status.get("pid")
-    return host == os.uname().nodename and isinstance(pid, int) and psutil.pid_exists(pid)
+    host, pid, started = status.get("host"), status.get("pid"), status.get("pid_started")
+    if host != os.uname().nodename or not isinstance(pid, int):
+        return False
+    try:
+        process = psutil.Process(pid)
+        # Ids are used again: the process must be the one that began then.
+        same = not isinstance(started, int | float) or abs(process.create_time() - started) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 async def _drain(process: asyncio.subprocess.Process, kept: deque[str]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -15,11 +17,14 @@ from o1lab.errors import LabError
 from o1lab.locations import Lab, cache_dir
 
 TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - a variable's name
+PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+"""``mounts`` of an HTTP client that asks no proxy for this machine's own servers: it would not find them, and it
+would see their tokens."""
 
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """One running server. ``started`` is Unix time, ``owner`` is who stops it."""
+    """One running server. ``started`` is Unix time, ``owner`` is who stops it, ``host`` is where its pid counts."""
 
     url: str
     token: str = field(repr=False)
@@ -28,6 +33,12 @@ class ServerRecord:
     engine: str
     started: float
     owner: Literal["app", "person"] = "person"
+    host: str = field(default_factory=socket.gethostname)
+
+    @property
+    def here(self) -> bool:
+        """Whether this machine runs it: a lab may be shared, a loopback address cannot."""
+        return self.host == socket.gethostname()
 
     @property
     def alive(self) -> bool:
@@ -54,7 +65,7 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
     Raises:
         LabError: the folder cannot be written.
     """
-    path = folder / f"{record.pid}.json"
+    path = folder / f"{record.host}-{record.pid}.json"
     temporary = folder / f".{record.pid}.{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -75,10 +86,12 @@ def read_record(path: Path) -> ServerRecord | None:
 
 
 def live_records(lab: Lab | None) -> list[ServerRecord]:
-    """Records of servers that still run, oldest first. Records that dead servers left are removed."""
+    """Records of servers that run on this machine, oldest first. Records that dead servers left are removed."""
     live = []
     for path in records_folder(lab).glob("*.json"):
         record = read_record(path)
+        if record is not None and not record.here:
+            continue
         if record is not None and record.alive:
             live.append(record)
         else:

@@ -29,7 +29,8 @@ from o1lab.serve.process import announced, common_options, listen, model_name, r
 from o1lab.serve.records import new_token
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM's --max-lora-rank takes
-_STOP_S = 20.0
+_STOP_S = 10.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is behind no proxy
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,7 +148,7 @@ def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, sai
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            _DIRECT.open(f"http://127.0.0.1:{port}/health", timeout=2).close()
         except (urllib.error.URLError, OSError):
             pass
         else:
@@ -171,7 +172,9 @@ def _stay(child: subprocess.Popen[bytes], parent: int | None) -> int:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End vLLM and the workers of its session."""
+    """End vLLM and the workers of its session; being told again to stop changes nothing."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, kind)

@@ -44,6 +44,17 @@ async def test_an_answer_streams_and_is_counted() -> None:
     }  # fmt: skip
 
 
+async def test_this_machines_servers_are_asked_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with FaultServer("ok") as server:
+        assert server.url.startswith("http://127.0.0.1:")
+        _, answer = await collect(server)
+    assert answer.state == "done"
+
+
 async def test_the_first_delta_comes_before_the_last_exists() -> None:
     with FaultServer("gated") as server:
         stream = stream_chat(Opened(server.url, "m", KEY), ASK)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,12 +82,22 @@ def test_records_are_private_and_those_of_the_dead_are_removed(lab: Lab) -> None
     assert "secret" not in repr(read_record(mine))
 
 
+def test_a_record_of_another_machine_is_left_alone(lab: Lab) -> None:
+    theirs = write_record(lab.servers, replace(record(1, started=0.0), host="elsewhere"))
+    mine = write_record(lab.servers, replace(record(os.getpid()), host=socket.gethostname()))
+    assert [r.pid for r in live_records(lab)] == [os.getpid()]
+    assert theirs.exists()
+    assert theirs != mine
+
+
 def test_training_on_this_machine_is_said(lab: Lab) -> None:
     assert training_notice(lab) is None
     status = {"state": "running", "pid": os.getpid(), "host": os.uname().nodename}
     path = lab.runs / "7f3a" / "status.json"
     path.write_text(json.dumps(status))
     assert "7f3a" in (training_notice(lab) or "")
+    path.write_text(json.dumps(status | {"pid_started": 1.0}))  # its pid is another process's by now
+    assert training_notice(lab) is None
     path.write_text(json.dumps(status | {"host": "elsewhere"}))
     assert training_notice(lab) is None
     path.write_text(json.dumps(status | {"state": "finished"}))
