@@ -12,6 +12,7 @@ from o1lab.chat.events import Answer, ChatError, Done, Event, Failed, Message, S
 from o1lab.errors import O1LabError, UsageError
 from o1lab.serve.registry import ModelRef, Opened
 from store import Store, conversations, problems
+from store.errors import StoreError
 from store.records import new_id
 
 if TYPE_CHECKING:
@@ -275,7 +276,12 @@ class ConversationSession:
             end = Failed(ChatError(f"Something went wrong: {type(error).__name__}: {error}.", code="internal"))
             growing.apply(end)
         # The disk comes first: shielded, so that closing the app cannot cut the write short.
-        saved = await asyncio.shield(self._keep(pane, turn, growing, sampling))
+        saved = None
+        try:
+            saved = await asyncio.shield(self._keep(pane, turn, growing, sampling))
+        except (O1LabError, StoreError) as error:
+            said = f"The answer could not be saved: {error.message}"
+            end = Failed(ChatError(said, error.hint, error.code, retryable=True))
         if end is not None:
             self._tell(pane, turn, end)
         if saved is not None:

@@ -32,7 +32,7 @@ class Printer:
             case Done() as done:
                 speed = f", {done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""
                 count = f"{done.completion_tokens} tokens, " if done.completion_tokens is not None else ""
-                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {done.finish_reason})\n")
+                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {visible(done.finish_reason)})\n")
             case Failed(error=error):
                 self._add(pane, f"\n! {visible(error.sentence)}\n  {visible(error.hint)}\n")
             case Saved(message=message):

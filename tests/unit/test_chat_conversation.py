@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +261,30 @@ def test_bad_prompt_sets_say_where(name: str, text: str, said: str, tmp_path: Pa
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=said):
         load_prompt_set(tmp_path / name)
+
+
+async def test_an_answer_that_cannot_be_saved_says_so_and_can_be_asked_for_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = conversations.save_message
+
+    def full(db: object, message: conversations.Message) -> None:
+        if message.role == "assistant":
+            raise sqlite3.OperationalError("database or disk is full")
+        keep(db, message)
+
+    monkeypatch.setattr(conversations, "save_message", full)
+    with FaultServer() as server:
+        panes = Panes(one=server)
+        session = await panes.begin(store)
+        await session.send(QUESTION)
+        await session.wait()
+        end = panes.events[-1].event
+        assert isinstance(end, Failed)
+        assert "could not be saved" in end.error.sentence
+        assert end.error.hint
+        monkeypatch.undo()
+        session.regenerate(0)
+        await session.wait()
+        assert session.answer(0).state == "complete"
+        await session.close()
