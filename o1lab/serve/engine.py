@@ -173,6 +173,8 @@ class Engine:
             self._waiting.popleft()
             if job.cancelled.is_set():
                 job.on_end("cancelled", "")
+            elif job.adapter != BASE and job.adapter not in getattr(self.model, "peft_config", ()):
+                job.on_end("error", "This adapter was removed before the answer began.")
             else:
                 rows.append(_Row(job, len(job.prompt)))
         if not rows:

@@ -80,11 +80,12 @@ def run_base(run_dir: Path) -> str | None:
 def checkpoints(run_dir: Path) -> list[Checkpoint]:
     """A run's complete checkpoints, earliest first. A folder without weights yet is left out."""
     found = []
+    trained_on = run_base(run_dir)
     for folder in run_dir.glob("checkpoints/step-*"):
         step = folder.name.removeprefix("step-")
         if not step.isdigit() or not (folder / "adapter_model.safetensors").is_file():
             continue
-        base = run_base(run_dir) or _adapter_base(folder)
+        base = trained_on or _adapter_base(folder)
         if base is not None:
             found.append(Checkpoint(run_dir.name, int(step), folder, base))
     return sorted(found, key=lambda c: c.step)

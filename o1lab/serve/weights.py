@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from o1lab.errors import LabError, NotFoundError, RefusedError
+from o1lab.serve.dtype import faster_on_cpu
 from o1lab.serve.engine import BASE, Engine
 
 
@@ -37,6 +37,7 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
     Raises:
         LabError: transformers cannot load it, or its kind of attention cannot be batched row by row.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -49,7 +50,14 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
             folder, dtype=chosen, use_safetensors=True, trust_remote_code=trust_remote_code
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        model = model.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise LabError(
+            f"The GPU has no room for {folder.name}.",
+            "Stop what else runs there, or serve on the CPU: CUDA_VISIBLE_DEVICES=''.",
+            code="out_of_memory",
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LabError(f"The model in {folder} cannot be loaded: {reason}", "See that it is whole.") from error
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -57,7 +65,7 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
         raise LabError(f"The embedded server cannot serve {sorted(kinds)} layers.", "Use --engine vllm.", code="model")
     return Weights(
         folder=folder,
-        model=model.to(device).eval(),
+        model=model,
         tokenizer=tokenizer,
         device=device,
         dtype=str(chosen).removeprefix("torch."),
@@ -67,35 +75,14 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
 
 
 def pick_dtype(device: str, config: Any) -> torch.dtype:
-    """bfloat16 on a GPU; on a CPU whichever of bfloat16 and float32 multiplies this model's shapes faster now.
-
-    Some CPUs have instructions for bfloat16, others emulate it: a measurement of some milliseconds decides.
-    """
-    if device != "cpu":
-        return torch.bfloat16
-    hidden = int(getattr(config, "hidden_size", 576))
-    inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
-    seconds = {kind: _matmul_seconds(kind, hidden, inner) for kind in (torch.float32, torch.bfloat16)}
-    return min(seconds, key=lambda kind: seconds[kind])
-
-
-def _matmul_seconds(dtype: torch.dtype, hidden: int, inner: int) -> float:
-    """The best timing of decoding (1 and 16 rows) and prefill (256 rows) through a layer of this model's size.
+    """bfloat16 on a GPU that has it; on a CPU whichever of bfloat16 and float32 answers faster, by a short measurement.
 
     Without instructions for bfloat16 a single row may still be faster in it (half the bytes to read), while
-    prefill is many times slower: all three count.
+    prefill is many times slower: decoding (1 and 16 rows) and prefill (256 rows) count together.
     """
-    weight = torch.randn(inner, hidden, dtype=dtype)
-    inputs = [torch.randn(rows, hidden, dtype=dtype) for rows in (1, 16, 256)]
-    best = float("inf")
-    with torch.inference_mode():
-        for _ in range(6):
-            began = time.perf_counter()
-            for _ in range(4):
-                for x in inputs:
-                    torch.nn.functional.linear(x, weight)
-            best = min(best, time.perf_counter() - began)
-    return best
+    if device != "cpu":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return faster_on_cpu(config, (1, 16, 256))[0]
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:

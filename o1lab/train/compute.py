@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from o1lab.errors import LabError
+from o1lab.serve.dtype import faster_on_cpu
 from o1lab.train.recipe import Recipe, load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_MEASURE_ROWS = 512
-_MEASURE_TIMES = 5
-# CPUs that have bf16 instructions are about twice as fast with them; less is noise, and fp32 is more precise.
-_CLEARLY = 0.8
+# A step is many rows at once, forward and back: single rows, as in decoding, are no part of it.
+_MEASURE_ROWS = (512,)
 
 
 @dataclass(frozen=True)
@@ -41,26 +38,11 @@ def choose_dtype(wanted: str, *, gpu: bool, model_config: Any) -> Dtype:
     if wanted != "auto":
         return Dtype(wanted, "the recipe says so")
     if gpu:
-        has = torch.cuda.is_bf16_supported()
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
         return Dtype("bf16" if has else "fp32", "the GPU has it" if has else "the GPU has no bf16")
-    config = model_config.get_text_config()
-    inputs = max(int(config.hidden_size), _MEASURE_ROWS)  # smaller ones are measured by their noise
-    outputs = int(getattr(config, "intermediate_size", None) or 4 * inputs)
-    bf16, fp32 = float("inf"), float("inf")
-    for _ in range(_MEASURE_TIMES):  # in turns, so that another program's burst hits both
-        bf16 = min(bf16, _time_linear(torch.bfloat16, inputs, outputs))
-        fp32 = min(fp32, _time_linear(torch.float32, inputs, outputs))
-    faster = "bf16" if bf16 < _CLEARLY * fp32 else "fp32"
-    return Dtype(faster, "measured on this CPU", bf16_s=bf16, fp32_s=fp32)
-
-
-def _time_linear(kind: torch.dtype, inputs: int, outputs: int) -> float:
-    """Seconds for one linear layer forward and back: most of a step is spent in such."""
-    x = torch.ones(_MEASURE_ROWS, inputs, dtype=kind, requires_grad=True)
-    weight = torch.ones(outputs, inputs, dtype=kind)
-    start = time.perf_counter()
-    torch.nn.functional.linear(x, weight).sum().backward()
-    return time.perf_counter() - start
+    faster, seconds = faster_on_cpu(model_config, _MEASURE_ROWS, backward=True)
+    name = "bf16" if faster is torch.bfloat16 else "fp32"
+    return Dtype(name, "measured on this CPU", bf16_s=seconds[torch.bfloat16], fp32_s=seconds[torch.float32])
 
 
 def load_base(folder: Path, dtype: Dtype) -> PreTrainedModel:
@@ -132,12 +114,3 @@ def init_checkpoint(recipe: Recipe, runs: Path) -> Path:
             code="init_missing",
         )
     return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty when the file is not there."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

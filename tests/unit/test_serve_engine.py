@@ -198,6 +198,32 @@ def test_an_adapter_goes_and_comes_back(served: tuple[Weights, Engine], base: Pa
     assert alone(engine, weights, "Hi", weights.slots["run-c"]) == before
 
 
+def test_a_request_for_an_adapter_that_is_gone_fails_alone(served: tuple[Weights, Engine], base: Path) -> None:
+    weights, engine = served
+    add_adapter(weights, engine, "run-d", make_adapter(base, base.parent / "run-d", seed=6))
+    slot = weights.slots["run-d"]
+    remove_adapter(weights, engine, "run-d")
+    other = submit(engine, weights, "Hi", BASE)
+    late = submit(engine, weights, "Hi", slot)
+    assert late.ended.wait(60) and other.ended.wait(60)
+    assert late.reason == "error"
+    assert "removed" in late.sentence
+    assert other.reason in ("stop", "length")
+
+
+def test_weights_cut_short_are_told_in_a_sentence(base: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from o1lab.errors import LabError
+
+    folder = tmp_path / "cut"
+    shutil.copytree(base, folder)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LabError, match="cannot be loaded"):
+        load_weights(folder, dtype="float32")
+
+
 def test_the_roomy_layer_keeps_what_it_is_given() -> None:
     layer, seen = RoomyLayer(), []
     for width in (3, 1, 200, 1, 1):
