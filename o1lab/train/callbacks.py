@@ -137,9 +137,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             control.should_log = control.should_save = True
             return control
         if last or (recipe.save_steps and step % recipe.save_steps == 0):
-            control.should_save = True
-        if last:
-            control.should_log = True
+            control.should_save = control.should_log = True  # logged first: what is lost must not be saved
         if last or (recipe.eval_steps and step % recipe.eval_steps == 0):
             control.should_evaluate = self.trainer.eval_dataset is not None
             control.should_log = self._ask_after_log = True
@@ -196,12 +194,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         if self._gpu:
             line |= self._gpu.read()
         self._tokens_logged, self._busy_s = tokens, 0.0
-        if not math.isfinite(loss):
+        lost = loss if not math.isfinite(loss) else float(logs.get("grad_norm") or 0.0)
+        if not math.isfinite(lost):
             line["alert"] = "nan"
             control.should_save = control.should_evaluate = False
             control.should_training_stop = True
+            what = "gradient" if math.isfinite(loss) else "loss"
             self.failure = RefusedError(
-                f"The loss became {loss} at step {step}: the weights are lost.",
+                f"The {what} became {lost} at step {step}: the weights are lost.",
                 self._advice(),
                 code="nan_loss",
             )

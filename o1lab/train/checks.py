@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
-from o1lab.locations import Lab
+from o1lab.locations import Lab, log_dir
 from o1lab.train.launch import prepare, require_trainer, resolve_rows
 from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import RunDir
@@ -178,8 +178,7 @@ def inspect_run(
     try:
         found = json.loads(last)
     except ValueError as error:
-        words = err.strip().rpartition("\n")[2] or f"exit status {process.returncode}"
-        raise LabError(f"Preflight failed: {words}.", "Run it again with O1LAB_DEBUG=1.", code="preflight") from error
+        raise _broken(process.returncode, err) from error
     return Preflight.model_validate(found)
 
 
@@ -199,6 +198,26 @@ def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callabl
                 if late:
                     raise LabError(f"Preflight took longer than {timeout_s:.0f} s.", "Try a smaller dataset.") from None
                 raise LabError("Preflight was cancelled.", code="cancelled") from None
+
+
+def _broken(status: int, said: str) -> LabError:
+    """One sentence for a preflight that gave no result; all it said goes to the log."""
+    log = log_dir() / "o1lab.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(said)
+        hint = f"What it said is in {log}."
+    except OSError:
+        hint = ""
+    if status < 0:
+        return LabError(
+            f"Preflight was ended by signal {-status}.",
+            f"The machine may be out of memory. {hint}".strip(),
+            code="preflight",
+        )
+    words = said.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
+    return LabError(f"Preflight failed: {words}.", hint, code="preflight")
 
 
 def launching_command(lab: Lab, recipe: Recipe) -> str:

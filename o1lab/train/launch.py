@@ -19,6 +19,7 @@ from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
 from o1lab.locations import Lab
+from o1lab.models.student import STUDENT
 from o1lab.train.recipe import Recipe, dump
 from o1lab.train.rundir import (
     QUIET,
@@ -105,6 +106,8 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
             "Clear dataset_hash in the recipe to train on what is there now.",
         )
     values: dict[str, Any] = {"dataset": dataset.name, "dataset_hash": dataset.hash}
+    if recipe.base.lower() != STUDENT and (folder := Path(recipe.base).expanduser()).is_dir():
+        values["base"] = str(folder.absolute())  # the worker runs in another folder
     if dataset.phase == 1:
         values["phase"] = 1  # its rows have no thought to learn
     if recipe.init_from:

@@ -7,11 +7,12 @@ JSON replaced atomically, JSON lines appended, a ``control/stop`` file to ask fo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ HEARTBEAT_S = 2.0
 # A heartbeat older than this is stale: several missed beats, not one slow disk.
 STALE_S = 12.0
 _STEP = "step-"
+_AFTER_DEATH = "Go on with `o1lab runs resume {id}`. If memory ran out, train anew with a lower batch_size."
 # For children that load models: no progress bars in a log, nothing held back in a buffer.
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -161,7 +163,8 @@ class RunDir:
             latest = self.read_status()  # it may have ended properly between our two looks
             if latest.state not in ACTIVE:
                 return RunState(self.id, latest.state, latest, age)
-            return RunState(self.id, "dead", replace(latest, message=self.cause_of_death()), age, stale=True)
+            told = replace(latest, message=self.cause_of_death(), hint=_AFTER_DEATH.format(id=self.id))
+            return RunState(self.id, "dead", told, age, stale=True)
         return RunState(self.id, status.state, status, age, stale=stale)
 
     def cause_of_death(self) -> str:
@@ -197,6 +200,20 @@ class RunDir:
             raise LabError(
                 f"Cannot ask the run to stop: {error.strerror}.", f"Create {self.stop_file} yourself."
             ) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody else works on the run, and nobody will within the block. The lock ends with its holder."""
+        with contextlib.ExitStack() as held:
+            first = True
+            try:
+                file = held.enter_context((self.stop_file.parent / "worker.lock").open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                first = False
+            except OSError:  # a full disk, or a file system that knows no locks: it cannot be told
+                pass
+            yield first
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """A small JSON file of the run; empty when it is missing or not JSON."""

@@ -41,6 +41,14 @@ def main() -> int:
 
 def work(run: RunDir, *, resuming: bool) -> int:
     """Do the run from here to its end; the exit status is 0 if it finished or was stopped."""
+    with run.alone() as ours:
+        if ours:
+            return _work(run, resuming=resuming)
+    print("Another process works on this run already: this one leaves it alone.", file=sys.stderr, flush=True)
+    return 1
+
+
+def _work(run: RunDir, *, resuming: bool) -> int:
     stop = StopAsked(run)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -56,6 +56,7 @@ def test_a_gone_process_with_a_stale_heartbeat_is_dead(run: RunDir) -> None:
     assert state.state == "dead"
     assert not state.active
     assert "Killed" in state.status.message
+    assert f"runs resume {run.id}" in state.status.hint
 
 
 def test_a_process_id_that_was_used_again_does_not_keep_a_run_alive(run: RunDir) -> None:

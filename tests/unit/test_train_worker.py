@@ -216,6 +216,38 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(
     assert (last["step"], last["loss"], last["alert"]) == (5, None, "nan")
 
 
+def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of that step is still finite: only its gradient tells that the weights are lost."""
+    from trl import SFTTrainer
+
+    honest = SFTTrainer.compute_loss
+
+    def poisoned(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = honest(self, *args, **kwargs)
+        if self.state.global_step == 2:
+            loss.register_hook(lambda gradient: gradient * math.nan)
+        return loss
+
+    monkeypatch.setattr(SFTTrainer, "compute_loss", poisoned)
+    run = prepared(tmp_path, "r", recipe(base, save_steps=1, logging_steps=4))
+    assert work(run) == 1
+    assert "gradient became nan at step 3" in run.read_status().message
+    assert [path.name for path in run.checkpoints()] == ["step-1", "step-2"]
+
+
+def test_two_workers_never_share_a_run(base: Path, tmp_path: Path) -> None:
+    run = prepared(tmp_path, "r", recipe(base, steps=1))
+    before = run.read_status()
+    with run.alone() as ours:
+        assert ours
+        assert work(run) == 1
+        assert run.read_status() == before
+        assert not run.metrics.read_bytes()
+    assert work(run) == 0
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
