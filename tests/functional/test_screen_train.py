@@ -224,7 +224,7 @@ async def test_stop_asks_first_and_then_creates_the_file(lab: Lab) -> None:
 async def test_a_finished_run_is_not_stopped(lab: Lab) -> None:
     run = write_run(lab.runs, "aaaa0001")
     app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "aaaa0001")
         await pilot.press("x")
         await until(pilot, lambda: "there is nothing to stop" in shown(pilot), "a word")
@@ -250,7 +250,7 @@ async def test_a_refused_resume_says_why(lab: Lab, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(launch, "resume", refuse)
     app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "bbbb0002")
         await pilot.press("r")
         await until(pilot, lambda: "no checkpoint to go on from" in shown(pilot), "the reason")
@@ -271,7 +271,7 @@ async def test_compare_takes_teacher_last_checkpoint_and_base(lab: Lab) -> None:
 async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
     write_run(lab.runs, "eeee0005", "running", steps=3)
     app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "eeee0005")
         await pilot.press("o")
         await until(pilot, lambda: "has no checkpoint yet" in shown(pilot), "the reason")

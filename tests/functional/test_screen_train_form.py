@@ -290,6 +290,7 @@ def test_rows_over_the_limit_are_marked_in_the_histogram() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_from_the_form_to_a_finished_run(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real thing with a tiny model: preflight's process, the detached worker, its curve on the screen."""
     pytest.importorskip("trl", reason="the train extra is not installed")
