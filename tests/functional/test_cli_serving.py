@@ -29,6 +29,7 @@ from o1lab.serve.registry import Opened, find_model, list_models, open_model
 from tests.fault_server import FaultServer
 from tests.serving_models import make_adapter, make_model
 
+PATIENCE_S = 300.0
 O1LAB = [sys.executable, "-P", "-m", "o1lab"]
 ASK = [{"role": "user", "content": "What is 964 + 494?"}]
 
@@ -48,7 +49,7 @@ def serving(
         yield json.loads(line), process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
         process.stdout.close()
         process.stderr.close()
 
@@ -148,7 +149,7 @@ async def test_tokens_leave_as_they_are_made_and_a_client_that_leaves_frees_its_
     async with httpx2.AsyncClient() as http:
         assert (await http.get(health)).json()["running"] == 1
         await stream.aclose()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while (await http.get(health)).json()["running"]:
             assert time.monotonic() < deadline, "the abandoned request still runs"
 
@@ -192,7 +193,9 @@ async def test_the_rendered_prompt_is_the_template_applied(server: tuple[dict[st
 async def test_adapters_come_and_go_at_run_time(models: Path, server: tuple[dict[str, Any], dict[str, Any]]) -> None:
     url = f"{server[0]['url']}/o1lab/adapters"
     payload = {"name": "late", "path": str(models / "lab/runs/7f3a/checkpoints/step-50")}
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {server[1]['token']}"}, timeout=60) as http:
+    async with httpx2.AsyncClient(
+        headers={"Authorization": f"Bearer {server[1]['token']}"}, timeout=PATIENCE_S
+    ) as http:
         loaded = await http.post(url, json=payload)
         assert "late" in loaded.json()["models"]
         refused = await http.post(url, json=payload | {"name": "none", "path": str(models)})
@@ -223,7 +226,7 @@ async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> No
         loaded = {m.path for m in psutil.Process(ready["pid"]).memory_maps()}
         assert not any("libtorch" in path for path in loaded)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) in (0, 130)
+        assert process.wait(PATIENCE_S) in (0, 130)
     assert not Path(ready["record"]).exists()  # noqa: ASYNC240 - nothing else runs here
 
 
@@ -238,7 +241,7 @@ async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> No
 )
 def test_what_cannot_be_served_says_so(arguments: list[str], status: int, code: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [*O1LAB, *arguments, "--json"], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        [*O1LAB, *arguments, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, cwd=tmp_path,
         env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -282,7 +285,7 @@ def test_a_server_leaves_with_its_parent(tmp_path: Path) -> None:
     child = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"O1LAB_CACHE": str(tmp_path)})
     assert child.stdout.readline()
     parent.kill()
-    assert child.wait(30) == 0
+    assert child.wait(PATIENCE_S) == 0
     parent.wait()
     parent.stdin.close()
     child.stdout.close()
@@ -341,7 +344,7 @@ def test_vllm_is_started_with_adapters_and_its_key_in_the_environment(models: Pa
         assert token not in argv
         child = psutil.Process(ready["pid"]).children()[0]
         process.terminate()
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE_S) == 130
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
@@ -374,7 +377,7 @@ def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
         str(program),
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 3
     assert "no kernel image" in json.loads(done.stdout)["error"]["message"]
 
@@ -390,8 +393,8 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
         )
         command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "good", "-m", "bad", "-m", "solver", ASK[0]["content"]]
         env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
-        plain = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
-        done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, env=env)
+        plain = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env)
+        done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
     assert plain.returncode == done.returncode == 1, plain.stderr + done.stderr
     assert "\\boxed{1458}" in plain.stdout
     assert "(thought)" in plain.stdout
