@@ -10,7 +10,7 @@ _VISIBLE |= {127: "␡"} | {code: f"‹{code:02x}›" for code in range(0x80, 0x
 # Bidirectional marks, embeddings, overrides and isolates; line and paragraph separators.
 _BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)
 _VISIBLE |= {code: f"‹{code:04x}›" for code in _BIDI}
-_VISIBLE |= {code: "\ufffd" for code in range(0xD800, 0xE000)}  # lone surrogates cannot be encoded
+_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # lone surrogates cannot be encoded
 
 
 def visible(text: str) -> str:

@@ -50,7 +50,10 @@ class Terminal:
         """Run ``command``; the shell stays afterwards and prints its exit status as ``[left N]``."""
         settings = [f"{name}={value}" for name, value in self.env.items()]
         # A test runner's COLUMNS would override the size of the pane.
-        line = shlex.join(["env", "-u", "COLUMNS", "-u", "LINES", *settings, *command]) + '; echo "[left $?]"; exec sleep 600'
+        line = (
+            shlex.join(["env", "-u", "COLUMNS", "-u", "LINES", *settings, *command])
+            + '; echo "[left $?]"; exec sleep 600'
+        )
         columns, rows = self.size
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-s", "main", "-x", str(columns), "-y", str(rows),
