@@ -113,7 +113,7 @@ def _add(columns: list[tuple[int, int]], start: int, carry: int, lines: list[str
     sums = []
     for place, (x, y) in list(enumerate(columns))[start:]:
         total = x + y + carry
-        line = f"{PLACES[place]}: {x} + {y}{' + 1' if carry else ''} = {total}"
+        line = f"{PLACES[place]}: {x} + {y} = {x + y}" + (f", plus 1 = {total}" if carry else "")
         if total > 9 and place < len(columns) - 1:
             line += f", write {total % 10}, {'drop' if skip else 'carry'} 1"
         line += ". No carry, so skip carries." if skip and place == 0 else "."

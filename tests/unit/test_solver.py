@@ -33,8 +33,9 @@ def test_every_pair_of_digits_in_every_column() -> None:
 @given(THREE_DIGITS, THREE_DIGITS)
 def test_every_line_of_a_chain_is_true_and_its_last_check_holds(a: int, b: int) -> None:
     thought, total = search(a, b)
-    for x, y, carry, result in re.findall(r"(\d) \+ (\d)( \+ 1)? = (\d+)", thought):
-        assert int(x) + int(y) + bool(carry) == int(result)
+    for x, y, both, _, with_carry in re.findall(r"(\d) \+ (\d) = (\d+)(, plus 1 = (\d+))?", thought):
+        assert int(x) + int(y) == int(both)
+        assert with_carry in ("", str(int(both) + 1))
     checks = re.findall(r"So (\d+)\. Check (holds|fails): (\d+) - (\d+) = (\d+)(?:, not (\d+))?\.", thought)
     for attempt, outcome, again, taken, found, wanted in checks:
         assert attempt == again
@@ -64,7 +65,7 @@ def test_a_failed_check_is_in_the_chain() -> None:
         "Hundreds: 5 + 2 = 7.",
         "So 736. Check fails: 736 - 264 = 472, not 572.",
         "Wait, the tens carry 1.",
-        "Hundreds: 5 + 2 + 1 = 8.",
+        "Hundreds: 5 + 2 = 7, plus 1 = 8.",
         "So 836. Check holds: 836 - 264 = 572.",
     ]
     assert reply.text == f"<think>\n{reply.thought}\n</think>\n\n\\boxed{{836}}"
