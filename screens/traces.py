@@ -438,7 +438,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
             return
         self.query_one(FilterBar).suggester.values = known.values
 
-    @work(exclusive=True, group="poll")
+    @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
     async def look_for_changes(self) -> None:
         """Show what another program, or another screen, wrote meanwhile; the cursor stays on its trace."""
         try:

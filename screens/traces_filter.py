@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.suggester import Suggester
-from textual.timer import Timer
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from o1lab.text import visible
 from store.errors import QueryError
@@ -149,7 +151,7 @@ class FilterBar(Vertical):
         super().__init__(id=id)
         self.goes_to = goes_to
         self.suggester = QuerySuggester()
-        self._pause: Timer | None = None
+        self._pause: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield FilterInput(
@@ -198,7 +200,13 @@ class FilterBar(Vertical):
 
     def _forget_pause(self) -> None:
         if self._pause is not None:
-            self._pause.stop()
+            self._pause.cancel()
+
+    @work(exclusive=True, group="typing")
+    async def _follow(self, query: TraceQuery) -> None:
+        """Let the list follow after a pause. No timer: Textual skips one that comes late on a busy machine."""
+        await asyncio.sleep(PAUSE_S)
+        self.post_message(self.Changed(query, final=False))
 
     def _read(self, text: str, *, final: bool) -> bool:
         self._forget_pause()
@@ -215,7 +223,7 @@ class FilterBar(Vertical):
         if final:
             self.post_message(self.Changed(query, final=True))
         elif not unfinished and not begins_a_field(text):
-            self._pause = self.set_timer(PAUSE_S, lambda: self.post_message(self.Changed(query, final=False)))
+            self._pause = self._follow(query)
         return True
 
     def _say(self, text: str, *, wrong: bool = False) -> None:

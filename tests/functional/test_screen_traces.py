@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from tests.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context
 
 WIDE = (140, 40)
 NARROW = (80, 24)
+PATIENCE_S = 60.0  # on a machine that is busy with other tests
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Let the app work until ``condition`` holds."""
-    for _ in range(400):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         if condition():
             return
         await pilot.pause(0.02)
@@ -167,7 +170,7 @@ async def test_another_screen_opens_a_filter_and_a_trace(tmp_path: Path) -> None
         screen.open("teacher:gemma", ids[238])
         await until(pilot, lambda: screen.shown is not None and screen.shown.row.id == ids[238])
         await until(pilot, lambda: screen.target() == ids[238])
-        assert screen.table.cursor_key == ids[238]
+        await until(pilot, lambda: screen.table.cursor_key == ids[238])
         assert screen.reader.body.has_focus
         screen.open("verdict:nonsense", None)
         await until(pilot, lambda: len(app._notifications) == 1)
