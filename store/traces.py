@@ -31,7 +31,8 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
             "complete, chars, tokens, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 trace.id, trace.problem_id, scrubbed(trace.model), scrubbed(trace.source), scrubbed(trace.key),
-                trace.licence, trace.synthesis, trace.format, trace.parent_id,
+                None if trace.licence is None else scrubbed(trace.licence), trace.synthesis, trace.format,
+                trace.parent_id,
                 trace.complete, len(trace.raw), trace.tokens, created_at,
             ),
         )  # fmt: skip
@@ -54,6 +55,7 @@ def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) 
     if query.only_text and query.sort == "added":
         # The index gives rows in this very order; asked so, it stops at the end of the page.
         order = "DESC" if query.descending else "ASC"
+        parameters = [str(search.match_expression(query.text))]
         found = f"SELECT rowid FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rowid {order} LIMIT ? OFFSET ?"
         sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
     else:
@@ -64,6 +66,7 @@ def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) 
 def count(db: Database, query: TraceQuery) -> int:
     condition, parameters = where(query)
     if query.only_text:
+        parameters = [str(search.match_expression(query.text))]
         sql = "SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?"
     else:
         sql = f"SELECT count(*) FROM traces t WHERE {condition}"

@@ -16,7 +16,9 @@ from screens.context import open_context
 from screens.traces import TracesScreen
 from screens.traces_filter import FilterBar, QuerySuggester, explain, is_unfinished, with_sort
 from store import annotations as said
+from store import traces
 from store.connection import open_store
+from store.query import parse_query
 from tests.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context
 
 WIDE = (140, 40)
@@ -228,3 +230,15 @@ async def test_every_action_is_in_the_palette(tmp_path: Path) -> None:
             "Decide all", "Random queue", "Export annotations", "Side by side", "Copy id", "Next to do", "Problem",
         ):  # fmt: skip
             assert f"{action} (" in titles
+
+
+@pytest.mark.parametrize(
+    "text", ["carry", "carry -mistake", "carry -mistake sort:-added", "wait sort:chars", '"start over"']
+)
+def test_a_search_pages_and_counts_what_it_finds(tmp_path: Path, text: str) -> None:
+    db = seeded_context(tmp_path / "lab", 40).store.db
+    query = parse_query(text)
+    found = traces.ids(db, query)
+    assert 0 < len(found) < 41
+    assert [row.id for row in traces.page(db, query, limit=15, offset=5)] == found[5:20]
+    assert traces.count(db, query) == len(found)
