@@ -1,8 +1,9 @@
 """The process that compares answers with math-verify: ``python -P -m o1lab.chains.verify_worker LIMIT_S MEMORY_MB``.
 
 One JSON object a line, in and out. It says ``{"ready": true}`` once sympy is loaded, then answers
-``{"gold": …, "answer": …}`` with ``{"status": …, "reason": …}``. It never needs to be trusted to come back: whoever
-started it kills it when an answer takes too long, and an alarm ends it should nobody be there to do so.
+``{"gold": …, "answer": …}`` with ``{"status": …, "reason": …}``. It never needs to be trusted to come back: the
+system ends it with SIGPROF when an answer has used up its processor time, whoever started it kills it when the clock
+says so, and an alarm ends it should nobody be there to do so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import signal
 import sys
 from typing import Any
 
+from o1lab.chains.verify import PATIENCE
+
 _GRACE_S = 5
 
 
@@ -21,6 +24,7 @@ def main() -> None:
     limit_s, memory_mb = float(sys.argv[1]), int(sys.argv[2])
     logging.disable(logging.CRITICAL)
     # A computation in C holds the interpreter: only the default action of the signal ends it.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started us
     import math_verify
@@ -32,7 +36,8 @@ def main() -> None:
     out.write('{"ready": true}\n')
     out.flush()
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, limit_s + _GRACE_S)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        signal.setitimer(signal.ITIMER_REAL, limit_s * PATIENCE + _GRACE_S)
         job = json.loads(line)
         try:
             status, reason = compare(job["gold"], job["answer"])
@@ -42,6 +47,7 @@ def main() -> None:
             status, reason = "unverifiable", "comparing it needs too much memory"
         except Exception as error:
             status, reason = "unverifiable", f"math-verify failed: {type(error).__name__}"
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         out.write(json.dumps({"status": status, "reason": reason}) + "\n")
         out.flush()

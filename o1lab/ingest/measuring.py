@@ -118,7 +118,7 @@ def _pool(given: VerifierPool | None) -> Iterator[VerifierPool]:
     if given is not None:
         yield given
         return
-    with VerifierPool(workers=max(1, min(4, (os.cpu_count() or 2) // 2))) as made:
+    with VerifierPool(workers=max(1, min(4, os.cpu_count() or 1))) as made:
         yield made
 
 
