@@ -17,6 +17,7 @@ from store.query import TraceQuery, where
 from store.records import Annotation, new_id, now, scrubbed
 from store.sqlite import Database
 
+DECISIONS = ("accept", "reject", "skip")
 KINDS = ("decision", "rating", "tag", "untag", "note", "span", "edit", "undo")
 _COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at"
 _ALIVE = (
@@ -77,18 +78,19 @@ def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str
 
 
 def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: str | None = None) -> Annotation | None:
-    """Take back ``target`` (an annotation or a batch), else this annotator's last record (on one trace, if named).
+    """Take back ``target`` (an annotation or a batch), else what this annotator did last.
+
+    Of a named trace that is the last record of this trace alone: the others of its batch stay as they are.
 
     Returns the record of the undo, or None when there is nothing to take back.
     """
     if target is None:
-        condition, parameters = f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
+        what, condition, parameters = "coalesce(a.batch, a.id)", f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
         if trace_id is not None:
-            condition += " AND a.trace_id = ?"
+            what, condition = "a.id", f"{condition} AND a.trace_id = ?"
             parameters.append(trace_id)
         row = db.execute(
-            f"SELECT coalesce(a.batch, a.id) FROM annotations a WHERE {condition} "
-            "ORDER BY a.created_at DESC, a.seq DESC LIMIT 1",
+            f"SELECT {what} FROM annotations a WHERE {condition} ORDER BY a.created_at DESC, a.seq DESC LIMIT 1",
             parameters,
         ).fetchone()
         if row is None:

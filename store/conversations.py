@@ -95,7 +95,7 @@ def get(db: Database, identity: str) -> Conversation:
         [identity, identity + "g"],
     ).fetchall()
     if len(rows) != 1 or not identity:
-        raise MissingError(f"No single conversation begins with '{identity}'.", "`o1lab conversations ls` lists them.")
+        raise MissingError(f"No single conversation begins with '{identity}'.", "The Compare screen lists them.")
     return _conversation(db, rows[0])
 
 

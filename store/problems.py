@@ -22,7 +22,7 @@ def add(db: Database, problems: Iterable[NewProblem]) -> int:
     added, created_at = 0, now()
     for problem in problems:
         identity = problem.id
-        added += db.conn.execute(
+        new = db.conn.execute(
             "INSERT OR IGNORE INTO problems(id, statement, answer, solution, created_at) VALUES (?, ?, ?, ?, ?)",
             (
                 identity,
@@ -32,22 +32,35 @@ def add(db: Database, problems: Iterable[NewProblem]) -> int:
                 created_at,
             ),
         ).rowcount
-        db.conn.execute(
-            "UPDATE problems SET answer = coalesce(answer, ?), solution = coalesce(solution, ?) "
-            "WHERE id = ? AND (answer IS NULL OR solution IS NULL)",
-            (_text(problem.answer), _text(problem.solution), identity),
-        )
+        added += new
+        if not new:
+            _complete(db, problem)
         db.conn.execute(
             "INSERT OR IGNORE INTO problem_sources(problem_id, source, key, licence, meta) VALUES (?, ?, ?, ?, ?)",
             (
                 identity,
                 scrubbed(problem.source),
                 scrubbed(problem.key),
-                problem.licence,
+                _text(problem.licence),
                 scrubbed(json.dumps(dict(problem.meta))),
             ),
         )
     return added
+
+
+def _complete(db: Database, problem: NewProblem) -> None:
+    """Give a problem that is there what it lacked. With a gold answer its traces are to be verified again."""
+    identity = problem.id
+    if problem.solution is not None:
+        db.conn.execute(
+            "UPDATE problems SET solution = ? WHERE id = ? AND solution IS NULL", (_text(problem.solution), identity)
+        )
+    if problem.answer is not None and (
+        db.conn.execute(
+            "UPDATE problems SET answer = ? WHERE id = ? AND answer IS NULL", (_text(problem.answer), identity)
+        ).rowcount
+    ):
+        db.conn.execute("UPDATE traces SET measured_by = NULL WHERE problem_id = ?", (identity,))
 
 
 def get(db: Database, identity: str) -> Problem | None:

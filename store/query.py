@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from store.errors import QueryError
 from store.migrations import MOVE_KINDS
-from store.search import match_expression
+from store.search import expressions, match_expression
 
 SORTS = {
     "added": "t.seq",
@@ -131,7 +131,7 @@ def _condition(name: str, op: str, value: str, *, negated: bool) -> Condition:
         if number is None:
             raise QueryError(f"'{name}' takes a number, not '{value}'.", f"For example {name}>=3.")
         size = float(number[1]) * (1000 if number[2] else 1)
-        return Condition(name, "=" if op == ":" else op, f"{size:g}", negated)
+        return Condition(name, "=" if op == ":" else op, str(int(size) if size.is_integer() else size), negated)
     if op not in (":", "="):
         raise QueryError(f"'{name}' cannot be compared with '{op}'.", f"Write {name}:{value}.")
     value = value.lower() if name in ("verdict", "decision", *FLAGS) else value
@@ -152,9 +152,13 @@ def where(query: TraceQuery) -> tuple[str, list[str | float]]:
     if query.ids is not None:
         clauses.append("t.id IN (SELECT value FROM json_each(?))")
         parameters.append(json.dumps(query.ids))
-    if query.text and (expression := match_expression(query.text)):
+    wanted, unwanted = expressions(query.text)
+    if wanted:
         clauses.append("t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")
-        parameters.append(expression)
+        parameters.append(wanted)
+    if unwanted:
+        clauses.append("t.seq NOT IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")
+        parameters.append(unwanted)
     for condition in query.conditions:
         clause, values = _clause(condition)
         clauses.append(f"NOT coalesce({clause}, 0)" if condition.negated else clause)

@@ -44,10 +44,10 @@ def insert(connection: sqlite3.Connection, seq: int, statement: str, thought: st
     )
 
 
-def match_expression(query: str) -> str | None:
-    """The FTS5 expression for what a person typed, or None when there is no word in it.
+def expressions(query: str) -> tuple[str | None, str | None]:
+    """FTS5 expressions for what a person typed: of what must occur and of what must not; None where nothing is asked.
 
-    Words must all occur, "quoted words" in a row, -word must not; a last word without quotes may be a beginning.
+    Words must all occur, "quoted words" in a row, -word must not; a word without quotes may be a beginning.
     """
     wanted: list[str] = []
     unwanted: list[str] = []
@@ -60,10 +60,13 @@ def match_expression(query: str) -> str | None:
         if word and not minus and not _CJK.search(text):
             term += "*"
         (unwanted if minus else wanted).append(term)
-    if not wanted:
-        return None
-    expression = " AND ".join(wanted)
-    return f"({expression}) NOT ({' OR '.join(unwanted)})" if unwanted else expression
+    return " AND ".join(wanted) or None, " OR ".join(unwanted) or None
+
+
+def match_expression(query: str) -> str | None:
+    """One FTS5 expression for what a person typed, or None when there is no word in it that must occur."""
+    wanted, unwanted = expressions(query)
+    return f"({wanted}) NOT ({unwanted})" if wanted and unwanted else wanted
 
 
 def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple[list[Hit], int]:

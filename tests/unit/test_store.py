@@ -239,3 +239,18 @@ def test_a_new_source_fills_in_the_gold_answer_and_never_takes_it(store: Store) 
         )
     assert problems.find(store.db, " s ").answer == "1"  # type: ignore[union-attr]
     assert problems.count(store.db, source="c") == 1
+
+
+def test_words_that_must_not_occur_narrow_a_filter_by_themselves(store: Store) -> None:
+    with_it, without = add_chain(store, "a", "wait here"), add_chain(store, "b", "go on")
+    assert found(store, "-wait") == [without]
+    assert found(store, "-on") == [with_it]
+    assert found(store, "-wait -on") == []
+
+
+def test_numbers_of_a_filter_keep_their_digits() -> None:
+    assert [one.value for one in parse_query("chars>1234567 chars<1.5k rating=2").conditions] == [
+        "1234567",
+        "1500",
+        "2",
+    ]

@@ -170,3 +170,12 @@ def test_an_empty_or_unknown_dataset_is_an_error(store: Store) -> None:
         datasets.create(store.db, "none", parse_query("decision:accept"))
     with pytest.raises(MissingError):
         datasets.get(store.db, "none")
+
+
+def test_undo_on_one_trace_leaves_the_rest_of_its_batch(store: Store) -> None:
+    one, other = add_chain(store, "a", "t"), add_chain(store, "b", "t")
+    annotations.decide_all(store.db, parse_query(""), "accept", annotator="me")
+    annotations.undo(store.db, annotator="me", trace_id=one)
+    assert [traces.get(store.db, trace).decision for trace in (one, other)] == [None, "accept"]
+    annotations.undo(store.db, annotator="me")
+    assert traces.get(store.db, other).decision is None
