@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from store.records import Annotation
 
 _TEXTS = ("id", "trace_id", "kind", "value", "annotator", "created_at")
 _OPTIONAL = ("target", "batch")
+_FAR = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ def write_annotations(store: Store, path: Path) -> int:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
     return number
 
@@ -84,7 +87,7 @@ def _read(path: Path, lines: Iterable[str]) -> Iterator[Annotation]:
             continue
         try:
             yield _annotation(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
                 f"{path}:{number} is no annotation: {error}.", "Nothing of this file was taken in.", code="bad_line"
             ) from error
@@ -99,15 +102,24 @@ def _annotation(data: Any) -> Annotation:
     for name in _OPTIONAL:
         if not isinstance(data.get(name), str | None):
             raise TypeError(f"{name} is not a text")
+    for text in filter(None, map(data.get, (*_TEXTS, *_OPTIONAL))):
+        text.encode("utf-8")  # a lone surrogate, which the database cannot hold, is a ValueError
     if data["kind"] not in said.KINDS:
         raise ValueError(f"its kind is '{data['kind']}'")
+    if data["kind"] == "decision" and data["value"] not in said.DECISIONS:
+        raise ValueError(f"its decision is '{data['value']}'")
     if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
         raise ValueError(f"its rating is '{data['value']}'")
-    datetime.fromisoformat(data["created_at"])
+    made = datetime.fromisoformat(data["created_at"])
+    if made.tzinfo is None:
+        raise ValueError("its created_at has no time zone")
     span = data.get("span")
-    if span is not None and not (len(span) == 2 and all(isinstance(at, int) for at in span)):
-        raise ValueError("its span is not two numbers")
+    if span is not None and not (
+        len(span) == 2 and all(type(at) is int for at in span) and 0 <= span[0] <= span[1] < _FAR
+    ):
+        raise ValueError("its span is not two offsets in order")
+    made_at = made.astimezone(UTC).isoformat(timespec="microseconds")
     return Annotation(
         data["id"], data["trace_id"], data["kind"], data["value"], None if span is None else (span[0], span[1]),
-        data.get("target"), data.get("batch"), data["annotator"], data["created_at"],
+        data.get("target"), data.get("batch"), data["annotator"], made_at,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return number
 
 

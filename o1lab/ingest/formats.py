@@ -16,6 +16,7 @@ the response. Later turns answer other questions; how many there were is kept in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -268,7 +269,7 @@ def _precise(name: str, traces: Sequence[NewTrace]) -> str:
 
 def _gold(value: Any) -> str | None:
     """A gold answer as text: of GSM8K what follows ``####``, of a list its values, of 27.0 just 27."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, list):
         return ", ".join(text for one in value if (text := _gold(one))) or None
@@ -281,11 +282,13 @@ def _gold(value: Any) -> str | None:
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Small facts worth keeping, by name."""
+    """Small facts worth keeping, by name; what JSON has no word for (NaN) is none."""
     return {
         name: row[name]
         for name in _META
-        if isinstance(row.get(name), str | int | float) and len(str(row[name])) <= _LONGEST_GOLD
+        if isinstance(row.get(name), str | int | float)
+        and len(str(row[name])) <= _LONGEST_GOLD
+        and not (isinstance(row[name], float) and not math.isfinite(row[name]))
     }
 
 

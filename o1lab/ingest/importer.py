@@ -79,7 +79,10 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES and one.is_file())
+            try:
+                inside = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES and one.is_file())
+            except OSError as error:
+                raise UsageError(f"The folder {path} cannot be read: {error.strerror}.", "Name the files.") from error
             if not inside:
                 raise UsageError(f"The folder {path} holds no {', '.join(_SUFFIXES)} file.", "Name the files.")
             found += inside

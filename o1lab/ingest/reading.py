@@ -20,6 +20,7 @@ _CHUNK = 1 << 20
 _LONGEST_ROW = 1 << 28
 _PARQUET_ROWS = 32
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TOO_LONG = "a number in it has thousands of digits"  # Python refuses those, for reading them is quadratic
 _BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
@@ -131,6 +132,8 @@ def _row(number: int, line: bytes, position: int) -> Row:
         return Row(number, None, position, f"not JSON: {error.msg} (column {error.colno})")
     except RecursionError:
         return Row(number, None, position, "not JSON: nested too deeply")
+    except ValueError:
+        return Row(number, None, position, _TOO_LONG)
     return _checked(number, data, position)
 
 
@@ -251,6 +254,8 @@ def _value(text: _Text) -> Any:
                 continue
             line = text.line + text.buffer.count("\n", text.at, error.pos)
             raise _BrokenError(error.msg, line) from error
+        except ValueError as error:
+            raise _BrokenError(_TOO_LONG, text.line) from error
         if end == len(text.buffer) and not text.ended:
             text.more(size)  # a number may go on
             continue

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from o1lab.errors import UsageError
+from o1lab.ingest.annotations import merge_annotations
 from o1lab.ingest.formats import Provenance, RowError, read_row
 from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending
@@ -243,3 +244,52 @@ def test_all_of_the_real_data_goes_in(store: Store, shared_data: Path) -> None:
 
 def assert_accounted(report: ImportReport) -> None:
     assert all(told.rows == told.added + told.duplicates + told.rejected for told in report.files)
+
+
+def test_a_gold_answer_that_comes_later_has_its_traces_verified(store: Store, tmp_path: Path) -> None:
+    chains, golds = tmp_path / "chains.jsonl", tmp_path / "golds.jsonl"
+    chains.write_text(json.dumps({"problem": "p", "raw": R1, "model": "m"}))
+    golds.write_text(json.dumps({"problem": "p", "answer": "27"}))
+    import_files(store, [chains])
+    measure_pending(store)
+    assert traces.page(store.db, parse_query(""))[0].verdict == "unverifiable"
+    import_files(store, [golds])
+    assert measure_pending(store).measured == 1
+    assert traces.page(store.db, parse_query(""))[0].verdict == "correct"
+    import_files(store, [golds])
+    assert measure_pending(store).measured == 0
+
+
+def test_what_no_column_and_no_json_can_hold_does_not_stop_an_import(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    odd = {"problem": "p", "raw": R1, "licence": "\ud800", "model": "\ud800", "score": float("nan"), "answer": 1e999}
+    path.write_text(json.dumps(odd))
+    report = import_files(store, [path])
+    assert (report.files[0].added, report.errors) == (1, [])
+    row = traces.page(store.db, parse_query(""))[0]
+    assert row.licence == "?"
+    text = traces.text(store.db, row.id)
+    assert (text.meta, text.gold) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": "banana"},
+        {"kind": "span", "span": [3, 1]},
+        {"kind": "span", "span": [0, 1 << 70]},
+        {"annotator": "\ud800"},
+        {"created_at": "2026-01-01T00:00:00"},
+    ],
+)
+def test_a_merge_takes_no_line_that_the_lab_could_not_use(
+    store: Store, tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    record = {"id": "1", "trace_id": "t", "kind": "decision", "value": "accept", "annotator": "a"}
+    record["created_at"] = "2026-01-01T00:00:00+00:00"
+    path = tmp_path / "said.jsonl"
+    path.write_text(json.dumps(record))
+    assert len(merge_annotations(store, path).homeless) == 1
+    path.write_text(json.dumps(record | wrong))
+    with pytest.raises(UsageError, match=r"said\.jsonl:1 is no annotation"):
+        merge_annotations(store, path)

@@ -112,3 +112,12 @@ def test_long_rows_in_an_array_take_linear_tries(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(json.JSONDecoder, "raw_decode", counted)
     assert len(read(write(tmp_path, json.dumps([{"a": "x" * 100_000}]).encode()))) == 1
     assert tries < 20
+
+
+def test_a_number_too_long_for_python_is_a_bad_row(tmp_path: Path) -> None:
+    long = b'{"a": ' + b"9" * 5000 + b"}"
+    reason = "a number in it has thousands of digits"
+    lines = read(write(tmp_path, b'{"a": 1}\n' + long + b'\n{"a": 2}\n'))
+    assert lines == [(1, {"a": 1}), (2, reason), (3, {"a": 2})]
+    array = read(write(tmp_path, b'[{"a": 1},\n' + long + b"]"))
+    assert array == [(1, {"a": 1}), (2, f"not JSON: {reason}; the rest of the file cannot be read")]
