@@ -96,6 +96,8 @@ def _told(report: ImportReport, measured: MeasureReport | None) -> str:
         for told in report.files
     ]
     lines += [f"{fault.path}:{fault.line}: {one_line(fault.reason, 200)}" for fault in report.errors]
+    if (unsaid := sum(told.rejected for told in report.files) - len(report.errors)) > 0 and not report.undone:
+        lines.append(f"… and {unsaid:,} more rows were rejected.")
     if report.undone:
         lines.append("Nothing was taken, because --strict was asked for. Without it the good rows go in.")
     if measured and measured.measured:
