@@ -1,7 +1,7 @@
 """How much faster requests are decoded together than one after another, and what adapters cost.
 
-``python -m bench.serving [--base smollm2-135m] [--prompts 64] [--tokens 64] [--json]`` measures the engine in
-this process, greedy, on the same prompts. One at a time is measured on the first eight of them. The two LoRA
+``python -m bench.serving [--base smollm2-135m] [--prompts 64] [--tokens 16] [--json]`` measures the engine in
+this process, greedy, on the same prompts. One at a time is measured on the first four of them. The two LoRA
 adapters are random ones of rank 16 on all linear layers: their cost does not depend on their values.
 """
 
@@ -19,7 +19,7 @@ from o1lab.models.base import resolve_base
 from o1lab.serve.engine import BASE, Engine, Job
 from o1lab.serve.weights import Weights, add_adapter, load_weights
 
-ONE_AT_A_TIME = 8
+ONE_AT_A_TIME = 4
 
 
 def timed(engine: Engine, weights: Weights, jobs: list[tuple[str, str]], tokens: int) -> tuple[float, float, int]:
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = measure(options.base, options.prompts, options.tokens)
