@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -85,12 +86,21 @@ class LogPane(LineView):
         super().__init__(id=id)
         self.border_title = title
         self._lines: tuple[str, ...] = ()
+        self._at_end = True
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._at_end = self.scroll_offset.y >= self.max_scroll_y
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._at_end:
+            self.call_after_refresh(self.scroll_end, animate=False)
 
     def show(self, lines: tuple[str, ...]) -> None:
         """Show the last lines of the log; they are made visible here."""
         if lines == self._lines:
             return
-        at_end = self.scroll_offset.y >= self.max_scroll_y
+        at_end = self._at_end  # new text scrolls to its top
         known = overlap(self._lines, lines)
         text = visible("\n".join(lines[known:]))
         self._lines = lines
@@ -99,6 +109,7 @@ class LogPane(LineView):
         else:
             self.set_text(visible("\n".join(lines)))
         if at_end:
+            self._at_end = True
             self.scroll_end(animate=False, immediate=True)
 
 

@@ -115,9 +115,10 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "cccc0003")
         await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
+        await until(pilot, lambda: "Out of memory: killed ␛[31mhere" in shown(pilot), "the log's end")
         text = shown(pilot)
         assert "† dead" in text and "The process is gone without a word" in text
-        assert "Out of memory: killed ␛[31mhere" in text and "line 299" in text
+        assert "line 299" in text
         assert "\x1b" not in text
 
 

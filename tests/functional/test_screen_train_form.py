@@ -119,7 +119,7 @@ async def test_without_a_dataset_the_form_says_where_one_is_made(tmp_path: Path)
     async with app.run_test(size=(80, 24)) as pilot:
         await form_of(pilot)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: "make one on the Traces screen (d)" in shown(pilot), "where to make one")
+        await until(pilot, lambda: "make one on the Traces screen" in shown(pilot), "where to make one")
 
 
 async def test_a_recipe_file_for_the_dataset_is_where_the_form_begins(lab: Lab) -> None:

@@ -78,7 +78,8 @@ async def laid_over(pilot: Pilot[int]) -> None:
 
 async def answers(pilot: Pilot[int]) -> None:
     screen = await chosen(pilot, "7f3a12cd")
-    await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
+    log = screen.query_one(LogPane)
+    await until(pilot, lambda: log.rows > 1 and log.scroll_offset.y == log.max_scroll_y, "the log's end")
     await pilot.press("tab")
     await pilot.pause()
 
