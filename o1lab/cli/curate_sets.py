@@ -91,9 +91,12 @@ def dataset_create(  # noqa: PLR0917 (typer: options are parameters)
 
     Example: o1lab dataset create short-right --where 'verdict:correct chars<8k'
     """
+    from o1lab.errors import UsageError
     from store import datasets
     from store.query import parse_query
 
+    if not name.strip() or not name.isprintable():
+        raise UsageError("A dataset's name needs letters and takes no control characters.", "Choose another name.")
     query = parse_query(where if decision == "any" else f"decision:{decision} {where}".strip())
     with opened(ctx) as store:
         made = datasets.create(store.db, name, query, phase=phase)

@@ -222,3 +222,10 @@ def test_what_is_exported_can_be_imported(filled: Program, tmp_path: Path, form:
 def test_every_verb_helps_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*verb.split(), "--help"]) == 0
     assert "Example" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\x1b[2Jb"])
+def test_a_dataset_has_a_name_that_can_be_read(filled: Program, name: str) -> None:
+    filled("annotate", first_id(filled), "--accept")
+    status, told = filled("dataset", "create", name)
+    assert (status, told["error"]["code"]) == (2, "usage")
