@@ -1,7 +1,7 @@
 """The pictures of the README, from the real program: ``make screenshots``.
 
-A demo lab is seeded in a temporary folder, a student trains on it for real (minutes on a CPU), and the screens are driven by
-their keys. With ``LAB`` as argument, a lab that already went round the demo is used instead.
+A demo lab is seeded in a temporary folder, a student trains on it for real (minutes on a CPU), and the screens are
+driven by their keys. With ``LAB`` as argument, a lab that already went round the demo is used instead.
 """
 
 from __future__ import annotations
