@@ -41,6 +41,13 @@ from store.records import RunRecord, now
 _PACKAGES = ("o1lab", "torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
 
 
+# glibc gives every large tensor back to the kernel and takes it again, page by page. Kept instead, ten steps of the
+# demo on two cores took 60 s instead of 77, start included, and 5 s of system time instead of 16.
+KEEP_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row to learn."""
@@ -159,7 +166,7 @@ def start_worker(run: RunDir, *, resuming: bool = False) -> int:
                 stderr=log,
                 start_new_session=True,
                 cwd=run.path,
-                env=os.environ | QUIET,
+                env=KEEP_MEMORY | os.environ | QUIET,
             )
     except OSError as error:
         raise LabError(f"Cannot start the training: {error.strerror}.", "Check the disk and memory.") from error
