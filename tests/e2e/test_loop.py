@@ -38,6 +38,11 @@ def press_until(terminal: Terminal, key: str, seen: Callable[[str], bool], most:
     raise AssertionError(f"{key} never led there:\n{terminal.screen()}")
 
 
+def helps_with(field: str) -> Callable[[str], bool]:
+    """Whether the help at the foot of the form, above the footer, is that of ``field``."""
+    return lambda screen: any(line.startswith(f" {field}  ") for line in screen.splitlines()[-5:-1])
+
+
 def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
     command = [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab)]
     with Terminal(command, env={"O1LAB_ANNOTATOR": "e2e"}) as terminal:
@@ -60,7 +65,7 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
         terminal.wait_for("No runs yet")
         terminal.keys("a")
         terminal.wait_for("What to learn")
-        press_until(terminal, "Tab", lambda screen: screen.splitlines()[-4].startswith(" steps"))
+        press_until(terminal, "Tab", helps_with("steps"))
         terminal.keys("C-u")
         terminal.type(str(STEPS))
         terminal.keys("C-r")
