@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -30,8 +31,10 @@ from screens.messages import OpenCompare, OpenTraces
 from screens.train_panes import LogPane, RunList, TextPane
 from screens.train_watch import Detail, Look, Points, Watch
 
-# How often to look while a run works, and while none does.
-LIVE_S, IDLE_S = 1.0, 2.0
+# How often to look while a run works, and while none does: a frame of the whole screen costs more than the reading.
+LIVE_S, IDLE_S = 1.5, 2.0
+# How often the log of a working run grows on the screen: its height is laid out anew, which costs more than the curve.
+LOG_S = 3.0
 PANES = {"runs": "Runs", "curve": "Curve", "probes": "Answers", "log": "Log"}
 
 
@@ -74,6 +77,7 @@ class TrainScreen(LabScreen):
         self._wake = asyncio.Event()
         self._trouble = ""
         self._counts = ""
+        self._log_due: tuple[str, str, int] | None = None
 
     def compose_body(self) -> ComposeResult:
         yield EmptyState(
@@ -174,7 +178,10 @@ class TrainScreen(LabScreen):
         self.query_one("#run-notice").display = bool(notice)
         self._update("#figures", train_text.figures(detail.last))
         self.query_one("#probes", TextPane).show(train_text.answers(detail))
-        self.query_one(LogPane).show(detail.log)
+        due = (detail.line.id, detail.line.state.state, int(time.monotonic() / LOG_S))
+        if due != self._log_due or not detail.line.state.active:
+            self._log_due = due
+            self.query_one(LogPane).show(detail.log)
 
     def _update(self, selector: str, text: Text, *, layout: bool = False) -> None:
         static = self.query_one(selector, Static)

@@ -53,6 +53,7 @@ def lab(tmp_path: Path) -> Lab:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "LIVE_S", 0.1)
     monkeypatch.setattr(train, "IDLE_S", 0.1)
+    monkeypatch.setattr(train, "LOG_S", 0.1)
 
 
 def app_on(lab: Lab) -> Asked:
