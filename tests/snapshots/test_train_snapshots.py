@@ -58,11 +58,19 @@ async def chosen(pilot: Pilot[int], run_id: str) -> TrainScreen:
     return screen
 
 
+async def settled(pilot: Pilot[int]) -> None:
+    """The curve drawn for the last size and the last points it was given."""
+    plot = pilot.app.screen.query_one(LossPlot)
+    for _ in range(3):  # a drawing may change the legend, and that the size
+        await pilot.pause()
+        await until(pilot, lambda: plot._timer is None, "the plot")
+
+
 async def overview(pilot: Pilot[int]) -> None:
     await chosen(pilot, "7f3a12cd")
     await pilot.press("escape")
     await until(pilot, lambda: "5 runs, 2 at work" in shown(pilot), "the heading")
-    await pilot.pause()
+    await settled(pilot)
 
 
 async def laid_over(pilot: Pilot[int]) -> None:
@@ -73,7 +81,7 @@ async def laid_over(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: "51c0aa01" in str(legend.content), "the other curve")
     await pilot.press("L")
     await until(pilot, lambda: "log" in str(legend.content), "the log scale")
-    await pilot.pause()
+    await settled(pilot)
 
 
 async def answers(pilot: Pilot[int]) -> None:
@@ -81,13 +89,13 @@ async def answers(pilot: Pilot[int]) -> None:
     log = screen.query_one(LogPane)
     await until(pilot, lambda: log.rows > 1 and log.scroll_offset.y == log.max_scroll_y, "the log's end")
     await pilot.press("tab")
-    await pilot.pause()
+    await settled(pilot)
 
 
 async def dead(pilot: Pilot[int]) -> None:
     await chosen(pilot, "9e00bb02")
     await until(pilot, lambda: "without a word" in shown(pilot), "the cause")
-    await pilot.pause()
+    await settled(pilot)
 
 
 async def form(pilot: Pilot[int]) -> None:
