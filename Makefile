@@ -32,7 +32,7 @@ check: setup ## lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 pytest: setup ## the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
 
 bench: setup ## measurements against peers, as ratios in one run
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
