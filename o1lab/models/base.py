@@ -93,9 +93,7 @@ def _check_weights(path: Path) -> None:
         try:
             shards = set(json.loads((path / _INDEX).read_text("utf-8"))["weight_map"].values())
         except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise LabError(
-                f"{path / _INDEX} cannot be read.", "Fetch the model again.", code="model"
-            ) from error
+            raise LabError(f"{path / _INDEX} cannot be read.", "Fetch the model again.", code="model") from error
         missing = sorted(shard for shard in shards if not _has_bytes(path / str(shard)))
         if missing:
             raise LabError(
