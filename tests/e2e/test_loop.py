@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,20 +27,23 @@ def lab(tmp_path: Path) -> Path:
     return seed_demo(tmp_path / "demo").lab.root
 
 
-def press_until(terminal: Terminal, key: str, seen: Callable[[str], bool], most: int = 40) -> None:
-    """Press ``key``, each time waiting for the screen to answer, until ``seen``."""
+def helped(screen: str) -> str:
+    """The field whose help stands at the foot of the form: the first word below the rule."""
+    lines = screen.splitlines()
+    rules = [number for number, line in enumerate(lines) if line.startswith("─" * 20)]
+    words = lines[rules[-1] + 1].split("  ") if rules and rules[-1] + 1 < len(lines) else []
+    return words[0].strip() if words else ""
+
+
+def walk_to(terminal: Terminal, field: str, most: int = 40) -> None:
+    """Press tab until the form explains ``field``; each press waits for its own answer, so that none runs ahead."""
     for _ in range(most):
-        before = terminal.screen()
-        if seen(before):
+        now = helped(terminal.wait_for(lambda screen: bool(helped(screen))))
+        if now == field:
             return
-        terminal.keys(key)
-        terminal.wait_for(lambda now, before=before: now != before)
-    raise AssertionError(f"{key} never led there:\n{terminal.screen()}")
-
-
-def helps_with(field: str) -> Callable[[str], bool]:
-    """Whether the help at the foot of the form, above the footer, is that of ``field``."""
-    return lambda screen: any(line.startswith(f" {field}  ") for line in screen.splitlines()[-5:-1])
+        terminal.keys("Tab")
+        terminal.wait_for(lambda screen, left=now: helped(screen) not in ("", left))
+    raise AssertionError(f"tab never led to {field}:\n{terminal.screen()}")
 
 
 def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
@@ -50,7 +53,7 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
 
         # Annotate: a decision and its undo, then one that stays.
         terminal.keys("F2")
-        terminal.wait_for("400 accepted")
+        terminal.wait_for("400 accepted", "▸ ✓ A")
         terminal.keys("Enter")
         terminal.wait_for("gold", "solution")
         terminal.keys("x")
@@ -65,9 +68,11 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
         terminal.wait_for("No runs yet")
         terminal.keys("a")
         terminal.wait_for("What to learn")
-        press_until(terminal, "Tab", helps_with("steps"))
+        walk_to(terminal, "steps")
         terminal.keys("C-u")
+        terminal.wait_for("by epochs")  # what an empty field says
         terminal.type(str(STEPS))
+        terminal.wait_for(lambda screen: re.search(rf"steps +{STEPS}\b", screen) is not None)
         terminal.keys("C-r")
         terminal.wait_for("Ready. Press enter to launch", seconds=300)
         terminal.keys("Enter")
