@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -116,22 +116,22 @@ class LabApp(App[int]):
 
     async def on_open_traces(self, message: messages.OpenTraces) -> None:
         await self.switch_mode("traces")
-        screen: TracesScreen = self.screen  # type: ignore[assignment]
+        screen = cast("TracesScreen", self.get_screen_stack("traces")[0])  # a dialog may stand on top of it
         screen.open(message.query, message.trace_id)
 
     async def on_open_run(self, message: messages.OpenRun) -> None:
         await self.switch_mode("train")
-        screen: TrainScreen = self.screen  # type: ignore[assignment]
+        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # a dialog may stand on top of it
         screen.open_run(message.run_id)
 
     async def on_open_training(self, message: messages.OpenTraining) -> None:
         await self.switch_mode("train")
-        screen: TrainScreen = self.screen  # type: ignore[assignment]
+        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # a dialog may stand on top of it
         screen.open_form(message.dataset)
 
     async def on_open_compare(self, message: messages.OpenCompare) -> None:
         await self.switch_mode("compare")
-        screen: CompareScreen = self.screen  # type: ignore[assignment]
+        screen = cast("CompareScreen", self.get_screen_stack("compare")[0])  # a dialog may stand on top of it
         screen.open(message.models, message.prompt)
 
     def _handle_exception(self, error: Exception) -> None:
