@@ -25,6 +25,13 @@ class Endpoint(BaseModel):
     key_env: str | None = None
     role: Literal["teacher", "student", "base", "judge", "other"] = "other"
     context: int | None = Field(default=None, description="longest prompt plus answer, in tokens")
+    input_usd: float | None = Field(default=None, ge=0, description="price of a million input tokens")
+    output_usd: float | None = Field(default=None, ge=0, description="price of a million output tokens")
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    hidden_thoughts: bool = Field(default=False, description="it thinks and does not show it, like o1")
+    terms: str | None = Field(default=None, description="where its terms of use stand; goes into dataset cards")
+    licence: str | None = Field(default=None, description="the licence of what it writes, as its terms have it")
 
 
 class ServeConfig(BaseModel):
@@ -36,6 +43,9 @@ class ServeConfig(BaseModel):
     trust_remote_code: list[str] = Field(default_factory=list, description="models allowed to bring code")
 
 
+BENCHMARKS = ("aime24", "aime25", "math500", "math2024", "amc23", "minerva_math", "olympiadbench", "gsm8k_test")
+
+
 class Config(BaseModel):
     """The whole of o1lab.toml."""
 
@@ -45,6 +55,9 @@ class Config(BaseModel):
     base: str = Field(default="smollm2-135m", description="the base model that forms start with")
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
+    benchmarks: list[str] = Field(
+        default=list(BENCHMARKS), description="sources that students are tested on: nothing near them may be trained on"
+    )
 
     def endpoint(self, name: str) -> Endpoint | None:
         return next((e for e in self.endpoints if e.name == name), None)
@@ -107,4 +120,7 @@ url = "https://api.openai.com/v1"
 model = "o1"
 key_env = "OPENAI_API_KEY"
 role = "teacher"
+hidden_thoughts = true
+input_usd = 15.0
+output_usd = 60.0
 """

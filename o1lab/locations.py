@@ -33,6 +33,11 @@ class Lab:
         return self.root / "runs"
 
     @property
+    def distill(self) -> Path:
+        """Teacher runs, a folder each."""
+        return self.root / "distill"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

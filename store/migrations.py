@@ -180,6 +180,81 @@ def _first(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_DISTILLATION = """
+-- What rules say of problems: a row for each rule that excludes one, as of that rule's version.
+CREATE TABLE exclusions (
+    problem_id TEXT NOT NULL REFERENCES problems(id),
+    rule TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    twin TEXT,                      -- of a duplicate or contaminated problem: the problem it resembles
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (problem_id, rule)
+) WITHOUT ROWID;
+CREATE INDEX exclusions_rule ON exclusions(rule);
+CREATE TABLE rule_runs (
+    rule TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    looked INTEGER NOT NULL,
+    excluded INTEGER NOT NULL,
+    ran_at TEXT NOT NULL
+);
+-- A person's word, append-only; the latest goes before every rule's. problems.excluded_by is derived from both.
+CREATE TABLE rulings (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    problem_id TEXT NOT NULL REFERENCES problems(id),
+    ruling TEXT NOT NULL,           -- keep, exclude, or none: the rules decide again
+    note TEXT NOT NULL DEFAULT '',
+    annotator TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX rulings_problem ON rulings(problem_id);
+CREATE INDEX problems_excluded ON problems(excluded_by);
+
+CREATE TABLE teacher_runs (
+    id TEXT PRIMARY KEY,
+    dir TEXT NOT NULL,              -- LAB/distill/ID; its journal is the truth about what was paid for
+    method TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    prompt TEXT NOT NULL,           -- name@version
+    settings TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+-- One row an item and sample that came to its end: its conversation with the teacher is over and taken in.
+CREATE TABLE responses (
+    run_id TEXT NOT NULL REFERENCES teacher_runs(id),
+    item TEXT NOT NULL,             -- the id of the problem, or of the trace worked on
+    sample INTEGER NOT NULL,
+    state TEXT NOT NULL,            -- kept, rejected, failed
+    reason TEXT NOT NULL DEFAULT '',
+    trace_id TEXT REFERENCES traces(id),
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    cost_usd REAL NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (run_id, item, sample)
+) WITHOUT ROWID;
+CREATE INDEX responses_trace ON responses(trace_id);
+
+-- How a dataset's rows were chosen among its query's traces, and which were left out, why.
+ALTER TABLE datasets ADD COLUMN selection TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE dataset_drops (
+    name TEXT NOT NULL REFERENCES datasets(name),
+    trace_id TEXT NOT NULL REFERENCES traces(id),
+    reason TEXT NOT NULL,
+    PRIMARY KEY (name, trace_id)
+) WITHOUT ROWID;
+"""
+
+
+@migrations(name="0002_distillation")
+def _distillation(db: Database) -> None:
+    for statement in _statements(_DISTILLATION):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of ``script``; executescript() would commit the transaction we are in."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

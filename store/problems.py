@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from store.problem_query import ProblemQuery, where
 from store.records import NewProblem, Problem, now, scrubbed
 from store.sqlite import Database
 
@@ -87,6 +88,32 @@ def page(
 
 def count(db: Database, *, source: str | None = None, text: str = "") -> int:
     condition, parameters = _condition(source, text)
+    return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
+
+
+def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch: int = 500) -> Iterator[Problem]:
+    """The problems of a filter in order of their arrival, read a batch at a time: memory stays flat.
+
+    What the caller writes meanwhile is safe: each batch is a statement of its own.
+    """
+    condition, parameters = where(query)
+    after, left = 0, -1 if limit is None else limit
+    while left:
+        size = batch if left < 0 else min(batch, left)
+        rows = db.execute(
+            f"SELECT p.rowid, {_COLUMNS} FROM problems p WHERE ({condition}) AND p.rowid > ? ORDER BY p.rowid LIMIT ?",
+            [*parameters, after, size],
+        ).fetchall()
+        yield from (Problem(*row[1:]) for row in rows)
+        if len(rows) < size:
+            return
+        after = rows[-1][0]
+        left -= len(rows) if left > 0 else 0
+
+
+def count_selected(db: Database, query: ProblemQuery) -> int:
+    """How many problems a filter chooses."""
+    condition, parameters = where(query)
     return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
 
 

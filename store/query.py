@@ -45,6 +45,7 @@ TEXT_FIELDS = (
     "key",
     "parent",
     "dataset",
+    "run",
 )
 NUMBER_FIELDS = ("chars", "tokens", "rating", *MOVE_KINDS)
 FLAGS = ("complete", "looping")
@@ -178,6 +179,8 @@ def _clause(condition: Condition) -> tuple[str, list[str | float]]:
         return "t.id IN (SELECT trace_id FROM trace_tags WHERE tag = ?)", [value]
     if name == "dataset":
         return "t.id IN (SELECT trace_id FROM dataset_rows WHERE name = ?)", [value]
+    if name == "run":
+        return "t.id IN (SELECT trace_id FROM responses WHERE run_id GLOB ?)", [re.sub(r"[*?\[]", "", value) + "*"]
     column = {"problem": "problem_id", "id": "id", "parent": "parent_id"}.get(name)
     if column:
         return f"t.{column} GLOB ?", [re.sub(r"[*?\[]", "", value) + "*"]

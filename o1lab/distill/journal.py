@@ -1,0 +1,113 @@
+"""The journal of a teacher run: one line a response, on the disk before the response counts.
+
+Lines are only appended. A crash may leave half a line at the end; it is set apart by a newline when the journal is
+opened again, and readers pass it over. One process writes at a time (the run's lock sees to that).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from o1lab.distill.calls import Response
+
+
+class Journal:
+    """Appends responses. Those that arrive while the disk is busy share the next write and its fsync.
+
+    Use as ``async with`` in the event loop that calls :meth:`append`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._file = -1
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._file = await asyncio.to_thread(_open, self.path)
+        self._writer = asyncio.create_task(self._write())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._wake.set()
+        if self._writer is not None:
+            await self._writer
+        os.close(self._file)
+
+    async def append(self, response: Response) -> None:
+        """Return when the response is on the disk.
+
+        Raises:
+            OSError: it could not be written (a full disk); nothing after it will be either.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((response.line().encode() + b"\n", written))
+        self._wake.set()
+        await asyncio.shield(written)
+
+    async def _write(self) -> None:
+        while not (self._closing and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._waiting = self._waiting, []
+            if not batch:
+                continue
+            error: OSError | None = None
+            try:
+                await asyncio.to_thread(_append, self._file, b"".join(line for line, _ in batch))
+            except OSError as failed:
+                error = failed
+            for _, written in batch:
+                if written.cancelled():
+                    continue
+                if error is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(error)
+
+
+def read(path: Path, start: int = 0) -> Iterator[tuple[int, Response]]:
+    """(offset, response) of every whole line from the byte ``start``; what cannot be read is passed over."""
+    if not path.exists():
+        return
+    with path.open("rb") as journal:
+        journal.seek(start)
+        offset = start
+        for line in journal:
+            if line.endswith(b"\n"):
+                try:
+                    yield offset, Response.read(line)
+                except ValueError:
+                    pass  # half a line of a crash
+            offset += len(line)
+
+
+def read_at(path: Path, offset: int) -> Response:
+    """The response that stands at ``offset``."""
+    with path.open("rb") as journal:
+        journal.seek(offset)
+        return Response.read(journal.readline())
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # 0600: prompts and answers of a paid account are its owner's business.
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        os.write(file, b"\n")
+    return file
+
+
+def _append(file: int, lines: bytes) -> None:
+    left = memoryview(lines)
+    while left:
+        left = left[os.write(file, left) :]
+    os.fdatasync(file)

@@ -1,0 +1,122 @@
+"""Prompts are files with a version: one in LAB/prompts goes before the one of the same name that o1lab brings.
+
+A prompt file is Markdown with a front matter in YAML (``name``, ``version``, ``for``, ``about``) and sections headed
+``# system`` and ``# user``. ``{{statement}}`` and the like are filled in; braces of LaTeX mean nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from o1lab.distill.calls import Message
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.locations import Lab, assets_dir
+from o1lab.text import one_line
+
+_FILE = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
+_SECTION = re.compile(r"^# (system|user|assistant)[ ]*$", re.MULTILINE)
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One version of a prompt; ``hash`` is of its sections, so an edit without a new version does not go unseen."""
+
+    name: str
+    version: int
+    method: str
+    about: str
+    sections: tuple[tuple[str, str], ...]
+    path: Path
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(repr(self.sections).encode()).hexdigest()[:12]
+
+    @property
+    def slots(self) -> frozenset[str]:
+        return frozenset(slot for _, text in self.sections for slot in _SLOT.findall(text))
+
+    def fill(self, values: Mapping[str, str]) -> list[Message]:
+        """The messages, with every slot filled in; what is filled in is never searched for slots.
+
+        Raises:
+            UsageError: the prompt has a slot that ``values`` does not fill.
+        """
+        if missing := self.slots - values.keys():
+            raise UsageError(
+                f"The prompt {self.label} wants {{{{{min(missing)}}}}}, which is not known here.",
+                f"There are: {', '.join(sorted(values))}. The file is {self.path}.",
+            )
+        return [
+            {"role": role, "content": _SLOT.sub(lambda slot: values[slot[1]], text)} for role, text in self.sections
+        ]
+
+
+def prompt_folders(lab: Lab | None) -> list[Path]:
+    """Where prompts are looked for, the lab's own first."""
+    return [*([lab.root / "prompts"] if lab else []), assets_dir() / "prompts"]
+
+
+def all_prompts(lab: Lab | None) -> list[Prompt]:
+    """Every prompt by name and version; the lab's own hides the built-in one of the same name and version.
+
+    Raises:
+        UsageError: a file is not a prompt.
+    """
+    found: dict[tuple[str, int], Prompt] = {}
+    for folder in prompt_folders(lab):
+        for path in sorted(folder.glob("*.md")):
+            prompt = read_prompt(path)
+            found.setdefault((prompt.name, prompt.version), prompt)
+    return [found[key] for key in sorted(found)]
+
+
+def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
+    """The prompt called ``name`` (its highest version) or ``name@version``.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: a file is not a prompt.
+    """
+    prompts = all_prompts(lab)
+    name, _, version = wanted.partition("@")
+    fitting = [prompt for prompt in prompts if prompt.name == name and version in ("", str(prompt.version))]
+    if not fitting:
+        names = ", ".join(prompt.label for prompt in prompts)
+        raise NotFoundError(f"There is no prompt '{wanted}'.", f"There are: {names}.")
+    return fitting[-1]
+
+
+def read_prompt(path: Path) -> Prompt:
+    """Read one prompt file.
+
+    Raises:
+        UsageError: it is not one, with what is wrong.
+    """
+    try:
+        match = _FILE.match(path.read_text("utf-8"))
+        front = yaml.safe_load(match["front"]) if match else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"The prompt {path} cannot be read: {one_line(str(error), 200)}.", "Correct the file.") from error
+    if match is None or not isinstance(front, dict):
+        raise UsageError(f"{path} is not a prompt.", "It begins with a front matter between two lines of ---.")
+    parts = _SECTION.split(match["body"])
+    sections = tuple((role, text.strip()) for role, text in zip(parts[1::2], parts[2::2], strict=True))
+    version = front.get("version")
+    if not any(role == "user" for role, _ in sections) or not isinstance(version, int):
+        raise UsageError(f"The prompt {path} needs a `# user` section and a whole number as `version`.", "Add them.")
+    return Prompt(
+        str(front.get("name", path.stem)), version, str(front.get("for", "sample")), str(front.get("about", "")),
+        sections, path,
+    )  # fmt: skip

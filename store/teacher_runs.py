@@ -1,0 +1,147 @@
+"""Teacher runs and what became of each of their responses; the journals in the runs' folders hold what was paid for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from store.errors import MissingError
+from store.records import now, scrubbed
+from store.sqlite import Database
+
+_COLUMNS = "id, dir, method, endpoint, model, prompt, settings, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherRun:
+    """One job of asking a teacher; ``prompt`` is ``name@version``."""
+
+    id: str
+    dir: str
+    method: str
+    endpoint: str
+    model: str
+    prompt: str
+    settings: dict[str, Any]
+    created_at: str = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one item's sample ended. ``item`` is the id of the problem, or of the trace worked on."""
+
+    item: str
+    sample: int
+    state: Literal["kept", "rejected", "failed"]
+    reason: str = ""
+    trace_id: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a run's outcomes come to. ``done`` are those with a whole response; verdicts are those of their traces."""
+
+    done: int = 0
+    correct: int = 0
+    incorrect: int = 0
+    unverifiable: int = 0
+    rejected: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+def add(db: Database, run: TeacherRun) -> None:
+    """Register a run; one that is there stays as it is."""
+    with db.atomic():
+        db.conn.execute(
+            f"INSERT OR IGNORE INTO teacher_runs({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.id, run.dir, run.method, run.endpoint, run.model, run.prompt,
+                json.dumps(run.settings), run.created_at,
+            ),
+        )  # fmt: skip
+
+
+def get(db: Database, identity: str) -> TeacherRun:
+    """The run of this id, or the only one whose id begins so.
+
+    Raises:
+        MissingError: there is none, or there are several.
+    """
+    found = [run for run in all_runs(db) if run.id.startswith(identity)] if identity else []
+    exact = [run for run in found if run.id == identity] or found
+    if len(exact) != 1:
+        raise MissingError(
+            f"{'Several teacher runs begin' if found else 'No teacher run begins'} with '{identity}'.",
+            "`o1lab distill ls` lists them.",
+        )
+    return exact[0]
+
+
+def all_runs(db: Database) -> list[TeacherRun]:
+    """Every run, the newest first."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM teacher_runs ORDER BY created_at DESC")
+    return [
+        TeacherRun(id, folder, method, endpoint, model, prompt, json.loads(settings), created_at)
+        for id, folder, method, endpoint, model, prompt, settings, created_at in rows
+    ]
+
+
+def add_outcomes(db: Database, run_id: str, outcomes: Iterable[Outcome]) -> None:
+    """Record how samples ended, inside the caller's transaction; a later outcome of a sample replaces a failed one."""
+    created_at = now()
+    db.conn.executemany(
+        "INSERT INTO responses(run_id, item, sample, state, reason, trace_id, input_tokens, output_tokens, cost_usd, "
+        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, trace_id = excluded.trace_id, "
+        "input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd, "
+        "created_at = excluded.created_at",
+        [
+            (
+                run_id, one.item, one.sample, one.state, scrubbed(one.reason), one.trace_id,
+                one.input_tokens, one.output_tokens, one.cost_usd, created_at,
+            )
+            for one in outcomes
+        ],
+    )  # fmt: skip
+
+
+def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int]]:
+    """Of these items the (item, sample) pairs that came to an end other than failure."""
+    rows = db.execute(
+        "SELECT item, sample FROM responses WHERE run_id = ? AND state != 'failed' "
+        "AND item IN (SELECT value FROM json_each(?))",
+        [run_id, json.dumps(list(items))],
+    )
+    return {(str(item), int(sample)) for item, sample in rows}
+
+
+def tally(db: Database, run_id: str) -> Tally:
+    """What the run's outcomes come to so far."""
+    row = db.execute(
+        """SELECT count(*) FILTER (WHERE r.state != 'failed'),
+                  count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'correct'),
+                  count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'incorrect'),
+                  count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'unverifiable'),
+                  count(*) FILTER (WHERE r.state = 'rejected'), count(*) FILTER (WHERE r.state = 'failed'),
+                  coalesce(sum(r.input_tokens), 0), coalesce(sum(r.output_tokens), 0), coalesce(sum(r.cost_usd), 0)
+           FROM responses r LEFT JOIN traces t ON t.id = r.trace_id WHERE r.run_id = ?""",
+        [run_id],
+    ).fetchone()
+    return Tally(*row)
+
+
+def reasons(db: Database, run_id: str) -> Mapping[str, int]:
+    """Why samples were rejected or failed, with how many of each, the most frequent first."""
+    rows = db.execute(
+        "SELECT reason, count(*) FROM responses WHERE run_id = ? AND state != 'kept' GROUP BY reason ORDER BY 2 DESC",
+        [run_id],
+    )
+    return {str(reason): int(number) for reason, number in rows}
