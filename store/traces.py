@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -61,6 +61,28 @@ def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) 
     else:
         sql = f"SELECT {_LISTED} FROM traces t WHERE {condition} ORDER BY {query.order} LIMIT ? OFFSET ?"
     return [_row(row) for row in db.execute(sql, [*parameters, limit, offset])]
+
+
+def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: int = 200) -> Iterator[TraceRow]:
+    """The traces of a query in its order, read a batch at a time: memory stays flat.
+
+    What the caller writes meanwhile is safe: each batch is a statement of its own and begins beyond the one before.
+    """
+    condition, parameters = where(query)
+    beyond, left = "1", -1 if limit is None else limit
+    values: list[Any] = []
+    while left:
+        size = batch if left < 0 else min(batch, left)
+        rows = db.execute(
+            f"SELECT {SORTS[query.sort]}, t.seq, {_LISTED} FROM traces t WHERE ({condition}) AND {beyond} "
+            f"ORDER BY {query.order} LIMIT ?",
+            [*parameters, *values, size],
+        ).fetchall()
+        yield from (_row(row[2:]) for row in rows)
+        if len(rows) < size:
+            return
+        beyond, values = _beyond(query, rows[-1][:2], after=True)
+        left -= len(rows) if left > 0 else 0
 
 
 def count(db: Database, query: TraceQuery) -> int:

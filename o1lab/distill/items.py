@@ -1,0 +1,71 @@
+"""What a run works through: the pool's problems, or for translation the lab's traces. Streamed: memory stays flat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from o1lab.distill.method import Item
+from o1lab.distill.settings import TeacherRunSettings
+from store import problems, traces
+from store.connection import Store
+from store.problem_query import ProblemQuery, parse_problem_query
+from store.query import Condition, TraceQuery, parse_query
+from store.records import Problem
+
+# Reformatting needs something to rewrite and an answer to hold it against: without either a call would be for nothing.
+_REFORMATTED = (("has", "solution", False), ("has", "answer", False))
+# Translations are no items of a translation: a run would otherwise feed on what it has just made.
+_NOT_TRANSLATED = Condition("synthesis", ":", "translated", negated=True)
+
+
+def items(store: Store, settings: TeacherRunSettings) -> Iterator[Item]:
+    """The items of a run in a fixed order, at most ``settings.limit``.
+
+    Traces keep the order of their filter (``sort:-reflect``), problems come as they arrived.
+
+    Raises:
+        QueryError: a filter cannot be read.
+    """
+    if settings.method == "translate":
+        return _of_traces(store, _trace_query(settings), settings.limit)
+    return _of_problems(store, _problem_query(settings), settings.limit)
+
+
+def count_items(store: Store, settings: TeacherRunSettings) -> int:
+    """How many items :func:`items` gives.
+
+    Raises:
+        QueryError: a filter cannot be read.
+    """
+    if settings.method == "translate":
+        number = traces.count(store.db, _trace_query(settings))
+    else:
+        number = problems.count_selected(store.db, _problem_query(settings))
+    return number if settings.limit is None else min(number, settings.limit)
+
+
+def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
+    query = parse_problem_query(settings.problems)
+    return replace(query, conditions=query.conditions + _REFORMATTED) if settings.method == "reformat" else query
+
+
+def _trace_query(settings: TeacherRunSettings) -> TraceQuery:
+    return parse_query(settings.traces).narrowed(_NOT_TRANSLATED)
+
+
+def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[Item]:
+    for problem in problems.select(store.db, query, limit=limit):
+        yield _item(problem)
+
+
+def _of_traces(store: Store, query: TraceQuery, limit: int | None) -> Iterator[Item]:
+    for trace in traces.select(store.db, query, limit=limit):
+        text = traces.text(store.db, trace.id)
+        problem = problems.get(store.db, trace.problem_id)
+        if problem is not None:  # a foreign key says it is there
+            yield replace(_item(problem), trace_id=trace.id, thought=text.thought, trace_solution=text.solution)
+
+
+def _item(problem: Problem) -> Item:
+    return Item(problem.id, problem.statement, problem.answer, problem.solution, problem.licence, problem.source)
