@@ -102,8 +102,7 @@ def open_store(path: Path, *, create: bool = True) -> Store:
         raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
     store = Store(path)
     with store.explained():
-        known = {migration.name for migration in migrations.pending(Database(memory=True))}
-        applied = {migration.name for migration in migrations.applied(store.db)}
+        known, applied = set(migrations.steps), set(migrations.applied(store.db))
         if newer := applied - known:
             store.close()
             raise NewerSchemaError(

@@ -12,9 +12,8 @@ from o1lab.cli.output import JsonOption, emit
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from store.records import Annotation, TraceRow
+    from store.sqlite import Database
 
 traces_app = typer.Typer(help="List, read and search traces.", no_args_is_help=True, rich_markup_mode=None)
 TraceArgument = Annotated[str, typer.Argument(metavar="ID", help="The trace's id, or its beginning.")]

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 from textual import events
 from textual.widgets import Input
 
@@ -23,6 +22,7 @@ from screens.compare_dialogs import ModelsDialog, PickDialog, SettingsDialog
 from store import conversations, open_store, problems
 from store.errors import StoreError
 from store.records import NewProblem
+from store.sqlite import Database
 from tests.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
 from tests.fault_server import ANSWER, THOUGHT, FaultServer
 from tests.lab_seed import HOSTILE, fill

@@ -41,12 +41,12 @@ def found(store: Store, text: str) -> list[str]:
 
 def test_a_fresh_lab_has_the_schema_and_opens_again(tmp_path: Path) -> None:
     first = open_store(tmp_path / "lab.db")
-    assert first.db.journal_mode == "wal"
+    assert first.db.utils.journal_mode == "wal"
     assert first.db.execute("PRAGMA synchronous").fetchone()[0] == 2
-    schema = first.db.schema
+    schema = first.db.utils.schema
     first.close()
     again = open_store(tmp_path / "lab.db")
-    assert again.db.schema == schema
+    assert again.db.utils.schema == schema
     again.close()
 
 
@@ -56,7 +56,7 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     path.write_bytes(gzip.decompress(released.read_bytes()))
     old = open_store(path)
     fresh = open_store(tmp_path / "fresh.db")
-    assert sorted(old.db.schema.split(";")) == sorted(fresh.db.schema.split(";"))
+    assert sorted(old.db.utils.schema.split(";")) == sorted(fresh.db.utils.schema.split(";"))
     row = traces.page(old.db, parse_query("tag:kept decision:accept"))[0]
     assert "等等" in traces.text(old.db, row.id).thought
     assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
@@ -72,7 +72,7 @@ def test_a_newer_lab_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "lab.db"
     store = open_store(path)
     with store.db.atomic():
-        store.db["_sqlite_migrations"].insert({"migration_set": "o1lab", "name": "9999_later", "applied_at": "2099"})  # type: ignore[union-attr]
+        store.db.execute("INSERT INTO _sqlite_migrations(migration_set, name, applied_at) VALUES ('o1lab', '9999', '')")
     store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
     before = path.read_bytes()
@@ -217,7 +217,7 @@ def test_no_filter_text_breaks_the_database(text: str) -> None:
     from store.migrations import migrations
     from store.sqlite import Database
 
-    db = Database(memory=True)
+    db = Database(sqlite3.connect(":memory:"))
     migrations.apply(db)
     try:
         query = parse_query(text)
