@@ -1,0 +1,78 @@
+"""The verbs, and the options before them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
+
+from o1lab import __version__
+from o1lab.cli import curate, demo, lab, serving, training
+from o1lab.cli.output import Context
+from o1lab.errors import UsageError
+
+app = typer.Typer(
+    name="o1lab",
+    help=(
+        "A laboratory in the terminal: curate long-thought chains, fine-tune a student on them, "
+        "and talk to teacher and student side by side.\n\n"
+        "Without a verb the laboratory opens. Try `o1lab demo` first."
+    ),
+    invoke_without_command=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    epilog=(
+        "Exit status: 0 done, 1 done with failures, 2 usage, 3 lab or environment, 4 no such id, "
+        "5 refused by preflight or budget, 130 interrupted."
+    ),
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"o1lab {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    ctx: typer.Context,
+    lab_dir: Annotated[
+        Path | None,
+        typer.Option("--lab", help="The lab's folder [default: $O1LAB_LAB, else the nearest o1lab.toml]."),
+    ] = None,
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Context(lab_dir)
+    if ctx.invoked_subcommand is None:
+        lab.open_app(ctx)
+
+
+for module in (demo, lab, curate, training, serving):
+    module.register(app)
+
+
+def obey(arguments: list[str]) -> int:
+    """Do what ``o1lab ARGUMENTS`` asks; returns its exit status.
+
+    Raises:
+        UsageError: the arguments make no sense.
+        KeyboardInterrupt: the person gave up.
+    """
+    try:
+        result = app(arguments, standalone_mode=False)
+    except typer.Exit as finished:
+        return finished.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        message = error.format_message() if isinstance(error, ClickException) else str(error)
+        raise UsageError(message, "See `o1lab --help`.") from None
+    return result if isinstance(result, int) else 0
