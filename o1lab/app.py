@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from screens import messages
 from screens.base import LabScreen
 from screens.context import LabContext, open_context
 from store.errors import StoreError
+from store.sqlite import prepare
 
 if TYPE_CHECKING:
     from screens.compare import CompareScreen
@@ -33,6 +35,7 @@ MODES: tuple[tuple[str, str, str], ...] = (
     ("f4", "train", "Train"),
     ("f5", "compare", "Compare"),
 )
+SETTLE_S = 0.5  # after the mount of the first screen: it has been painted, and nobody has read it yet
 
 
 class LabApp(App[int]):
@@ -82,10 +85,18 @@ class LabApp(App[int]):
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
         if self.first_mode != self.DEFAULT_MODE:
             await self.switch_mode(self.first_mode)
-        self.run_worker(self._check_settings, thread=True, exit_on_error=False)
+        self.set_timer(SETTLE_S, self._settle)
 
-    def _check_settings(self) -> None:
-        """Read o1lab.toml while the first screen already stands; a broken one is said at once."""
+    def _settle(self) -> None:
+        """What the first paint need not wait for."""
+        if not gc.isenabled():  # the command line turned it off for the time of the start
+            gc.freeze()  # what stands now stays: no later collection has to look at it
+            gc.enable()
+        self.run_worker(self._make_ready, thread=True, exit_on_error=False)
+
+    def _make_ready(self) -> None:
+        """Have what the first write needs, and read o1lab.toml: a broken one is said at once."""
+        prepare()
         try:
             _ = self.context.config
         except O1LabError as error:

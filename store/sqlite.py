@@ -73,6 +73,11 @@ class Migrations:
         applier.apply(db.utils)
 
 
+def prepare() -> None:
+    """Import sqlite-utils ahead of the first write."""
+    _sqlite_utils()
+
+
 def _on(db: Database, step: Callable[[Database], None]) -> Callable[[Any], None]:
     def run(_: Any) -> None:
         step(db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -55,9 +56,13 @@ def _do(arguments: list[str]) -> int:
 
 
 def _open(folder: Path | None) -> int:
-    from o1lab.app import run_app
+    gc.disable()  # what is imported stays, so collecting finds nothing; the app turns it on once it stands
+    try:
+        from o1lab.app import run_app
 
-    run_app(find_lab(folder))
+        run_app(find_lab(folder))
+    finally:
+        gc.enable()
     return 0
 
 

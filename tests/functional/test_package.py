@@ -33,6 +33,26 @@ asyncio.run(start())
 print(o1lab.__file__, screens.__file__, store.__file__, assets_dir(), sep="\\n")
 """
 
+OPEN = """
+import asyncio, sys
+import o1lab.app
+from o1lab.cli.main import run
+from screens.context import open_context
+
+def painted(lab):
+    async def start():
+        app = o1lab.app.LabApp(open_context(lab))
+        async with app.run_test(size=(80, 24)) as pilot:
+            while "to do" not in str(app.screen.query_one("#counts").content):
+                await pilot.pause()
+    asyncio.run(start())
+
+o1lab.app.SETTLE_S = 3600  # what comes after the first paint stays away
+o1lab.app.run_app = painted
+assert run(["--lab", sys.argv[1]]) == 0
+print("LOADED", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
 
 def python(code: str, *arguments: str, path: Path | None = None) -> str:
     environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
@@ -86,3 +106,22 @@ def test_help_loads_neither_torch_nor_textual() -> None:
         "print('LOADED', *sorted({'torch', 'textual', 'transformers', 'openai', 'sympy'} & set(sys.modules)))"
     )
     assert seen.splitlines()[-1] == "LOADED"
+
+
+def test_the_first_paint_of_a_lab_loads_no_verb_and_nothing_heavy(tmp_path: Path) -> None:
+    python("import sys\nfrom o1lab.cli.main import run\nassert run(['init', sys.argv[1]]) == 0", str(tmp_path / "lab"))
+    loaded = set(python(OPEN, str(tmp_path / "lab")).splitlines()[-1].split())
+    assert {"LOADED", "textual", "store"} <= loaded
+    heavy = {
+        "typer",
+        "click",
+        "pydantic",
+        "tomlkit",
+        "sqlite_utils",
+        "openai",
+        "httpx2",
+        "textual_plot",
+        "numpy",
+        "torch",
+    }
+    assert not heavy & loaded
