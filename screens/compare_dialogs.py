@@ -22,6 +22,7 @@ from textual.worker import Worker, WorkerCancelled
 from o1lab.chat.conversation import Settings
 from o1lab.chat.events import Sampling
 from o1lab.text import one_line, visible
+from o1lab.widgets.line_input import LineInput
 from screens.compare_prompt import PromptInput
 
 Picked = TypeVar("Picked")
@@ -49,7 +50,7 @@ def among(choices: Sequence[Choice]) -> Search:
     return search
 
 
-class SearchLine(Input):
+class SearchLine(LineInput):
     """The search line of a list; with ``marks`` a space is no letter but marks the line in sight."""
 
     @dataclass
@@ -249,8 +250,8 @@ class SettingsDialog(ModalScreen[Settings | None]):
                 value = getattr(self.settings.sampling, field.name)
                 with Horizontal(classes="field"):
                     yield Label(field.label, classes="label", markup=False)
-                    yield Input("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
-                                id=field.name, compact=True)  # fmt: skip
+                    yield LineInput("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
+                                    id=field.name, compact=True)  # fmt: skip
                     yield Label(field.help, classes="help", markup=False)
             with Horizontal(classes="field"):
                 yield Label("blind", classes="label", markup=False)

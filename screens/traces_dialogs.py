@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, RadioButton, RadioSet, Static
 
 from o1lab.text import one_line, visible
+from o1lab.widgets.line_input import LineInput, caught_up
 from screens.traces_text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
 from store.records import TraceRow
 
@@ -140,7 +141,7 @@ class DatasetDialog(_Box, ModalScreen[tuple[str, int] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
             yield Static(f"A dataset of {self.chosen.total:,} traces", classes="box-title", markup=False)
-            yield Input(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
+            yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
             with RadioSet(id="dataset-phase", compact=True):
                 yield RadioButton("phase 2: teach the thought and then the solution", value=True)
                 yield RadioButton("phase 1: teach the solution alone (the format)")
@@ -154,9 +155,11 @@ class DatasetDialog(_Box, ModalScreen[tuple[str, int] | None]):
         self.query_one("#dataset-name").focus()
 
     @on(Input.Submitted)
-    def action_make(self) -> None:
+    async def action_make(self) -> None:
         """Make the dataset, if its name can be one."""
-        name = self.query_one("#dataset-name", Input).value.strip()
+        line = self.query_one("#dataset-name", Input)
+        await caught_up(line)
+        name = line.value.strip()
         if not _NAME.fullmatch(name):
             self.query_one("#dataset-error", Static).update(
                 "A name has up to 64 letters, digits, dots, dashes or underscores and begins with a letter or a digit."

@@ -18,6 +18,7 @@ from textual.widgets import Input, Static
 from textual.worker import Worker
 
 from o1lab.text import visible
+from o1lab.widgets.line_input import LineInput
 from store.errors import QueryError
 from store.query import (
     DECISIONS,
@@ -108,7 +109,7 @@ class QuerySuggester(Suggester):
         return fixed.get(name) or self.values.get(name, ())
 
 
-class FilterInput(Input):
+class FilterInput(LineInput):
     """The line itself; tab takes what is offered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -17,6 +17,7 @@ from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
 from o1lab.locations import assets_dir
 from o1lab.text import visible
+from o1lab.widgets.line_input import LineInput, caught_up
 from screens import train_fields
 from screens.base import LabScreen
 from screens.context import LabContext
@@ -56,7 +57,7 @@ class FieldRow(Vertical):
             return TextArea(text, compact=True, classes="editor", tab_behavior="focus")
         suggester = SuggestFromList(field.suggestions, case_sensitive=False) if field.suggestions else None
         empty = field.default or ("none" if field.name != "steps" else "by epochs")
-        return Input(
+        return LineInput(
             text, placeholder=empty, compact=True, classes="editor", suggester=suggester, select_on_focus=False
         )
 
@@ -195,15 +196,17 @@ class TrainForm(LabScreen):
         self.focus_next()
 
     @on(Button.Pressed, "#go")
-    def _go(self) -> None:
-        self.action_preflight()
+    async def _go(self) -> None:
+        await self.action_preflight()
 
     def action_back(self) -> None:
         """To the runs; what was typed is there again next time."""
         self.app.pop_screen()
 
-    def action_preflight(self) -> None:
+    async def action_preflight(self) -> None:
         """Look the run over; what is wrong with the form comes first."""
+        if self.focused is not None:
+            await caught_up(self.focused)
         try:
             recipe = self._judge(all_fields=True)
         except NoMatches:

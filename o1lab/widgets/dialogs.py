@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, OptionList, Static
 
 from o1lab.text import one_line, visible
+from o1lab.widgets.line_input import LineInput, caught_up
 from o1lab.widgets.line_view import LineView
 
 _BOX = """
@@ -121,6 +122,9 @@ class PromptDialog(ModalScreen[str | None]):
 
     ``completions`` that contain what is being written are listed under the line: down and up choose one, tab (or
     enter on a chosen one) takes it. ``multiple`` completes the last of several words separated by commas.
+
+    Its own keys are read before the line's, so that what is typed behind an enter goes where the dialog was opened;
+    each first lets the line take what was typed before.
     """
 
     DEFAULT_CSS = f"""
@@ -152,24 +156,29 @@ class PromptDialog(ModalScreen[str | None]):
         self._title, self._value, self._placeholder = title, value, placeholder
         self._completions, self._multiple = list(dict.fromkeys(completions)), multiple
         self._offered: list[str] = []
+        self._offered_for: str | None = None  # the line that ``_offered`` completes
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = Content(one_line(self._title, 66))
             hint = "enter ok · tab complete · esc cancel" if self._completions else "enter ok · esc cancel"
             box.border_subtitle = Content(hint)
-            yield Input(self._value, placeholder=visible(self._placeholder), compact=True, select_on_focus=False)
+            yield LineInput(self._value, placeholder=visible(self._placeholder), compact=True, select_on_focus=False)
             offered = OptionList(markup=False, compact=True)
             offered.can_focus = False
             yield offered
 
+    @property
+    def _line(self) -> LineInput:
+        return self.query_one(LineInput)
+
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
+        self._line.focus()
         self._offer()
 
     def _split(self) -> tuple[str, str]:
         """What is before the word being written, and that word."""
-        value = self.query_one(Input).value
+        value = self._line.value
         if not self._multiple:
             return "", value
         before, comma, word = value.rpartition(",")
@@ -178,6 +187,9 @@ class PromptDialog(ModalScreen[str | None]):
     @on(Input.Changed)
     def _offer(self) -> None:
         """List the completions that hold the word being written, those that begin with it first."""
+        if self._line.value == self._offered_for:
+            return
+        self._offered_for = self._line.value
         before, word = self._split()
         taken = {part.strip() for part in before.split(",")} if self._multiple else set()
         wanted = word.strip().casefold()
@@ -189,31 +201,41 @@ class PromptDialog(ModalScreen[str | None]):
         offered.highlighted = None
         offered.display = bool(self._offered)
 
-    def action_choose(self, step: int) -> None:
+    async def _catch_up(self) -> None:
+        """Bring the line, and what is offered for it, up to the key that is being read."""
+        await caught_up(self._line)
+        self._offer()
+
+    async def action_choose(self, step: int) -> None:
+        await self._catch_up()
         offered = self.query_one(OptionList)
         if self._offered:
             now = offered.highlighted
             start = -1 if step > 0 else 0
             offered.highlighted = ((start if now is None else now) + step) % len(self._offered)
 
-    def action_complete(self) -> None:
+    async def action_complete(self) -> None:
+        await self._catch_up()
+        self._complete()
+
+    async def action_enter(self) -> None:
+        await self._catch_up()
+        if self.query_one(OptionList).highlighted is not None and self._offered:
+            self._complete()
+        else:
+            self.dismiss(self._line.value)
+
+    def _complete(self) -> None:
         if self._offered:
             before, _ = self._split()
-            prompt = self.query_one(Input)
-            prompt.value = before + self._offered[self.query_one(OptionList).highlighted or 0]
-            prompt.cursor_position = len(prompt.value)
-
-    def action_enter(self) -> None:
-        if self.query_one(OptionList).highlighted is not None and self._offered:
-            self.action_complete()
-        else:
-            self.dismiss(self.query_one(Input).value)
+            self._line.value = before + self._offered[self.query_one(OptionList).highlighted or 0]
+            self._line.cursor_position = len(self._line.value)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.action_complete()
-        self.query_one(Input).focus()
+        self._complete()
+        self._line.focus()
 
     def action_give_up(self) -> None:
         self.dismiss(None)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -124,6 +125,10 @@ class Asking(App[None]):
         super().__init__()
         self.dialog = dialog
         self.answers: list[object] = []
+        self.pressed: list[str] = []
+
+    def on_key(self, event: events.Key) -> None:
+        self.pressed.append(event.key)
 
     def compose(self) -> ComposeResult:
         yield EmptyState("No [b]traces[/b] yet.", "Press i to import.")
@@ -179,6 +184,39 @@ NAMES = ["good check", "wrong carry", "check skipped"]
 )
 async def test_prompt(keys: list[str], expected: str | None) -> None:
     assert await answer(PromptDialog("Tag", completions=NAMES), *keys) == expected
+
+
+async def burst(dialog: Screen[object], *keys: str) -> Asking:
+    """The app after ``keys`` came all at once, as a paste over a slow connection brings them."""
+    app = Asking(dialog)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for key in keys:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+    return app
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([*"new", "enter"], "new"),
+        ([*"car", "enter"], "car"),
+        (["ctrl+u", *"new", "enter"], "new"),
+        ([*"ab", "left", "backspace", "c", "enter"], "cb"),
+        ([*"ca", "tab", "enter"], "wrong carry"),
+        ([*"check", "down", "down", "enter", "enter"], "good check"),
+        (["enter", *"late"], ""),
+    ],
+)
+async def test_prompt_takes_a_burst_of_keys_in_order(keys: list[str], expected: str) -> None:
+    app = await burst(PromptDialog("Tag", completions=NAMES), *keys)
+    assert app.answers == [expected]
+
+
+async def test_prompt_leaves_what_is_typed_behind_enter_to_the_screen_below() -> None:
+    app = await burst(PromptDialog("Tag", value="carry"), "ctrl+u", *"x", "enter", "b")
+    assert (app.answers, app.pressed) == (["x"], ["b"])
 
 
 async def test_prompt_completes_the_last_of_several_words() -> None:
