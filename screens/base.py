@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -12,10 +13,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
+from o1lab.widgets.key_footer import KeyFooter
 from screens.context import LabContext
 from store.errors import StoreError
 
@@ -41,7 +43,7 @@ class LabScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         yield Static(id="too-small", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter(show_command_palette=False, compact=True)
 
     def compose_body(self) -> ComposeResult:
         """The widgets between heading and footer."""
@@ -85,7 +87,17 @@ class LabScreen(Screen[None]):
         self.app.notify(text, severity="error", timeout=10, markup=False)
 
     async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``work`` (files, SQLite) in a thread, where it opens a connection of its own."""
-        import asyncio
+        """Run ``work`` (files, SQLite) in a thread, where it opens a connection of its own.
 
-        return await asyncio.to_thread(work, *arguments)
+        Raises:
+            CancelledError: the screen was closed meanwhile, so that whoever asked has nothing left to show it in.
+        """
+        result = await asyncio.to_thread(work, *arguments)
+        if self.closing:
+            raise asyncio.CancelledError
+        return result
+
+    @property
+    def closing(self) -> bool:
+        """Whether the screen is being taken down; its widgets go before it does."""
+        return self._pruning or not self.is_attached

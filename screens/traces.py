@@ -79,6 +79,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self._goal: int | None = None  # where the cursor is to go once the list knows how long it is
         self._started = False
         self._outdated = False  # another screen of this app wrote
+        self._to_read = False  # enter was pressed on a row whose chain is on its way
         self._held: list[tuple[int, str, str]] = []  # keys for a row that is on its way: row, kind, value
 
     def compose_body(self) -> ComposeResult:
@@ -143,6 +144,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self._started = True
         self.query_now = query
         self._wanted, self._index, self._goal = None, -1, None
+        self._to_read = False
         store = self.context.store
         self.table.set_source(fetcher(store, query), locate=locator(store, query))
         self.refresh_progress()
@@ -268,6 +270,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
 
     @on(PagedTable.RowSelected)
     def _row_selected(self) -> None:
+        self._to_read = self.shown is None
         self.show_reader()
 
     @work(exclusive=True, group="chain")
@@ -296,6 +299,9 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self.query_one("#statement-text", Static).update(Text(visible(chain.text.statement) if chain else ""))
         self.query_one("#statement").scroll_home(animate=False)
         self.reader.load(chain.document if chain else None)
+        if self._to_read and chain is not None:
+            self._to_read = False
+            self.show_reader()
 
     def _show_folded(self) -> None:
         if self.shown is not None:
@@ -349,6 +355,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
 
     def show_list(self) -> None:
         """Go to the list."""
+        self._to_read = False
         self.remove_class("-reading")
         self._focus_now(self.table)
 
@@ -379,7 +386,8 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         return self._wanted
 
     def hold(self, kind: str, value: str) -> bool:
-        if self._wanted is None or self._goal is not None or not self.table.loading:
+        on_its_way = self.table.busy or self.table.cursor_row is not None
+        if self._wanted is None or self._goal is not None or not on_its_way:
             return False
         self._held.append((self.table.cursor, kind, value))
         return True

@@ -186,8 +186,9 @@ class AnnotatingScreen(LabScreen):
             return
         finally:
             self._waiting.remove(act)
-        self.say(_word(done))
-        await self.on_done(done)
+        if not self.closing:
+            self.say(_word(done))
+            await self.on_done(done)
 
     def action_decide(self, decision: str) -> None:
         self.annotate("decision", decision)

@@ -80,7 +80,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class RowSelected(Message):
-        """Enter (or a double click) on a row."""
+        """Enter (or a double click) on a row; if its page is on its way, once that has come."""
 
         table: PagedTable
         index: int
@@ -140,6 +140,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._broken = False
         self._generation = 0
         self._told: tuple[int, Row] | None = None
+        self._to_open = False  # enter was pressed here, and the row is on its way
         self._base = Style.null()
 
     # What there is.
@@ -186,6 +187,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def set_source(self, fetch: FetchPage, *, locate: Locate | None = None, keep: bool = False) -> None:
         """Another query: rows from here on come from ``fetch``. ``keep`` keeps the cursor on its row key."""
         self._fetch, self._locate = fetch, locate
+        self._to_open = False
         if not keep:
             self._cursor = 0
             self.scroll_to(y=0, animate=False)
@@ -206,7 +208,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and bring it into sight."""
-        self._sought = None
+        self._sought, self._to_open = None, False
         self._set_cursor(index)
         self._ask()
 
@@ -347,6 +349,9 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self._told is None or self._told[0] != self._cursor or self._told[1] is not row:
             self._told = (self._cursor, row)
             self.post_message(self.RowHighlighted(self, self._cursor, row))
+        if self._to_open:
+            self._to_open = False
+            self.action_select()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -367,6 +372,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def action_select(self) -> None:
         if (row := self.cursor_row) is not None:
             self.post_message(self.RowSelected(self, self._cursor, row))
+        elif self._busy:
+            self._to_open = True
 
     def on_click(self, event: events.Click) -> None:
         index = self.scroll_offset.y + event.y - 1

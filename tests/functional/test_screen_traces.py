@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -95,6 +98,16 @@ async def test_a_filter_narrows_the_list_while_it_is_typed_and_enter_leaves_the_
         await until(pilot, lambda: screen.table.total == 10)
 
 
+async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("verdict:wrong"))
+        for key in ("ctrl+u", *"wait", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: screen.query_now.source == "wait" and screen.table.has_focus)
+
+
 async def test_words_search_the_texts(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 40), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
@@ -151,6 +164,32 @@ async def test_eighty_columns_show_one_pane_at_a_time(tmp_path: Path) -> None:
         await until(pilot, lambda: screen.reader.body.has_focus)
         await pilot.resize_terminal(*WIDE)
         await until(pilot, lambda: screen.table.display and chain.display)
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_enter_before_the_rows_came_opens_the_chain_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    gate = threading.Event()
+    real = traces.page
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        assert gate.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, TracesScreen) and app.screen.table.has_focus)
+        screen = traces_screen(app)
+        await pilot.press("enter")
+        assert screen.shown is None
+        gate.set()
+        await until(pilot, lambda: screen.reader.body.has_focus)
+        assert screen.shown is not None
+        await pilot.press("escape", "j")
+        await until(pilot, lambda: screen.shown is not None and screen.table.cursor_key == screen.shown.row.id)
+        assert screen.table.has_focus
 
 
 async def test_an_empty_lab_names_the_next_action(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import stat
 import threading
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Input
@@ -90,6 +91,30 @@ async def test_fast_keys_are_said_of_the_trace_they_were_pressed_on(context: Lab
         assert recorded[0] == expected[0]
         assert len({record[0] for record in recorded if record[1] == "decision"}) == 3
         assert screen.is_current
+
+
+async def test_a_key_pressed_before_its_row_came_is_said_of_that_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = seeded_context(tmp_path / "many", 240)
+    last = list(all_ids(context.store))[-1]
+    gate = threading.Event()
+    real = traces.page
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        if options.get("offset"):
+            assert gate.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("G", "4")
+        assert screen.table.cursor_row is None
+        assert on_disk(context) == []
+        gate.set()
+        await until(pilot, lambda: on_disk(context) == [(last, "rating", "4")])
 
 
 async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -114,6 +115,29 @@ async def test_a_slow_fetch_blocks_nothing_and_shows_that_rows_are_coming() -> N
         assert table.cursor_key == 1
         gate.set()
         await settled(pilot, table)
+
+
+@pytest.mark.parametrize(("keys", "opened"), [(["enter"], [("open", 0)]), (["enter", "j"], [])])
+async def test_enter_on_a_row_on_its_way_opens_it_when_it_has_come(
+    keys: list[str], opened: list[tuple[str, object]]
+) -> None:
+    gate = asyncio.Event()
+    source = Source(40)
+
+    async def slow(offset: int, limit: int) -> Page:
+        await gate.wait()
+        return source.fetch(offset, limit)
+
+    table = PagedTable(COLUMNS, slow)
+    app = Harness(table)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        await pilot.press(*keys)
+        assert app.said == []
+        gate.set()
+        await settled(pilot, table)
+        await pilot.press("j")
+        assert [said for said in app.said if said[0] == "open"] == opened
 
 
 @pytest.mark.parametrize("with_locate", [True, False])
