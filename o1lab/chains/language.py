@@ -1,0 +1,107 @@
+"""In which language a response is written, and whether it mixes several, by its script and its commonest words.
+
+Only words count: mathematics, code and links say nothing of a language (see :mod:`o1lab.chains.protected`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Literal
+
+from o1lab.chains.protected import without_protected
+
+Language = Literal["zh", "en", "other"]
+
+_WORDS = re.compile(
+    r"""
+      (?P<han>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)
+    | (?P<latin>[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’]+)
+    | (?P<kana>[\u3040-\u30ff]+)
+    | (?P<hangul>[\uac00-\ud7af\u1100-\u11ff]+)
+    | (?P<cyrillic>[\u0400-\u052f]{2,})
+    | (?P<semitic>[\u0590-\u06ff]{2,})
+    | (?P<indic>[\u0900-\u0e7f]{2,})
+    """,
+    re.VERBOSE,
+)
+# A Chinese word has about this many characters, so that shares of Chinese and English can be compared.
+_HAN_A_WORD = 1.6
+# Latin letters that are no English: names of functions, units, points and variables, which Chinese texts have too.
+_SYMBOLS_TEXT = """
+    sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min sup inf lim mod gcd lcm det dim
+    deg arg rad ker tr cm mm km kg mg ml hz mph kw ev mev gev nm ms hr lb oz ft ii iii iv vi am gm ok def int for print
+    return import if else while in range len sqrt abs sum frac boxed text cdot times
+"""
+_ENGLISH_TEXT = """
+    the of is and to we that it this so let for are be have with not if can need find as you which then wait
+"""
+_OTHER_LATIN_TEXT = """
+    de la le les el los las un une una des du est et que qui dans pour por para con der die das und ist ein eine nicht
+    wir es den dem mit il di che per non sono questo esta como donc nous o os um uma é são het een van
+"""
+_SYMBOLS = frozenset(_SYMBOLS_TEXT.split())
+_ENGLISH = frozenset(_ENGLISH_TEXT.split())
+_OTHER_LATIN = frozenset(_OTHER_LATIN_TEXT.split())
+# Whether a text needs counting at all: most chains have no letter but Latin ones.
+_NOT_LATIN = re.compile(
+    r"[\u0400-\u06ff\u0900-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+)
+_FEWEST = 3
+_MAINLY = 0.6
+_MIXED = 0.05
+_FEWEST_FOREIGN = 5
+
+
+def shares(text: str) -> dict[str, float]:
+    """The share of each script among the words of ``text``: ``han``, ``latin``, ``kana``, … Empty without words."""
+    counted = _count(text)
+    total = sum(counted.values())
+    return {script: number / total for script, number in counted.items()} if total else {}
+
+
+def language_of(text: str) -> Language:
+    """The language most of the words of ``text`` are in; ``other`` for all but Chinese and English, and for none."""
+    words = without_protected(text)
+    counted = _count_words(words)
+    total = sum(counted.values())
+    if total < _FEWEST:
+        return "other"
+    if counted["han"] / total >= _MAINLY:
+        return "zh"
+    return "en" if counted["latin"] / total >= _MAINLY and _is_english(words) else "other"
+
+
+def mixed_language(text: str) -> bool:
+    """Whether ``text`` is written in several scripts: at least 5 % of its words, and five, are not in the main one.
+
+    Names of functions, units, points and variables are in no language.
+    """
+    if _NOT_LATIN.search(text) is None:
+        return False
+    counted = _count(text)
+    total = sum(counted.values())
+    foreign = total - max(counted.values(), default=0)
+    return foreign >= _FEWEST_FOREIGN and foreign / total >= _MIXED
+
+
+def _count(text: str) -> Counter[str]:
+    return _count_words(without_protected(text))
+
+
+def _count_words(words: str) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for found in _WORDS.finditer(words):
+        script, word = str(found.lastgroup), found.group()
+        if script == "han":
+            counted[script] += max(1, round(len(word) / _HAN_A_WORD))
+        elif script != "latin" or not (word.isupper() or word.lower() in _SYMBOLS):
+            counted[script] += 1
+    return counted
+
+
+def _is_english(words: str) -> bool:
+    common = Counter(
+        "en" if word in _ENGLISH else "other" for word in words.lower().split() if word in _ENGLISH | _OTHER_LATIN
+    )
+    return common["en"] >= common["other"]
