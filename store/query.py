@@ -1,6 +1,7 @@
 """The filter language of the traces list: ``verdict:wrong teacher:sky-t1 reflect>=3 sort:-chars "wait"``.
 
-One form for the screen, the command line and the snapshot a dataset remembers.
+One form for the screen, the command line and the snapshot a dataset remembers. ``reflective:yes`` finds chains that
+hold retrospection and self-reflection: at least one reflection, and a backtracking or a check beside it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ TEXT_FIELDS = (
     "run",
 )
 NUMBER_FIELDS = ("chars", "tokens", "rating", *MOVE_KINDS)
-FLAGS = ("complete", "looping")
+FLAGS = ("complete", "looping", "reflective")
+_REFLECTIVE = "(t.reflect >= 1 AND (t.backtrack >= 1 OR t.verify >= 1))"  # null, like the moves, until measured
 DECISIONS = ("accept", "reject", "skip", "none")
 VERDICTS = ("correct", "incorrect", "unverifiable", "none")
 
@@ -172,7 +174,8 @@ def _clause(condition: Condition) -> tuple[str, list[str | float]]:
     if name in NUMBER_FIELDS:
         return f"t.{name} {condition.op} ?", [float(value)]
     if name in FLAGS:
-        return f"t.{name} = ?", [1.0 if value == "yes" else 0.0]
+        column = _REFLECTIVE if name == "reflective" else f"t.{name}"
+        return f"{column} = ?", [1.0 if value == "yes" else 0.0]
     if name in ("verdict", "decision"):
         return (f"t.{name} IS NULL", []) if value == "none" else (f"t.{name} = ?", [value])
     if name == "tag":

@@ -145,6 +145,8 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
+    """A snapshot. ``selection`` says how its rows were chosen among the query's traces; empty: all were taken."""
+
     name: str
     hash: str
     phase: int
@@ -152,6 +154,7 @@ class Dataset:
     rows: int
     tokens: int | None
     created_at: str
+    selection: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,245 @@
+"""Which traces become a dataset's rows: rejection sampling by verdict and rules, one chain a problem or all, mixing.
+
+Every trace that is looked at and not taken has its reason. The first that applies is given, in this order:
+
+============  ====================================================================================================
+rejected      a person rejected it, or the teacher run that made it did (a reformatted answer that is not gold, say)
+excluded      its problem is excluded from the pool (a duplicate, contaminated, ...)
+looping       it ends in a loop
+truncated     it was cut off
+(verdicts)    with ``keep="verified"``: wrong, unverifiable or not verified yet
+format        phase 2: no closed thought, or no solution after it; phase 1: no solution, or none with a ``\\boxed``
+              answer; both: thinking marks inside of what would be learned, which would break the student's format
+mixed         it mixes languages, or thinks in another language than its problem is written in
+(choice)      another one of its problem was taken
+============  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, get_args
+
+from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.language import language_of, mixed_language
+from o1lab.errors import UsageError
+from store import Store, datasets, selecting
+from store.query import TraceQuery
+from store.selecting import Candidate
+
+CHOOSING_VERSION = 1
+
+Keep = Literal["verified", "all"]
+PerProblem = Literal["all", "shortest", "longest", "most-reflective", "first", "person"]
+Rule = Literal["rejected", "excluded", "looping", "truncated", "format", "mixed"]
+
+KEEPS: tuple[Keep, ...] = get_args(Keep)
+PER_PROBLEM: tuple[PerProblem, ...] = get_args(PerProblem)
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+_VERDICTS = {"incorrect": "wrong answer", "unverifiable": "unverifiable answer", None: "not verified yet"}
+_NOT_TAKEN = {
+    "shortest": "not the shortest of its problem",
+    "longest": "not the longest of its problem",
+    "most-reflective": "not the most reflective of its problem",
+    "first": "not the first of its problem",
+    "person": "a person accepted another one of its problem",
+}
+_NOBODY = "nobody accepted one of its problem"
+_LATER = "a person accepted another one later"
+_MARKS = re.compile(r"</?(?:think|Thought)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``ids``: the rows in order; ``drops``: every other trace that was looked at, with its reason.
+
+    ``selection`` says how it was chosen, as the dataset remembers it (JSON values only).
+    """
+
+    ids: list[str]
+    drops: dict[str, str]
+    selection: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were dropped for each reason, the most frequent first."""
+        return dict(Counter(self.drops.values()).most_common())
+
+
+def choose(
+    store: Store,
+    query: TraceQuery,
+    *,
+    phase: int = 2,
+    keep: Keep = "verified",
+    per_problem: PerProblem = "all",
+    drop: Collection[Rule] = RULES,
+) -> Choice:
+    """Choose among the traces of ``query``, in its order.
+
+    Args:
+        keep: ``verified`` takes those with the verdict correct alone, ``all`` takes any (rows carry their verdicts).
+        per_problem: ``all`` of a problem's, or one: the ``shortest`` or ``longest`` by the characters it would teach
+            (tokens of different teachers do not compare), the ``most-reflective`` by its reflections, backtrackings
+            and checks, the ``first`` in the query's order, or the one a ``person`` accepted (the latest, of several).
+            Where two are alike the first in the query's order is taken.
+        drop: the rules that apply; see the module.
+    """
+    taken: dict[str, str] = {}
+    drops: dict[str, str] = {}
+    picked = _Picked(per_problem, phase, store, drops)
+    looked = 0
+    for candidate in selecting.candidates(store.db, query):
+        looked += 1
+        reason = _why_not(store, candidate, phase, keep, drop)
+        if reason is not None:
+            drops[candidate.id] = reason
+        elif per_problem == "all":
+            taken[candidate.id] = candidate.problem_id
+        else:
+            picked.add(candidate)
+    chosen = list(taken) or picked.ids()
+    selection = {
+        "version": CHOOSING_VERSION, "keep": keep, "per_problem": per_problem,
+        "rules": [rule for rule in RULES if rule in drop], "looked": looked, "kept": len(chosen),
+    }  # fmt: skip
+    return Choice(chosen, drops, selection)
+
+
+def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int | None = None) -> tuple[Choice, int]:
+    """The rows of several datasets as one choice, a trace that is in two of them once; and their common phase.
+
+    They come in the order of ``names``, or shuffled by ``seed``. ``balance`` takes as many of each as the smallest has:
+    its first ones, or some drawn by ``seed``.
+
+    Raises:
+        MissingError: there is no such dataset.
+        UsageError: they are of different phases.
+    """
+    parts = list({part.name: part for part in (datasets.get(store.db, name) for name in names)}.values())
+    if len({part.phase for part in parts}) > 1:
+        phases = ", ".join(f"{part.name} is of phase {part.phase}" for part in parts)
+        raise UsageError(f"Datasets of different phases cannot be mixed: {phases}.", "Mix those of one phase.")
+    random = None if seed is None else Random(seed)  # noqa: S311 (an order, no secret)
+    known: set[str] = set()
+    rows: list[list[str]] = []
+    duplicates = 0
+    for part in parts:
+        own = [trace_id for trace_id in datasets.trace_ids(store.db, part.name) if trace_id not in known]
+        duplicates += part.rows - len(own)
+        known.update(own)
+        rows.append(own)
+    least = min(map(len, rows)) if balance else max(map(len, rows))
+    if random is not None:
+        for own in rows:
+            random.shuffle(own)
+    ids = [trace_id for own in rows for trace_id in own[:least]]
+    if random is not None:
+        random.shuffle(ids)
+    drops = {trace_id: f"more than {least:,} of its dataset" for own in rows for trace_id in own[least:]}
+    selection = {
+        "version": CHOOSING_VERSION,
+        "from": [
+            {"name": part.name, "hash": part.hash, "rows": len(own[:least])}
+            for part, own in zip(parts, rows, strict=True)
+        ],
+        "balance": balance, "seed": seed, "duplicates": duplicates,
+    }  # fmt: skip
+    return Choice(ids, drops, selection), parts[0].phase
+
+
+def _why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collection[Rule]) -> str | None:
+    """Why a trace is not good enough; cheap rules first, texts are read for the last two only."""
+    if "rejected" in drop and one.decision == "reject":
+        return "rejected by hand"
+    if "rejected" in drop and one.rejected_by_run:
+        return "rejected in its teacher run"
+    if "excluded" in drop and one.excluded_by:
+        return f"problem excluded: {one.excluded_by}"
+    if "looping" in drop and one.looping:
+        return "looping"
+    if "truncated" in drop and not one.complete:
+        return "truncated"
+    if keep == "verified" and one.verdict != "correct":
+        return _VERDICTS.get(one.verdict, _VERDICTS[None])
+    if phase == 1 and not one.solution:
+        return datasets.NO_SOLUTION
+    if "format" in drop and (broken := _lacks(one, phase)):
+        return broken
+    return _of_text(store, one, phase, drop) if {"format", "mixed"} & set(drop) else None
+
+
+def _lacks(one: Candidate, phase: int) -> str | None:
+    if phase == 2 and not one.thought:
+        return "no closed thought"
+    return None if one.solution else datasets.NO_SOLUTION
+
+
+def _of_text(store: Store, one: Candidate, phase: int, drop: Collection[Rule]) -> str | None:
+    statement, thought, solution = selecting.texts(store.db, one)
+    text = f"{thought}\n{solution}" if phase == 2 else solution
+    if "format" in drop:
+        if _MARKS.search(text):
+            return "thinking marks inside its text"
+        if phase == 1 and ((answer := extract_answer(solution)) is None or answer.how is not How.BOXED):
+            return "no boxed answer"
+    if "mixed" in drop:
+        if mixed_language(text):
+            return "mixes languages"
+        if _other_language(statement, text):
+            return "in another language than its problem"
+    return None
+
+
+def _other_language(statement: str, text: str) -> bool:
+    if not _HAN.search(statement) and not _HAN.search(text):
+        return False
+    languages = {language_of(statement), language_of(text)}
+    return languages == {"zh", "en"}
+
+
+class _Picked:
+    """Of each problem the best candidate so far; those it beats are dropped at once, so that memory holds one each."""
+
+    def __init__(self, rule: PerProblem, phase: int, store: Store, drops: dict[str, str]) -> None:
+        self._rule, self._phase, self._store, self._drops = rule, phase, store, drops
+        self._best: dict[str, tuple[Any, int, str]] = {}
+        self._seen = 0
+        self._not_accepted: list[tuple[str, str]] = []
+        ranks: dict[str, Callable[[Candidate], Any]] = {
+            "shortest": lambda one: -self._length(one),
+            "longest": self._length,
+            "most-reflective": lambda one: one.reflective or 0,
+            "first": lambda one: 0,
+            "person": lambda one: selecting.decided_at(store.db, one.id),
+        }
+        self._rank = ranks.get(rule, ranks["first"])
+
+    def add(self, one: Candidate) -> None:
+        self._seen += 1
+        if self._rule == "person" and one.decision != "accept":
+            self._not_accepted.append((one.id, one.problem_id))
+            return
+        mine, best = (self._rank(one), self._seen, one.id), self._best.get(one.problem_id)
+        if best is None:
+            self._best[one.problem_id] = mine
+            return
+        better = mine[0] > best[0]
+        if better:
+            self._best[one.problem_id] = mine
+        self._drops[best[2] if better else one.id] = _LATER if self._rule == "person" else _NOT_TAKEN[self._rule]
+
+    def ids(self) -> list[str]:
+        """The taken ones in the query's order."""
+        for trace_id, problem_id in self._not_accepted:
+            self._drops[trace_id] = _NOT_TAKEN["person"] if problem_id in self._best else _NOBODY
+        return [trace_id for _, _, trace_id in sorted(self._best.values(), key=lambda best: best[1])]
+
+    def _length(self, one: Candidate) -> int:
+        return one.solution + (one.thought if self._phase == 2 else 0)

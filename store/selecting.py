@@ -1,0 +1,68 @@
+"""What choosing a dataset's rows looks at: one small record a trace, streamed in the order of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from store import annotations as said
+from store.query import TraceQuery, where
+from store.records import decode
+from store.sqlite import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trace that could be a row. ``thought`` and ``solution`` are lengths in code points.
+
+    ``looping``, ``verdict`` and ``reflective`` (its reflections, backtrackings and checks) are None until measured.
+    ``rejected_by_run``: the teacher run that made it marked it as not good enough.
+    """
+
+    seq: int
+    id: str
+    problem_id: str
+    decision: str | None
+    complete: bool
+    looping: bool | None
+    verdict: str | None
+    reflective: int | None
+    thought: int
+    solution: int
+    excluded_by: str | None
+    rejected_by_run: bool
+
+
+def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
+    """The traces of a filter in its order; their texts are not read."""
+    condition, parameters = where(query)
+    rows = db.execute(
+        f"""SELECT t.seq, t.id, t.problem_id, t.decision, t.complete, t.looping, t.verdict,
+                   t.reflect + t.backtrack + t.verify, x.thought_end - x.thought_start,
+                   x.solution_end - x.solution_start, p.excluded_by,
+                   EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'rejected')
+                   AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'kept')
+            FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
+            WHERE {condition} ORDER BY {query.order}""",
+        parameters,
+    )
+    for row in rows:
+        complete, looping = bool(row[4]), None if row[5] is None else bool(row[5])
+        yield Candidate(*row[:4], complete, looping, *row[6:11], bool(row[11]))
+
+
+def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
+    """Statement, thought and solution of one candidate."""
+    statement, raw, a, b, c, d = db.execute(
+        """SELECT p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
+           FROM trace_texts x, problems p WHERE x.seq = ? AND p.id = ?""",
+        [candidate.seq, candidate.problem_id],
+    ).fetchone()
+    text = decode(raw)
+    return statement, text[a:b], text[c:d]
+
+
+def decided_at(db: Database, trace_id: str) -> str:
+    """When the decision that stands was made, as text that sorts by time; empty without one."""
+    decisions = [record.created_at for record in said.of_trace(db, trace_id) if record.kind == "decision"]
+    return decisions[-1] if decisions else ""
