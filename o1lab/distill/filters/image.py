@@ -1,0 +1,99 @@
+"""Whether a problem needs an image: it carries a drawing or a link to one, or speaks of what is to be seen.
+
+Words that point ("shown below", "the graph above") also point at tables and displayed formulas, which are text; those
+words count only where the statement holds no such thing. Every pattern takes time linear in the statement's length,
+and of a statement of more than LONGEST characters the beginning is read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from o1lab.distill.filters.rule import Rule, quoted
+from store.records import Problem
+
+LONGEST = 100_000
+_DRAWING = re.compile(
+    r"\[asy\b|\[/asy\]|\\begin\{(?:asy|tikzpicture|pspicture|picture)\}|\\(?:draw|tikz)\b", re.IGNORECASE
+)
+_LINK = re.compile(
+    r"!\[[^\]\n]{0,200}\]\([^)\n]{0,2000}\)|<img\b|<image\b|\[image\b|\\includegraphics\b|data:image/"
+    r"|https?://[^\s)\"'>]{1,2000}\.(?:png|jpe?g|gif|svg|webp|bmp)\b|\[图\d{0,3}\]|<svg\b",
+    re.IGNORECASE,
+)
+
+_PICTURE = r"(?:figures?|diagrams?|illustrations?|sketch(?:es)?|drawings?)"
+_LOOSE = (
+    r"(?:pictures?|photos?|photographs?|images?|graphs?|charts?|grids?|maps?|plots?|number\s+lines?|logos?|patterns?)"
+)
+_SHAPE = (
+    r"(?:triangles?|squares?|rectangles?|circles?|semi-?circles?|quadrilaterals?|trapezoids?|trapeziums?|parallelograms?|"
+    r"rhombus|pentagons?|hexagons?|octagons?|polygons?|polyhedr(?:on|a)|parabolas?|hyperbolas?|ellipses?|curves?|lines?|"
+    r"segments?|angles?|arcs?|sectors?|regions?|cubes?|boxes|box|prisms?|pyramids?|cylinders?|cones?|spheres?|solids?|"
+    r"shapes?|tiles?|tilings?|tessellations?|stars?|paths?|nets?|spinners?|dartboards?|boards?|clocks?|"
+    r"configurations?|arrangements?|points?|plane|rays?|chords?|tangents?|blocks?|gardens?|fields?|tracks?|rooms?|walls?)"
+)
+_WHERE = r"(?:below|above|here|at\s+(?:the\s+)?(?:right|left)|(?:to|on)\s+the\s+(?:right|left))"
+_SHOWN = r"(?:shown|pictured|illustrated|depicted|sketched|drawn|graphed|plotted|diagrammed)"
+_NOW = r"(?=\s*(?:[.,:;?!)$]|\\\[|$|\n|(?:is|are|has|have|shows?|contains?|consists?|represents?|below|above|here)\b))"
+
+# These speak of a picture whatever else the statement holds.
+_PLAIN = re.compile(
+    rf"\b(?:in|on|from|see|to|consider|use|using|study|per|of)\s+(?:the|this|that|each|these|our)\s+"
+    rf"(?:(?:adjacent|accompanying|adjoining|attached|following|given|left|right|first|second|above|below)\s+)?"
+    rf"(?:figure|diagram|illustration)s?\b(?!\s+(?:is|are)\s+(?:rotated|reflected|translated))"
+    rf"|\b{_PICTURE}\s+(?:(?:is|are)\s+)?(?:{_SHOWN}\s+)?{_WHERE}\b"
+    rf"|\b{_PICTURE}\s+(?:(?:is|are)\s+)?{_SHOWN}\b{_NOW}"
+    rf"|\b(?:fig\.|figure)\s*\d{{1,3}}\b"
+    rf"|\b(?:accompanying|adjoining|attached)\s+(?:{_PICTURE}|{_LOOSE})"
+    rf"|\b(?:diagram|figure|illustration)\s+(?:below|above|shows|illustrates|depicts)\b"
+    rf"|\bthe\s+(?:un)?shaded\s+(?:region|area|part|portion|{_SHAPE})s?\b(?!\s+(?:is|are)\s+shaded)"
+    rf"|\b(?:gr[ae]y|dotted|dashed)\s+(?:region|area)s?\b"
+    rf"|如[下上左右]?图|[下上左右附]图(?![书像])|图中|见图|图所示|图\s*\d|阴影部分",
+    re.IGNORECASE,
+)
+# These point at something, which may be text.
+_POINTING = re.compile(
+    rf"\b{_LOOSE}\s+(?:(?:is|are)\s+)?(?:{_SHOWN}|given)(?:\s+{_WHERE})?\b{_NOW}"
+    rf"|\b{_LOOSE}\s+(?:{_WHERE})\b{_NOW}"
+    rf"|\b(?:graph|curve|parabola|function|line|ellipse|hyperbola|portion)\b[^.?!\n]{{1,120}}?\b"
+    rf"(?:is|are)\s+(?:{_SHOWN}|given\s+below|given\s+above){_NOW}"
+    rf"|\b(?:below|here|above)\s+(?:is|are)\s+(?:the|a|an|part\s+of\s+the|a\s+portion\s+of\s+the)\s+"
+    rf"(?:{_PICTURE}|{_LOOSE})\b"
+    rf"|\b{_SHOWN}\s+{_WHERE}\b"
+    rf"|\b{_SHOWN}\s+(?:in|on)\s+the\s+(?:{_PICTURE}|{_LOOSE})\b"
+    rf"|\b(?:labell?ed|marked|numbered|colou?red|arranged|placed|positioned)\s+as\s+(?:shown|pictured|illustrated)\b"
+    rf"|\b(?:like\s+the\s+one|like\s+the\s+ones)\s+{_WHERE}\b",
+    re.IGNORECASE,
+)
+# These point at a picture only where shapes are spoken of.
+_AS_SHOWN = re.compile(
+    rf"\bas\s+(?:is\s+|are\s+)?(?:shown|pictured|illustrated|depicted|sketched)\b{_NOW}"
+    rf"|\b{_SHAPE}\s+(?:(?:is|are)\s+)?(?:shown|pictured|illustrated|depicted)\b{_NOW}",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(rf"\b{_SHAPE}\b", re.IGNORECASE)
+_TEXTUAL = re.compile(
+    r"\\begin\{(?:tabularx?|array|[pbvBV]?matrix|smallmatrix|align\*?|aligned|gather\*?|cases|verbatim|tabbing)\}"
+    r"|\|\s{0,20}:?-{2,}|\\\[|\$\$|<t[dr]\b|(?:(?<!\d)-?\d{1,6}[ \t\n,;&|]{1,6}){8}",
+    re.IGNORECASE,
+)
+
+
+def needs_image(problem: Problem) -> str | None:
+    """Why the statement cannot be read without an image, or None."""
+    text = problem.statement[:LONGEST]
+    if found := _DRAWING.search(text):
+        return f"carries a drawing: {quoted(found[0])}"
+    if found := _LINK.search(text):
+        return f"links to an image: {quoted(found[0])}"
+    if found := _PLAIN.search(text):
+        return f"speaks of an image: {quoted(found[0])}"
+    if (found := _AS_SHOWN.search(text)) and _SHAPES.search(text) and not _TEXTUAL.search(text):
+        return f"speaks of an image: {quoted(found[0])}"
+    if (found := _POINTING.search(text)) and not _TEXTUAL.search(text):
+        return f"points at what is not in the text: {quoted(found[0])}"
+    return None
+
+
+IMAGE = Rule("image", 1, "needs an image: a drawing, a link to one, or words that speak of one", needs_image)
