@@ -8,6 +8,7 @@ from typing import Literal
 
 from o1lab.chains import parse
 from o1lab.errors import UsageError
+from o1lab.ingest.measuring import measure_trace
 from o1lab.serve.registry import ModelRef
 from o1lab.text import visible
 from store import Store, conversations, problems, traces
@@ -24,7 +25,7 @@ def add_to_traces(
 
     The question becomes a problem without a gold answer if the lab does not know it. What the answer was asked
     with and what came before it stand in the trace's provenance: the question alone does not reproduce a later
-    turn. Blocks; run it in a thread.
+    turn. A new trace is measured and verified at once. Blocks; run it in a thread.
 
     Raises:
         UsageError: there is nothing in the answer.
@@ -66,6 +67,8 @@ def add_to_traces(
         if problems.find(store.db, question) is None:
             problems.add(store.db, [problem])
         added = traces.add(store.db, [(trace, question)])
+    if added:  # with the trace on the disk: should measuring be cut short, an import makes up for it
+        measure_trace(store, trace.id)
     return trace.id, added == 1
 
 

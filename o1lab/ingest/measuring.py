@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from o1lab.chains.moves import SEGMENTER_VERSION, segment
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VERIFIER_VERSION, VerifierPool
 from store import Store, traces
-from store.records import Measured
+from store.records import Measured, TraceText
 
 MEASURED_BY = f"moves {SEGMENTER_VERSION}, measures {MEASURES_VERSION}, verifier {VERIFIER_VERSION}"
 
@@ -75,22 +75,7 @@ def measure_pending(
             while batch := traces.unmeasured(db, MEASURED_BY, after=after, limit=_BATCH):
                 after = batch[-1][0]
                 texts = [text for _, text in batch]
-                counted = list(count(text.raw for text in texts))
-                verdicts = verifier.verify_many(
-                    (text.gold, one.answer) for text, one in zip(texts, counted, strict=True)
-                )
-                measured = [
-                    Measured(
-                        trace_id=text.trace_id,
-                        looping=one.looping,
-                        moves=one.moves,
-                        answer=one.answer,
-                        verdict=verdict.status,
-                        verdict_reason=verdict.reason,
-                        measured_by=MEASURED_BY,
-                    )
-                    for text, one, verdict in zip(texts, counted, verdicts, strict=True)
-                ]
+                measured = _measured(texts, count(text.raw for text in texts), verifier)
                 traces.set_measures(db, measured)
                 report.measured += len(measured)
                 report.verdicts.update(one.verdict for one in measured)
@@ -100,6 +85,37 @@ def measure_pending(
                     report.stopped = True
                     break
     return report
+
+
+def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = None) -> Measured:
+    """Measure and verify one trace now, whatever else waits to be measured. Blocks for the verifier.
+
+    Raises:
+        MissingError: there is no such trace.
+        StoreError: the database refuses.
+    """
+    with store.explained(), _pool(pool) as verifier:
+        text = traces.text(store.db, trace_id)
+        [measured] = _measured([text], [count_one(text.raw)], verifier)
+        traces.set_measures(store.db, [measured])
+    return measured
+
+
+def _measured(texts: Sequence[TraceText], counts: Iterable[_Counted], verifier: VerifierPool) -> list[Measured]:
+    counted = list(counts)
+    verdicts = verifier.verify_many((text.gold, one.answer) for text, one in zip(texts, counted, strict=True))
+    return [
+        Measured(
+            trace_id=text.trace_id,
+            looping=one.looping,
+            moves=one.moves,
+            answer=one.answer,
+            verdict=verdict.status,
+            verdict_reason=verdict.reason,
+            measured_by=MEASURED_BY,
+        )
+        for text, one, verdict in zip(texts, counted, verdicts, strict=True)
+    ]
 
 
 def count_one(raw: str) -> _Counted:

@@ -16,7 +16,7 @@ from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.serve.registry import ModelRef, Opened
 from store import Store, conversations, open_store, problems, traces
-from store.records import NewProblem
+from store.records import NewProblem, NewTrace
 from tests.fault_server import ANSWER, THOUGHT, FaultServer
 
 QUESTION = "What is 964 + 494?"
@@ -217,6 +217,25 @@ async def test_an_answer_becomes_a_trace_with_its_origin(store: Store) -> None:
     assert text.statement == QUESTION
     assert (text.thought, text.solution) == ("".join(THOUGHT), "".join(ANSWER))
     assert (text.meta["conversation"], text.meta["message"]) == (session.record.id, message.id)
+
+
+async def test_a_kept_answer_is_measured_and_verified_at_once(store: Store) -> None:
+    other = NewProblem("What is 2 + 2?", "test", answer="4")
+    waiting = NewTrace(other.id, "m", "4", (0, 0), (0, 1), True, "plain", "test")
+    with store.db.atomic():
+        problems.add(store.db, [NewProblem(QUESTION, "test", answer="1458"), other])
+        traces.add(store.db, [(waiting, other.statement)])
+    with FaultServer("think") as server:
+        panes = Panes(one=server)
+        session = await panes.begin(store)
+        await session.send(QUESTION)
+        await session.wait()
+        await session.close()
+    trace_id, _ = add_to_traces(store, session.record, session.answer(0), panes.refs[0])
+    row = traces.get(store.db, trace_id)
+    assert (row.answer, row.verdict, row.looping) == ("1458", "correct", False)
+    assert sum(row.moves.values()) >= 1
+    assert traces.get(store.db, waiting.id).verdict is None  # what an import left is not measured on the way
 
 
 async def test_the_export_shows_hostile_text_as_text(store: Store) -> None:
