@@ -204,7 +204,8 @@ def _insert(db: Database, made: Dataset, chosen: Sequence[str], left_out: Mappin
 
 
 def _dataset(row: Sequence[Any]) -> Dataset:
-    return Dataset(*row[:-1], selection=json.loads(row[-1]))
+    name, digest, phase, query, number, tokens, created_at, selection = row
+    return Dataset(name, digest, phase, query, number, tokens, created_at, json.loads(selection))
 
 
 def _rows(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRow]:

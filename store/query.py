@@ -174,8 +174,8 @@ def _clause(condition: Condition) -> tuple[str, list[str | float]]:
     if name in NUMBER_FIELDS:
         return f"t.{name} {condition.op} ?", [float(value)]
     if name in FLAGS:
-        column = _REFLECTIVE if name == "reflective" else f"t.{name}"
-        return f"{column} = ?", [1.0 if value == "yes" else 0.0]
+        flag = _REFLECTIVE if name == "reflective" else f"t.{name}"
+        return f"{flag} = ?", [1.0 if value == "yes" else 0.0]
     if name in ("verdict", "decision"):
         return (f"t.{name} IS NULL", []) if value == "none" else (f"t.{name} = ?", [value])
     if name == "tag":

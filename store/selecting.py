@@ -47,8 +47,11 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
         parameters,
     )
     for row in rows:
-        complete, looping = bool(row[4]), None if row[5] is None else bool(row[5])
-        yield Candidate(*row[:4], complete, looping, *row[6:11], bool(row[11]))
+        seq, trace_id, problem, decision, complete, looping, verdict, reflective, thought, solution, excluded, run = row
+        yield Candidate(
+            seq, trace_id, problem, decision, bool(complete), None if looping is None else bool(looping), verdict,
+            reflective, thought, solution, excluded, bool(run),
+        )  # fmt: skip
 
 
 def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
