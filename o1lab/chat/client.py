@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 import httpx2
@@ -97,7 +97,7 @@ class ChatClient:
                     model=target.model, messages=cast(Any, list(messages)), stream=True, **options
                 )
             except openai.BadRequestError as error:
-                refused = _refused(error, options)
+                refused = refused_option(error, options)
                 if refused is None:
                     raise
                 value = options.pop(refused)
@@ -126,7 +126,7 @@ def _options(sampling: Sampling) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _refused(error: openai.BadRequestError, options: dict[str, Any]) -> str | None:
+def refused_option(error: openai.BadRequestError, options: Mapping[str, Any]) -> str | None:
     """The optional parameter this error names as not taken, if there is one."""
     if error.code == "context_length_exceeded":
         return None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import httpx2
@@ -90,6 +93,22 @@ def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError
             status=status,
             raw=raw,
         )
+    if error.code in _MODERATED or (status in (400, 403) and _speaks_of_moderation(said)):
+        return ChatError(
+            f"{_host(target)} would not let {target.model} answer this: its moderation refused the prompt.",
+            "Ask something else, or another model.",
+            "content_filter",
+            status=status,
+            raw=raw,
+        )
+    if error.code in _SPENT or status == 402:
+        return ChatError(
+            f"The account at {_host(target)} has no quota left for {target.model}.",
+            "See its plan and billing, or take another key.",
+            "quota",
+            status=status,
+            raw=raw,
+        )
     if status in (401, 403):
         return ChatError(
             f"{_host(target)} refused the key for {target.model}.",
@@ -133,6 +152,10 @@ def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError
         status=status,
         raw=raw,
     )
+
+
+_MODERATED = ("content_filter", "content_policy_violation", "moderation_blocked")
+_SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 
 
 def _refused(error: BaseException) -> bool:
@@ -185,10 +208,43 @@ def _speaks_of_length(message: str) -> bool:
     )
 
 
+def _speaks_of_moderation(message: str) -> bool:
+    return re.search(r"content (policy|filter|management)|moderation|flagged", message, re.IGNORECASE) is not None
+
+
 def _retry_after(response: httpx2.Response) -> float | None:
+    return retry_after_s(response.headers)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How many seconds the server wants to be left alone, if it says so: ``retry-after-ms``, seconds, or a date.
+
+    A date is held against the server's own ``date`` where it sends one: our clock may be wrong.
+    """
+    if (wait := _number(headers.get("retry-after-ms"))) is not None:
+        return wait / 1000
+    told = headers.get("retry-after")
+    if (wait := _number(told)) is not None:
+        return wait
+    until = _moment(told)
+    if until is None:
+        return None
+    now = _moment(headers.get("date"))
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _number(text: str | None) -> float | None:
     try:
-        return float(response.headers["retry-after"])
-    except (KeyError, ValueError):
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
         return None
 
 

@@ -10,6 +10,15 @@ Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
 
 State = Literal["done", "partial", "failed"]
+RAW_LIMIT = 20_000
+
+
+class RunOver(Exception):  # noqa: N818 - it is no error: the run was stopped, by a person or by its budget
+    """Nothing more may be asked. The conversation ends here; a resume takes it up again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class CallKey(NamedTuple):
@@ -44,7 +53,8 @@ class Response:
 
     ``done``: a whole response, whatever its ``finish_reason``. ``partial``: a stream that broke off, with what came.
     ``failed``: none. ``thought`` is what the server sent apart from the answer; marks inside ``answer`` stay there.
-    Tokens are the server's counts, or estimates when ``estimated``. ``raw`` is the server's own body, as text.
+    Tokens are the server's counts, or estimates when ``estimated``. Where something went wrong ``raw`` is the server's
+    own body as text, at most ``RAW_LIMIT`` characters of it.
     """
 
     key: CallKey

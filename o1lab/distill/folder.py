@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,11 @@ State = Literal["starting", "running", "paused", "stopping", "finished", "stoppe
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What status.json says, replaced atomically. Times are seconds since the epoch; ``requested`` counts samples."""
+    """What status.json says, replaced atomically.
+
+    Times are seconds since the epoch. ``requested`` counts samples. ``priced`` is whether the prices are known that
+    ``cost_usd`` needs. ``faults`` counts every fault of every try by its code; ``notes`` are sentences for a person.
+    """
 
     state: State
     pid: int | None = None
@@ -35,6 +39,9 @@ class Status:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    priced: bool = False
+    faults: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     started_at: float = 0.0
     seconds_left: float | None = None
     stopped_by: str | None = None
@@ -64,6 +71,11 @@ class RunFolder:
     @property
     def status_file(self) -> Path:
         return self.path / "status.json"
+
+    @property
+    def agenda(self) -> Path:
+        """The ids of the run's items, one a line, in their order: what a run is about does not change with the pool."""
+        return self.path / "items.txt"
 
     @property
     def journal(self) -> Path:
@@ -97,8 +109,9 @@ class RunFolder:
             values = json.loads(self.status_file.read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        known = {name: value for name, value in values.items() if name in Status.__dataclass_fields__}
-        return Status(**known)
+        if not isinstance(values, dict) or "state" not in values:
+            return None
+        return Status(**{name: value for name, value in values.items() if name in Status.__dataclass_fields__})
 
     def write_status(self, status: Status) -> None:
         write_json(self.status_file, asdict(status))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from o1lab.distill.method import Item
 from o1lab.distill.settings import TeacherRunSettings
 from store import problems, traces
 from store.connection import Store
+from store.errors import MissingError
 from store.problem_query import ProblemQuery, parse_problem_query
 from store.query import Condition, TraceQuery, parse_query
 from store.records import Problem
@@ -45,6 +46,15 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
     return number if settings.limit is None else min(number, settings.limit)
 
 
+def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[Item]:
+    """These items of a run, in this order; what the lab no longer has is left out."""
+    for identity in ids:
+        if settings.method == "translate":
+            yield from _of_trace(store, identity)
+        elif (problem := problems.get(store.db, identity)) is not None:
+            yield _item(problem)
+
+
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
     query = parse_problem_query(settings.problems)
     return replace(query, conditions=query.conditions + _REFORMATTED) if settings.method == "reformat" else query
@@ -61,10 +71,17 @@ def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterat
 
 def _of_traces(store: Store, query: TraceQuery, limit: int | None) -> Iterator[Item]:
     for trace in traces.select(store.db, query, limit=limit):
-        text = traces.text(store.db, trace.id)
-        problem = problems.get(store.db, trace.problem_id)
-        if problem is not None:  # a foreign key says it is there
-            yield replace(_item(problem), trace_id=trace.id, thought=text.thought, trace_solution=text.solution)
+        yield from _of_trace(store, trace.id)
+
+
+def _of_trace(store: Store, identity: str) -> Iterator[Item]:
+    try:
+        text, problem_id = traces.text(store.db, identity), traces.get(store.db, identity).problem_id
+    except MissingError:
+        return
+    problem = problems.get(store.db, problem_id)
+    if problem is not None:  # a foreign key says it is there
+        yield replace(_item(problem), trace_id=identity, thought=text.thought, trace_solution=text.solution)
 
 
 def _item(problem: Problem) -> Item:

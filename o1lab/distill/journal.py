@@ -73,15 +73,18 @@ class Journal:
                     written.set_exception(error)
 
 
-def read(path: Path, start: int = 0) -> Iterator[tuple[int, Response]]:
-    """(offset, response) of every whole line from the byte ``start``; what cannot be read is passed over."""
+def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int, Response]]:
+    """(offset, response) of every whole line from the byte ``start``; what cannot be read is passed over.
+
+    ``only``: lines without these bytes are not even looked into.
+    """
     if not path.exists():
         return
     with path.open("rb") as journal:
         journal.seek(start)
         offset = start
         for line in journal:
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") and only in line:
                 try:
                     yield offset, Response.read(line)
                 except ValueError:

@@ -7,15 +7,17 @@ A prompt file is Markdown with a front matter in YAML (``name``, ``version``, ``
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from o1lab.distill.calls import Message
-from o1lab.errors import NotFoundError, UsageError
+from o1lab.distill.folder import write_json
+from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.locations import Lab, assets_dir
 from o1lab.text import one_line
 
@@ -98,6 +100,38 @@ def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
     return fitting[-1]
 
 
+def keep_prompts(path: Path, prompts: Mapping[str, Prompt]) -> None:
+    """Write prompts by role as a run asks with them: what its files say later changes nothing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    kept = {
+        role: {**asdict(prompt), "path": str(prompt.path), "label": prompt.label, "hash": prompt.hash}
+        for role, prompt in prompts.items()
+    }
+    write_json(path, kept)
+
+
+def restore_prompts(path: Path) -> dict[str, Prompt]:
+    """The prompts that :func:`keep_prompts` wrote.
+
+    Raises:
+        LabError: they cannot be read.
+    """
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        return {
+            role: Prompt(
+                one["name"], one["version"], one["method"], one["about"],
+                tuple((speaker, text) for speaker, text in one["sections"]), Path(one["path"]),
+            )
+            for role, one in kept.items()
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(f"The prompts of this run cannot be read: {path}.", "Start a new run.") from error
+
+
 def read_prompt(path: Path) -> Prompt:
     """Read one prompt file.
 
@@ -108,7 +142,9 @@ def read_prompt(path: Path) -> Prompt:
         match = _FILE.match(path.read_text("utf-8"))
         front = yaml.safe_load(match["front"]) if match else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"The prompt {path} cannot be read: {one_line(str(error), 200)}.", "Correct the file.") from error
+        raise UsageError(
+            f"The prompt {path} cannot be read: {one_line(str(error), 200)}.", "Correct the file."
+        ) from error
     if match is None or not isinstance(front, dict):
         raise UsageError(f"{path} is not a prompt.", "It begins with a front matter between two lines of ---.")
     parts = _SECTION.split(match["body"])

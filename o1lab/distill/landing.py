@@ -1,0 +1,246 @@
+"""From conversations that ended to rows of the lab: measured, verified, and with where they came from.
+
+A sample's trace, its measures and its outcome are one transaction, many samples at a time, in a thread of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from o1lab.chains import parse
+from o1lab.chains.verify import VerifierPool
+from o1lab.distill.agenda import Spent
+from o1lab.distill.calls import Fault, Response
+from o1lab.distill.method import Draft, Item, Method
+from o1lab.distill.teacher import Voice
+from o1lab.ingest.measuring import MEASURED_BY, count_one
+from store import problems, teacher_runs, traces
+from store.connection import Store
+from store.records import Measured, NewTrace
+from store.teacher_runs import Outcome
+
+_WAITING = 512
+"""So many ended conversations may wait to be taken in; then the asking waits."""
+_BATCH = 128
+
+
+@dataclass
+class Conversation:
+    """One (item, sample) while it is held, and what it came to."""
+
+    item: Item
+    sample: int
+    spent: Spent = field(default_factory=Spent)
+    responses: list[Response] = field(default_factory=list)
+    draft: Draft | None = None
+    broke: str = ""
+    """What went wrong in us, if something did."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first fault among its responses."""
+        return next((one.fault for one in self.responses if one.fault is not None), None)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every trace of a run has in common."""
+
+    run_id: str
+    method: Method
+    teacher: Voice
+    prompts: Mapping[str, Mapping[str, Any]]
+    sampling: Callable[[int], Mapping[str, Any]]
+    """How a sample was asked for."""
+
+    @property
+    def source(self) -> str:
+        return f"distill/{self.run_id}"
+
+    @property
+    def synthesis(self) -> str:
+        return "solver" if self.teacher.ref.source == "solver" else self.method.synthesis
+
+    @property
+    def licence(self) -> str | None:
+        return self.teacher.ref.endpoint.licence if self.teacher.ref.endpoint else None
+
+
+Landed = Callable[[Outcome, str | None], None]
+
+
+class Landing:
+    """Takes conversations in. Use as ``async with``; leaving it waits until all are in.
+
+    ``landed`` is called in the event loop with each outcome and its trace's verdict, once they are on the disk.
+    """
+
+    def __init__(self, store: Store, provenance: Provenance, landed: Landed) -> None:
+        self._store = store
+        self._provenance = provenance
+        self._landed = landed
+        self._verifier = VerifierPool(workers=2)
+        self._queue: asyncio.Queue[Conversation | None] = asyncio.Queue(_WAITING)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None  # noqa: S101 - set on entering
+        try:
+            if not self._task.done():
+                await self._queue.put(None)
+            await self._task
+        finally:
+            self._thread.shutdown()
+            await asyncio.to_thread(self._verifier.close)
+
+    async def put(self, conversation: Conversation) -> None:
+        """Hand one over; waits while too many are waiting.
+
+        Raises:
+            StoreError: the database refuses; nothing more will be taken in.
+        """
+        assert self._task is not None  # noqa: S101
+        if self._task.done():
+            self._task.result()
+        await self._queue.put(conversation)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        over = False
+        try:
+            while not over:
+                batch: list[Conversation] = []
+                next_one = await self._queue.get()
+                while next_one is not None:
+                    batch.append(next_one)
+                    if len(batch) == _BATCH or self._queue.empty():
+                        break
+                    next_one = self._queue.get_nowait()
+                over = next_one is None
+                if batch:
+                    for outcome, verdict in await loop.run_in_executor(self._thread, self._land, batch):
+                        self._landed(outcome, verdict)
+        except BaseException:
+            while not self._queue.empty():  # nobody shall wait for room that never comes
+                self._queue.get_nowait()
+            raise
+
+    def _land(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
+        """Store a batch; runs in the landing's thread."""
+        drafted = [(one, self._trace(one)) for one in batch]
+        kept = [(one, trace) for one, trace in drafted if trace is not None]
+        counted = [count_one(trace.raw) for _, trace in kept]
+        verdicts = self._verifier.verify_many(
+            (_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)
+        )
+        measures: dict[str, Measured] = {}
+        for (_, trace), found, verdict in zip(kept, counted, verdicts, strict=True):
+            measures[trace.id] = Measured(
+                trace.id, found.looping, found.moves, found.answer, verdict.status, verdict.reason, MEASURED_BY
+            )
+        outcomes = [self._outcome(one, trace and measures[trace.id]) for one, trace in drafted]
+        with self._store.explained(), self._store.db.atomic():
+            db = self._store.db
+            problems.add(db, [one.draft.problem for one in batch if one.draft is not None and one.draft.problem])
+            traces.add(db, [(trace, _statement(one)) for one, trace in kept])
+            traces.set_measures(db, list(measures.values()))
+            teacher_runs.add_outcomes(db, self._provenance.run_id, outcomes)
+        return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
+
+    def _trace(self, one: Conversation) -> NewTrace | None:
+        draft, known = one.draft, self._provenance
+        if draft is None or not draft.raw:
+            return None
+        parsed = parse.parse(draft.raw)
+        return NewTrace(
+            draft.problem.id if draft.problem else one.item.problem_id,
+            known.teacher.model,
+            draft.raw,
+            parsed.thought or (0, 0),
+            parsed.solution or (len(draft.raw), len(draft.raw)),
+            parsed.complete and draft.complete,
+            str(parsed.format),
+            known.source,
+            key=f"{one.item.id}/{one.sample}",
+            licence=known.licence or one.item.licence,
+            synthesis=known.synthesis,
+            parent_id=draft.parent_id,
+            tokens=_written(one),
+            meta={**self._meta(one), **draft.meta},
+        )
+
+    def _meta(self, one: Conversation) -> dict[str, Any]:
+        last, known = one.responses[-1], self._provenance
+        hidden = known.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
+        return {
+            "teacher_run": known.run_id,
+            "item": one.item.id,
+            "sample": one.sample,
+            "method": known.method.name,
+            "prompts": known.prompts,
+            "sampling": dict(known.sampling(one.sample)),
+            "endpoint": known.teacher.ref.id,
+            "asked_model": known.teacher.target.model,
+            "served_model": last.model,
+            "finish_reason": last.finish_reason,
+            "hidden_thoughts": hidden,
+            "calls": len(one.responses),
+            "usage": {
+                "input_tokens": sum(each.input_tokens for each in one.responses),
+                "output_tokens": sum(each.output_tokens for each in one.responses),
+                "thought_tokens": last.thought_tokens,
+                "estimated": any(each.estimated for each in one.responses),
+            },
+            "seconds": round(sum(each.seconds for each in one.responses), 3),
+            "asked_at": one.responses[0].asked_at,
+        } | ({"fault": one.fault.code} if one.fault else {})
+
+    def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:
+        trace_id = measured.trace_id if measured else None
+        state, reason = self._judge(one, measured)
+        spent = one.spent
+        return Outcome(
+            one.item.id, one.sample, state, reason, trace_id, spent.input_tokens, spent.output_tokens, spent.cost_usd
+        )
+
+    def _judge(self, one: Conversation, measured: Measured | None) -> tuple[Any, str]:
+        if one.broke:
+            return "failed", one.broke
+        if one.fault is not None:
+            return "failed", one.fault.code
+        if one.draft is None:
+            return "failed", "nothing came of it"
+        if one.draft.rejected:
+            return "rejected", one.draft.rejected
+        if measured is None:
+            return "rejected", "empty"
+        if self._provenance.method.verified and measured.verdict != "correct":
+            return "rejected", f"the answer is {measured.verdict}"
+        return "kept", ""
+
+
+def _written(one: Conversation) -> int | None:
+    """Tokens of the trace by its model's own count: hidden ones are not in it, and several calls are not one trace."""
+    last = one.responses[-1]
+    if len(one.responses) != 1 or last.estimated:
+        return None
+    return last.output_tokens - (last.thought_tokens or 0 if not last.thought else 0)
+
+
+def _gold(one: Conversation) -> str | None:
+    problem = one.draft.problem if one.draft else None
+    return (problem.answer if problem else None) or one.item.gold
+
+
+def _statement(one: Conversation) -> str:
+    problem = one.draft.problem if one.draft else None
+    return problem.statement if problem else one.item.statement

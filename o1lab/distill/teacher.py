@@ -1,0 +1,279 @@
+"""The teacher's client: one call, asked again where that can help, every response in the journal before it counts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, Protocol, Self, cast
+
+import httpx2
+import openai
+
+from o1lab.chat.client import refused_option
+from o1lab.chat.failures import BrokenStreamError, explain
+from o1lab.distill.calls import RAW_LIMIT, CallKey, Fault, Message, Response, RunOver, State
+from o1lab.distill.journal import Journal
+from o1lab.distill.limits import Budget, Clock, Control, Price
+from o1lab.distill.method import Role
+from o1lab.distill.progress import Progress
+from o1lab.distill.replies import Reply, StreamReader, read_body
+from o1lab.distill.settings import TeacherRunSettings
+from o1lab.distill.tokens import rough_tokens
+from o1lab.distill.voices import Voice
+from o1lab.serve.records import PAST_PROXIES
+from store.records import now
+
+CONNECT_TIMEOUT_S = 30.0
+STREAM_FROM = 4096
+"""``stream: auto`` streams where more than so many tokens may come."""
+LONGEST_HOLD_S = 3600.0
+"""A server that asks to be left alone for longer is asked again after this."""
+
+_AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+"""Faults that may be gone a moment later. After any other the same question gets the same answer."""
+_NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
+"""Faults of the question itself: not even a later session asks again."""
+_HOPELESS = frozenset({"key", "quota", "no_model"})
+"""Faults that every other call would meet as well: they end the run."""
+_SLOW_DOWNS = 20
+"""How many times as often as ``attempts`` a call may be told to slow down: that is no failure of the call."""
+_BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
+_FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, BrokenStreamError, ValueError)
+
+
+class Caller(Protocol):
+    """Who makes a call, or knows what came of it. Every engine is one."""
+
+    async def call(self, key: CallKey, messages: Sequence[Message], role: Role = "teacher") -> Response:
+        """The response of this call, which is in the journal.
+
+        Raises:
+            RunOver: nothing more may be asked.
+        """
+        ...
+
+
+class Teacher:
+    """Asks over HTTP. One connection pool for the run; use as ``async with``."""
+
+    def __init__(
+        self,
+        settings: TeacherRunSettings,
+        voices: Mapping[Role, Voice],
+        *,
+        journal: Journal,
+        control: Control,
+        budget: Budget,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._voices = voices
+        self._journal = journal
+        self._control = control
+        self._budget = budget
+        self._progress = progress
+        self._clock = clock
+        self._streams = settings.stream == "always" or (settings.stream == "auto" and settings.max_tokens > STREAM_FROM)
+        self._failed_in_a_row = 0
+
+    async def __aenter__(self) -> Self:
+        self._http = openai.DefaultAioHttpClient(
+            timeout=httpx2.Timeout(self._settings.silence_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            mounts=PAST_PROXIES,
+        )
+        self._clients = {
+            role: openai.AsyncOpenAI(
+                base_url=voice.target.base_url, api_key=voice.target.key, http_client=self._http, max_retries=0
+            )
+            for role, voice in self._voices.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def call(self, key: CallKey, messages: Sequence[Message], role: Role = "teacher") -> Response:
+        """Ask until there is a whole response or asking again cannot help; the best of what came.
+
+        Raises:
+            RunOver: nothing more may be asked; what came is in the journal.
+        """
+        voice, best, tries, slowed = self._voices[role], None, 0, 0
+        for attempt in count(1):
+            response, wait = await self._once(voice, role, key, messages, attempt)
+            await self._journal.append(response)
+            self._progress.heard(response)
+            if best is None or response.state == "done" or len(response.answer + response.thought) > _length(best):
+                best = response
+            if response.state == "done":
+                self._failed_in_a_row = 0
+                return response
+            fault = response.fault or Fault("failed", "")
+            slow = fault.code == "rate_limit"
+            slowed, tries = slowed + slow, tries + (not slow)
+            if fault.code in _HOPELESS:
+                self._control.stop(fault.code, fault.sentence, "Mend that and go on with --resume.")
+                raise RunOver(fault.code)
+            used_up = tries >= self._settings.attempts or slowed >= self._settings.attempts * _SLOW_DOWNS
+            if fault.code not in _AT_ONCE or used_up:
+                self._count_failure(fault)
+                return best
+            self._progress.retries += 1
+            await self._wait_before_retry(voice, attempt, wait, slow=slow)
+        raise AssertionError  # count() does not end
+
+    async def _once(
+        self, voice: Voice, role: Role, key: CallKey, messages: Sequence[Message], attempt: int
+    ) -> tuple[Response, float | None]:
+        """One try, within budget and rates: the response, and how long the server wants to be left alone."""
+        prompt = sum(rough_tokens(message["content"]) for message in messages)
+        worst = prompt + self._settings.max_tokens
+        worst_usd = voice.price.of(prompt, self._settings.max_tokens)
+        guess = prompt + voice.typical(self._settings.max_tokens)
+        await self._control.gate()
+        await self._budget.reserve(worst, worst_usd)
+        used, used_usd = 0, 0.0
+        try:
+            await voice.limits.admit(guess)
+            asked_at, began = now(), time.perf_counter()
+            self._progress.in_flight += 1
+            try:
+                reply, wait, status = await self._request(voice, role, key, messages)
+            finally:
+                self._progress.in_flight -= 1
+            response = _response(key, reply, voice.price, prompt)
+            used, used_usd = response.input_tokens + response.output_tokens, response.cost_usd
+            voice.limits.settle(guess, used)
+            if response.state == "done":
+                voice.wrote(response.output_tokens)
+        finally:
+            self._budget.settle(worst, worst_usd, used, used_usd)
+        seconds = round(time.perf_counter() - began, 4)
+        return replace(response, status=status, attempt=attempt, asked_at=asked_at, seconds=seconds), wait
+
+    async def _request(
+        self, voice: Voice, role: Role, key: CallKey, messages: Sequence[Message]
+    ) -> tuple[Reply, float | None, int | None]:
+        """Send the question; drop for the run what this server refuses to take."""
+        while True:
+            body = {
+                "model": voice.target.model,
+                "messages": list(messages),
+                **voice.options(self._settings, key.sample),
+            }
+            if self._streams:
+                body["stream"] = True
+                if "stream_options" not in voice.dropped:
+                    body["stream_options"] = {"include_usage": True}
+            reader = StreamReader()
+            try:
+                reply = await self._send(self._clients[role], body, reader)
+            except openai.BadRequestError as error:
+                refused = _droppable(error, body)
+                if refused is None:
+                    return self._failed(error, voice, reader)
+                if refused not in voice.dropped:
+                    voice.dropped.add(refused)
+                    self._progress.note(f"{voice.ref.id} does not take {refused}: it is left out.")
+                continue
+            except _FAILURES as error:
+                return self._failed(error, voice, reader)
+            return reply, None, 200
+
+    async def _send(self, client: openai.AsyncOpenAI, body: dict[str, Any], reader: StreamReader) -> Reply:
+        # The bare response: the body is read here once, as text, and what is wrong in it can be kept.
+        if not body.get("stream"):
+            answer = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+            return read_body(answer.text, answer.headers.get("content-type", ""))
+        asked = client.post(
+            "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
+        )
+        answer = cast(httpx2.Response, await asked)
+        kind = answer.headers.get("content-type", "text/event-stream")
+        if "text/event-stream" not in kind:
+            return read_body((await answer.aread()).decode("utf-8", "replace"), kind)
+        async for event in openai.AsyncStream[object](cast_to=object, response=answer, client=client):
+            reader.take(event)
+        reply = reader.end()
+        if not reply.finish_reason and reply.text:
+            raise BrokenStreamError("half")
+        return reply.judged()
+
+    def _failed(self, error: Exception, voice: Voice, reader: StreamReader) -> tuple[Reply, float | None, int | None]:
+        """The reply of a request that broke off, with what came of it."""
+        reply = reader.end()
+        said = explain(error, voice.target, speaking=bool(reply.text))
+        reply.fault = Fault(said.code, said.sentence, retryable=said.code not in _NEVER)
+        # A broken event is worth more than what the parser says of it.
+        reply.raw = str(getattr(error, "doc", "")) or said.raw
+        if isinstance(error, openai.APIStatusError):
+            reply.raw = error.response.text.replace(voice.target.key, "***")
+        return reply, said.retry_after_s, said.status
+
+    async def _wait_before_retry(self, voice: Voice, attempt: int, asked: float | None, *, slow: bool) -> None:
+        """Wait longer each time; what the server asks for holds for every caller."""
+        backoff = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2 ** min(attempt - 1, 10))
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - callers that failed together must not come back together
+        if asked is not None:
+            voice.limits.hold(min(asked, LONGEST_HOLD_S))
+        elif slow:
+            voice.limits.hold(backoff * jitter)
+        else:
+            await self._clock.wait(self._control.stopping, backoff * jitter)
+        await self._control.gate()
+
+    def _count_failure(self, fault: Fault) -> None:
+        """A server that answers nobody will not answer the next hundred either."""
+        if fault.code in _NEVER:
+            return
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= max(20, 2 * self._settings.concurrency):
+            self._control.stop(
+                "failures",
+                f"{self._failed_in_a_row} calls in a row failed: {fault.sentence}",
+                "Mend that and go on with --resume: failed calls are made again.",
+            )
+
+
+def _response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Response:
+    fault = reply.fault
+    state: State = "done" if fault is None else ("partial" if reply.text else "failed")
+    spoke = fault is None or bool(reply.text)
+    estimated = reply.output_tokens is None and spoke
+    # A request that failed outright was not worked on; one that spoke was, and is paid for.
+    guessed_input, guessed_output = (prompt, rough_tokens(reply.text)) if spoke else (0, 0)
+    input_tokens = guessed_input if reply.input_tokens is None else reply.input_tokens
+    output_tokens = guessed_output if reply.output_tokens is None else reply.output_tokens
+    return Response(
+        key,
+        state,
+        thought=reply.thought,
+        answer=reply.answer,
+        finish_reason=reply.finish_reason,
+        model=reply.model,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        thought_tokens=reply.thought_tokens,
+        estimated=estimated,
+        cost_usd=price.of(input_tokens, output_tokens),
+        fault=fault,
+        raw=reply.raw[:RAW_LIMIT] if fault is not None else "",
+    )
+
+
+def _length(response: Response) -> int:
+    return len(response.thought) + len(response.answer)
+
+
+def _droppable(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
+    """The parameter this server does not take, if the call can go without it."""
+    optional = {"temperature", "top_p", "seed", "reasoning_effort", "stream_options", "max_tokens"} & body.keys()
+    refused = refused_option(error, {name: body[name] for name in optional})
+    if refused == "max_tokens" and "max_completion_tokens" not in str(error):
+        return None  # without a limit a call may cost anything
+    return refused

@@ -1,0 +1,94 @@
+"""The models of a run: where they answer, what they cost, how fast they may be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from o1lab.config import load_config
+from o1lab.distill.limits import Clock, Control, Limits, Price
+from o1lab.distill.method import Role
+from o1lab.distill.settings import TeacherRunSettings
+from o1lab.locations import Lab
+from o1lab.serve.manager import ServerManager
+from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
+
+
+@dataclass
+class Voice:
+    """A model that is asked: where it answers, what it costs, how fast it may be asked, what it does not take."""
+
+    ref: ModelRef
+    target: Opened
+    limits: Limits
+    price: Price = field(default_factory=Price)
+    hidden_thoughts: bool = False
+    dropped: set[str] = field(default_factory=set)
+    """Parameters that this server refused by name."""
+    _replies: int = 0
+    _written: int = 0
+
+    @property
+    def model(self) -> str:
+        """The name its traces carry."""
+        return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
+
+    def options(self, settings: TeacherRunSettings, sample: int) -> dict[str, Any]:
+        """How it is asked for this sample: what was set, less what it refuses."""
+        limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
+        options = {
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            limit: settings.max_tokens,
+            "seed": None if settings.seed is None else settings.seed + sample,
+            "reasoning_effort": settings.reasoning_effort,
+        }
+        return {name: value for name, value in options.items() if value is not None and name not in self.dropped}
+
+    def typical(self, most: int) -> int:
+        """About how many tokens it writes: the mean so far, ``most`` before anything came."""
+        return self._written // self._replies if self._replies else most
+
+    def wrote(self, tokens: int) -> None:
+        self._replies += 1
+        self._written += tokens
+
+
+async def open_voices(
+    lab: Lab, settings: TeacherRunSettings, held: AsyncExitStack, control: Control, clock: Clock
+) -> dict[Role, Voice]:
+    """Open the models of a run; servers that are started for it end with ``held``.
+
+    Raises:
+        NotFoundError: the lab knows no such model.
+        LabError: its key's variable is empty, or its server does not start.
+    """
+    config = load_config(lab)
+    names: dict[Role, str] = {"teacher": settings.endpoint}
+    if settings.method == "debate":
+        names["critic"] = settings.critic or settings.endpoint
+    manager = await held.enter_async_context(ServerManager(lab))
+    opened: dict[str, Voice] = {}
+    voices: dict[Role, Voice] = {}
+    for role, name in names.items():
+        ref = find_model(lab, name, config)
+        if ref.id not in opened:
+            endpoint = ref.endpoint
+            requests = settings.requests_per_minute or (endpoint.requests_per_minute if endpoint else None)
+            tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
+            opened[ref.id] = Voice(
+                ref,
+                await open_model(ref, manager),
+                Limits(control, clock, requests, tokens),
+                price_of(ref),
+                hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts),
+            )
+        voices[role] = opened[ref.id]
+    return voices
+
+
+def price_of(ref: ModelRef) -> Price:
+    """What a model costs; those on this machine cost nothing."""
+    if ref.endpoint is None:
+        return Price(0.0, 0.0)
+    return Price(ref.endpoint.input_usd, ref.endpoint.output_usd)
