@@ -10,9 +10,9 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Grid
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from o1lab.text import one_line
 from o1lab.widgets.document import ReaderDocument, Span
@@ -20,6 +20,7 @@ from o1lab.widgets.kinds import letter_of, style_of
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.minimap import Minimap
 from o1lab.widgets.reader_body import THOUGHT, ReaderBody
+from o1lab.widgets.status_line import StatusLine
 
 
 class SearchBar(Input):
@@ -35,7 +36,7 @@ class SearchBar(Input):
         self.post_message(self.GivenUp())
 
 
-class ChainReader(Vertical):
+class ChainReader(Grid):
     """Shows a `ReaderDocument`. Focus goes to its body (``reader.focus()`` passes it on).
 
     Keys: those of LineView; ] [ next and previous move; r R next and previous reflect, b B backtrack;
@@ -49,10 +50,14 @@ class ChainReader(Vertical):
     ChainReader {
         height: 1fr;
         background: $background;
-        Horizontal { height: 1fr; }
+        grid-size: 2;
+        grid-columns: 1fr 3;
+        grid-rows: 1fr 1 1;
         ReaderBody { width: 1fr; height: 1fr; }
-        .reader--status { height: 1; color: $text-muted; background: $surface; }
-        SearchBar { height: 1; border: none; padding: 0; display: none; background: $surface; }
+        StatusLine { column-span: 2; color: $text-muted; background: $surface; }
+        SearchBar {
+            column-span: 2; height: 1; border: none; padding: 0; display: none; background: $surface;
+        }
         SearchBar:focus { border: none; }
         &.-searching SearchBar { display: block; }
     }
@@ -88,7 +93,7 @@ class ChainReader(Vertical):
         super().__init__(id=id, classes=classes)
         self.body = ReaderBody()
         self._minimap = Minimap(self.body)
-        self._status = Static(markup=False, classes="reader--status")
+        self._status = StatusLine(classes="reader--status")
         self._search = SearchBar(placeholder="search this chain", select_on_focus=True, compact=True)
         self._hit = (0, 0)
         self._told_move = -1
@@ -96,11 +101,14 @@ class ChainReader(Vertical):
         self.body.load(document)
 
     def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield self.body
-            yield self._minimap
+        yield self.body
+        yield self._minimap
         yield self._search
         yield self._status
+
+    def on_mount(self) -> None:
+        # Watched, not told by message: what stands beside the text is painted with it, not after it.
+        self.watch(self.body, "scroll_y", self._show_place, init=False)
 
     def focus(self, scroll_visible: bool = True) -> ChainReader:
         self.body.focus(scroll_visible)
@@ -133,7 +141,7 @@ class ChainReader(Vertical):
     def fold(self, kind: str | None = None, folded: bool | None = None) -> None:
         """Fold (True), unfold (False) or toggle (None) the current move, or every move of a kind."""
         if kind is not None:
-            self.body.fold(self.body.moves_of(kind), folded)
+            self.body.fold(self.body.segments.of_kind(kind), folded)
         elif self.body.current >= 0:
             self.body.fold([self.body.current], folded)
 
@@ -214,6 +222,10 @@ class ChainReader(Vertical):
         event.stop()
         if event.layout:
             self._minimap.lay_out()
+        self._show_place()
+
+    def _show_place(self) -> None:
+        """Bring what stands beside the text up to the place in sight and the current move."""
         self._minimap.follow()
         self._show_status()
         if self.body.current != self._told_move:
@@ -255,4 +267,4 @@ class ChainReader(Vertical):
             parts.append(Text(f"“{query}” {current:,}/{total:,}" if total else f"“{query}” not found"))
         if body.max_scroll_y > 0:
             parts.append(Text(f"{100 * body.scroll_offset.y // body.max_scroll_y}%"))
-        self._status.update(Text(" · ").join(parts), layout=False)
+        self._status.show(Text(" · ").join(parts))

@@ -6,11 +6,9 @@ a gutter, highlights, search with counted hits, and a place that survives a resi
 
 from __future__ import annotations
 
-import re
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
@@ -24,57 +22,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from o1lab.text import visible
-from o1lab.widgets.wrap import WrappedText, lines_inside
-
-HEADER = -1
-"""The line number that stands for a section's header row."""
+from o1lab.widgets.hits import Hits
+from o1lab.widgets.sections import HEADER, Section, Sections
+from o1lab.widgets.wrap import WrappedText
 
 _COPY_LIMIT = 100_000  # characters: terminals drop or choke on larger clipboard sequences
-
-
-@dataclass(eq=False, slots=True)
-class Section:
-    """A stretch of text with, if ``header`` is set, a row of its own above it.
-
-    ``folded`` leaves the header alone in sight; of each range of code points in ``hidden`` only the first
-    line is shown.
-    """
-
-    text: WrappedText
-    header: str = ""
-    folded: bool = False
-    hidden: Sequence[tuple[int, int]] = ()
-    lines: array[int] | None = field(default=None, init=False)
-    """The lines in sight, None for all of them."""
-
-    def find_lines(self) -> None:
-        """Work out ``lines`` again, after ``hidden`` or the wrapping changed."""
-        self.lines = None
-        if self.hidden:
-            shown = bytearray(b"\1") * len(self.text)
-            for start, end in self.hidden:
-                first, stop = lines_inside(self.text, start, end)
-                shown[first + 1 : stop] = bytes(max(stop - first - 1, 0))
-            self.lines = array("q", (line for line, is_shown in enumerate(shown) if is_shown))
-
-    @property
-    def rows(self) -> int:
-        above = 1 if self.header else 0
-        if self.folded:
-            return above
-        return above + (len(self.text) if self.lines is None else len(self.lines))
-
-    def line_at(self, row: int) -> int:
-        """The line (or HEADER) on the section's own row ``row``."""
-        row -= 1 if self.header else 0
-        return row if row < 0 or self.lines is None else self.lines[row]
-
-    def row_of(self, line: int) -> int:
-        """The section's own row that shows ``line``, or the one it is folded into."""
-        if self.folded or line < 0:
-            return 0
-        row = line if self.lines is None else max(bisect_right(self.lines, line) - 1, 0)
-        return row + (1 if self.header else 0)
 
 
 class Mark(NamedTuple):
@@ -140,16 +92,16 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.sections: list[Section] = []
-        self._tops: list[int] = []
+        self.sections = Sections()
+        self.found = Hits()
         self._strips: LRUCache[int, Strip] = LRUCache(1024)
+        """Finished lines by their row."""
+        self._look: object = None
+        """What they were finished for: a width and everything that comes from outside of the lines."""
         self._named: dict[str, Style] = {}
         self.base_style = Style.null()
         """The widget's own style, under everything that is drawn."""
         self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
-        self.query_text = ""
-        self._hits: list[array[int]] = []
-        self._hit = -1
 
     # What a subclass draws.
 
@@ -187,7 +139,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def rows(self) -> int:
         """How many rows there are to scroll over."""
-        return self._tops[-1] + self.sections[-1].rows if self.sections else 0
+        return self.sections.rows
 
     @property
     def text_width(self) -> int:
@@ -200,8 +152,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def show_sections(self, sections: Sequence[Section]) -> None:
         """Show other sections from their beginning; the search is forgotten."""
-        self.sections = list(sections)
-        self.query_text, self._hits, self._hit = "", [], -1
+        self.sections = Sections(sections)
+        self.found = Hits()
         self.rearrange(keep_place=False)
         self.scroll_to(y=0, animate=False)
 
@@ -217,12 +169,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def count_rows(self) -> None:
         """Recompute where each section begins and how far there is to scroll."""
-        self._tops = []
-        row = 0
-        for section in self.sections:
-            self._tops.append(row)
-            row += section.rows
-        self.virtual_size = Size(self.text_width + self.gutter_width, row)
+        self.sections.recount()
+        self.virtual_size = Size(self.text_width + self.gutter_width, self.rows)
 
     def restyle(self, first_row: int = 0) -> None:
         """Draw the lines from ``first_row`` on again."""
@@ -246,33 +194,21 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     def extend(self, section: int, delta: str) -> None:
         """Add text to the end of a section; only its last line is laid out and drawn again."""
         target = self.sections[section]
-        searched = max(len(target.text.text) - len(self.query_text) + 1, 0)
-        rows = target.rows
+        known, rows = len(target.text.text), target.rows
         first = target.text.append(delta)
         if section == len(self.sections) - 1:
             if target.rows != rows:
                 self.virtual_size = Size(self.virtual_size.width, self.rows)
         else:
             self.count_rows()
-        if self._hits:
-            self._hits[section].extend(self._find(target.text.text, searched))
-        self.restyle(self._tops[section] + target.row_of(first))
+        self.found.extend(section, target.text.text, known)
+        self.restyle(self.sections.tops[section] + target.row_of(first))
 
     # Places: a place is (section, code point), a row is what is scrolled to.
 
-    def place_at(self, row: int) -> tuple[int, int]:
-        """(section, line) on a row; line HEADER for a section's header."""
-        section = max(bisect_right(self._tops, row) - 1, 0)
-        while section and not self.sections[section].rows:
-            section -= 1
-        return section, self.sections[section].line_at(row - self._tops[section])
-
     def row_of(self, section: int, offset: int) -> int:
         """The row that shows a code point."""
-        if not self.sections:
-            return 0
-        part = self.sections[section]
-        return self._tops[section] + part.row_of(part.text.line_of(offset))
+        return self.sections.row_of(section, offset)
 
     @property
     def top_place(self) -> tuple[int, int]:
@@ -280,11 +216,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         row = self.scroll_offset.y
         if row == self._anchor[0]:  # not scrolled since it was put there: rounding must not add up
             return self._anchor[1]
-        if not self.rows:
-            return 0, 0
-        section, line = self.place_at(min(row, self.rows - 1))
-        text = self.sections[section].text
-        return section, text.span(line)[0] if 0 <= line < len(text) else 0
+        return self.sections.offset_at(row)
 
     def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
         """Put a row at the top of the view."""
@@ -301,18 +233,18 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self.go_to_row(row - min(margin, height // 2))
 
     def on_resize(self, event: events.Resize) -> None:
-        width = self.text_width
-        if any(section.text.width != width for section in self.sections):
-            place = self.top_place
-            for section in self.sections:
-                section.text.rewrap(width)
-                section.find_lines()
-            self.count_rows()
-            self.restyle()
+        place = self.top_place
+        if self.sections.rewrap(self.text_width):
+            self.virtual_size = Size(self.text_width + self.gutter_width, self.rows)
             # The scroll range is only refreshed with the layout.
             self.call_after_refresh(lambda: self.go_to_row(self.row_of(*place), place))
-        else:
-            self.restyle()
+        self.restyle()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        if self.styles.scrollbar_size_vertical:
+            super().watch_scroll_y(old_value, new_value)
+        elif round(old_value) != round(new_value):  # a bar that is not there: told of a place, it has all laid out
+            self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -328,24 +260,33 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         return self._named[name]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        # Working out a style walks up the whole tree: once for all the lines.
-        if (base := self.rich_style) != self.base_style:
-            self.base_style = base
+        # Finished lines are kept by their row, so that scrolling by a line finishes one: Textual keeps them by their
+        # place on the screen, and would finish them all. Being the same objects, they also find what the compositor
+        # noted on them: how they were cut, what was written for them.
+        gutter, (width, height), row_at_top = self.gutter, self.outer_size, self.scroll_offset.y
+        look = (width, self.rich_style, self.background_colors, self.opacity, *self.get_line_filters())
+        if look != self._look:
+            self._look, self.base_style = look, self.rich_style
             self._strips.clear()
-        return super().render_lines(crop)
+        inside = range(gutter.top, height - gutter.bottom)
+        lines = {y: self._strips.get(row_at_top + y - gutter.top) if y in inside else None for y in crop.line_range}
+        missing = [y for y, strip in lines.items() if strip is None]
+        for _, numbered in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
+            run = [y for _, y in numbered]
+            for y, strip in zip(run, super().render_lines(Region(0, run[0], width, len(run))), strict=True):
+                lines[y] = strip
+                if y in inside:
+                    self._strips[row_at_top + y - gutter.top] = strip
+        strips = [strip for strip in lines.values() if strip is not None]
+        return strips if crop.column_span == (0, width) else [strip.crop(*crop.column_span) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
         width = self.scrollable_content_region.width
-        if row >= self.rows:
-            return Strip.blank(width, self.base_style)
-        strip = self._strips.get(row)
-        if strip is None or strip.cell_length != width:
-            strip = self._strips[row] = self._draw(row, width)
-        return strip
+        return self._draw(row, width) if row < self.rows else Strip.blank(width, self.base_style)
 
     def _draw(self, row: int, width: int) -> Strip:
-        index, line = self.place_at(row)
+        index, line = self.sections.place_at(row)
         base = self.base_style
         if line == HEADER:
             return Strip(self.header_of(index)).adjust_cell_length(width, base)
@@ -353,7 +294,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         start, end = text.span(line)
         marks = [*self.marks(index, start, end), *self._hit_marks(index, start, end)]
         plain = base + self.line_style(index)
-        segments = list(self.gutter_of(index, line))
+        segments = [*self.gutter_of(index, line)]
         cuts = [cut for mark in marks for cut in mark[:2]]
         for offset, drawn, _ in text.shown(line, cuts):
             style = Style.chain(plain, *(mark.style for mark in marks if mark.start <= offset < mark.end))
@@ -369,79 +310,58 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     # Search.
 
     @property
+    def query_text(self) -> str:
+        """What is searched for, "" for nothing."""
+        return self.found.query
+
+    @property
     def hits(self) -> int:
         """How many hits the search has."""
-        return sum(map(len, self._hits))
+        return len(self.found)
 
     def search(self, query: str) -> int:
         """Highlight every occurrence and return how many there are; an empty query clears the search.
 
         Case matters only if ``query`` has a capital. Goes to the first hit at or after the place in sight.
         """
-        self.query_text = query
-        texts = [section.text.text for section in self.sections]
-        self._hits = [self._find(text) for text in texts] if query else []
-        self._hit = -1
+        self.found = Hits(query, (section.text.text for section in self.sections) if query else ())
         if self.hits:
-            section, offset = self.top_place
-            before = sum(map(len, self._hits[:section])) + bisect_left(self._hits[section], offset)
-            self._go_to_hit(before % self.hits)
+            self._go_to_hit(self.found.first_from(*self.top_place))
         else:
             self.restyle()
             self._tell_search()
         return self.hits
 
-    def _find(self, text: str, start: int = 0) -> array[int]:
-        flags = re.NOFLAG if any(char.isupper() for char in self.query_text) else re.IGNORECASE
-        found = re.compile(re.escape(self.query_text), flags).finditer(text, start)
-        return array("q", (match.start() for match in found))
-
-    def _place_of_hit(self, number: int) -> tuple[int, int]:
-        for section, starts in enumerate(self._hits):
-            if number < len(starts):
-                return section, starts[number]
-            number -= len(starts)
-        raise IndexError(number)
-
     def _go_to_hit(self, number: int) -> None:
-        self._hit = number
-        section, offset = self._place_of_hit(number)
-        self.reveal(section, offset)
-        self.restyle()
-        self.show_place(section, offset, margin=self.scrollable_content_region.height // 3)
-        self._tell_search()
+        self.found.current = number % self.hits
+        if (place := self.found.place) is not None:
+            self.reveal(*place)
+            self.restyle()
+            self.show_place(*place, margin=self.scrollable_content_region.height // 3)
+            self._tell_search()
 
     def _tell_search(self) -> None:
-        self.post_message(self.Searched(self, self.query_text, self._hit + 1, self.hits))
+        self.post_message(self.Searched(self, self.query_text, self.found.current + 1, self.hits))
 
     def _hit_marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
-        if not self._hits:
-            return
-        starts, size = self._hits[section], len(self.query_text)
-        style = self.style_named("line-view--hit")
-        current = self._place_of_hit(self._hit) if self._hit >= 0 else None
-        for hit in starts[bisect_right(starts, start - size) : bisect_left(starts, end)]:
-            if current == (section, hit):
-                style_here = self.style_named("line-view--current-hit")
-                yield Mark(hit, hit + size, style_here)
-            else:
-                yield Mark(hit, hit + size, style)
+        for first, stop, is_current in self.found.inside(section, start, end):
+            yield Mark(first, stop, self.style_named("line-view--current-hit" if is_current else "line-view--hit"))
 
     def next_hit(self) -> None:
         """Go to the next hit, from the last round to the first."""
         if self.hits:
-            self._go_to_hit((self._hit + 1) % self.hits)
+            self._go_to_hit(self.found.current + 1)
 
     def previous_hit(self) -> None:
         """Go to the previous hit, from the first round to the last."""
         if self.hits:
-            self._go_to_hit((self._hit - 1) % self.hits)
+            self._go_to_hit(self.found.current - 1)
 
     # Actions.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("next_hit", "previous_hit"):
-            return bool(self._hits)
+            return bool(self.query_text)
         return True
 
     def action_line_down(self) -> None:

@@ -49,14 +49,14 @@ class Minimap(Widget):
         body = self._body
         if body.document is None or not body.sections:
             return 0
-        section, line = body.place_at(row) if row < body.rows else (THOUGHT + 1, 0)
+        section, line = body.sections.place_at(row) if row < body.rows else (THOUGHT + 1, 0)
         return body.sections[THOUGHT].text.span(line)[0] if section == THOUGHT else len(body.document.thought)
 
     def _summary(self, low: int, high: int) -> tuple[str, str]:
         """(kind that fills most of code points [low, high), the turn that begins among them)."""
         filled: dict[str, int] = {}
         turn = ""
-        for kind, start, end in self._body.segments_between(low, high):
+        for kind, start, end in self._body.segments.between(low, high):
             filled[kind] = filled.get(kind, 0) + min(end, high) - max(start, low)
             if kind in _TURNS and start >= low and turn != _TURNS[0]:
                 turn = kind

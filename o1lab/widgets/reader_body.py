@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import ClassVar, Literal
 
 from rich.segment import Segment as Drawn
@@ -16,22 +12,19 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from o1lab.widgets.document import ReaderDocument, Segment, Span
-from o1lab.widgets.kinds import letter_of, name_of, style_of
-from o1lab.widgets.line_view import LineView, Mark, Section
+from o1lab.widgets.document import ReaderDocument, Span
+from o1lab.widgets.kinds import letter_of, style_of
+from o1lab.widgets.line_view import LineView, Mark
+from o1lab.widgets.outline import Outline
+from o1lab.widgets.sections import Section
+from o1lab.widgets.selecting import Selecting, Step, stepped
 from o1lab.widgets.wrap import WrappedText, lines_inside
 
 THOUGHT = 0
 """The section that holds the thought; a solution is the next one."""
 
-
-@dataclass(slots=True)
-class Selecting:
-    """A selection being made: ``anchor`` and ``end`` are moves (their indices) or code points, both included."""
-
-    by: Literal["moves", "chars"]
-    anchor: int
-    end: int
+_BOLD = Style(bold=True)
+_FAINT = Style(dim=True, bold=False)
 
 
 class ReaderBody(LineView):
@@ -72,7 +65,7 @@ class ReaderBody(LineView):
 
     @dataclass
     class Changed(Message):
-        """The place, the current move, the selection or the folds changed."""
+        """The document, the current move, the selection or the folds changed, other than by scrolling alone."""
 
         body: ReaderBody
         layout: bool = False
@@ -91,11 +84,10 @@ class ReaderBody(LineView):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.document: ReaderDocument | None = None
-        self.segments: list[Segment] = []
+        self.segments = Outline()
         self.spans: list[Span] = []
         self.current = -1
         self.selecting: Selecting | None = None
-        self._starts: array[int] = array("q")
         self._folded: set[int] = set()
         self._waiting = False
 
@@ -104,15 +96,7 @@ class ReaderBody(LineView):
     def load(self, document: ReaderDocument | None) -> None:
         """Show a document from its beginning; laid out as soon as the width is known."""
         self.document = document
-        size = len(document.thought) if document else 0
-        given = sorted(document.segments, key=itemgetter(1)) if document else []
-        names = {kind: name_of(kind) for kind in {segment[0] for segment in given}}
-        self.segments = [
-            Segment(names[kind], start, min(size, end))
-            for kind, start, end in given
-            if 0 <= start < end and start < size
-        ]
-        self._starts = array("q", (segment.start for segment in self.segments))
+        self.segments = Outline(document.segments, len(document.thought)) if document else Outline()
         self.spans = sorted(Span(*span) for span in document.spans) if document else []
         self._folded.clear()
         self.selecting = None
@@ -131,22 +115,12 @@ class ReaderBody(LineView):
         document, width = self.document, self.text_width
         sections = []
         if document is not None:
-            sections.append(Section(WrappedText(document.thought, width, self._breaks())))
+            sections.append(Section(WrappedText(document.thought, width, self.segments.breaks(document.thought))))
             if document.solution:
                 header = "solution" if document.thought else ""
                 sections.append(Section(WrappedText(document.solution, width), header=header))
         self.show_sections(sections)
         self.post_message(self.Changed(self, layout=True))
-
-    def _breaks(self) -> list[int]:
-        """Where a move begins a line begins, and so does text between moves that is more than whitespace."""
-        thought = self.document.thought if self.document else ""
-        breaks = list(self._starts)
-        followings = [*self._starts, len(thought)][1:]
-        for segment, following in zip(self.segments, followings, strict=True):
-            if segment.end < following and not thought[segment.end : following].isspace():
-                breaks.append(segment.end)
-        return sorted(set(breaks))
 
     def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
         self.spans = sorted(Span(*span) for span in spans)
@@ -155,22 +129,12 @@ class ReaderBody(LineView):
 
     # Drawing.
 
-    def segment_at(self, offset: int) -> int:
-        """The index of the move that holds a code point of the thought, -1 for none."""
-        index = bisect_right(self._starts, offset) - 1
-        return index if index >= 0 and offset < self.segments[index].end else -1
-
-    def segments_between(self, start: int, end: int) -> list[Segment]:
-        """The moves that share code points [start, end) of the thought."""
-        first = max(bisect_right(self._starts, start) - 1, 0)
-        return [segment for segment in self.segments[first : bisect_left(self._starts, end)] if segment.end > start]
-
     def gutter_of(self, section: int, line: int) -> list[Drawn]:
         base = self.base_style
         if section != THOUGHT:
-            return [Drawn("  ┃ ", base + Style(dim=True))]
+            return [Drawn("  ┃ ", base + _FAINT)]
         start, end = self.sections[THOUGHT].text.span(line)
-        index = self.segment_at(start)
+        index = self.segments.at(start)
         if index < 0:
             return [Drawn("    ", base)]
         segment = self.segments[index]
@@ -184,8 +148,8 @@ class ReaderBody(LineView):
         elif any(span.start < end and start < span.end for span in self.spans):
             mark = "*"
         return [
-            Drawn(bar, base + Style(bold=True)),
-            Drawn(letter, style if first else style + Style(dim=True, bold=False)),
+            Drawn(bar, base + _BOLD),
+            Drawn(letter, style if first else style + _FAINT),
             Drawn(mark + " ", base),
         ]
 
@@ -211,7 +175,7 @@ class ReaderBody(LineView):
         if section != THOUGHT or not self._folded:
             return ""
         text = self.sections[THOUGHT].text
-        index = self.segment_at(text.span(line)[0])
+        index = self.segments.at(text.span(line)[0])
         if index not in self._folded:
             return ""
         first, stop = lines_inside(text, *self.segments[index][1:])
@@ -223,7 +187,6 @@ class ReaderBody(LineView):
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) != round(new_value):
             self._follow()
-            self.post_message(self.Changed(self))
 
     def _follow(self) -> None:
         """If the current move was scrolled out of sight, the first one in sight becomes the current one."""
@@ -234,10 +197,7 @@ class ReaderBody(LineView):
         if self.row_of(THOUGHT, segment.start) >= bottom or self.row_of(THOUGHT, segment.end - 1) < top:
             section, offset = self.top_place
             if section == THOUGHT:
-                index = self.segment_at(offset)
-                self._set_current(
-                    index if index >= 0 else min(bisect_left(self._starts, offset), len(self.segments) - 1)
-                )
+                self._set_current(self.segments.nearest(offset))
 
     def _set_current(self, index: int) -> None:
         if index != self.current:
@@ -246,21 +206,20 @@ class ReaderBody(LineView):
                     segment = self.segments[changed]
                     self.restyle_rows(self.row_of(THOUGHT, segment.start), self.row_of(THOUGHT, segment.end - 1))
             self.current = index
-            self.post_message(self.Changed(self))
 
     def go_to_move(self, index: int) -> None:
         """Make a move the current one and bring its first line into sight."""
         self._set_current(index)
         self.show_place(THOUGHT, self.segments[index].start)
+        self.post_message(self.Changed(self))
 
     def step_move(self, step: Literal[1, -1], kind: str | None = None) -> bool:
         """Go to the next (1) or previous (-1) move, of a kind if one is given; False if there is none."""
-        wanted = None if kind is None else name_of(kind)
-        for index in range(self.current + step, len(self.segments) if step > 0 else -1, step):
-            if wanted is None or self.segments[index].kind == wanted:
-                self.go_to_move(index)
-                return True
-        return False
+        index = self.segments.step(self.current, step, kind)
+        if index is None:
+            return False
+        self.go_to_move(index)
+        return True
 
     # Folds.
 
@@ -283,7 +242,7 @@ class ReaderBody(LineView):
             self.post_message(self.Changed(self, layout=True))
 
     def reveal(self, section: int, offset: int) -> None:
-        if section == THOUGHT and (index := self.segment_at(offset)) in self._folded:
+        if section == THOUGHT and (index := self.segments.at(offset)) in self._folded:
             self.fold([index], False)
 
     # Selection.
@@ -291,12 +250,7 @@ class ReaderBody(LineView):
     @property
     def selection_span(self) -> tuple[int, int] | None:
         """What is selected, in code points of the thought."""
-        if self.selecting is None:
-            return None
-        low, high = sorted((self.selecting.anchor, self.selecting.end))
-        if self.selecting.by == "moves":
-            return self.segments[low].start, self.segments[high].end
-        return low, high + 1
+        return None if self.selecting is None else self.selecting.span(self.segments)
 
     def selected_text(self) -> str:
         if self.document is None:
@@ -321,28 +275,10 @@ class ReaderBody(LineView):
         self.refresh_bindings()
         self.post_message(self.Changed(self))
 
-    def _move_end(self, where: str) -> None:
+    def _move_end(self, step: Step) -> None:
         """Move the end of a selection by characters."""
-        if self.selecting is None:
-            return
-        at, text = self.selecting.end, self.sections[THOUGHT].text
-        line = text.line_of(at)
-        start, stop = text.span(line)
-        if where in ("up", "down"):
-            part = self.sections[THOUGHT]
-            row = part.row_of(line) + (1 if where == "down" else -1)
-            if 0 <= row < part.rows:
-                at = text.offset_at(part.line_at(row), text.cell_of(at))
-        elif where == "word":
-            found = re.compile(r"(?<=\s)\S").search(text.text, at + 1)
-            at = found.start() if found else len(text.text) - 1
-        elif where == "back":
-            before = text.text[max(at - 1000, 0) : at].rstrip()
-            at = max(at - 1000, 0) + max(before.rfind(" "), before.rfind("\n"), -1) + 1
-        else:
-            at = {"left": at - 1, "right": at + 1, "start": start, "end": stop - 1}[where]
-        at = max(min(at, len(text.text) - 1), 0)
-        self._select(Selecting("chars", self.selecting.anchor, at))
+        if self.selecting is not None:
+            self._select(self.selecting.to(stepped(self.selecting.end, step, self.sections[THOUGHT])))
 
     # Actions.
 
@@ -369,8 +305,8 @@ class ReaderBody(LineView):
         else:
             self._move_end(where)
 
-    def action_move_end(self, where: str) -> None:
-        self._move_end(where)
+    def action_move_end(self, step: Step) -> None:
+        self._move_end(step)
 
     def action_backtrack_or_word(self) -> None:
         if self.selecting is not None and self.selecting.by == "chars":
@@ -392,14 +328,10 @@ class ReaderBody(LineView):
 
     def action_fold_kind(self) -> None:
         if self.current >= 0:
-            self.fold(self.moves_of(self.segments[self.current].kind), None)
+            self.fold(self.segments.of_kind(self.segments[self.current].kind), None)
 
     def action_unfold_all(self) -> None:
         self.unfold_all()
-
-    def moves_of(self, kind: str) -> list[int]:
-        """The indices of the moves of a kind."""
-        return [index for index, segment in enumerate(self.segments) if segment.kind == name_of(kind)]
 
     def action_select(self) -> None:
         if self.document is None or not self.document.thought:
@@ -423,11 +355,11 @@ class ReaderBody(LineView):
             self._select(Selecting("moves", self.current, self.current))
         else:
             end = max(min(self.selecting.end + step, len(self.segments) - 1), 0)
-            self._select(Selecting("moves", self.selecting.anchor, end))
+            self._select(self.selecting.to(end))
 
     def action_swap_ends(self) -> None:
         if self.selecting is not None:
-            self._select(Selecting(self.selecting.by, self.selecting.end, self.selecting.anchor))
+            self._select(self.selecting.swapped())
 
     def action_take_selection(self) -> None:
         if (span := self.selection_span) is not None:

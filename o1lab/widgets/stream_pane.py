@@ -15,7 +15,8 @@ from textual.message import Message
 from textual.timer import Timer
 
 from o1lab.text import one_line
-from o1lab.widgets.line_view import LineView, Mark, Section
+from o1lab.widgets.line_view import LineView, Mark
+from o1lab.widgets.sections import Section
 from o1lab.widgets.wrap import WrappedText
 
 FLUSHES_PER_SECOND = 20
@@ -66,8 +67,7 @@ class StreamBody(LineView):
             section.header = ANSWER_HEADER  # where dim and italic are not to be seen, this tells them apart
         self.parts.append(part)
         self.sections.append(section)
-        if self._hits:
-            self._hits.append(self._find(text))
+        self.found.add(text)
         index = len(self.parts) - 1
         self._title(index)
         self.rearrange()
@@ -115,10 +115,11 @@ class StreamBody(LineView):
 
     def truncate(self, count: int) -> None:
         """Keep the first ``count`` sections."""
-        del self.parts[count:], self.sections[count:], self._hits[count:]
+        del self.parts[count:], self.sections[count:]
+        self.sections.recount()
+        self.found.keep(count)
         self._pending = {section: deltas for section, deltas in self._pending.items() if section < count}
         self._tokens = {section: tokens for section, tokens in self._tokens.items() if section < count}
-        self._hit = min(self._hit, self.hits - 1)
         self.rearrange()
         self.stick()
 
@@ -136,7 +137,7 @@ class StreamBody(LineView):
             appeared, part.header = not part.header, title
             if appeared:
                 self.count_rows()
-            self.restyle(self._tops[section] if self._tops else 0)
+            self.restyle(self.sections.tops[section] if self.sections.tops else 0)
 
     def set_tokens(self, section: int, tokens: int | None) -> None:
         if tokens is None:
