@@ -39,7 +39,7 @@ class ServeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    vllm: str | None = Field(default=None, description="path of a vllm program in an environment of its own")
+    vllm: str | None = Field(default=None, description="the vllm program, or the python, of its own environment")
     trust_remote_code: list[str] = Field(default_factory=list, description="models allowed to bring code")
 
 

@@ -1,12 +1,15 @@
 """``python -P -m o1lab.serve.vllm MODEL``: starts vLLM and stays beside it, with the same ready line.
 
 vLLM pins its own torch, so it may live in an environment of its own, named in o1lab.toml
-(``[serve] vllm = "/path/to/bin/vllm"``). Its key goes by the environment: other users can read arguments.
+(``[serve] vllm = "/path/to/bin/vllm"``, or that environment's ``python`` where a build brings no such program, or one
+that does not find its own version, as third-party builds do). Its key goes by the environment: other users can read
+arguments.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib.util
 import json
 import os
@@ -30,6 +33,8 @@ from o1lab.serve.records import new_token
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM's --max-lora-rank takes
 _STOP_S = 10.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_MODULE = ["-P", "-m", "vllm.entrypoints.openai.api_server", "--model"]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is behind no proxy
 
 
@@ -49,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def vllm_command(program: str | None) -> list[str]:
-    """How vLLM starts: the named program, else this environment's own.
+    """How vLLM starts: the named program (``vllm``, or a ``python`` that has it), else this environment's own.
 
     Raises:
         LabError: there is none.
@@ -58,12 +63,12 @@ def vllm_command(program: str | None) -> list[str]:
         path = Path(program).expanduser()
         if not os.access(path, os.X_OK) or path.is_dir():
             raise LabError(f"{path} is not a program.", "Correct [serve] vllm in o1lab.toml.", code="no_vllm")
-        return [str(path), "serve"]
+        return [str(path), *_MODULE] if path.name.startswith("python") else [str(path), "serve"]
     beside = Path(sys.executable).parent / "vllm"
     if beside.is_file():
         return [str(beside), "serve"]
     if importlib.util.find_spec("vllm") is not None:
-        return [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server", "--model"]
+        return [sys.executable, *_MODULE]
     raise LabError(
         "vLLM is not installed in this environment.",
         "Install it in one of its own and name it in o1lab.toml: [serve] vllm = '/path/to/bin/vllm'.",
@@ -118,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         stderr=subprocess.STDOUT,
         env=os.environ | {"VLLM_API_KEY": token, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"},
         start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs here yet
     )
     said: deque[str] = deque(maxlen=20)
     reader = threading.Thread(target=_pass_on, args=(child, said), daemon=True)
@@ -132,6 +138,11 @@ def _run(options: argparse.Namespace) -> int:
     if status:
         raise LabError(f"vLLM ended with status {status}: {_last(said)}", "Its log is above.", code="vllm")
     return 0
+
+
+def _end_with_parent() -> None:
+    """In the child: be told to stop when this process dies, however it dies. vLLM would keep its GPU otherwise."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _pass_on(child: subprocess.Popen[bytes], said: deque[str]) -> None:
@@ -157,7 +168,7 @@ def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, sai
             child.wait(0.25)
         except subprocess.TimeoutExpired:
             continue
-        raise LabError(f"vLLM did not start: {_last(said)}", "Its whole log is above.", code="vllm")
+        raise LabError(f"vLLM did not start: {_last(said)}", _advice(said), code="vllm")
     raise LabError(f"vLLM was not ready after {timeout_s:.0f} s.", "See its log above.", code="vllm")
 
 
@@ -187,6 +198,12 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 def _last(said: deque[str]) -> str:
     return next((line for line in reversed(said) if line.strip()), "it said nothing")
+
+
+def _advice(said: deque[str]) -> str:
+    if any("No package metadata was found for vllm" in line for line in said):
+        return "It is a build under another name: put its environment's python in [serve] vllm, not its vllm program."
+    return "Its whole log is above."
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -26,6 +26,7 @@ from o1lab.config import init_lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import live_records
 from o1lab.serve.registry import Opened, find_model, list_models, open_model
+from o1lab.serve.vllm import vllm_command
 from tests.fault_server import FaultServer
 from tests.serving_models import make_adapter, make_model
 
@@ -302,7 +303,7 @@ from starlette.routing import Route
 env = {{name: value for name, value in os.environ.items() if "VLLM" in name}}
 Path({seen!r}).write_text(json.dumps({{"argv": sys.argv[1:], "env": env}}))
 if "fail" in {mode!r}:
-    print("RuntimeError: no kernel image is available")
+    print("RuntimeError: no kernel image is available", {mode!r})
     sys.exit(3)
 port = int(sys.argv[sys.argv.index("--port") + 1])
 async def load(request):
@@ -363,6 +364,33 @@ async def test_the_manager_loads_adapters_into_vllm_by_a_name_of_their_own(model
         "lora_path": str(lab.runs / "7f3a" / "checkpoints" / "step-100"),
     }
     assert authorization == f"Bearer {handle.token}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_vllm_ends_with_its_keeper_even_when_that_is_killed(models: Path, tmp_path: Path) -> None:
+    program, _ = stand_in(tmp_path)
+    command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"O1LAB_CACHE": str(tmp_path)}) as keeper:
+        assert keeper.stdout.readline()
+        child = psutil.Process(keeper.pid).children()[0]
+        keeper.kill()
+        child.wait(PATIENCE_S)
+
+
+def test_a_python_stands_for_the_vllm_of_its_environment(tmp_path: Path) -> None:
+    """Third-party builds have another name than the one their own ``vllm`` program looks itself up by."""
+    python = tmp_path / "python3"
+    python.symlink_to(sys.executable)
+    command = vllm_command(str(python))
+    assert command[0] == str(python)
+    assert command[-2:] == ["vllm.entrypoints.openai.api_server", "--model"]
+
+
+def test_a_build_under_another_name_is_told_how_to_start(models: Path, tmp_path: Path) -> None:
+    program, _ = stand_in(tmp_path, "fail: No package metadata was found for vllm")
+    command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert "environment's python" in json.loads(done.stdout)["error"]["hint"]
 
 
 def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
