@@ -215,7 +215,8 @@ class FilterBar(Vertical):
         try:
             query = parse_query(text)
         except QueryError as error:
-            self._say(f"{error.message} {error.hint}", wrong=final or not unfinished)
+            begun = unfinished or text.endswith(("-", '"'))
+            self._say(f"{error.message} {error.hint}", wrong=final or not begun)
             return False
         if unfinished and final:
             self._say(explain(text), wrong=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store import traces
-from store.errors import MissingError, NameTakenError, StoreError
+from store.errors import MissingError, NameTakenError, NothingChosenError
 from store.query import TraceQuery
 from store.records import Dataset, decode, now
 from store.sqlite import Database
@@ -50,7 +50,7 @@ def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dat
 
     Raises:
         NameTakenError: the name stands for other content.
-        StoreError: the query chooses nothing.
+        NothingChosenError: the query chooses nothing.
     """
     with db.atomic():
         return snapshot(db, name, traces.ids(db, query), phase=phase, query=query.source)
@@ -73,7 +73,7 @@ def snapshot(
 
     Raises:
         NameTakenError: the name stands for other content.
-        StoreError: nothing is chosen.
+        NothingChosenError: nothing is chosen.
     """
     if phase not in PHASES:
         raise ValueError(phase)
@@ -150,11 +150,11 @@ def drops(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[
     return [(str(trace_id), str(reason)) for trace_id, reason in found]
 
 
-def _nothing(left_out: Mapping[str, str]) -> StoreError:
+def _nothing(left_out: Mapping[str, str]) -> NothingChosenError:
     if not left_out:
-        return StoreError("The filter chooses no trace.", "Accept some traces first, or change the filter.")
+        return NothingChosenError("The filter chooses no trace.", "Accept some traces first, or change the filter.")
     reasons = ", ".join(sorted(set(left_out.values())))
-    return StoreError(
+    return NothingChosenError(
         f"None of the {len(left_out):,} traces of the filter is left: {reasons}.",
         "Change the filter, or the rules that leave traces out.",
     )

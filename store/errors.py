@@ -49,6 +49,12 @@ class QueryError(StoreError):
     code = "query"
 
 
+class NothingChosenError(StoreError):
+    """A dataset would have no row."""
+
+    code = "nothing_chosen"
+
+
 class NameTakenError(StoreError):
     """A dataset of that name exists and holds something else."""
 

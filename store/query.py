@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from store.errors import QueryError
 from store.migrations import MOVE_KINDS
-from store.search import expressions, match_expression
+from store.search import demand_words, expressions, match_expression
 
 SORTS = {
     "added": "t.seq",
@@ -98,7 +98,7 @@ def parse_query(text: str) -> TraceQuery:
     """Read a filter.
 
     Raises:
-        QueryError: an unknown field, value or order, with the ones there are.
+        QueryError: an unknown field, value or order, with the ones there are; or a search without a word in it.
     """
     conditions: list[Condition] = []
     words: list[str] = []
@@ -120,7 +120,9 @@ def parse_query(text: str) -> TraceQuery:
             raise QueryError(f"There is no field '{name}'.", _instead(name, term[0]))
         else:
             words.append(term[0])
-    return TraceQuery(" ".join(words), tuple(conditions), sort, descending, None, text)
+    searched = " ".join(words)
+    demand_words(searched)
+    return TraceQuery(searched, tuple(conditions), sort, descending, None, text)
 
 
 def _instead(name: str, term: str) -> str:

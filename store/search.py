@@ -10,6 +10,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
+from store.errors import QueryError
 from store.records import decode, scrubbed
 from store.sqlite import Database
 
@@ -69,11 +70,26 @@ def match_expression(query: str) -> str | None:
     return f"({wanted}) NOT ({unwanted})" if wanted and unwanted else wanted
 
 
+def demand_words(query: str) -> None:
+    """Refuse a search that has signs in it and no word: it would find everything, or nothing, whatever was meant.
+
+    Raises:
+        QueryError: there is no letter and no digit in ``query``.
+    """
+    if query.strip() and expressions(query) == (None, None):
+        raise QueryError(f"There is no word to search for in '{query.strip()}'.", "Search for letters or digits.")
+
+
 def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple[list[Hit], int]:
-    """The best hits, best trace first, and how many traces match."""
+    """The best hits, best trace first, and how many traces match.
+
+    Raises:
+        QueryError: no word is asked for, so that nothing could be the best.
+    """
+    demand_words(query)
     expression = match_expression(query)
     if expression is None:
-        return [], 0
+        raise QueryError("A search needs a word that must occur.", "A filter (traces ls) takes -words alone.")
     total = db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]).fetchone()[0]
     rows = db.execute(
         """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end

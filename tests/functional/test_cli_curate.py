@@ -127,6 +127,9 @@ def test_search(filled: Program) -> None:
     assert told["items"][0]["field"] == "thought"
     assert filled("traces", "search", "等等")[1]["total"] == 2
     assert filled("traces", "search", "absent")[1] == {"items": [], "total": 0}
+    status, told = filled("traces", "search", "*")
+    assert (status, told["error"]["code"]) == (2, "query")
+    assert filled("traces", "ls", "--where", "*")[0] == 2
 
 
 def test_annotate_and_undo(filled: Program) -> None:
@@ -180,7 +183,9 @@ def test_annotations_travel(filled: Program, tmp_path: Path) -> None:
 
 
 def test_datasets(filled: Program, tmp_path: Path) -> None:
-    assert filled("dataset", "create", "none")[0] != 0  # nothing is accepted yet
+    status, told = filled("dataset", "create", "none")  # nothing is accepted yet
+    assert (status, told["error"]["code"]) == (2, "nothing_chosen")
+    assert "Accept" in told["error"]["hint"]
     identity = first_id(filled)
     filled("annotate", identity, "--accept")
     status, made = filled("dataset", "create", "good")
