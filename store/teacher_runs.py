@@ -145,3 +145,13 @@ def reasons(db: Database, run_id: str) -> Mapping[str, int]:
         [run_id],
     )
     return {str(reason): int(number) for reason, number in rows}
+
+
+def usual_output(db: Database, endpoint: str, prompt: str) -> tuple[int, float | None]:
+    """(number of samples, mean output tokens a sample) of earlier runs of an endpoint with a prompt."""
+    row = db.execute(
+        "SELECT count(*), avg(r.output_tokens) FROM responses r JOIN teacher_runs t ON t.id = r.run_id "
+        "WHERE t.endpoint = ? AND t.prompt = ? AND r.state != 'failed'",
+        [endpoint, prompt],
+    ).fetchone()
+    return int(row[0]), row[1]

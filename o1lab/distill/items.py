@@ -76,12 +76,12 @@ def _of_traces(store: Store, query: TraceQuery, limit: int | None) -> Iterator[I
 
 def _of_trace(store: Store, identity: str) -> Iterator[Item]:
     try:
-        text, problem_id = traces.text(store.db, identity), traces.get(store.db, identity).problem_id
+        text, row = traces.text(store.db, identity), traces.get(store.db, identity)
     except MissingError:
         return
-    problem = problems.get(store.db, problem_id)
+    problem = problems.get(store.db, row.problem_id)
     if problem is not None:  # a foreign key says it is there
-        yield replace(_item(problem), trace_id=identity, thought=text.thought, trace_solution=text.solution)
+        yield replace(_item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence)
 
 
 def _item(problem: Problem) -> Item:

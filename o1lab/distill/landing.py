@@ -171,7 +171,7 @@ class Landing:
             str(parsed.format),
             known.source,
             key=f"{one.item.id}/{one.sample}",
-            licence=known.licence or one.item.licence,
+            licence=one.item.trace_licence or known.licence or one.item.licence,
             synthesis=known.synthesis,
             parent_id=draft.parent_id,
             tokens=_written(one),

@@ -20,7 +20,10 @@ Role = Literal["teacher", "critic"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What one conversation is about: a problem and, where a trace is worked on (translation), that trace."""
+    """What one conversation is about: a problem and, where a trace is worked on (translation), that trace.
+
+    ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is the problem's.
+    """
 
     problem_id: str
     statement: str
@@ -29,8 +32,8 @@ class Item:
     licence: str | None = None
     source: str = ""
     trace_id: str | None = None
-    thought: str = ""
-    trace_solution: str = ""
+    raw: str = ""
+    trace_licence: str | None = None
 
     @property
     def id(self) -> str:
@@ -68,11 +71,13 @@ class Method(ABC):
         name: what ``--method`` takes.
         synthesis: what its traces are marked with.
         verified: whether a trace must have the verdict ``correct`` to be kept.
+        most_calls: how many calls one conversation can come to, for estimates.
     """
 
     name: str
     synthesis: str
     verified: bool = False
+    most_calls: int = 1
 
     @abstractmethod
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:

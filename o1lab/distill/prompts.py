@@ -100,6 +100,27 @@ def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
     return fitting[-1]
 
 
+def new_version(lab: Lab, wanted: str) -> Path:
+    """Copy a prompt into the lab as its next version, to be edited; the file.
+
+    Raises:
+        NotFoundError: there is no such prompt.
+        LabError: the lab cannot be written.
+    """
+    prompt = find_prompt(lab, wanted)
+    version = find_prompt(lab, prompt.name).version + 1
+    path = lab.root / "prompts" / f"{prompt.name}-{version}.md"
+    front = {"name": prompt.name, "version": version, "for": prompt.method, "about": prompt.about}
+    sections = "\n\n".join(f"# {role}\n{text}" for role, text in prompt.sections)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{sections}\n")
+    except OSError as error:
+        raise LabError(f"Cannot write {path}: {error.strerror}.", "Check the lab's folder.") from error
+    return path
+
+
 def keep_prompts(path: Path, prompts: Mapping[str, Prompt]) -> None:
     """Write prompts by role as a run asks with them: what its files say later changes nothing.
 

@@ -251,9 +251,7 @@ class _Run:
         while True:
             await asyncio.sleep(STATUS_S)
             if self.folder.stop_file.exists():
-                self.control.stop(
-                    "stop", "The run was asked to stop.", f"Go on: o1lab distill --resume {self.folder.id}"
-                )
+                self.control.stop("stop", "The run was asked to stop.", again)
             if self.folder.pause_file.exists():
                 self.control.pause()
             else:

@@ -1,4 +1,4 @@
-"""Teacher runs as a person handles them: start, look, pause, stop, go on. What runs is in :mod:`o1lab.distill.runner`."""
+"""Teacher runs as a person handles them: start, look, pause, stop, go on. :mod:`o1lab.distill.runner` runs them."""
 
 from __future__ import annotations
 

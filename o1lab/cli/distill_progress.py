@@ -1,0 +1,60 @@
+"""One line on standard error that says how a teacher run stands."""
+
+from __future__ import annotations
+
+import sys
+
+from o1lab.distill.folder import Status
+from o1lab.text import visible
+
+
+class ProgressLine:
+    """Rewrites itself on a terminal; elsewhere it says where the run stands every tenth of the way."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._tenth = -1
+        self._said = ""
+
+    def show(self, status: Status) -> None:
+        if self._live:
+            sys.stderr.write(f"\r\x1b[K{visible(text_of(status))}")
+        else:
+            ended = status.done + status.failed
+            tenth = 10 * ended // status.requested if status.requested else 0
+            if (tenth, status.state) == (self._tenth, self._said):
+                return
+            self._tenth, self._said = tenth, status.state
+            sys.stderr.write(visible(text_of(status)) + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._live:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+
+
+def text_of(status: Status) -> str:
+    """done, right, wrong, failed, tokens, money, time left."""
+    parts = [
+        f"{status.state} {status.done}/{status.requested}",
+        f"right {status.correct}",
+        f"wrong {status.incorrect}",
+        f"failed {status.failed}",
+        f"{status.input_tokens + status.output_tokens:,} tokens",
+    ]
+    if status.priced and status.cost_usd:
+        parts.append(f"${status.cost_usd:,.2f}")
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """3m05s, 2h10m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"

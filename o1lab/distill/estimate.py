@@ -1,0 +1,113 @@
+"""What a run will come to before anything is asked: calls, tokens, money. Every figure says how it was come by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from o1lab.config import load_config
+from o1lab.distill.items import items
+from o1lab.distill.method import Item, Method, SingleCall
+from o1lab.distill.methods import make_method
+from o1lab.distill.runs import Checked, check
+from o1lab.distill.settings import TeacherRunSettings
+from o1lab.distill.tokens import RULE, rough_tokens
+from o1lab.distill.voices import price_of
+from o1lab.errors import O1LabError
+from o1lab.locations import Lab
+from store import Store, teacher_runs
+
+_COUNTED = 500
+"""So many items are counted by the tokenizer; the others by what it makes of a rough token."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Calls, tokens and dollars of a whole run.
+
+    ``output_tokens`` and ``cost_usd`` are what earlier responses of the same endpoint to the same prompt suggest
+    (``based_on`` of them), None where there are none; ``most_...`` is what cannot be exceeded without a retry.
+    Dollars are None where the price is not known.
+    """
+
+    items: int
+    samples: int
+    calls: int
+    most_calls: int
+    input_tokens: int
+    output_tokens: int | None
+    most_output_tokens: int
+    cost_usd: float | None
+    most_cost_usd: float | None
+    based_on: int
+    rule: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
+    """Estimate a run that has not begun. Reads every item once; memory stays flat.
+
+    Raises:
+        NotFoundError, UsageError, LabError: as :func:`o1lab.distill.runs.check`.
+    """
+    checked = check(lab, settings, store)
+    method = make_method(settings, checked.prompts)
+    count, rule = _counter(lab)
+    exact = rough = counted = 0
+    with store.explained():
+        for number, item in enumerate(items(store, settings)):
+            text = _asked(method, checked, item)
+            if number < _COUNTED:
+                exact += count(text)
+                counted += rough_tokens(text)
+            rough += rough_tokens(text)
+        label = ", ".join(prompt.label for prompt in checked.prompts.values())
+        based_on, mean = teacher_runs.usual_output(store.db, settings.endpoint, label)
+    ratio = exact / counted if counted else 1.0
+    samples = checked.items * settings.n
+    input_tokens = round(rough * ratio) * settings.n
+    most_calls = samples * method.most_calls
+    # A later call of a conversation holds what was said before it.
+    most_input = input_tokens * method.most_calls + samples * settings.max_tokens * sum(range(method.most_calls))
+    most_output = most_calls * settings.max_tokens
+    output = round(min(mean, settings.max_tokens * method.most_calls) * samples) if mean is not None else None
+    price = price_of(checked.teacher)
+    return Estimate(
+        checked.items,
+        samples,
+        samples,
+        most_calls,
+        input_tokens,
+        output,
+        most_output,
+        price.of(input_tokens, output) if price.known and output is not None else None,
+        price.of(most_input, most_output) if price.known else None,
+        based_on,
+        rule,
+    )
+
+
+def _asked(method: Method, checked: Checked, item: Item) -> str:
+    """The text of the first call; where a method makes several, all that its prompts and the item can bring into it."""
+    if isinstance(method, SingleCall):
+        return "\n".join(message["content"] for message in method.messages(item))
+    prompts = [text for prompt in checked.prompts.values() for _, text in prompt.sections]
+    return "\n".join([*prompts, item.statement, item.solution or "", item.raw])
+
+
+def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:
+    """How tokens are counted, and in words: the tokenizer of the lab's base where it is on this machine."""
+    from o1lab.models import resolve_base, tokenizer_file
+
+    base = load_config(lab).base
+    try:
+        path = tokenizer_file(resolve_base(base, fetch=False))
+    except O1LabError:
+        return rough_tokens, RULE
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: len(tokenizer.encode(text).ids), f"the tokenizer of {base}"
