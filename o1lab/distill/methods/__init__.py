@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from o1lab.distill.method import Method
 from o1lab.distill.methods.base import Prompts
+from o1lab.distill.methods.debate import Debate
+from o1lab.distill.methods.reformat import Reformat
 from o1lab.distill.methods.sample import Sample
+from o1lab.distill.methods.translate import Translate
 from o1lab.distill.settings import MethodName, TeacherRunSettings
 from o1lab.errors import UsageError
 
-_METHODS: dict[MethodName, type[Sample]] = {"sample": Sample}
+_METHODS: dict[MethodName, type[Sample] | type[Reformat] | type[Translate] | type[Debate]] = {
+    "sample": Sample,
+    "reformat": Reformat,
+    "translate": Translate,
+    "debate": Debate,
+}
 _WHOLE_EXPLORATION = "whole-exploration"
 
 

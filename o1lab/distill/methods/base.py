@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple
 
 from o1lab.distill.prompts import Prompt
 
@@ -15,11 +15,5 @@ class Need(NamedTuple):
     slots: frozenset[str]
 
 
-class Prompted(Protocol):
-    """What every method's class has: its prompts by their role, the one that ``--prompt`` replaces first."""
-
-    needs: ClassVar[Mapping[str, Need]]
-
-
 Prompts = Mapping[str, Prompt]
-"""The prompts of a method by their role."""
+"""The prompts of a method by their role; the first of its needs is the one that ``--prompt`` replaces."""

@@ -1,0 +1,167 @@
+"""Debate: a policy proposes step after step, a critic says go on or backtrack, and both become one long thought.
+
+A step the critic does not believe stays in the chain as the dead end it is; the critic's reason follows it as the
+solver's own doubt. So the chain shows an exploration that took place, not one told afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from o1lab.chains.language import language_of
+from o1lab.chains.parse import join
+from o1lab.distill.calls import Message
+from o1lab.distill.method import Ask, Draft, Item, Method
+from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.talk import GivenUp, Talk, without_marks
+from o1lab.distill.settings import TeacherRunSettings
+
+Decision = Literal["go on", "backtrack", "done"]
+
+_DECISIONS: dict[str, Decision] = {
+    "go on": "go on", "goon": "go on", "continue": "go on", "proceed": "go on", "ok": "go on", "accept": "go on",
+    "backtrack": "backtrack", "back track": "backtrack", "go back": "backtrack", "reject": "backtrack",
+    "revise": "backtrack", "done": "done", "finish": "done", "finished": "done", "stop": "done", "solved": "done",
+}  # fmt: skip
+_LOOSE = re.compile(
+    r"""["'*]*decision["'*]*\s*[:：]\s*["'“*]*(?P<decision>[A-Za-z]+(?:[ _-][A-Za-z]+)?)""", re.IGNORECASE
+)
+_VERDICT_WITHIN = 8000
+_SINGLE_BACKSLASH = re.compile(r"(?<!\\)\\(?![\\\"/]|n(?![a-z])|u[0-9a-fA-F]{4})")
+_CONTROL = re.compile(r"[\x08\x0c\t\r]|\n(?:eq|e|u|abla|ot|mid)\b")
+_DOUBTS = re.compile(
+    r"(?:wait|hmm+|hold on|no\b|actually|but wait|oh|let me|i (?:made|think)|等|不对|嗯|且慢|我)", re.IGNORECASE
+)
+# Words that lose their capital behind "Wait,": names and formulas must not.
+_SMALL_WORDS_TEXT = """
+    the this that these those it its in at on for from with there since because if when while we you not only both all
+    each as by to then
+"""
+_SMALL_WORDS = frozenset(_SMALL_WORDS_TEXT.split())
+_NOTHING_YET = "(nothing yet)"
+_PLAIN_DOUBT = {
+    "en": "Wait, something about that last step is not right. Let me go back and try another way.",
+    "zh": "等等，刚才这一步好像不对。让我回到前面，换一种思路试试。",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the critic says of a step; ``read`` is whether it could be read at all (if not, the policy goes on)."""
+
+    decision: Decision
+    reason: str = ""
+    read: bool = True
+
+
+class Debate(Method):
+    """Policy and critic in turns, at most ``settings.rounds`` steps, then the policy's solution."""
+
+    name = "debate"
+    synthesis = "multi-agent"
+    needs: ClassVar[Mapping[str, Need]] = {
+        "policy": Need("debate-policy", frozenset({"statement", "thought"})),
+        "critic": Need("debate-critic", frozenset({"statement", "thought", "step"})),
+        "solution": Need("debate-solution", frozenset({"statement", "thought"})),
+    }
+
+    def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        self._rounds = settings.rounds
+        self._prompts = prompts
+
+    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
+        talk, chain, said = Talk(ask), "", list[dict[str, Any]]()
+        try:
+            chain, agreed = await self._explore(item, talk, said)
+            if not agreed:
+                reason = f"the critic did not believe the last of {self._rounds} steps"
+                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, said))
+            solution = without_marks(await talk.say(self._asked("solution", item, chain)))
+        except GivenUp as end:
+            return Draft("", complete=False, rejected=end.reason)
+        return Draft(join(chain, solution), complete=True, meta=self._meta(talk, said))
+
+    async def _explore(self, item: Item, talk: Talk, said: list[dict[str, Any]]) -> tuple[str, bool]:
+        """The thought, and whether it may be concluded from; ``said`` takes what the critic said of each step."""
+        language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
+        chain: list[str] = []
+        verdict = Verdict("go on")
+        for _ in range(self._rounds):
+            step = without_marks(await talk.say(self._asked("policy", item, "\n\n".join(chain))))
+            if not step:
+                raise GivenUp("the policy proposed an empty step")
+            messages = self._asked("critic", item, "\n\n".join(chain), step)
+            verdict = read_verdict(await talk.say(messages, role="critic"))
+            said.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
+            chain.append(step)
+            if verdict.decision == "backtrack":
+                chain.append(doubt(verdict.reason, language))
+            if verdict.decision == "done":
+                break
+        return "\n\n".join(chain), verdict.decision != "backtrack"
+
+    def _asked(self, role: str, item: Item, thought: str, step: str = "") -> list[Message]:
+        return self._prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
+
+    @staticmethod
+    def _meta(talk: Talk, said: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "call_keys": talk.keys,
+            "debate": said,
+            "backtracks": sum(one["decision"] == "backtrack" for one in said),
+            "unread_verdicts": sum(not one["read"] for one in said),
+        }
+
+
+def read_verdict(text: str) -> Verdict:
+    """The critic's verdict, whatever stands around its JSON; one that cannot be read lets the policy go on."""
+    text = text[-_VERDICT_WITHIN:]
+    found = _object(text)
+    if found is None or _CONTROL.search(str(found.get("reason"))):
+        # LaTeX with single backslashes: no JSON, or JSON that turns \\frac into a form feed.
+        found = _object(_SINGLE_BACKSLASH.sub(r"\\\\", text)) or found
+    if found is not None and (decision := _decision(found["decision"])) is not None:
+        reason = found.get("reason")
+        return Verdict(decision, reason.strip() if isinstance(reason, str) else "")
+    if (loose := _LOOSE.search(text)) is not None:
+        words = loose["decision"]
+        decision = _decision(words) or _decision(re.split(r"[ _-]", words)[0])
+        if decision is not None:
+            return Verdict(decision)
+    return Verdict("go on", read=False)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The last JSON object in ``text`` that decides something."""
+    decoder, found = json.JSONDecoder(strict=False), None
+    for brace in re.finditer(r"\{", text):
+        try:
+            value, _ = decoder.raw_decode(text, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and isinstance(value.get("decision"), str):
+            found = value
+    return found
+
+
+def doubt(reason: str, language: Literal["zh", "en"] = "en") -> str:
+    """The critic's reason as a doubt of the solver's own, which is how it stands in the chain."""
+    reason = without_marks(reason)
+    if not reason:
+        return _PLAIN_DOUBT[language]
+    if _DOUBTS.match(reason):
+        return reason
+    if language_of(reason) == "zh" or language == "zh":
+        return f"等等，{reason}"
+    first = reason.split()[0].rstrip(",.:;").lower()
+    if first in _SMALL_WORDS or first.endswith("ing"):
+        return f"Wait, {reason[0].lower()}{reason[1:]}"
+    return f"Wait, {reason}" if first in ("i", "i'm", "i've") or not reason[0].isalpha() else f"Wait. {reason}"
+
+
+def _decision(words: str) -> Decision | None:
+    return _DECISIONS.get(" ".join(re.split(r"[\s_-]+", words.strip().lower())))

@@ -1,0 +1,62 @@
+"""Reformatting: a cheap model writes a problem's short solution out in detailed steps, for training's first phase."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from o1lab.chains.answers import How, extract_answer
+from o1lab.distill.calls import Message, Response
+from o1lab.distill.method import Draft, Item, SingleCall, as_trace
+from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.talk import has_marks, spoken
+from o1lab.distill.settings import TeacherRunSettings
+
+_REFUSAL = re.compile(
+    r"\s*(?:(?:I['’]?m|I am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)|sorry\b|(?:unfortunately,?\s+)?I\s+"
+    r"(?:can(?:['’]t|not| not)|won['’]t|am unable)|as an? (?:AI|language model)|(?:很)?抱歉|对不起|我(?:无法|不能))",
+    re.IGNORECASE,
+)
+
+
+class Reformat(SingleCall):
+    r"""The rewritten solution is the whole trace: it has no thought and ends in ``\boxed``, and must come to gold."""
+
+    name = "reformat"
+    synthesis = "reformatted"
+    verified = True
+    needs: ClassVar[Mapping[str, Need]] = {"prompt": Need("reformat", frozenset({"statement", "solution", "answer"}))}
+
+    def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        del settings  # how to sample is the caller's business
+        self._prompt = prompts["prompt"]
+
+    def messages(self, item: Item) -> list[Message]:
+        return self._prompt.fill(
+            {"statement": item.statement, "solution": item.solution or "", "answer": item.gold or ""}
+        )
+
+    def draft(self, item: Item, response: Response) -> Draft:
+        """The response as a phase-1 row: what the model thought on its own before answering is not part of it."""
+        text = spoken(response) or response.answer.strip()
+        complete = as_trace(response).complete
+        return Draft(text, complete, rejected=_flaw(text, item.solution or "", complete=complete))
+
+
+def _flaw(text: str, original: str, *, complete: bool) -> str:
+    answer = extract_answer(text)
+    boxed = answer is not None and answer.how is How.BOXED
+    if not text:
+        return "it is empty"
+    if not complete:
+        return "it was cut off"
+    if has_marks(text):
+        return "a thought mark is left in it"
+    if not boxed and _REFUSAL.match(text):
+        return "it refuses"
+    if not boxed:
+        return "it has no \\boxed answer"
+    if len(text) < len(original.strip()):
+        return "it is shorter than the original"
+    return ""

@@ -1,0 +1,152 @@
+"""Translation: chain and problem into another language, with mathematics, code and answers kept to the letter.
+
+What must not change is taken out for placeholders first and put back afterwards; every one of them has to be there
+exactly once. Long chains go part by part, cut at paragraphs or moves. Turn 0 is the statement; a part with something
+wrong in it is sent back once with what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.language import language_of, mixed_language
+from o1lab.chains.parse import parse
+from o1lab.chains.protected import Masked, mask, placeholders, unmask
+from o1lab.distill.calls import Message
+from o1lab.distill.method import Ask, Draft, Item, Method
+from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.parts import cut
+from o1lab.distill.methods.talk import GivenUp, Talk, has_marks
+from o1lab.distill.settings import TeacherRunSettings
+from o1lab.text import one_line
+from store.records import NewProblem
+
+PART_CHARS = 4000
+"""A part has at most so many characters, placeholders in the place of what is protected."""
+LANGUAGES = {"zh": "Simplified Chinese", "en": "English"}
+
+_FENCED = re.compile(r"```\w*\n(?P<inside>.*)\n```", re.DOTALL)
+_FEWEST_PARAGRAPHS = 4
+_KEPT_PARAGRAPHS = 2 / 3
+
+
+class Translate(Method):
+    """One conversation a trace; the result is a trace of a translated problem with the original as its parent."""
+
+    name = "translate"
+    synthesis = "translated"
+    needs: ClassVar[Mapping[str, Need]] = {
+        "part": Need("translate-part", frozenset({"language", "statement", "translated_statement", "text"})),
+        "statement": Need("translate-statement", frozenset({"language", "text"})),
+        "repair": Need("translate-repair", frozenset({"language", "faults"})),
+    }
+
+    def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        self._language = settings.language
+        self._prompts = prompts
+
+    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
+        try:
+            return await self._translate(item, Talk(ask))
+        except GivenUp as end:
+            return Draft("", complete=False, rejected=end.reason, parent_id=item.trace_id)
+
+    async def _translate(self, item: Item, talk: Talk) -> Draft:
+        if language_of(item.raw) == self._language:
+            raise GivenUp(f"it is in {LANGUAGES[self._language]} already")
+        parsed = parse(item.raw)
+        statement = await self._whole("statement", mask(item.statement), talk, {})
+        context = {"statement": item.statement, "translated_statement": statement}
+        pieces, at = [], 0
+        for span in (parsed.thought, parsed.solution):
+            if span is not None:
+                text = await self._in_parts(item.raw[slice(*span)], talk, context)
+                pieces += [item.raw[at : span[0]], text]
+                at = span[1]
+        raw = "".join([*pieces, item.raw[at:]])
+        self._check(item, raw, statement)
+        problem = NewProblem(
+            statement,
+            f"translation/{self._language}",
+            key=item.problem_id,
+            answer=item.gold,
+            licence=item.licence,
+            meta={"translated_from": item.problem_id, "language": self._language},
+        )
+        meta: dict[str, Any] = {
+            "translated_from": item.trace_id, "language": self._language, "call_keys": talk.keys,
+        }  # fmt: skip
+        return Draft(raw, parsed.complete, problem=problem, parent_id=item.trace_id, meta=meta)
+
+    async def _in_parts(self, text: str, talk: Talk, context: Mapping[str, str]) -> str:
+        masked = mask(text)
+        translated = [
+            await self._whole("part", Masked(part, masked.kept), talk, context)
+            for part in cut(masked.text, PART_CHARS)
+        ]  # fmt: skip
+        return "".join(translated)
+
+    async def _whole(self, role: str, masked: Masked, talk: Talk, context: Mapping[str, str]) -> str:
+        """One text translated by one call, or two, with the white space around it as it was."""
+        core = masked.text.strip()
+        if not any(letter.isalpha() for letter in core):
+            return unmask(masked.text, masked.kept)
+        before, _, after = masked.text.partition(core)
+        messages = self._prompts[role].fill({"language": LANGUAGES[self._language], "text": core, **context})
+        answer = _unwrapped(await talk.say(messages))
+        if faults := _faults(core, answer, masked.kept):
+            again = [*messages, {"role": "assistant", "content": answer}, *self._repair(faults)]
+            answer = _unwrapped(await talk.say(again))
+            if faults := _faults(core, answer, masked.kept):
+                raise GivenUp(faults[0])
+        return before + unmask(answer.strip(), masked.kept) + after
+
+    def _repair(self, faults: list[str]) -> list[Message]:
+        values = {"language": LANGUAGES[self._language], "faults": "\n".join(f"- {fault}" for fault in faults)}
+        return self._prompts["repair"].fill(values)
+
+    def _check(self, item: Item, raw: str, statement: str) -> None:
+        """What can only be said of the whole.
+
+        Raises:
+            GivenUp: the translation is not fit to be kept.
+        """
+        before, after = parse(item.raw), parse(raw)
+        if (before.format, before.complete) != (after.format, after.complete):
+            raise GivenUp("the thought marks did not survive the translation")
+        old = extract_answer(before.solution_of(item.raw), before.thought_of(item.raw))
+        new = extract_answer(after.solution_of(raw), after.thought_of(raw))
+        if old is not None and old.how is How.BOXED and (new is None or new.text != old.text):
+            raise GivenUp("the boxed answer is another after the translation")
+        words = "\n\n".join([statement, after.thought_of(raw), after.solution_of(raw)])
+        if language_of(words) != self._language:
+            raise GivenUp(f"the translation is not mainly in {LANGUAGES[self._language]}")
+        if mixed_language(words):
+            raise GivenUp("the translation mixes languages")
+
+
+def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
+    """What is wrong with a translated part, in words that its translator can act on and a person can read."""
+    wanted, got = placeholders(source), placeholders(answer)
+    faults = [f"⟦{number}⟧ is missing: {one_line(kept[number], 80)}" for number in wanted if not got[number]]
+    faults += [f"⟦{number}⟧ is there {got[number]} times, not once" for number in wanted if got[number] > 1]
+    faults += [f"⟦{number}⟧ is there, which the original does not have" for number in got if number not in wanted]
+    if has_marks(answer):
+        faults.append("a thought mark is there, which the original does not have")
+    paragraphs, left = _paragraphs(source), _paragraphs(answer)
+    if paragraphs >= _FEWEST_PARAGRAPHS and left < paragraphs * _KEPT_PARAGRAPHS:
+        faults.append(f"the original has {paragraphs} paragraphs, the translation {left}")
+    return faults
+
+
+def _unwrapped(answer: str) -> str:
+    """The answer without a code fence around all of it: code of the original is behind placeholders."""
+    found = _FENCED.fullmatch(answer)
+    return found["inside"] if found else answer
+
+
+def _paragraphs(text: str) -> int:
+    return sum(1 for line in text.split("\n") if line.strip())
