@@ -1,4 +1,7 @@
-"""A dataset as a file other tools train from: messages, sharegpt, alpaca (JSON Lines) or Parquet."""
+"""A dataset as a file other tools train from: messages, sharegpt, alpaca or plain rows (JSON Lines), or Parquet.
+
+Every row says where it comes from: trace, model, licences, how it was made, the prompt's version, its verdict.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,23 @@ from store import Store, datasets
 from store.datasets import DatasetRow
 
 _PARQUET_ROWS = 200
+_PROVENANCE = {
+    "trace_id": "trace_id",
+    "model": "model",
+    "source": "source",
+    "licence": "licence",
+    "synthesis": "synthesis",
+    "verdict": "verdict",
+    "tokens": "tokens",
+    "problem_id": "problem_id",
+    "problem_licence": "problem_licence",
+    "prompt": "prompt_version",  # "prompt" alone would be taken for the question
+    "parent_id": "parent_id",
+}
 
 
 def _provenance(row: DatasetRow) -> dict[str, Any]:
-    return {
-        "trace_id": row.trace_id,
-        "model": row.model,
-        "source": row.source,
-        "licence": row.licence,
-        "synthesis": row.synthesis,
-    }
+    return {name: getattr(row, field) for field, name in _PROVENANCE.items()}
 
 
 def _messages(row: DatasetRow) -> dict[str, Any]:
@@ -43,10 +53,16 @@ def _alpaca(row: DatasetRow) -> dict[str, Any]:
     return {"instruction": row.statement, "input": "", "output": output, **_provenance(row)}
 
 
+def _plain(row: DatasetRow) -> dict[str, Any]:
+    texts = {"problem": row.statement, "thought": row.thought, "solution": row.solution, "gold_answer": row.gold}
+    return {**texts, **_provenance(row)}
+
+
 _LINES: dict[str, Callable[[DatasetRow], dict[str, Any]]] = {
     "messages": _messages,
     "sharegpt": _sharegpt,
     "alpaca": _alpaca,
+    "jsonl": _plain,
 }
 FORMATS = (*_LINES, "parquet")
 
@@ -97,17 +113,17 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = ("statement", "thought", "solution", "gold", "trace_id", "model", "source", "licence", "synthesis")
-    schema = pa.schema([(name, pa.string()) for name in names])
+    names = {name: name for name in ("statement", "thought", "solution", "gold")} | _PROVENANCE
+    schema = pa.schema([(name, pa.int64() if name == "tokens" else pa.string()) for name in names.values()])
     number = 0
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _PARQUET_ROWS)):
-            columns = [[_utf8(getattr(row, name)) for row in batch] for name in names]
+            columns = [[_utf8(getattr(row, field)) for row in batch] for field in names]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             number += len(batch)
     return number
 
 
-def _utf8(text: str | None) -> str | None:
+def _utf8(value: str | int | None) -> str | int | None:
     """Parquet's strings are UTF-8: a lone surrogate becomes a question mark."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

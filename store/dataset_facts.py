@@ -1,0 +1,135 @@
+"""What can be counted of a dataset for its card: sources, licences, makers, runs, filters, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store.sqlite import Database
+
+_COLUMNS = {
+    "model": "t.model",
+    "synthesis": "t.synthesis",
+    "verdict": "coalesce(t.verdict, '')",
+    "decision": "coalesce(t.decision, '')",
+    "measured_by": "coalesce(t.measured_by, '')",
+}
+_ROWS = "dataset_rows d JOIN traces t ON t.id = d.trace_id"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRun:
+    """The last run of one rule over the pool of problems."""
+
+    rule: str
+    version: int
+    looked: int
+    excluded: int
+    ran_at: str
+
+
+def counts(db: Database, name: str, column: str) -> dict[str, int]:
+    """Rows by model, synthesis, verdict, decision or measured_by, the most frequent first; '' where there is none."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS[column]}, count(*) FROM {_ROWS} WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1", [name]
+    )
+    return {str(value): int(number) for value, number in rows}
+
+
+def makers(db: Database, name: str) -> list[tuple[str, str, str, str | None, int]]:
+    """(model, how it was made, source, licence, rows) of the responses."""
+    rows = db.execute(
+        f"SELECT t.model, t.synthesis, t.source, t.licence, count(*) FROM {_ROWS} WHERE d.name = ? "
+        "GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
+        [name],
+    )
+    return [tuple(row) for row in rows]
+
+
+def problem_sources(db: Database, name: str) -> list[tuple[str, str | None, int]]:
+    """(source, licence, rows) of the problems; a problem with several sources counts under each."""
+    rows = db.execute(
+        f"SELECT s.source, s.licence, count(DISTINCT d.position) FROM {_ROWS} "
+        "JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+        [name],
+    )
+    return [tuple(row) for row in rows]
+
+
+def licences(db: Database, name: str) -> dict[str, int]:
+    """Rows under each licence, its problem's or its response's; 'unknown' where none is given."""
+    rows = db.execute(
+        f"""SELECT licence, count(DISTINCT position) FROM (
+                SELECT d.position AS position, coalesce(t.licence, 'unknown') AS licence
+                FROM {_ROWS} WHERE d.name = :name
+                UNION
+                SELECT d.position, coalesce(s.licence, 'unknown') FROM {_ROWS}
+                JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = :name
+            ) GROUP BY licence ORDER BY 2 DESC, 1""",
+        {"name": name},
+    )
+    return {str(licence): int(number) for licence, number in rows}
+
+
+def runs(db: Database, name: str) -> dict[str, int]:
+    """Rows that each teacher run made."""
+    rows = db.execute(
+        f"SELECT r.run_id, count(DISTINCT d.position) FROM {_ROWS} JOIN responses r ON r.trace_id = t.id "
+        "WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1",
+        [name],
+    )
+    return {str(run): int(number) for run, number in rows}
+
+
+def parents(db: Database, name: str) -> dict[str, int]:
+    """Rows made from another trace (edited, translated), by the name of the model that wrote that one."""
+    rows = db.execute(
+        f"SELECT p.model, count(*) FROM {_ROWS} JOIN traces p ON p.id = t.parent_id WHERE d.name = ? "
+        "GROUP BY 1 ORDER BY 2 DESC, 1",
+        [name],
+    )
+    return {str(model): int(number) for model, number in rows}
+
+
+def excluded(db: Database, name: str) -> dict[str, int]:
+    """Rows whose problem a rule or a person excludes from the pool today, by rule."""
+    rows = db.execute(
+        f"SELECT p.excluded_by, count(*) FROM {_ROWS} JOIN problems p ON p.id = t.problem_id "
+        "WHERE d.name = ? AND p.excluded_by IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
+        [name],
+    )
+    return {str(rule): int(number) for rule, number in rows}
+
+
+def rule_runs(db: Database) -> list[RuleRun]:
+    """The last run of each rule over the pool, by name."""
+    rows = db.execute("SELECT rule, version, looked, excluded, ran_at FROM rule_runs ORDER BY rule")
+    return [RuleRun(*row) for row in rows]
+
+
+def rulings(db: Database) -> dict[str, int]:
+    """Problems of the pool by a person's latest word on them: keep, exclude."""
+    rows = db.execute(
+        "SELECT ruling, count(*) FROM rulings r WHERE ruling != 'none' "
+        "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) GROUP BY 1 ORDER BY 1"
+    )
+    return {str(ruling): int(number) for ruling, number in rows}
+
+
+def twins(db: Database, rule: str) -> dict[str, int]:
+    """Of the pool's problems that ``rule`` excludes: the sources of the problems they resemble, with how many hits."""
+    rows = db.execute(
+        "SELECT s.source, count(DISTINCT e.problem_id) FROM exclusions e "
+        "JOIN problem_sources s ON s.problem_id = e.twin WHERE e.rule = ? GROUP BY 1 ORDER BY 2 DESC, 1",
+        [rule],
+    )
+    return {str(source): int(number) for source, number in rows}
+
+
+def hits(db: Database, name: str, rule: str) -> int:
+    """Rows whose problem ``rule`` has found something against, overruled by a person or not."""
+    row = db.execute(
+        f"SELECT count(*) FROM {_ROWS} JOIN exclusions e ON e.problem_id = t.problem_id "
+        "WHERE d.name = ? AND e.rule = ?",
+        [name, rule],
+    )
+    return int(row.fetchone()[0])
