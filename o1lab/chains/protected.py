@@ -18,11 +18,12 @@ from o1lab.chains.parse import Span
 
 # A translator sometimes gives ⟦ 7 ⟧ or [[7]] back for ⟦7⟧; all of them are read, and so all of them are protected.
 _PLACEHOLDER = re.compile(r"(?:⟦|〚|\[\[)\s*(\d{1,9})\s*(?:⟧|〛|\]\])")
+_IN_LINK = r"""[^\s<>"'`()\[\]{}$，。；：、！？（）《》「」『』“”\u3400-\u9fff]"""
 _OPENING = re.compile(
     rf"""
       (?P<placeholder>{_PLACEHOLDER.pattern})
     | (?P<mark></?(?:think|Thought|Output)>|<\|\w+\|>)
-    | (?P<link>https?://[^\s<>"'`()\[\]{{}}$，。；：、！？（）《》「」『』“”\u3400-\u9fff]+)
+    | (?P<link>https?://(?:{_IN_LINK}|\({_IN_LINK}*+\))++)
     | (?P<fence>```)
     | (?P<code>`)
     | (?P<display>\$\$)
@@ -35,6 +36,7 @@ _OPENING = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_CODE = re.compile(r"[^`\n]++`(?!`)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\\(?P<which>begin|end)\{(?P<name>[A-Za-z]+\*?)\}")
 _PAIRED = {"square": re.compile(r"\\[\[\]]"), "round": re.compile(r"\\[()]")}
@@ -73,7 +75,7 @@ def protected_spans(text: str) -> list[Span]:
         elif kind in ("square", "round"):
             end = _paired(text, opening.end(), kind)
         elif kind == "environment":
-            end = environments.get(start)
+            end = environments.get(start) or _arguments(text, opening.end() - 1, braces)
         elif kind == "command":
             end = _arguments(text, opening.end(), braces)
         else:
@@ -126,8 +128,8 @@ def _after(text: str, mark: str, start: int) -> int | None:
 
 
 def _inline_code(text: str, start: int) -> int | None:
-    end = text.find("`", start)
-    return end + 1 if end > start and "\n" not in text[start:end] else None
+    found = _CODE.match(text, start)
+    return found.end() if found else None
 
 
 def _dollars(text: str, start: int, kind: str) -> int | None:
