@@ -20,6 +20,7 @@ from typing import Any
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
 from o1lab.locations import Lab
 from o1lab.models.student import STUDENT
+from o1lab.train.adapter import adapter_shape, find_checkpoint
 from o1lab.train.recipe import Recipe, dump
 from o1lab.train.rundir import (
     QUIET,
@@ -65,7 +66,7 @@ def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[Run
 
     Raises:
         NotFoundError: no such dataset or run to start from.
-        UsageError: the dataset's content is not the one whose hash the recipe names.
+        UsageError: as :func:`resolve_rows`.
         LabError: the lab cannot be written, or the training extra is not installed.
     """
     require_trainer()
@@ -97,7 +98,8 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
 
     Raises:
         NotFoundError: no such dataset or run to start from.
-        UsageError: the dataset is not the one whose hash the recipe names.
+        UsageError: the dataset is not the one whose hash the recipe names, or the adapter to start from is not of
+            the shape that the recipe asks for.
     """
     try:
         dataset = datasets.get(store.db, recipe.dataset)
@@ -120,7 +122,7 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
     if recipe.init_from:
         checkpoint = find_checkpoint(lab, recipe.init_from)
         values["init_from"] = f"{checkpoint.parent.parent.name}/{checkpoint.name}"
-        values |= _adapter_settings(checkpoint)
+        values |= adapter_shape(recipe, checkpoint)
     return recipe.model_copy(update=values), rows
 
 
@@ -269,23 +271,6 @@ def follow_until_end(run: RunDir, *, poll_s: float = 0.5) -> Iterator[RunState]:
         time.sleep(poll_s)
 
 
-def find_checkpoint(lab: Lab, reference: str) -> Path:
-    """The checkpoint that ``RUN`` (its last) or ``RUN/step-N`` means.
-
-    Raises:
-        NotFoundError: no such run, or it has no such checkpoint.
-    """
-    identity, _, name = reference.partition("/")
-    run = find_run(lab, identity)
-    saved = run.checkpoints()
-    chosen = [path for path in saved if path.name == name] if name else saved
-    if not chosen:
-        what = f"no checkpoint {name}" if name else "no checkpoint yet"
-        have = ", ".join(path.name for path in saved[-5:])
-        raise NotFoundError(f"The run {run.id} has {what}.", f"It has {have}." if have else "Let it save one first.")
-    return chosen[-1]
-
-
 def new_run_id(lab: Lab) -> str:
     """Eight hexadecimal digits that no run of the lab has."""
     while (lab.runs / (made := secrets.token_hex(4))).exists():
@@ -364,17 +349,6 @@ def _write_rows(path: Path, rows: Iterable[Row]) -> list[str]:
 
 def _waiting_status(message: str) -> Status:
     return Status("queued", host=socket.gethostname(), heartbeat=time.time(), message=message)
-
-
-def _adapter_settings(checkpoint: Path) -> dict[str, Any]:
-    """The adapter's own shape: a run that goes on from it cannot choose another."""
-    try:
-        found = json.loads((checkpoint / "adapter_config.json").read_text("utf-8"))
-        targets = found["target_modules"]
-        settings = {"lora_r": found["r"], "lora_alpha": found["lora_alpha"], "lora_dropout": found["lora_dropout"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{checkpoint} holds no readable adapter.", "Choose another checkpoint.") from error
-    return settings | {"lora_targets": targets if isinstance(targets, str) else ",".join(sorted(targets))}
 
 
 def _explained(error: StoreError) -> O1LabError:

@@ -225,7 +225,7 @@ def dump(recipe: Recipe) -> str:
 
 
 def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
-    """``values`` with ``key=value`` settings laid over it; an empty value or ``none`` clears it.
+    """``values`` with ``key=value`` settings laid over it; an empty value or ``none`` takes the default again.
 
     Raises:
         UsageError: a setting is not ``key=value``, or names no part of a recipe.
@@ -237,14 +237,15 @@ def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
         if not equals or key not in Recipe.model_fields:
             names = ", ".join(Recipe.model_fields)
             raise UsageError(f"--set {setting}: not a part of a recipe.", f"Give key=value with one of: {names}.")
-        merged[key] = _parsed(key, value, setting)
+        if value.strip().lower() in ("", "none", "null"):
+            merged.pop(key, None)
+        else:
+            merged[key] = _parsed(key, value, setting)
     return merged
 
 
 def _parsed(key: str, value: str, setting: str) -> Any:
     """Numbers and switches are read from their text by the recipe itself; only probes are YAML."""
-    if value.strip().lower() in ("", "none", "null"):
-        return Recipe.model_fields[key].get_default(call_default_factory=True)
     if key != "probes":
         return value
     try:

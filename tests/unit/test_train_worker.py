@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from o1lab.errors import RefusedError
+from o1lab.train.adapter import find_checkpoint
 from o1lab.train.follow import Metrics, Samples
-from o1lab.train.launch import Row, find_checkpoint
+from o1lab.train.launch import Row
 from o1lab.train.recipe import load
 from o1lab.train.rundir import RunDir
 from tests.tiny_model import make_tiny_model
