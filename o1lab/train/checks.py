@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,11 @@ from o1lab.errors import LabError, RefusedError
 from o1lab.locations import Lab, log_dir
 from o1lab.train.launch import prepare, require_trainer, resolve_rows
 from o1lab.train.recipe import Recipe
-from o1lab.train.rundir import RunDir
+from o1lab.train.rundir import RunDir, process_lives
 from store.connection import Store, open_store
+
+_FOLDER = ".preflight-"
+_DAY_S = 86_400
 
 
 class Problem(BaseModel):
@@ -138,7 +144,8 @@ def run_preflight(
     # Beside the runs, so that `init_from` means the same there; the dot hides it from lists.
     try:
         lab.runs.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".preflight-", dir=lab.runs))
+        sweep(lab)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{socket.gethostname()}-{os.getpid()}-", dir=lab.runs))
     except OSError as error:
         raise LabError(f"Cannot write in {lab.runs}: {error.strerror}.", "Check the lab's permissions.") from error
     try:
@@ -148,6 +155,22 @@ def run_preflight(
         return found.model_copy(update={"command": launching_command(lab, resolved)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(lab: Lab) -> None:
+    """Remove the folders of preflights whose process was killed before it could.
+
+    A folder's name says whose it is. Another machine's processes cannot be asked about: its folders go after a day.
+    """
+    for folder in lab.runs.glob(f"{_FOLDER}*"):
+        host, _, pid = folder.name.removeprefix(_FOLDER).rpartition("-")[0].rpartition("-")
+        with suppress(OSError):
+            if host == socket.gethostname() and pid.isdigit():
+                left = not process_lives(int(pid), None)
+            else:
+                left = time.time() - folder.stat().st_mtime > _DAY_S
+            if left:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def inspect_run(
