@@ -101,8 +101,16 @@ def assets_dir() -> Path:
 
 
 def annotator() -> str:
-    """Who signs annotations: ``O1LAB_ANNOTATOR``, else the login name."""
-    return os.environ.get("O1LAB_ANNOTATOR") or getpass.getuser()
+    """Who signs annotations: ``O1LAB_ANNOTATOR``, else the login name, else the user's number.
+
+    A container may run under a number that no password file knows.
+    """
+    if named := os.environ.get("O1LAB_ANNOTATOR"):
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # which of them depends on Python's version
+        return f"user-{os.getuid()}"
 
 
 def offline() -> bool:
