@@ -13,8 +13,9 @@ from typing import Any
 
 from store import traces
 from store.errors import MissingError
-from store.query import TraceQuery, where
+from store.query import TraceQuery
 from store.records import Annotation, new_id, now, scrubbed
+from store.selection import selection
 from store.sqlite import Database
 
 DECISIONS = ("accept", "reject", "skip")
@@ -175,26 +176,30 @@ def span_labels(db: Database) -> list[str]:
 
 def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
     """Decided and to do among the traces of the query, and this annotator's pace."""
-    by_decision = traces.counts(db, query, "decision")
-    total = sum(by_decision.values())
-    condition, parameters = where(query)
+    chosen = selection(query)
+    each = ", ".join(f"count(*) FILTER (WHERE t.decision = '{decision}')" for decision in DECISIONS)
+    total, decided, *numbers = db.execute(
+        f"SELECT count(*), count(t.decision), {each} FROM {chosen.sql}", chosen.parameters
+    ).fetchone()
     clock = datetime.now(UTC)
     midnight = clock.strftime("%Y-%m-%d")
     hour_ago = (clock - timedelta(hours=1)).isoformat(timespec="microseconds")
-    rows = db.execute(
-        f"""SELECT a.created_at FROM annotations a JOIN traces t ON t.id = a.trace_id
-            WHERE a.kind = 'decision' AND a.batch IS NULL AND a.annotator = ? AND a.created_at >= ?
-              AND {condition} AND {_ALIVE} ORDER BY a.created_at""",
-        [scrubbed(annotator), min(midnight, hour_ago), *parameters],
+    lately = db.execute(
+        f"""SELECT t.seq, a.created_at FROM annotations a JOIN traces t ON t.id = a.trace_id
+            WHERE a.kind = 'decision' AND a.batch IS NULL AND a.annotator = ? AND a.created_at >= ? AND {_ALIVE}
+            ORDER BY a.created_at""",
+        [scrubbed(annotator), min(midnight, hour_ago)],
     ).fetchall()
-    times = [str(row[0]) for row in rows]
+    here = chosen.among([row[0] for row in lately])
+    asked = {row[0] for row in db.execute(f"SELECT {here.seq} FROM {here.sql}", here.parameters)}
+    times = [str(time) for seq, time in lately if seq in asked]
     recent = [datetime.fromisoformat(time) for time in times if time >= hour_ago]
     pace = None
     if len(recent) >= 2 and (seconds := (recent[-1] - recent[0]).total_seconds()) > 0:
         pace = (len(recent) - 1) / seconds * 3600
     today = sum(time >= midnight for time in times)
-    decided = total - by_decision.get("", 0)
-    return Progress(total, decided, today, pace, {k or "none": v for k, v in by_decision.items()})
+    by_decision = {"none": total - decided} | dict(zip(DECISIONS, numbers, strict=True))
+    return Progress(total, decided, today, pace, {kind: number for kind, number in by_decision.items() if number})
 
 
 def derive(db: Database, trace_ids: Sequence[str]) -> None:

@@ -255,6 +255,30 @@ def _distillation(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_LIST_INDEXES = """
+-- One for each order of the list, over the very expression it sorts by: a page in the middle is a walk, not a sort.
+CREATE INDEX traces_by_verdict ON traces(coalesce(verdict, ''));
+CREATE INDEX traces_by_decision ON traces(coalesce(decision, ''));
+CREATE INDEX traces_by_rating ON traces(coalesce(rating, -1));
+CREATE INDEX traces_by_tokens ON traces(coalesce(tokens, -1));
+CREATE INDEX traces_by_understand ON traces(coalesce(understand, -1));
+CREATE INDEX traces_by_plan ON traces(coalesce(plan, -1));
+CREATE INDEX traces_by_compute ON traces(coalesce(compute, -1));
+CREATE INDEX traces_by_reflect ON traces(coalesce(reflect, -1));
+CREATE INDEX traces_by_backtrack ON traces(coalesce(backtrack, -1));
+CREATE INDEX traces_by_verify ON traces(coalesce(verify, -1));
+CREATE INDEX traces_by_conclude ON traces(coalesce(conclude, -1));
+-- The pace: what one annotator decided lately, one by one.
+CREATE INDEX annotations_pace ON annotations(annotator, created_at) WHERE kind = 'decision' AND batch IS NULL;
+"""
+
+
+@migrations(name="0003_list_indexes")
+def _list_indexes(db: Database) -> None:
+    for statement in _statements(_LIST_INDEXES):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of ``script``; executescript() would commit the transaction we are in."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

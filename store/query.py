@@ -15,7 +15,7 @@ from store.errors import QueryError
 from store.migrations import MOVE_KINDS
 from store.search import demand_words, expressions, match_expression
 
-SORTS = {
+SORTS = {  # each has its index over just this expression (migration 0003)
     "added": "t.seq",
     "problem": "t.problem_id",
     "model": "t.model",
@@ -89,9 +89,13 @@ class TraceQuery:
         return not self.conditions and self.ids is None and match_expression(self.text) is not None
 
     @property
+    def direction(self) -> str:
+        return "DESC" if self.descending else "ASC"
+
+    @property
     def order(self) -> str:
-        direction = "DESC" if self.descending else "ASC"
-        return f"{SORTS[self.sort]} {direction}, t.seq {direction}" if self.sort != "added" else f"t.seq {direction}"
+        added = f"t.seq {self.direction}"
+        return added if self.sort == "added" else f"{SORTS[self.sort]} {self.direction}, {added}"
 
 
 def parse_query(text: str) -> TraceQuery:
@@ -159,7 +163,8 @@ def where(query: TraceQuery) -> tuple[str, list[str | float]]:
         parameters.append(json.dumps(query.ids))
     wanted, unwanted = expressions(query.text)
     if wanted:
-        clauses.append("t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")
+        # The plus: a row is looked up among those found, not each of those found in an index of the table.
+        clauses.append("+t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")
         parameters.append(wanted)
     if unwanted:
         clauses.append("t.seq NOT IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)")

@@ -10,8 +10,9 @@ from typing import Any, cast
 from store import search
 from store.errors import MissingError
 from store.migrations import MOVE_KINDS
-from store.query import SORTS, TraceQuery, where
+from store.query import SORTS, TraceQuery
 from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, scrubbed
+from store.selection import selection
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
@@ -51,15 +52,10 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
 
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:
     """One page of the list."""
-    condition, parameters = where(query)
-    if query.only_text and query.sort == "added":
-        # The index gives rows in this very order; asked so, it stops at the end of the page.
-        order = "DESC" if query.descending else "ASC"
-        parameters = [str(search.match_expression(query.text))]
-        found = f"SELECT rowid FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rowid {order} LIMIT ? OFFSET ?"
-        sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
-    else:
-        sql = f"SELECT {_LISTED} FROM traces t WHERE {condition} ORDER BY {query.order} LIMIT ? OFFSET ?"
+    source, parameters, seq, order = selection(query, in_order=True, only_seq=query.sort == "added")
+    # The page is found first, by what an index holds, and only its rows are read.
+    found = f"SELECT {seq} FROM {source} ORDER BY {order} LIMIT ? OFFSET ?"
+    sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
     return [_row(row) for row in db.execute(sql, [*parameters, limit, offset])]
 
 
@@ -68,60 +64,46 @@ def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: 
 
     What the caller writes meanwhile is safe: each batch is a statement of its own and begins beyond the one before.
     """
-    condition, parameters = where(query)
+    source, parameters, seq, order = selection(query, in_order=True)
     beyond, left = "1", -1 if limit is None else limit
     values: list[Any] = []
     while left:
         size = batch if left < 0 else min(batch, left)
         rows = db.execute(
-            f"SELECT {SORTS[query.sort]}, t.seq, {_LISTED} FROM traces t WHERE ({condition}) AND {beyond} "
-            f"ORDER BY {query.order} LIMIT ?",
+            f"SELECT {SORTS[query.sort]}, t.seq, {_LISTED} FROM {source} AND {beyond} ORDER BY {order} LIMIT ?",
             [*parameters, *values, size],
         ).fetchall()
         yield from (_row(row[2:]) for row in rows)
         if len(rows) < size:
             return
-        beyond, values = _beyond(query, rows[-1][:2], after=True)
+        beyond, values = _beyond(query, rows[-1][:2], seq, after=True)
         left -= len(rows) if left > 0 else 0
 
 
 def count(db: Database, query: TraceQuery) -> int:
-    condition, parameters = where(query)
-    if query.only_text:
-        parameters = [str(search.match_expression(query.text))]
-        sql = "SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?"
-    else:
-        sql = f"SELECT count(*) FROM traces t WHERE {condition}"
-    return int(db.execute(sql, parameters).fetchone()[0])
+    source, parameters, *_ = selection(query, only_seq=True)
+    return int(db.execute(f"SELECT count(*) FROM {source}", parameters).fetchone()[0])
 
 
 def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
     """How many traces of the query have each value of ``column`` (decision, verdict, model or source); none is ''."""
     if column not in ("decision", "verdict", "model", "source", "synthesis"):
         raise ValueError(column)
-    condition, parameters = where(query)
-    rows = db.execute(
-        f"SELECT coalesce(t.{column}, ''), count(*) FROM traces t WHERE {condition} GROUP BY 1",
-        parameters,
-    )
-    return {str(value): int(number) for value, number in rows}
+    source, parameters, *_ = selection(query)
+    rows = db.execute(f"SELECT t.{column}, count(*) FROM {source} GROUP BY t.{column}", parameters)
+    return {"" if value is None else str(value): int(number) for value, number in rows}
 
 
 def ids(db: Database, query: TraceQuery) -> list[str]:
     """Every trace of the query, in its order."""
-    condition, parameters = where(query)
-    return [
-        row[0] for row in db.execute(f"SELECT t.id FROM traces t WHERE {condition} ORDER BY {query.order}", parameters)
-    ]
+    source, parameters, _, order = selection(query, in_order=True)
+    return [row[0] for row in db.execute(f"SELECT t.id FROM {source} ORDER BY {order}", parameters)]
 
 
 def random_ids(db: Database, query: TraceQuery, number: int) -> list[str]:
     """A random queue of ``number`` traces of the query."""
-    condition, parameters = where(query)
-    rows = db.execute(
-        f"SELECT t.id FROM traces t WHERE {condition} ORDER BY random() LIMIT ?",
-        [*parameters, number],
-    )
+    source, parameters, *_ = selection(query)
+    rows = db.execute(f"SELECT t.id FROM {source} ORDER BY random() LIMIT ?", [*parameters, number])
     return [row[0] for row in rows]
 
 
@@ -165,25 +147,23 @@ def position(db: Database, query: TraceQuery, identity: str) -> int | None:
     found = _sort_key(db, query, identity)
     if found is None:
         return None
-    condition, parameters = where(query)
-    before, values = _beyond(query, found, after=False)
-    row = db.execute(f"SELECT count(*) FROM traces t WHERE {condition} AND {before}", [*parameters, *values])
+    source, parameters, seq, _ = selection(query, in_order=True, only_seq=query.sort == "added")
+    before, values = _beyond(query, found, seq, after=False)
+    row = db.execute(f"SELECT count(*) FROM {source} AND {before}", [*parameters, *values])
     return int(row.fetchone()[0])
 
 
 def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None:
     """The next trace without a decision after this one, in the query's order, from the top again at the end."""
     key = _sort_key(db, query, identity)
-    condition, parameters = where(query)
-    todo = f"SELECT t.id FROM traces t WHERE {condition} AND t.decision IS NULL AND t.id != ?"
+    source, parameters, seq, order = selection(query, in_order=True)
+    todo = f"SELECT t.id FROM {source} AND t.decision IS NULL AND t.id != ?"
     if key is not None:
-        beyond, values = _beyond(query, key, after=True)
-        row = db.execute(
-            f"{todo} AND {beyond} ORDER BY {query.order} LIMIT 1", [*parameters, identity, *values]
-        ).fetchone()
+        beyond, values = _beyond(query, key, seq, after=True)
+        row = db.execute(f"{todo} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values]).fetchone()
         if row:
             return str(row[0])
-    row = db.execute(f"{todo} ORDER BY {query.order} LIMIT 1", [*parameters, identity]).fetchone()
+    row = db.execute(f"{todo} ORDER BY {order} LIMIT 1", [*parameters, identity]).fetchone()
     return str(row[0]) if row else None
 
 
@@ -234,17 +214,21 @@ def of_problem(db: Database, problem: str) -> list[TraceRow]:
 
 
 def _sort_key(db: Database, query: TraceQuery, identity: str) -> tuple[Any, int] | None:
-    condition, parameters = where(query)
+    source, parameters, seq, _ = selection(query)
     row = db.execute(
-        f"SELECT {SORTS[query.sort]}, t.seq FROM traces t WHERE {condition} AND t.id = ?",
+        f"SELECT {SORTS[query.sort]}, t.seq FROM {source} AND {seq} = (SELECT seq FROM traces WHERE id = ?)",
         [*parameters, identity],
     ).fetchone()
     return (row[0], row[1]) if row else None
 
 
-def _beyond(query: TraceQuery, key: tuple[Any, int], *, after: bool) -> tuple[str, list[Any]]:
+def _beyond(query: TraceQuery, key: Sequence[Any], seq: str, *, after: bool) -> tuple[str, list[Any]]:
     comparison = ">" if after != query.descending else "<"
-    return f"({SORTS[query.sort]}, t.seq) {comparison} (?, ?)", list(key)
+    if query.sort == "added":
+        return f"{seq} {comparison} ?", [key[1]]
+    by = SORTS[query.sort]
+    # The first condition says nothing new: it is what SQLite looks up in the index of this order.
+    return f"{by} {comparison}= ? AND ({by}, {seq}) {comparison} (?, ?)", [key[0], *key]
 
 
 def _row(row: Sequence[Any]) -> TraceRow:

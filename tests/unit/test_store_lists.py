@@ -1,0 +1,99 @@
+"""The list of traces: every way of asking for the same traces agrees, and each order has its index."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from store import Store, open_store, problems, traces
+from store import annotations as said
+from store.query import SORTS, parse_query, where
+from store.records import Measured, NewProblem, NewTrace
+
+NUMBER = 120
+FILTERS = [
+    "", "verdict:wrong", "-verdict:wrong", "decision:none", "reflect>=3", "verdict:none",
+    "wait", "wait verdict:wrong", "rare7", "wait -hmm", "-hmm", "nowhere", '"let us" reflect>=2 decision:none',
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Traces of every kind: some not measured, some decided, some rated, words in half of them."""
+    store = open_store(tmp_path_factory.mktemp("lab") / "lab.db")
+    chance = random.Random(3)
+    for number in range(NUMBER):
+        problem = NewProblem(f"Problem {number // 4}?", "test", answer="7")
+        words = [chance.choice(["wait", "so"]), chance.choice(["hmm", "let us"]), f"rare{number}"] * chance.randint(
+            1, 9
+        )
+        raw = f"<think>{' '.join(words)}</think>{number}"
+        end = raw.index("</think>")
+        trace = NewTrace(problem.id, f"m{number % 3}", raw, (7, end), (end + 8, len(raw)), True, "r1", "test")
+        with store.db.atomic():
+            problems.add(store.db, [problem])
+            traces.add(store.db, [(trace, problem.statement)])
+        if chance.random() < 0.8:
+            moves = {"reflect": chance.randrange(5), "plan": chance.randrange(2)}
+            verdict = chance.choice(["correct", "incorrect", "unverifiable"])
+            traces.set_measures(
+                store.db, [Measured(trace.id, False, moves, "7", verdict, "", "test", chance.choice([None, number]))]
+            )
+        if chance.random() < 0.4:
+            said.annotate(store.db, trace.id, "decision", chance.choice(["accept", "reject"]), annotator="a")
+        if chance.random() < 0.3:
+            said.annotate(store.db, trace.id, "rating", str(chance.randint(1, 5)), annotator="a")
+    return store
+
+
+@pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
+@pytest.mark.parametrize("text", FILTERS)
+def test_pages_places_and_the_next_one_agree_with_the_plain_condition(store: Store, text: str, order: str) -> None:
+    db, query = store.db, parse_query(f"{text} sort:{order}")
+    condition, parameters = where(query)
+    plain = f"SELECT t.id, t.decision FROM traces t WHERE {condition} ORDER BY {query.order}"  # noqa: S608 our own words
+    rows = db.execute(plain, parameters).fetchall()
+    expected, undecided = [row[0] for row in rows], {row[0] for row in rows if row[1] is None}
+    assert traces.ids(db, query) == expected
+    assert traces.count(db, query) == len(expected)
+    paged = [row.id for offset in range(0, NUMBER, 17) for row in traces.page(db, query, limit=17, offset=offset)]
+    assert paged == expected
+    assert [row.id for row in traces.select(db, query, batch=7)] == expected
+    assert sorted(traces.random_ids(db, query, NUMBER)) == sorted(expected)
+    for place, identity in list(enumerate(expected))[:: max(len(expected) // 5, 1)]:
+        assert traces.position(db, query, identity) == place
+        round_trip = [one for one in expected[place + 1 :] + expected[:place] if one in undecided]
+        assert traces.next_undecided(db, query, identity) == (round_trip[0] if round_trip else None)
+    outside = {row.id for row in traces.page(db, parse_query(""), limit=NUMBER)} - set(expected)
+    assert all(traces.position(db, query, identity) is None for identity in sorted(outside)[:3])
+
+
+@pytest.mark.parametrize("text", FILTERS)
+def test_counts_and_progress_agree_with_the_rows(store: Store, text: str) -> None:
+    db, query = store.db, parse_query(text)
+    rows = list(traces.select(db, query))
+    assert traces.counts(db, query, "decision") == Counter(row.decision or "" for row in rows)
+    assert traces.counts(db, query, "verdict") == Counter(row.verdict or "" for row in rows)
+    progress = said.progress(db, query, annotator="a")
+    decided = [row for row in rows if row.decision]
+    assert (progress.total, progress.decided, progress.today) == (len(rows), len(decided), len(decided))
+    assert progress.by_decision == Counter(row.decision or "none" for row in rows)
+    assert said.progress(db, query, annotator="b").today == 0
+
+
+@pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
+def test_no_order_of_the_list_sorts_more_than_the_page(tmp_path: Path, order: str) -> None:
+    store = open_store(tmp_path / "lab.db")
+    asked: list[str] = []
+    store.db.conn.set_trace_callback(asked.append)
+    traces.page(store.db, parse_query(f"sort:{order}"), limit=100, offset=50_000)
+    store.db.conn.set_trace_callback(None)
+    found = re.search(r"IN \((SELECT .* OFFSET \d+)\)", asked[-1])
+    assert found is not None
+    plan = [row[3] for row in store.db.execute(f"EXPLAIN QUERY PLAN {found[1]}")]
+    assert not any("TEMP B-TREE" in step for step in plan), plan
+    store.close()
