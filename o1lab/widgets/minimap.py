@@ -54,13 +54,16 @@ class Minimap(Widget):
 
     def _summary(self, low: int, high: int) -> tuple[str, str]:
         """(kind that fills most of code points [low, high), the turn that begins among them)."""
-        filled: dict[str, int] = {}
-        turn = ""
-        for kind, start, end in self._body.segments.between(low, high):
-            filled[kind] = filled.get(kind, 0) + min(end, high) - max(start, low)
-            if kind in _TURNS and start >= low and turn != _TURNS[0]:
-                turn = kind
-        return max(filled, key=filled.__getitem__) if filled else "", turn
+        moves = self._body.segments.between(low, high)
+        if not moves:
+            return "", ""
+        filled = dict.fromkeys((kind for kind, _, _ in moves), 0)
+        for kind, start, end in moves:
+            filled[kind] += end - start
+        filled[moves[0].kind] -= max(low - moves[0].start, 0)
+        filled[moves[-1].kind] -= max(moves[-1].end - high, 0)
+        begun = {kind for kind, start, _ in moves if start >= low}
+        return max(filled, key=filled.__getitem__), next((turn for turn in _TURNS if turn in begun), "")
 
     def on_resize(self) -> None:
         self.lay_out()

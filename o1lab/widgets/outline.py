@@ -22,7 +22,9 @@ class Outline(list[Segment]):
         ordered = sorted(given, key=_START)
         names = {kind: name_of(kind) for kind in {segment[0] for segment in ordered}}
         super().__init__(
-            Segment(names[kind], start, min(size, end)) for kind, start, end in ordered if 0 <= start < min(size, end)
+            Segment(names[kind], start, min(size, end))
+            for kind, start, end in ordered
+            if 0 <= start < end and start < size
         )
         self.starts = array("q", map(_START, self))
 

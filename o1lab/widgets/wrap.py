@@ -27,11 +27,15 @@ _MARKS_PER_CELL = 8
 # it. They carry no text of their own, so they are left out of what is drawn.
 _UNDRAWN = frozenset({0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)})
 
-# A run of characters that are drawn as themselves in one cell each: Western scripts and mathematics.
-_ONE_CELL = re.compile(
+# Characters that are drawn as themselves in one cell each: Western scripts and mathematics.
+_NARROW = (
     "[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2070-\u209f"
-    "\u20a0-\u20bf\u2100-\u22ff\u2500-\u25fc\u2800-\u28ff]*"
+    "\u20a0-\u20bf\u2100-\u22ff\u2500-\u25fc\u2800-\u28ff"
 )
+# Characters of two cells or less: of Chinese, Japanese and Korean.
+_WIDE = "\u3000-\u3029\u3030-\u303e\u3041-\u3096\u309b-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60"
+_ONE_CELL = re.compile(f"{_NARROW}]*")
+_TWO_CELLS = re.compile(f"{_NARROW}{_WIDE}]*")
 
 
 class _Glyphs(dict[str, tuple[str, int]]):
@@ -123,6 +127,8 @@ def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> i
 
     Lines break after a space (which may hang over the edge), on either side of a wide character, else anywhere.
     """
+    if 2 * (limit - start) <= width and (run := _TWO_CELLS.match(text, start, limit)) and run.end() == limit:
+        return limit  # fits, however it is measured
     full = start + width
     wide = 0
     plain = _is_plain(text, start, limit if limit <= full else full + 1)

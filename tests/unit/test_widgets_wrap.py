@@ -141,3 +141,10 @@ def test_the_fast_path_holds_one_cell_characters_only() -> None:
     fast = [char for char in map(chr, range(0x20, 0x3000)) if wrap._ONE_CELL.fullmatch(char)]
     assert len(fast) > 1000
     assert [char for char in fast if wrap._Glyphs()[char] != (char, 1)] == []
+
+
+def test_the_wide_fast_path_holds_characters_of_two_cells_or_less_only() -> None:
+    fast = [char for char in map(chr, range(0x20, 0x10000)) if wrap._TWO_CELLS.fullmatch(char)]
+    assert {"中", "，", "の", "한", "a"} <= set(fast)
+    glyphs = wrap._Glyphs()
+    assert [char for char in fast if glyphs[char][0] != char or not 1 <= glyphs[char][1] <= 2] == []
