@@ -1,4 +1,4 @@
-"""What a rule is: a name, a version, what it is about, and a look at a problem that may find a reason to leave it out."""
+"""What a rule is: a name, a version, and a look at a problem that may find a reason to leave it out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,141 @@
+"""Rules that read what a statement asks for: a proof, several things, a choice among options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from o1lab.distill.filters.answers import answer_of, gives_several_answers
+from o1lab.distill.filters.rule import Rule, quoted
+from store.records import Problem
+
+LONGEST = 100_000
+
+_PROVE = re.compile(
+    r"\b(?:prove|disprove)\b(?!\s+(?:useful|helpful|to\s+be))"
+    r"|\b(?:show|demonstrate|verify|establish|deduce|conclude)\s+(?:that|why|the\s+(?:identity|inequality|following)|"
+    r"\$|\\\[|\\\()"
+    r"|\bgive\s+a\s+proof\b|\bwith\s+(?:full\s+)?proof\b|\bjustify\s+your\b|\bwith\s+justification\b"
+    r"|证明|求证|试证",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"\b(?:find|determine|compute|calculate|evaluate|what|which|how\s+(?:many|much|long|far|old|large|often|fast|tall)"
+    r"|who|when|where|solve|simplify|express|expand|factor|estimate|approximate|round|convert|write|give|state|list"
+    r"|is\s+(?:there|it)|are\s+there|does|do|can|name|enter)\b|\?|？|求|多少|几|计算|化简|解方程",
+    re.IGNORECASE,
+)
+# Without a gold answer these leave nothing to compare: what counts is the argument that there are no others.
+_ALL = re.compile(
+    r"\b(?:find|determine|describe|characteri[sz]e|give)\s+(?:with\s+proof\s+|,\s*with\s+proof,\s*)?(?:all|every|any)\b"
+    r"|\b(?:find|determine)\s+(?:the\s+)?(?:functions?|conditions?|polynomials?|sequences?|sets?)\b"
+    r"|\bsolve\s+(?:the|this|for|in|completely)\b|\bfor\s+(?:which|what)\s+(?:real\s+|integer\s+|positive\s+|natural\s+)*"
+    r"(?:values?|numbers?|integers?)\b"
+    r"|\b(?:determine|decide|find\s+out)\s+(?:if|whether)\b|\b(?:does|do)\s+there\s+exist\b|\bis\s+there\b|\bis\s+it\s+"
+    r"(?:true|possible)\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_proof(problem: Problem) -> str | None:
+    """Why the problem is settled by an argument and not by a value, or None.
+
+    With a gold answer the wording decides: what asks to show something, and asks for no value. Without one, so does
+    what asks for all solutions or whether something exists, and what states a claim and asks nothing.
+    """
+    text = problem.statement[:LONGEST]
+    proves = _PROVE.search(text)
+    value = _VALUE.search(text)
+    if answer_of(problem) is not None:
+        return f"asks for a proof: {quoted(_around(text, proves))}" if proves and not value else None
+    if proves:
+        return f"asks for a proof: {quoted(_around(text, proves))}"
+    if everything := _ALL.search(text):
+        return f"has no answer, and asks what only an argument settles: {quoted(_around(text, everything))}"
+    if value is None and text.strip():
+        return "has no answer, and states a claim without a question"
+    return None
+
+
+def _around(text: str, found: re.Match[str]) -> str:
+    return text[found.start() : found.end() + 40]
+
+
+_LABEL = re.compile(
+    r"(?P<before>[A-Za-z]{0,12}[ ]?)[(（]\s*(?P<label>[a-h]|i{1,3}|iv|v|[1-9])\s*[)）]"
+    r"|(?:^|\n)[ \t]{0,8}(?:Part )?(?P<line>[a-h]|[A-D]|i{1,3}|iv|v|[1-9])[ ]?[.)．、:]\s",
+)
+_REFERRING = {"part", "parts", "condition", "conditions", "property", "properties", "both", "in", "and", "or", "of"}
+_SERIES = ("abcdefgh", ("i", "ii", "iii", "iv", "v"), "123456789", "ABCD")
+_ASKS = re.compile(
+    r"\s*(?:(?:then|hence|now|also|finally|first|next|if|for|let|suppose|given|assume)\b[^.?!]{0,200}[,.]\s*)?(?:please\s+)?"
+    r"(?:find|determine|compute|calculate|evaluate|prove|show|what|how|which|is|are|does|do|can|give|state|explain|solve"
+    r"|write|express|list|draw|sketch|simplify|estimate|describe|verify|deduce|求|证明|计算|判断|若)",
+    re.IGNORECASE,
+)
+
+
+def has_several_parts(problem: Problem) -> str | None:
+    """Why there is more than one thing to answer, or None: labelled parts that each ask, or an answer in several."""
+    text = problem.statement[:LONGEST]
+    for series in _SERIES:
+        asking = [label for label, part in _labelled(text, series) if _ASKS.match(part) or "?" in part or "？" in part]
+        if len(asking) > 1:
+            return f"asks for several things, in parts {', '.join(asking)}"
+    return gives_several_answers(problem)
+
+
+def _labelled(text: str, series: str | tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The parts of a statement behind ``(a)``, ``(b)``, ... as (label, text), in the order of the series."""
+    marks: list[tuple[str, int, int]] = []
+    for found in _LABEL.finditer(text):
+        label = found["label"] or found["line"]
+        before = (found["before"] or "").strip()
+        if len(marks) >= len(series) or label != series[len(marks)]:
+            continue
+        if before.lower() in _REFERRING or (before and not found["before"].endswith(" ")):
+            continue
+        marks.append((label, found.start(), found.end()))
+    if len(marks) < 2:
+        return
+    ends = [start for _, start, _ in marks[1:]] + [len(text)]
+    for (label, _, start), end in zip(marks, ends, strict=True):
+        yield label, text[start:end]
+
+
+_OPTION = re.compile(
+    r"(?<![\w}\\)])[(（]\s*(?P<round>[A-H])\s*[)）]"
+    r"|\\(?:text(?:bf|rm|it)?|math(?:rm|bf)|bold)\s*\{\s*\(?(?P<set>[A-H])\s*[.)]"
+    r"|(?:^|\n|\\q?quad|[ \t][ \t]|\$)[ \t]{0,4}(?P<line>[A-H])[ ]?[.)．、:：]"
+)
+_WHICH = re.compile(r"\bwhich\s+(?:one\s+)?of\s+(?:the\s+following|these)\b|下列|以下", re.IGNORECASE)
+_LETTER_ALONE = re.compile(r"[\s$(]*(?:\\(?:text(?:bf|rm|it)?|math(?:rm|bf))\s*\{)?[\s(]*[A-H][\s)}$.]*")
+_LETTERS = "ABCDEFGH"
+_FEWEST_OPTIONS = 3
+_FARTHEST = 600
+
+
+def is_multiple_choice(problem: Problem) -> str | None:
+    """Why the problem is one of choosing among options, or None."""
+    text = problem.statement[:LONGEST]
+    for style in ("round", "set", "line"):
+        reached, last = 0, 0
+        for found in _OPTION.finditer(text):
+            letter = found[style]
+            if letter == "A" and reached < _FEWEST_OPTIONS:
+                reached, last = 1, found.end()
+            elif reached and letter == _LETTERS[reached : reached + 1] and found.start() - last < _FARTHEST:
+                reached, last = reached + 1, found.end()
+        if reached >= _FEWEST_OPTIONS:
+            return f"gives options A to {_LETTERS[reached - 1]} to choose from"
+    answer = answer_of(problem)
+    if answer and len(answer) < 40 and _LETTER_ALONE.fullmatch(answer) and (which := _WHICH.search(text)):
+        return f"asks {quoted(which[0])} and the answer is a letter"
+    return None
+
+
+PROOF = Rule("proof", 1, "asks for a proof, or for what only an argument settles", asks_for_proof)
+SEVERAL_PARTS = Rule(
+    "several-parts", 1, "asks for several things: labelled parts, or an answer of several numbers", has_several_parts
+)
+MULTIPLE_CHOICE = Rule("multiple-choice", 1, "gives options to choose from", is_multiple_choice)
