@@ -401,7 +401,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         if done.act.kind == "undo":
             if len(done.touched) > 1:
                 self.table.reload()
-            await self._go(done.row.id)
+            await self._go(done.left or done.row.id)
         elif done.next_id is not None and self._wanted == done.act.trace_id:
             await self._go(done.next_id, leaving=done.act.trace_id)
         elif self._wanted == done.act.trace_id:

@@ -45,7 +45,8 @@ class Done:
     """An act that is on the disk. ``record`` is None for an undo that found nothing to take back.
 
     ``row`` is the trace as it is now, ``next_id`` the trace to go on with (after a decision), ``undone`` what an
-    undo took back and ``touched`` the traces it concerned.
+    undo took back and ``touched`` the traces it concerned. An undone edit leaves its trace in the lab, as whatever
+    was said of it meanwhile does not vanish either: ``left`` is its id.
     """
 
     act: Act
@@ -54,6 +55,10 @@ class Done:
     next_id: str | None = None
     undone: Annotation | None = None
     touched: Sequence[str] = ()
+
+    @property
+    def left(self) -> str | None:
+        return self.undone.value if self.undone is not None and self.undone.kind == "edit" else None
 
 
 class Writer:
@@ -264,6 +269,10 @@ def _word(done: Done) -> Text:
         return confirmation(done.record, done.row)
     if done.undone is None:
         return Text(f"took back one decision on {len(done.touched):,} traces", "green")
+    if done.left is not None:
+        return Text.assemble(
+            ("took back the edit", "green"), f"; its text stays as trace {done.left[:8]}: x rejects it"
+        )
     return Text.assemble(("took back ", "green"), confirmation(done.undone, done.row))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, say
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -198,6 +198,9 @@ def annotate(  # noqa: PLR0917 (typer: options are parameters)
         trace = traces.get(store.db, identity).id
         if undo:
             made = _undone(store.db, trace, annotator())
+            taken_back = said.get(store.db, made.target) if made.target else None
+            if taken_back is not None and taken_back.kind == "edit":
+                say(f"The edited text stays as trace {taken_back.value}; reject it if it is to stay out.")
         else:
             kind, value = wanted[0]
             bounds = None

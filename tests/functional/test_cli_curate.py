@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from o1lab.chains.verify import VerifierPool
 from o1lab.cli.main import run
+from o1lab.ingest.edit import add_edited
+from store import open_store
 
 RAW = "<think>\nThe problem is short. Wait, is it? 20 + 7 = 27.\0\n</think>\n\nSo \\boxed{27} 等等\n"
 ITEM_KEYS = {
@@ -148,6 +152,15 @@ def test_annotate_and_undo(filled: Program) -> None:
     assert len(filled("traces", "show", identity)[1]["annotations"]) == 4
     other = filled("traces", "ls", "--verdict", "incorrect")[1]["items"][0]["id"]
     assert filled("annotate", other, "--undo")[0] == 4
+
+
+def test_an_undone_edit_says_that_its_trace_stays(filled: Program) -> None:
+    parent = first_id(filled)
+    with closing(open_store(filled.lab / "lab.db")) as store, VerifierPool() as pool:
+        edited = add_edited(store, parent, RAW.replace("27", "28"), annotator="tester", pool=pool).value
+    assert run(["--lab", str(filled.lab), "annotate", parent, "--undo"]) == 0
+    assert f"stays as trace {edited}" in filled.capsys.readouterr().err
+    assert filled("traces", "show", edited)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -363,6 +363,28 @@ async def test_an_edited_chain_is_a_new_trace_with_its_parent_verified_again(
         assert drafts(tmp_path) == []
 
 
+async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
+    context: LabContext, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_editor(tmp_path, monkeypatch, 'sed -i "s/401/411/g" "$1"')
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("j", "j")
+        await until(pilot, lambda: screen.target() == ids[2])
+        await pilot.press("e")
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.parent_id == ids[2])
+        assert screen.shown is not None
+        edited = screen.shown.row.id
+        await until(pilot, lambda: screen.target() == edited)
+        await pilot.press("k", "u")
+        await until(pilot, lambda: screen.target() == edited)
+        assert f"took back the edit; its text stays as trace {edited[:8]}: x rejects it" in words(screen, "#said")
+        await pilot.press("x")
+        await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
+        assert said.of_trace(context.store.db, ids[2]) == []
+
+
 @pytest.mark.parametrize(
     ("script", "told"),
     [
