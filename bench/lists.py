@@ -172,6 +172,8 @@ def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "page: the first", page("")
     yield "page: in the middle", page("", total // 2)
     yield "page: the last", page("", total - 100)
+    yield "page: in the middle of sort:-reflect", page("sort:-reflect", total // 2)
+    yield "page: in the middle of sort:verdict", page("sort:verdict", total // 2)
     for text in (
         "verdict:wrong", "decision:none", "verdict:wrong decision:none reflect>=3", "teacher:teacher-3", "key:777",
         "looping:yes", "verdict:right sort:-chars", "sort:-reflect", "sort:verdict", "sort:problem",
