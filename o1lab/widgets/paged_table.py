@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import isawaitable, iscoroutinefunction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,18 +18,22 @@ from textual.strip import Strip
 
 from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Page, Row, RowKey, draw_row, share_width
+from o1lab.widgets.pages import HELD_ROWS, FetchPage, HeldPages, Locate, called
 
-__all__ = ["Column", "FetchPage", "Locate", "Page", "PagedTable", "Row", "RowKey"]
+__all__ = ["HELD_ROWS", "Column", "FetchPage", "Locate", "Page", "PagedTable", "Row", "RowKey"]
 
-FetchPage = Callable[[int, int], Page] | Callable[[int, int], Awaitable[Page]]
-"""(offset, limit) -> Page. A plain function runs in a thread (open a connection of that thread), a coroutine
-function in the app's loop. What it raises is posted as `PagedTable.FetchFailed`."""
-
-Locate = Callable[[RowKey], int | None] | Callable[[RowKey], Awaitable[int | None]]
-"""Row key -> its offset under the current filter and sort, run like a fetch; keeps the cursor on its row."""
-
-HELD_ROWS = 1000
 _MARGIN = 2  # the cells left of the first column, for the cursor
+
+
+@dataclass
+class TableMessage(Message):
+    """What a table says; ``table`` says it."""
+
+    table: PagedTable
+
+    @property
+    def control(self) -> PagedTable:
+        return self.table
 
 
 class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -67,50 +69,30 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     """
 
     @dataclass
-    class RowHighlighted(Message):
+    class RowHighlighted(TableMessage):
         """The cursor stands on another row whose page has come, or its row has come again with a reload."""
 
-        table: PagedTable
         index: int
         row: Row
 
-        @property
-        def control(self) -> PagedTable:
-            return self.table
-
     @dataclass
-    class RowSelected(Message):
+    class RowSelected(TableMessage):
         """Enter (or a double click) on a row; if its page is on its way, once that has come."""
 
-        table: PagedTable
         index: int
         row: Row
 
-        @property
-        def control(self) -> PagedTable:
-            return self.table
-
     @dataclass
-    class PageLoaded(Message):
+    class PageLoaded(TableMessage):
         """A page has come; ``total`` rows in all."""
 
-        table: PagedTable
         total: int
 
-        @property
-        def control(self) -> PagedTable:
-            return self.table
-
     @dataclass
-    class FetchFailed(Message):
+    class FetchFailed(TableMessage):
         """The fetch (or locate) callback raised; nothing more is asked for until the next reload."""
 
-        table: PagedTable
         error: Exception
-
-        @property
-        def control(self) -> PagedTable:
-            return self.table
 
     def __init__(
         self,
@@ -128,10 +110,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._layout_of_row: list[tuple[Column, int]] = []
         self._fetch = fetch
         self._locate = locate
-        self._page_size = min(page_size, HELD_ROWS)
+        self._pages = HeldPages(page_size)
         self._empty = empty
-        self._pages: dict[int, list[Row]] = {}
-        self._stale: set[int] = set()
         self._total = 0
         self._known = False  # whether a fetch has said how many rows there are
         self._cursor = 0
@@ -158,7 +138,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def cursor_row(self) -> Row | None:
         """The row under the cursor, None while its page is on its way."""
-        return self.row_at(self._cursor)
+        return self._pages.row(self._cursor)
 
     @property
     def cursor_key(self) -> RowKey | None:
@@ -169,7 +149,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def held(self) -> int:
         """How many rows are in memory."""
-        return sum(map(len, self._pages.values()))
+        return self._pages.held
 
     @property
     def busy(self) -> bool:
@@ -178,9 +158,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def row_at(self, index: int) -> Row | None:
         """The row at an index, if it is held."""
-        page = self._pages.get(index // self._page_size, [])
-        at = index % self._page_size
-        return page[at] if at < len(page) else None
+        return self._pages.row(index)
 
     # What a screen asks for.
 
@@ -196,7 +174,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def reload(self, *, keep: bool = True) -> None:
         """The data changed: held pages are marked stale (dim) and fetched again as they come into sight."""
         self._generation += 1
-        self._stale = set(self._pages)
+        self._pages.expire()
         self._broken = False
         self._told = None
         if keep and self._sought is None:
@@ -214,11 +192,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def update_row(self, row: Row) -> None:
         """Redraw one held row with new cells at once (a decision just confirmed), without a fetch."""
-        for page in self._pages.values():
-            for at, held in enumerate(page):
-                if held.key == row.key:
-                    page[at] = row
-                    self.refresh()
+        if self._pages.replace(row):
+            self.refresh()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Other columns over the same rows."""
@@ -238,19 +213,15 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _wanted(self) -> int | None:
         """The page that is missing most: under the cursor, in sight, the one after."""
         top = self.scroll_offset.y
-        size = self._page_size
-        for index in (self._cursor, top, top + self._height - 1, top + self._height - 1 + size):
-            number = index // size
-            in_table = not self._known or number * size < max(self._total, 1)
-            if in_table and (number not in self._pages or number in self._stale):
-                return number
-        return None
+        bottom = top + self._height - 1
+        wanted = (self._cursor, top, bottom, bottom + self._pages.size)
+        return self._pages.missing(wanted, self._total if self._known else None)
 
     def _ask(self) -> None:
         """Fetch what is wanted most, unless a fetch is under way (it asks again when it is done)."""
         if self._fetch is None or self._busy or self._broken or not self.is_attached:
             return
-        if self._sought is not None and self._locate is not None and self._stale:
+        if self._sought is not None and self._locate is not None and self._pages.stale:
             self._busy = True
             self.run_worker(self._find(self._locate, self._sought, self._generation), group="paged-table")
         elif (number := self._wanted()) is not None:
@@ -259,7 +230,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     async def _find(self, locate: Locate, key: RowKey, generation: int) -> None:
         try:
-            index: int | None = await _call(locate, key)
+            index: int | None = await called(locate, key)
         except Exception as error:
             self._fail(error, generation)
         else:
@@ -274,7 +245,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     async def _load(self, fetch: FetchPage, number: int, generation: int) -> None:
         try:
-            page: Page = await _call(fetch, number * self._page_size, self._page_size)
+            page: Page = await called(fetch, number * self._pages.size, self._pages.size)
         except Exception as error:
             self._fail(error, generation)
         else:
@@ -292,14 +263,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.FetchFailed(self, error))
 
     def _take(self, number: int, page: Page) -> None:
-        """Hold a page that came, and let go of the one furthest away if there are too many."""
-        self._pages[number] = list(page.rows)
-        self._stale.discard(number)
-        while len(self._pages) * self._page_size > HELD_ROWS:
-            here = (self.scroll_offset.y + self._height // 2) // self._page_size
-            furthest = max(self._pages, key=lambda held: abs(held - here))
-            del self._pages[furthest]
-            self._stale.discard(furthest)
+        """Hold a page that came."""
+        self._pages.put(number, page.rows, here=self.scroll_offset.y + self._height // 2)
         self._known = True
         self._set_total(page.total)
         if self._sought is not None:
@@ -310,19 +275,16 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _seek(self, number: int) -> None:
         """Without ``locate``: the row that was under the cursor may have moved within the page that came."""
-        for at, row in enumerate(self._pages.get(number, ())):
-            if row.key == self._sought:
-                self._sought = None
-                self._set_cursor(number * self._page_size + at)
-                return
-        if number == self._cursor // self._page_size:
+        index = self._pages.find(number, self._sought)
+        if index is not None:
+            self._sought = None
+            self._set_cursor(index)
+        elif number == self._pages.number(self._cursor):
             self._sought = None
 
     def _set_total(self, total: int) -> None:
         self._total = total
-        for number in [number for number in self._pages if number * self._page_size >= max(total, 1)]:
-            del self._pages[number]
-            self._stale.discard(number)
+        self._pages.cut(total)
         self.virtual_size = Size(self.scrollable_content_region.width, total + 1)
         if self._cursor >= total:
             self._set_cursor(total - 1)
@@ -344,7 +306,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _tell(self) -> None:
         """Say on which row the cursor stands, once."""
         row = self.cursor_row
-        if row is None or self._cursor // self._page_size in self._stale or self._sought is not None:
+        if row is None or self._pages.is_stale(self._cursor) or self._sought is not None:
             return
         if self._told is None or self._told[0] != self._cursor or self._told[1] is not row:
             self._told = (self._cursor, row)
@@ -407,7 +369,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
             segments = [Segment(" " * _MARGIN, base), *self._draw(lambda column: column.title, style)]
         elif row is not None and index < self._total:
             here = index == self._cursor
-            style = base + Style(dim=index // self._page_size in self._stale or None)
+            style = base + Style(dim=self._pages.is_stale(index) or None)
             if here:
                 style += self.get_component_rich_style("paged-table--cursor", partial=True)
             cells = row.cells
@@ -425,11 +387,3 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _draw(self, cell: Callable[[Column], str | Text], style: Style) -> list[Segment]:
         return draw_row(self._layout_of_row, cell, style, self.app.console)
-
-
-async def _call(function: Callable[..., Any], *arguments: object) -> Any:
-    """What ``function`` gives: a coroutine function in this loop, any other in a thread."""
-    if iscoroutinefunction(function):
-        return await function(*arguments)
-    given = await asyncio.to_thread(function, *arguments)
-    return await given if isawaitable(given) else given
