@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +13,7 @@ from textual.binding import Binding, BindingType
 
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError
-from o1lab.ingest.edit import add_edited
+from o1lab.ingest.edit import add_edited, run_editor
 from screens.traces_annotate import Act, AnnotatingScreen, Done
 from store import traces
 from store.connection import Store
@@ -66,33 +63,11 @@ class EditingScreen(AnnotatingScreen):
         await self.on_edited(done.row.id)
 
 
-def editor() -> list[str]:
-    """The command that edits a file: $VISUAL, else $EDITOR, else vi."""
-    return shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-
-
 def write_draft(trace_id: str, raw: str) -> Path:
     """Put a chain into a file of its own, byte for byte."""
     path = Path(tempfile.mkdtemp(prefix="o1lab-edit-")) / f"{trace_id[:8]}.txt"
     path.write_bytes(encode(raw))
     return path
-
-
-def run_editor(path: Path) -> None:
-    """Run the editor on ``path`` and wait; the app's own loop stands still, as the terminal is not its own meanwhile.
-
-    Raises:
-        LabError: there is no such editor, or it ended with an error.
-    """
-    command = editor()
-    try:
-        status = subprocess.call([*command, str(path)])
-    except OSError as error:
-        raise LabError(
-            f"The editor '{' '.join(command)}' cannot be started: {error.strerror}.", "Set EDITOR to one that is there."
-        ) from error
-    if status:
-        raise LabError(f"The editor '{' '.join(command)}' ended with status {status}.", "Nothing was recorded.")
 
 
 def read_draft(path: Path, raw: str) -> str | None:

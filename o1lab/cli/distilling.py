@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli import distill_write
 from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ distill_app = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
+    distill_write.register(distill_app)
     app.add_typer(distill_app, name="distill")
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
-from o1lab.errors import UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.ingest.measuring import MEASURED_BY, count_one
 from store import annotations as said
 from store import traces
@@ -49,3 +54,25 @@ def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
         parsed.complete, str(parsed.format), parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
         meta={"edited_by": annotator},
     )  # fmt: skip
+
+
+def editor() -> list[str]:
+    """The command that edits a file: $VISUAL, else $EDITOR, else vi."""
+    return shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+
+
+def run_editor(path: Path) -> None:
+    """Run the editor on ``path`` and wait; the terminal is its own meanwhile.
+
+    Raises:
+        LabError: there is no such editor, or it ended with an error.
+    """
+    command = editor()
+    try:
+        status = subprocess.call([*command, str(path)])
+    except OSError as error:
+        raise LabError(
+            f"The editor '{' '.join(command)}' cannot be started: {error.strerror}.", "Set EDITOR to one that is there."
+        ) from error
+    if status:
+        raise LabError(f"The editor '{' '.join(command)}' ended with status {status}.", "Nothing was recorded.")
