@@ -137,7 +137,10 @@ class StreamBody(LineView):
             appeared, part.header = not part.header, title
             if appeared:
                 self.count_rows()
-            self.restyle(self.sections.tops[section] if self.sections.tops else 0)
+                self.restyle(self.sections.tops[section])
+            elif section < len(self.sections.tops):
+                top = self.sections.tops[section]
+                self.restyle_rows(top, top)
 
     def set_tokens(self, section: int, tokens: int | None) -> None:
         if tokens is None:
