@@ -39,7 +39,10 @@ def import_(  # noqa: PLR0917 (typer: options are parameters)
     teacher: Annotated[str | None, typer.Option(help="The model that wrote them, where a row names none.")] = None,
     synthesis: Annotated[
         str | None,
-        typer.Option(help="How they were made: distilled, solver, tree search, multi-agent, human, unknown."),
+        typer.Option(
+            help="How they were made: distilled, reformatted, translated, solver, tree search, multi-agent, human, "
+            "unknown."
+        ),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Count moves and verify answers after the import.")

@@ -26,7 +26,7 @@ from o1lab.chains.parse import join, parse
 from o1lab.chains.verify import normalise
 from store.records import NewProblem, NewTrace
 
-SYNTHESES = ("distilled", "solver", "tree search", "multi-agent", "human", "unknown")
+SYNTHESES = ("distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "human", "unknown")
 UNKNOWN = "unknown"
 
 _STATEMENT = ("problem", "question", "Problem", "Question", "statement", "prompt", "query")
