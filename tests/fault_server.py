@@ -23,10 +23,25 @@ from starlette.routing import Route
 MODES = (
     "ok", "gated", "think", "reasoning", "no-opening", "401", "404", "429", "429-no-wait", "500", "context",
     "html", "html-200", "half", "cut", "malformed", "hang", "empty-choices", "no-answer", "error-in-stream",
-    "only-max-completion-tokens",
+    "only-max-completion-tokens", "quota", "moderated", "content-filter", "refusal", "429-ms", "429-date",
+    "no-temperature", "hidden-length", "not-json", "error-200", "blocks",
 )  # fmt: skip
 ANSWER = ["The ", "answer ", "is ", "\\boxed{1458}", "."]
 THOUGHT = ["Add the ones: ", "4 + 4 = 8. ", "Check."]
+
+_SLOW = (429, "Rate limit reached.", "rate_limit_exceeded")
+_DATES = {"date": "Mon, 23 Nov 2026 10:00:00 GMT", "retry-after": "Mon, 23 Nov 2026 10:00:09 GMT"}
+_REFUSALS: dict[str, tuple[int, str, str | None, dict[str, str] | None]] = {
+    "404": (404, "The model does not exist.", "model_not_found", None),
+    "429": (*_SLOW, {"retry-after": "7"}),
+    "429-no-wait": (*_SLOW, None),
+    "429-ms": (*_SLOW, {"retry-after-ms": "1500"}),
+    "429-date": (*_SLOW, _DATES),
+    "quota": (429, "You exceeded your current quota, please check your plan.", "insufficient_quota", None),
+    "moderated": (400, "The prompt was filtered by our content policy.", "content_filter", None),
+    "500": (500, "The server had an error.", None, None),
+    "context": (400, "This model's maximum context length is 10 tokens.", "context_length_exceeded", None),
+}
 
 
 class FaultServer:
@@ -44,8 +59,13 @@ class FaultServer:
         self._sock.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}/v1"
         routes = [Route("/v1/chat/completions", self._chat, methods=["POST"]), Route("/v1/models", self._models)]
+        routes += self.more_routes()
         config = uvicorn.Config(
-            Starlette(routes=routes), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+            Starlette(routes=routes),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            date_header=False,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -74,6 +94,10 @@ class FaultServer:
 
         asyncio.run(serve())
 
+    def more_routes(self) -> list[Route]:
+        """What a server that can do more answers to as well."""
+        return []
+
     async def _models(self, _request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": "m", "object": "model"}]})
 
@@ -81,93 +105,122 @@ class FaultServer:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
-        if refusal := self._refusal(body, request.headers.get("authorization", "")):
+        mode = self.mode_of(body)
+        if refusal := self._refusal(mode, body, request.headers.get("authorization", "")):
             return refusal
-        if self.mode == "html-200":
+        if mode == "html-200":
             return HTMLResponse("<html><body>Sign in</body></html>")
         if not body.get("stream"):
-            return JSONResponse(self._whole())
-        return StreamingResponse(self._watched(), media_type="text/event-stream")
+            if mode in ("hang", "blocks"):
+                await self._released()
+            return self._bodily(mode, body)
+        return StreamingResponse(self._watched(mode, body), media_type="text/event-stream")
 
-    def _refusal(self, body: dict[str, Any], authorization: str) -> Response | None:
-        key = authorization.removeprefix("Bearer ")
-        match self.mode:
+    def mode_of(self, body: dict[str, Any]) -> str:
+        """How this request is treated."""
+        return self.mode
+
+    def words_for(self, body: dict[str, Any]) -> list[str]:
+        """The answer to this request, in the pieces it is streamed in."""
+        return self.answer
+
+    def _bodily(self, mode: str, body: dict[str, Any]) -> Response:
+        if mode == "malformed":
+            return Response('{"choices": [{"mess', media_type="application/json")
+        if mode == "not-json":
+            return Response("upstream went away", media_type="text/plain")
+        if mode == "error-200":
+            return JSONResponse({"error": {"message": "The model is overloaded.", "code": 529}})
+        return JSONResponse(self._whole(mode, body))
+
+    def _refusal(self, mode: str, body: dict[str, Any], authorization: str) -> Response | None:
+        if mode in _REFUSALS:
+            status, message, code, headers = _REFUSALS[mode]
+            return _error(status, message, code, headers)
+        match mode:
             case "401":
+                key = authorization.removeprefix("Bearer ")
                 return _error(401, f"Incorrect API key provided: {key}.", "invalid_api_key")
-            case "404":
-                return _error(404, "The model does not exist.", "model_not_found")
-            case "429":
-                return _error(429, "Rate limit reached.", "rate_limit_exceeded", {"retry-after": "7"})
-            case "429-no-wait":
-                return _error(429, "Rate limit reached.", "rate_limit_exceeded")
-            case "500":
-                return _error(500, "The server had an error.", None)
-            case "context":
-                return _error(400, "This model's maximum context length is 10 tokens.", "context_length_exceeded")
             case "html":
                 return HTMLResponse("<html>502 Bad Gateway</html>", 502)
+            case "no-temperature" if "temperature" in body:
+                message = "Unsupported value: 'temperature' does not support 0.6 with this model."
+                return _error(400, message, "unsupported_value", param="temperature")
             case "only-max-completion-tokens" if "max_tokens" in body:
                 message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
                 return _error(400, message, "unsupported_parameter", param="max_tokens")
         return None
 
-    def _whole(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": "".join(self.answer)}
-        usage = {"prompt_tokens": 3, "completion_tokens": len(self.answer), "total_tokens": 3 + len(self.answer)}
-        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    def _whole(self, mode: str, body: dict[str, Any]) -> dict[str, Any]:
+        words, reason = self.words_for(body), "stop"
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(words)}
+        usage: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
+        match mode:
+            case "no-answer":
+                message["content"] = ""
+            case "content-filter":
+                message["content"], reason = words[0], "content_filter"
+            case "refusal":
+                message |= {"content": None, "refusal": "I cannot help with that."}
+            case "hidden-length":
+                message["content"], reason = "", "length"
+                usage["completion_tokens_details"] = {"reasoning_tokens": len(words)}
+            case "reasoning":
+                message["reasoning_content"] = "".join(THOUGHT)
+        choices = [] if mode == "empty-choices" else [{"index": 0, "message": message, "finish_reason": reason}]
         return {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage}
 
-    async def _watched(self) -> AsyncIterator[str]:
+    async def _watched(self, mode: str, body: dict[str, Any]) -> AsyncIterator[str]:
         try:
-            async for line in self._stream():
+            async for line in self._stream(mode, self.words_for(body)):
                 yield line
         except asyncio.CancelledError:
             self.gone.set()
             raise
 
-    async def _stream(self) -> AsyncIterator[str]:
-        if self.mode == "hang":
+    async def _stream(self, mode: str, words: list[str]) -> AsyncIterator[str]:
+        if mode == "hang":
             await self._released()
             return
-        if self.mode == "empty-choices":
+        if mode == "empty-choices":
             yield _event({"choices": []})
             yield "data: [DONE]\n\n"
             return
-        if self.mode == "no-answer":
+        if mode == "no-answer":
             yield _chunk({"role": "assistant", "content": ""})
             yield _chunk({}, "stop")
             yield "data: [DONE]\n\n"
             return
-        async for line in self._text():
+        async for line in self._text(mode, words):
             yield line
-        if self.mode == "cut":  # a proxy closed it politely: no error, no end
+        if mode == "cut":  # a proxy closed it politely: no error, no end
             return
         yield _chunk({}, "stop")
-        count = len(self.answer) + (len(THOUGHT) if self.mode in ("think", "reasoning", "no-opening") else 0)
+        count = len(words) + (len(THOUGHT) if mode in ("think", "reasoning", "no-opening") else 0)
         usage: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
-        if self.mode == "reasoning":
+        if mode == "reasoning":
             usage["completion_tokens_details"] = {"reasoning_tokens": len(THOUGHT)}
         yield _event({"choices": [], "usage": usage})
         yield "data: [DONE]\n\n"
 
-    async def _text(self) -> AsyncIterator[str]:
+    async def _text(self, mode: str, words: list[str]) -> AsyncIterator[str]:
         """The answer's deltas, with whatever goes wrong between them."""
-        if self.mode == "reasoning":
+        if mode == "reasoning":
             for piece in THOUGHT:
                 yield _chunk({"reasoning_content": piece})
-        if self.mode in ("think", "no-opening"):
-            marked = ("<think>" if self.mode == "think" else "") + "".join(THOUGHT) + "</think>\n\n"
+        if mode in ("think", "no-opening"):
+            marked = ("<think>" if mode == "think" else "") + "".join(THOUGHT) + "</think>\n\n"
             for letter in marked:  # every mark is cut everywhere
                 yield _chunk({"content": letter})
-        for i, piece in enumerate(self.answer[:2] if self.mode == "cut" else self.answer):
+        for i, piece in enumerate(words[:2] if mode == "cut" else words):
             yield _chunk({"content": piece})
-            if i == 0 and self.mode == "gated":
+            if i == 0 and mode == "gated":
                 await self._released()
-            if i == 1 and self.mode == "half":
+            if i == 1 and mode == "half":
                 raise ConnectionResetError  # the connection breaks in the middle of a chunked body
-            if i == 1 and self.mode == "malformed":
+            if i == 1 and mode == "malformed":
                 yield "data: {this is not json\n\n"
-            if i == 1 and self.mode == "error-in-stream":
+            if i == 1 and mode == "error-in-stream":
                 yield _event({"error": {"message": "CUDA out of memory", "type": "server_error"}})
 
     async def _released(self) -> None:

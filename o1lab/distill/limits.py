@@ -12,6 +12,9 @@ from typing import Protocol
 
 from o1lab.distill.calls import RunOver
 
+_SOON_S = 1e-6
+"""Less than this is no wait: sums of floats would otherwise never come out even."""
+
 
 class Clock(Protocol):
     """Seconds that only go forward, and waiting for them."""
@@ -144,7 +147,8 @@ class Limits:
     def wait_s(self) -> float:
         """Seconds until the next call may leave."""
         waits = [self._held_until - self._clock.now(), *(b.wait_s() for b in (self._requests, self._tokens) if b)]
-        return max(0.0, *waits)
+        wait = max(waits)
+        return wait if wait > _SOON_S else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,14 @@ class Price:
     @property
     def known(self) -> bool:
         return self.input_usd is not None and self.output_usd is not None
+
+    def discounted(self, part: float) -> Price:
+        """This price less ``part`` of it (0 to 1)."""
+        left = 1 - part
+        return Price(
+            None if self.input_usd is None else left * self.input_usd,
+            None if self.output_usd is None else left * self.output_usd,
+        )
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
         """What these tokens cost in dollars; 0 where no price is known."""
@@ -195,8 +207,16 @@ class Budget:
             self._changed.clear()
             await self._changed.wait()
             await self._control.gate()
+        self.take(tokens, usd)
+
+    def fits(self, tokens: int, usd: float) -> bool:
+        """Whether so much more cannot exceed the budget, whatever is in flight."""
+        return self._over({"budget_usd": usd, "budget_tokens": float(tokens)}) is None
+
+    def take(self, tokens: int, usd: float) -> None:
+        """Reserve without asking, for what fits or is on its way already; ``settle`` must follow."""
         self._flying += 1
-        self._book(self._reserved, worst, 1)
+        self._book(self._reserved, {"budget_usd": usd, "budget_tokens": float(tokens)}, 1)
 
     def settle(self, tokens: int, usd: float, used_tokens: int, used_usd: float) -> None:
         """The call that reserved ``tokens`` and ``usd`` has come back."""
