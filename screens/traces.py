@@ -10,18 +10,18 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.locations import assets_dir
 from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import EmptyState, PromptDialog
+from o1lab.widgets.dialogs import EmptyState
 from o1lab.widgets.paged_table import PagedTable
 from screens.context import LabContext
-from screens.traces_annotate import AnnotatingScreen, Done, Writer
+from screens.traces_annotate import Done, Writer
 from screens.traces_edit import EditingScreen
-from screens.traces_filter import FilterBar, with_sort
+from screens.traces_filter import FilterBar
+from screens.traces_filtering import FilteringScreen
 from screens.traces_read import (
     Chain,
     Vocabulary,
@@ -36,9 +36,8 @@ from screens.traces_sets import SetsScreen
 from screens.traces_text import COLUMNS, folded, heading, origin, remarks, table_row, title
 from store import traces
 from store.connection import Store
-from store.query import SORTS, TraceQuery, parse_query
+from store.query import TraceQuery, parse_query
 
-WIDE = 110
 POLL_S = 2.0
 # What an annotation can change about which traces a filter finds, and in which order.
 _DERIVED = ("decision", "rating", "tag")
@@ -52,34 +51,29 @@ class TraceTable(PagedTable):
     ]
 
 
-class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
+class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
     """A list of traces, beside it the chain under the cursor; what is said of it goes through ``Writer``."""
 
     TITLE = "TRACES"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", show=False),
         Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
         Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
         Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
         Binding("greater_than_sign", "next_undecided", "Next to do", key_display=">", show=False),
         Binding("i", "statement", "Problem", show=False, tooltip="Show the whole statement of the problem, or fold it"),
-        Binding("S", "sort", "Sort", show=False, tooltip="Choose the order of the list"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
-        Binding("tab", "next_pane", "Other pane", show=False),
         Binding("escape", "back", "Back", show=False),
     ]
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context, Writer(context.store))
         self.query_now = TraceQuery()
-        self.shown: Chain | None = None
-        self._wanted: str | None = None  # the trace under the cursor: what a key means
+        self.wanted: str | None = None  # the trace under the cursor: what a key means
         self._index = -1  # where that trace stands in the list
         self._goal: int | None = None  # where the cursor is to go once the list knows how long it is
         self._started = False
         self._outdated = False  # another screen of this app wrote
-        self._to_read = False  # enter was pressed on a row whose chain is on its way
         self._held: list[tuple[int, str, str]] = []  # keys for a row that is on its way: row, kind, value
 
     def compose_body(self) -> ComposeResult:
@@ -100,14 +94,6 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
             id="empty",
         )
         yield Static(id="said", markup=False)
-
-    @property
-    def table(self) -> PagedTable:
-        return self.query_one(PagedTable)
-
-    @property
-    def reader(self) -> ChainReader:
-        return self.query_one("#reader", ChainReader)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -137,13 +123,13 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
             return
         self.query_one(FilterBar).set_text(query)
         self.apply(wanted, trace_id)
-        self._focus_now(self.reader.body if trace_id else self.table)
+        self.focus_now(self.reader.body if trace_id else self.table)
 
     def apply(self, query: TraceQuery, trace_id: str | None = None) -> None:
         """List the traces of ``query``, from the top or from ``trace_id``."""
         self._started = True
         self.query_now = query
-        self._wanted, self._index, self._goal = None, -1, None
+        self.wanted, self._index, self._goal = None, -1, None
         self._to_read = False
         store = self.context.store
         self.table.set_source(fetcher(store, query), locate=locator(store, query))
@@ -155,45 +141,6 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
     def list_query(self) -> TraceQuery:
         return self.query_now
 
-    @on(FilterBar.Changed)
-    def _filter_changed(self, event: FilterBar.Changed) -> None:
-        query = replace(event.query, ids=self.query_now.ids)
-        if query != self.query_now or query.source != self.query_now.source:
-            self.apply(query)
-        if event.final:
-            self.show_list()
-
-    @on(FilterBar.GivenUp)
-    def _filter_given_up(self) -> None:
-        self.query_one(FilterBar).set_text(self._filter_before.source)
-        if self.query_now != self._filter_before:
-            self.apply(self._filter_before, self._wanted)
-        self.show_list()
-
-    def action_filter(self) -> None:
-        """Type a filter: words, fields, an order."""
-        self._filter_before = self.query_now
-        self.remove_class("-reading")
-        self._focus_now(self.query_one(FilterBar).line)
-
-    @work
-    async def action_sort(self) -> None:
-        """Choose the order of the list."""
-        now = ("-" if self.query_now.descending else "") + self.query_now.sort
-        order = await self.app.push_screen_wait(
-            PromptDialog("Sort by (a minus in front turns it round)", value=now, completions=[*SORTS, "-chars"])
-        )
-        if order is None:
-            return
-        text = with_sort(self.query_now.source, order.strip())
-        try:
-            query = replace(parse_query(text), ids=self.query_now.ids)
-        except Exception as error:
-            self.report(error)
-            return
-        self.query_one(FilterBar).set_text(text)
-        self.apply(query, self._wanted)
-
     def action_step(self, rows: int) -> None:
         """Go to the next or previous trace of the list without leaving the reader."""
         self.table.move_to(self.table.cursor + rows)
@@ -201,9 +148,9 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
     @work(exclusive=True, group="go")
     async def action_next_undecided(self) -> None:
         """Go to the next trace without a decision."""
-        if self._wanted is None:
+        if self.wanted is None:
             return
-        found = await self.in_thread(_next_undecided, self.context.store, self.query_now, self._wanted)
+        found = await self.in_thread(_next_undecided, self.context.store, self.query_now, self.wanted)
         if found is None:
             self.say("Every trace of this list has a decision.")
         else:
@@ -222,9 +169,9 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         except Exception as error:
             self.report(error)
             return
-        if (leaving is not None and self._wanted != leaving) or self.query_now is not query:
+        if (leaving is not None and self.wanted != leaving) or self.query_now is not query:
             return
-        self._wanted = chain.row.id
+        self.wanted = chain.row.id
         if index is None:
             self.say(f"Trace {chain.row.id[:8]} is not among the traces of this filter; shown all the same.")
             self._index = self.table.cursor
@@ -246,7 +193,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         if self._goal is not None and self._goal < event.total:
             self._place(self._goal)
         if event.total == 0:
-            self._wanted, self._index = None, -1
+            self.wanted, self._index = None, -1
             self.show_chain(None)
         self._show_folded()
 
@@ -258,20 +205,19 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
     def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:
         if self._goal is not None and event.index != self._goal:
             return  # on its way to another row
-        self._wanted, self._index = str(event.row.key), event.index
-        self._load(self._wanted)
+        self.wanted, self._index = str(event.row.key), event.index
+        self._load(self.wanted)
         self._show_folded()
         held, self._held = self._held, []
         for index, kind, value in held:
             if index == event.index:
-                self.annotate(kind, value, of=self._wanted)
+                self.annotate(kind, value, of=self.wanted)
             else:
                 self.say("NOT recorded: the list moved on before the trace was there. Press the key again.")
 
     @on(PagedTable.RowSelected)
     def _row_selected(self) -> None:
-        self._to_read = self.shown is None
-        self.show_reader()
+        self.show_reader(when_it_comes=True)
 
     @work(exclusive=True, group="chain")
     async def _load(self, trace_id: str) -> None:
@@ -280,14 +226,15 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         except Exception as error:
             self.report(error)
             return
-        if self._wanted == trace_id:
+        if self.wanted == trace_id:
             self.show_chain(chain)
 
     # The chain.
 
     def show_chain(self, chain: Chain | None) -> None:
         """Show a chain in the reader; the same chain again only brings what was said of it up to date."""
-        before, self.shown = self.shown, chain
+        before = self.shown
+        self.shown = chain
         empty = Text("")
         self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else empty)
         self.query_one("#origin", Static).update(origin(chain.row) if chain else empty)
@@ -299,9 +246,7 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self.query_one("#statement-text", Static).update(Text(visible(chain.text.statement) if chain else ""))
         self.query_one("#statement").scroll_home(animate=False)
         self.reader.load(chain.document if chain else None)
-        if self._to_read and chain is not None:
-            self._to_read = False
-            self.show_reader()
+        self.chain_came()
 
     def _show_folded(self) -> None:
         if self.shown is not None:
@@ -331,63 +276,28 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
         self._outdated = True
         self.look_for_changes()
 
-    # Panes.
-
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        self.set_class(event.size.width < WIDE, "-narrow")
-        if event.size.width < WIDE and self.reader.has_focus_within:
-            self.add_class("-reading")
         self.refresh_progress()
-
-    def on_descendant_focus(self) -> None:
-        """The narrow screen shows the pane that has the focus."""
-        if self.reader.has_focus_within:
-            self.add_class("-reading")
-        elif self.table.has_focus:
-            self.remove_class("-reading")
-
-    def show_reader(self) -> None:
-        """Go to the chain."""
-        if self.shown is not None:
-            self.add_class("-reading")
-            self._focus_now(self.reader.body)
-
-    def show_list(self) -> None:
-        """Go to the list."""
-        self._to_read = False
-        self.remove_class("-reading")
-        self._focus_now(self.table)
-
-    def _focus_now(self, widget: Widget) -> None:
-        """Move the focus before the next key is read: what is typed ahead must not land in the pane that was left."""
-        if widget.focusable:
-            self.set_focus(widget)
-        else:
-            widget.focus()  # it is not laid out yet
-
-    def action_next_pane(self) -> None:
-        """From list to chain and back."""
-        self.show_list() if self.reader.has_focus_within else self.show_reader()
 
     def action_back(self) -> None:
         """From the chain to the list; from a random queue to all traces of the filter."""
         if self.query_now.ids is not None and not self.reader.has_focus_within:
             self.say("left the queue")
-            self.apply(replace(self.query_now, ids=None), self._wanted)
+            self.apply(replace(self.query_now, ids=None), self.wanted)
         self.show_list()
 
     # Annotations.
 
     def target(self) -> str | None:
         """The trace under the cursor. While its row is still on its way there is none, rather than the last one."""
-        if self._wanted is None or self._goal is not None or self.table.cursor != self._index:
+        if self.wanted is None or self._goal is not None or self.table.cursor != self._index:
             return None
-        return self._wanted
+        return self.wanted
 
     def hold(self, kind: str, value: str) -> bool:
         on_its_way = self.table.busy or self.table.cursor_row is not None
-        if self._wanted is None or self._goal is not None or not on_its_way:
+        if self.wanted is None or self._goal is not None or not on_its_way:
             return False
         self._held.append((self.table.cursor, kind, value))
         return True
@@ -402,9 +312,9 @@ class TracesScreen(EditingScreen, SetsScreen, AnnotatingScreen):
             if len(done.touched) > 1:
                 self.table.reload()
             await self._go(done.left or done.row.id)
-        elif done.next_id is not None and self._wanted == done.act.trace_id:
+        elif done.next_id is not None and self.wanted == done.act.trace_id:
             await self._go(done.next_id, leaving=done.act.trace_id)
-        elif self._wanted == done.act.trace_id:
+        elif self.wanted == done.act.trace_id:
             if done.act.kind == "decision":
                 self.say("saved; every trace of this list has a decision now")
             self._load(done.act.trace_id)
