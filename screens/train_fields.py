@@ -14,6 +14,7 @@ from o1lab.errors import UsageError
 from o1lab.locations import Lab, assets_dir
 from o1lab.text import one_line
 from o1lab.train import recipe as recipes
+from o1lab.train.after import END
 from o1lab.train.devices import visible_gpus
 from o1lab.train.launch import list_runs
 from o1lab.train.recipe import Recipe
@@ -61,11 +62,13 @@ class Options:
 def look(lab: Lab, config: Config, db: Database) -> Options:
     """What there is to choose from (reads the lab; call it in a thread)."""
     known = datasets.all_datasets(db)
+    known_runs = list_runs(lab)
     adapters = [
         (f"run {run.id} step {checkpoint_step(path)} ({state.state})", f"{run.id}/{path.name}")
-        for run, state in list_runs(lab)
+        for run, state in known_runs
         for path in reversed(run.checkpoints())
     ]
+    adapters += [(f"run {run.id} when it has finished", f"{run.id}/{END}") for run, state in known_runs if state.active]
     local = sorted(str(path.parent) for path in lab.models.glob("*/config.json"))
     found = [*lab.root.glob("recipes/*.yaml"), *(assets_dir() / "recipes").glob("*.yaml")]
     return Options(

@@ -226,6 +226,7 @@ class TrainForm(LabScreen):
         """Fill the form from a recipe file: one of the lab's, one that came with o1lab, or any path."""
         from pathlib import Path
 
+        from o1lab.train import phases
         from o1lab.train import recipe as recipes
         from o1lab.widgets.dialogs import PromptDialog
 
@@ -237,6 +238,7 @@ class TrainForm(LabScreen):
             return
         try:
             values = await self.in_thread(lambda: recipes.load_values(known.get(name) or Path(name).expanduser()))
+            phases.require_one(values)
         except Exception as error:
             self.report(error)
             return

@@ -73,6 +73,7 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
     steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
     loss = "" if line.loss is None else number(line.loss)
     words = line.state.state + (f", place {line.place}" if line.place else "")
+    words += f", after {one_line(status.after, 10)}" if status.after else ""
     return Text.assemble(
         (f"{sign} ", style),
         ("●" if marked else " ", "bold"),

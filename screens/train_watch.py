@@ -197,10 +197,13 @@ def seconds_left(metrics: Metrics, state: RunState) -> float | None:
 
 
 def places(states: Iterable[RunState]) -> dict[str, int]:
-    """Each waiting run's place in its device's queue, from 1: whose process came first is first."""
+    """Each waiting run's place in its device's queue, from 1: whose process came first is first.
+
+    A run that waits for another run is in no queue yet.
+    """
     queues: dict[tuple[str, str], list[RunState]] = {}
     for state in states:
-        if state.state == "queued":
+        if state.state == "queued" and not state.status.after:
             queues.setdefault((state.status.host, state.status.device), []).append(state)
     return {
         state.id: place

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from o1lab.locations import Lab
     from o1lab.train.checks import Preflight
     from o1lab.train.follow import Metrics
-    from o1lab.train.recipe import Recipe
     from o1lab.train.rundir import RunDir, RunState
 
 _LOG_LINES = 20
@@ -45,17 +44,27 @@ def train(  # noqa: PLR0917 (typer: options are parameters)
 ) -> None:
     """Fine-tune a student on a dataset, in a process that outlives this one.
 
+    A recipe with `phases` starts a run for each, all at once: each waits until the one before it has finished and goes
+    on from its last checkpoint. --init-from RUN/end does the same by hand.
+
     Example: o1lab train --dataset accepted --set steps=100 --wait
     """
+    from o1lab.train import recipe as recipes
     from o1lab.train.checks import run_preflight
     from o1lab.train.launch import launch
 
     lab = context(ctx).lab()
-    chosen = _recipe(lab, recipe, {"base": base, "dataset": dataset, "init_from": init_from}, settings or [])
+    values = _values(lab, recipe, {"base": base, "dataset": dataset, "init_from": init_from}, settings or [])
+    if len(values) > 1:
+        from o1lab.cli.phases import train_phases
+
+        train_phases(lab, recipe, values, dry_run=dry_run, wait=wait, check=check, as_json=as_json)
+        return
+    chosen = recipes.resolve(values[0])
     if dry_run or check:
         found = run_preflight(lab, chosen)
         if dry_run:
-            emit(found.as_json(), as_json=as_json, text=_preflight_text(found))
+            emit(found.as_json(), as_json=as_json, text=preflight_text(found))
             if not found.ok:
                 raise typer.Exit(5)
             return
@@ -69,10 +78,10 @@ def train(  # noqa: PLR0917 (typer: options are parameters)
         return
     if not as_json:
         say(f"Run {run.id} has begun (pid {pid}).")
-    state = _follow(run, quiet=as_json)
+    state = follow_run(run, quiet=as_json)
     answer |= {"state": state.state, "step": state.status.step, "message": state.status.message}
-    emit(answer, as_json=as_json, text=_ended_text(run, state))
-    _exit_by(state)
+    emit(answer, as_json=as_json, text=ended_text(run, state))
+    exit_by(state)
 
 
 @runs_app.command("ls")
@@ -131,10 +140,10 @@ def runs_watch(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = Fa
     from o1lab.train.rundir import find_run
 
     run = find_run(context(ctx).lab(), run_id)
-    state = _follow(run, quiet=as_json)
+    state = follow_run(run, quiet=as_json)
     answer = _summary(run, state) | {"message": state.status.message, "last_metrics": last_metrics(run.metrics)}
-    emit(answer, as_json=as_json, text=_ended_text(run, state))
-    _exit_by(state)
+    emit(answer, as_json=as_json, text=ended_text(run, state))
+    exit_by(state)
 
 
 @runs_app.command("stop")
@@ -165,21 +174,27 @@ def runs_resume(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = F
     emit(answer, as_json=as_json, text=f"Run {run.id} goes on from step {answer['step']} (pid {pid}).")
 
 
-def _recipe(lab: Lab, path: Path | None, options: dict[str, str | None], settings: list[str]) -> Recipe:
+def _values(lab: Lab, path: Path | None, options: dict[str, str | None], settings: list[str]) -> list[dict[str, Any]]:
+    """The values of each run to start: one, or as many as the recipe file has phases."""
     from o1lab.config import load_config
     from o1lab.errors import UsageError
+    from o1lab.train import phases
     from o1lab.train import recipe as recipes
 
     values: dict[str, Any] = {"base": load_config(lab).base}
     if path is not None:
         values |= recipes.load_values(path)
+    if phases.has_phases(values):
+        if options["dataset"] is not None:
+            raise UsageError("Each phase of this recipe has a dataset of its own.", "Leave --dataset out.")
+        return phases.laid_over(phases.split(values), options, settings)
     values |= {name: value for name, value in options.items() if value is not None}
     if options["dataset"] is not None:
         values.pop("dataset_hash", None)  # that of the recipe's own dataset
     values = recipes.override(values, settings)
     if not values.get("dataset"):
         raise UsageError("No dataset was named.", "Give --dataset NAME, or a recipe that names one.")
-    return recipes.resolve(values)
+    return [values]
 
 
 def _recipe_values(run: RunDir) -> dict[str, Any]:
@@ -218,7 +233,7 @@ def _stopping(run: RunDir, state: RunState) -> dict[str, Any]:
     }
 
 
-def _follow(run: RunDir, *, quiet: bool) -> RunState:
+def follow_run(run: RunDir, *, quiet: bool) -> RunState:
     """Print a line a step until the run has ended; returns how."""
     from o1lab.train.follow import Metrics
     from o1lab.train.launch import follow_until_end
@@ -267,17 +282,17 @@ def _number(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
-def _ended_text(run: RunDir, state: RunState) -> str:
+def ended_text(run: RunDir, state: RunState) -> str:
     words = [f"Run {run.id} is {state.state}.", state.status.message, state.status.hint]
     return " ".join(word for word in words if word)
 
 
-def _exit_by(state: RunState) -> None:
+def exit_by(state: RunState) -> None:
     if state.state in ("failed", "dead"):
         raise typer.Exit(1)
 
 
-def _preflight_text(found: Preflight) -> str:
+def preflight_text(found: Preflight) -> str:
     tokens = found.tokens
     lines = [
         f"rows            {found.rows} ({found.train_rows} to learn, {found.eval_rows} held out)",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
 from o1lab.locations import Lab
 from o1lab.models.student import STUDENT
-from o1lab.train.adapter import adapter_shape, find_checkpoint
+from o1lab.train.after import origin
 from o1lab.train.recipe import Recipe, dump
 from o1lab.train.rundir import (
     QUIET,
@@ -66,31 +67,48 @@ def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[Run
 
     Raises:
         NotFoundError: no such dataset or run to start from.
-        UsageError: as :func:`resolve_rows`.
+        UsageError, RefusedError: as :func:`resolve_rows`.
         LabError: the lab cannot be written, or the training extra is not installed.
     """
     require_trainer()
+    with opened_store(lab, store) as opened:
+        run, record = make_run(lab, recipe, opened)
+        runs.add(opened.db, record)
+    return run, start_worker(run)
+
+
+@contextmanager
+def opened_store(lab: Lab, store: Store | None) -> Iterator[Store]:
+    """``store``, or the lab's own for as long as the block; its errors come out as those a person reads."""
     opened = store or open_store(lab.database, create=False)
     try:
-        resolved, rows = resolve_rows(lab, recipe, opened)
-        run = RunDir(lab.runs / new_run_id(lab))
-        prepare(lab, run, resolved, rows)
-        record = RunRecord(
-            id=run.id,
-            dir=str(run.path.relative_to(lab.root)),
-            base=resolved.base,
-            dataset=resolved.dataset,
-            dataset_hash=resolved.dataset_hash,
-            init_from=resolved.init_from,
-            created_at=now(),
-        )
-        runs.add(opened.db, record)
+        yield opened
     except StoreError as error:
         raise _explained(error) from error
     finally:
         if store is None:
             opened.close()
-    return run, start_worker(run)
+
+
+def make_run(lab: Lab, recipe: Recipe, store: Store) -> tuple[RunDir, RunRecord]:
+    """Make a run directory for ``recipe``; the record is yet to be registered, the worker to be started.
+
+    Raises:
+        NotFoundError, UsageError, RefusedError, LabError: as :func:`resolve_rows` and :func:`prepare`.
+    """
+    resolved, rows = resolve_rows(lab, recipe, store)
+    run = RunDir(lab.runs / new_run_id(lab))
+    prepare(lab, run, resolved, rows)
+    record = RunRecord(
+        id=run.id,
+        dir=str(run.path.relative_to(lab.root)),
+        base=resolved.base,
+        dataset=resolved.dataset,
+        dataset_hash=resolved.dataset_hash,
+        init_from=resolved.init_from,
+        created_at=now(),
+    )
+    return run, record
 
 
 def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[Row]]:
@@ -100,6 +118,7 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
         NotFoundError: no such dataset or run to start from.
         UsageError: the dataset is not the one whose hash the recipe names, or the adapter to start from is not of
             the shape that the recipe asks for.
+        RefusedError: the run to wait for will not finish, or is of another base.
     """
     try:
         dataset = datasets.get(store.db, recipe.dataset)
@@ -119,11 +138,8 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
         values["base"] = str(folder.absolute())  # the worker runs in another folder
     if dataset.phase == 1:
         values["phase"] = 1  # its rows have no thought to learn
-    if recipe.init_from:
-        checkpoint = find_checkpoint(lab, recipe.init_from)
-        values["init_from"] = f"{checkpoint.parent.parent.name}/{checkpoint.name}"
-        values |= adapter_shape(recipe, checkpoint)
-    return recipe.model_copy(update=values), rows
+    resolved = recipe.model_copy(update=values)
+    return resolved.model_copy(update=origin(lab, resolved)), rows
 
 
 def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[Row]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
 from o1lab.models.base import resolve_base
+from o1lab.train.after import awaited
 from o1lab.train.checks import Bin, Memory, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.devices import Device, resolve_device
 from o1lab.train.launch import Row
@@ -115,7 +116,7 @@ def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: 
     _show_sample(found, trainer, tokenizer)
     model = meta_model(base)
     _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
-    if recipe.init_from:
+    if recipe.init_from and awaited(recipe) is None:  # the adapter of a run that is still going is not there yet
         _check_adapter(found, model, recipe, runs)
 
 

@@ -39,7 +39,7 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What status.json says. Times are seconds since the epoch."""
+    """What status.json says. Times are seconds since the epoch. ``after``: the run that this one waits for."""
 
     state: str
     pid: int | None = None
@@ -52,6 +52,7 @@ class Status:
     pid_started: float | None = None
     device: str = ""
     dtype: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

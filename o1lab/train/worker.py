@@ -20,6 +20,7 @@ from typing import Any
 
 from o1lab.errors import LabError, O1LabError, RefusedError
 from o1lab.models.base import resolve_base
+from o1lab.train.after import wait_for_origin
 from o1lab.train.devices import Device, resolve_device, turn_on
 from o1lab.train.heart import Heart, StopAsked
 from o1lab.train.recipe import Recipe, load
@@ -68,15 +69,17 @@ def _work(run: RunDir, *, resuming: bool) -> int:
     except BaseException as error:
         traceback.print_exc()
         told = explain(error, run)
-        heart.end(state="failed", message=told.message, hint=told.hint)
+        heart.end(state="failed", after="", message=told.message, hint=told.hint)
         return 1
     heart.end(**end)
     return 0
 
 
 def _in_turn(run: RunDir, heart: Heart, stop: StopAsked, *, resuming: bool) -> dict[str, str]:
-    """Wait for the device, then train; the last words for status.json."""
-    recipe = load(run.recipe)
+    """Wait for the run to go on from and for the device, then train; the last words for status.json."""
+    recipe = wait_for_origin(run, load(run.recipe), heart, stop)
+    if recipe is None:
+        return {"state": "stopped", "after": "", "message": f"Stopped while it waited for run {heart.status.after}."}
     device = resolve_device(recipe.device)
     os.environ.update(device.environment())
 
