@@ -8,9 +8,8 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.distill.items import items
-from o1lab.distill.method import Item, Method, SingleCall
 from o1lab.distill.methods import make_method
-from o1lab.distill.runs import Checked, check
+from o1lab.distill.runs import check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.tokens import RULE, rough_tokens
 from o1lab.distill.voices import price_of
@@ -26,6 +25,7 @@ _COUNTED = 500
 class Estimate:
     """Calls, tokens and dollars of a whole run.
 
+    ``calls`` and ``input_tokens`` are what it takes at least; a debate and a repaired translation take more.
     ``output_tokens`` and ``cost_usd`` are what earlier responses of the same endpoint to the same prompt suggest
     (``based_on`` of them), None where there are none; ``most_...`` is what cannot be exceeded without a retry.
     Dollars are None where the price is not known.
@@ -56,29 +56,38 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     checked = check(lab, settings, store)
     method = make_method(settings, checked.prompts)
     count, rule = _counter(lab)
-    exact = rough = counted = 0
+    exact = counted = calls = most_calls = 0
+    rough = most_rough = 0.0
+    carried = 0
     with store.explained():
         for number, item in enumerate(items(store, settings)):
-            text = _asked(method, checked, item)
+            plan = method.plan(item)
+            if not plan.asked:
+                continue
+            text = "\n".join(message["content"] for messages in plan.asked for message in messages)
+            tokens = rough_tokens(text)
             if number < _COUNTED:
                 exact += count(text)
-                counted += rough_tokens(text)
-            rough += rough_tokens(text)
+                counted += tokens
+            rough += tokens
+            most_rough += tokens * plan.most_calls / len(plan.asked)
+            calls += len(plan.asked)
+            most_calls += plan.most_calls
+            carried += plan.most_carried
         label = ", ".join(prompt.label for prompt in checked.prompts.values())
         based_on, mean = teacher_runs.usual_output(store.db, settings.endpoint, label)
     ratio = exact / counted if counted else 1.0
     samples = checked.items * settings.n
+    calls, most_calls = calls * settings.n, most_calls * settings.n
     input_tokens = round(rough * ratio) * settings.n
-    most_calls = samples * method.most_calls
-    # A later call of a conversation holds what was said before it.
-    most_input = input_tokens * method.most_calls + samples * settings.max_tokens * sum(range(method.most_calls))
+    most_input = round(most_rough * ratio + carried * settings.max_tokens) * settings.n
     most_output = most_calls * settings.max_tokens
-    output = round(min(mean, settings.max_tokens * method.most_calls) * samples) if mean is not None else None
+    output = min(round(mean * samples), most_output) if mean is not None else None
     price = price_of(checked.teacher)
     return Estimate(
         checked.items,
         samples,
-        samples,
+        calls,
         most_calls,
         input_tokens,
         output,
@@ -88,14 +97,6 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
         based_on,
         rule,
     )
-
-
-def _asked(method: Method, checked: Checked, item: Item) -> str:
-    """The text of the first call; where a method makes several, all that its prompts and the item can bring into it."""
-    if isinstance(method, SingleCall):
-        return "\n".join(message["content"] for message in method.messages(item))
-    prompts = [text for prompt in checked.prompts.values() for _, text in prompt.sections]
-    return "\n".join([*prompts, item.statement, item.solution or "", item.raw])
 
 
 def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:

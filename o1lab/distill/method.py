@@ -22,7 +22,8 @@ Role = Literal["teacher", "critic"]
 class Item:
     """What one conversation is about: a problem and, where a trace is worked on (translation), that trace.
 
-    ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is the problem's.
+    ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is that of the
+    problem.
     """
 
     problem_id: str
@@ -64,6 +65,21 @@ class Ask(Protocol):
     def __call__(self, turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Awaitable[Response]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The calls of a conversation, as far as they can be known before it.
+
+    Attributes:
+        asked: the messages of the calls that it comes to at least, what the model will say left out of them.
+        most_calls: how many calls it can come to.
+        most_carried: how many earlier answers the messages of all calls together can hold.
+    """
+
+    asked: Sequence[Sequence[Message]]
+    most_calls: int
+    most_carried: int = 0
+
+
 class Method(ABC):
     """A way to long thoughts.
 
@@ -71,17 +87,19 @@ class Method(ABC):
         name: what ``--method`` takes.
         synthesis: what its traces are marked with.
         verified: whether a trace must have the verdict ``correct`` to be kept.
-        most_calls: how many calls one conversation can come to, for estimates.
     """
 
     name: str
     synthesis: str
     verified: bool = False
-    most_calls: int = 1
 
     @abstractmethod
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         """Hold the conversation about ``item``."""
+
+    @abstractmethod
+    def plan(self, item: Item) -> Plan:
+        """What the conversation about ``item`` will ask, for estimates."""
 
 
 class SingleCall(Method):
@@ -94,6 +112,9 @@ class SingleCall(Method):
     @abstractmethod
     def draft(self, item: Item, response: Response) -> Draft:
         """What the response comes to."""
+
+    def plan(self, item: Item) -> Plan:
+        return Plan([self.messages(item)], most_calls=1)
 
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         return self.draft(item, await ask(0, self.messages(item)))

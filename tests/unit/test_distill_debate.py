@@ -96,6 +96,22 @@ async def test_rounds_are_bounded() -> None:
     assert parse(draft.raw).thought_of(draft.raw) == "Step one.\n\nStep two."
 
 
+async def test_the_plan_bounds_what_is_asked_and_carried() -> None:
+    """Every text is one word that stands nowhere else, so that it can be counted in later messages."""
+    words = [f"w{turn}ord" for turn in range(7)]
+    script = [
+        json.dumps({"decision": "go on"}) + words[turn] if turn % 2 and turn < 6 else words[turn] for turn in range(7)
+    ]
+    ask = answers(*script)
+    debate = method("debate", rounds=3)
+    plan = debate.plan(item())
+    await debate.respond(item(), 0, ask)
+    assert plan.most_calls == len(ask.calls) == 7
+    carried = sum(word in message["content"] for _, _, messages in ask.calls for message in messages for word in words)
+    assert 0 < carried <= plan.most_carried
+    assert plan.asked[0][-1] == ask.calls[0][2][-1]
+
+
 async def test_a_last_step_that_is_not_believed_ends_without_a_solution() -> None:
     ask = answers("Step one.", verdict("backtrack", "Wait, no."))
     draft = await method("debate", rounds=1).respond(item(), 0, ask)

@@ -189,6 +189,23 @@ async def test_the_same_responses_make_the_same_translation() -> None:
     assert first.calls == second.calls
 
 
+LONG = "<think>" + "I think about it.\n\n" * 800 + "</think>so \\boxed{42} it is"
+
+
+@pytest.mark.parametrize("raw", [RAW, LONG], ids=["short", "long"])
+async def test_the_plan_is_what_is_asked_at_least(raw: str) -> None:
+    ask = translator()
+    translate = method("translate")
+    plan = translate.plan(of_trace(raw))
+    assert not (await translate.respond(of_trace(raw), 0, ask)).rejected
+    assert len(plan.asked) == len(ask.calls)
+    assert [messages[-1]["content"][-40:] for messages in plan.asked] == [
+        messages[-1]["content"][-40:] for _, _, messages in ask.calls
+    ]
+    assert plan.most_calls == 2 * len(ask.calls)
+    assert method("translate", language="en").plan(of_trace(raw)).asked == []
+
+
 @given(st.text(alphabet="ab.!? \n。$⟦⟧01\\(){}等", max_size=300), st.integers(min_value=20, max_value=80))
 def test_parts_make_up_the_text_and_cut_no_placeholder(text: str, size: int) -> None:
     masked = mask(text)

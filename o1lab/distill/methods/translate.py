@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
-from o1lab.chains.parse import parse
+from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.calls import Message
-from o1lab.distill.method import Ask, Draft, Item, Method
+from o1lab.distill.method import Ask, Draft, Item, Method, Plan
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.methods.parts import cut
 from o1lab.distill.methods.talk import GivenUp, Talk, has_marks
@@ -48,6 +48,21 @@ class Translate(Method):
         self._language = settings.language
         self._prompts = prompts
 
+    def plan(self, item: Item) -> Plan:
+        if language_of(item.raw) == self._language:
+            return Plan([], most_calls=0)
+        context = {"statement": item.statement, "translated_statement": item.statement}
+        parts = [
+            part
+            for span in _spans(item.raw)
+            for part in cut(mask(item.raw[slice(*span)]).text, PART_CHARS)
+            if _has_words(part)
+        ]
+        asked = [self._asked("statement", mask(item.statement).text.strip(), {})]
+        asked += [self._asked("part", part.strip(), context) for part in parts]
+        # Every call can be made twice; a part's holds the statement's translation, a second one the first answer too.
+        return Plan(asked, most_calls=2 * len(asked), most_carried=2 * len(parts) + len(asked))
+
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         try:
             return await self._translate(item, Talk(ask))
@@ -57,15 +72,13 @@ class Translate(Method):
     async def _translate(self, item: Item, talk: Talk) -> Draft:
         if language_of(item.raw) == self._language:
             raise GivenUp(f"it is in {LANGUAGES[self._language]} already")
-        parsed = parse(item.raw)
         statement = await self._whole("statement", mask(item.statement), talk, {})
         context = {"statement": item.statement, "translated_statement": statement}
         pieces, at = [], 0
-        for span in (parsed.thought, parsed.solution):
-            if span is not None:
-                text = await self._in_parts(item.raw[slice(*span)], talk, context)
-                pieces += [item.raw[at : span[0]], text]
-                at = span[1]
+        for span in _spans(item.raw):
+            text = await self._in_parts(item.raw[slice(*span)], talk, context)
+            pieces += [item.raw[at : span[0]], text]
+            at = span[1]
         raw = "".join([*pieces, item.raw[at:]])
         self._check(item, raw, statement)
         problem = NewProblem(
@@ -79,7 +92,7 @@ class Translate(Method):
         meta: dict[str, Any] = {
             "translated_from": item.trace_id, "language": self._language, "call_keys": talk.keys,
         }  # fmt: skip
-        return Draft(raw, parsed.complete, problem=problem, parent_id=item.trace_id, meta=meta)
+        return Draft(raw, parse(item.raw).complete, problem=problem, parent_id=item.trace_id, meta=meta)
 
     async def _in_parts(self, text: str, talk: Talk, context: Mapping[str, str]) -> str:
         masked = mask(text)
@@ -92,10 +105,10 @@ class Translate(Method):
     async def _whole(self, role: str, masked: Masked, talk: Talk, context: Mapping[str, str]) -> str:
         """One text translated by one call, or two, with the white space around it as it was."""
         core = masked.text.strip()
-        if not any(letter.isalpha() for letter in core):
+        if not _has_words(core):
             return unmask(masked.text, masked.kept)
         before, _, after = masked.text.partition(core)
-        messages = self._prompts[role].fill({"language": LANGUAGES[self._language], "text": core, **context})
+        messages = self._asked(role, core, context)
         answer = _unwrapped(await talk.say(messages))
         if faults := _faults(core, answer, masked.kept):
             again = [*messages, {"role": "assistant", "content": answer}, *self._repair(faults)]
@@ -103,6 +116,9 @@ class Translate(Method):
             if faults := _faults(core, answer, masked.kept):
                 raise GivenUp(faults[0])
         return before + unmask(answer.strip(), masked.kept) + after
+
+    def _asked(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
+        return self._prompts[role].fill({"language": LANGUAGES[self._language], "text": text, **context})
 
     def _repair(self, faults: list[str]) -> list[Message]:
         values = {"language": LANGUAGES[self._language], "faults": "\n".join(f"- {fault}" for fault in faults)}
@@ -126,6 +142,16 @@ class Translate(Method):
             raise GivenUp(f"the translation is not mainly in {LANGUAGES[self._language]}")
         if mixed_language(words):
             raise GivenUp("the translation mixes languages")
+
+
+def _spans(raw: str) -> list[Span]:
+    """Thought and solution, where there are any."""
+    parsed = parse(raw)
+    return [span for span in (parsed.thought, parsed.solution) if span is not None]
+
+
+def _has_words(text: str) -> bool:
+    return any(letter.isalpha() for letter in text)
 
 
 def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
