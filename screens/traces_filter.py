@@ -49,7 +49,9 @@ _EXPLAINED = {
     "parent": "parent: how the id of the trace it was edited from begins",
     "tag": "tag: one that was given",
     "dataset": "dataset: the name of one that holds the trace",
+    "run": "run: how the id of the teacher run that made it begins",
     **dict.fromkeys(FLAGS, "yes or no"),
+    "reflective": "reflective: yes or no; it reflects, and goes back or checks as well",
     **dict.fromkeys(NUMBER_FIELDS, "a number, compared: reflect>=3, chars<10k"),
 }
 HELP = (
