@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual import on
@@ -21,6 +21,7 @@ from o1lab.widgets.line_input import LineInput, caught_up
 from screens.traces_text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
 from store.records import TraceRow
 
+Answer = TypeVar("Answer")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODELS = 6
 
@@ -83,8 +84,8 @@ def rows(chosen: Chosen) -> Text:
     return text
 
 
-class _Box(ModalScreen):  # type: ignore[type-arg]  # each dialog says what it answers
-    """A framed box in the middle: a summary, a scrolling sample, the keys."""
+class _Box(ModalScreen[Answer]):
+    """A framed box in the middle: what is chosen, a scrolling sample of it, the keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
@@ -92,13 +93,34 @@ class _Box(ModalScreen):  # type: ignore[type-arg]  # each dialog says what it a
         Binding("pageup", "scroll_rows(-1)", "Page up", show=False),
     ]
 
+    def __init__(self, chosen: Chosen, query: str) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.text = query
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static(self.question(), classes="box-title", markup=False)
+            yield from self.asked()
+            with VerticalScroll(classes="sample", can_focus=False):
+                yield Static(rows(self.chosen), markup=False)
+            yield Footer(show_command_palette=False, compact=True)
+
+    def question(self) -> str:
+        """The box's title."""
+        raise NotImplementedError
+
+    def asked(self) -> ComposeResult:
+        """What stands between the title and the sample."""
+        yield Static(summary(self.chosen, self.text), markup=False)
+
     def action_scroll_rows(self, pages: int) -> None:
         """Scroll the sample."""
         scroll = self.query_one(".sample", VerticalScroll)
         scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
 
 
-class BulkDialog(_Box, ModalScreen[str | None]):
+class BulkDialog(_Box[str | None]):
     """Shows which traces a bulk decision concerns; a, x and s decide, escape leaves them alone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -107,49 +129,35 @@ class BulkDialog(_Box, ModalScreen[str | None]):
         Binding("s", "dismiss('skip')", "Skip all"),
     ]
 
-    def __init__(self, chosen: Chosen, query: str) -> None:
-        super().__init__()
-        self.chosen = chosen
-        self.text = query
+    def question(self) -> str:
+        return f"One decision for {self.chosen.total:,} traces"
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static(f"One decision for {self.chosen.total:,} traces", classes="box-title", markup=False)
-            yield Static(summary(self.chosen, self.text), markup=False)
-            if self.chosen.decided:
-                yield Static(
-                    f"! {self.chosen.decided:,} already have a decision, which this one replaces. "
-                    "To spare them, cancel and add decision:none to the filter.",
-                    classes="warning",
-                    markup=False,
-                )
-            with VerticalScroll(classes="sample", can_focus=False):
-                yield Static(rows(self.chosen), markup=False)
-            yield Footer(show_command_palette=False, compact=True)
+    def asked(self) -> ComposeResult:
+        yield from super().asked()
+        if self.chosen.decided:
+            yield Static(
+                f"! {self.chosen.decided:,} already have a decision, which this one replaces. "
+                "To spare them, cancel and add decision:none to the filter.",
+                classes="warning",
+                markup=False,
+            )
 
 
-class DatasetDialog(_Box, ModalScreen[tuple[str, int] | None]):
+class DatasetDialog(_Box[tuple[str, int] | None]):
     """Asks for a dataset's name and phase beside what will be in it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Make it", priority=True)]
 
-    def __init__(self, chosen: Chosen, query: str) -> None:
-        super().__init__()
-        self.chosen = chosen
-        self.text = query
+    def question(self) -> str:
+        return f"A dataset of {self.chosen.total:,} traces"
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static(f"A dataset of {self.chosen.total:,} traces", classes="box-title", markup=False)
-            yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
-            with RadioSet(id="dataset-phase", compact=True):
-                yield RadioButton("phase 2: teach the thought and then the solution", value=True)
-                yield RadioButton("phase 1: teach the solution alone (the format)")
-            yield Static(summary(self.chosen, self.text), markup=False)
-            yield Static(id="dataset-error", classes="warning", markup=False)
-            with VerticalScroll(classes="sample", can_focus=False):
-                yield Static(rows(self.chosen), markup=False)
-            yield Footer(show_command_palette=False, compact=True)
+    def asked(self) -> ComposeResult:
+        yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
+        with RadioSet(id="dataset-phase", compact=True):
+            yield RadioButton("phase 2: teach the thought and then the solution", value=True)
+            yield RadioButton("phase 1: teach the solution alone (the format)")
+        yield from super().asked()
+        yield Static(id="dataset-error", classes="warning", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#dataset-name").focus()

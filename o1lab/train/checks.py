@@ -102,6 +102,14 @@ class Preflight(BaseModel):
     dtype: str = ""
     trainable_parameters: int = 0
 
+    def problem(self, code: str, message: str, hint: str) -> None:
+        """Find something that keeps the run from starting."""
+        self.problems.append(Problem(code=code, message=message, hint=hint))
+
+    def warning(self, code: str, message: str, hint: str) -> None:
+        """Find something that is worth knowing and keeps nothing from starting."""
+        self.warnings.append(Problem(code=code, message=message, hint=hint))
+
     def refuse(self) -> None:
         """Raise the first problem, if there is one.
 

@@ -97,12 +97,10 @@ def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: 
     except O1LabError as error:
         found.problems.append(_problem(error))
     if not len(train):
-        found.problems.append(
-            Problem(
-                code="empty_dataset",
-                message="No row is left to learn.",
-                hint="Raise max_length, or choose other traces.",
-            )
+        found.problem(
+            "empty_dataset",
+            "No row is left to learn.",
+            "Raise max_length, or choose other traces.",
         )
         return
     labels = train["labels"]
@@ -164,20 +162,16 @@ def _check_ends(
     without -= min(found.truncated_rows, without)
     found.end_of_turn_trained = without == 0
     if without:
-        found.problems.append(
-            Problem(
-                code="no_end_of_turn",
-                message=f"{without} of {len(train)} rows do not train the end of the turn: no stopping is learned.",
-                hint="The chat template should close the assistant's turn with the end-of-turn token: see the mask.",
-            )
+        found.problem(
+            "no_end_of_turn",
+            f"{without} of {len(train)} rows do not train the end of the turn: no stopping is learned.",
+            "The chat template should close the assistant's turn with the end-of-turn token: see the mask.",
         )
     if found.truncated_rows:
-        found.warnings.append(
-            Problem(
-                code="truncated",
-                message=f"{found.truncated_rows} rows are cut at {recipe.max_length} tokens and teach no ending.",
-                hint="Raise max_length to keep them whole.",
-            )
+        found.warning(
+            "truncated",
+            f"{found.truncated_rows} rows are cut at {recipe.max_length} tokens and teach no ending.",
+            "Raise max_length to keep them whole.",
         )
 
 
@@ -190,12 +184,10 @@ def _check_thoughts(found: Preflight, rows: list[Row], recipe: Recipe, tokenizer
     stripped = sum(not thought_survives(row, recipe, tokenizer) for row in thinking)
     found.thought_survives = stripped == 0
     if stripped:
-        found.problems.append(
-            Problem(
-                code="thought_stripped",
-                message=f"The base's chat template strips the thought from {stripped} of {len(thinking)} rows.",
-                hint="Take a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
-            )
+        found.problem(
+            "thought_stripped",
+            f"The base's chat template strips the thought from {stripped} of {len(thinking)} rows.",
+            "Take a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
         )
 
 
@@ -248,16 +240,12 @@ def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, l
     found.memory_bytes = guess.total
     found.trainable_parameters = guess.trainable
     if not guess.trainable:
-        found.problems.append(
-            Problem(code="no_targets", message=f"No layer is called {recipe.lora_targets}.", hint="Use all-linear.")
-        )
+        found.problem("no_targets", f"No layer is called {recipe.lora_targets}.", "Use all-linear.")
     if guess.total > available * _HEADROOM:
-        found.problems.append(
-            Problem(
-                code="not_enough_memory",
-                message=f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free.",
-                hint="Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
-            )
+        found.problem(
+            "not_enough_memory",
+            f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free.",
+            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
         )
 
 
@@ -266,12 +254,10 @@ def _check_adapter(found: Preflight, model: PreTrainedModel, recipe: Recipe, run
 
     other = adapter_mismatch(model, recipe, runs)
     if other:
-        found.problems.append(
-            Problem(
-                code="adapter_of_other_base",
-                message=other,
-                hint="Start from a run of the same base, or choose that run's base.",
-            )
+        found.problem(
+            "adapter_of_other_base",
+            other,
+            "Start from a run of the same base, or choose that run's base.",
         )
 
 
