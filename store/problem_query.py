@@ -1,7 +1,7 @@
 """The filter language of the problem pool: ``source:math500 has:answer -excluded:image "triangle"``.
 
-Fields: ``source``, ``licence`` and ``key`` (a part of them), ``id`` (a beginning), ``excluded`` (``yes``, ``no`` or the
-name of a rule), ``has`` (``answer``, ``solution``, ``trace``); all else is words of the statement.
+Fields: ``source``, ``licence`` and ``key`` (a part of them), ``id`` (a beginning), ``excluded`` (``yes``, ``no``,
+``person`` or the name of a rule), ``has`` (``answer``, ``solution``, ``trace``); all else is words of the statement.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def _clause(name: str, value: str) -> tuple[str, list[str]]:
     if name == "excluded":
         if value in ("yes", "no"):
             return f"p.excluded_by IS {'NOT ' if value == 'yes' else ''}NULL", []
+        if value == "person":
+            return "p.excluded_by = 'person'", []
         return "p.id IN (SELECT problem_id FROM exclusions WHERE rule = ?)", [value]
     if name == "id":
         return "p.id GLOB ?", [re.sub(r"[*?\[]", "", value) + "*"]

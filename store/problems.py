@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
+from store.errors import MissingError
 from store.problem_query import ProblemQuery, where
 from store.records import NewProblem, Problem, now, scrubbed
 from store.sqlite import Database
@@ -13,6 +15,15 @@ _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
     coalesce((SELECT source FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS source,
     (SELECT licence FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1) AS licence,
     coalesce((SELECT key FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS key"""
+
+
+class Origin(NamedTuple):
+    """One row of a source that a problem came from."""
+
+    source: str
+    key: str
+    licence: str | None
+    meta: dict[str, Any]
 
 
 def add(db: Database, problems: Iterable[NewProblem]) -> int:
@@ -69,9 +80,48 @@ def get(db: Database, identity: str) -> Problem | None:
     return Problem(*row) if row else None
 
 
+def resolve(db: Database, identity: str) -> Problem:
+    """The problem with this id, or with the only id that begins so.
+
+    Raises:
+        MissingError: there is none, or several begin so.
+    """
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM problems p WHERE p.id >= ? AND p.id < ? ORDER BY p.id LIMIT 2",
+        [identity, identity + "g"],  # ids are hexadecimal: g is beyond every digit
+    ).fetchall()
+    found = [Problem(*row) for row in rows]
+    exact = [problem for problem in found if problem.id == identity] or found
+    if len(exact) != 1 or not identity:
+        raise MissingError(
+            f"{'Several problems begin' if found else 'No problem begins'} with '{identity}'.",
+            "`o1lab problems ls` lists them.",
+        )
+    return exact[0]
+
+
+def several(db: Database, identities: Iterable[str]) -> list[Problem]:
+    """The problems with these ids, as far as they are there, in order of their arrival."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM problems p WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.rowid",
+        [json.dumps(list(identities))],
+    )
+    return [Problem(*row) for row in rows]
+
+
 def find(db: Database, statement: str) -> Problem | None:
     """The problem with this statement, white space and Unicode form aside."""
     return get(db, NewProblem(statement, "").id)
+
+
+def by_key(db: Database, source: str, key: str) -> Problem | None:
+    """The problem that ``source`` knows as ``key``; the one that came first, if there are several."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM problems p WHERE p.rowid = (SELECT min(o.rowid) FROM problem_sources s "
+        "JOIN problems o ON o.id = s.problem_id WHERE s.source = ? AND s.key = ?)",
+        [source, key],
+    ).fetchone()
+    return Problem(*row) if row else None
 
 
 def page(
@@ -115,6 +165,34 @@ def count_selected(db: Database, query: ProblemQuery) -> int:
     """How many problems a filter chooses."""
     condition, parameters = where(query)
     return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
+
+
+def page_selected(db: Database, query: ProblemQuery, *, limit: int, offset: int = 0) -> list[Problem]:
+    """Some problems of a filter, in order of their arrival."""
+    condition, parameters = where(query)
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM problems p WHERE {condition} ORDER BY p.rowid LIMIT ? OFFSET ?",
+        [*parameters, limit, offset],
+    )
+    return [Problem(*row) for row in rows]
+
+
+def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(id of a problem, source, key there) for each problem of these sources, a row each; case does not matter."""
+    rows = db.execute(
+        "SELECT s.problem_id, min(s.source), s.key FROM problem_sources s JOIN problems p ON p.id = s.problem_id "
+        "WHERE lower(s.source) IN (SELECT lower(value) FROM json_each(?)) GROUP BY s.problem_id ORDER BY p.rowid",
+        [json.dumps(list(names))],
+    )
+    return [(str(identity), str(source), str(key)) for identity, source, key in rows]
+
+
+def origins(db: Database, identity: str) -> list[Origin]:
+    """Where a problem came from: each row of each source."""
+    rows = db.execute(
+        "SELECT source, key, licence, meta FROM problem_sources WHERE problem_id = ? ORDER BY source, key", [identity]
+    )
+    return [Origin(source, key, licence, json.loads(meta)) for source, key, licence, meta in rows]
 
 
 def sources(db: Database) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Verbs of curating: import, problems. Traces and annotations are in curate_traces, datasets in curate_sets."""
+"""Verbs of curating: import. Problems are in pool, traces and annotations in curate_traces, datasets in curate_sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli import curate_sets, curate_traces
+from o1lab.cli import curate_sets, curate_traces, pool
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 from o1lab.text import one_line
@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from o1lab.ingest.importer import ImportReport, Progress
     from o1lab.ingest.measuring import MeasureReport
 
-problems_app = typer.Typer(help="Look at the lab's problems.", no_args_is_help=True, rich_markup_mode=None)
-
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command("import")(import_)
-    problems_app.command("ls")(problems_ls)
-    app.add_typer(problems_app, name="problems")
+    pool.register(app)
     curate_traces.register(app)
     curate_sets.register(app)
 
@@ -129,35 +126,3 @@ class _Watch:
         if self._shown:
             sys.stderr.write("\r\x1b[K" + one_line(text, 78))
             sys.stderr.flush()
-
-
-def problems_ls(  # noqa: PLR0917
-    ctx: typer.Context,
-    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
-    text: Annotated[str, typer.Option(help="Only with these words in the statement.")] = "",
-    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """List problems with their gold answers.
-
-    Example: o1lab problems ls --source aime24
-    """
-    from store import problems
-
-    with opened(ctx) as store:
-        found = problems.page(store.db, source=source, text=text, limit=limit, offset=offset)
-        total = problems.count(store.db, source=source, text=text)
-    items = [
-        {
-            "id": one.id,
-            "statement": one.statement,
-            "answer": one.answer,
-            "source": one.source,
-            "licence": one.licence,
-            "excluded_by": one.excluded_by,
-        }
-        for one in found
-    ]
-    lines = [f"{one.id}  {one_line(one.answer or '-', 16):<16}  {one_line(one.statement, 80)}" for one in found]
-    emit({"items": items, "total": total}, as_json=as_json, text="\n".join([*lines, f"{len(found)} of {total:,}"]))

@@ -80,18 +80,32 @@ _TEXTUAL = re.compile(
 )
 
 
+# One of these words is in whatever the patterns above find: looking for words is much cheaper.
+_WORDS_OF_PLAIN = (
+    "figure", "fig.", "diagram", "illustrat", "sketch", "drawing", "accompanying", "adjoining", "attached", "shaded",
+    "grey", "gray", "dotted", "dashed", "图", "阴影",
+)  # fmt: skip
+_WORDS_OF_POINTING = (
+    "shown", "pictured", "illustrated", "depicted", "sketched", "drawn", "graphed", "plotted", "diagrammed", "given",
+    "below", "above", "here", " right", " left",
+)  # fmt: skip
+
+
 def needs_image(problem: Problem) -> str | None:
     """Why the statement cannot be read without an image, or None."""
     text = problem.statement[:LONGEST]
+    lower = text.lower()
     if found := _DRAWING.search(text):
         return f"carries a drawing: {quoted(found[0])}"
     if found := _LINK.search(text):
         return f"links to an image: {quoted(found[0])}"
-    if found := _PLAIN.search(text):
+    if any(word in lower for word in _WORDS_OF_PLAIN) and (found := _PLAIN.search(text)):
         return f"speaks of an image: {quoted(found[0])}"
-    if (found := _AS_SHOWN.search(text)) and _SHAPES.search(text) and not _TEXTUAL.search(text):
+    if not any(word in lower for word in _WORDS_OF_POINTING) or _TEXTUAL.search(text):
+        return None
+    if (found := _AS_SHOWN.search(text)) and _SHAPES.search(text):
         return f"speaks of an image: {quoted(found[0])}"
-    if (found := _POINTING.search(text)) and not _TEXTUAL.search(text):
+    if found := _POINTING.search(text):
         return f"points at what is not in the text: {quoted(found[0])}"
     return None
 

@@ -47,3 +47,8 @@ def quoted(words: str) -> str:
     """The words a reason points at, on one line and not too long."""
     line = " ".join(words[: 2 * QUOTED].split())
     return f'"{line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"}"'
+
+
+def named(problem: Problem) -> str:
+    """How a reason speaks of another problem: its source and its key there."""
+    return f"{problem.source} {problem.key}".strip() or problem.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from o1lab.distill.filters.answers import answer_of, gives_several_answers
 from o1lab.distill.filters.rule import Rule, quoted
@@ -62,9 +62,10 @@ def _around(text: str, found: re.Match[str]) -> str:
 
 
 _LABEL = re.compile(
-    r"(?P<before>[A-Za-z]{0,12}[ ]?)[(（]\s*(?P<label>[a-h]|i{1,3}|iv|v|[1-9])\s*[)）]"
-    r"|(?:^|\n)[ \t]{0,8}(?:Part )?(?P<line>[a-h]|[A-D]|i{1,3}|iv|v|[1-9])[ ]?[.)．、:]\s",
+    r"[(（][ ]?(?P<label>[a-h]|i{1,3}|iv|v|[1-9])[ ]?[)）]"
+    r"|(?:^|\n)[ \t]{0,8}(?:Part )?(?P<line>[a-h]|[A-D]|i{1,3}|iv|v|[1-9])[ ]?[.)．、:]\s"
 )
+_BEFORE = re.compile(r"([A-Za-z]{1,12})( ?)$")
 _REFERRING = {"part", "parts", "condition", "conditions", "property", "properties", "both", "in", "and", "or", "of"}
 _SERIES = ("abcdefgh", ("i", "ii", "iii", "iv", "v"), "123456789", "ABCD")
 _ASKS = re.compile(
@@ -78,27 +79,34 @@ _ASKS = re.compile(
 def has_several_parts(problem: Problem) -> str | None:
     """Why there is more than one thing to answer, or None: labelled parts that each ask, or an answer in several."""
     text = problem.statement[:LONGEST]
+    labels = _labels(text)
     for series in _SERIES:
-        asking = [label for label, part in _labelled(text, series) if _ASKS.match(part) or "?" in part or "？" in part]
+        parts = _labelled(text, labels, series)
+        asking = [label for label, part in parts if _ASKS.match(part) or "?" in part or "？" in part]
         if len(asking) > 1:
             return f"asks for several things, in parts {', '.join(asking)}"
     return gives_several_answers(problem)
 
 
-def _labelled(text: str, series: str | tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _labels(text: str) -> list[tuple[str, int, int]]:
+    """What may label a part, with where it stands; ``f(a)`` and ``condition (a)`` do not."""
+    found = []
+    for label in _LABEL.finditer(text):
+        if label["label"] and (before := _BEFORE.search(text, max(0, label.start() - 13), label.start())):
+            word, space = before.groups()
+            if not space or word.lower() in _REFERRING:
+                continue
+        found.append((label["label"] or label["line"], label.start(), label.end()))
+    return found
+
+
+def _labelled(text: str, labels: list[tuple[str, int, int]], series: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The parts of a statement behind ``(a)``, ``(b)``, ... as (label, text), in the order of the series."""
     marks: list[tuple[str, int, int]] = []
-    for found in _LABEL.finditer(text):
-        label = found["label"] or found["line"]
-        before = (found["before"] or "").strip()
-        if len(marks) >= len(series) or label != series[len(marks)]:
-            continue
-        if before.lower() in _REFERRING or (before and not found["before"].endswith(" ")):
-            continue
-        marks.append((label, found.start(), found.end()))
-    if len(marks) < 2:
-        return
-    ends = [start for _, start, _ in marks[1:]] + [len(text)]
+    for one in labels:
+        if len(marks) < len(series) and one[0] == series[len(marks)]:
+            marks.append(one)
+    ends = [*(start for _, start, _ in marks[1:]), len(text)][: len(marks)]
     for (label, _, start), end in zip(marks, ends, strict=True):
         yield label, text[start:end]
 

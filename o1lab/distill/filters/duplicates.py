@@ -1,0 +1,247 @@
+"""Duplicate: the problem is in the pool already, to the word or nearly.
+
+To the word means after normalisation. Nearly means that ``NEAR`` or more of all word triples of two statements are in
+both (Jaccard), that all their numbers are the same, and that their gold answers do not contradict each other; under
+eight words only the first counts. Candidates come from MinHash signatures (datasketch) cut into bands: two statements
+with a band in common are compared word by word, so a signature never decides. Of a cluster the earliest problem that
+has an answer stays, else the earliest.
+
+The bands stand in arrays and are sorted, instead of in datasketch's own MinHashLSH: a set for each bucket takes
+kilobytes a problem, an array 4 bytes a band.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from o1lab.chains.verify import settle
+from o1lab.distill.filters.rule import Finding, Look, named
+from o1lab.distill.filters.words import jaccard, words_of
+from store.records import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TRIPLE = 3
+FEWEST_WORDS = 8
+NEAR = 0.7
+BANDS, ROWS = 25, 5  # a pair at 0.7 shares a band with probability 0.99, one at 0.5 with 0.55, one at 0.3 with 0.06
+
+_ODD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: odd multipliers of it spread bits
+
+Fetch = Callable[[Sequence[str]], Iterable[Problem]]
+
+
+class Twin(NamedTuple):
+    """A duplicate: the problem that stays, and how much they share (None: the same to the word)."""
+
+    stays: str
+    shared: float | None
+
+
+class Signatures:
+    """What is kept of each problem: 25 bands of 4 bytes, a hash, its id, whether it has an answer and few words."""
+
+    def __init__(self) -> None:
+        import numpy as np
+        from datasketch import MinHash
+
+        self._sketch = MinHash(num_perm=BANDS * ROWS, hashfunc=zlib.crc32)
+        self._mix = np.array([_ODD * (2 * row + 1) % 2**64 for row in range(ROWS)], dtype=np.uint64)
+        self._bands = array("I")
+        self._exact = array("Q")
+        self._ids = array("Q")
+        self._answered = bytearray()
+        self._few = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the arrays, without what they keep in reserve to grow."""
+        arrays = (self._bands, self._exact, self._ids)
+        return sum(len(one) * one.itemsize for one in arrays) + len(self._answered) + len(self._few)
+
+    def add(self, problem: Problem) -> None:
+        """Take a problem in; problems come in the order of their arrival."""
+        said = words_of(problem)
+        numbers = _hash64(" ".join(said.numbers))
+        few = len(said.words) < FEWEST_WORDS
+        self._ids.append(int(problem.id, 16))
+        self._exact.append(_hash64(said.compact) ^ numbers if said.words else int(problem.id, 16))
+        self._answered.append(problem.answer is not None)
+        self._few.append(few)
+        self._bands.extend([0] * BANDS if few else self._signature(said.runs(TRIPLE), numbers))
+
+    def _signature(self, triples: Sequence[str], numbers: int) -> list[int]:
+        """A number of 32 bits for each band; problems with other numbers share none but by chance."""
+        import numpy as np
+
+        self._sketch.clear()
+        self._sketch.update_batch([triple.encode("utf-8", "surrogatepass") for triple in triples])
+        rows = self._sketch.hashvalues.astype(np.uint64).reshape(BANDS, ROWS)
+        mixed = (rows * self._mix).sum(axis=1, dtype=np.uint64) ^ np.uint64(numbers)
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(_ODD)
+        bands: list[int] = (mixed >> np.uint64(32)).tolist()
+        return bands
+
+    def twins(self, fetch: Fetch) -> dict[str, Twin]:
+        """For each problem that is a duplicate, the one that stays."""
+        import numpy as np
+
+        clusters = _Clusters(len(self))
+        exact = np.frombuffer(self._exact, dtype=np.uint64)
+        for first, second in _pairs(exact, np.arange(len(self))):
+            clusters.join(first, second)
+        many = np.flatnonzero(np.frombuffer(self._few, dtype=np.uint8) == 0)
+        bands = np.frombuffer(self._bands, dtype=np.uint32).reshape(-1, BANDS)
+        for band in range(BANDS):
+            fresh = [pair for pair in _pairs(bands[:, band][many], many) if not clusters.seen(*pair)]
+            for first, second in self._near(fresh, fetch):
+                clusters.join(first, second)
+        return self._told(clusters, fetch)
+
+    def _near(self, pairs: Sequence[tuple[int, int]], fetch: Fetch) -> Iterator[tuple[int, int]]:
+        """Those of the candidate pairs that are near-duplicates, word by word."""
+        for some in _batches(pairs, 200):
+            problems = self._fetched({at for pair in some for at in pair}, fetch)
+            for first, second in some:
+                one, other = problems.get(first), problems.get(second)
+                if one and other and _shared(one, other) >= NEAR and not _contradict(one, other):
+                    yield first, second
+
+    def _told(self, clusters: _Clusters, fetch: Fetch) -> dict[str, Twin]:
+        twins: dict[str, Twin] = {}
+        pairs = []
+        for members in clusters.groups():
+            stays = next((at for at in members if self._answered[at]), members[0])
+            for at in members:
+                if at == stays:
+                    continue
+                if self._exact[at] == self._exact[stays]:
+                    twins[self._id(at)] = Twin(self._id(stays), None)
+                else:
+                    pairs.append((at, stays))
+        for some in _batches(pairs, 200):
+            problems = self._fetched({at for pair in some for at in pair}, fetch)
+            for at, stays in some:
+                if at in problems and stays in problems:
+                    shared = _shared(problems[at], problems[stays])
+                    twins[self._id(at)] = Twin(self._id(stays), shared)
+        return twins
+
+    def _fetched(self, places: Iterable[int], fetch: Fetch) -> dict[int, Problem]:
+        wanted = {self._id(at): at for at in places}
+        return {wanted[problem.id]: problem for problem in fetch(list(wanted))}
+
+    def _id(self, at: int) -> str:
+        return f"{self._ids[at]:016x}"
+
+
+class _Clusters:
+    """Places that belong together (union-find; the smallest place stands for its cluster)."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = array("q", range(size))
+        self._compared: set[tuple[int, int]] = set()
+
+    def top(self, at: int) -> int:
+        while self._parent[at] != at:
+            self._parent[at] = self._parent[self._parent[at]]
+            at = self._parent[at]
+        return at
+
+    def join(self, first: int, second: int) -> None:
+        low, high = sorted((self.top(first), self.top(second)))
+        self._parent[high] = low
+
+    def seen(self, first: int, second: int) -> bool:
+        """Whether the two are together, or were compared before; from now on they were."""
+        if (first, second) in self._compared or self.top(first) == self.top(second):
+            return True
+        self._compared.add((first, second))
+        return False
+
+    def groups(self) -> Iterator[list[int]]:
+        """Clusters of more than one, each in order of arrival."""
+        members: dict[int, list[int]] = {}
+        for at in range(len(self._parent)):
+            if (top := self.top(at)) != at:
+                members.setdefault(top, [top]).append(at)
+        yield from members.values()
+
+
+def _pairs(keys: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
+    """Pairs of places with the same key: each with the first of its group and with the one before it."""
+    import numpy as np
+
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1  # where the one before has the same key
+    first = last = -1
+    for at in same.tolist():
+        if at != last + 1 or first < 0:
+            first = int(places[order[at - 1]])
+        here, before = int(places[order[at]]), int(places[order[at - 1]])
+        yield first, here
+        if before != first:
+            yield before, here
+        last = at
+
+
+def _shared(one: Problem, other: Problem) -> float:
+    """The share of word triples in both; 0 where the numbers differ."""
+    left, right = words_of(one), words_of(other)
+    return jaccard(left.runs(TRIPLE), right.runs(TRIPLE)) if left.numbers == right.numbers else 0.0
+
+
+def _contradict(one: Problem, other: Problem) -> bool:
+    if one.answer is None or other.answer is None:
+        return False
+    verdict = settle(one.answer, other.answer)
+    return verdict is not None and verdict.status == "incorrect"
+
+
+def _batches(items: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _hash64(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateRule:
+    """The rule over the whole pool."""
+
+    name: str = "duplicate"
+    version: int = 1
+    about: str = (
+        f"is in the pool already: the same text, or {NEAR:.0%} of the word triples, the same numbers, no other answer"
+    )
+
+    def over(self, pool: Iterable[Problem], fetch: Fetch) -> Look:
+        """Read the pool once and give the look at each of its problems."""
+        signatures = Signatures()
+        for problem in pool:
+            signatures.add(problem)
+        twins = signatures.twins(fetch)
+
+        def look(problem: Problem) -> Finding | None:
+            if (twin := twins.get(problem.id)) is None:
+                return None
+            name = next((named(stays) for stays in fetch([twin.stays])), twin.stays)
+            if twin.shared is None:
+                return Finding(f"is, white space and marks aside, {name}", twin.stays)
+            return Finding(f"shares {twin.shared:.0%} of its word triples with {name}", twin.stays)
+
+        return look
+
+
+DUPLICATE = DuplicateRule()

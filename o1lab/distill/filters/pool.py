@@ -1,0 +1,144 @@
+"""Running rules over a lab's pool: streaming, a batch of problems a transaction, memory flat but for the indexes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+from o1lab.distill.filters import RULES, AnyRule, ContaminatedRule, DuplicateRule
+from o1lab.distill.filters.rule import Look
+from o1lab.errors import UsageError
+from store import exclusions, problems
+from store.exclusions import Exclusion, RuleRun
+from store.problem_query import ProblemQuery
+from store.records import Problem, now
+from store.sqlite import Database
+
+BATCH = 500
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many problems are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """What one rule found in this run."""
+
+    name: str
+    version: int
+    excluded: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilterReport:
+    """What a run came to. ``kept`` and ``excluded`` take in what other rules and people said of these problems."""
+
+    total: int
+    kept: int
+    excluded: int
+    rules: tuple[RuleCount, ...]
+    dry_run: bool
+
+
+def chosen_rules(names: Iterable[str] | None = None) -> list[AnyRule]:
+    """The rules of these names in the registry's order; all of them for None.
+
+    Raises:
+        UsageError: there is no rule of a name, or none is named.
+    """
+    if names is None:
+        return list(RULES.values())
+    wanted = {name.strip() for name in names if name.strip()}
+    if unknown := sorted(wanted - RULES.keys()):
+        raise UsageError(f"There is no rule '{unknown[0]}'.", f"It is one of {', '.join(RULES)}.")
+    if not wanted:
+        raise UsageError("No rule is named.", f"Name some of {', '.join(RULES)}, or leave --rules out for all.")
+    return [rule for name, rule in RULES.items() if name in wanted]
+
+
+def filter_pool(
+    db: Database,
+    rules: Sequence[AnyRule],
+    query: ProblemQuery,
+    *,
+    benchmarks: Collection[str],
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> FilterReport:
+    """Look at the problems of ``query`` with these rules and record what they find.
+
+    Duplicates are looked for in the whole pool whatever the query, and only recorded for the problems of the query.
+    ``benchmarks`` are the sources whose problems, and what is near them, are contaminated. With ``dry_run`` nothing is
+    written.
+    """
+    tell = progress or (lambda _what, _done, _of: None)
+    looks = [(rule, _look(db, rule, benchmarks, tell)) for rule in rules]
+    names = [rule.name for rule in rules]
+    total = problems.count_selected(db, query)
+    found: Counter[str] = Counter()
+    looked = left_out = 0
+    for batch in _batched(problems.select(db, query, batch=BATCH), BATCH):
+        findings = [finding for problem in batch for finding in _findings(problem, looks)]
+        hit = {finding.problem_id for finding in findings}
+        found.update(finding.rule for finding in findings)
+        beside = exclusions.standing(db, (problem.id for problem in batch), beside=names)
+        left_out += sum(
+            one.ruling == "exclude" or (one.ruling != "keep" and (one.other_rules or identity in hit))
+            for identity, one in beside.items()
+        )
+        if not dry_run:
+            exclusions.record(db, [problem.id for problem in batch], names, findings)
+        looked += len(batch)
+        tell("looking at problems", looked, total)
+    if not dry_run:
+        at = now()
+        exclusions.record_runs(db, [RuleRun(rule.name, rule.version, looked, found[rule.name], at) for rule in rules])
+    counts = tuple(RuleCount(rule.name, rule.version, found[rule.name]) for rule in rules)
+    return FilterReport(looked, looked - left_out, left_out, counts, dry_run)
+
+
+def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Look]]) -> Iterator[Exclusion]:
+    for rule, look in looks:
+        if (finding := look(problem)) is not None:
+            yield Exclusion(problem.id, rule.name, rule.version, finding.reason, finding.twin)
+
+
+def _look(db: Database, rule: AnyRule, benchmarks: Collection[str], tell: Progress) -> Look:
+    """The rule's look; rules over the pool read it first."""
+    if isinstance(rule, DuplicateRule):
+        everything = ProblemQuery()
+        size = problems.count_selected(db, everything)
+        pool = _told(problems.select(db, everything, batch=BATCH), "reading the pool", size, tell)
+        return rule.over(pool, lambda ids: problems.several(db, ids))
+    if isinstance(rule, ContaminatedRule):
+        tested = problems.of_sources(db, benchmarks)
+        return rule.over(_told(_tested(db, tested), "reading the benchmarks", len(tested), tell))
+    return rule.look
+
+
+def _tested(db: Database, tested: Iterable[tuple[str, str, str]]) -> Iterator[tuple[Problem, str]]:
+    """The benchmarks' problems, each under its name there."""
+    for some in _batched(tested, BATCH):
+        origins = {identity: (source, key) for identity, source, key in some}
+        for problem in problems.several(db, origins):
+            source, key = origins[problem.id]
+            yield replace(problem, source=source, key=key), source
+
+
+def _told(items: Iterable[T], what: str, size: int, tell: Progress) -> Iterator[T]:
+    """The items, with a word of progress now and then."""
+    for done, item in enumerate(items, 1):
+        yield item
+        if done % BATCH == 0 or done == size:
+            tell(what, done, size)
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most ``size`` (itertools.batched is not in Python 3.11)."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
