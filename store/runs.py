@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from store.errors import MissingError
 from store.records import RunRecord
 from store.sqlite import Database
 
@@ -16,22 +15,6 @@ def add(db: Database, run: RunRecord) -> None:
             f"INSERT INTO runs({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (run.id, run.dir, run.base, run.dataset, run.dataset_hash, run.init_from, run.created_at),
         )
-
-
-def get(db: Database, identity: str) -> RunRecord:
-    """The run of this id, or the only one whose id begins so.
-
-    Raises:
-        MissingError: there is none, or there are several.
-    """
-    rows = [run for run in all_runs(db) if run.id.startswith(identity)] if identity else []
-    exact = [run for run in rows if run.id == identity] or rows
-    if len(exact) != 1:
-        raise MissingError(
-            f"{'Several runs begin' if rows else 'No run begins'} with '{identity}'.",
-            "`o1lab runs ls` lists them.",
-        )
-    return exact[0]
 
 
 def all_runs(db: Database) -> list[RunRecord]:
