@@ -211,6 +211,8 @@ CREATE TABLE rulings (
 );
 CREATE INDEX rulings_problem ON rulings(problem_id);
 CREATE INDEX problems_excluded ON problems(excluded_by);
+-- A problem's translation is found by the original's id, which is its key in its source.
+CREATE INDEX problem_sources_key ON problem_sources(source, key);
 
 CREATE TABLE teacher_runs (
     id TEXT PRIMARY KEY,

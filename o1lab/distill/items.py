@@ -29,7 +29,7 @@ def items(store: Store, settings: TeacherRunSettings) -> Iterator[Item]:
         QueryError: a filter cannot be read.
     """
     if settings.method == "translate":
-        return _of_traces(store, _trace_query(settings), settings.limit)
+        return _of_traces(store, _trace_query(settings), settings.language, settings.limit)
     return _of_problems(store, _problem_query(settings), settings.limit)
 
 
@@ -50,9 +50,14 @@ def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) 
     """These items of a run, in this order; what the lab no longer has is left out."""
     for identity in ids:
         if settings.method == "translate":
-            yield from _of_trace(store, identity)
+            yield from _of_trace(store, identity, settings.language)
         elif (problem := problems.get(store.db, identity)) is not None:
             yield _item(problem)
+
+
+def translation_source(language: str) -> str:
+    """The source of translated problems; each has its original's id as its key there."""
+    return f"translation/{language}"
 
 
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
@@ -69,19 +74,22 @@ def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterat
         yield _item(problem)
 
 
-def _of_traces(store: Store, query: TraceQuery, limit: int | None) -> Iterator[Item]:
+def _of_traces(store: Store, query: TraceQuery, language: str, limit: int | None) -> Iterator[Item]:
     for trace in traces.select(store.db, query, limit=limit):
-        yield from _of_trace(store, trace.id)
+        yield from _of_trace(store, trace.id, language)
 
 
-def _of_trace(store: Store, identity: str) -> Iterator[Item]:
+def _of_trace(store: Store, identity: str, language: str) -> Iterator[Item]:
     try:
         text, row = traces.text(store.db, identity), traces.get(store.db, identity)
     except MissingError:
         return
     problem = problems.get(store.db, row.problem_id)
-    if problem is not None:  # a foreign key says it is there
-        yield replace(_item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence)
+    if problem is None:  # a foreign key says it is there
+        return
+    translation = problems.by_key(store.db, translation_source(language), problem.id)
+    translated = translation.statement if translation else ""
+    yield replace(_item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence, translated=translated)
 
 
 def _item(problem: Problem) -> Item:

@@ -23,7 +23,7 @@ class Item:
     """What one conversation is about: a problem and, where a trace is worked on (translation), that trace.
 
     ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is that of the
-    problem.
+    problem. ``translated`` is the statement in the run's language, where the lab has it already.
     """
 
     problem_id: str
@@ -35,6 +35,7 @@ class Item:
     trace_id: str | None = None
     raw: str = ""
     trace_licence: str | None = None
+    translated: str = ""
 
     @property
     def id(self) -> str:

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from o1lab.distill import journal
+from o1lab.distill import journal, runs
+from o1lab.distill.estimate import estimate
 from o1lab.locations import Lab
 from store import problems, teacher_runs, traces
 from store.connection import open_store
@@ -93,10 +94,12 @@ async def test_a_translation_is_a_trace_of_a_problem_of_its_own(tmp_path: Path) 
         with store.db.atomic():
             problems.add(store.db, [original])
             traces.add(store.db, [(parent, original.statement)])
+        expected = estimate(lab, store, runs.read_settings({"endpoint": "teacher", "method": "translate"}))
         store.close()
         folder, status = await run(lab, method="translate", max_tokens=2048)
         again, second = await run(lab, method="translate", max_tokens=2048)
     assert (status.state, status.done, status.correct, status.rejected) == ("finished", 1, 1, 0)
+    assert (expected.calls, expected.most_calls, expected.samples) == (3, 6, 1)
     assert again.id != folder.id
     assert second.requested == 1
     [made] = all_traces(lab, "synthesis:translated")
@@ -108,7 +111,9 @@ async def test_a_translation_is_a_trace_of_a_problem_of_its_own(tmp_path: Path) 
     assert problem is not None
     assert (problem.source, problem.answer, problem.licence) == ("translation/zh", "42", "MIT")
     keys = [str(response.key) for _, response in journal.read(folder.journal)]
-    assert keys == [f"{parent.id}/0/{turn}" for turn in range(3)]
+    assert keys == [f"{parent.id}/0/{turn}" for turn in (0, 2, 3)]
+    keys = [str(response.key) for _, response in journal.read(again.journal)]
+    assert keys == [f"{parent.id}/0/{turn}" for turn in (2, 3)]
 
 
 async def test_a_debate_is_one_trace_and_its_journal_is_the_transcript(tmp_path: Path) -> None:

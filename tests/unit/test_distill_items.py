@@ -70,6 +70,18 @@ def test_traces_are_items_of_a_translation_in_the_order_of_their_filter(pool: St
     assert count_items(pool, asked) == 3
 
 
+def test_a_problem_that_is_translated_already_comes_with_its_translation(pool: Store) -> None:
+    original = NewProblem("Problem 3", "here").id
+    with pool.db.atomic():
+        problems.add(
+            pool.db, [NewProblem("问题三", "translation/zh", key=original), NewProblem("又", "other", key=original)]
+        )
+    found = {item.statement: item.translated for item in items(pool, settings(method="translate"))}
+    assert found["Problem 3"] == "问题三"
+    assert set(found.values()) == {"", "问题三"}
+    assert {item.translated for item in items(pool, settings(method="translate", language="en"))} == {""}
+
+
 def test_a_translation_does_not_feed_on_what_it_makes(pool: Store) -> None:
     asked = settings(method="translate")
     seen = 0

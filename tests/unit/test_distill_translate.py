@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,8 +65,8 @@ async def test_chain_and_problem_are_translated_and_linked() -> None:
     assert draft.problem.statement == into_chinese("What is ⟦⟧? Give a whole number.").replace("⟦⟧", "$40 + 2$")
     assert (draft.problem.answer, draft.problem.source, draft.problem.licence) == ("42", "translation/zh", "MIT")
     assert draft.problem.meta == {"translated_from": "p" * 16, "language": "zh"}
-    assert ask.turns == [0, 1, 2]
-    assert draft.meta["call_keys"] == [f"{'t' * 16}/0/{turn}" for turn in range(3)]
+    assert ask.turns == [0, 2, 3]
+    assert draft.meta["call_keys"] == [f"{'t' * 16}/0/{turn}" for turn in (0, 2, 3)]
 
 
 async def test_formulas_code_links_marks_and_white_space_are_as_they_were() -> None:
@@ -103,19 +105,56 @@ async def test_a_long_chain_goes_in_parts_and_comes_together_again() -> None:
 
 
 async def test_a_part_with_a_fault_is_sent_back_once() -> None:
-    ask = translator(lambda turn, text: text.replace("⟦1⟧", "") if turn == 1 else text)
+    ask = translator(lambda turn, text: text.replace("⟦1⟧", "") if turn == 2 else text)
     repaired = ScriptedAsk(
         lambda turn, messages, role: (
-            ask.script(turn, messages, role) if turn != 2 else into_chinese(text_in(messages[:2]))
+            ask.script(turn, messages, role) if turn != 3 else into_chinese(text_in(messages[:2]))
         )
     )
     draft = await method("translate").respond(of_trace(), 0, repaired)
     assert not draft.rejected
-    assert repaired.turns == [0, 1, 2, 3]
+    assert repaired.turns == [0, 2, 3, 4]
     again = repaired.calls[2][2]
     assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
     assert "⟦1⟧ is missing: \\(2\\)" in again[-1]["content"]
     assert draft.raw == (await method("translate").respond(of_trace(), 0, translator())).raw
+
+
+async def test_a_statement_with_a_fault_is_sent_back_too() -> None:
+    ask = ScriptedAsk(
+        lambda turn, messages, role: "译文译文译文" if turn == 0 else into_chinese(text_in(messages[:2])),
+    )
+    draft = await method("translate").respond(of_trace(), 0, ask)
+    assert not draft.rejected
+    assert ask.turns == [0, 1, 2, 3]
+    assert draft.raw == (await method("translate").respond(of_trace(), 0, translator())).raw
+
+
+async def test_the_chains_of_a_problem_stay_chains_of_one_problem() -> None:
+    """However many of them are translated side by side, its statement is asked for once; after a failure again."""
+    translate = method("translate")
+
+    def wordy(turn: int, messages: Sequence[Message], role: Role) -> Answer:
+        return into_chinese(text_in(messages)) + (f"（译文{len(asks)}）" if turn == 0 else "")
+
+    asks = [ScriptedAsk(wordy) for _ in range(4)]
+    asks.insert(0, ScriptedAsk(lambda turn, messages, role: Fault("server", "It broke.")))
+    items = [replace(of_trace(), trace_id=f"{number:016}") for number in range(5)]
+    drafts = await asyncio.gather(*(translate.respond(one, 0, ask) for one, ask in zip(items, asks, strict=True)))
+    assert [ask.turns for ask in asks] == [[0], [0, 2, 3], [2, 3], [2, 3], [2, 3]]
+    assert drafts[0].problem is None
+    assert len({draft.problem.id for draft in drafts[1:] if draft.problem}) == 1
+    assert len([draft for draft in drafts if draft.problem]) == 4
+
+
+async def test_a_problem_that_the_lab_has_in_the_language_is_not_translated_again() -> None:
+    ask = translator()
+    known = replace(of_trace(), translated="求 $40 + 2$ 的值。")
+    draft = await method("translate").respond(known, 0, ask)
+    assert ask.turns == [2, 3]
+    assert draft.problem is not None
+    assert draft.problem.statement == "求 $40 + 2$ 的值。"
+    assert len(method("translate").plan(known).asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -128,16 +167,16 @@ async def test_a_part_with_a_fault_is_sent_back_once() -> None:
     ],
 )
 async def test_a_span_that_is_not_there_exactly_once_is_named(spoil: Callable[[str], str], reason: str) -> None:
-    ask = translator(lambda turn, text: spoil(text) if turn in (1, 2) else text)
+    ask = translator(lambda turn, text: spoil(text) if turn in (2, 3) else text)
     draft = await method("translate").respond(of_trace(), 0, ask)
     assert draft.rejected == reason
     assert draft.raw == ""
-    assert ask.turns == [0, 1, 2]
+    assert ask.turns == [0, 2, 3]
 
 
 async def test_paragraphs_that_were_left_out_are_noticed() -> None:
     thought = "\n\n".join(f"I think about case {n} for a while, and then go on." for n in range(6))
-    ask = translator(lambda turn, text: text[: len(text) // 3] if turn in (1, 2) else text)
+    ask = translator(lambda turn, text: text[: len(text) // 3] if turn in (2, 3) else text)
     draft = await method("translate").respond(of_trace(f"<think>{thought}</think>so \\boxed{{42}} it is"), 0, ask)
     assert re.fullmatch(r"the original has 6 paragraphs, the translation \d", draft.rejected)
 
@@ -172,7 +211,7 @@ async def test_what_is_in_the_language_already_costs_nothing() -> None:
 
 async def test_a_failed_call_ends_the_conversation_and_a_fence_around_all_is_taken_off() -> None:
     def failing(turn: int, messages: Sequence[Message], role: Role) -> Answer:
-        return Fault("server", "It broke.", retryable=True) if turn == 1 else into_chinese(text_in(messages))
+        return Fault("server", "It broke.", retryable=True) if turn == 2 else into_chinese(text_in(messages))
 
     draft = await method("translate").respond(of_trace(), 0, ScriptedAsk(failing))
     assert (draft.raw, draft.rejected) == ("", "")

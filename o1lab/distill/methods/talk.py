@@ -21,10 +21,11 @@ class GivenUp(Exception):  # noqa: N818 - no error: the conversation came to not
 
 
 class Talk:
-    """Asks turn after turn; ``keys`` are those of the calls so far."""
+    """Asks turn after turn; ``keys`` are those of the calls so far, ``turn`` is the number of the next."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+        self.turn = 0
         self.keys: list[str] = []
 
     async def say(self, messages: Sequence[Message], *, role: Role = "teacher") -> str:
@@ -33,7 +34,7 @@ class Talk:
         Raises:
             GivenUp: no whole answer came.
         """
-        turn = len(self.keys)
+        turn, self.turn = self.turn, self.turn + 1
         response = await self._ask(turn, messages, role=role)
         self.keys.append(str(response.key))
         if response.state != "done":

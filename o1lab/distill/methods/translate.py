@@ -1,21 +1,25 @@
 """Translation: chain and problem into another language, with mathematics, code and answers kept to the letter.
 
 What must not change is taken out for placeholders first and put back afterwards; every one of them has to be there
-exactly once. Long chains go part by part, cut at paragraphs or moves. Turn 0 is the statement; a part with something
-wrong in it is sent back once with what is wrong.
+exactly once. Long chains go part by part, cut at paragraphs or moves; a part with something wrong in it is sent back
+once with what is wrong. Turns 0 and 1 are the statement's, whether or not they are needed: a problem is translated
+once, so that its chains stay chains of one problem.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.calls import Message
+from o1lab.distill.items import translation_source
 from o1lab.distill.method import Ask, Draft, Item, Method, Plan
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.methods.parts import cut
@@ -28,6 +32,8 @@ PART_CHARS = 4000
 """A part has at most so many characters, placeholders in the place of what is protected."""
 LANGUAGES = {"zh": "Simplified Chinese", "en": "English"}
 
+_FIRST_PART = 2
+_STATEMENTS_HELD = 10_000
 _FENCED = re.compile(r"```\w*\n(?P<inside>.*)\n```", re.DOTALL)
 _FEWEST_PARAGRAPHS = 4
 _KEPT_PARAGRAPHS = 2 / 3
@@ -47,6 +53,8 @@ class Translate(Method):
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
         self._language = settings.language
         self._prompts = prompts
+        self._statements: dict[str, str] = {}
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def plan(self, item: Item) -> Plan:
         if language_of(item.raw) == self._language:
@@ -58,7 +66,7 @@ class Translate(Method):
             for part in cut(mask(item.raw[slice(*span)]).text, PART_CHARS)
             if _has_words(part)
         ]
-        asked = [self._asked("statement", mask(item.statement).text.strip(), {})]
+        asked = [] if item.translated else [self._asked("statement", mask(item.statement).text.strip(), {})]
         asked += [self._asked("part", part.strip(), context) for part in parts]
         # Every call can be made twice; a part's holds the statement's translation, a second one the first answer too.
         return Plan(asked, most_calls=2 * len(asked), most_carried=2 * len(parts) + len(asked))
@@ -72,7 +80,7 @@ class Translate(Method):
     async def _translate(self, item: Item, talk: Talk) -> Draft:
         if language_of(item.raw) == self._language:
             raise GivenUp(f"it is in {LANGUAGES[self._language]} already")
-        statement = await self._whole("statement", mask(item.statement), talk, {})
+        statement = await self._statement(item, talk)
         context = {"statement": item.statement, "translated_statement": statement}
         pieces, at = [], 0
         for span in _spans(item.raw):
@@ -83,7 +91,7 @@ class Translate(Method):
         self._check(item, raw, statement)
         problem = NewProblem(
             statement,
-            f"translation/{self._language}",
+            translation_source(self._language),
             key=item.problem_id,
             answer=item.gold,
             licence=item.licence,
@@ -93,6 +101,18 @@ class Translate(Method):
             "translated_from": item.trace_id, "language": self._language, "call_keys": talk.keys,
         }  # fmt: skip
         return Draft(raw, parse(item.raw).complete, problem=problem, parent_id=item.trace_id, meta=meta)
+
+    async def _statement(self, item: Item, talk: Talk) -> str:
+        """The problem in the other language: the lab's own translation, or that of the first who needs it."""
+        async with self._asking.setdefault(item.problem_id, asyncio.Lock()):
+            statement = item.translated or self._statements.get(item.problem_id)
+            if not statement:
+                statement = await self._whole("statement", mask(item.statement), talk, {})
+                self._statements[item.problem_id] = statement
+                if len(self._statements) > _STATEMENTS_HELD:
+                    del self._statements[next(iter(self._statements))]
+        talk.turn = _FIRST_PART
+        return statement
 
     async def _in_parts(self, text: str, talk: Talk, context: Mapping[str, str]) -> str:
         masked = mask(text)
