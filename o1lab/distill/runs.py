@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from o1lab.config import load_config
 from o1lab.distill import journal
+from o1lab.distill.filling import check_engine
 from o1lab.distill.folder import RunFolder, Status, write_json
 from o1lab.distill.items import count_items
 from o1lab.distill.methods import make_method, prompt_names
@@ -102,7 +103,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-        if settings.budget_usd is not None and not price_of(model).known:
+        if settings.budget_usd is not None and not price_of(model, settings.engine).known:
             raise UsageError(
                 f"A budget in money needs the price of {model.id}, which is not known.",
                 "Give input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
@@ -110,7 +111,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
-    make_method(settings, prompts)
+    check_engine(settings.engine, make_method(settings, prompts))
     with store.explained():
         items = count_items(store, settings)
     if not items:
@@ -236,12 +237,14 @@ def find(lab: Lab, identity: str) -> RunFolder:
 
 
 def info(folder: RunFolder, *, now: float | None = None) -> RunInfo:
-    """How a run stands, ``dead`` included: its heartbeat is stale and its process is gone."""
+    """How a run stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
     status = folder.status() or Status("failed", message="status.json cannot be read.")
     age = max(0.0, (time.time() if now is None else now) - status.heartbeat) if status.heartbeat else None
     state: str = status.state
-    silent = state in ACTIVE and (age is None or age > STALE_S)
-    if silent and status.host == socket.gethostname() and not process_lives(status.pid, status.pid_started):
+    here = status.host == socket.gethostname()
+    gone = here and status.pid is not None and not process_lives(status.pid, status.pid_started)
+    never_began = here and status.pid is None and (age is None or age > STALE_S)
+    if state in ACTIVE and (gone or never_began):
         status = folder.status() or status  # it may have ended properly between our two looks
         state = "dead" if status.state in ACTIVE else status.state
     try:
