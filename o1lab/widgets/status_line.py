@@ -31,7 +31,6 @@ class StatusLine(Widget):
         return self._text
 
     def render_line(self, y: int) -> Strip:
-        style, width = self.rich_style, self.size.width
         text = self._text.copy()
-        text.truncate(width, overflow="ellipsis")
-        return Strip(Segment.apply_style(text.render(self.app.console), style)).adjust_cell_length(width, style)
+        text.truncate(self.size.width, overflow="ellipsis")
+        return Strip(Segment.apply_style(text.render(self.app.console), self.rich_style))

@@ -7,10 +7,13 @@ from typing import ClassVar
 import pytest
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.document import ReaderDocument
+from o1lab.widgets.reader_body import ReaderBody
 
 PARTS = [
     ("understand", "The problem asks for 964 + 494.\n\n"),
@@ -267,3 +270,43 @@ async def test_keys_of_the_screen_pass_when_the_reader_has_no_use_for_them(app: 
         assert app.left == ["n", "enter", "escape", "l"]
         await pilot.press("v", "enter", "slash", *"wait", "enter", "n", "escape")
         assert app.left == ["n", "enter", "escape", "l"]
+
+
+async def test_scrolling_by_a_line_draws_that_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Harness(ReaderDocument("\n".join(map(str, range(200))), "", [("compute", 0, 700)]))
+    drawn: list[int] = []
+    plain = ReaderBody._draw
+
+    def draw(self: ReaderBody, row: int, width: int) -> Strip:
+        drawn.append(row)
+        return plain(self, row, width)
+
+    async with app.run_test(size=(40, 12)) as pilot:
+        await pilot.pause()
+        monkeypatch.setattr(ReaderBody, "_draw", draw)
+        height = app.reader.body.size.height
+        for row in range(5):
+            app.reader.body.scroll_to(y=row + 1, animate=False)
+            await pilot.pause()
+        assert drawn == [height + row for row in range(5)]
+
+
+async def test_lines_that_are_kept_are_those_that_would_be_drawn(app: Harness) -> None:
+    async with app.run_test(size=(60, 12)) as pilot:
+        keys = ["j", "j", "r", "J", "escape", "f", "j", "F", "k", "equals_sign", "slash", *"carry", "enter", "n", "p"]
+        for key in [*keys, "G", "v", "v", "h", "k", "w", "escape", "escape", "g", "b", "R"]:
+            await pilot.press(key)
+            await pilot.pause()
+            body = app.reader.body
+            everything = Region(0, 0, *body.outer_size)
+            kept = body.render_lines(everything)
+            body.restyle()
+            assert [list(strip) for strip in kept] == [list(strip) for strip in body.render_lines(everything)], key
+            app.reader.set_spans([(0, 11, "restates")] if key in "jn" else [])
+
+
+async def test_a_status_too_long_for_its_line_says_so(app: Harness) -> None:
+    async with app.run_test(size=(30, 12)) as pilot:
+        app.reader.set_spans([(0, 11, "restates the problem in other words")])
+        await pilot.pause()
+        assert app.reader.query_one(".reader--status").render_line(0).text.rstrip().endswith("…")

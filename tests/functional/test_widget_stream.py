@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 
-from o1lab.widgets.stream_pane import StreamPane
+from o1lab.widgets.stream_pane import StreamBody, StreamPane
 
 
 class Harness(App[None]):
@@ -144,3 +146,25 @@ async def test_title_and_status_are_not_read_as_markup() -> None:
         picture = app.export_screenshot().replace("&#160;", " ")
         assert "base [b]135M[/b]" in picture
         assert "[red]✓[/red]␛[2J" in picture
+
+
+async def test_a_delta_draws_the_title_and_the_last_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Harness()
+    drawn: list[int] = []
+    plain = StreamBody._draw
+
+    def draw(self: StreamBody, row: int, width: int) -> Strip:
+        drawn.append(row)
+        return plain(self, row, width)
+
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.pane.begin_assistant()
+        app.pane.append_thought("one\ntwo\nthree\n")
+        app.pane.body.flush()
+        await pilot.pause()
+        monkeypatch.setattr(StreamBody, "_draw", draw)
+        app.pane.append_thought("four")
+        app.pane.body.flush()
+        await pilot.pause()
+        assert set(drawn) == {0, 3, 4}  # the title counts characters; the line before may have been taken back
+        assert "thought (18 chars)" in app.shown()
