@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 @distill_app.callback()
-def distill(  # noqa: PLR0917 (typer: options are parameters)
+def distill(
     ctx: typer.Context,
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", "-e", help="The teacher: an endpoint of o1lab.toml, solver, RUN/STEP.")
@@ -51,6 +51,7 @@ def distill(  # noqa: PLR0917 (typer: options are parameters)
     max_tokens: Annotated[int | None, typer.Option(min=1, help="[default: 8192]")] = None,
     reasoning_effort: Annotated[str | None, typer.Option(help="For teachers that take it: low, medium, high.")] = None,
     critic: Annotated[str | None, typer.Option(help="debate: the endpoint that criticises.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="debate: at most so many steps [default: 6].")] = None,
     language: Annotated[str | None, typer.Option(help="translate: zh or en.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at once [default: 16].")] = None,
     rpm: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
@@ -80,8 +81,8 @@ def distill(  # noqa: PLR0917 (typer: options are parameters)
     values = {
         "endpoint": endpoint, "problems": problems, "traces": traces, "method": method, "prompt": prompt, "n": n,
         "limit": limit, "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
-        "reasoning_effort": reasoning_effort, "critic": critic, "language": language, "concurrency": concurrency,
-        "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts, "stream": stream,
+        "reasoning_effort": reasoning_effort, "critic": critic, "rounds": rounds, "language": language,
+        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts, "stream": stream,
         "budget_usd": budget_usd, "budget_tokens": budget_tokens, "engine": engine,
     }  # fmt: skip
     if resume is not None:

@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.chains.language import language_of
+from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.chains.protected import mask, protected_spans, unmask
 from o1lab.distill.calls import Fault, Message
 from o1lab.distill.method import Item, Role
 from o1lab.distill.methods.parts import cut
 from o1lab.distill.methods.translate import PART_CHARS
+from o1lab.distill.prompts import find_prompt
 from tests.scripted_ask import Answer, ScriptedAsk, item, method
 
 STATEMENT = "What is $40 + 2$? Give a whole number."
@@ -275,3 +277,13 @@ async def test_real_chains_lose_nothing(shared_data: Path) -> None:
         assert not draft.rejected, (row["id"], draft.rejected)
         spans = [raw[slice(*span)] for span in protected_spans(raw)]
         assert [draft.raw[slice(*span)] for span in protected_spans(draft.raw)] == spans
+
+
+def test_the_turns_of_thought_that_the_prompt_names_are_the_same_moves_in_both_languages() -> None:
+    """Otherwise a translated chain would lose the moves that it was chosen for."""
+    [text] = [text for role, text in find_prompt(None, "translate-part").sections if role == "user"]
+    named = re.findall(r'"([A-Za-z\' -]+)" ([\u4e00-\u9fff]+)', text)
+    assert len(named) >= 10
+    for english, chinese in named:
+        kinds = [segment(f"{turn} {rest}")[0].kind for turn, rest in ((english, "27."), (chinese, "27。"))]
+        assert kinds[0] == kinds[1], (english, chinese, kinds)
