@@ -34,7 +34,7 @@ def make_lab(path: Path, url: str, number: int = 6, **endpoint: Any) -> Lab:
 
 def add_sums(lab: Lab, number: int) -> None:
     store = open_store(lab.database)
-    sums = [(100 + i, 7 + i) for i in range(number)]
+    sums = [(100 + i, 107 + i) for i in range(number)]
     with store.db.atomic():
         problems.add(
             store.db,
