@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings, Verifier
 from o1lab.chat.events import ChatError, Delta, Done, Failed, Recast, Started
@@ -205,8 +205,8 @@ class Talk:
         """
         if self.session is None:
             return
-        winner = self.order[place] if place is not None else "tie" if tie else "none"
-        await self.session.vote(winner, self.context.annotator)  # type: ignore[arg-type]
+        winner: int | Literal["tie", "none"] = self.order[place] if place is not None else "tie" if tie else "none"
+        await self.session.vote(winner, self.context.annotator)
         self.voted = True
         self.draw()
         self._changed()

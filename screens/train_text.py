@@ -193,7 +193,8 @@ def _by_prompt(samples: tuple[dict[str, Any], ...]) -> dict[str, list[dict[str, 
 
 
 def _sign(item: dict[str, Any]) -> str:
-    return {True: "✓", False: "✗"}.get(item.get("correct"), "·")  # type: ignore[arg-type]
+    correct = item.get("correct")
+    return "✓" if correct is True else "✗" if correct is False else "·"
 
 
 def _final(item: dict[str, Any]) -> str:

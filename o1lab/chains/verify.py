@@ -168,7 +168,7 @@ class _Worker:
                     pipe.close()
 
     def _read_line(self, limit_s: float) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 (as above)
         deadline = time.monotonic() + limit_s
         file = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:

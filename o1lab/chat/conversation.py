@@ -225,7 +225,7 @@ class ConversationSession:
         """Panes in the order they are shown: shuffled anew for each turn when blind, always the same on rereading."""
         panes = list(range(len(self.refs)))
         if self.settings.blind:
-            random.Random(f"{self.record.id}:{self.turn if turn is None else turn}").shuffle(panes)  # noqa: S311
+            random.Random(f"{self.record.id}:{self.turn if turn is None else turn}").shuffle(panes)  # noqa: S311 - an order, no secret
         return panes
 
     async def vote(

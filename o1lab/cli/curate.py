@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     curate_sets.register(app)
 
 
-def import_(  # noqa: PLR0917 (typer: options are parameters)
+def import_(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet; or a folder.")],
     strict: Annotated[bool, typer.Option("--strict", help="Take nothing at all if one row is bad.")] = False,

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("annotate")(annotate)
 
 
-def traces_ls(  # noqa: PLR0917 (typer: options are parameters)
+def traces_ls(
     ctx: typer.Context,
     verdict: Annotated[str | None, typer.Option(help="correct, incorrect, unverifiable or none.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Part of the model's name.")] = None,
@@ -159,7 +159,7 @@ def traces_search(
     emit({"items": items, "total": total}, as_json=as_json, text="\n".join([*lines, f"{total:,} traces"]))
 
 
-def annotate(  # noqa: PLR0917 (typer: options are parameters)
+def annotate(
     ctx: typer.Context,
     identity: TraceArgument,
     accept: Annotated[bool, typer.Option("--accept", help="Fit for training.")] = False,

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(app_, name="dataset")
 
 
-def dataset_create(  # noqa: PLR0917 (typer: options are parameters)
+def dataset_create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A name for it; it never changes its content.")],
     decision: Annotated[

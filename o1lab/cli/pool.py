@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(problems_app, name="problems")
 
 
-def problems_ls(  # noqa: PLR0917 (typer: options are parameters)
+def problems_ls(
     ctx: typer.Context,
     query: QueryArgument = "",
     source: Annotated[str | None, typer.Option(help="Only of sources with this in their name.")] = None,

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("chat")(chat)
 
 
-def serve(  # noqa: PLR0917 - typer reads options from parameters
+def serve(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="A base's name or folder, a run, or solver.")],
     adapter: Annotated[
@@ -56,10 +56,10 @@ def serve(  # noqa: PLR0917 - typer reads options from parameters
         command += ["--program", config.serve.vllm]
     # The server takes this process over: its pid, its signals and its pipe are the ones the caller knows.
     sys.stdout.flush()
-    os.execv(sys.executable, command)  # noqa: S606
+    os.execv(sys.executable, command)  # noqa: S606 - our own program, by list
 
 
-def chat(  # noqa: PLR0917
+def chat(
     ctx: typer.Context,
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
     model: Annotated[

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs_app, name="runs")
 
 
-def train(  # noqa: PLR0917 (typer: options are parameters)
+def train(
     ctx: typer.Context,
     base: Annotated[str | None, typer.Option(help="Base model: smollm2-135m, a folder, or a hub id.")] = None,
     dataset: Annotated[str | None, typer.Option(help="The dataset to learn, by name or hash.")] = None,

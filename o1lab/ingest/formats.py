@@ -99,11 +99,8 @@ def read_row(row: Mapping[str, Any], provenance: Provenance, line: int) -> Item:
     Raises:
         RowError: it is none of the formats, or one with nothing in it.
     """
-    found = None
-    for name, recognise in _RECOGNISERS:  # noqa: B007 (the name is read after the loop)
-        found = recognise(row)
-        if found is not None:
-            break
+    recognised = ((name, found) for name, recognise in _RECOGNISERS if (found := recognise(row)) is not None)
+    name, found = next(recognised, ("", None))
     if found is None:
         raise RowError(f"no format known here has these keys: {_keys(row)}")
     if not found.statement.strip():

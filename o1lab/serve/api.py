@@ -192,8 +192,9 @@ def plain_messages(given: Any) -> list[dict[str, str]]:
         role = message.get("role") if isinstance(message, dict) else None
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list):
-            parts = [part.get("text") if isinstance(part, dict) else None for part in content]
-            content = "".join(parts) if all(isinstance(part, str) for part in parts) else None  # type: ignore[arg-type]
+            texts = [part.get("text") for part in content if isinstance(part, dict)]
+            parts = [text for text in texts if isinstance(text, str)]
+            content = "".join(parts) if len(parts) == len(content) else None
         if not isinstance(role, str) or not isinstance(content, str):
             raise ApiError(400, "A message has a role and a text as content.", "invalid_request", f"messages.{i}")
         messages.append({"role": role, "content": content})

@@ -119,8 +119,7 @@ async def _leave_with(parent: int, server: uvicorn.Server) -> None:
     """Stop ``server`` once ``parent`` is gone: an app that was killed must not leave its models running."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(parent)
-        # A process that is not our child can only be polled.
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no child of ours
             await asyncio.sleep(1)
     server.should_exit = True
 

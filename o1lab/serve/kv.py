@@ -11,7 +11,7 @@ ROOM = 128
 """Columns of room that a layer grows by: appending in place costs no copy until they are used up."""
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed for us
     """A layer that appends in place. The library's own copies all keys and values on every token."""
 
     keys: torch.Tensor

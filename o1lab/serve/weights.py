@@ -175,7 +175,7 @@ def _check_fit(weights: Weights, path: Path) -> None:
     model = weights.model.get_base_model() if hasattr(weights.model, "get_base_model") else weights.model
     try:
         with safe_open(path / "adapter_model.safetensors", framework="pt") as file:
-            fits = all(_fits(model, key, file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+            fits = all(_fits(model, key, file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise RefusedError(
             f"The weights in {path} cannot be read.", "They may still be being written; try again."

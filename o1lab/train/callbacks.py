@@ -68,7 +68,7 @@ class Lines:
         self._file.close()
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]
+class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed for us
     """Writes metrics, samples and checkpoints of a run; stops it when asked or when the loss is lost.
 
     ``trainer`` must be set before training starts. ``failure`` holds why the run had to give up.

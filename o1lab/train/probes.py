@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BATCH = 8
 
 
-class _Asked(StoppingCriteria):  # type: ignore[misc]
+class _Asked(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed for us
     """Ends a generation when somebody asks the run to stop."""
 
     def __init__(self, stop: Callable[[], bool]) -> None:

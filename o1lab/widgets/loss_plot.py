@@ -53,11 +53,12 @@ class Curve:
         if weight != self._weight:
             self.smooth, self._weight, self._average, self._decay = array("d"), weight, 0.0, 1.0
         for value in self.values[len(self.smooth) :]:
-            if math.isfinite(value):
-                self._average = weight * self._average + (1 - weight) * value
-                self._decay *= weight
-                value = self._average / (1 - self._decay)  # noqa: PLW2901 (the average in its place)
-            self.smooth.append(value)
+            if not math.isfinite(value):
+                self.smooth.append(value)
+                continue
+            self._average = weight * self._average + (1 - weight) * value
+            self._decay *= weight
+            self.smooth.append(self._average / (1 - self._decay))
         return self.smooth
 
 

@@ -412,7 +412,7 @@ def test_numbers(value: float, text: str) -> None:
 def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
     run = write_run(
         lab.runs, "aaaa0001", recipe=Recipe(dataset="d", probes=PROBES),
-        samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": None}],
+        samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": ["?"]}],
     )  # fmt: skip
     store = open_store(lab.database)
     detail = Watch(lab, store).look(run.id, (), "loss").detail
