@@ -75,7 +75,7 @@ def language_of(text: str) -> Language:
 def mixed_language(text: str) -> bool:
     """Whether ``text`` is written in several scripts: at least 5 % of its words, and five, are not in the main one.
 
-    Names of functions, units, points and variables are in no language.
+    Names of functions, units, points and variables are in no language, nor are names of people in a Chinese text.
     """
     if _NOT_LATIN.search(text) is None:
         return False
@@ -91,12 +91,18 @@ def _count(text: str) -> Counter[str]:
 
 def _count_words(words: str) -> Counter[str]:
     counted: Counter[str] = Counter()
+    capitalised = 0
     for found in _WORDS.finditer(words):
         script, word = str(found.lastgroup), found.group()
         if script == "han":
             counted[script] += max(1, round(len(word) / _HAN_A_WORD))
-        elif script != "latin" or not (word.isupper() or word.lower() in _SYMBOLS):
+        elif script != "latin":
             counted[script] += 1
+        elif not (word.isupper() or word.lower() in _SYMBOLS):
+            capitalised += word[0].isupper()
+            counted[script] += word[0].islower()
+    if capitalised and counted["latin"] >= counted["han"]:  # between Chinese ones they are names
+        counted["latin"] += capitalised
     return counted
 
 

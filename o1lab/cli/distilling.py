@@ -82,8 +82,8 @@ def distill(
         "endpoint": endpoint, "problems": problems, "traces": traces, "method": method, "prompt": prompt, "n": n,
         "limit": limit, "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
         "reasoning_effort": reasoning_effort, "critic": critic, "rounds": rounds, "language": language,
-        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts, "stream": stream,
-        "budget_usd": budget_usd, "budget_tokens": budget_tokens, "engine": engine,
+        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts,
+        "stream": stream, "budget_usd": budget_usd, "budget_tokens": budget_tokens, "engine": engine,
     }  # fmt: skip
     if resume is not None:
         folder = runs.resume(lab, resume, values)

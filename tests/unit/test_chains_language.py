@@ -19,6 +19,7 @@ CHINESE = "好的，让我想想这道题。等等，这不对，所以我需要
         (ENGLISH, "en"),
         (CHINESE, "zh"),
         (r"设 $x$ 为 \(\alpha + \text{the number of all apples in the basket}\) 的值，那么由题意可知 $y = 3$。", "zh"),
+        ("Alicia 从 A 市出发，Beth 从 B 市出发，Alicia 的速度是每小时十八英里，Beth 的是十二。", "zh"),
         ("设 sin A 与 cos B 的和为 s，由正弦定理可得 AB 等于 12 cm。", "zh"),
         ("Prove that AM-GM holds.", "en"),
         ("Сначала найдём сумму всех чисел, затем проверим ответ ещё раз.", "other"),
@@ -50,6 +51,13 @@ def test_one_language_is_not_mixed(text: str) -> None:
 )
 def test_two_languages_are_mixed(text: str) -> None:
     assert mixed_language(text)
+
+
+def test_names_in_a_chinese_text_are_no_second_language() -> None:
+    assert not mixed_language("Alicia 骑车去找 Beth，而 Beth 也骑车去找 Alicia，所以 Alicia 与 Beth 会相遇。" * 3)
+    assert mixed_language(
+        "Alicia 骑车去找 Beth，所以他们会在路上的某个地方相遇, and then the two of them will meet somewhere between both cities。"
+    )
 
 
 def test_a_foreign_word_is_no_second_language() -> None:
