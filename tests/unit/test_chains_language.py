@@ -56,7 +56,7 @@ def test_two_languages_are_mixed(text: str) -> None:
 def test_names_in_a_chinese_text_are_no_second_language() -> None:
     assert not mixed_language("Alicia 骑车去找 Beth，而 Beth 也骑车去找 Alicia，所以 Alicia 与 Beth 会相遇。" * 3)
     assert mixed_language(
-        "Alicia 骑车去找 Beth，所以他们会在路上的某个地方相遇, and then the two of them will meet somewhere between both cities。"
+        "Alicia 骑车去找 Beth，所以他们会在路上的某个地方相遇, and then the two of them will meet somewhere between。"
     )
 
 
