@@ -48,7 +48,8 @@ _METHODS = {
 }
 _SAMPLING = ("temperature", "top_p", "seed", "n", "max_tokens", "reasoning_effort", "language", "rounds")
 _REASONS = 5  # of a run's rejected and failed samples, the most frequent
-_READ = 2000  # characters of a row that tell its language
+_READ = 500  # characters of a question and of what it is answered that tell the language of a row
+_LOOKED_AT = 2000  # about so many rows tell the languages of a larger dataset
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,10 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
 
 def _read(store: Store, dataset: Dataset) -> _Read:
     found = _Read()
+    one_in = -(-dataset.rows // _LOOKED_AT)
     for row in datasets.rows(store.db, dataset.name):
-        found.languages[language_of(f"{row.statement[:_READ]}\n{(row.thought or row.solution)[:_READ]}")] += 1
+        if int(row.trace_id, 16) % one_in == 0:  # an id is a hash: a drawing by chance, the same each time
+            found.languages[language_of(f"{row.statement[:_READ]}\n{(row.thought or row.solution)[:_READ]}")] += 1
         found.lengths.add(row.tokens, len(row.thought) + len(row.solution))
     return found
 
@@ -151,6 +154,8 @@ def _intro(dataset: Dataset, found: _Read) -> str:
     teaches = "the thought and then the solution" if dataset.phase == 2 else "the solution alone, which is the format"
     tokens = "an unknown number of tokens" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
     languages = ", ".join(f"{language} {number:,}" for language, number in found.languages.most_common())
+    if (looked := found.languages.total()) < dataset.rows:
+        languages += f" (of {looked:,} drawn by chance)"
     return (
         f"# {inline(dataset.name, 80)}\n\n"
         f"{dataset.rows:,} rows, {tokens}. Phase {dataset.phase}: a row teaches {teaches}.\n\n"

@@ -362,3 +362,17 @@ def test_a_card_names_the_languages_of_its_rows(lab: Lab, store: Store) -> None:
     text = text_of(lab, store, "d")
     assert sorted(front(text)["language"]) == ["en", "zh"]
     assert "zh 1" in text
+
+
+def test_the_languages_of_a_large_dataset_are_drawn_by_chance(
+    lab: Lab, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o1lab.distill.cards._LOOKED_AT", 10)
+    for number in range(60):
+        add(store, number)
+    datasets.create(store.db, "d", ALL)
+    text = text_of(lab, store, "d")
+    looked = int(text.split(" drawn by chance")[0].rsplit(" ", 1)[1])
+    assert 0 < looked < 30
+    assert f"| rows by language | en {looked} \\(of {looked} drawn by chance\\) |" in text
+    assert front(text)["language"] == ["en"]
