@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from store.selecting import ORIGINS
 from store.sqlite import Database
 
 _COLUMNS = {
@@ -91,13 +94,30 @@ def parents(db: Database, name: str) -> dict[str, int]:
 
 
 def excluded(db: Database, name: str) -> dict[str, int]:
-    """Rows whose problem a rule or a person excludes from the pool today, by rule."""
+    """Rows whose problem, or that of a trace they were made from, is excluded from the pool today, by rule."""
     rows = db.execute(
-        f"SELECT p.excluded_by, count(*) FROM {_ROWS} JOIN problems p ON p.id = t.problem_id "
-        "WHERE d.name = ? AND p.excluded_by IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
+        f"""SELECT rule, count(*) FROM (
+                SELECT ({ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
+                        JOIN problems q ON q.id = o.problem_id WHERE q.excluded_by IS NOT NULL LIMIT 1) AS rule
+                FROM {_ROWS} WHERE d.name = ?)
+            WHERE rule IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1""",
         [name],
     )
     return {str(rule): int(number) for rule, number in rows}
+
+
+def of_sources(db: Database, name: str, sources: Sequence[str]) -> dict[str, int]:
+    """Rows whose problem, or that of a trace they were made from, is of one of these sources."""
+    rows = db.execute(
+        f"""SELECT source, count(*) FROM (
+                SELECT DISTINCT d.position, s.source AS source FROM {_ROWS}
+                JOIN problem_sources s ON s.source IN (SELECT value FROM json_each(?)) AND s.problem_id IN (
+                    {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id)
+                WHERE d.name = ?)
+            GROUP BY 1 ORDER BY 2 DESC, 1""",
+        [json.dumps(list(sources)), name],
+    )
+    return {str(source): int(number) for source, number in rows}
 
 
 def rule_runs(db: Database) -> list[RuleRun]:
@@ -126,10 +146,11 @@ def twins(db: Database, rule: str) -> dict[str, int]:
 
 
 def hits(db: Database, name: str, rule: str) -> int:
-    """Rows whose problem ``rule`` has found something against, overruled by a person or not."""
+    """Rows against whose problem, or that of a trace they come from, ``rule`` found something; overruled or not."""
     row = db.execute(
-        f"SELECT count(*) FROM {_ROWS} JOIN exclusions e ON e.problem_id = t.problem_id "
-        "WHERE d.name = ? AND e.rule = ?",
+        f"""SELECT count(*) FROM {_ROWS} WHERE d.name = ? AND EXISTS (
+                SELECT 1 FROM exclusions e WHERE e.rule = ? AND e.problem_id IN (
+                    {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id))""",
         [name, rule],
     )
     return int(row.fetchone()[0])

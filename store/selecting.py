@@ -10,13 +10,18 @@ from store.query import TraceQuery, where
 from store.records import decode
 from store.sqlite import Database
 
+ORIGINS = """WITH RECURSIVE origins(id) AS (SELECT t.id UNION
+    SELECT o.parent_id FROM origins JOIN traces o ON o.id = origins.id WHERE o.parent_id IS NOT NULL)"""
+"""``origins``: a trace ``t`` and all it was made from (translated, edited): what is said of their problems is of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A trace that could be a row. ``thought`` and ``solution`` are lengths in code points.
 
     ``looping``, ``verdict`` and ``reflective`` (its reflections, backtrackings and checks) are None until measured.
-    ``rejected_by_run``: the teacher run that made it marked it as not good enough.
+    ``excluded_by``: the rule that excludes its problem, or that of a trace it was made from. ``rejected_by_run``: the
+    teacher run that made it marked it as not good enough.
     """
 
     seq: int
@@ -39,7 +44,9 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
     rows = db.execute(
         f"""SELECT t.seq, t.id, t.problem_id, t.decision, t.complete, t.looping, t.verdict,
                    t.reflect + t.backtrack + t.verify, x.thought_end - x.thought_start,
-                   x.solution_end - x.solution_start, p.excluded_by,
+                   x.solution_end - x.solution_start, coalesce(p.excluded_by, CASE WHEN t.parent_id IS NOT NULL THEN (
+                       {ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
+                       JOIN problems q ON q.id = o.problem_id WHERE q.excluded_by IS NOT NULL LIMIT 1) END),
                    EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'rejected')
                    AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'kept')
             FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id

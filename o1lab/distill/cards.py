@@ -289,10 +289,8 @@ def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
 
 def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[str]:
     yield "## Contamination\n\n"
-    sources = dataset_facts.problem_sources(store.db, dataset.name)
-    for source, _, rows in sources:
-        if source in config.benchmarks:
-            yield f"**{rows:,} rows are problems of {inline(source)}, which this lab tests students on.**\n\n"
+    for source, rows in dataset_facts.of_sources(store.db, dataset.name, config.benchmarks).items():
+        yield f"**{rows:,} rows are problems of {inline(source)}, which this lab tests students on.**\n\n"
     run = next((run for run in dataset_facts.rule_runs(store.db) if run.rule == CONTAMINATED), None)
     if run is None:
         yield "**Not checked: the problems of this lab were not compared with any benchmark.**\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from o1lab.distill.choosing import PER_PROBLEM, RULES, Choice, choose, mix
 from o1lab.errors import UsageError
-from store import Store, annotations, datasets, open_store, problems, teacher_runs, traces
+from store import Store, annotations, dataset_facts, datasets, open_store, problems, teacher_runs, traces
 from store.errors import StoreError
 from store.query import parse_query
 from store.records import Measured, NewProblem
@@ -33,10 +34,11 @@ def add(
     looping: bool = False,
     moves: Mapping[str, int] | None = None,
     model: str = "r1",
+    parent_id: str | None = None,
 ) -> str:
     """Put one trace in, measured unless ``verdict`` is None."""
     problem = NewProblem(statement, "hand", statement, "2")
-    trace = trace_of(problem, model, raw)
+    trace = replace(trace_of(problem, model, raw), parent_id=parent_id)
     with store.db.atomic():
         problems.add(store.db, [problem])
         traces.add(store.db, [(trace, statement)])
@@ -113,6 +115,21 @@ def test_what_a_person_or_a_run_rejected_or_a_rule_excluded_stays_out(store: Sto
     assert choose(store, ALL).drops == {
         by_hand: "rejected by hand", by_run: "rejected in its teacher run", excluded: "problem excluded: contaminated",
     }  # fmt: skip
+
+
+def test_what_was_made_from_a_chain_of_an_excluded_problem_is_excluded_too(store: Store) -> None:
+    original = add(store)
+    translated = add(store, THINKING + "\\boxed{2} one", statement="Uno plus uno?", parent_id=original)
+    edited = add(store, THINKING + "\\boxed{2} two", statement="Uno plus uno?", parent_id=translated)
+    assert choose(store, ALL).ids == [original, translated, edited]
+    problem = traces.get(store.db, original).problem_id
+    store.db.execute("UPDATE problems SET excluded_by = 'contaminated' WHERE id = ?", [problem])
+    assert choose(store, ALL).counts == {"problem excluded: contaminated": 3}
+    datasets.create(store.db, "all", ALL)
+    assert dataset_facts.excluded(store.db, "all") == {"contaminated": 3}
+    assert dataset_facts.of_sources(store.db, "all", ["hand"]) == {"hand": 3}
+    store.db.execute("INSERT INTO exclusions VALUES (?, 'contaminated', 1, 'near', NULL, '')", [problem])
+    assert dataset_facts.hits(store.db, "all", "contaminated") == 3
 
 
 def test_a_phase_1_row_needs_a_solution_whatever_the_rules(store: Store) -> None:
