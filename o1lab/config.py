@@ -29,6 +29,9 @@ class Endpoint(BaseModel):
     output_usd: float | None = Field(default=None, ge=0, description="price of a million output tokens")
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
+    batch_discount: float | None = Field(
+        default=None, ge=0, le=1, description="what its Batch API takes off the price: 0.5 is half; none known if null"
+    )
     hidden_thoughts: bool = Field(default=False, description="it thinks and does not show it, like o1")
     terms: str | None = Field(default=None, description="where its terms of use stand; goes into dataset cards")
     licence: str | None = Field(default=None, description="the licence of what it writes, as its terms have it")
@@ -43,7 +46,17 @@ class ServeConfig(BaseModel):
     trust_remote_code: list[str] = Field(default_factory=list, description="models allowed to bring code")
 
 
-BENCHMARKS = ("aime24", "aime25", "math500", "math2024", "amc23", "minerva_math", "olympiadbench", "gsm8k_test")
+BENCHMARKS = (
+    "aime24",
+    "aime25",
+    "math500",
+    "math2024",
+    "amc23",
+    "minerva_math",
+    "olympiadbench",
+    "gsm8k_test",
+    "demo-heldout",
+)
 
 
 class Config(BaseModel):

@@ -85,6 +85,13 @@ class JournalIndex:
         offset = self._offsets.get(key)
         return None if offset is None else journal.read_at(self.path, offset)
 
+    def __contains__(self, key: CallKey) -> bool:
+        return key in self._offsets
+
+    def take(self, offset: int, key: CallKey) -> None:
+        """Let a response stand for its call although asking again might help: it was tried often enough."""
+        self._offsets[key] = offset
+
     def spent(self, item: str, sample: int) -> Spent:
         """What the sample took before this session, taken out of the index."""
         return self._spent.pop((item, sample), None) or Spent()

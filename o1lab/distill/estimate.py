@@ -83,7 +83,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     most_input = round(most_rough * ratio + carried * settings.max_tokens) * settings.n
     most_output = most_calls * settings.max_tokens
     output = min(round(mean * samples), most_output) if mean is not None else None
-    price = price_of(checked.teacher)
+    price = price_of(checked.teacher, settings.engine)
     return Estimate(
         checked.items,
         samples,

@@ -30,6 +30,8 @@ class Progress:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    activity: str = ""
+    """What an engine is waiting for, in words."""
     faults: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from o1lab.distill import agenda
 from o1lab.distill.agenda import JournalIndex
 from o1lab.distill.calls import CallKey, Message, Response, RunOver
+from o1lab.distill.filling import OnlyJournal
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.journal import Journal
 from o1lab.distill.landing import Conversation, Landing, Provenance
@@ -91,8 +92,20 @@ def _local(job: Job) -> AbstractAsyncContextManager[Caller]:
     )  # fmt: skip
 
 
-ENGINES: dict[Engine, EngineMaker] = {"local": _local}
-"""Who makes the calls. Another engine may fill the journal while it is entered, ``reindex``, and answer from it."""
+def _batch(job: Job) -> AbstractAsyncContextManager[Caller]:
+    from o1lab.distill.batch import BatchEngine
+
+    return BatchEngine(job)
+
+
+def _ray(job: Job) -> AbstractAsyncContextManager[Caller]:
+    from o1lab.distill.ray_engine import RayEngine
+
+    return RayEngine(job)
+
+
+ENGINES: dict[Engine, EngineMaker] = {"local": _local, "batch": _batch, "ray": _ray}
+"""Who makes the calls. Those that fill the journal while they are entered are :class:`o1lab.distill.filling.Filler`."""
 
 
 async def drive(
@@ -226,7 +239,8 @@ class _Run:
         taking = asyncio.Lock()
 
         async def one_after_another(landing: Landing) -> None:
-            while not self.control.stopping.is_set():
+            # What an engine has brought before the run was stopped is taken in; it asks nothing any more.
+            while isinstance(caller, OnlyJournal) or not self.control.stopping.is_set():
                 async with taking:  # an async generator may be asked by one at a time
                     pair = await anext(pairs, None)
                 if pair is None:
@@ -259,6 +273,7 @@ class _Run:
             state = "stopping" if self.control.stopping.is_set() else "paused" if self.control.paused else "running"
             now = (
                 state,
+                self.progress.activity,
                 self.progress.done,
                 self.progress.failed,
                 self.progress.in_flight,
@@ -267,7 +282,7 @@ class _Run:
             if now != last or time.time() - self._written > HEARTBEAT_S:
                 last = now
                 with contextlib.suppress(OSError):  # a full disk stops the run where it matters: at the journal
-                    self._say(state)
+                    self._say(state, message=self.progress.activity)
 
     def _end(self) -> _End:
         if self.control.stopping.is_set():

@@ -32,11 +32,11 @@ STREAM_FROM = 4096
 LONGEST_HOLD_S = 3600.0
 """A server that asks to be left alone for longer is asked again after this."""
 
-_AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
 """Faults that may be gone a moment later. After any other the same question gets the same answer."""
-_NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
+NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
 """Faults of the question itself: not even a later session asks again."""
-_HOPELESS = frozenset({"key", "quota", "no_model"})
+HOPELESS = frozenset({"key", "quota", "no_model"})
 """Faults that every other call would meet as well: they end the run."""
 _SLOW_DOWNS = 20
 """How many times as often as ``attempts`` a call may be told to slow down: that is no failure of the call."""
@@ -116,11 +116,11 @@ class Teacher:
             fault = response.fault or Fault("failed", "")
             slow = fault.code == "rate_limit"
             slowed, tries = slowed + slow, tries + (not slow)
-            if fault.code in _HOPELESS:
+            if fault.code in HOPELESS:
                 self._control.stop(fault.code, fault.sentence, "Mend that and go on with --resume.")
                 raise RunOver(fault.code)
             used_up = tries >= self._settings.attempts or slowed >= self._settings.attempts * _SLOW_DOWNS
-            if fault.code not in _AT_ONCE or used_up:
+            if fault.code not in AT_ONCE or used_up:
                 self._count_failure(fault)
                 return best
             self._progress.retries += 1
@@ -146,7 +146,7 @@ class Teacher:
                 reply, wait, status = await self._request(voice, role, key, messages)
             finally:
                 self._progress.in_flight -= 1
-            response = _response(key, reply, voice.price, prompt)
+            response = as_response(key, reply, voice.price, prompt)
             used, used_usd = response.input_tokens + response.output_tokens, response.cost_usd
             voice.limits.settle(guess, used)
             if response.state == "done":
@@ -161,11 +161,7 @@ class Teacher:
     ) -> tuple[Reply, float | None, int | None]:
         """Send the question; drop for the run what this server refuses to take."""
         while True:
-            body = {
-                "model": voice.target.model,
-                "messages": list(messages),
-                **voice.options(self._settings, key.sample),
-            }
+            body = voice.body(self._settings, key.sample, messages)
             if self._streams:
                 body["stream"] = True
                 if "stream_options" not in voice.dropped:
@@ -174,7 +170,7 @@ class Teacher:
             try:
                 reply = await self._send(self._clients[role], body, reader)
             except openai.BadRequestError as error:
-                refused = _droppable(error, body)
+                refused = droppable(error, body)
                 if refused is None:
                     return self._failed(error, voice, reader)
                 if refused not in voice.dropped:
@@ -208,7 +204,7 @@ class Teacher:
         """The reply of a request that broke off, with what came of it."""
         reply = reader.end()
         said = explain(error, voice.target, speaking=bool(reply.text))
-        reply.fault = Fault(said.code, said.sentence, retryable=said.code not in _NEVER)
+        reply.fault = Fault(said.code, said.sentence, retryable=said.code not in NEVER)
         # A broken event is worth more than what the parser says of it.
         reply.raw = str(getattr(error, "doc", "")) or said.raw
         if isinstance(error, openai.APIStatusError):
@@ -229,7 +225,7 @@ class Teacher:
 
     def _count_failure(self, fault: Fault) -> None:
         """A server that answers nobody will not answer the next hundred either."""
-        if fault.code in _NEVER:
+        if fault.code in NEVER:
             return
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= max(20, 2 * self._settings.concurrency):
@@ -240,7 +236,8 @@ class Teacher:
             )
 
 
-def _response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Response:
+def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Response:
+    """What a reply comes to; ``prompt`` is the rough number of input tokens, for servers that do not count them."""
     fault = reply.fault
     state: State = "done" if fault is None else ("partial" if reply.text else "failed")
     spoke = fault is None or bool(reply.text)
@@ -270,7 +267,7 @@ def _length(response: Response) -> int:
     return len(response.thought) + len(response.answer)
 
 
-def _droppable(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
+def droppable(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
     """The parameter this server does not take, if the call can go without it."""
     optional = {"temperature", "top_p", "seed", "reasoning_effort", "stream_options", "max_tokens"} & body.keys()
     refused = refused_option(error, {name: body[name] for name in optional})

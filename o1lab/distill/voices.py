@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
+from o1lab.distill.calls import Message
 from o1lab.distill.limits import Clock, Control, Limits, Price
 from o1lab.distill.method import Role
-from o1lab.distill.settings import TeacherRunSettings
+from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.locations import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
@@ -46,6 +48,10 @@ class Voice:
         }
         return {name: value for name, value in options.items() if value is not None and name not in self.dropped}
 
+    def body(self, settings: TeacherRunSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
+        """The request as every engine sends it."""
+        return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
+
     def typical(self, most: int) -> int:
         """About how many tokens it writes: the mean so far, ``most`` before anything came."""
         return self._written // self._replies if self._replies else most
@@ -79,7 +85,9 @@ async def open_voices(
             tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
             opened[ref.id] = Voice(
                 ref,
-                await open_model(ref, manager),
+                Opened("", ref.endpoint.model if ref.endpoint else ref.id, "")
+                if settings.engine == "ray"  # the cluster loads the model itself
+                else await open_model(ref, manager),
                 Limits(control, clock, requests, tokens),
                 price_of(ref),
                 hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts),
@@ -88,8 +96,10 @@ async def open_voices(
     return voices
 
 
-def price_of(ref: ModelRef) -> Price:
-    """What a model costs; those on this machine cost nothing."""
-    if ref.endpoint is None:
+def price_of(ref: ModelRef, engine: Engine = "local") -> Price:
+    """What a model costs; those on machines of one's own cost nothing, a batch of no known discount the whole price."""
+    endpoint = ref.endpoint
+    if endpoint is None or engine == "ray":
         return Price(0.0, 0.0)
-    return Price(ref.endpoint.input_usd, ref.endpoint.output_usd)
+    price = Price(endpoint.input_usd, endpoint.output_usd)
+    return price.discounted(endpoint.batch_discount or 0.0) if engine == "batch" else price
