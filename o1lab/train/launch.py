@@ -118,7 +118,8 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
         NotFoundError: no such dataset or run to start from.
         UsageError: the dataset is not the one whose hash the recipe names, or the adapter to start from is not of
             the shape that the recipe asks for.
-        RefusedError: the run to wait for will not finish, or is of another base.
+        RefusedError: the run to wait for will not finish, or is of another base; or phase 1 has rows to learn that
+            have no solution.
     """
     try:
         dataset = datasets.get(store.db, recipe.dataset)
@@ -139,6 +140,12 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
     if dataset.phase == 1:
         values["phase"] = 1  # its rows have no thought to learn
     resolved = recipe.model_copy(update=values)
+    if resolved.phase == 1 and (empty := sum(not row.solution for row in rows)):
+        raise RefusedError(
+            f"{empty:,} rows of {dataset.name} have no solution, which is all that phase 1 teaches.",
+            "Make a dataset for phase 1 of the same traces, which leaves them out: `o1lab dataset create --phase 1`.",
+            code="no_solution",
+        )
     return resolved.model_copy(update=origin(lab, resolved)), rows
 
 

@@ -16,12 +16,14 @@ from o1lab.locations import Lab, assets_dir
 from o1lab.train import phases
 from o1lab.train.after import awaited, origin, wait_for_origin
 from o1lab.train.heart import Heart, StopAsked
-from o1lab.train.launch import resume
+from o1lab.train.launch import launch, resume
 from o1lab.train.recipe import Recipe, load, load_values, resolve
 from o1lab.train.rundir import RunDir, Status
 from screens.train_text import list_cell
 from screens.train_watch import RunLine, places
-from store import open_store, runs
+from store import datasets, open_store, problems, runs, traces
+from store.query import TraceQuery
+from store.records import NewProblem, NewTrace
 from tests.fake_runs import write_run
 from tests.training_lab import make_lab
 
@@ -282,3 +284,21 @@ def test_the_train_screen_tells_a_run_that_waits_for_another_from_one_in_the_dev
     assert places(states) == {"cccc": 1}
     assert "queued, after aaaa" in list_cell(RunLine(run, run.state(), None, "b"), marked=False).plain
     assert "queued, place 1" in list_cell(RunLine(queued, queued.state(), None, "b", 1), marked=False).plain
+
+
+def test_phase_1_is_refused_rows_that_have_no_solution(tmp_path: Path, started: list[tuple[str, bool]]) -> None:
+    lab = make_lab(tmp_path / "lab", count=2)
+    store = open_store(lab.database)
+    problem = NewProblem("What is 9 + 9?", "sums", answer="18")
+    raw = "<think>\nnine and nine"
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        cut = NewTrace(problem.id, "solver", raw, (8, len(raw)), (len(raw), len(raw)), False, "r1", "sums")
+        traces.add(store.db, [(cut, problem.statement)])
+    datasets.create(store.db, "long", TraceQuery())
+    assert datasets.create(store.db, "format", TraceQuery(), phase=1).rows == 2
+    store.close()
+    with pytest.raises(RefusedError, match="1 rows of long have no solution"):
+        launch(lab, resolve({"dataset": "long", "phase": 1}))
+    launch(lab, resolve({"dataset": "format"}))
+    assert len(started) == 1
