@@ -72,7 +72,7 @@ def all_traces(lab: Lab, query: str = "") -> list[TraceRow]:
 
 async def test_reformatted_solutions_that_miss_the_answer_are_rejected(tmp_path: Path) -> None:
     with Writer() as server:
-        lab = make_lab(tmp_path / "lab", server.url, 6)
+        lab = make_lab(tmp_path / "lab", server.url, 6)  # sums without a solution: no items of this method
         with_solutions(lab, 4)
         folder, status = await run(lab, method="reformat")
     assert (status.state, status.requested, status.done, status.rejected) == ("finished", 4, 4, 2)
@@ -118,7 +118,8 @@ async def test_a_translation_is_a_trace_of_a_problem_of_its_own(tmp_path: Path) 
 
 async def test_a_debate_is_one_trace_and_its_journal_is_the_transcript(tmp_path: Path) -> None:
     with Writer() as server:
-        lab = make_lab(tmp_path / "lab", server.url, 1)
+        lab = make_lab(tmp_path / "lab", server.url, 0)
+        with_solutions(lab, 1)
         folder, status = await run(lab, method="debate")
     assert (status.state, status.done, status.correct) == ("finished", 1, 1)
     [made] = all_traces(lab)
