@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from store.selecting import ORIGINS
 from store.sqlite import Database
@@ -17,17 +16,6 @@ _COLUMNS = {
     "measured_by": "coalesce(t.measured_by, '')",
 }
 _ROWS = "dataset_rows d JOIN traces t ON t.id = d.trace_id"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleRun:
-    """The last run of one rule over the pool of problems."""
-
-    rule: str
-    version: int
-    looked: int
-    excluded: int
-    ran_at: str
 
 
 def counts(db: Database, name: str, column: str) -> dict[str, int]:
@@ -118,12 +106,6 @@ def of_sources(db: Database, name: str, sources: Sequence[str]) -> dict[str, int
         [json.dumps(list(sources)), name],
     )
     return {str(source): int(number) for source, number in rows}
-
-
-def rule_runs(db: Database) -> list[RuleRun]:
-    """The last run of each rule over the pool, by name."""
-    rows = db.execute("SELECT rule, version, looked, excluded, ran_at FROM rule_runs ORDER BY rule")
-    return [RuleRun(*row) for row in rows]
 
 
 def rulings(db: Database) -> dict[str, int]:

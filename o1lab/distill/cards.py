@@ -26,7 +26,7 @@ from o1lab.errors import LabError
 from o1lab.ingest.exporting import export_dataset
 from o1lab.locations import Lab
 from o1lab.text import one_line
-from store import Store, dataset_facts, datasets, teacher_runs
+from store import Store, dataset_facts, datasets, exclusions, teacher_runs
 from store.errors import MissingError
 from store.records import Dataset
 from store.teacher_runs import TeacherRun
@@ -39,8 +39,7 @@ _METHODS = {
     "distilled": "a teacher's long thought and solution, as it wrote them",
     "reformatted": "a short reference solution rewritten by a model into detailed steps",
     "translated": "a chain and its problem translated by a model; each row names its original as `parent_id`",
-    "debate": "a policy model thinks step by step and a critic model decides after each step: go on, or turn back",
-    "multi-agent": "several models in turn: one thinks, another criticises",
+    "multi-agent": "several models in turn: one thinks step by step, another criticises and may turn it back",
     "solver": "a program that writes down its own search; no language model",
     "human": "written by a person",
     "tree search": "a path through a search tree, written down as one thought",
@@ -273,10 +272,15 @@ def _prompt(prompt: Prompt) -> Iterator[str]:
 
 def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
     yield "## Filters of the problems\n\n"
-    if rules := dataset_facts.rule_runs(store.db):
+    if ran := exclusions.runs(store.db):
+        from o1lab.distill.filters import RULES
+
         yield "Over the whole pool of the lab, when each rule last ran:\n\n"
-        rows = ((rule.rule, str(rule.version), rule.looked, rule.excluded, rule.ran_at) for rule in rules)
-        yield table(("rule", "version", "looked at", "excluded", "ran at"), rows) + "\n"
+        rows = (
+            (name, str(run.version), run.looked, run.excluded, run.ran_at, RULES[name].about if name in RULES else "")
+            for name, run in ran.items()
+        )
+        yield table(("rule", "version", "looked at", "excluded", "ran at", "leaves out what"), rows) + "\n"
     else:
         yield "No rule has been run over the pool of the lab.\n\n"
     if rulings := dataset_facts.rulings(store.db):
@@ -291,7 +295,7 @@ def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[s
     yield "## Contamination\n\n"
     for source, rows in dataset_facts.of_sources(store.db, dataset.name, config.benchmarks).items():
         yield f"**{rows:,} rows are problems of {inline(source)}, which this lab tests students on.**\n\n"
-    run = next((run for run in dataset_facts.rule_runs(store.db) if run.rule == CONTAMINATED), None)
+    run = exclusions.runs(store.db).get(CONTAMINATED)
     if run is None:
         yield "**Not checked: the problems of this lab were not compared with any benchmark.**\n\n"
         return

@@ -204,7 +204,7 @@ def test_filters_contamination_and_verification_with_their_counts(lab: Lab, stor
     datasets.snapshot(store.db, "d", choice.ids, selection=choice.selection, drops=choice.drops)
     text = text_of(lab, store, "d")
     filters, contamination = section(text, "Filters of the problems"), section(text, "Contamination")
-    assert "| image | 3 | 4 | 1 | 2026-02-03 |" in filters
+    assert "| image | 3 | 4 | 1 | 2026-02-03 | needs an image: a drawing" in filters
     assert "A person's word goes before the rules': keep 1" in filters
     assert "1 rows are problems of amc23, which this lab tests students on" in contamination
     assert "Of 4 problems 1 were too near to one" in contamination
