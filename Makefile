@@ -37,8 +37,8 @@ pytest: setup ## the tests
 bench: setup ## measurements against peers, as ratios in one run
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-screenshots: setup ## the pictures of the README, from the real program
-	$(BIN)/python assets/screenshots.py
+screenshots: setup ## the pictures of the README, from the real program; LAB=DIR ONLY="traces train" need no model
+	$(BIN)/python assets/screenshots/make.py $(LAB) $(if $(ONLY),--only $(ONLY))
 
 clean: ## the environment and every cache of the checkout
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

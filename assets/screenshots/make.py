@@ -1,15 +1,17 @@
 """The pictures of the README, from the real program: ``make screenshots``.
 
 A demo lab is seeded in a temporary folder, a student trains on it for real (minutes on a CPU), and the screens are
-driven by their keys. With ``LAB`` as argument, a lab that already went round the demo is used instead.
+driven by their keys. ``make screenshots LAB=DIR`` takes a lab that already went round the demo instead, and
+``ONLY="traces train"`` some of the pictures: these two need no model.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -17,7 +19,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from o1lab.demo.headless import demo_recipe
 from o1lab.demo.seed import seed_demo
-from o1lab.locations import Lab
+from o1lab.locations import Lab, find_lab
 from o1lab.train import launch
 from screens.context import open_context
 from store import open_store
@@ -29,55 +31,83 @@ PATIENCE_S = 180
 
 
 async def until(pilot: Pilot[int], *wanted: str) -> None:
-    """Wait until the screen shows all that is wanted."""
+    """Wait until the screen shows all that is wanted, in whatever case."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         await pilot.pause(0.2)
-        shown = pilot.app.export_screenshot().replace("&#160;", " ")
-        if all(text in shown for text in wanted):
+        shown = pilot.app.export_screenshot().replace("&#160;", " ").casefold()
+        if all(text.casefold() in shown for text in wanted):
             return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"never seen: {[text for text in wanted if text not in shown]}")
+            raise TimeoutError(f"never seen: {[text for text in wanted if text.casefold() not in shown]}")
 
 
-async def picture(pilot: Pilot[int], name: str) -> None:
+async def picture(pilot: Pilot[int], out: Path, name: str) -> None:
     await pilot.pause(0.5)
-    (HERE / f"{name}.svg").write_text(pilot.app.export_screenshot(title=f"o1lab · {name}"), "utf-8")
-    print(f"{name}.svg")
+    (out / f"{name}.svg").write_text(pilot.app.export_screenshot(title=f"o1lab · {name}"), "utf-8")
+    print(out / f"{name}.svg")
 
 
-async def drive(lab: Lab) -> None:
+async def traces(pilot: Pilot[int]) -> None:
+    await pilot.press("f2")
+    await until(pilot, "accepted", "gold")
+    await pilot.press("slash", *"reflect>=1", "enter")
+    await until(pilot, "Wait")
+
+
+async def train(pilot: Pilot[int]) -> None:
+    await pilot.press("f4")
+    await until(pilot, "loss", "finished")
+
+
+async def compare(pilot: Pilot[int]) -> None:
+    await pilot.press("f5")
+    await until(pilot, "teacher", "student", "base")
+    await pilot.press(*"What is 964 + 494?", "enter")
+    await until(pilot, "tok/s", "1458")
+    await pilot.pause(20)  # until the slowest pane has ended
+
+
+PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {"traces": traces, "train": train, "compare": compare}
+
+
+async def drive(lab: Lab, out: Path, names: Iterable[str]) -> None:
+    """Write the pictures called ``names`` into ``out``."""
     app = LabApp(open_context(lab))
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, "What to do next")
-        await pilot.press("f2")
-        await until(pilot, "accepted", "gold")
-        await pilot.press("slash", *"reflect>=1", "enter")
-        await until(pilot, "Wait")
-        await picture(pilot, "traces")
-        await pilot.press("f4")
-        await until(pilot, "loss", "finished")
-        await picture(pilot, "train")
-        await pilot.press("f5")
-        await until(pilot, "teacher", "student", "base")
-        await pilot.press(*"What is 964 + 494?", "enter")
-        await until(pilot, "tok/s", "1458")
-        await pilot.pause(20)
-        await picture(pilot, "compare")
+        for name in names:
+            await PICTURES[name](pilot)
+            await picture(pilot, out, name)
+
+
+def trained(folder: Path) -> Lab:
+    """The demo's lab with a student, trained if there is none yet."""
+    lab = seed_demo(folder, progress=print).lab
+    store = open_store(lab.database)
+    try:
+        known = all_runs(store.db)
+    finally:
+        store.close()
+    if not known:
+        run, _ = launch.launch(lab, demo_recipe())
+        for state in launch.follow_until_end(run):
+            print(f"\rstep {state.status.step}/{state.status.total_steps}", end="", flush=True)
+        print()
+    return lab
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        asyncio.run(drive(Lab(Path(sys.argv[1]).absolute())))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lab", type=Path, nargs="?", help="a lab that went round the demo; none: a new one, trained")
+    parser.add_argument("--out", type=Path, default=HERE, help="where the pictures go (default: beside this file)")
+    parser.add_argument("--only", nargs="+", choices=list(PICTURES), default=list(PICTURES), metavar="NAME")
+    given = parser.parse_args()
+    if given.lab is not None:
+        asyncio.run(drive(find_lab(given.lab), given.out, given.only))
         return
     with tempfile.TemporaryDirectory() as folder:
-        seeded = seed_demo(Path(folder) / "demo", progress=print)
-        store = open_store(seeded.lab.database)
-        trained = bool(all_runs(store.db))
-        store.close()
-        if not trained:
-            launch.launch(seeded.lab, demo_recipe())
-        asyncio.run(drive(seeded.lab))
+        asyncio.run(drive(trained(Path(folder) / "demo"), given.out, given.only))
 
 
 if __name__ == "__main__":
