@@ -22,13 +22,15 @@ from o1lab.locations import assets_dir
 from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
+from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
+from o1lab.widgets.text_pane import TextPane
 from screens import train_text
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.messages import OpenCompare, OpenTraces
-from screens.train_panes import LogPane, RunList, TextPane
+from screens.train_panes import LogPane
 from screens.train_watch import Detail, Look, Points, Watch
 
 # How often to look while a run works, and while none does: a frame of the whole screen costs more than the reading.
@@ -84,7 +86,7 @@ class TrainScreen(LabScreen):
             "No runs yet.", "Press a to set one up. It needs a dataset: accept traces (f2) and press d.", id="no-runs"
         )
         with Horizontal(id="train"):
-            yield RunList(id="runs")
+            yield CellList(id="runs")
             with Vertical(id="run"):
                 yield Static(id="run-head", markup=False)
                 yield Static(id="run-notice", markup=False)
@@ -144,7 +146,8 @@ class TrainScreen(LabScreen):
         chosen = look.detail.line.id if look.detail else None
         if self.selected is None:
             self.selected = chosen
-        self.query_one(RunList).show(look.lines, self.marked, self.selected)
+        cells = {line.id: train_text.list_cell(line, marked=line.id in self.marked) for line in look.lines}
+        self.query_one(CellList).show(cells, self.selected)
         self._say_counts(look)
         for points in look.points:
             self._draw(points)
@@ -193,7 +196,7 @@ class TrainScreen(LabScreen):
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
         self._select(run_id)
-        self.query_one(RunList).point_at(run_id)
+        self.query_one(CellList).point_at(run_id)
         self._show_pane("curve")
 
     def open_form(self, dataset: str | None = None) -> None:
@@ -225,7 +228,7 @@ class TrainScreen(LabScreen):
 
     def action_step_run(self, by: int) -> None:
         """The next or previous run of the list."""
-        runs = self.query_one(RunList)
+        runs = self.query_one(CellList)
         if runs.option_count:
             runs.highlighted = min(max((runs.highlighted or 0) + by, 0), runs.option_count - 1)
 

@@ -19,6 +19,7 @@ from o1lab.train.devices import visible_gpus
 from o1lab.train.launch import list_runs
 from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import checkpoint_step
+from o1lab.widgets.form import Field, Kind
 from store import datasets
 from store.sqlite import Database
 
@@ -33,19 +34,6 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 FIELDS = tuple(name for _, names in SECTIONS for name in names)
 ARROW = "=>"
-Kind = Literal["line", "choice", "lines"]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of the form. ``choices`` are (what is shown, the value as text)."""
-
-    name: str
-    kind: Kind
-    help: str
-    default: str
-    choices: tuple[tuple[str, str], ...] = ()
-    suggestions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,8 @@ def fields(options: Options) -> dict[str, Field]:
         kind: Kind = "choice" if choices or name in offered else "lines" if name == "probes" else "line"
         default = "" if info.is_required() else as_text(name, info.get_default(call_default_factory=True))
         suggestions = options.bases if name == "base" else ()
-        made[name] = Field(name, kind, recipes.help_for(name), default, choices, suggestions)
+        empty = "by epochs" if name == "steps" else "none"
+        made[name] = Field(name, kind, recipes.help_for(name), default, choices, suggestions, empty)
     return made
 
 

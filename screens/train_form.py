@@ -9,84 +9,17 @@ from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
-from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
 from o1lab.locations import assets_dir
-from o1lab.text import visible
-from o1lab.widgets.line_input import LineInput, caught_up
+from o1lab.widgets.form import FieldRow
+from o1lab.widgets.line_input import caught_up
 from screens import train_fields
 from screens.base import LabScreen
 from screens.context import LabContext
-from screens.train_fields import Field
-
-
-class FieldRow(Vertical):
-    """A field: its name, what edits it, its help on a wide terminal, and what is wrong with it below."""
-
-    def __init__(self, field: Field, text: str) -> None:
-        super().__init__(id=f"row-{field.name}")
-        self.field = field
-        self._text = text
-
-    def compose(self) -> ComposeResult:
-        with Horizontal(classes="field"):
-            yield Label(self.field.name.replace("_", " "), classes="name", markup=False)
-            yield self._editor()
-            yield Static(self.field.help, classes="aside", markup=False)
-        yield Static(classes="fault", markup=False)
-
-    def _editor(self) -> Widget:
-        field, text = self.field, self._text
-        if field.kind == "choice":
-            choices = list(field.choices)
-            if text and text not in (value for _, value in choices):
-                choices.append((visible(text), text))  # of another machine or lab: the preflight judges it
-            return Select(
-                [(Text(shown), value) for shown, value in choices],
-                value=text if text or field.name == "init_from" else Select.NULL,
-                allow_blank=not text and field.name != "init_from",
-                prompt="choose one",
-                compact=True,
-                classes="editor",
-            )
-        if field.kind == "lines":
-            return TextArea(text, compact=True, classes="editor", tab_behavior="focus")
-        suggester = SuggestFromList(field.suggestions, case_sensitive=False) if field.suggestions else None
-        empty = field.default or ("none" if field.name != "steps" else "by epochs")
-        return LineInput(
-            text, placeholder=empty, compact=True, classes="editor", suggester=suggester, select_on_focus=False
-        )
-
-    @property
-    def editor(self) -> Widget:
-        return self.query_one(".editor")
-
-    @property
-    def text(self) -> str:
-        """What stands in the field now."""
-        editor = self.editor
-        if isinstance(editor, Select):
-            return "" if editor.value is Select.NULL else str(editor.value)
-        return editor.text if isinstance(editor, TextArea) else editor.value if isinstance(editor, Input) else ""
-
-    def set_text(self, text: str) -> None:
-        editor = self.editor
-        if isinstance(editor, Select):
-            editor.value = text if text in (value for _, value in self.field.choices) else Select.NULL
-        elif isinstance(editor, TextArea):
-            editor.text = text
-        elif isinstance(editor, Input):
-            editor.value = text
-
-    def show_fault(self, fault: str) -> None:
-        """Say what is wrong below the field; nothing takes it away."""
-        static = self.query_one(".fault", Static)
-        static.update(f"✗ {visible(fault)}" if fault else "")
-        self.set_class(bool(fault), "-faulty")
 
 
 class TrainForm(LabScreen):

@@ -1,82 +1,15 @@
-"""The parts of the Train screen: the list of runs, and panes of text that grow at their end."""
+"""The log of the Train screen: a pane of text that grows at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
-from rich.text import Text
 from textual import events
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from o1lab.text import visible
 from o1lab.widgets.line_view import LineView
-from screens.train_text import list_cell
-from screens.train_watch import RunLine
 
 _MOST_ROWS = 5000
-
-
-class RunList(OptionList):
-    """Every run, the newest first; redraws only the rows that changed."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "first", "First", show=False),
-        Binding("G", "last", "Last", show=False),
-    ]
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
-        self._shown: dict[str, Text] = {}
-
-    def show(self, lines: Sequence[RunLine], marked: Collection[str], selected: str | None) -> None:
-        """Draw ``lines``; the cursor stays on its run, or goes to ``selected`` when the runs are others."""
-        cells = {line.id: list_cell(line, marked=line.id in marked) for line in lines}
-        if list(cells) != list(self._shown):
-            with self.prevent(OptionList.OptionHighlighted):
-                self.set_options([Option(cell, id=run_id) for run_id, cell in cells.items()])
-                self.point_at(selected)
-        else:
-            for run_id, cell in cells.items():
-                if cell != self._shown[run_id]:
-                    self.replace_option_prompt(run_id, cell)
-        self._shown = cells
-
-    def point_at(self, run_id: str | None) -> None:
-        """Put the cursor on a run, if it is in the list."""
-        if run_id in self._shown or (run_id and any(option.id == run_id for option in self.options)):
-            self.highlighted = self.get_option_index(run_id)
-
-
-class TextPane(VerticalScroll, can_focus=True):
-    """A titled pane of text."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "Down", show=False),
-        Binding("k", "scroll_up", "Up", show=False),
-        Binding("g", "scroll_home", "Top", show=False),
-        Binding("G", "scroll_end", "End", show=False),
-    ]
-
-    def __init__(self, title: str, *, id: str) -> None:
-        super().__init__(id=id)
-        self.border_title = title
-        self._shown: Text | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Static(markup=False)
-
-    def show(self, text: Text) -> None:
-        """Show ``text`` if it is another than what stands there."""
-        if text != self._shown:
-            self._shown = text
-            self.query_one(Static).update(text)
 
 
 class LogPane(LineView):

@@ -18,9 +18,9 @@ from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.checks import Preflight, run_preflight
 from o1lab.train.recipe import Recipe
+from o1lab.widgets.text_pane import TextPane
 from screens.base import LabScreen
 from screens.context import LabContext
-from screens.train_panes import TextPane
 from screens.train_preflight_text import report_text
 
 

@@ -12,6 +12,8 @@ class KeyFooter(Footer):
     _keys: list[tuple[Binding, bool, str]] | None = None
 
     async def recompose(self) -> None:
+        if not self.is_attached:
+            return  # asked for before its screen was taken down, answered after
         keys = [
             (binding, enabled, tooltip)
             for _, binding, enabled, tooltip in self.screen.active_bindings.values()

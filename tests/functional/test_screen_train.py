@@ -18,12 +18,13 @@ from o1lab.train import launch
 from o1lab.train.follow import Metrics
 from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import RunDir, RunState, Status
+from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.loss_plot import LossPlot
 from screens import train, train_text
 from screens.context import open_context
 from screens.messages import OpenCompare, OpenTraces
 from screens.train import TrainScreen
-from screens.train_panes import LogPane, RunList, overlap
+from screens.train_panes import LogPane, overlap
 from screens.train_watch import Watch, places, seconds_left
 from store import open_store
 from tests.compare_lab import shown, until
@@ -100,7 +101,7 @@ async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -
     write_run(lab.runs, "cccc0003", "running", steps=9, age=30, heartbeat=1.0, pid=2**22 + 1, log="Killed\n")
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
-        runs = screen_of(pilot).query_one(RunList)
+        runs = screen_of(pilot).query_one(CellList)
         await until(pilot, lambda: runs.option_count == 3, "the list")
         assert [option.id for option in runs.options] == ["bbbb0002", "cccc0003", "aaaa0001"]
         text = shown(pilot)

@@ -17,10 +17,11 @@ from o1lab.train import launch
 from o1lab.train.checks import Bin, Memory, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Probe, Recipe, dump
 from o1lab.train.rundir import RunDir, find_run
+from o1lab.widgets.form import FieldRow
 from screens import train_fields, train_preflight, train_preflight_text
 from screens.context import open_context
 from screens.train import TrainScreen
-from screens.train_form import FieldRow, TrainForm
+from screens.train_form import TrainForm
 from screens.train_preflight import PreflightScreen
 from tests.compare_lab import shown, until
 from tests.fake_runs import write_run

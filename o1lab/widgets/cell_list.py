@@ -1,0 +1,43 @@
+"""A list of named cells that is followed live: only the cells that changed are drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+
+class CellList(OptionList):
+    """Cells by their ids, in order."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "first", "First", show=False),
+        Binding("G", "last", "Last", show=False),
+    ]
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
+        self._shown: dict[str, Text] = {}
+
+    def show(self, cells: Mapping[str, Text], selected: str | None) -> None:
+        """Draw ``cells``; the cursor stays on its cell, or goes to ``selected`` when the cells are others."""
+        if list(cells) != list(self._shown):
+            with self.prevent(OptionList.OptionHighlighted):
+                self.set_options([Option(cell, id=cell_id) for cell_id, cell in cells.items()])
+                self.point_at(selected)
+        else:
+            for cell_id, cell in cells.items():
+                if cell != self._shown[cell_id]:
+                    self.replace_option_prompt(cell_id, cell)
+        self._shown = dict(cells)
+
+    def point_at(self, cell_id: str | None) -> None:
+        """Put the cursor on a cell, if it is in the list."""
+        if cell_id in self._shown or (cell_id and any(option.id == cell_id for option in self.options)):
+            self.highlighted = self.get_option_index(cell_id)

@@ -1,0 +1,104 @@
+"""A form's fields: what edits each, its help beside it and what is wrong with it below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Input, Label, Select, Static, TextArea
+
+from o1lab.text import visible
+from o1lab.widgets.line_input import LineInput
+
+Kind = Literal["line", "choice", "lines"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form. ``choices`` are (what is shown, the value as text); ``empty`` says what no text means."""
+
+    name: str
+    kind: Kind
+    help: str
+    default: str
+    choices: tuple[tuple[str, str], ...] = ()
+    suggestions: tuple[str, ...] = ()
+    empty: str = "none"
+
+    @property
+    def has_empty_choice(self) -> bool:
+        return any(not value for _, value in self.choices)
+
+
+class FieldRow(Vertical):
+    """A field: its name, what edits it, its help on a wide terminal, and what is wrong with it below."""
+
+    def __init__(self, field: Field, text: str) -> None:
+        super().__init__(id=f"row-{field.name}")
+        self.field = field
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Label(self.field.name.replace("_", " "), classes="name", markup=False)
+            yield self._editor()
+            yield Static(self.field.help, classes="aside", markup=False)
+        yield Static(classes="fault", markup=False)
+
+    def _editor(self) -> Widget:
+        field, text = self.field, self._text
+        if field.kind == "choice":
+            choices = list(field.choices)
+            if text and text not in (value for _, value in choices):
+                choices.append((visible(text), text))  # of another machine or lab: the preflight judges it
+            return Select(
+                [(Text(shown), value) for shown, value in choices],
+                value=text if text or field.has_empty_choice else Select.NULL,
+                allow_blank=not text and not field.has_empty_choice,
+                prompt="choose one",
+                compact=True,
+                classes="editor",
+            )
+        if field.kind == "lines":
+            return TextArea(text, compact=True, classes="editor", tab_behavior="focus")
+        suggester = SuggestFromList(field.suggestions, case_sensitive=False) if field.suggestions else None
+        return LineInput(
+            text,
+            placeholder=field.default or field.empty,
+            compact=True,
+            classes="editor",
+            suggester=suggester,
+            select_on_focus=False,
+        )
+
+    @property
+    def editor(self) -> Widget:
+        return self.query_one(".editor")
+
+    @property
+    def text(self) -> str:
+        """What stands in the field now."""
+        editor = self.editor
+        if isinstance(editor, Select):
+            return "" if editor.value is Select.NULL else str(editor.value)
+        return editor.text if isinstance(editor, TextArea) else editor.value if isinstance(editor, Input) else ""
+
+    def set_text(self, text: str) -> None:
+        editor = self.editor
+        if isinstance(editor, Select):
+            editor.value = text if text in (value for _, value in self.field.choices) else Select.NULL
+        elif isinstance(editor, TextArea):
+            editor.text = text
+        elif isinstance(editor, Input):
+            editor.value = text
+
+    def show_fault(self, fault: str) -> None:
+        """Say what is wrong below the field; nothing takes it away."""
+        static = self.query_one(".fault", Static)
+        static.update(f"✗ {visible(fault)}" if fault else "")
+        self.set_class(bool(fault), "-faulty")
