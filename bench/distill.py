@@ -49,10 +49,10 @@ def main() -> None:
         _wait_for(options.url)
         found: dict[str, list[dict[str, float]]] = {"bare": [], "aio": [], "ours": []}
         for number in range(options.rounds):
-            for part in found:
+            for part, rounds in found.items():
                 said = subprocess.run(_command(options, part), stdout=subprocess.PIPE, text=True, check=True).stdout
-                found[part].append(json.loads(said.splitlines()[-1]))
-                print(f"round {number + 1} {part:<5}", _line(found[part][-1]), flush=True)
+                rounds.append(json.loads(said.splitlines()[-1]))
+                print(f"round {number + 1} {part:<5}", _line(rounds[-1]), flush=True)
     finally:
         server.terminate()
         server.wait()

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from o1lab.chains import parse
-from o1lab.chains.verify import VerifierPool
+from o1lab.chains.verify import Verdict, VerifierPool, settle
 from o1lab.distill.agenda import Spent
 from o1lab.distill.calls import Fault, Response
 from o1lab.distill.method import Draft, Item, Method
-from o1lab.distill.teacher import Voice
+from o1lab.distill.voices import Voice
 from o1lab.ingest.measuring import MEASURED_BY, count_one
 from store import problems, teacher_runs, traces
 from store.connection import Store
@@ -25,7 +25,9 @@ from store.teacher_runs import Outcome
 
 _WAITING = 512
 """So many ended conversations may wait to be taken in; then the asking waits."""
-_BATCH = 128
+_BATCH = 256
+_TOGETHER_S = 0.05
+"""Conversations that end within this time share a transaction and its fsync."""
 
 
 @dataclass
@@ -120,6 +122,7 @@ class Landing:
             while not over:
                 batch: list[Conversation] = []
                 next_one = await self._queue.get()
+                await asyncio.sleep(_TOGETHER_S)
                 while next_one is not None:
                     batch.append(next_one)
                     if len(batch) == _BATCH or self._queue.empty():
@@ -139,15 +142,13 @@ class Landing:
         drafted = [(one, self._trace(one)) for one in batch]
         kept = [(one, trace) for one, trace in drafted if trace is not None]
         counted = [count_one(trace.raw) for _, trace in kept]
-        verdicts = self._verifier.verify_many(
-            (_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)
-        )
+        verdicts = self._verdicts([(_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)])
         measures: dict[str, Measured] = {}
         for (_, trace), found, verdict in zip(kept, counted, verdicts, strict=True):
             measures[trace.id] = Measured(
                 trace.id, found.looping, found.moves, found.answer, verdict.status, verdict.reason, MEASURED_BY
             )
-        outcomes = [self._outcome(one, trace and measures[trace.id]) for one, trace in drafted]
+        outcomes = [self._outcome(one, measures[trace.id] if trace else None) for one, trace in drafted]
         with self._store.explained(), self._store.db.atomic():
             db = self._store.db
             problems.add(db, [one.draft.problem for one in batch if one.draft is not None and one.draft.problem])
@@ -155,6 +156,13 @@ class Landing:
             traces.set_measures(db, list(measures.values()))
             teacher_runs.add_outcomes(db, self._provenance.run_id, outcomes)
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
+
+    def _verdicts(self, pairs: Sequence[tuple[str | None, str | None]]) -> list[Verdict]:
+        """Verdicts on (gold, answer) pairs; only what needs algebra goes to the verifying processes."""
+        settled = [settle(*pair) for pair in pairs]
+        hard = [pair for pair, verdict in zip(pairs, settled, strict=True) if verdict is None]
+        verified = self._verifier.verify_many(hard)
+        return [verdict or next(verified) for verdict in settled]
 
     def _trace(self, one: Conversation) -> NewTrace | None:
         draft, known = one.draft, self._provenance
