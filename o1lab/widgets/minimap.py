@@ -54,15 +54,18 @@ class Minimap(Widget):
 
     def _summary(self, low: int, high: int) -> tuple[str, str]:
         """(kind that fills most of code points [low, high), the turn that begins among them)."""
-        moves = self._body.segments.between(low, high)
+        outline = self._body.segments
+        moves = outline.between(low, high)
         if not moves:
             return "", ""
-        filled = dict.fromkeys((kind for kind, _, _ in moves), 0)
-        for kind, start, end in moves:
+        part = slice(moves.start, moves.stop)
+        kinds = outline.kinds[part]
+        filled = dict.fromkeys(kinds, 0)
+        for kind, start, end in zip(kinds, outline.starts[part], outline.ends[part], strict=True):
             filled[kind] += end - start
-        filled[moves[0].kind] -= max(low - moves[0].start, 0)
-        filled[moves[-1].kind] -= max(moves[-1].end - high, 0)
-        begun = {kind for kind, start, _ in moves if start >= low}
+        filled[kinds[0]] -= max(low - outline.starts[moves[0]], 0)
+        filled[kinds[-1]] -= max(outline.ends[moves[-1]] - high, 0)
+        begun = kinds if outline.starts[moves[0]] >= low else kinds[1:]
         return max(filled, key=filled.__getitem__), next((turn for turn in _TURNS if turn in begun), "")
 
     def on_resize(self) -> None:

@@ -114,7 +114,10 @@ def test_an_outline_is_ordered_named_and_cut_to_the_thought() -> None:
     ]  # fmt: skip
     assert [OUTLINE.at(offset) for offset in (0, 7, 8, 11, 17, 18, 99)] == [0, 0, -1, 1, -1, 2, -1]
     assert [OUTLINE.nearest(offset) for offset in (8, 17, 99)] == [1, 2, 2]
-    assert OUTLINE.between(7, 12) == [OUTLINE[0], OUTLINE[1]]
+    assert [OUTLINE.between(*span) for span in ((7, 12), (8, 11), (8, 12), (17, 99))] == [
+        range(2), range(1, 1), range(1, 2), range(2, 3),
+    ]  # fmt: skip
+    assert OUTLINE[1:] == list(OUTLINE)[1:]
     assert OUTLINE.of_kind("C") == [1]
     assert [OUTLINE.step(0, 1), OUTLINE.step(0, 1, "R"), OUTLINE.step(2, 1), OUTLINE.step(2, -1, "plan")] == [
         1,
