@@ -25,6 +25,7 @@ from o1lab.distill.prompts import Prompt, restore_prompts
 from o1lab.errors import LabError
 from o1lab.ingest.exporting import export_dataset
 from o1lab.locations import Lab
+from o1lab.serve.registry import SOLVER
 from o1lab.text import one_line
 from store import Store, dataset_facts, datasets, exclusions, teacher_runs
 from store.errors import MissingError
@@ -45,7 +46,7 @@ _METHODS = {
     "tree search": "a path through a search tree, written down as one thought",
     "unknown": "nobody recorded how",
 }
-_SAMPLING = ("temperature", "top_p", "seed", "n", "max_tokens", "reasoning_effort", "language", "rounds")
+_SAMPLING = ("temperature", "top_p", "seed", "n", "max_tokens", "reasoning_effort")
 _REASONS = 5  # of a run's rejected and failed samples, the most frequent
 _READ = 500  # characters of a question and of what it is answered that tell the language of a row
 _LOOKED_AT = 2000  # about so many rows tell the languages of a larger dataset
@@ -207,6 +208,8 @@ def _teachers(store: Store, dataset: Dataset, config: Config, runs: list[tuple[T
 
 
 def _terms(config: Config, name: str, model: str) -> str:
+    if name == SOLVER:
+        return f"- {SOLVER}: a program that comes with o1lab; there are no terms.\n"
     endpoint = config.endpoint(name)
     who = inline(name) + (f" ({inline(model)})" if model and model != name else "")
     if endpoint is None:
@@ -228,7 +231,7 @@ def _runs(store: Store, lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterato
     if not runs:
         yield "No row came out of a teacher run of this lab: prompts and sampling are not recorded.\n\n"
         return
-    heads = ("run", "method", "model", "prompt", *_SAMPLING, "began", "rows")
+    heads = ("run", "method", "model", "prompts", *_SAMPLING, "began", "rows")
     yield table(heads, ((*_run(run), number) for run, number in runs)) + "\n"
     yield "A value that is unknown was left to the server. What became of all their samples:\n\n"
     ends = ("run", "ended", "correct", "incorrect", "unverifiable", "rejected", "failed", "why rejected or failed")
@@ -252,7 +255,8 @@ def _prompts(lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
 
 def _run(run: TeacherRun) -> tuple[object, ...]:
     sampling = (None if run.settings.get(key) is None else str(run.settings[key]) for key in _SAMPLING)
-    return (run.id, run.method, run.model, run.prompt, *sampling, run.created_at)
+    more = {"translate": f" into {run.settings.get('language')}", "debate": f", {run.settings.get('rounds')} rounds"}
+    return (run.id, run.method + more.get(run.method, ""), run.model, run.prompt, *sampling, run.created_at)
 
 
 def _outcomes(store: Store, run: TeacherRun) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from o1lab.text import one_line, visible
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#!|~$&]|^[-+])")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|www)(?=[:.])")
 _LONGEST = 300
 

@@ -112,8 +112,8 @@ def test_a_card_tells_of_runs_prompts_sampling_and_terms(lab: Lab, store: Store)
     prompt = find_prompt(lab, "long-thought")
     runs = section(text, "Teacher runs: sampling and prompts")
     assert runs.count(prompt.sections[-1][1]) == 1  # once, although two runs asked with it
-    assert f"### Prompt long-thought\\@1, hash {prompt.hash}" in runs
-    assert "| aa11 | sample | o1-2024 | long-thought\\@1 | 0.6 | unknown | 42 | 4 | 8192 |" in runs
+    assert f"### Prompt long-thought@1, hash {prompt.hash}" in runs
+    assert "| aa11 | sample | o1-2024 | long-thought@1 | 0.6 | unknown | 42 | 4 | 8192 |" in runs
     assert "| bb22 | 1 | 1 | 0 | 0 | 0 | 1 | quota 1 |" in runs
     assert "terms of use: example.com/terms: no competing models" in text
     assert "What it writes is under CC-BY-NC-4.0" in text
@@ -265,6 +265,7 @@ def test_inline_text_is_one_line_and_opens_nothing(text: str) -> None:
     made = inline(text)
     assert "\n" not in made
     plain = made.replace("\\\\", "")
+    assert not made.startswith(("- ", "+ "))
     for mark in "`*_[]<>|#":
         assert plain.count(mark) == plain.count(f"\\{mark}")
 
