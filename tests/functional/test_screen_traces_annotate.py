@@ -19,11 +19,14 @@ from screens.context import LabContext
 from screens.traces_annotate import Act, Done
 from screens.traces_beside import BesideScreen, Column
 from screens.traces_dialogs import BulkDialog, DatasetDialog
+from screens.train import TrainScreen
 from store import annotations as said
 from store import datasets, traces
 from store.connection import Store, open_store
 from store.query import parse_query
+from tests.fake_runs import metric_line, write_run
 from tests.functional.test_screen_traces import NARROW, WIDE, ready, traces_screen, typed, until, words
+from tests.functional.test_screen_train import points
 from tests.lab_seed import all_ids, seeded_context
 
 
@@ -383,6 +386,27 @@ async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
         await pilot.press("x")
         await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
         assert said.of_trace(context.store.db, ids[2]) == []
+
+
+async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
+    context: LabContext, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(context.lab.runs, "eeee0005", "running", steps=10)
+    line = json.dumps(metric_line(11, 100))
+    an_editor(tmp_path, monkeypatch, f"cat >> {run.metrics} <<'END'\n{line}\nEND")  # the worker goes on meanwhile
+    app = LabApp(context, mode="train")
+    async with app.run_test(size=WIDE) as pilot:
+        train = app.screen
+        assert isinstance(train, TrainScreen)
+        await until(pilot, lambda: points(train, "eeee0005") == 10)
+        await pilot.press("f2")
+        screen = await ready(pilot, app)
+        await pilot.press("e")
+        await until(pilot, lambda: "Nothing was changed" in words(screen, "#said"))
+        said.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
+        await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
+        await pilot.press("f4")
+        await until(pilot, lambda: points(train, "eeee0005") == 11)
 
 
 @pytest.mark.parametrize(
