@@ -1,4 +1,4 @@
-"""Verbs of curating: import. Problems are in pool, traces and annotations in curate_traces, datasets in curate_sets."""
+"""Verbs of curating: import. Problems are in pool, traces in curate_traces, annotations in curate_sets."""
 
 from __future__ import annotations
 
