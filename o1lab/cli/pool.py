@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
 def problems_ls(
     ctx: typer.Context,
     query: QueryArgument = "",
+    where: Annotated[str, typer.Option(metavar="QUERY", help="The same; it may begin with a minus.")] = "",
     source: Annotated[str | None, typer.Option(help="Only of sources with this in their name.")] = None,
     text: Annotated[str, typer.Option(help="Only with this in the statement.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
@@ -57,12 +58,12 @@ def problems_ls(
 ) -> None:
     """List problems with their gold answers, and what excludes them.
 
-    Examples: o1lab problems ls source:aime24; o1lab problems ls 'excluded:contaminated -source:math500'
+    Examples: o1lab problems ls source:aime24; o1lab problems ls --where '-has:answer excluded:contaminated'
     """
     from store import problems
     from store.problem_query import ProblemQuery, parse_problem_query
 
-    asked = parse_problem_query(query)
+    asked = parse_problem_query(f"{query} {where}")
     conditions = asked.conditions + ((("source", source, False),) if source else ())
     wanted = ProblemQuery(conditions, asked.words + ((text,) if text else ()), query)
     with opened(ctx) as store:

@@ -113,7 +113,8 @@ def _unwrapped(answer: str) -> str:
     text = text.replace("$,$", " , ").replace("$$", " ")
     if text.count("$") - text.count(r"\$") > 1 or text.endswith("$"):  # marks of math, not of money
         text = re.sub(r"(?<!\\)\$", " ", text)
-    return text.strip().rstrip(".。").strip()
+    text = text.strip()
+    return text if text.endswith("..") else text.rstrip(".。").strip()
 
 
 def _lexed(text: str) -> list[_Token]:
@@ -222,8 +223,6 @@ class _Parser:
 
     def expression(self, depth: int) -> float | None:
         """Terms with signs between them."""
-        if depth > _DEEPEST:
-            raise _NoNumberError("is nested too deeply")
         value: float | None = 0.0
         sign = self._sign() or 1.0
         while True:
@@ -252,7 +251,7 @@ class _Parser:
                     raise _NoNumberError("divides by zero")
                 value = _safe(lambda a, b: a / b, value, under)
             elif self._mixed():
-                value = _safe(lambda a, b: a + b, value, self._term(depth))
+                value = _safe(lambda a, b: a + b, value, self._term(depth + 1))
             elif self._peek("frac", "sqrt", "pi", "function", "binom") or self._peek_open() or self._peek_e():
                 value = _safe(lambda a, b: a * b, value, self._factor(depth))
             else:
@@ -271,17 +270,21 @@ class _Parser:
     def _factor(self, depth: int) -> float | None:
         value = self._base(depth)
         if self._next("sub"):  # a numeral's base, as in 1011_2
-            self._argument(depth)
+            self._argument(depth, whole=True)
             value = None
-        if self._peek("power") and not self._peek("degree"):
-            self._at += 1
-            value = _safe(_power, value, self._argument(depth))
+        if self._next("power"):
+            value = _safe(_power, value, self._argument(depth, whole=True))
+            while self._next("power"):  # a tower, whose value nobody wants to know
+                self._argument(depth, whole=True)
+                value = None
         while self._next("factorial"):
             value = None
         self._next("percent")
         return value
 
     def _base(self, depth: int) -> float | None:
+        if depth > _DEEPEST:
+            raise _NoNumberError("is nested too deeply")
         if token := self._next("number"):
             return _float(token.text)
         if self._next("pi"):
@@ -330,8 +333,8 @@ class _Parser:
         if self._next("sub"):
             self._argument(depth)
         if self._next("power"):
-            self._argument(depth)
-        value = self._factor(depth)
+            self._argument(depth, whole=True)
+        value = self._factor(depth + 1)
         while self._peek("pi", "frac", "sqrt"):
             self._factor(depth)
             value = None
@@ -340,20 +343,19 @@ class _Parser:
             raise _NoNumberError("is not real")
         return None
 
-    def _argument(self, depth: int) -> float | None:
-        r"""What a command takes: a group, or one digit or letter (``\frac35``)."""
-        if self._peek("open") and self._tokens[self._at].text == "{":
+    def _argument(self, depth: int, *, whole: bool = False) -> float | None:
+        r"""What a command takes: a group, or one digit (``\frac35``); an exponent may be a whole number (``2^10``)."""
+        if self._peek("open"):
             return self._bracketed(depth)
         if (token := self._next("number")) is not None:
-            if len(token.text) > 1 and token.text.isdecimal():
+            if not whole and len(token.text) > 1 and token.text.isdecimal():
                 self._at -= 1
                 self._tokens[self._at] = _Token("number", token.text[1:])
                 return float(token.text[0])
             return _float(token.text)
-        if self._next("sign"):
-            return self._argument(depth)
-        if depth > _DEEPEST:
-            raise _NoNumberError("is nested too deeply")
+        if depth <= _DEEPEST and (token := self._next("sign")):
+            value = self._argument(depth + 1, whole=whole)
+            return -value if value is not None and token.text == "-" else value
         return self._base(depth + 1)
 
     def _bracketed(self, depth: int) -> float | None:

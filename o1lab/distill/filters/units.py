@@ -15,7 +15,7 @@ _UNITS = _words(
     centimeters centimetre centimetres millimeter millimeters kilometer kilometers kilometre kilometres
     kg mg lb lbs oz ml cl dl hz khz mhz ev kev mev gev kw mw kj kpa pa atm mol cal kcal rad sr deg
     sec secs min mins hr hrs ms ns day days wk yr yrs mph kph kmh rpm fps au pc kpc mpc ly
-    usd eur gbp rmb cny cent cents pound pounds unit units sq cu square cubic squared cubed per of a an each
+    usd eur gbp rmb cny cent cents pound pounds unit units sq cu square cubic squared cubed per each
     men man boy boys girl girls way ways times time bit bits hour hours minute minutes second seconds
     degree degrees radian radians percent dollar dollars euro euros kelvin celsius
     """

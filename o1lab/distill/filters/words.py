@@ -16,7 +16,7 @@ from store.records import Problem
 
 LONGEST = 100_000  # characters of a statement that are compared
 _FORMULA = re.compile(r"\$\$([^$]{1,2000})\$\$|\$([^$\n]{1,400})\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,400}?)\\\)", re.DOTALL)
-_PROSE_INSIDE = re.compile(r"(?<![\\a-z])[a-z]{3,} [a-z]{2,}")
+_PROSE_INSIDE = re.compile(r"(?<![\\a-z])[a-z]{2,}[ ,]{1,8}[a-z]{2,}")
 _SAME = tuple(
     (re.compile(pattern), by)
     for pattern, by in (
