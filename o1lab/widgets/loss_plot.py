@@ -273,7 +273,8 @@ class LossPlot(Vertical, can_focus=True):
         plot.clear()
         if not shown:
             return
-        columns = max(plot.size.width - plot.margin_left, 20)
+        # Our own width: the plot has none yet while the empty state still stands in its place.
+        columns = max(self.size.width - plot.margin_left, 20)
         gaps: list[float] = []
         letters: list[tuple[Series, int, int]] = []
         for number, (_, curve) in enumerate(shown):
