@@ -37,8 +37,6 @@ class Store:
         self.path = path
         self.journal_mode = "delete" if on_network(path) else "wal"
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
 
     @property
     def db(self) -> Database:
@@ -66,16 +64,19 @@ class Store:
             yield
 
     def close(self) -> None:
-        """Close every thread's connection; the store must not be used afterwards."""
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        """Close this thread's connection and let go of the others'; the store must not be used afterwards.
+
+        Closed under a statement that runs in its thread, a connection would take the whole process with it. Those are
+        closed when they are collected, which ``gc.collect()`` hastens: sqlite3's connections are cycles.
+        """
+        found: Database | None = getattr(self._local, "db", None)
+        if found is not None:
+            found.conn.close()
         self._local = threading.local()
 
     def _connect(self) -> Database:
         with explained(self.path):
-            # Each connection stays in its thread; only close() reaches over.
+            # Each connection stays in its thread; only its end may come elsewhere, when close() lets go of it.
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
             connection.execute(f"PRAGMA journal_mode={self.journal_mode}")
             # FULL: a commit is on the disk when it returns, so that a confirmed annotation is one.
@@ -83,8 +84,6 @@ class Store:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute("PRAGMA cache_size=-16000")
-        with self._lock:
-            self._connections.append(connection)
         return Database(connection)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,53 @@ def test_numbers_of_a_filter_keep_their_digits() -> None:
         "1500",
         "2",
     ]
+
+
+CLOSED_WHILE_ASKED = """
+import sys, threading
+from pathlib import Path
+from store import open_store
+
+store = open_store(Path(sys.argv[1]))
+inside, closed, answer = threading.Event(), threading.Event(), []
+
+def gate(number):
+    inside.set()
+    assert closed.wait(30)
+    return number
+
+def ask():
+    store.db.conn.create_function("gate", 1, gate)
+    answer.extend(store.db.execute("SELECT gate(value) FROM json_each('[1, 2, 3]')"))
+
+thread = threading.Thread(target=ask)
+thread.start()
+assert inside.wait(30)
+store.close()
+closed.set()
+thread.join()
+print(answer)
+"""
+
+
+def test_a_store_closed_under_a_question_lets_it_end(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CLOSED_WHILE_ASKED, str(tmp_path / "lab.db")], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (0, "[(1,), (2,), (3,)]\n"), ran.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are read from /proc")
+def test_nothing_is_open_once_a_closed_store_is_collected(tmp_path: Path) -> None:
+    def held() -> int:
+        links = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return sum(file.readlink().is_relative_to(tmp_path.resolve()) for file in links)
+
+    store = open_store(tmp_path / "lab.db")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: store.db.execute("SELECT 1").fetchone()).result()
+        assert held() >= 2
+        store.close()
+        gc.collect()
+        assert held() == 0
+        assert not (tmp_path / "lab.db-wal").exists()
