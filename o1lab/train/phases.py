@@ -113,6 +113,8 @@ def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None
         seen = run_preflight(lab, recipe.model_copy(update={"init_from": recipes[0].init_from}), store=store)
         for problem in (*seen.problems, *seen.warnings):
             problem.message = f"Phase {number}: {problem.message}"
+        if number > 1:
+            seen.command += f" --init-from RUN_OF_PHASE_{number - 1}/{END}"
         found.append(seen)
     return found
 

@@ -15,6 +15,7 @@ from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.locations import Lab, assets_dir
 from o1lab.train import phases
 from o1lab.train.after import awaited, origin, wait_for_origin
+from o1lab.train.checks import Preflight, Problem
 from o1lab.train.heart import Heart, StopAsked
 from o1lab.train.launch import launch, resume
 from o1lab.train.recipe import Recipe, load, load_values, resolve
@@ -254,6 +255,21 @@ def test_both_runs_are_made_and_started_at_once(tmp_path: Path, started: list[tu
     store = open_store(lab.database)
     assert {run.id: run.init_from for run in runs.all_runs(store.db)} == {one.id: None, two.id: f"{one.id}/end"}
     store.close()
+
+
+def test_each_phase_is_looked_over_and_its_problems_say_which(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def look(_lab: Lab, recipe: Recipe, *, store: Any = None) -> Preflight:
+        asked.append(recipe.init_from)
+        return Preflight(problems=[Problem(code="odd", message=f"{recipe.dataset} is odd.")], command="o1lab train")
+
+    monkeypatch.setattr("o1lab.train.phases.run_preflight", look)
+    recipes = phases.resolve_phases([{"dataset": "a", "init_from": "0000"}, {"dataset": "b"}])
+    one, two = phases.preflight_phases(lab, recipes)
+    assert [seen.problems[0].message for seen in (one, two)] == ["Phase 1: a is odd.", "Phase 2: b is odd."]
+    assert (one.command, two.command) == ("o1lab train", "o1lab train --init-from RUN_OF_PHASE_1/end")
+    assert asked == ["0000", "0000"]  # an adapter of the same shape stands in for the one that is not there yet
 
 
 def test_if_one_cannot_be_made_none_is(tmp_path: Path, started: list[tuple[str, bool]]) -> None:
