@@ -142,6 +142,7 @@ def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError
             "Try again; if it stays so, look at that server's log.",
             "server",
             retryable=True,
+            retry_after_s=_retry_after(error.response),
             status=status,
             raw=raw,
         )

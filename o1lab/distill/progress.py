@@ -38,7 +38,7 @@ class Progress:
 
     def start_from(self, ended: Tally, before: Status | None) -> None:
         """Take up a run: ``ended`` are its samples that need no more asking."""
-        self.done, self.rejected = ended.done, ended.rejected
+        self.done, self.rejected, self.failed = ended.done, ended.rejected, 0
         self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
         self.input_tokens, self.output_tokens = ended.input_tokens, ended.output_tokens
         self.cost_usd = ended.cost_usd

@@ -174,6 +174,9 @@ class _Run:
     async def work(self) -> Status:
         self.folder.stop_file.unlink(missing_ok=True)
         before = self.folder.status()
+        if before is not None:  # until everything is counted anew
+            for name in ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed"):
+                setattr(self.progress, name, getattr(before, name))
         self._say("starting", message="Opening the model.")
         heart: asyncio.Task[None] | None = None
         try:
@@ -246,8 +249,13 @@ class _Run:
                 if pair is None:
                     return
                 held = await _hold(job, caller, Conversation(*pair, spent=job.index.spent(pair[0].id, pair[1])))
-                if held is not None:
+                if held is None:
+                    continue
+                try:
                     await landing.put(held)
+                except StoreError:  # said on leaving the landing; until then calls in flight get into the journal
+                    self.control.stop("lab")
+                    return
 
         async with Landing(
             job.store, provenance, lambda outcome, verdict: self.progress.landed(outcome, verdict, self.clock)

@@ -21,7 +21,7 @@ from o1lab.distill.method import Role
 from o1lab.distill.progress import Progress
 from o1lab.distill.replies import Reply, StreamReader, read_body
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.distill.tokens import rough_tokens
+from o1lab.distill.tokens import most_tokens, rough_tokens
 from o1lab.distill.voices import Voice
 from o1lab.serve.records import PAST_PROXIES
 from store.records import now
@@ -116,6 +116,8 @@ class Teacher:
             fault = response.fault or Fault("failed", "")
             slow = fault.code == "rate_limit"
             slowed, tries = slowed + slow, tries + (not slow)
+            if wait is not None:
+                voice.limits.hold(min(wait, LONGEST_HOLD_S))
             if fault.code in HOPELESS:
                 self._control.stop(fault.code, fault.sentence, "Mend that and go on with --resume.")
                 raise RunOver(fault.code)
@@ -132,8 +134,9 @@ class Teacher:
     ) -> tuple[Response, float | None]:
         """One try, within budget and rates: the response, and how long the server wants to be left alone."""
         prompt = sum(rough_tokens(message["content"]) for message in messages)
-        worst = prompt + self._settings.max_tokens
-        worst_usd = voice.price.of(prompt, self._settings.max_tokens)
+        most = most_tokens(messages)
+        worst = most + self._settings.max_tokens
+        worst_usd = voice.price.of(most, self._settings.max_tokens)
         guess = prompt + voice.typical(self._settings.max_tokens)
         await self._control.gate()
         await self._budget.reserve(worst, worst_usd)
@@ -179,7 +182,7 @@ class Teacher:
                 continue
             except _FAILURES as error:
                 return self._failed(error, voice, reader)
-            return reply, None, 200
+            return _without_key(reply, voice.target.key), None, 200
 
     async def _send(self, client: openai.AsyncOpenAI, body: dict[str, Any], reader: StreamReader) -> Reply:
         # The bare response: the body is read here once, as text, and what is wrong in it can be kept.
@@ -208,18 +211,16 @@ class Teacher:
         # A broken event is worth more than what the parser says of it.
         reply.raw = str(getattr(error, "doc", "")) or said.raw
         if isinstance(error, openai.APIStatusError):
-            reply.raw = error.response.text.replace(voice.target.key, "***")
-        return reply, said.retry_after_s, said.status
+            reply.raw = error.response.text
+        return _without_key(reply, voice.target.key), said.retry_after_s, said.status
 
     async def _wait_before_retry(self, voice: Voice, attempt: int, asked: float | None, *, slow: bool) -> None:
-        """Wait longer each time; what the server asks for holds for every caller."""
+        """Wait longer each time; where the server wants to be left alone, every caller waits."""
         backoff = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2 ** min(attempt - 1, 10))
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - callers that failed together must not come back together
-        if asked is not None:
-            voice.limits.hold(min(asked, LONGEST_HOLD_S))
-        elif slow:
+        if slow and asked is None:
             voice.limits.hold(backoff * jitter)
-        else:
+        elif not slow:
             await self._clock.wait(self._control.stopping, backoff * jitter)
         await self._control.gate()
 
@@ -261,6 +262,14 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
         fault=fault,
         raw=reply.raw[:RAW_LIMIT] if fault is not None else "",
     )
+
+
+def _without_key(reply: Reply, key: str) -> Reply:
+    """The same, should a server say our key in what is kept of a fault."""
+    if reply.fault is not None and len(key) > 5:
+        reply.raw = reply.raw.replace(key, "***")
+        reply.fault = replace(reply.fault, sentence=reply.fault.sentence.replace(key, "***"))
+    return reply
 
 
 def _length(response: Response) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 RULE = "4 characters a token, 1 where they are Chinese, Japanese or Korean"
+_TEMPLATE = 32
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
@@ -12,3 +14,9 @@ def rough_tokens(text: str) -> int:
     """Tokens of ``text`` by ``RULE``."""
     wide = 0 if text.isascii() else len(_WIDE.findall(text))
     return wide + (len(text) - wide + 3) // 4
+
+
+def most_tokens(messages: Iterable[Mapping[str, str]]) -> int:
+    """A number of tokens these messages cannot exceed: no tokenizer makes more than one of a byte, and a template adds
+    a few a message."""
+    return sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE for message in messages)

@@ -115,7 +115,7 @@ def test_a_budget_ends_with_its_own_status(tmp_path: Path, capsys: pytest.Captur
     with DistillServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 9)
         words = ["--lab", str(lab.root), "distill"]
-        assert o1lab([*words, "-e", "teacher", "--max-tokens", "64", "--budget-tokens", "120", "--json"]) == 5
+        assert o1lab([*words, "-e", "teacher", "--max-tokens", "64", "--budget-tokens", "220", "--json"]) == 5
         item = said(capsys)
         assert (item["state"], item["stopped_by"]) == ("stopped", "budget_tokens")
         assert o1lab([*words, "--resume", item["id"], "--budget-tokens", "100000", "--json"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -289,8 +290,8 @@ async def test_never_more_calls_at_once_than_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "allowed"),
-    # A call takes at most its prompt (about 26 tokens) and 64; 5 come in reality, and 3 of input.
-    [({"budget_tokens": 130}, range(4, 8)), ({"budget_usd": 0.001}, range(5, 9)), ({"budget_tokens": 50}, range(1))],
+    # A call takes at most its prompt (106 bytes, 32 for a template) and 64; in reality 3 and 5.
+    [({"budget_tokens": 250}, range(6, 12)), ({"budget_usd": 0.001}, range(4, 8)), ({"budget_tokens": 150}, range(1))],
 )
 async def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(
     budget: dict[str, float], allowed: range, tmp_path: Path
@@ -381,3 +382,41 @@ async def test_raw_responses_are_kept_up_to_a_size(tmp_path: Path) -> None:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, _ = await run(lab, attempts=1)
     assert len(responses(folder)[0].raw) == RAW_LIMIT
+
+
+async def test_a_full_disk_ends_the_run_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int, _lines: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 9)
+        folder = start(lab, concurrency=2)
+        monkeypatch.setattr(journal, "_append", full)
+        with pytest.raises(LabError, match="No space left"):
+            await drive(lab, folder)
+        assert server.asked.total() <= 4  # nothing is asked that could not be kept
+        status = folder.status()
+        assert status is not None
+        assert (status.state, status.done) == ("failed", 0)
+        assert "No space left" in status.message
+        monkeypatch.undo()
+        status = await drive(lab, runs.resume(lab, folder.id))
+    assert (status.state, status.done) == ("finished", 9)
+
+
+async def test_a_lab_that_refuses_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 9)
+        folder = start(lab, concurrency=2)
+        store = open_store(lab.database)
+        store.db.execute("CREATE TRIGGER no BEFORE INSERT ON traces BEGIN SELECT RAISE(ABORT, 'the lab is tired'); END")
+        with pytest.raises(LabError, match="the lab is tired"):
+            await drive(lab, folder)
+        status = folder.status()
+        assert status is not None
+        assert status.state == "failed"
+        store.db.execute("DROP TRIGGER no")
+        store.close()
+        status = await drive(lab, runs.resume(lab, folder.id))
+    assert (status.state, status.done) == ("finished", 9)
+    assert set(server.asked.values()) == {1}
