@@ -75,18 +75,6 @@ class ChainReader(Grid):
         def control(self) -> ChainReader:
             return self.reader
 
-    @dataclass
-    class MoveChanged(Message):
-        """Another move is the current one; ``index`` counts the moves in order of their start (-1: none)."""
-
-        reader: ChainReader
-        index: int
-        kind: str
-
-        @property
-        def control(self) -> ChainReader:
-            return self.reader
-
     def __init__(
         self, document: ReaderDocument | None = None, *, id: str | None = None, classes: str | None = None
     ) -> None:
@@ -96,7 +84,6 @@ class ChainReader(Grid):
         self._status = StatusLine(classes="reader--status")
         self._search = SearchBar(placeholder="search this chain", select_on_focus=True, compact=True)
         self._hit = (0, 0)
-        self._told_move = -1
         self._place_before_search = 0
         self.body.load(document)
 
@@ -123,7 +110,6 @@ class ChainReader(Grid):
     def load(self, document: ReaderDocument | None) -> None:
         """Show a chain from its beginning (None: nothing); folds, search and selection start afresh."""
         self._hit = (0, 0)
-        self._told_move = -1
         self.body.load(document)
 
     def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
@@ -228,10 +214,6 @@ class ChainReader(Grid):
         """Bring what stands beside the text up to the place in sight and the current move."""
         self._minimap.follow()
         self._show_status()
-        if self.body.current != self._told_move:
-            self._told_move = self.body.current
-            kind = self.body.segments[self._told_move].kind if self._told_move >= 0 else ""
-            self.post_message(self.MoveChanged(self, self._told_move, kind))
 
     @on(ReaderBody.Selected)
     def _pass_selection_on(self, event: ReaderBody.Selected) -> None:
