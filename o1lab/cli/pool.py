@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -146,6 +146,11 @@ def problems_filter(
         "dry_run": report.dry_run,
     }
     emit(data, as_json=as_json, text=_report(report))
+    if report.tested == 0 and report.total:
+        say(
+            "No problem of a benchmark is in this lab, so nothing was found contaminated: import the benchmarks, or "
+            "name their sources under `benchmarks` in o1lab.toml."
+        )
 
 
 def _report(report: FilterReport) -> str:

@@ -190,7 +190,13 @@ def test_what_a_person_reads(filled: Program) -> None:
 
 def test_benchmarks_are_those_of_the_lab(filled: Program) -> None:
     config = filled.lab / "o1lab.toml"
-    config.write_text(config.read_text("utf-8") + '\nbenchmarks = ["more"]\n', "utf-8")
+    before = config.read_text("utf-8")
+    config.write_text(before + '\nbenchmarks = ["absent"]\n', "utf-8")
+    status, _, err = filled.text("problems", "filter", "--rules", "contaminated")
+    assert status == 0
+    assert "import the benchmarks" in err
+    assert set(filled.states().values()) == {None}
+    config.write_text(before + '\nbenchmarks = ["more"]\n', "utf-8")
     filled("problems", "filter", "--rules", "contaminated")
     states = filled.states()
     assert states["A train runs nor"] == "contaminated"

@@ -67,6 +67,6 @@ NOT_NUMERICAL = Rule(
     "not-numerical",
     1,
     "the answer is not one real number exactly written (with or without a unit): a tuple, interval, set, equation, "
-    "expression with variables, words or an option letter",
+    "expression with variables, words or an option letter (several numbers are several-parts)",
     is_not_numerical,
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import NamedTuple
 
 from rapidfuzz import fuzz
@@ -70,7 +69,7 @@ class Benchmarks:
         if said.words:
             self._exact.setdefault(said.compact, at)
         if len(said.words) >= RUN:
-            for run in {_hashed(run) for run in said.runs(RUN)}:
+            for run in {hash(run) for run in said.runs(RUN)}:
                 self._runs.setdefault(run, at)
                 self._times[run] += 1
             self._alike.setdefault(said.numbers, []).append(at)
@@ -91,7 +90,7 @@ class Benchmarks:
         shared: Counter[int] = Counter()
         first: dict[int, str] = {}
         for run in said.runs(RUN):
-            at = self._runs.get(_hashed(run), -1)
+            at = self._runs.get(hash(run), -1)
             if at >= 0:
                 shared[at] += 1
                 first.setdefault(at, run)
@@ -129,8 +128,3 @@ class ContaminatedRule:
 
 
 CONTAMINATED = ContaminatedRule()
-
-
-def _hashed(run: str) -> int:
-    """A run as 63 bits: they are equal by chance in one of 10^10 for 10^9 pairs."""
-    return int.from_bytes(blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1

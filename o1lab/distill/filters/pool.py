@@ -35,13 +35,17 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class FilterReport:
-    """What a run came to. ``kept`` and ``excluded`` take in what other rules and people said of these problems."""
+    """What a run came to. ``kept`` and ``excluded`` take in what other rules and people said of these problems.
+
+    ``tested``: how many problems of benchmarks there were to compare with; None if no rule asked.
+    """
 
     total: int
     kept: int
     excluded: int
     rules: tuple[RuleCount, ...]
     dry_run: bool
+    tested: int | None = None
 
 
 def chosen_rules(names: Iterable[str] | None = None) -> list[AnyRule]:
@@ -76,7 +80,8 @@ def filter_pool(
     written.
     """
     tell = progress or (lambda _what, _done, _of: None)
-    looks = [(rule, _look(db, rule, benchmarks, tell)) for rule in rules]
+    tested = problems.of_sources(db, benchmarks) if any(isinstance(rule, ContaminatedRule) for rule in rules) else None
+    looks = [(rule, _look(db, rule, tested or [], tell)) for rule in rules]
     names = [rule.name for rule in rules]
     total = problems.count_selected(db, query)
     found: Counter[str] = Counter()
@@ -98,7 +103,7 @@ def filter_pool(
         at = now()
         exclusions.record_runs(db, [RuleRun(rule.name, rule.version, looked, found[rule.name], at) for rule in rules])
     counts = tuple(RuleCount(rule.name, rule.version, found[rule.name]) for rule in rules)
-    return FilterReport(looked, looked - left_out, left_out, counts, dry_run)
+    return FilterReport(looked, looked - left_out, left_out, counts, dry_run, None if tested is None else len(tested))
 
 
 def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Look]]) -> Iterator[Exclusion]:
@@ -107,7 +112,7 @@ def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Look]]) -> Iterat
             yield Exclusion(problem.id, rule.name, rule.version, finding.reason, finding.twin)
 
 
-def _look(db: Database, rule: AnyRule, benchmarks: Collection[str], tell: Progress) -> Look:
+def _look(db: Database, rule: AnyRule, tested: Sequence[tuple[str, str, str]], tell: Progress) -> Look:
     """The rule's look; rules over the pool read it first."""
     if isinstance(rule, DuplicateRule):
         everything = ProblemQuery()
@@ -115,7 +120,6 @@ def _look(db: Database, rule: AnyRule, benchmarks: Collection[str], tell: Progre
         pool = _told(problems.select(db, everything, batch=BATCH), "reading the pool", size, tell)
         return rule.over(pool, lambda ids: problems.several(db, ids))
     if isinstance(rule, ContaminatedRule):
-        tested = problems.of_sources(db, benchmarks)
         return rule.over(_told(_tested(db, tested), "reading the benchmarks", len(tested), tell))
     return rule.look
 

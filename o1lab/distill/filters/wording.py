@@ -13,8 +13,8 @@ LONGEST = 100_000
 
 _PROVE = re.compile(
     r"\b(?:prove|disprove)\b(?!\s+(?:useful|helpful|to\s+be))"
-    r"|\b(?:show|demonstrate|verify|establish|deduce|conclude)\s+(?:that|why|the\s+(?:identity|inequality|following)|"
-    r"\$|\\\[|\\\()"
+    r"|(?<!\bto )\b(?:show|demonstrate|verify|establish|deduce|conclude)\s+"
+    r"(?:that|why|the\s+(?:identity|inequality|following)|\$|\\\[|\\\()"
     r"|\bgive\s+a\s+proof\b|\bwith\s+(?:full\s+)?proof\b|\bjustify\s+your\b|\bwith\s+justification\b"
     r"|证明|求证|试证",
     re.IGNORECASE,
@@ -27,12 +27,11 @@ _VALUE = re.compile(
 )
 # Without a gold answer these leave nothing to compare: what counts is the argument that there are no others.
 _ALL = re.compile(
-    r"\b(?:find|determine|describe|characteri[sz]e|give)\s+(?:with\s+proof\s+|,\s*with\s+proof,\s*)?(?:all|every|any)\b"
-    r"|\b(?:find|determine)\s+(?:the\s+)?(?:functions?|conditions?|polynomials?|sequences?|sets?)\b"
-    r"|\bsolve\s+(?:the|this|for|in|completely)\b|\bfor\s+(?:which|what)\s+(?:real\s+|integer\s+|positive\s+|natural\s+)*"
-    r"(?:values?|numbers?|integers?)\b"
-    r"|\b(?:determine|decide|find\s+out)\s+(?:if|whether)\b|\b(?:does|do)\s+there\s+exist\b|\bis\s+there\b|\bis\s+it\s+"
-    r"(?:true|possible)\b",
+    r"\b(?:find|determine|describe|characteri[sz]e|give)\s+(?:with\s+proof\s+|,\s*with\s+proof,\s*)?(?:all|every)\b"
+    r"|\b(?:find|determine)\s+(?:the\s+)?(?:functions?|conditions?|sequences?|sets?)\b"
+    r"|\bsolve\s+(?:the|this|in|completely)\b"
+    r"|(?:^|[.;:!?$,]\s{0,3}|\n|\bthen\s|\band\s)(?:determine|decide|find\s+out)\s+(?:if|whether)\b"
+    r"|\b(?:does|do)\s+there\s+exist\b",
     re.IGNORECASE,
 )
 
