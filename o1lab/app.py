@@ -24,6 +24,7 @@ from store.sqlite import prepare
 
 if TYPE_CHECKING:
     from screens.compare import CompareScreen
+    from screens.distill import DistillScreen
     from screens.traces import TracesScreen
     from screens.train import TrainScreen
 
@@ -32,6 +33,7 @@ log = logging.getLogger("o1lab.app")
 MODES: tuple[tuple[str, str, str], ...] = (
     ("f1", "lab", "Lab"),
     ("f2", "traces", "Traces"),
+    ("f3", "distill", "Distill"),
     ("f4", "train", "Train"),
     ("f5", "compare", "Compare"),
 )
@@ -69,6 +71,11 @@ class LabApp(App[int]):
 
             return TracesScreen(self.context)
 
+        def distill() -> LabScreen:
+            from screens.distill import DistillScreen
+
+            return DistillScreen(self.context)
+
         def train() -> LabScreen:
             from screens.train import TrainScreen
 
@@ -79,7 +86,7 @@ class LabApp(App[int]):
 
             return CompareScreen(self.context)
 
-        return {"lab": lab, "traces": traces, "train": train, "compare": compare}
+        return {"lab": lab, "traces": traces, "distill": distill, "train": train, "compare": compare}
 
     async def on_mount(self) -> None:
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
@@ -129,6 +136,14 @@ class LabApp(App[int]):
         await self.switch_mode("traces")
         screen = cast("TracesScreen", self.get_screen_stack("traces")[0])  # a dialog may stand on top of it
         screen.open(message.query, message.trace_id)
+
+    async def on_open_distill(self, message: messages.OpenDistill) -> None:
+        await self.switch_mode("distill")
+        screen = cast("DistillScreen", self.get_screen_stack("distill")[0])  # a dialog may stand on top of it
+        if message.form:
+            screen.open_form({"problems": message.problems} if message.problems else None)
+        else:
+            screen.open_pool(message.problems)
 
     async def on_open_run(self, message: messages.OpenRun) -> None:
         await self.switch_mode("train")

@@ -16,6 +16,14 @@ class OpenTraces(Message):
 
 
 @dataclass
+class OpenDistill(Message):
+    """Show the pool of problems under a filter, or set up a teacher run on them (``form``)."""
+
+    problems: str = ""
+    form: bool = False
+
+
+@dataclass
 class OpenRun(Message):
     """Show one training run."""
 

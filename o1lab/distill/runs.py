@@ -215,8 +215,16 @@ def list_runs(lab: Lab) -> list[RunInfo]:
     """Every run of the lab, the newest first."""
     _children[:] = [child for child in _children if child.poll() is None]
     folders = [RunFolder(path) for path in lab.distill.glob("*") if (path / "settings.json").is_file()]
-    folders.sort(key=lambda folder: folder.prompts.stat().st_mtime, reverse=True)
+    folders.sort(key=_made_at, reverse=True)
     return [info(folder) for folder in folders]
+
+
+def _made_at(folder: RunFolder) -> float:
+    """When a run was made: its prompts never change. One that is just being made has none yet, and is the newest."""
+    try:
+        return folder.prompts.stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 def find(lab: Lab, identity: str) -> RunFolder:

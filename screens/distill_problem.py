@@ -1,0 +1,164 @@
+"""One problem of the pool in full: what it says, where it came from, what the rules and people said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.text import Text
+
+from o1lab.text import one_line
+from o1lab.widgets.columns import Column, Row
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.sections import Section
+from o1lab.widgets.wrap import WrappedText
+from store import exclusions, problems
+from store.connection import Store
+from store.exclusions import Exclusion, RuleRun, Ruling
+from store.problem_query import ProblemQuery
+from store.problems import Origin
+from store.records import Problem
+
+COLUMNS = (
+    Column("mark", "", 1),
+    Column("statement", "problem", 20, flex=3),
+    Column("answer", "gold", 8, flex=1, priority=2),
+    Column("source", "source", 13, priority=1),
+    Column("excluded", "left out by", 15),
+)
+RULED = {"keep": "keep it", "exclude": "leave it out", "none": "as the rules say"}
+
+
+@dataclass(frozen=True)
+class PoolCounts:
+    """The pool in figures. ``rules`` counts the findings of each rule: a problem with two is in both."""
+
+    total: int
+    kept: int
+    by_person: int
+    rules: Mapping[str, int] = field(default_factory=dict)
+    runs: Mapping[str, RuleRun] = field(default_factory=dict)
+    """The last run of each rule."""
+
+
+@dataclass(frozen=True)
+class WholeProblem:
+    """A problem with everything the lab knows of it."""
+
+    problem: Problem
+    origins: Sequence[Origin]
+    said: Sequence[tuple[Exclusion, Problem | None]]
+    """The rules' findings, each with the twin it names."""
+    rulings: Sequence[Ruling]
+
+    @property
+    def ruling(self) -> str:
+        """The person's word that holds: keep, exclude or none."""
+        return self.rulings[-1].ruling if self.rulings else "none"
+
+
+def count_pool(store: Store) -> PoolCounts:
+    """Count the pool (for a thread)."""
+
+    def number(*conditions: tuple[str, str, bool]) -> int:
+        return problems.count_selected(store.db, ProblemQuery(conditions))
+
+    with store.explained():
+        return PoolCounts(
+            number(),
+            number(("excluded", "no", False)),
+            number(("excluded", "person", False)),
+            exclusions.counts(store.db),
+            exclusions.runs(store.db),
+        )
+
+
+def read_problem(store: Store, identity: str) -> WholeProblem:
+    """Read one problem (for a thread).
+
+    Raises:
+        NotFoundError: it is gone.
+    """
+    with store.explained():
+        problem = problems.resolve(store.db, identity)
+        said = [
+            (one, problems.get(store.db, one.twin) if one.twin else None)
+            for one in exclusions.of_problem(store.db, problem.id)
+        ]
+        return WholeProblem(
+            problem, problems.origins(store.db, problem.id), said, exclusions.rulings(store.db, problem.id)
+        )
+
+
+def table_row(problem: Problem) -> Row:
+    """A problem as the list shows it."""
+    kept = problem.excluded_by is None
+    return Row(
+        problem.id,
+        {
+            "mark": Text("✓", "green") if kept else Text("✗", "red"),
+            "statement": one_line(problem.statement, 300),
+            "answer": "-" if problem.answer is None else one_line(problem.answer, 60),
+            "source": one_line(problem.source, 40),
+            "excluded": "" if kept else one_line(str(problem.excluded_by), 60),
+        },
+        problem,
+    )
+
+
+def counts_text(counts: PoolCounts) -> Text:
+    """How many there are, how many are kept, and what each rule leaves out."""
+    text = Text()
+    text.append(f"{counts.total:,} problems", "bold").append(" · ").append(f"✓ {counts.kept:,} kept", "green")
+    text.append(" · ").append(f"✗ {counts.total - counts.kept:,} left out", "red")
+    parts = [f"{name} {number:,}" for name, number in counts.rules.items()]
+    parts += [f"by hand {counts.by_person:,}"] if counts.by_person else []
+    if parts:
+        text.append(": " + " · ".join(parts))
+    if not counts.runs:
+        text.append("   no rule has looked yet: press F", "yellow")
+    return text
+
+
+def title(whole: WholeProblem) -> Text:
+    """One line over a problem: its state, where from, its id."""
+    problem = whole.problem
+    sign = Text("✓ kept", "bold green") if problem.excluded_by is None else Text("✗ left out", "bold red")
+    by_hand = f" by hand ({RULED[whole.ruling]})" if whole.ruling != "none" else ""
+    where = f"{problem.source} {problem.key}".strip()
+    return Text.assemble(sign, by_hand, "  ", (one_line(where, 60), "bold"), "  ", (problem.id[:12], "dim"))
+
+
+def show(view: LineView, whole: WholeProblem | None) -> None:
+    """Put a problem into a view, literally, a section for each thing that is known of it."""
+    parts = sections(whole) if whole is not None else []
+    view.show_sections([Section(WrappedText(f"{body}\n", view.text_width), header) for header, body in parts])
+
+
+def sections(whole: WholeProblem) -> list[tuple[str, str]]:
+    """(heading, text) of all that is known of a problem. The text is not made visible: the view does that."""
+    problem = whole.problem
+    parts = [("statement", problem.statement), ("gold answer", problem.answer or "none: it cannot be verified")]
+    rules = [_finding(one, twin) for one, twin in whole.said]
+    parts.append(("what the rules say", "\n".join(rules) or "no rule has a finding on it"))
+    if whole.rulings:
+        words = [
+            f"{RULED.get(one.ruling, one.ruling)}, {one.annotator}, {one.created_at[:16].replace('T', ' ')}"
+            + (f": {one.note}" if one.note else "")
+            for one in whole.rulings
+        ]
+        parts.append(("what people said, the last word holds", "\n".join(words)))
+    origins = [f"{one.source} {one.key}  licence {one.licence or 'unknown'}" for one in whole.origins]
+    parts.append(("sources", "\n".join(origins)))
+    if problem.solution:
+        parts.append(("reference solution", problem.solution))
+    parts.append(("id", problem.id))
+    return parts
+
+
+def _finding(one: Exclusion, twin: Problem | None) -> str:
+    text = f"✗ {one.rule} (version {one.version}): {one.reason}"
+    if twin is not None:
+        named = f"{twin.source} {twin.key}".strip()
+        text += f"\n    its twin: {named}  {twin.id[:12]}\n    {one_line(twin.statement, 400)}"
+    return text
