@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from o1lab.errors import LabError, O1LabError, from_store
 from o1lab.locations import Lab, assets_dir, log_dir
+from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens import messages
 from screens.base import LabScreen
 from screens.context import LabContext, open_context
@@ -40,7 +41,7 @@ MODES: tuple[tuple[str, str, str], ...] = (
 SETTLE_S = 0.5  # after the mount of the first screen: it has been painted, and nobody has read it yet
 
 
-class LabApp(App[int]):
+class LabApp(TypedAheadApp):
     """The laboratory. Screens are imported when their mode is first shown."""
 
     TITLE = "o1lab"

@@ -17,7 +17,12 @@ class LineInput(Input):
     """
 
     async def on_key(self, event: events.Key) -> None:
-        """Act on a key of our own here and now."""
+        """Act on a key of our own here and now; one typed ahead of a key that moved the focus goes where that went."""
+        if self.app.focused is not self:
+            event.stop()
+            event.prevent_default()
+            await self.app.on_event(events.Key(event.key, event.character))
+            return
         if event.is_printable:
             return
         for binding in self._bindings.key_to_bindings.get(event.key, ()):

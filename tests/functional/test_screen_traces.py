@@ -108,6 +108,20 @@ async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) ->
         await until(pilot, lambda: screen.query_now.source == "wait" and screen.table.has_focus)
 
 
+async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path) -> None:
+    context = seeded_context(tmp_path / "lab", 8)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        # The a and the x of a filter decide on nothing, and the j behind enter is no letter of it.
+        for key in ("slash", *"axa", "ctrl+u", *"max", "enter", "j"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: screen.query_now.source == "max" and screen.table.has_focus)
+        await pilot.pause()
+        assert screen.query_one(FilterBar).line.value == "max"
+        assert list(said.everything(context.store.db)) == []
+
+
 async def test_words_search_the_texts(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 40), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
