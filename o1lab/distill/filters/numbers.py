@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from o1lab.distill.filters.notation import Token, lexed, unwrapped
 from o1lab.distill.filters.rule import quoted
 from o1lab.distill.filters.units import is_unit
 
@@ -30,46 +31,11 @@ class Reading(NamedTuple):
 _NUMBER = Reading("number", "is a number")
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    apart: bool = False  # white space stands before it
-
-
 class _NoNumberError(Exception):
     """Why a text is no number; the message is the reason's words."""
 
 
 _DIGITS = re.compile(r"\s*[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s*")
-_PLAIN = str.maketrans(
-    dict(zip("０１２３４５６７８９．，－＋％（）：；＝−–×·⋅∶＄º", "0123456789.,-+%():;=--***:$°", strict=True))
-    | {"、": ",", "÷": "/", "⁄": "/", "²": "^2", "³": "^3", "½": r"\frac12", "¼": r"\frac14", "¾": r"\frac34"}
-)
-_TOKENS = re.compile(
-    r"(?P<space>(?:\s|~|\\[ ,;:!>]|\\q?quad(?![a-zA-Z])"
-    r"|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![a-zA-Z]))+)"
-    r"|(?P<dots>\\[lcd]?dots(?![a-zA-Z])|\.{3}|…|\\approx|\\sim(?:eq)?|≈|~)"
-    r"|(?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\,|\\!|,\\!|,\\,|[ ])\d{3})+(?!\d)|\d+)?\.?\d*\\overline\{\d+\}"
-    r"|\d{1,3}(?:(?:,|\{,\}|\\,|,\\!\s?)\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?![\d/]|[ ]?\\frac)(?:\.\d+)?"
-    r"|\d+(?:\.\d+)?|\.\d+)"
-    r"|(?P<degree>\^\s*(?:\\circ|\{\s*\\circ\s*\}|\\degree)|\\degree|\\circ|°|''?|′|″)"
-    r"|(?P<percent>\\?%)"
-    r"|(?P<currency>\\?\$|£|€|¥|￥|\\pounds|\\euro)"
-    r"|(?P<text>\\(?:text(?:bf|rm|it|sf|tt|normal)?|math(?:rm|bf|it|sf|cal)|mbox|hbox|operatorname|bold|boldsymbol)"
-    r"\s*\{(?P<inner>[^{}]*)\})"
-    r"|(?P<frac>\\[dtc]?frac(?![a-zA-Z]))|(?P<binom>\\[dt]?binom(?![a-zA-Z]))|(?P<sqrt>\\sqrt(?![a-zA-Z])|√)"
-    r"|(?P<pi>\\pi(?![a-zA-Z])|π)"
-    r"|(?P<function>\\?(?:log|ln|lg|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|exp)(?![a-zA-Z]))"
-    r"|(?P<times>\\(?:cdot|times|ast)(?![a-zA-Z])|\*)|(?P<over>/|\\div(?![a-zA-Z]))"
-    r"|(?P<sign>[+-])|(?P<several>\\[pm]p?m?(?![a-zA-Z])|±)|(?P<power>\^)|(?P<sub>_)|(?P<factorial>!)"
-    r"|(?P<set>\\[{}]|\\(?:l|r)brace(?![a-zA-Z])|\\(?:emptyset|varnothing|cup|cap|setminus|mathbb)(?![a-zA-Z])|∅|∪)"
-    r"|(?P<floor>\\[lr](?:floor|ceil)(?![a-zA-Z]))"
-    r"|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>[,;])"
-    r"|(?P<relation>=|<|>|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt|neq?|in|notin|equiv|mid|pmod|bmod)(?![a-zA-Z])|≤|≥|≠|≡|∈)"
-    r"|(?P<endless>\\infty(?![a-zA-Z])|∞)|(?P<matrix>\\(?:begin|end|matrix)(?![a-zA-Z])|&|\\\\)"
-    r"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[\u3400-\u9fff]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
-    re.DOTALL,
-)
 _JOINERS = re.compile(r"\s*(?:,?\s*(?:and|or)|&|[和或及与])\s*", re.IGNORECASE)
 _OPTION = re.compile(
     r"\s*(?:\\(?:text(?:bf|rm|it)?|math(?:rm|bf)|bold)\s*\{?\s*)?\(?\s*[A-Ha-h]\s*\)?\s*\}?\s*[.):]?\s*\)?\s*\}?"
@@ -86,49 +52,20 @@ def read_answer(answer: str) -> Reading:
     Several numbers are those between commas, semicolons, "and" or "or" at the top, and ``a ± b``.
     """
     if len(answer) > LONGEST:
-        return (
-            Reading("number", "is a number") if _DIGITS.fullmatch(answer) else Reading("other", "is too long to be one")
-        )
-    text = _unwrapped(answer)
+        return _NUMBER if _DIGITS.fullmatch(answer) else Reading("other", "is too long to be one")
+    text = unwrapped(answer)
     if not text:
         return Reading("other", "is empty")
     if _OPTION.fullmatch(text) or _OPTION_WITH_VALUE.fullmatch(text):
         return Reading("other", f"is an option letter: {quoted(answer)}")
     try:
-        parts = _parts(_lexed(text))
+        parts = _parts(lexed(text))
         several = [_read_part(part) for part in parts]
     except _NoNumberError as no:
         return Reading("other", f"{no}: {quoted(answer)}")
     if len(parts) > 1 or any(several):
         return Reading("several", f"is several numbers: {quoted(answer)}")
     return _NUMBER
-
-
-def _unwrapped(answer: str) -> str:
-    """The answer without math marks, a box, and the full stop at its end."""
-    text = answer.translate(_PLAIN).strip()
-    for left, right in ((r"\boxed{", "}"), (r"\fbox{", "}"), (r"\(", r"\)"), (r"\[", r"\]")):
-        if text.startswith(left) and text.endswith(right) and text.count(left) == 1:
-            text = text[len(left) : len(text) - len(right)].strip()
-    text = text.replace("$,$", " , ").replace("$$", " ")
-    if text.count("$") - text.count(r"\$") > 1 or text.endswith("$"):  # marks of math, not of money
-        text = re.sub(r"(?<!\\)\$", " ", text)
-    text = text.strip()
-    return text if text.endswith("..") else text.rstrip(".。").strip()
-
-
-def _lexed(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    apart = False
-    for found in _TOKENS.finditer(text):
-        kind = found.lastgroup if found["text"] is None else "text"
-        if kind == "space":
-            apart = True
-            continue
-        assert kind is not None  # noqa: S101 (every alternative has a name)
-        tokens.append(_Token(kind, found["inner"] if kind == "text" else found[0], apart))
-        apart = False
-    return tokens
 
 
 _REASONS = {
@@ -140,16 +77,15 @@ _REASONS = {
 }
 
 
-def _parts(tokens: Sequence[_Token]) -> list[list[_Token]]:
+def _parts(tokens: Sequence[Token]) -> list[list[Token]]:
     """The tokens between top-level commas and joining words.
 
     Raises:
         _NoNumberError: something in it says at once that this is no number.
     """
-    bracketed = bool(tokens) and tokens[0].text in ("(", "[") and tokens[-1].text in (")", "]")
-    if bracketed and any(token.kind == "number" and _GROUPED.search(token.text) for token in tokens):
+    if _in_one_bracket(tokens) and any(token.kind == "number" and _GROUPED.search(token.text) for token in tokens):
         raise _NoNumberError("is a tuple or an interval")  # (2,251,252) groups no thousands
-    parts: list[list[_Token]] = [[]]
+    parts: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:
         if token.kind in _REASONS:
@@ -173,7 +109,17 @@ def _parts(tokens: Sequence[_Token]) -> list[list[_Token]]:
     return parts
 
 
-def _read_part(tokens: list[_Token]) -> bool:
+def _in_one_bracket(tokens: Sequence[Token]) -> bool:
+    """Whether a round or square bracket that opens with the first token closes with the last."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth <= 0:
+            return at == len(tokens) - 1 and at > 0 and tokens[0].text in ("(", "[")
+    return False
+
+
+def _read_part(tokens: list[Token]) -> bool:
     """Whether one part stands for two numbers (``1 ± x``) rather than one.
 
     Raises:
@@ -193,7 +139,7 @@ def _read_part(tokens: list[_Token]) -> bool:
     return parser.several
 
 
-def _not_read(rest: Sequence[_Token]) -> str:
+def _not_read(rest: Sequence[Token]) -> str:
     """Words for what a number cannot hold."""
     for token in rest:
         if token.kind == "word" and token.text == "i":
@@ -208,7 +154,7 @@ def _not_read(rest: Sequence[_Token]) -> str:
 class _Parser:
     """Reads constant expressions by recursive descent; each method gives the value as far as a float can tell it."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self.several = False
@@ -218,7 +164,7 @@ class _Parser:
         return self._at >= len(self._tokens)
 
     @property
-    def rest(self) -> Sequence[_Token]:
+    def rest(self) -> Sequence[Token]:
         return self._tokens[self._at :]
 
     def expression(self, depth: int) -> float | None:
@@ -327,7 +273,7 @@ class _Parser:
             return None
         return _safe(lambda a, b: a ** (1 / b), value, degree) if degree else None
 
-    def _function(self, token: _Token, depth: int) -> float | None:
+    def _function(self, token: Token, depth: int) -> float | None:
         """Of constants; the base of a logarithm is a number too."""
         logarithm = token.text.lstrip("\\") in ("log", "ln", "lg")
         if self._next("sub"):
@@ -350,7 +296,7 @@ class _Parser:
         if (token := self._next("number")) is not None:
             if not whole and len(token.text) > 1 and token.text.isdecimal():
                 self._at -= 1
-                self._tokens[self._at] = _Token("number", token.text[1:])
+                self._tokens[self._at] = Token("number", token.text[1:])
                 return float(token.text[0])
             return _float(token.text)
         if depth <= _DEEPEST and (token := self._next("sign")):
@@ -400,13 +346,13 @@ class _Parser:
         """Euler's number; a lone letter e may be anything."""
         return self._peek("word") and self._tokens[self._at].text == "e" and len(self._tokens) > 1
 
-    def _next(self, kind: str) -> _Token | None:
+    def _next(self, kind: str) -> Token | None:
         if not self._peek(kind):
             return None
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _expect(self, kind: str) -> _Token:
+    def _expect(self, kind: str) -> Token:
         token = self._next(kind)
         if token is None:
             raise _NoNumberError(_not_read(self.rest))

@@ -1,0 +1,73 @@
+r"""How answers are written: LaTeX or plain text as tokens, told apart by what they are, without what only sets them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Token(NamedTuple):
+    """A sign, word or command of an answer."""
+
+    kind: str
+    text: str
+    apart: bool = False  # white space stands before it
+
+
+_PLAIN = str.maketrans(
+    dict(zip("０１２３４５６７８９．，－＋％（）：；＝−–×·⋅∶＄º", "0123456789.,-+%():;=--***:$°", strict=True))
+    | {"、": ",", "÷": "/", "⁄": "/", "²": "^2", "³": "^3", "½": r"\frac12", "¼": r"\frac14", "¾": r"\frac34"}
+)
+_TOKENS = re.compile(
+    r"(?P<space>(?:\s|~|\\[ ,;:!>]|\\q?quad(?![a-zA-Z])"
+    r"|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![a-zA-Z]))+)"
+    r"|(?P<dots>\\[lcd]?dots(?![a-zA-Z])|\.{3}|…|\\approx|\\sim(?:eq)?|≈|~)"
+    r"|(?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\,|\\!|,\\!|,\\,|[ ])\d{3})+(?!\d)|\d+)?\.?\d*\\overline\{\d+\}"
+    r"|\d{1,3}(?:(?:,|\{,\}|\\,|,\\!\s?)\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?![\d/]|[ ]?\\frac)(?:\.\d+)?"
+    r"|\d+(?:\.\d+)?|\.\d+)"
+    r"|(?P<degree>\^\s*(?:\\circ|\{\s*\\circ\s*\}|\\degree)|\\degree|\\circ|°|''?|′|″)"
+    r"|(?P<percent>\\?%)"
+    r"|(?P<currency>\\?\$|£|€|¥|￥|\\pounds|\\euro)"
+    r"|(?P<text>\\(?:text(?:bf|rm|it|sf|tt|normal)?|math(?:rm|bf|it|sf|cal)|mbox|hbox|operatorname|bold|boldsymbol)"
+    r"\s*\{(?P<inner>[^{}]*)\})"
+    r"|(?P<frac>\\[dtc]?frac(?![a-zA-Z]))|(?P<binom>\\[dt]?binom(?![a-zA-Z]))|(?P<sqrt>\\sqrt(?![a-zA-Z])|√)"
+    r"|(?P<pi>\\pi(?![a-zA-Z])|π)"
+    r"|(?P<function>\\?(?:log|ln|lg|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|exp)(?![a-zA-Z]))"
+    r"|(?P<times>\\(?:cdot|times|ast)(?![a-zA-Z])|\*)|(?P<over>/|\\div(?![a-zA-Z]))"
+    r"|(?P<sign>[+-])|(?P<several>\\(?:pm|mp)(?![a-zA-Z])|±)|(?P<power>\^)|(?P<sub>_)|(?P<factorial>!)"
+    r"|(?P<set>\\[{}]|\\(?:l|r)brace(?![a-zA-Z])|\\(?:emptyset|varnothing|cup|cap|setminus|mathbb)(?![a-zA-Z])|∅|∪)"
+    r"|(?P<floor>\\[lr](?:floor|ceil)(?![a-zA-Z]))"
+    r"|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>[,;])"
+    r"|(?P<relation>=|<|>|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt|neq?|in|notin|equiv|mid|pmod|bmod)(?![a-zA-Z])|≤|≥|≠|≡|∈)"
+    r"|(?P<endless>\\infty(?![a-zA-Z])|∞)|(?P<matrix>\\(?:begin|end|matrix)(?![a-zA-Z])|&|\\\\)"
+    r"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[\u3400-\u9fff]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
+    re.DOTALL,
+)
+
+
+def unwrapped(answer: str) -> str:
+    """The answer without math marks, a box, and the full stop at its end."""
+    text = answer.translate(_PLAIN).strip()
+    for left, right in ((r"\boxed{", "}"), (r"\fbox{", "}"), (r"\(", r"\)"), (r"\[", r"\]")):
+        if text.startswith(left) and text.endswith(right) and text.count(left) == 1:
+            text = text[len(left) : len(text) - len(right)].strip()
+    text = text.replace("$,$", " , ").replace("$$", " ")
+    if text.count("$") - text.count(r"\$") > 1 or text.endswith("$"):  # marks of math, not of money
+        text = re.sub(r"(?<!\\)\$", " ", text)
+    text = text.strip()
+    return text if text.endswith("..") else text.rstrip(".。").strip()
+
+
+def lexed(text: str) -> list[Token]:
+    """The tokens of a text; white space and sizes only leave their trace in ``apart``."""
+    tokens: list[Token] = []
+    apart = False
+    for found in _TOKENS.finditer(text):
+        kind = found.lastgroup if found["text"] is None else "text"
+        if kind == "space":
+            apart = True
+            continue
+        assert kind is not None  # noqa: S101 (every alternative has a name)
+        tokens.append(Token(kind, found["inner"] if kind == "text" else found[0], apart))
+        apart = False
+    return tokens
