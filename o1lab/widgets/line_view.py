@@ -264,9 +264,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         # place on the screen, and would finish them all. Being the same objects, they also find what the compositor
         # noted on them: how they were cut, what was written for them.
         gutter, (width, height), row_at_top = self.gutter, self.outer_size, self.scroll_offset.y
-        look = (width, self.rich_style, self.background_colors, self.opacity, *self.get_line_filters())
+        look = (width, self.visual_style, self.background_colors, self.opacity, *self.get_line_filters())
         if look != self._look:
-            self._look, self.base_style = look, self.rich_style
+            self._look, self.base_style = look, self.visual_style.rich_style
             self._strips.clear()
         inside = range(gutter.top, height - gutter.bottom)
         lines = {y: self._strips.get(row_at_top + y - gutter.top) if y in inside else None for y in crop.line_range}

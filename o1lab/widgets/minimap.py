@@ -7,7 +7,6 @@ from itertools import pairwise
 from rich.segment import Segment as Drawn
 from rich.style import Style
 from textual import events
-from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -34,7 +33,6 @@ class Minimap(Widget):
         self._rows: list[tuple[str, str]] = []
         """(kind that fills most, turn or "") of each row of the map."""
         self._in_sight = (0, -1)
-        self._base = Style.null()
 
     def lay_out(self) -> None:
         """Work out again which moves stand where, after the rows of the body changed."""
@@ -42,6 +40,7 @@ class Minimap(Widget):
         self._scale = max(body.rows / max(height, 1), 1.0)  # a short chain is not stretched
         edges = [self._offset_at(int(at * self._scale)) for at in range(height + 1)]
         self._rows = [self._summary(low, high) for low, high in pairwise(edges)]
+        self._in_sight = self._seen()
         self.refresh()
 
     def _offset_at(self, row: int) -> int:
@@ -73,7 +72,8 @@ class Minimap(Widget):
 
     def follow(self) -> None:
         """Mark what is in sight now."""
-        if self._seen() != self._in_sight:
+        if (seen := self._seen()) != self._in_sight:
+            self._in_sight = seen
             self.refresh()
 
     def _seen(self) -> tuple[int, int]:
@@ -83,13 +83,8 @@ class Minimap(Widget):
         last = self.size.height - 1
         return min(int(top / self._scale), last), min(int(bottom / self._scale), last)
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        self._in_sight = self._seen()
-        self._base = self.rich_style  # walks up the whole tree: once for all the lines
-        return super().render_lines(crop)
-
     def render_line(self, y: int) -> Strip:
-        base = self._base
+        base = self.visual_style.rich_style
         kind, turn = self._rows[y] if y < len(self._rows) else ("", "")
         in_sight = self._in_sight[0] <= y <= self._in_sight[1]
         return Strip(

@@ -33,4 +33,4 @@ class StatusLine(Widget):
     def render_line(self, y: int) -> Strip:
         text = self._text.copy()
         text.truncate(self.size.width, overflow="ellipsis")
-        return Strip(Segment.apply_style(text.render(self.app.console), self.rich_style))
+        return Strip(Segment.apply_style(text.render(self.app.console), self.visual_style.rich_style))
