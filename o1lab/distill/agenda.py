@@ -5,6 +5,7 @@ Only ids and places in the journal are held for the whole run; texts are read a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,10 +113,11 @@ class JournalIndex:
 def index_journal(folder: RunFolder, store: Store) -> JournalIndex:
     """Index what the journal holds of samples that have not come to an end."""
     index = JournalIndex(folder.journal)
-    lines = journal.read(folder.journal)
+    lines = journal.lines(folder.journal)
     while batch := list(islice(lines, _BATCH)):
-        ended = teacher_runs.ended(store.db, folder.id, {response.key.item for _, response in batch})
-        for offset, response in batch:
-            if (response.key.item, response.key.sample) not in ended:
-                index.add(offset, response)
+        ended = teacher_runs.ended(store.db, folder.id, {key.item for _, key, _ in batch})
+        for offset, key, line in batch:
+            if (key.item, key.sample) not in ended:
+                with contextlib.suppress(ValueError):  # half a line of a crash
+                    index.add(offset, Response.read(line))
     return index

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from o1lab.distill.calls import Response
+from o1lab.distill.calls import CallKey, Response
+
+_KEY = re.compile(rb'\{"key": "([^"\\]+/[0-9]+/[0-9]+)"')
+"""How each of our lines begins."""
 
 
 class Journal:
@@ -92,6 +96,18 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
             offset += len(line)
 
 
+def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
+    """(offset, key, line) of every whole line; a line's rest is not looked into, which is ten times as fast."""
+    if not path.exists():
+        return
+    with path.open("rb") as journal:
+        offset = 0
+        for line in journal:
+            if line.endswith(b"\n") and (found := _KEY.match(line)) is not None:
+                yield offset, CallKey.read(found[1].decode()), line
+            offset += len(line)
+
+
 def read_at(path: Path, offset: int) -> Response:
     """The response that stands at ``offset``."""
     with path.open("rb") as journal:
@@ -104,6 +120,10 @@ def _open(path: Path) -> int:
     # 0600: prompts and answers of a paid account are its owner's business.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     size = os.fstat(file).st_size
+    if not size:
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)  # a file whose name is not on the disk is not either
+        os.close(folder)
     if size and os.pread(file, 1, size - 1) != b"\n":
         os.write(file, b"\n")
     return file

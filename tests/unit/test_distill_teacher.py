@@ -420,3 +420,22 @@ async def test_a_lab_that_refuses_ends_the_run_and_loses_nothing(tmp_path: Path)
         status = await drive(lab, runs.resume(lab, folder.id))
     assert (status.state, status.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
+
+
+async def test_a_method_that_wants_right_answers_rejects_the_others_and_keeps_them_marked(tmp_path: Path) -> None:
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 0)
+        store = open_store(lab.database)
+        sums = [(a, a + 7) for a in range(100, 106)]
+        with store.db.atomic():
+            problems.add(
+                store.db,
+                [
+                    NewProblem(f"What is {a} + {b}?", "s", answer=str(a + b), solution=f"It is {a + b}.")
+                    for a, b in sums
+                ],
+            )
+        folder, status = await run(lab, method="reformat")
+    assert (status.state, status.done, status.correct, status.rejected, status.failed) == ("finished", 6, 4, 2, 0)
+    assert sum(teacher_runs.reasons(store.db, folder.id).values()) == 2
+    store.close()
