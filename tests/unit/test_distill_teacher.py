@@ -439,3 +439,21 @@ async def test_a_method_that_wants_right_answers_rejects_the_others_and_keeps_th
     assert (status.state, status.done, status.correct, status.rejected, status.failed) == ("finished", 6, 4, 2, 0)
     assert sum(teacher_runs.reasons(store.db, folder.id).values()) == 2
     store.close()
+
+
+async def test_a_conversation_that_was_interrupted_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """A debate is several calls: those that were answered before are not made again."""
+    with DistillServer(treat=lambda *_: "ok" if server.asked.total() <= 7 else "401") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, status = await run(lab, method="debate", rounds=3, concurrency=2)
+        assert (status.state, status.stopped_by) == ("stopped", "key")
+        before = [one.key for one in responses(folder) if one.state == "done"]
+        assert len(before) == 7
+        assert len(before) > len({key.item for key in before})  # some are later turns of one conversation
+        server.treat = None
+        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+    assert (status.state, status.done + status.failed) == ("finished", 3)
+    after = [one.key for one in responses(folder) if one.state == "done"]
+    assert after[: len(before)] == before
+    assert len(after) == len(set(after))
+    assert len(server.requests) == len(responses(folder))
