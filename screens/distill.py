@@ -16,6 +16,7 @@ from screens.base import LabScreen
 from screens.context import LabContext
 from screens.distill_pool import PoolPane
 from screens.distill_runs import RunsPane
+from store.problem_query import parse_problem_query
 
 # Pane -> its view and what has the focus in it. Wide: a view shows both of its panes; narrow: one pane at a time.
 PANES = {
@@ -64,6 +65,7 @@ class DistillScreen(LabScreen):
 
     def on_screen_resume(self) -> None:
         self.runs.start_following()
+        self.pool.look_for_changes()
 
     def on_screen_suspend(self) -> None:
         self.runs.stop_following()
@@ -168,7 +170,7 @@ class DistillScreen(LabScreen):
     def action_new_run(self) -> None:
         """The form; from the pool with its filter as the problems."""
         text = self.pool.filter_text if PANES[self.pane][0] == "pool" else ""
-        self.open_form({"problems": text} if text else None)
+        self.open_form({"problems": worth_asking(text)} if text else None)
 
     @on(RunsPane.NewLikeThis)
     def _new_like_this(self, event: RunsPane.NewLikeThis) -> None:
@@ -180,3 +182,11 @@ class DistillScreen(LabScreen):
         from screens.distill_prompts import PromptsScreen
 
         await self.app.push_screen(PromptsScreen(self.context))
+
+
+def worth_asking(text: str) -> str:
+    """A filter of the pool, narrowed to what is worth a teacher's call unless it says otherwise itself."""
+    named = {(field, value) for field, value, _ in parse_problem_query(text).conditions}
+    more = [] if any(field == "excluded" for field, _ in named) else ["excluded:no"]
+    more += [] if ("has", "answer") in named else ["has:answer"]
+    return " ".join([text.strip(), *more])

@@ -52,6 +52,8 @@ _SAID = {
     "silence_timeout_s": "how many seconds a server may say nothing",
 }
 
+_EMPTY = {"traces": "every trace", "reasoning_effort": "not said"}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -83,7 +85,8 @@ def fields(options: Options) -> dict[str, Field]:
             choices = tuple((str(value), str(value)) for value in get_args(info.annotation))
         kind: Kind = "choice" if choices else "line"
         default = "" if info.is_required() else as_text(info.default)
-        made[name] = Field(name, kind, _SAID.get(name) or info.description or "", default, choices, (), "no limit")
+        about = _SAID.get(name) or info.description or ""
+        made[name] = Field(name, kind, about, default, choices, (), _EMPTY.get(name, "no limit"))
     return made
 
 

@@ -80,18 +80,20 @@ class DistillForm(LabScreen):
         values = {**distill_fields.starting_values(options), **self.values}
         known = distill_fields.fields(options)
         rows: list[Widget] = []
+        method = self.draft.get("method") or str(values.get("method", known["method"].default))
         for title, names in distill_fields.SECTIONS:
             rows.append(Label(title, classes="section", markup=False))
             for name in names:
                 given = self.draft.get(name)
                 if given is None:
                     given = distill_fields.as_text(values[name]) if name in values else known[name].default
-                rows.append(FieldRow(known[name], given))
+                row = FieldRow(known[name], given)
+                row.display = distill_fields.is_relevant(name, method)
+                rows.append(row)
         rows.append(Button("See what it comes to, and launch", id="go", compact=True))
         body = self.query_one("#fields")
         await body.remove_children()
         await body.mount_all(rows)
-        self._fit_method()
         self._row("endpoint").editor.focus()
         self._count_again()
 

@@ -38,7 +38,7 @@ class PoolPane(Vertical):
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the problems"),
         Binding("o", "overrule", "Overrule", tooltip="Keep or leave out this problem, whatever the rules say"),
         Binding("u", "undo", "Undo", tooltip="Take back your last word on a problem"),
-        Binding("F", "filters", "Run the rules", tooltip="Look at the problems with the rules: preview, then apply"),
+        Binding("F", "filters", "Rules", tooltip="Look at the problems with the rules: preview, then apply"),
         Binding("t", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the problem's id"),
     ]
@@ -130,6 +130,15 @@ class PoolPane(Vertical):
         self.count()
         if self.wanted is not None:
             self._read(self.wanted)
+
+    @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
+    async def look_for_changes(self) -> None:
+        """Show what another program, or another screen, wrote meanwhile."""
+        try:
+            if await self.writer.do(self.writer.others_wrote):
+                self.refresh_pool()
+        except Exception as error:
+            self.lab_screen.report(error)
 
     @work(exclusive=True, group="count")
     async def count(self) -> None:

@@ -37,7 +37,7 @@ class RunsPane(Vertical):
     """Runs at the left, the selected one at the right."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause", "Pause/go on", tooltip="Make no new call for now; or go on"),
+        Binding("p", "pause", "Pause", tooltip="Make no new call for now; or go on"),
         Binding("x", "stop", "Stop", tooltip="Stop the run; calls in flight are waited for"),
         Binding(
             "r", "resume", "Resume", tooltip="Go on with a run that stopped, failed or died; nothing is asked twice"

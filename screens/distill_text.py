@@ -15,6 +15,16 @@ from screens.train_text import duration
 
 # Each state has a sign of its own: colour only repeats it.
 SIGNS = {**TRAINING_SIGNS, "paused": ("‖", "yellow")}
+STOPPED_BY = {
+    "stop": "a person",
+    "interrupt": "an interruption",
+    "budget_usd": "its budget in money",
+    "budget_tokens": "its budget in tokens",
+    "key": "a key that was refused",
+    "quota": "a quota that is used up",
+    "no_model": "a model that is not there",
+    "failures": "too many failures one after another",
+}
 BAR = 30
 _REASONS, _RAW, _PROMPT = 12, 1500, 6000
 
@@ -95,10 +105,13 @@ def _trouble(text: Text, detail: RunDetail) -> None:
         text.append("† Its process is gone without a word. ", "bold red")
         text.append("What it was answered is kept: r goes on without asking twice.\n")
     if status.stopped_by:
-        text.append(f"■ stopped by {one_line(status.stopped_by.replace('_', ' '), 40)}\n", "bold yellow")
+        why = STOPPED_BY.get(status.stopped_by, one_line(status.stopped_by.replace("_", " "), 40))
+        text.append(f"■ stopped by {why}\n", "bold yellow")
     for words in (status.message, status.hint):
         if words:
             text.append(f"{one_line(words, 400)}\n")
+    if info.state in ("stopped", "failed"):
+        text.append("Here r goes on with it; nothing is asked twice.\n", "dim")
     for note in status.notes:
         text.append("! ", "bold yellow").append(f"{one_line(note, 400)}\n")
     if text:
@@ -145,7 +158,8 @@ def _settings(text: Text, detail: RunDetail) -> None:
         text.append("settings.json cannot be read\n", "yellow")
         return
     for name, value in relevant(settings).items():
-        shown = "left to the server" if value is None else one_line(str(value), 300) or "(everything)"
+        said = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = "left to the server" if value is None else one_line(said, 300) or "(everything)"
         text.append(f"{name.replace('_', ' '):>20}  ", "dim").append(f"{shown}\n")
 
 

@@ -15,11 +15,15 @@ from textual.widgets.option_list import Option
 
 from o1lab.text import one_line
 from screens.base import LabScreen
-from screens.messages import OpenCompare, OpenRun, OpenTraces, OpenTraining
-from store import datasets, problems, runs, traces
+from screens.messages import OpenCompare, OpenDistill, OpenRun, OpenTraces, OpenTraining
+from store import datasets, problems, runs, teacher_runs, traces
 from store.connection import Store
+from store.problem_query import parse_problem_query
 from store.query import TraceQuery
 from store.records import Dataset, RunRecord
+
+# What a teacher could still be asked: problems that no rule leaves out, with an answer to check it against.
+UNDISTILLED = "excluded:no has:answer -has:trace"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Overview:
     """What the lab holds, counted."""
 
     problems: int
+    undistilled: int
+    teacher_runs: list[str]
     decisions: dict[str, int]
     verdicts: dict[str, int]
     datasets: list[Dataset]
@@ -53,6 +59,8 @@ def look(store: Store) -> Overview:
     everything = TraceQuery()
     return Overview(
         problems.count(db),
+        problems.count_selected(db, parse_problem_query(UNDISTILLED)),
+        [run.id for run in teacher_runs.all_runs(db)],
         traces.counts(db, everything, "decision"),
         traces.counts(db, everything, "verdict"),
         datasets.all_datasets(db),
@@ -63,8 +71,11 @@ def look(store: Store) -> Overview:
 
 def next_steps(overview: Overview) -> list[Step]:
     """What makes sense now, the most useful first."""
+    distill = Step("distill", "Distill long thoughts (f3)", f"{overview.undistilled:,} problems have no trace yet")
+    to_distill = [distill] if overview.undistilled else []
     if not overview.traces:
-        return [Step("import", "Import chains", "leave the app and run: o1lab import FILE..., or try o1lab demo")]
+        words = "leave the app and run: o1lab import FILE..., or try o1lab demo"
+        return [*to_distill, Step("import", "Import chains", words)]
     steps = []
     undecided = overview.decisions.get("", 0)
     curate = Step("traces", "Curate traces", f"{undecided:,} without a decision" if undecided else "all are decided")
@@ -74,10 +85,10 @@ def next_steps(overview: Overview) -> list[Step]:
         compare = Step("compare", "Talk to teacher and student", "side by side, from one prompt")
         steps = [compare, train] if overview.runs else [train, compare]
         steps += [Step("run", f"Look at run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
-        return [*steps, curate]
+        return [*steps, curate, *to_distill]
     if overview.decisions.get("accept", 0):
         steps.append(Step("dataset", "Make a dataset of what you accepted", "press d on the Traces screen"))
-    return [*steps, curate, Step("compare", "Talk to the models", "the base and any teacher")]
+    return [*steps, curate, *to_distill, Step("compare", "Talk to the models", "the base and any teacher")]
 
 
 class OverviewScreen(LabScreen):
@@ -122,6 +133,8 @@ class OverviewScreen(LabScreen):
             self.post_message(OpenTraces())
         elif event.option_id == "dataset":
             self.post_message(OpenTraces("decision:accept"))
+        elif event.option_id == "distill":
+            self.post_message(OpenDistill(UNDISTILLED))
         elif event.option_id == "train":
             self.post_message(OpenTraining(newest))
         elif event.option_id == "run":
@@ -145,6 +158,7 @@ def _counts(overview: Overview) -> Text:
             f"{verdicts.get('correct', 0):,} correct · {verdicts.get('incorrect', 0):,} incorrect · "
             f"{verdicts.get('unverifiable', 0):,} unverifiable · {verdicts.get('', 0):,} not verified",
         ),
+        ("distilled", _newest(overview.teacher_runs)),
         ("datasets", "  ".join(f"{one_line(d.name, 24)} ({d.rows:,})" for d in overview.datasets[:4]) or "none yet"),
         ("runs", "  ".join(f"{run.id} on {one_line(run.dataset, 24)}" for run in overview.runs[:4]) or "none yet"),
     ]
@@ -154,6 +168,13 @@ def _counts(overview: Overview) -> Text:
     for name, value in lines:
         text.append(f"{name:>10}  ", "dim").append(value + "\n")
     return text
+
+
+def _newest(ids: list[str]) -> str:
+    """How many there are, and the newest of them."""
+    if not ids:
+        return "no teacher run yet"
+    return f"{len(ids):,} teacher run{'s' if len(ids) > 1 else ''}, the newest {one_line(ids[0], 10)}"
 
 
 def _step(step: Step) -> Text:
