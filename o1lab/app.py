@@ -203,6 +203,8 @@ def run_app(lab: Lab, *, mode: str = "lab") -> None:
     _log_to_file()
     app = LabApp(context, mode=mode)
     app.run()
+    gc.unfreeze()
+    gc.collect()  # closes what other threads had open of the lab: the last one to close folds the journal into it
     if app._closing_error is not None:
         raise app._closing_error
 
