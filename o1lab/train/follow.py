@@ -11,8 +11,8 @@ import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import groupby
+from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any, cast
 
@@ -155,11 +155,12 @@ class Metrics:
         if len(names) < 2 or "event" in names or "step" not in names:
             return False
         try:
-            values = {name: array("d", map(itemgetter(name), lines)) for name in names}
+            columns = zip(*map(itemgetter(*names), lines), strict=True)
+            values = {name: array("d", column) for name, column in zip(names, columns, strict=True)}
         except (KeyError, TypeError):
             return False
         steps = values.pop("step")
-        if not all(a < b for a, b in pairwise(steps)) or (self.steps and steps[0] <= self.steps[-1]):
+        if not all(map(lt, steps, steps[1:])) or (self.steps and steps[0] <= self.steps[-1]):
             return False
         known = len(self.steps)
         self.steps.extend(steps)
