@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from o1lab.distill.folder import Status
@@ -17,6 +18,10 @@ class ProgressLine:
         self._said = ""
 
     def show(self, status: Status) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be gone; the run is not
+            self._show(status)
+
+    def _show(self, status: Status) -> None:
         if self._live:
             sys.stderr.write(f"\r\x1b[K{visible(text_of(status))}")
         else:
@@ -30,8 +35,9 @@ class ProgressLine:
 
     def end(self) -> None:
         if self._live:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                sys.stderr.write("\n")
+                sys.stderr.flush()
 
 
 def text_of(status: Status) -> str:

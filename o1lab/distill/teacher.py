@@ -81,9 +81,11 @@ class Teacher:
         self._failed_in_a_row = 0
 
     async def __aenter__(self) -> Self:
+        # A number, and one that is never reached: where none is given aiohttp stops at 100.
+        connections = 2 * self._settings.concurrency
         self._http = openai.DefaultAioHttpClient(
             timeout=httpx2.Timeout(self._settings.silence_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             mounts=PAST_PROXIES,
         )
         self._clients = {

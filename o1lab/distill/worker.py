@@ -31,7 +31,8 @@ def main() -> int:
 
 
 def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None = None) -> Status:
-    """Drive a run in this process. The first SIGINT or SIGTERM lets calls in flight end, the second gives them up.
+    """Drive a run in this process. The first SIGINT, SIGTERM or SIGHUP (a connection that broke) lets calls in flight
+    end, the second gives them up.
 
     Raises:
         O1LabError: the run cannot go on; as :func:`o1lab.distill.runner.drive`.
@@ -50,7 +51,7 @@ def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None
             control.stop("interrupt", "The run was interrupted.", again)
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, interrupted)
         return await drive(lab, folder, control=control, watch=watch)
 

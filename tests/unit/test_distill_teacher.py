@@ -288,6 +288,16 @@ async def test_never_more_calls_at_once_than_allowed(tmp_path: Path) -> None:
     assert server.asked.total() == 20
 
 
+async def test_as_many_calls_at_once_as_allowed(tmp_path: Path) -> None:
+    with DistillServer("blocks") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 150)
+        task = asyncio.create_task(run(lab, concurrency=150))
+        await asyncio.to_thread(server.wait_until_asked, 150)
+        server.release.set()
+        _, status = await task
+    assert (server.most_at_once, status.done) == (150, 150)
+
+
 @pytest.mark.parametrize(
     ("budget", "allowed"),
     # A call takes at most its prompt (106 bytes, 32 for a template) and 64; in reality 3 and 5.
