@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o1lab needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train]' --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train,cluster]' --group dev
 	$(BIN)/o1lab models fetch
 	touch $@
 

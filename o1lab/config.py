@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -59,6 +59,27 @@ BENCHMARKS = (
 )
 
 
+class ClusterConfig(BaseModel):
+    """How ``o1lab distill --engine ray`` runs on Ray."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: str | None = Field(
+        default=None,
+        description="a Ray cluster: auto, or HOST:6379; else RAY_ADDRESS, else this machine",
+    )
+    replicas: int = Field(default=1, ge=1, description="copies of the model")
+    gpus: int = Field(default=1, ge=0, description="GPUs a copy, which share it (tensor parallel); 0 for a CPU build")
+    batch: int = Field(default=16, ge=1, description="requests that travel, and are journalled, together")
+    stage: str | None = Field(
+        default=None, description="what answers, as module:Class; vLLM, or the solver for itself, if null"
+    )
+    vllm: dict[str, Any] = Field(default_factory=dict, description="vLLM's engine arguments, like max_model_len")
+    runtime_env: dict[str, Any] = Field(
+        default_factory=dict, description="Ray's runtime environment of the copies: py_executable, env_vars, ..."
+    )
+
+
 class Config(BaseModel):
     """The whole of o1lab.toml."""
 
@@ -68,6 +89,7 @@ class Config(BaseModel):
     base: str = Field(default="smollm2-135m", description="the base model that forms start with")
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     benchmarks: list[str] = Field(
         default=list(BENCHMARKS), description="sources that students are tested on: nothing near them may be trained on"
     )

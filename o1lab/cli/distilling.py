@@ -60,7 +60,10 @@ def distill(
     stream: Annotated[str | None, typer.Option(help="auto, always or never.")] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is exceeded.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before this is exceeded.")] = None,
-    engine: Annotated[str | None, typer.Option(help="local, batch or ray.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="local; batch (the OpenAI Batch API); ray (vLLM on a cluster: [cluster] in o1lab.toml)."),
+    ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it will come to.")] = False,
     resume: Annotated[str | None, typer.Option(metavar="ID", help="Go on with a run.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")] = False,

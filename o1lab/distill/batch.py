@@ -31,11 +31,10 @@ from openai.types import Batch
 from o1lab.chat.failures import explain
 from o1lab.distill.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
 from o1lab.distill.calls import RAW_LIMIT, CallKey, Fault, Response, RunOver
-from o1lab.distill.filling import Filler
+from o1lab.distill.filling import Filler, fault_of, status_error
 from o1lab.distill.replies import Reply, error_in, read_body
 from o1lab.distill.runner import Job
-from o1lab.distill.teacher import CONNECT_TIMEOUT_S, HOPELESS, NEVER, Teacher, as_response, droppable
-from o1lab.distill.tokens import rough_tokens
+from o1lab.distill.teacher import CONNECT_TIMEOUT_S, HOPELESS, Teacher, as_response, droppable
 from o1lab.distill.voices import price_of
 from o1lab.serve.records import PAST_PROXIES
 
@@ -108,33 +107,23 @@ class BatchEngine(Filler):
             RunOver: not one more request fits the budget.
         """
         await self.job.reindex()
-        settings, budget = self.job.settings, self.job.budget
         made: list[Part] = []
         writer: PartWriter | None = None
-        tokens, usd = 0, 0.0
         try:
-            async for key, messages in self.to_do():
-                body = self._voice.body(settings, key.sample, messages)
-                line = request_line(key, body)
-                prompt = sum(rough_tokens(message["content"]) for message in messages)
-                worst, worst_usd = prompt + settings.max_tokens, self._price.of(prompt, settings.max_tokens)
-                if not budget.fits(tokens + worst, usd + worst_usd):
-                    if not made:
-                        await budget.reserve(worst, worst_usd)
-                    break  # when these have come back it is known what they took
+            async for request in self.affordable(self._price):
+                line = request_line(request.key, request.body)
                 if writer is None or not writer.takes(line):
                     if writer is not None:
                         writer.__exit__()
-                    writer = self._parts.begin(sorted(body.keys() - {"model", "messages"}))
+                    writer = self._parts.begin(sorted(request.body.keys() - {"model", "messages"}))
                     made.append(writer.part)
-                writer.put(line, worst, worst_usd)
-                tokens, usd = tokens + worst, usd + worst_usd
+                writer.put(line, request.worst_tokens, request.worst_usd)
         finally:
             if writer is not None:
                 writer.__exit__()
         self._parts.add(*made)
         for part in made:
-            budget.take(part.worst_tokens, part.worst_usd)
+            self.job.budget.take(part.worst_tokens, part.worst_usd)
         return bool(made)
 
     # --- submitting and looking -----------------------------------------------------------------------
@@ -297,16 +286,15 @@ class BatchEngine(Filler):
         if answer["status_code"] == 200:
             return read_body(json.dumps(body, ensure_ascii=False))
         told = body.get("error") if isinstance(body, dict) else None
-        failure = _status_error(answer["status_code"], told)
+        failure = status_error(answer["status_code"], told)
         if isinstance(failure, openai.BadRequestError):
             refused = droppable(failure, dict.fromkeys(part.options))
             if refused is not None:
                 self._voice.dropped.add(refused)
                 self.job.progress.note(f"{self._voice.ref.id} does not take {refused}: it is left out.")
                 return None
-        said = explain(failure, self._voice.target)
-        fault = Fault(said.code, said.sentence, retryable=said.code not in NEVER)
-        return Reply(fault=fault, raw=raw.replace(self._voice.target.key, "***")[:RAW_LIMIT])
+        raw = raw.replace(self._voice.target.key, "***")[:RAW_LIMIT]
+        return Reply(fault=fault_of(failure, self._voice.target), raw=raw)
 
     async def _download(self, name: str, path: Path) -> None:
         async with self._client.files.with_streaming_response.content(name) as answer:
@@ -403,12 +391,3 @@ def _left_over(status: str) -> Fault:
     if status == "expired":
         return Fault("expired", "The batch expired before its turn came.", retryable=True)
     return Fault("missing", "The batch ended without a word on this request.", retryable=True)
-
-
-def _status_error(status: int, told: Any) -> openai.APIStatusError:
-    """The error the client would have raised, had this answer come to a request of its own."""
-    body = told if isinstance(told, dict) else {}
-    message = body.get("message")
-    response = httpx2.Response(status, request=httpx2.Request("POST", "http://batch/"), json={"error": body})
-    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
-    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)

@@ -10,14 +10,21 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import httpx2
+import openai
+
+from o1lab.chat.failures import explain
 from o1lab.distill import journal
 from o1lab.distill.calls import CallKey, Fault, Message, Response, RunOver
+from o1lab.distill.limits import Price
 from o1lab.distill.method import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
-from o1lab.distill.teacher import AT_ONCE, HOPELESS
+from o1lab.distill.teacher import AT_ONCE, HOPELESS, NEVER
+from o1lab.distill.tokens import rough_tokens
 from o1lab.errors import UsageError
+from o1lab.serve.registry import Opened
 
 if TYPE_CHECKING:
     from o1lab.distill.runner import Job
@@ -39,6 +46,16 @@ def check_engine(engine: Engine, method: Method) -> None:
             f"The engine {engine} asks for everything at once, and {method.name} goes on from what it was answered.",
             "Leave --engine out: the local engine holds conversations of several calls.",
         )
+
+
+class Request(NamedTuple):
+    """A call that may be made: its body, the rough tokens of its prompt, and what it takes at its worst."""
+
+    key: CallKey
+    body: dict[str, Any]
+    prompt: int
+    worst_tokens: int
+    worst_usd: float
 
 
 class OnlyJournal:
@@ -88,6 +105,24 @@ class Filler(ABC):
             if key not in self.job.index and key not in self._given_up:
                 yield key, self.method.messages(item)
 
+    async def affordable(self, price: Price) -> AsyncIterator[Request]:
+        """Of what is to do as much as cannot exceed the budget, even if every answer is as long as it may be.
+
+        Raises:
+            RunOver: not one more request fits the budget.
+        """
+        settings, budget, voice = self.job.settings, self.job.budget, self.job.voices["teacher"]
+        tokens, usd, number = 0, 0.0, 0
+        async for key, messages in self.to_do():
+            prompt = sum(rough_tokens(message["content"]) for message in messages)
+            worst, worst_usd = prompt + settings.max_tokens, price.of(prompt, settings.max_tokens)
+            if not budget.fits(tokens + worst, usd + worst_usd):
+                if not number:
+                    await budget.reserve(worst, worst_usd)
+                return  # when these have come back it is known what they took
+            tokens, usd, number = tokens + worst, usd + worst_usd, number + 1
+            yield Request(key, voice.body(settings, key.sample, messages), prompt, worst, worst_usd)
+
     async def keep(self, responses: Iterable[Response]) -> None:
         """Journal responses, and decide which calls may be made again. Streamed."""
         left = iter(responses)
@@ -116,3 +151,21 @@ class Filler(ABC):
         for offset, response in journal.read(self.job.folder.journal, only=b'"fault"'):
             if response.key in self._given_up and not response.final:
                 self.job.index.take(offset, response.key)
+
+
+def status_error(status: int, told: Any) -> openai.APIStatusError:
+    """The error the client would have raised, had this come as the answer to a request of its own.
+
+    ``told`` is the ``error`` object of the body, whatever it is.
+    """
+    body = told if isinstance(told, dict) else {}
+    message = body.get("message")
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
+    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
+    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
+
+
+def fault_of(error: openai.APIStatusError, target: Opened) -> Fault:
+    """The fault that the local engine would have made of this error."""
+    said = explain(error, target)
+    return Fault(said.code, said.sentence, retryable=said.code not in NEVER)

@@ -85,7 +85,7 @@ async def open_voices(
             tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
             opened[ref.id] = Voice(
                 ref,
-                Opened("", ref.endpoint.model if ref.endpoint else ref.id, "")
+                Opened("the cluster", ref.endpoint.model if ref.endpoint else ref.id, "")
                 if settings.engine == "ray"  # the cluster loads the model itself
                 else await open_model(ref, manager),
                 Limits(control, clock, requests, tokens),

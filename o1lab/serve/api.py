@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -163,22 +163,39 @@ class _Api:
         return JSONResponse({"models": [card["id"] for card in self._backend.cards()]})
 
     async def chat(self, request: Request) -> Response:
-        try:
-            asked = ChatRequest.model_validate(await _body(request))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
-        messages = plain_messages(asked.messages)
-        seeds = [None if asked.seed is None else asked.seed + i for i in range(asked.n or 1)]
-        answers = [self._backend.open(asked, messages, seed) for seed in seeds]
-        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
+        asked, answers, head = _opened(self._backend, await _body(request))
         if asked.stream:
             with_usage = bool((asked.stream_options or {}).get("include_usage"))
             lines = _stream(answers, head, with_usage=with_usage)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         work = asyncio.gather(*(_collect(answer) for answer in answers))
         return JSONResponse(_completion(await _unless_gone(request, work), head))
+
+
+async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole answer to a request, for whoever has a backend in its own process.
+
+    Raises:
+        ApiError: what the server would answer with.
+    """
+    _, answers, head = _opened(backend, body)
+    return _completion(await asyncio.gather(*(_collect(answer) for answer in answers)), head)
+
+
+def _opened(
+    backend: Backend, body: Mapping[str, Any]
+) -> tuple[ChatRequest, list[AsyncIterator[Piece | End]], dict[str, Any]]:
+    """The request as it was understood, its answers, and the head of whatever is sent."""
+    try:
+        asked = ChatRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
+    messages = plain_messages(asked.messages)
+    seeds = [None if asked.seed is None else asked.seed + i for i in range(asked.n or 1)]
+    answers = [backend.open(asked, messages, seed) for seed in seeds]
+    return asked, answers, {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
 
 
 def plain_messages(given: Any) -> list[dict[str, str]]:

@@ -54,7 +54,7 @@ def make_backend(options: argparse.Namespace) -> Backend:
 
         if options.adapter:
             raise LabError("The solver has no weights, so it takes no adapter.", "Name a base to serve.")
-        return Solver(_student_tokenizer())
+        return Solver(student_tokenizer())
     folder = resolve_base(options.model)
     try:
         from o1lab.serve.engine import Engine
@@ -73,7 +73,7 @@ def make_backend(options: argparse.Namespace) -> Backend:
     return model
 
 
-def _student_tokenizer() -> Tokenizer | None:
+def student_tokenizer() -> Tokenizer | None:
     """The student's tokenizer, which counts what the solver says; ``None`` when the student is not here yet."""
     try:
         return Tokenizer.from_file(str(tokenizer_file(resolve_base(STUDENT, fetch=False))))

@@ -1,0 +1,179 @@
+"""What answers on a cluster: one copy of a model in an actor of Ray, asked through the chat protocol's bodies.
+
+This module is imported on the cluster's nodes, perhaps in an environment that has vLLM and little else: at the top it
+takes nothing but the standard library.
+
+A stage of one's own is a class, named as ``[cluster] stage = "module:Class"`` in o1lab.toml. It is made once a copy,
+with a :class:`StageModel`, and has ``async def respond(self, body: dict) -> dict``: the body of a chat completion
+request in, that of its answer out. Many calls of it run at once. What it raises as :class:`Refused` is kept as the
+server's error would be; anything else it raises fails that request, which is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class StageModel:
+    """What a copy loads: a hub id or a folder that every node can read, perhaps an adapter's folder, and vLLM's
+    engine arguments. ``gpus`` is how many GPUs the copy has.
+    """
+
+    model: str
+    adapter: str | None = None
+    gpus: int = 0
+    engine: dict[str, Any] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """What answers requests."""
+
+    async def respond(self, body: dict[str, Any]) -> dict[str, Any]: ...
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """The request cannot be answered; ``error`` is the protocol's error object."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        super().__init__(str(error.get("message")))
+        self.status = status
+        self.error = dict(error)
+
+
+class BrokenStageError(Exception):
+    """The copy cannot work at all: its model does not load."""
+
+
+class StageActor:
+    """The callable that Ray Data keeps one of in each actor: rows of requests in, rows of answers out as they come."""
+
+    def __init__(self, stage: str, model: dict[str, Any]) -> None:
+        module, _, name = stage.partition(":")
+        self._stage: Stage = getattr(importlib.import_module(module), name)(StageModel(**model))
+
+    async def __call__(self, batch: Mapping[str, Any]) -> AsyncIterator[dict[str, list[Any]]]:
+        rows = zip(batch["key"].tolist(), batch["prompt"].tolist(), batch["body"].tolist(), strict=True)
+        asked = [asyncio.ensure_future(self._answer(key, prompt, body)) for key, prompt, body in rows]
+        try:
+            for one in asyncio.as_completed(asked):
+                key, prompt, status, answer = await one
+                yield {"key": [key], "prompt": [prompt], "status": [status], "answer": [answer]}
+        finally:
+            for task in asked:
+                task.cancel()
+
+    async def _answer(self, key: str, prompt: int, body: str) -> tuple[str, int, int, str]:
+        try:
+            answer = await self._stage.respond(json.loads(body))
+        except Refused as refused:
+            return key, prompt, refused.status, json.dumps({"error": refused.error})
+        except BrokenStageError:
+            raise
+        except Exception as error:
+            told = {"message": f"{type(error).__name__}: {error}"}
+            return key, prompt, 500, json.dumps({"error": told})
+        return key, prompt, 200, json.dumps(answer)
+
+
+class VllmStage:
+    """vLLM in the actor's own process. All requests that are there together are decoded together."""
+
+    def __init__(self, model: StageModel) -> None:
+        self._model = model
+        self._loading: asyncio.Task[None] | None = None
+        self._numbers = itertools.count()
+
+    async def respond(self, body: dict[str, Any]) -> dict[str, Any]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        if self._loading is None:  # here and not at the start: the engine belongs to this event loop
+            self._loading = asyncio.create_task(self._load())
+        await asyncio.shield(self._loading)
+        ids = await asyncio.to_thread(self._tokens, body["messages"])
+        room = self._engine.model_config.max_model_len - len(ids)
+        if room < 1:
+            message = f"This model's maximum context length is {len(ids) + room} tokens, the prompt has {len(ids)}."
+            raise Refused(400, {"message": message, "code": "context_length_exceeded"})
+        sampling = SamplingParams(
+            temperature=body.get("temperature", 1.0),
+            top_p=body.get("top_p", 1.0),
+            seed=body.get("seed"),
+            max_tokens=min(room, body.get("max_tokens") or body.get("max_completion_tokens") or room),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        last = None
+        name = f"o1lab-{next(self._numbers)}"
+        async for output in self._engine.generate(
+            {"prompt_token_ids": ids}, sampling, name, lora_request=self._adapter
+        ):
+            last = output
+        if last is None:
+            raise Refused(500, {"message": "vLLM ended without an answer."})
+        said = last.outputs[0]
+        return {
+            "object": "chat.completion",
+            "model": body["model"],
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": said.text},
+                    "finish_reason": said.finish_reason,
+                }
+            ],
+            "usage": {
+                "prompt_tokens": len(ids),
+                "completion_tokens": len(said.token_ids),
+                "total_tokens": len(ids) + len(said.token_ids),
+            },
+        }
+
+    async def _load(self) -> None:
+        try:
+            from transformers import AutoTokenizer
+            from vllm import AsyncEngineArgs
+            from vllm.lora.request import LoRARequest
+            from vllm.v1.engine.async_llm import AsyncLLM
+
+            model, arguments = self._model, dict(self._model.engine)
+            if model.gpus > 1:
+                arguments.setdefault("tensor_parallel_size", model.gpus)
+            if model.adapter is not None:
+                arguments |= {"enable_lora": True, "max_lora_rank": arguments.get("max_lora_rank", 64)}
+            trusted = bool(arguments.get("trust_remote_code"))
+            self._tokenizer = AutoTokenizer.from_pretrained(model.model, trust_remote_code=trusted)
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model.model, **arguments))
+            self._adapter = LoRARequest("adapter", 1, model.adapter) if model.adapter is not None else None
+        except Exception as error:
+            raise BrokenStageError(f"{self._model.model} does not load: {type(error).__name__}: {error}") from error
+
+    def _tokens(self, messages: list[dict[str, str]]) -> list[int]:
+        """The prompt by the model's own template, which brings its own special tokens."""
+        found = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(found["input_ids"])
+
+
+class SolverStage:
+    """The demo's solver: needs no GPU and no weights, and says that it is no language model."""
+
+    def __init__(self, model: StageModel) -> None:
+        from o1lab.serve.embedded import student_tokenizer
+        from o1lab.serve.solver_model import Solver
+
+        del model  # it has none
+        self._solver = Solver(student_tokenizer())
+
+    async def respond(self, body: dict[str, Any]) -> dict[str, Any]:
+        from o1lab.serve.api import ApiError, complete
+
+        try:
+            return await complete(self._solver, body)
+        except ApiError as error:
+            raise Refused(error.status, error.body["error"]) from error
