@@ -1,4 +1,4 @@
-"""The Train screen against a long run and a busy one. Run: ``python -m bench.curve``.
+"""The Train screen against a long run and a busy one. Run: ``python bench/curve.py``.
 
 1. A run of 100,000 steps: from choosing it to its drawn curve, in the screen itself. Beside it the plain way: parse
    each line with json, give every point to the plot. Asked: under 0.5 s.

@@ -52,13 +52,16 @@ class Curve:
         """
         if weight != self._weight:
             self.smooth, self._weight, self._average, self._decay = array("d"), weight, 0.0, 1.0
+        average, decay, share = self._average, self._decay, 1 - weight
+        finite, add = math.isfinite, self.smooth.append  # looked up once: a run may have a hundred thousand points
         for value in self.values[len(self.smooth) :]:
-            if not math.isfinite(value):
-                self.smooth.append(value)
-                continue
-            self._average = weight * self._average + (1 - weight) * value
-            self._decay *= weight
-            self.smooth.append(self._average / (1 - self._decay))
+            if finite(value):
+                average = weight * average + share * value
+                decay *= weight
+                add(average / (1 - decay))
+            else:
+                add(value)
+        self._average, self._decay = average, decay
         return self.smooth
 
 
