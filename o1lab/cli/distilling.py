@@ -112,7 +112,9 @@ def distill_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from o1lab.distill import runs
 
     lab = context(ctx).lab()
-    items = [summary(info, lab) for info in runs.list_runs(lab)]
+    infos = runs.list_runs(lab)
+    reasons = _reasons(lab, [info.id for info in infos])
+    items = [_keys(info, reasons[info.id]) for info in infos]
     lines = [
         f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} right {item['correct']:<6} "
         f"failed {item['failed']:<5} {item['endpoint']}"
@@ -180,15 +182,23 @@ def distill_go_on(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption =
 
 def summary(info: RunInfo, lab: Lab) -> dict[str, Any]:
     """A run's contract keys. ``cost_usd`` is null where the price is not known."""
+    return _keys(info, _reasons(lab, [info.id])[info.id])
+
+
+def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
+    """Why samples of these runs failed or were rejected, with how many of each."""
     from store import open_store, teacher_runs
 
-    status = info.status
-    names = ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed")
     store = open_store(lab.database)
     try:
-        reasons = dict(teacher_runs.reasons(store.db, info.id))
+        return {id: dict(teacher_runs.reasons(store.db, id)) for id in ids}
     finally:
         store.close()
+
+
+def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
+    status = info.status
+    names = ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed")
     return {
         "id": info.id,
         "state": info.state,
@@ -244,17 +254,19 @@ def _estimate(lab: Lab, settings: Any, *, as_json: bool) -> None:
     finally:
         store.close()
 
-    def dollars(value: float | None) -> str:
-        return "no price known" if value is None else f"${value:,.4f}"
-
+    if found.most_cost_usd is None:
+        money = "no price known: input_usd and output_usd of the endpoint in o1lab.toml"
+    elif found.cost_usd is None:
+        money = f"at most ${found.most_cost_usd:,.4f}"
+    else:
+        money = f"${found.cost_usd:,.4f}, at most ${found.most_cost_usd:,.4f}"
     usual = "no earlier response to judge by" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
         f"input tokens   {found.input_tokens:,} ({found.rule})",
         f"output tokens  {usual}" + (f" (mean of {found.based_on:,} earlier responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",
-        f"money          {dollars(found.cost_usd) if found.based_on else 'at most'} "
-        f"{'; at most ' if found.based_on else ''}{dollars(found.most_cost_usd)}",
+        f"money          {money}",
     ]
     emit(found.as_json(), as_json=as_json, text="\n".join(lines))
 
