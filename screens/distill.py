@@ -52,7 +52,7 @@ class DistillScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="strip", markup=False)
-        yield PoolPane(self.context, id="pool")
+        yield PoolPane(self.context, self.to_list, id="pool")
         yield RunsPane(self.context, id="runs")
 
     def on_mount(self) -> None:
@@ -93,7 +93,11 @@ class DistillScreen(LabScreen):
         """From what is selected to its list."""
         self._show_pane("problems" if PANES[self.pane][0] == "pool" else "runs")
 
-    def _show_pane(self, name: str) -> None:
+    def to_list(self, widget: Widget) -> None:
+        """Bring the pool's list into sight, the focus on ``widget`` beside it."""
+        self._show_pane("problems", focus=widget)
+
+    def _show_pane(self, name: str, focus: Widget | None = None) -> None:
         self.pane = name
         view, focused, _ = PANES[name]
         for other in PANES:
@@ -101,12 +105,13 @@ class DistillScreen(LabScreen):
         for other in ("pool", "runs"):
             self.set_class(other == view, f"-view-{other}")
         self._draw_strip()
-        self._focus(self.query_one(focused))
+        self._focus(focus or self.query_one(focused))
 
     def _focus(self, widget: Widget) -> None:
-        """At once, although it may only come into sight with the next layout."""
-        self.set_focus(widget)
-        if self.focused is not widget:
+        """Before the next key is read, unless it only comes into sight with the next layout."""
+        if widget.focusable:
+            self.set_focus(widget)
+        else:
             self.call_after_refresh(self.set_focus, widget)
 
     def _draw_strip(self) -> None:
@@ -127,10 +132,6 @@ class DistillScreen(LabScreen):
     @on(PoolPane.Opened)
     def _problem_opened(self) -> None:
         self._show_pane("problem")
-
-    @on(PoolPane.Closed)
-    def _problem_closed(self) -> None:
-        self._show_pane("problems")
 
     @on(RunsPane.Opened)
     def _run_opened(self) -> None:

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.css.query import NoMatches
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.text import one_line, visible
@@ -46,12 +47,11 @@ class PoolPane(Vertical):
     class Opened(Message):
         """Enter on a problem."""
 
-    class Closed(Message):
-        """Escape on a problem."""
-
-    def __init__(self, context: LabContext, *, id: str) -> None:
+    def __init__(self, context: LabContext, to_list: Callable[[Widget], None], *, id: str) -> None:
+        """``to_list`` brings the list into sight and gives a widget beside it the focus."""
         super().__init__(id=id)
         self.context = context
+        self.to_list = to_list
         self.writer = Writer(context.store)
         self.query_now = parse_problem_query("")
         self._filter_before = self.query_now
@@ -197,8 +197,7 @@ class PoolPane(Vertical):
     def action_filter(self) -> None:
         """Type a filter."""
         self._filter_before = self.query_now
-        self.post_message(self.Closed())  # on a narrow terminal the list has to be in sight
-        self.screen.set_focus(self.query_one(PoolFilter).line)
+        self.to_list(self.query_one(PoolFilter).line)
 
     @on(PoolFilter.Changed)
     def _filter_changed(self, event: PoolFilter.Changed) -> None:

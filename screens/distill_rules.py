@@ -239,4 +239,4 @@ def report_text(report: FilterReport) -> Text:
     """What a look came to in all; each rule's part stands beside it."""
     text = Text(f"{report.total:,} problems: ").append(f"✓ {report.kept:,} kept", "green")
     text.append(", ").append(f"✗ {report.excluded:,} left out", "red")
-    return text.append(" (with what people said). Nothing is written yet: w applies it.")
+    return text.append(" (with what people said)\nNothing is written yet: w applies it.")
