@@ -467,3 +467,14 @@ async def test_a_conversation_that_was_interrupted_goes_on_where_it_stopped(tmp_
     assert after[: len(before)] == before
     assert len(after) == len(set(after))
     assert len(server.requests) == len(responses(folder))
+
+
+async def test_two_runs_write_into_one_lab(tmp_path: Path) -> None:
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 60)
+        ended = await asyncio.gather(run(lab, seed=1), run(lab, seed=100))
+    assert [(status.state, status.done) for _, status in ended] == [("finished", 60)] * 2
+    assert server.asked.total() == 120
+    store = open_store(lab.database)
+    assert [teacher_runs.tally(store.db, folder.id).done for folder, _ in ended] == [60, 60]
+    store.close()
