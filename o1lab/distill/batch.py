@@ -178,11 +178,12 @@ class BatchEngine(Filler):
 
     async def _find(self, part: Part) -> Batch | None:
         """The part's batch, if the server has one that we know nothing of."""
+        ours = part.metadata(self.job.folder.id).items()
         born = self.job.folder.prompts.stat().st_mtime - _CLOCKS_S
 
         async def look() -> Batch | None:
             async for batch in self._client.batches.list(limit=100):
-                if batch.metadata == part.metadata(self.job.folder.id) and batch.status != "failed":
+                if (batch.metadata or {}).items() >= ours and batch.status != "failed":
                     return batch
                 if batch.created_at < born:  # the newest come first
                     return None

@@ -216,6 +216,7 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
             "Start it (ray start --head), or correct [cluster] address in o1lab.toml.",
             code="no_cluster",
         ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and progress are in its own log
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     there = int(ray.cluster_resources().get("GPU", 0))

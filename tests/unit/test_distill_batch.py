@@ -14,7 +14,7 @@ from o1lab.distill.calls import CallKey
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.limits import Control
 from o1lab.distill.runner import drive
-from o1lab.errors import UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.locations import Lab
 from store import open_store
 from tests.batch_server import BatchServer
@@ -224,6 +224,28 @@ async def test_a_stop_cancels_the_batches_and_takes_in_what_they_came_to(tmp_pat
         again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
     assert (again.state, again.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
+
+
+async def test_results_that_were_half_taken_in_are_not_journalled_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the process had died between the journal and the note that the part is done with."""
+    with BatchServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder = start(lab, engine="batch")
+        with monkeypatch.context() as broken, pytest.raises(LabError, match="No space"):
+            broken.setattr(Parts, "done_with", _no_space)
+            await drive(lab, folder, clock=FakeClock())
+        assert len(list(journal.read(folder.journal))) == 6
+        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+    assert (status.state, status.done) == ("finished", 6)
+    assert (status.input_tokens, status.output_tokens) == (6 * 3, 6 * 5)
+    assert len(list(journal.read(folder.journal))) == 6
+    assert len(server.batches) == 1
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 async def test_the_status_says_how_far_the_batches_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
