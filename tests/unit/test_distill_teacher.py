@@ -478,3 +478,22 @@ async def test_two_runs_write_into_one_lab(tmp_path: Path) -> None:
     store = open_store(lab.database)
     assert [teacher_runs.tally(store.db, folder.id).done for folder, _ in ended] == [60, 60]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "settings", "seconds"),
+    [
+        ({"requests_per_minute": 60}, {}, 9),
+        ({"requests_per_minute": 60}, {"requests_per_minute": 30}, 18),
+        ({}, {"tokens_per_minute": 960}, 9 * 8 * 60 / 960),  # 3 tokens in and 5 out a call, as they turn out to be
+    ],
+)
+async def test_rates_of_the_endpoint_and_of_the_run_are_kept(
+    endpoint: dict[str, int], settings: dict[str, int], seconds: float, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 10, **endpoint)
+        _, status = await run(lab, clock, concurrency=1, **settings)
+    assert status.done == 10
+    assert clock.time - 1000 == pytest.approx(seconds)
