@@ -26,6 +26,7 @@ from o1lab.widgets.hits import Hits
 from o1lab.widgets.sections import HEADER, Section, Sections
 from o1lab.widgets.wrap import WrappedText
 
+UNSEEN_WIDTH = 80  # cells: text that comes before its pane was ever in sight is laid out for a usual terminal
 _COPY_LIMIT = 100_000  # characters: terminals drop or choke on larger clipboard sequences
 
 
@@ -102,6 +103,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.base_style = Style.null()
         """The widget's own style, under everything that is drawn."""
         self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
+        self._width = UNSEEN_WIDTH
+        """The cells there were when it was last in sight."""
 
     # What a subclass draws.
 
@@ -143,8 +146,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def text_width(self) -> int:
-        """The cells a line of text has."""
-        return max(self.scrollable_content_region.width - self.gutter_width, 2)
+        """The cells a line of text has; out of sight, those it had or will likely have."""
+        return max((self.scrollable_content_region.width or self._width) - self.gutter_width, 2)
 
     def set_text(self, text: str) -> None:
         """Show one text from its beginning."""
@@ -154,6 +157,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         """Show other sections from their beginning; the search is forgotten."""
         self.sections = Sections(sections)
         self.found = Hits()
+        self._anchor = (0, (0, 0))
         self.rearrange(keep_place=False)
         self.scroll_to(y=0, animate=False)
 
@@ -214,8 +218,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     def top_place(self) -> tuple[int, int]:
         """(section, code point) at the top of the view."""
         row = self.scroll_offset.y
-        if row == self._anchor[0]:  # not scrolled since it was put there: rounding must not add up
-            return self._anchor[1]
+        put_at, place = self._anchor
+        if row == put_at and place[0] < len(self.sections):  # not scrolled since: rounding must not add up
+            return place
         return self.sections.offset_at(row)
 
     def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
@@ -233,6 +238,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self.go_to_row(row - min(margin, height // 2))
 
     def on_resize(self, event: events.Resize) -> None:
+        self._width = self.scrollable_content_region.width or self._width
         place = self.top_place
         if self.sections.rewrap(self.text_width):
             self.virtual_size = Size(self.text_width + self.gutter_width, self.rows)

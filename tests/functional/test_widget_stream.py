@@ -168,3 +168,37 @@ async def test_a_delta_draws_the_title_and_the_last_lines_alone(monkeypatch: pyt
         await pilot.pause()
         assert set(drawn) == {0, 3, 4}  # the title counts characters; the line before may have been taken back
         assert "thought (18 chars)" in app.shown()
+
+
+async def test_a_pane_out_of_sight_is_laid_out_for_the_width_it_has_when_seen() -> None:
+    app = Harness()
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.pane.display = False
+        await pilot.pause()
+        app.pane.add_user("What is 964 + 494?")
+        app.pane.add_assistant(
+            "1458", "\n".join(f"ones: {n} + 4 is worked out in a line of its own" for n in range(40))
+        )
+        await pilot.pause()
+        assert app.pane.body.rows == 1 + 41 + 2  # a line each, not two cells a line
+        app.pane.display = True
+        await pilot.pause()
+        await pilot.pause()
+        assert app.shown().splitlines()[-3:] == ["ones: 39 + 4 is worked out in a line of its own", "─ answer", "1458"]
+
+
+async def test_a_pane_is_drawn_anew_whatever_place_it_was_at() -> None:
+    app = Harness()
+    async with app.run_test(size=(60, 12)) as pilot:
+        for _ in range(2):  # as a vote or a regenerated answer does
+            app.pane.clear()
+            app.pane.add_user("q")
+            app.pane.add_assistant("the answer\n" * 40, "a thought\n" * 40)
+            await pilot.pause()
+            app.pane.body.go_to_row(50, (2, 30))
+            await pilot.pause()
+            app.pane.body.rearrange()
+            app.pane.body.scroll_to(y=0, animate=False)
+            app.pane.body.go_to_row(0, (2, 0))
+            await pilot.pause()
+        assert app.pane.last_answer.startswith("the answer")
