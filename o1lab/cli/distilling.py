@@ -15,6 +15,7 @@ from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
     from o1lab.distill.runs import RunInfo
+    from o1lab.distill.settings import TeacherRunSettings
     from o1lab.locations import Lab
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The teacher run's id, or its beginning.")]
@@ -89,6 +90,11 @@ def distill(
         "stream": stream, "budget_usd": budget_usd, "budget_tokens": budget_tokens, "engine": engine,
     }  # fmt: skip
     if resume is not None:
+        if estimate:
+            raise UsageError(
+                "--estimate is of a run that has not begun.",
+                f"What run {resume} came to so far: o1lab distill show {resume}",
+            )
         folder = runs.resume(lab, resume, values)
     else:
         if endpoint is None:
@@ -98,6 +104,7 @@ def distill(
             _estimate(lab, settings, as_json=as_json)
             return
         folder = runs.start(lab, settings)
+        _say_unanswered(lab, settings)
     if detach:
         pid = runs.launch_detached(folder)
         answer = summary(runs.info(folder), lab) | {"pid": pid}
@@ -244,7 +251,20 @@ def _exit_status(item: dict[str, Any]) -> int:
     return 1 if item["failed"] else 0
 
 
-def _estimate(lab: Lab, settings: Any, *, as_json: bool) -> None:
+def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
+    from o1lab.distill.items import count_unanswered
+    from store import open_store
+
+    store = open_store(lab.database)
+    try:
+        unanswered = count_unanswered(store, settings)
+    finally:
+        store.close()
+    if unanswered:
+        say(f"{unanswered:,} problems of that filter have no answer: what is said of them cannot be verified.")
+
+
+def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
     from o1lab.distill.estimate import estimate
     from store import open_store
 
@@ -263,6 +283,7 @@ def _estimate(lab: Lab, settings: Any, *, as_json: bool) -> None:
     usual = "no earlier response to judge by" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
+        *([f"no answer      {found.unanswered:,}: what is said of them cannot be verified"] if found.unanswered else []),
         f"input tokens   {found.input_tokens:,} ({found.rule})",
         f"output tokens  {usual}" + (f" (mean of {found.based_on:,} earlier responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from o1lab.config import load_config
-from o1lab.distill.items import items
+from o1lab.distill.items import count_unanswered, items
 from o1lab.distill.methods import make_method
 from o1lab.distill.runs import check
 from o1lab.distill.settings import TeacherRunSettings
@@ -25,6 +25,7 @@ _COUNTED = 500
 class Estimate:
     """Calls, tokens and dollars of a whole run.
 
+    ``unanswered`` problems that the filter chooses have no answer, whatever the limit: their samples are not verified.
     ``calls`` and ``input_tokens`` are what it takes at least; a debate and a repaired translation take more.
     ``output_tokens`` and ``cost_usd`` are what earlier responses of the same endpoint to the same prompt suggest
     (``based_on`` of them), None where there are none; ``most_...`` is what cannot be exceeded without a retry.
@@ -32,6 +33,7 @@ class Estimate:
     """
 
     items: int
+    unanswered: int
     samples: int
     calls: int
     most_calls: int
@@ -75,6 +77,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
             most_calls += plan.most_calls
             carried += plan.most_carried
         label = ", ".join(prompt.label for prompt in checked.prompts.values())
+        unanswered = count_unanswered(store, settings)
         based_on, mean = teacher_runs.usual_output(store.db, settings.endpoint, label)
     ratio = exact / counted if counted else 1.0
     samples = checked.items * settings.n
@@ -86,6 +89,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     price = price_of(checked.teacher, settings.engine)
     return Estimate(
         checked.items,
+        unanswered,
         samples,
         calls,
         most_calls,

@@ -16,12 +16,16 @@ from store.records import Problem
 
 # Reformatting needs something to rewrite and an answer to hold it against: without either a call would be for nothing.
 _REFORMATTED = (("has", "solution", False), ("has", "answer", False))
+# Whoever names neither a rule nor a problem does not mean what the pool left out, a benchmark's twins among them.
+_NAMES_EXCLUDED = frozenset({"excluded", "id"})
 # Translations are no items of a translation: a run would otherwise feed on what it has just made.
 _NOT_TRANSLATED = Condition("synthesis", ":", "translated", negated=True)
 
 
 def items(store: Store, settings: TeacherRunSettings) -> Iterator[Item]:
     """The items of a run in a fixed order, at most ``settings.limit``.
+
+    A filter of problems that says nothing of ``excluded:`` and names no ``id:`` chooses none that the pool excludes.
 
     Traces keep the order of their filter (``sort:-reflect``), problems come as they arrived.
 
@@ -46,6 +50,18 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
     return number if settings.limit is None else min(number, settings.limit)
 
 
+def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
+    """How many of the problems a run's filter chooses have no answer: what is said of them cannot be verified.
+
+    Raises:
+        QueryError: a filter cannot be read.
+    """
+    if settings.method == "translate":
+        return 0
+    query = _problem_query(settings)
+    return problems.count_selected(store.db, replace(query, conditions=(*query.conditions, ("has", "answer", True))))
+
+
 def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[Item]:
     """These items of a run, in this order; what the lab no longer has is left out."""
     for identity in ids:
@@ -62,7 +78,10 @@ def translation_source(language: str) -> str:
 
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
     query = parse_problem_query(settings.problems)
-    return replace(query, conditions=query.conditions + _REFORMATTED) if settings.method == "reformat" else query
+    more = _REFORMATTED if settings.method == "reformat" else ()
+    if not any(name in _NAMES_EXCLUDED for name, _, _ in query.conditions):
+        more = (("excluded", "no", False), *more)
+    return replace(query, conditions=query.conditions + more)
 
 
 def _trace_query(settings: TeacherRunSettings) -> TraceQuery:

@@ -95,6 +95,7 @@ def test_failures_show_in_the_exit_status_and_by_reason(tmp_path: Path, capsys: 
         (["-e", "teacher", "--prompt", "nothing"], 4, "not_found"),
         (["-e", "teacher", "--method", "wishing"], 2, "usage"),
         (["--resume", "abc"], 4, "not_found"),
+        (["--resume", "abc", "--estimate"], 2, "usage"),
         (["show", "abc"], 4, "not_found"),
     ],
 )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from o1lab.distill.items import count_items, items
+from o1lab.distill.items import count_items, count_unanswered, items
 from o1lab.distill.settings import TeacherRunSettings
-from store import Store, problems, traces
+from store import Store, exclusions, problems, traces
 from store.errors import QueryError
 from store.query import parse_query
 from store.records import NewProblem, NewTrace
@@ -48,6 +48,26 @@ def test_problems_are_items_with_what_a_method_needs(pool: Store) -> None:
     assert (found[2].gold, found[2].solution, found[2].licence, found[2].source) == ("2", "It is 2.", "MIT", "here")
     assert found[2].id == found[2].problem_id == NewProblem("Problem 2", "").id
     assert count_items(pool, settings()) == 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "excluded_too"),
+    [("source:here", False), ("", False), ("source:here excluded:contaminated", True), ("-excluded:no", True)],
+)
+def test_what_the_pool_excludes_is_asked_only_where_it_is_named(pool: Store, asked: str, excluded_too: bool) -> None:
+    out = NewProblem("Problem 3", "here").id
+    found = exclusions.Exclusion(out, "contaminated", 1, "too near to one of a benchmark", None)
+    exclusions.record(pool.db, [out], ["contaminated"], [found])
+    statements = [item.statement for item in items(pool, settings(problems=asked))]
+    assert ("Problem 3" in statements) is excluded_too
+    assert count_items(pool, settings(problems=asked)) == len(statements)
+    assert [item.statement for item in items(pool, settings(problems=f"id:{out}"))] == ["Problem 3"]
+
+
+def test_problems_without_an_answer_are_counted(pool: Store) -> None:
+    assert count_unanswered(pool, settings()) == 0
+    assert count_unanswered(pool, settings(problems="source:here")) == 2
+    assert count_unanswered(pool, settings(problems="source:here", method="reformat")) == 0
 
 
 @pytest.mark.parametrize(("limit", "number"), [(3, 3), (100, 8)])
