@@ -48,25 +48,38 @@ def extract_answer(solution: str, thought: str = "") -> Answer | None:
     return Answer(numbers[-1].rstrip(","), How.LAST_NUMBER) if numbers else None
 
 
+def after_box(text: str) -> str | None:
+    """What stands after the content of the last box, its closing brace first; None without a box."""
+    span = _last_box(text)
+    return text[span[1] :] if span else None
+
+
 def _boxed(text: str) -> Answer | None:
     """What the last closed, non-empty box holds: the inner one, where boxes nest."""
+    span = _last_box(text)
+    return Answer(text[slice(*span)].strip(), How.BOXED) if span else None
+
+
+def _last_box(text: str) -> tuple[int, int] | None:
+    """Where the content of the last closed, non-empty box begins and ends."""
     first = min((at for mark in ("\\boxed", "\\fbox") if (at := text.find(mark)) >= 0), default=-1)
     if first < 0:
         return None
-    last: tuple[int, str] | None = None
+    last: tuple[int, int] | None = None
     open_braces: list[int] = []  # where a box's content starts, or -1 for any other brace
     for match in _BOX_MARKS.finditer(text, first):
         if match["open"]:
             open_braces.append(match.end())
         elif match["bare"]:
-            last = max(last or (-1, ""), (match.start(), match["bare"].rstrip(".,;:")))
+            start = match.start("bare")
+            last = max(last or (-1, -1), (start, start + len(match["bare"].rstrip(".,;:"))))
         elif match.group() == "{":
             open_braces.append(-1)
         elif match.group() == "}" and open_braces:
             start = open_braces.pop()
-            if start > (last[0] if last else -1) and (content := text[start : match.start()].strip()):
-                last = (start, content)
-    return Answer(last[1], How.BOXED) if last else None
+            if start > (last[0] if last else -1) and text[start : match.start()].strip():
+                last = (start, match.start())
+    return last
 
 
 def _stated(text: str) -> Answer | None:

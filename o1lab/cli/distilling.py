@@ -283,7 +283,7 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
     usual = "no earlier response to judge by" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
-        *([f"no answer      {found.unanswered:,}: what is said of them cannot be verified"] if found.unanswered else []),
+        *([f"unverifiable   {found.unanswered:,} of them have no answer"] if found.unanswered else []),
         f"input tokens   {found.input_tokens:,} ({found.rule})",
         f"output tokens  {usual}" + (f" (mean of {found.based_on:,} earlier responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",

@@ -80,6 +80,8 @@ def test_reformatting_shows_the_solution_and_not_the_answer() -> None:
         (f"<think> {REWRITTEN}", "a thought mark is left in it"),
         ({"answer": REWRITTEN, "finish_reason": "length"}, "it was cut off"),
         ({"thought": "only a thought", "answer": ""}, "it is empty"),
+        (f"{REWRITTEN}. I hope this helps!", "something stands after its \\boxed answer"),
+        (f"{REWRITTEN}\n\nNote that the reference skips a step.", "something stands after its \\boxed answer"),
     ],
 )
 async def test_reformatted_solutions_are_judged(answer: str | dict[str, str], rejected: str) -> None:
@@ -88,6 +90,15 @@ async def test_reformatted_solutions_are_judged(answer: str | dict[str, str], re
     if not rejected:
         assert draft.raw == REWRITTEN
         assert draft.complete
+
+
+@pytest.mark.parametrize(
+    "end", ["$\\boxed{42}$.", "\\[\\boxed{42}.\\]", "**\\boxed{42}**\n", "$\\boxed{\\fbox{42}}$", "\\fbox 42。"]
+)
+async def test_a_box_may_stand_in_a_formula_at_the_end(end: str) -> None:
+    text = f"We add $40$ and $2$, which gives {end}"
+    draft = await method("reformat").respond(item(solution="40 + 2 = 42, so 42."), 0, answers(text))
+    assert draft.rejected == ""
 
 
 async def test_a_failed_call_leaves_nothing_to_keep() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.answers import How, after_box, extract_answer
 from o1lab.distill.calls import Message, Response
 from o1lab.distill.method import Draft, Item, SingleCall, as_trace
 from o1lab.distill.methods.base import Need, Prompts
@@ -18,6 +18,8 @@ _REFUSAL = re.compile(
     r"(?:can(?:['’]t|not| not)|won['’]t|am unable)|as an? (?:AI|language model)|(?:很)?抱歉|对不起|我(?:无法|不能))",
     re.IGNORECASE,
 )
+# What may follow the last box: punctuation, emphasis and the ends of formulas.
+_ENDS = re.compile(r"(?:[\s.,;:!。，；：！*_}$)]|\\[\])]|\\end\{[a-z]+\*?\})*")
 
 
 class Reformat(SingleCall):
@@ -57,6 +59,8 @@ def _flaw(text: str, original: str, *, complete: bool) -> str:
         return "it refuses"
     if not boxed:
         return "it has no \\boxed answer"
+    if not _ENDS.fullmatch(after_box(text) or ""):
+        return "something stands after its \\boxed answer"
     if len(text) < len(original.strip()):
         return "it is shorter than the original"
     return ""
