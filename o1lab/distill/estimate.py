@@ -8,13 +8,16 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.distill.items import count_unanswered, items
+from o1lab.distill.limits import Price
+from o1lab.distill.method import Role
 from o1lab.distill.methods import make_method
-from o1lab.distill.runs import check
+from o1lab.distill.runs import Checked, check
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.distill.tokens import RULE, rough_tokens
+from o1lab.distill.tokens import RULE, most_tokens, rough_tokens
 from o1lab.distill.voices import price_of
 from o1lab.errors import O1LabError
 from o1lab.locations import Lab
+from o1lab.serve.registry import find_model
 from store import Store, teacher_runs
 
 _COUNTED = 500
@@ -28,7 +31,9 @@ class Estimate:
     ``unanswered`` problems that the filter chooses have no answer, whatever the limit: their samples are not verified.
     ``calls`` and ``input_tokens`` are what it takes at least; a debate and a repaired translation take more.
     ``output_tokens`` and ``cost_usd`` are what earlier responses of the same endpoint to the same prompt suggest
-    (``based_on`` of them), None where there are none; ``most_...`` is what cannot be exceeded without a retry.
+    (``based_on`` of them), None where there are none, ``cost_usd`` also where the critic has another price: who wrote
+    how much of them is not kept. ``most_...`` is what it comes to when every call is made that may be, every answer is
+    as long as it may be and every byte asked is a token; retries and the faults told to a translator come on top.
     Dollars are None where the price is not known.
     """
 
@@ -38,6 +43,7 @@ class Estimate:
     calls: int
     most_calls: int
     input_tokens: int
+    most_input_tokens: int
     output_tokens: int | None
     most_output_tokens: int
     cost_usd: float | None
@@ -58,49 +64,63 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     checked = check(lab, settings, store)
     method = make_method(settings, checked.prompts)
     count, rule = _counter(lab)
-    exact = counted = calls = most_calls = 0
-    rough = most_rough = 0.0
-    carried = 0
+    prices = _prices(lab, settings, checked)
+    exact = counted = rough = calls = 0
+    most_calls, most_input = dict.fromkeys(prices, 0), dict.fromkeys(prices, 0)
     with store.explained():
         for number, item in enumerate(items(store, settings)):
             plan = method.plan(item)
-            if not plan.asked:
+            if not plan.calls:
                 continue
-            text = "\n".join(message["content"] for messages in plan.asked for message in messages)
+            text = "\n".join(message["content"] for call in plan.calls for message in call.messages)
             tokens = rough_tokens(text)
             if number < _COUNTED:
                 exact += count(text)
                 counted += tokens
             rough += tokens
-            most_rough += tokens * plan.most_calls / len(plan.asked)
-            calls += len(plan.asked)
-            most_calls += plan.most_calls
-            carried += plan.most_carried
-        label = ", ".join(prompt.label for prompt in checked.prompts.values())
+            calls += len(plan.calls)
+            for call in plan.calls:
+                most_calls[call.role] += settings.n * call.most
+                most_input[call.role] += settings.n * call.most * most_tokens(call.messages)
+            for role, carried in plan.most_carried.items():
+                most_input[role] += settings.n * carried * settings.max_tokens
         unanswered = count_unanswered(store, settings)
+        label = ", ".join(prompt.label for prompt in checked.prompts.values())
         based_on, mean = teacher_runs.usual_output(store.db, settings.endpoint, label)
     ratio = exact / counted if counted else 1.0
     samples = checked.items * settings.n
-    calls, most_calls = calls * settings.n, most_calls * settings.n
     input_tokens = round(rough * ratio) * settings.n
-    most_input = round(most_rough * ratio + carried * settings.max_tokens) * settings.n
-    most_output = most_calls * settings.max_tokens
+    most_output = sum(most_calls.values()) * settings.max_tokens
     output = min(round(mean * samples), most_output) if mean is not None else None
-    price = price_of(checked.teacher, settings.engine)
+    known = all(price.known for price in prices.values())
+    price = prices["teacher"] if known and len(set(prices.values())) == 1 else None
+    most_cost = sum(
+        price.of(most_input[role], most_calls[role] * settings.max_tokens) for role, price in prices.items()
+    )
     return Estimate(
         checked.items,
         unanswered,
         samples,
-        calls,
-        most_calls,
+        calls * settings.n,
+        sum(most_calls.values()),
         input_tokens,
+        sum(most_input.values()),
         output,
         most_output,
-        price.of(input_tokens, output) if price.known and output is not None else None,
-        price.of(most_input, most_output) if price.known else None,
+        price.of(input_tokens, output) if price is not None and output is not None else None,
+        most_cost if known else None,
         based_on,
         rule,
     )
+
+
+def _prices(lab: Lab, settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
+    """What each of those asked costs."""
+    prices: dict[Role, Price] = {"teacher": price_of(checked.teacher, settings.engine)}
+    if settings.method == "debate":
+        critic = find_model(lab, settings.critic or settings.endpoint, load_config(lab))
+        prices["critic"] = price_of(critic, settings.engine)
+    return prices
 
 
 def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:

@@ -21,8 +21,8 @@ from o1lab.distill.calls import CallKey, Fault, Message, Response, RunOver
 from o1lab.distill.limits import Price
 from o1lab.distill.method import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
-from o1lab.distill.teacher import AT_ONCE, HOPELESS, NEVER
-from o1lab.distill.tokens import rough_tokens
+from o1lab.distill.teacher import AT_ONCE, HOPELESS, NEVER, Heard
+from o1lab.distill.tokens import most_tokens, rough_tokens
 from o1lab.errors import UsageError
 from o1lab.serve.registry import Opened
 
@@ -61,7 +61,9 @@ class Request(NamedTuple):
 class OnlyJournal:
     """A caller for conversations whose responses are in the journal: whatever is not there is not asked for."""
 
-    async def call(self, key: CallKey, messages: Sequence[Message], role: Role = "teacher") -> Response:
+    async def call(
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+    ) -> Response:
         raise RunOver("not asked")
 
 
@@ -115,7 +117,8 @@ class Filler(ABC):
         tokens, usd, number = 0, 0.0, 0
         async for key, messages in self.to_do():
             prompt = sum(rough_tokens(message["content"]) for message in messages)
-            worst, worst_usd = prompt + settings.max_tokens, price.of(prompt, settings.max_tokens)
+            most = most_tokens(messages)
+            worst, worst_usd = most + settings.max_tokens, price.of(most, settings.max_tokens)
             if not budget.fits(tokens + worst, usd + worst_usd):
                 if not number:
                     await budget.reserve(worst, worst_usd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from o1lab.chains import parse
 from o1lab.distill.calls import Message, Response
@@ -66,19 +66,25 @@ class Ask(Protocol):
     def __call__(self, turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Awaitable[Response]: ...
 
 
+class Planned(NamedTuple):
+    """A call that is made once at least and ``most`` times at most, what the model will say left out of it."""
+
+    messages: Sequence[Message]
+    most: int = 1
+    role: Role = "teacher"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The calls of a conversation, as far as they can be known before it.
 
     Attributes:
-        asked: the messages of the calls that it comes to at least, what the model will say left out of them.
-        most_calls: how many calls it can come to.
-        most_carried: how many earlier answers the messages of all calls together can hold.
+        calls: what it asks.
+        most_carried: how many earlier answers the messages of all calls together can hold, by who is asked.
     """
 
-    asked: Sequence[Sequence[Message]]
-    most_calls: int
-    most_carried: int = 0
+    calls: Sequence[Planned]
+    most_carried: Mapping[Role, int] = field(default_factory=dict)
 
 
 class Method(ABC):
@@ -115,7 +121,7 @@ class SingleCall(Method):
         """What the response comes to."""
 
     def plan(self, item: Item) -> Plan:
-        return Plan([self.messages(item)], most_calls=1)
+        return Plan([Planned(self.messages(item))])
 
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         return self.draft(item, await ask(0, self.messages(item)))

@@ -56,7 +56,7 @@ def test_a_run_says_what_became_of_it(tmp_path: Path, capsys: pytest.CaptureFixt
         assert o1lab([*words, "--estimate"]) == 0
         before = said(capsys)
         assert (before["samples"], before["output_tokens"], before["most_output_tokens"]) == (6, None, 6 * 64)
-        assert before["most_cost_usd"] == pytest.approx((before["input_tokens"] + 10 * 6 * 64) / 1e6)
+        assert before["most_cost_usd"] == pytest.approx((before["most_input_tokens"] + 10 * 6 * 64) / 1e6)
         assert server.asked.total() == 0
         assert o1lab(words) == 0
         item = said(capsys)

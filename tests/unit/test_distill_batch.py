@@ -13,7 +13,9 @@ from o1lab.distill.batch_parts import Part, Parts, answer_lines
 from o1lab.distill.calls import CallKey
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.limits import Control
+from o1lab.distill.prompts import find_prompt
 from o1lab.distill.runner import drive
+from o1lab.distill.tokens import most_tokens
 from o1lab.errors import LabError, UsageError
 from o1lab.locations import Lab
 from store import open_store
@@ -204,6 +206,17 @@ async def test_money_counts_at_the_discount_and_a_budget_is_never_exceeded(tmp_p
         again = await drive(lab, runs.resume(lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock())
     assert (again.state, again.done) == ("finished", 8)
     assert set(server.asked.values()) == {1}
+
+
+async def test_a_budget_of_tokens_holds_whatever_tokenizer_the_server_has(tmp_path: Path) -> None:
+    messages = find_prompt(None, "long-thought").fill({"statement": "What is 100 + 107?"})
+    worst = most_tokens(messages) + 10
+    with BatchServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 8)
+        _, status = await run(lab, engine="batch", max_tokens=10, budget_tokens=8 + 3 * worst)
+    assert status.done == 8
+    # The first call took 8 tokens: three more fit at their worst, and so on with what those took.
+    assert [len(batch.lines) for batch in server.batches] == [3, 2, 2]
 
 
 async def test_a_stop_cancels_the_batches_and_takes_in_what_they_came_to(tmp_path: Path) -> None:

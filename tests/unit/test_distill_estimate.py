@@ -49,7 +49,8 @@ def test_without_earlier_runs_only_the_most_is_known(tmp_path: Path) -> None:
     assert many.input_tokens == 3 * one.input_tokens > 0
     assert (one.output_tokens, one.cost_usd, one.based_on) == (None, None, 0)
     assert one.most_output_tokens == 1000
-    assert one.most_cost_usd == pytest.approx((one.input_tokens * 2 + 1000 * 8) / 1e6)
+    assert one.most_input_tokens > one.input_tokens
+    assert one.most_cost_usd == pytest.approx((one.most_input_tokens * 2 + 1000 * 8) / 1e6)
     assert found(lab, limit=4).samples == 4
 
 
@@ -75,6 +76,18 @@ def test_a_conversation_of_several_calls_is_counted_at_its_most(tmp_path: Path) 
     told = found(lab, method="debate", rounds=3)
     assert told.most_calls > told.calls > told.samples == 2
     assert told.most_output_tokens == told.most_calls * 100
+
+
+def test_each_one_of_a_debate_has_its_own_price(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 2, input_usd=0.0, output_usd=1.0)
+    critic = '\n[[endpoints]]\nname = "critic"\nurl = "http://127.0.0.1:9/v1"\nmodel = "c"\n'
+    plain = lab.config.read_text("utf-8") + critic
+    lab.config.write_text(plain + "input_usd = 0.0\noutput_usd = 100.0\n", "utf-8")
+    alone, told = found(lab, method="debate", rounds=3), found(lab, method="debate", rounds=3, critic="critic")
+    assert alone.most_cost_usd == pytest.approx(2 * 7 * 100 * 1e-6)
+    assert told.most_cost_usd == pytest.approx(2 * (4 * 100 * 1e-6 + 3 * 100 * 100e-6))
+    lab.config.write_text(plain, "utf-8")
+    assert found(lab, method="debate", rounds=3, critic="critic").most_cost_usd is None
 
 
 def test_a_large_pool_is_counted_by_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,7 @@ async def test_a_problem_that_the_lab_has_in_the_language_is_not_translated_agai
     assert ask.turns == [2, 3]
     assert draft.problem is not None
     assert draft.problem.statement == "求 $40 + 2$ 的值。"
-    assert len(method("translate").plan(known).asked) == 2
+    assert len(method("translate").plan(known).calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -239,12 +239,12 @@ async def test_the_plan_is_what_is_asked_at_least(raw: str) -> None:
     translate = method("translate")
     plan = translate.plan(of_trace(raw))
     assert not (await translate.respond(of_trace(raw), 0, ask)).rejected
-    assert len(plan.asked) == len(ask.calls)
-    assert [messages[-1]["content"][-40:] for messages in plan.asked] == [
+    assert len(plan.calls) == len(ask.calls)
+    assert [call.messages[-1]["content"][-40:] for call in plan.calls] == [
         messages[-1]["content"][-40:] for _, _, messages in ask.calls
     ]
-    assert plan.most_calls == 2 * len(ask.calls)
-    assert method("translate", language="en").plan(of_trace(raw)).asked == []
+    assert {call.most for call in plan.calls} == {2}
+    assert method("translate", language="en").plan(of_trace(raw)).calls == []
 
 
 @given(st.text(alphabet="ab.!? \n。$⟦⟧01\\(){}等", max_size=300), st.integers(min_value=20, max_value=80))

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
 from o1lab.distill.calls import Message
-from o1lab.distill.method import Ask, Draft, Item, Method, Plan
+from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.methods.talk import GivenUp, Talk, without_marks
 from o1lab.distill.settings import TeacherRunSettings
@@ -74,10 +74,14 @@ class Debate(Method):
         self._prompts = prompts
 
     def plan(self, item: Item) -> Plan:
-        asked = [self._asked(role, item, "") for role in ("policy", "critic", "solution")]
         rounds = self._rounds
+        calls = [
+            Planned(self._asked("policy", item, ""), rounds),
+            Planned(self._asked("critic", item, ""), rounds, "critic"),
+            Planned(self._asked("solution", item, "")),
+        ]
         # In round i the policy sees 2i steps and doubts, the critic one step more; the solution sees all 2 * rounds.
-        return Plan(asked, most_calls=2 * rounds + 1, most_carried=2 * rounds * rounds + rounds)
+        return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
 
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         talk, chain, said = Talk(ask), "", list[dict[str, Any]]()

@@ -20,7 +20,7 @@ from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.calls import Message
 from o1lab.distill.items import translation_source
-from o1lab.distill.method import Ask, Draft, Item, Method, Plan
+from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.methods.parts import cut
 from o1lab.distill.methods.talk import GivenUp, Talk, has_marks
@@ -58,7 +58,7 @@ class Translate(Method):
 
     def plan(self, item: Item) -> Plan:
         if language_of(item.raw) == self._language:
-            return Plan([], most_calls=0)
+            return Plan([])
         context = {"statement": item.statement, "translated_statement": item.statement}
         parts = [
             part
@@ -69,7 +69,8 @@ class Translate(Method):
         asked = [] if item.translated else [self._asked("statement", mask(item.statement).text.strip(), {})]
         asked += [self._asked("part", part.strip(), context) for part in parts]
         # Every call can be made twice; a part's holds the statement's translation, a second one the first answer too.
-        return Plan(asked, most_calls=2 * len(asked), most_carried=2 * len(parts) + len(asked))
+        calls = [Planned(messages, most=2) for messages in asked]
+        return Plan(calls, {"teacher": 2 * len(parts) + len(asked)})
 
     async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
         try:
