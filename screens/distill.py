@@ -49,6 +49,7 @@ class DistillScreen(LabScreen):
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
         self._counts = ""
+        self._no_runs = False
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="strip", markup=False)
@@ -144,6 +145,10 @@ class DistillScreen(LabScreen):
         if words != self._counts:
             self._counts = words
             self.set_heading(words)
+        if (not number) != self._no_runs:
+            self._no_runs = not number
+            if PANES[self.pane][0] == "runs":  # the list came into sight, or went out of it
+                self.call_after_refresh(self._show_pane, self.pane)
 
     # What another screen asks for.
 

@@ -124,7 +124,7 @@ def title(whole: WholeProblem) -> Text:
     """One line over a problem: its state, where from, its id."""
     problem = whole.problem
     sign = Text("✓ kept", "bold green") if problem.excluded_by is None else Text("✗ left out", "bold red")
-    by_hand = f" by hand ({RULED[whole.ruling]})" if whole.ruling != "none" else ""
+    by_hand = " by hand" if whole.ruling != "none" else ""
     where = f"{problem.source} {problem.key}".strip()
     return Text.assemble(sign, by_hand, "  ", (one_line(where, 60), "bold"), "  ", (problem.id[:12], "dim"))
 
@@ -132,7 +132,7 @@ def title(whole: WholeProblem) -> Text:
 def show(view: LineView, whole: WholeProblem | None) -> None:
     """Put a problem into a view, literally, a section for each thing that is known of it."""
     parts = sections(whole) if whole is not None else []
-    view.show_sections([Section(WrappedText(f"{body}\n", view.text_width), header) for header, body in parts])
+    view.show_sections([Section(WrappedText(f"{body}\n\n", view.text_width), header) for header, body in parts])
 
 
 def sections(whole: WholeProblem) -> list[tuple[str, str]]:
