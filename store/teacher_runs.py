@@ -44,7 +44,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run's outcomes come to. ``done`` are those with a whole response; verdicts are those of their traces."""
+    """What a run's outcomes come to. ``done`` are those with a whole response; verdicts are those of their traces.
+
+    Tokens and dollars are those of ``done``: what failed is held again, and the run's journal says what it took.
+    """
 
     done: int = 0
     correct: int = 0
@@ -123,6 +126,12 @@ def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int
     return {(str(item), int(sample)) for item, sample in rows}
 
 
+def failed(db: Database, run_id: str) -> set[tuple[str, int]]:
+    """The (item, sample) pairs of a run that failed."""
+    rows = db.execute("SELECT item, sample FROM responses WHERE run_id = ? AND state = 'failed'", [run_id])
+    return {(str(item), int(sample)) for item, sample in rows}
+
+
 def tally(db: Database, run_id: str) -> Tally:
     """What the run's outcomes come to so far."""
     row = db.execute(
@@ -131,7 +140,9 @@ def tally(db: Database, run_id: str) -> Tally:
                   count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'incorrect'),
                   count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'unverifiable'),
                   count(*) FILTER (WHERE r.state = 'rejected'), count(*) FILTER (WHERE r.state = 'failed'),
-                  coalesce(sum(r.input_tokens), 0), coalesce(sum(r.output_tokens), 0), coalesce(sum(r.cost_usd), 0)
+                  coalesce(sum(r.input_tokens) FILTER (WHERE r.state != 'failed'), 0),
+                  coalesce(sum(r.output_tokens) FILTER (WHERE r.state != 'failed'), 0),
+                  coalesce(sum(r.cost_usd) FILTER (WHERE r.state != 'failed'), 0)
            FROM responses r LEFT JOIN traces t ON t.id = r.trace_id WHERE r.run_id = ?""",
         [run_id],
     ).fetchone()
@@ -139,9 +150,13 @@ def tally(db: Database, run_id: str) -> Tally:
 
 
 def reasons(db: Database, run_id: str) -> Mapping[str, int]:
-    """Why samples were rejected or failed, with how many of each, the most frequent first."""
+    """Why samples were rejected or failed, with how many of each, the most frequent first.
+
+    A reason counts without its details, which stand behind a colon.
+    """
     rows = db.execute(
-        "SELECT reason, count(*) FROM responses WHERE run_id = ? AND state != 'kept' GROUP BY reason ORDER BY 2 DESC",
+        "SELECT substr(reason, 1, instr(reason || ': ', ': ') - 1), count(*) FROM responses "
+        "WHERE run_id = ? AND state != 'kept' GROUP BY 1 ORDER BY 2 DESC, 1",
         [run_id],
     )
     return {str(reason): int(number) for reason, number in rows}

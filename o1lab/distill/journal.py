@@ -19,6 +19,10 @@ _KEY = re.compile(rb'\{"key": "([^"\\]+/[0-9]+/[0-9]+)"')
 """How each of our lines begins."""
 
 
+class JournalError(OSError):
+    """The journal could not be written: nothing after it will be."""
+
+
 class Journal:
     """Appends responses. Those that arrive while the disk is busy share the next write and its fsync.
 
@@ -32,6 +36,7 @@ class Journal:
         self._closing = False
         self._file = -1
         self._writer: asyncio.Task[None] | None = None
+        self._broken: JournalError | None = None
 
     async def __aenter__(self) -> Self:
         self._file = await asyncio.to_thread(_open, self.path)
@@ -49,7 +54,7 @@ class Journal:
         """Return when the response is on the disk.
 
         Raises:
-            OSError: it could not be written (a full disk); nothing after it will be either.
+            JournalError: it could not be written (a full disk); nothing after it will be either.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((response.line().encode() + b"\n", written))
@@ -63,18 +68,20 @@ class Journal:
             batch, self._waiting = self._waiting, []
             if not batch:
                 continue
-            error: OSError | None = None
-            try:
-                await asyncio.to_thread(_append, self._file, b"".join(line for line, _ in batch))
-            except OSError as failed:
-                error = failed
+            if self._broken is None:  # after half a line the next one would be glued to it
+                try:
+                    await asyncio.to_thread(_append, self._file, b"".join(line for line, _ in batch))
+                except OSError as error:
+                    self._broken = JournalError(error.errno, error.strerror or str(error))
+                except Exception as error:
+                    self._broken = JournalError(None, f"{type(error).__name__}: {error}")
             for _, written in batch:
                 if written.cancelled():
                     continue
-                if error is None:
+                if self._broken is None:
                     written.set_result(None)
                 else:
-                    written.set_exception(error)
+                    written.set_exception(self._broken)
 
 
 def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int, Response]]:

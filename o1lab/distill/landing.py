@@ -20,6 +20,7 @@ from o1lab.distill.voices import Voice
 from o1lab.ingest.measuring import MEASURED_BY, count_one
 from store import problems, teacher_runs, traces
 from store.connection import Store
+from store.errors import StoreError
 from store.records import Measured, NewTrace
 from store.teacher_runs import Outcome
 
@@ -130,12 +131,31 @@ class Landing:
                     next_one = self._queue.get_nowait()
                 over = next_one is None
                 if batch:
-                    for outcome, verdict in await loop.run_in_executor(self._thread, self._land, batch):
+                    for outcome, verdict in await loop.run_in_executor(self._thread, self._land_each, batch):
                         self._landed(outcome, verdict)
         except BaseException:
             while not self._queue.empty():  # nobody shall wait for room that never comes
                 self._queue.get_nowait()
             raise
+
+    def _land_each(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
+        """Store a batch, or one by one where something in it cannot be stored: that one fails, the others stay.
+
+        Raises:
+            StoreError, OSError: the database or the disk refuses.
+        """
+        try:
+            return self._land(batch)
+        except (StoreError, OSError):
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                return [ended for one in batch for ended in self._land_each([one])]
+            one, reason = batch[0], f"internal: {type(error).__name__}: {error}"[:200]
+            failed = Outcome(one.item.id, one.sample, "failed", reason)  # its counts may be what cannot be stored
+            with self._store.explained(), self._store.db.atomic():
+                teacher_runs.add_outcomes(self._store.db, self._provenance.run_id, [failed])
+            return [(failed, None)]
 
     def _land(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
         """Store a batch; runs in the landing's thread."""

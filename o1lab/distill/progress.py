@@ -34,11 +34,13 @@ class Progress:
     """What an engine is waiting for, in words."""
     faults: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    _to_hold_again: set[tuple[str, int]] = field(default_factory=set)
+    """Samples that failed in an earlier session: they count as failed until they have ended anew."""
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
-    def start_from(self, ended: Tally, before: Status | None) -> None:
-        """Take up a run: ``ended`` are its samples that need no more asking."""
-        self.done, self.rejected, self.failed = ended.done, ended.rejected, 0
+    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: Status | None) -> None:
+        """Take up a run: ``ended`` are its samples so far, ``failed`` those of them that are held again."""
+        self.done, self.rejected, self.failed, self._to_hold_again = ended.done, ended.rejected, len(failed), failed
         self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
         self.input_tokens, self.output_tokens = ended.input_tokens, ended.output_tokens
         self.cost_usd = ended.cost_usd
@@ -66,6 +68,9 @@ class Progress:
     def landed(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
         """A sample came to its end."""
         self._ends.append(clock.now())
+        if (outcome.item, outcome.sample) in self._to_hold_again:
+            self._to_hold_again.remove((outcome.item, outcome.sample))
+            self.failed -= 1
         if outcome.state == "failed":
             self.failed += 1
             return
@@ -84,4 +89,6 @@ class Progress:
         if len(self._ends) < 2:
             return None
         took = clock.now() - self._ends[0]
-        return took / (len(self._ends) - 1) * max(0, self.requested - self.done - self.failed)
+        return (
+            took / (len(self._ends) - 1) * max(0, self.requested - self.done - self.failed + len(self._to_hold_again))
+        )

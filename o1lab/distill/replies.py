@@ -10,6 +10,8 @@ from typing import Any
 from o1lab.distill.calls import Fault
 
 CONTENT_FILTER = "content_filter"
+_MOST_TOKENS = 10**9
+"""A count above this is none, whoever sends it."""
 
 
 @dataclass
@@ -56,7 +58,7 @@ def read_body(text: str, content_type: str = "") -> Reply:
         return Reply(fault=Fault("not_api", sentence, retryable=True), raw=text)
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         return Reply(fault=Fault("malformed", "The server sent something that is not JSON.", retryable=True), raw=text)
@@ -140,4 +142,5 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= _MOST_TOKENS else None

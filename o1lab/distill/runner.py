@@ -25,16 +25,17 @@ from o1lab.distill.agenda import JournalIndex
 from o1lab.distill.calls import CallKey, Message, Response, RunOver
 from o1lab.distill.filling import OnlyJournal
 from o1lab.distill.folder import RunFolder, Status
-from o1lab.distill.journal import Journal
+from o1lab.distill.journal import Journal, JournalError
 from o1lab.distill.landing import Conversation, Landing, Provenance
 from o1lab.distill.limits import Budget, Clock, Control, MonotonicClock
 from o1lab.distill.method import Item, Method, Role
 from o1lab.distill.methods import make_method
 from o1lab.distill.progress import Progress
 from o1lab.distill.prompts import Prompt, restore_prompts
+from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.distill.teacher import Caller, Teacher
-from o1lab.distill.voices import Voice, open_voices
+from o1lab.distill.voices import Voice, check_priced, open_voices
 from o1lab.errors import LabError, O1LabError, UsageError, from_store
 from o1lab.locations import Lab
 from o1lab.train.rundir import HEARTBEAT_S, process_started
@@ -172,18 +173,18 @@ class _Run:
     started_at: float = field(default_factory=time.time)
 
     async def work(self) -> Status:
-        self.folder.stop_file.unlink(missing_ok=True)
         before = self.folder.status()
         if before is not None:  # until everything is counted anew
             for name in ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed"):
                 setattr(self.progress, name, getattr(before, name))
-        self._say("starting", message="Opening the model.")
         heart: asyncio.Task[None] | None = None
         try:
+            self._say("starting", message="Opening the model.")
             store = open_store(self.lab.database)
             try:
                 async with contextlib.AsyncExitStack() as held:
                     job = await self._job(held, store, before)
+                    self._obey()  # who asked while the model was opened is heard before the first call
                     self._say("running")
                     heart = asyncio.create_task(self._beat())
                     with contextlib.suppress(RunOver):  # an engine may be stopped before it has all it asks for
@@ -194,15 +195,16 @@ class _Run:
                     heart.cancel()
                     await asyncio.gather(heart, return_exceptions=True)
                 store.close()
+            return self._say(*self._end())
         except BaseException as error:
             told = _told(error, self.folder)
-            self._say(*told)
+            with contextlib.suppress(OSError):  # a full disk takes no status either: what went wrong is raised
+                self._say(*told)
             if isinstance(error, StoreError):
                 raise from_store(error) from error
             if isinstance(error, OSError):
                 raise LabError(told.message, told.hint) from error
             raise
-        return self._say(*self._end())
 
     async def _job(self, held: contextlib.AsyncExitStack, store: Store, before: Status | None) -> Job:
         loop = asyncio.get_running_loop()
@@ -211,15 +213,18 @@ class _Run:
         prompts = restore_prompts(self.folder.prompts)
         voices = await open_voices(self.lab, self.settings, held, self.control, self.clock)
         self.priced = all(voice.price.known for voice in voices.values())
+        check_priced(self.settings, [voice.ref for voice in voices.values()])  # the lab's prices may have changed
+        register(self.lab, self.folder, voices["teacher"].model, prompts, store)
         method = make_method(self.settings, prompts)
 
-        def look() -> tuple[int, teacher_runs.Tally, JournalIndex]:
+        def look() -> tuple[int, teacher_runs.Tally, set[tuple[str, int]], JournalIndex]:
             items = agenda.settle_agenda(self.folder, store, self.settings)
-            return items, teacher_runs.tally(store.db, self.folder.id), agenda.index_journal(self.folder, store)
+            ended, failed = teacher_runs.tally(store.db, self.folder.id), teacher_runs.failed(store.db, self.folder.id)
+            return items, ended, failed, agenda.index_journal(self.folder, store)
 
-        items, ended, index = await loop.run_in_executor(reader, look)
+        items, ended, failed, index = await loop.run_in_executor(reader, look)
         self.progress.requested = items * self.settings.n
-        self.progress.start_from(ended, before)
+        self.progress.start_from(ended, failed, before)
         earlier = index.total
         self.progress.paid(earlier.input_tokens, earlier.output_tokens, earlier.cost_usd)
         budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
@@ -253,7 +258,7 @@ class _Run:
                     continue
                 try:
                     await landing.put(held)
-                except StoreError:  # said on leaving the landing; until then calls in flight get into the journal
+                except Exception:  # said on leaving the landing; until then calls in flight get into the journal
                     self.control.stop("lab")
                     return
 
@@ -269,15 +274,10 @@ class _Run:
 
     async def _beat(self) -> None:
         """Keep the status true, and obey the control files."""
-        last, again = None, f"Go on with: o1lab distill --resume {self.folder.id}"
+        last = None
         while True:
             await asyncio.sleep(STATUS_S)
-            if self.folder.stop_file.exists():
-                self.control.stop("stop", "The run was asked to stop.", again)
-            if self.folder.pause_file.exists():
-                self.control.pause()
-            else:
-                self.control.go_on()
+            self._obey()
             state = "stopping" if self.control.stopping.is_set() else "paused" if self.control.paused else "running"
             now = (
                 state,
@@ -291,6 +291,17 @@ class _Run:
                 last = now
                 with contextlib.suppress(OSError):  # a full disk stops the run where it matters: at the journal
                     self._say(state, message=self.progress.activity)
+
+    def _obey(self) -> None:
+        """Do as the control files say; of a folder that cannot be looked into nothing is asked."""
+        with contextlib.suppress(OSError):
+            if self.folder.stop_file.exists():
+                again = f"Go on with: o1lab distill --resume {self.folder.id}"
+                self.control.stop("stop", "The run was asked to stop.", again)
+            if self.folder.pause_file.exists():
+                self.control.pause()
+            else:
+                self.control.go_on()
 
     def _end(self) -> _End:
         if self.control.stopping.is_set():
@@ -345,8 +356,7 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
         key = CallKey(held.item.id, held.sample, turn)
         response = job.index.find(key)
         if response is None:
-            response = await caller.call(key, messages, role)
-            held.spent.add(response)
+            response = await caller.call(key, messages, role, held.spent.add)
         held.responses.append(response)
         return response
 
@@ -356,11 +366,11 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
         return None
     except O1LabError as error:
         held.broke = error.message
-    except OSError:
-        raise  # the journal's disk: nothing more can be kept
+    except JournalError:
+        raise  # nothing more can be kept
     except Exception as error:
         held.broke = f"internal: {type(error).__name__}: {error}"[:200]
-        with job.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+        with contextlib.suppress(OSError), job.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
             traceback.print_exc(file=log)
     return held
 

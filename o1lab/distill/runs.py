@@ -22,7 +22,7 @@ from o1lab.distill.items import count_items
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.prompts import Prompt, find_prompt, keep_prompts
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.distill.voices import price_of
+from o1lab.distill.voices import check_priced
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.locations import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
@@ -95,19 +95,12 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
         UsageError: the filter, the prompt or the budget makes no sense.
         LabError: a key's variable is empty, or no problem fits.
     """
-    config = load_config(lab)
-    teacher = find_model(lab, settings.endpoint, config)
-    models = [teacher]
-    if settings.method == "debate" and settings.critic:
-        models.append(find_model(lab, settings.critic, config))
+    models = _models(lab, settings)
+    teacher = models[0]
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-        if settings.budget_usd is not None and not price_of(model, settings.engine).known:
-            raise UsageError(
-                f"A budget in money needs the price of {model.id}, which is not known.",
-                "Give input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
-            )
+    check_priced(settings, models)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
@@ -122,6 +115,13 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
             code="no_items",
         )
     return Checked(settings, teacher, prompts, items)
+
+
+def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
+    """The models of a run, its teacher first."""
+    critic = settings.critic if settings.method == "debate" else None
+    config = load_config(lab)
+    return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
 
 
 def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
@@ -144,22 +144,33 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
             raise LabError(
                 f"Cannot write the run's folder {folder.path}: {error.strerror}.", "Check the lab's disk."
             ) from error
-        with store.explained():
-            teacher_runs.add(
-                store.db,
-                teacher_runs.TeacherRun(
-                    folder.id,
-                    str(folder.path.relative_to(lab.root)),
-                    settings.method,
-                    settings.endpoint,
-                    teacher.endpoint.model if teacher.endpoint else teacher.id,
-                    ", ".join(prompt.label for prompt in checked.prompts.values()),
-                    settings.model_dump(mode="json"),
-                ),
-            )
+        model = teacher.endpoint.model if teacher.endpoint else teacher.id
+        register(lab, folder, model, checked.prompts, store)
         return folder
     finally:
         store.close()
+
+
+def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prompt], store: Store) -> None:
+    """Give a run its row in the lab; one that is there stays as it is. Whatever lands refers to it.
+
+    Raises:
+        StoreError: the database refuses.
+    """
+    settings = folder.settings()
+    with store.explained():
+        teacher_runs.add(
+            store.db,
+            teacher_runs.TeacherRun(
+                folder.id,
+                str(folder.path.relative_to(lab.root)),
+                settings.method,
+                settings.endpoint,
+                model,
+                ", ".join(prompt.label for prompt in prompts.values()),
+                settings.model_dump(mode="json"),
+            ),
+        )
 
 
 def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> RunFolder:
@@ -167,7 +178,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
 
     Raises:
         NotFoundError: no such run.
-        UsageError: it is running, or another setting was to be changed.
+        UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
     """
     folder = find(lab, identity)
     now = info(folder)
@@ -182,8 +193,9 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
             f"{min(fixed).replace('_', ' ')} cannot change within a run.", "Start a new run, or leave that option out."
         )
     if given:
-        settings = folder.settings().model_dump(mode="json") | given
-        write_json(folder.settings_file, read_settings(settings).model_dump(mode="json"))
+        settings = read_settings(folder.settings().model_dump(mode="json") | given)
+        check_priced(settings, _models(lab, settings))
+        write_json(folder.settings_file, settings.model_dump(mode="json"))
     folder.stop_file.unlink(missing_ok=True)
     folder.pause_file.unlink(missing_ok=True)
     return folder

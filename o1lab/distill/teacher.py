@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol, Self, cast
@@ -41,14 +41,19 @@ HOPELESS = frozenset({"key", "quota", "no_model"})
 _SLOW_DOWNS = 20
 """How many times as often as ``attempts`` a call may be told to slow down: that is no failure of the call."""
 _BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
-_FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, BrokenStreamError, ValueError)
+
+
+Heard = Callable[[Response], None]
+"""Told of every try of a call once it is in the journal: each is paid for."""
 
 
 class Caller(Protocol):
     """Who makes a call, or knows what came of it. Every engine is one."""
 
-    async def call(self, key: CallKey, messages: Sequence[Message], role: Role = "teacher") -> Response:
-        """The response of this call, which is in the journal.
+    async def call(
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+    ) -> Response:
+        """The response of this call, which is in the journal; ``heard`` is told of every try.
 
         Raises:
             RunOver: nothing more may be asked.
@@ -99,7 +104,9 @@ class Teacher:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def call(self, key: CallKey, messages: Sequence[Message], role: Role = "teacher") -> Response:
+    async def call(
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+    ) -> Response:
         """Ask until there is a whole response or asking again cannot help; the best of what came.
 
         Raises:
@@ -110,6 +117,8 @@ class Teacher:
             response, wait = await self._once(voice, role, key, messages, attempt)
             await self._journal.append(response)
             self._progress.heard(response)
+            if heard is not None:
+                heard(response)
             if best is None or response.state == "done" or len(response.answer + response.thought) > _length(best):
                 best = response
             if response.state == "done":
@@ -182,7 +191,7 @@ class Teacher:
                     voice.dropped.add(refused)
                     self._progress.note(f"{voice.ref.id} does not take {refused}: it is left out.")
                 continue
-            except _FAILURES as error:
+            except Exception as error:  # whatever a server makes of our libraries: what came of it is kept
                 return self._failed(error, voice, reader)
             return _without_key(reply, voice.target.key), None, 200
 

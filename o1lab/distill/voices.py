@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ from o1lab.distill.calls import Message
 from o1lab.distill.limits import Clock, Control, Limits, Price
 from o1lab.distill.method import Role
 from o1lab.distill.settings import Engine, TeacherRunSettings
+from o1lab.errors import UsageError
 from o1lab.locations import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
@@ -94,6 +95,20 @@ async def open_voices(
             )
         voices[role] = opened[ref.id]
     return voices
+
+
+def check_priced(settings: TeacherRunSettings, models: Iterable[ModelRef]) -> None:
+    """See that a budget in money can be kept.
+
+    Raises:
+        UsageError: a price is not known.
+    """
+    for model in models:
+        if settings.budget_usd is not None and not price_of(model, settings.engine).known:
+            raise UsageError(
+                f"A budget in money needs the price of {model.id}, which is not known.",
+                "Give input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
+            )
 
 
 def price_of(ref: ModelRef, engine: Engine = "local") -> Price:

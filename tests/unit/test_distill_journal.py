@@ -64,7 +64,7 @@ async def test_who_waits_for_a_full_disk_is_told(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(journal, "_append", full)
     async with Journal(tmp_path / "journal.jsonl") as kept:
         ended = await asyncio.gather(*(kept.append(response(str(n))) for n in range(5)), return_exceptions=True)
-    assert [type(one) for one in ended] == [OSError] * 5
+    assert [type(one) for one in ended] == [journal.JournalError] * 5
 
 
 async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) -> None:
