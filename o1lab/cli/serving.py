@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.output import JsonOption, context, emit, say
-from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from o1lab.chat.events import Sampling
@@ -158,6 +158,7 @@ def _what_to_serve(
     for name in wanted:
         found = _checkpoint(lab, config, name)
         if found is not None:
+            _check_base(name, found[2], base)
             adapters[found[0]] = found[1]
             continue
         folder = Path(name).expanduser().absolute()
@@ -166,6 +167,24 @@ def _what_to_serve(
         in_run = folder.parent.name == "checkpoints"
         adapters[f"{folder.parent.parent.name}-{folder.name}" if in_run else folder.name] = folder
     return base, adapters
+
+
+def _check_base(name: str, trained_on: str, base: str) -> None:
+    """Refuse a run of another base. Its shapes may well fit (a model and its instruct version): only names tell."""
+    from o1lab.models.base import resolve_base
+
+    def folder(model: str) -> Path | str:
+        try:
+            return resolve_base(model, fetch=False).resolve()
+        except O1LabError:
+            return model
+
+    if trained_on != base and folder(trained_on) != folder(base):
+        raise RefusedError(
+            f"{name} was trained on {trained_on}, not on {base}.",
+            f"Serve {trained_on}; if {base} is the same model, give the adapter's folder instead of the run.",
+            code="adapter_mismatch",
+        )
 
 
 def _checkpoint(lab: Lab | None, config: Config | None, name: str) -> tuple[str, Path, str] | None:

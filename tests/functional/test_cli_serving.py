@@ -249,6 +249,23 @@ def test_what_cannot_be_served_says_so(arguments: list[str], status: int, code: 
     assert json.loads(done.stdout)["error"]["code"] == code
 
 
+def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    checkpoint = lab.runs / "7f3a" / "checkpoints" / "step-50"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"")
+    (lab.runs / "7f3a" / "recipe.yaml").write_text("base: someone/other-model\n")
+    done = subprocess.run(
+        [*O1LAB, "--lab", str(lab.root), "serve", "smollm2-135m", "--adapter", "7f3a", "--json"],
+        capture_output=True, text=True, timeout=PATIENCE_S,
+        env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "adapter_mismatch"
+    assert error["message"] == "7f3a was trained on someone/other-model, not on smollm2-135m."
+
+
 async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -> None:
     from o1lab.locations import Lab
 
