@@ -13,6 +13,8 @@ from store.sqlite import Database
 
 _COLUMNS = "id, dir, method, endpoint, model, prompt, settings, created_at"
 
+_CODE = "substr(reason, 1, instr(reason || ': ', ': ') - 1)"
+
 
 @dataclass(frozen=True, slots=True)
 class TeacherRun:
@@ -152,14 +154,23 @@ def tally(db: Database, run_id: str) -> Tally:
 def reasons(db: Database, run_id: str) -> Mapping[str, int]:
     """Why samples were rejected or failed, with how many of each, the most frequent first.
 
-    A reason counts without its details, which stand behind a colon.
+    A reason counts without its details, which stand behind a colon; :func:`details` has some.
     """
     rows = db.execute(
-        "SELECT substr(reason, 1, instr(reason || ': ', ': ') - 1), count(*) FROM responses "
-        "WHERE run_id = ? AND state != 'kept' GROUP BY 1 ORDER BY 2 DESC, 1",
+        f"SELECT {_CODE}, count(*) FROM responses WHERE run_id = ? AND state != 'kept' GROUP BY 1 ORDER BY 2 DESC, 1",
         [run_id],
     )
     return {str(reason): int(number) for reason, number in rows}
+
+
+def details(db: Database, run_id: str) -> Mapping[str, str]:
+    """For each of :func:`reasons` one of the samples' own words, where there are more than the reason."""
+    rows = db.execute(
+        f"SELECT {_CODE}, min(reason) FROM responses "
+        f"WHERE run_id = ? AND state != 'kept' AND reason != {_CODE} GROUP BY 1",
+        [run_id],
+    )
+    return {str(code): str(reason) for code, reason in rows}
 
 
 def usual_output(db: Database, endpoint: str, prompt: str) -> tuple[int, float | None]:

@@ -12,6 +12,7 @@ import typer
 
 from o1lab.cli import distill_write
 from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.distill.runs import RunInfo
@@ -146,14 +147,17 @@ def distill_show(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = 
         "dir": str(folder.path),
         "settings": info.settings.model_dump(mode="json") if info.settings else None,
         "faults": [asdict(fault) for fault in faults],
-        "notes": info.status.notes,
         "seconds_left": info.status.seconds_left,
         "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
     }
     lines = [_line(item), *(word for word in (info.status.message, info.status.hint) if word), *info.status.notes]
-    lines += [f"{number:>6}  {reason}" for reason, number in item["reasons"].items()]
+    details = _details(lab, folder.id)
+    for reason, number in item["reasons"].items():
+        lines.append(f"{number:>6}  {reason}")
+        if reason in details:
+            lines.append(f"        such as {one_line(details[reason], 300)}")
     for fault in faults:
-        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {fault.raw[:300]}"]
+        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]
     emit(item, as_json=as_json, text="\n".join([*lines, "", f"folder  {folder.path}"]))
 
 
@@ -203,6 +207,17 @@ def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
         store.close()
 
 
+def _details(lab: Lab, run_id: str) -> dict[str, str]:
+    """One example of each reason that has details."""
+    from store import open_store, teacher_runs
+
+    store = open_store(lab.database)
+    try:
+        return dict(teacher_runs.details(store.db, run_id))
+    finally:
+        store.close()
+
+
 def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
     status = info.status
     names = ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed")
@@ -218,6 +233,7 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
         "endpoint": info.settings.endpoint if info.settings else None,
         "message": status.message,
         "hint": status.hint,
+        "notes": status.notes,
     }
 
 
@@ -235,7 +251,7 @@ def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
     finally:
         line.end()
     item = summary(runs.info(folder), lab)
-    words = [_line(item), item["message"], item["hint"]]
+    words = [_line(item), item["message"], item["hint"], *item["notes"]]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return _exit_status(item)
 

@@ -14,7 +14,7 @@ import pytest
 
 from o1lab.cli.main import run as o1lab
 from o1lab.distill import journal
-from o1lab.distill.calls import CallKey
+from o1lab.distill.calls import CallKey, Fault, Response
 from o1lab.distill.folder import RunFolder
 from o1lab.locations import Lab
 from store import problems, teacher_runs, traces
@@ -62,6 +62,7 @@ def test_a_run_says_what_became_of_it(tmp_path: Path, capsys: pytest.CaptureFixt
         item = said(capsys)
         assert [name for name in KEYS if name not in item] == []
         assert (item["state"], item["done"], item["correct"], item["incorrect"]) == ("finished", 6, 4, 2)
+        assert item["notes"] == []
         assert item["cost_usd"] == pytest.approx(6 * (3 + 50) / 1e6)
         assert o1lab([*words, "--estimate"]) == 0  # now there is something to judge by
         after = said(capsys)
@@ -82,6 +83,13 @@ def test_failures_show_in_the_exit_status_and_by_reason(tmp_path: Path, capsys: 
         assert item["cost_usd"] is None  # no price is known
         assert o1lab(["--lab", str(lab.root), "distill", "show", item["id"]]) == 0
         assert "filtered by our content policy" in capsys.readouterr().out
+        spread = Response(
+            CallKey("p", 0), "failed", fault=Fault("server", "It broke."), raw='{\n "error":\n  "oops"\n}'
+        )
+        with only_run(lab).journal.open("a") as lines:
+            lines.write(spread.line() + "\n")
+        assert o1lab(["--lab", str(lab.root), "distill", "show", item["id"]]) == 0
+        assert '  p/0/0  { "error": "oops" }\n' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What must not get lost, be counted twice or go unheard: resumes, stops at an awkward moment, disks and odd servers."""
+"""What must not get lost, be counted twice or go unheard: resumes, early stops, full disks, odd servers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import tomlkit
-from starlette.responses import Response
+from starlette import responses
 
-from o1lab.distill import journal, landing, runner, runs
-from o1lab.distill.calls import CallKey
+from o1lab.distill import journal, landing, runs
+from o1lab.distill.calls import CallKey, Response
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.journal import Journal, JournalError
 from o1lab.distill.limits import Control
 from o1lab.distill.runner import drive
+from o1lab.distill.teacher import Teacher
 from o1lab.errors import LabError, UsageError
 from store import teacher_runs
 from store.connection import open_store
@@ -83,7 +84,7 @@ async def test_a_count_of_tokens_that_is_none_harms_nothing(tmp_path: Path) -> N
             answer["usage"]["prompt_tokens"] = 10**25
             return answer
 
-        server._whole = boasting  # type: ignore[method-assign] - a server of its own
+        server._whole = boasting  # type: ignore[method-assign]
         lab = make_lab(tmp_path / "lab", server.url, 2)
         _, status = await run(lab)
     assert (status.state, status.done, status.failed) == ("finished", 2, 0)
@@ -107,7 +108,7 @@ async def test_one_conversation_that_cannot_be_stored_fails_alone(tmp_path: Path
         assert server.asked.total() == 6
     store = open_store(lab.database)
     [reason] = teacher_runs.reasons(store.db, folder.id)
-    assert reason.startswith("internal: OverflowError")
+    assert teacher_runs.details(store.db, folder.id)[reason].startswith("internal: OverflowError")
     store.close()
 
 
@@ -115,12 +116,19 @@ async def test_calls_in_flight_end_when_landing_breaks(tmp_path: Path, monkeypat
     def broken(*_: object) -> object:
         raise RuntimeError("no verifier")
 
-    with DistillServer(latency_s=0.05) as server:
+    with DistillServer(treat=lambda *_: "blocks" if server.asked.total() == 1 else "ok") as server:
         lab = make_lab(tmp_path / "lab", server.url, 12)
-        folder = start(lab, concurrency=4)
+        folder, control = start(lab, concurrency=4), Control()
+
+        async def release() -> None:
+            await control.stopping.wait()
+            server.release.set()
+
+        releasing = asyncio.create_task(release())
         monkeypatch.setattr(landing.Landing, "_land_each", broken)
         with pytest.raises(RuntimeError, match="no verifier"):
-            await drive(lab, folder)
+            await drive(lab, folder, control=control)
+        releasing.cancel()
         assert len(list(journal.read(folder.journal))) == server.asked.total()  # no call was given up
         monkeypatch.undo()
         status = await drive(lab, runs.resume(lab, folder.id))
@@ -148,12 +156,12 @@ async def test_after_half_a_line_nothing_is_glued_to_it(tmp_path: Path, monkeypa
     async with Journal(path) as kept:
         monkeypatch.setattr(journal.os, "write", short)
         with pytest.raises(JournalError, match="No space left"):
-            await kept.append(journal.Response(CallKey("a", 0), "done"))
+            await kept.append(Response(CallKey("a", 0), "done"))
         monkeypatch.undo()
         with pytest.raises(JournalError, match="No space left"):
-            await kept.append(journal.Response(CallKey("b", 0), "done"))
+            await kept.append(Response(CallKey("b", 0), "done"))
     async with Journal(path) as kept:
-        await kept.append(journal.Response(CallKey("c", 0), "done"))
+        await kept.append(Response(CallKey("c", 0), "done"))
     assert [response.key.item for _, response in journal.read(path)] == ["c"]
 
 
@@ -165,7 +173,7 @@ async def test_a_writer_that_breaks_tells_whoever_waits(tmp_path: Path, monkeypa
     async with Journal(tmp_path / "journal.jsonl") as kept:
         for name in ("a", "b"):
             with pytest.raises(JournalError, match="MemoryError"):
-                await asyncio.wait_for(kept.append(journal.Response(CallKey(name, 0), "done")), 20)
+                await asyncio.wait_for(kept.append(Response(CallKey(name, 0), "done")), 20)
 
 
 def without_price(lab: Any) -> None:
@@ -206,7 +214,7 @@ async def test_a_run_without_its_row_gets_it_before_anything_is_asked(tmp_path: 
 
 async def test_an_answer_nested_too_deep_is_kept_and_ends_no_run(tmp_path: Path) -> None:
     with DistillServer() as server:
-        server._bodily = lambda *_: Response("[" * 100_000, media_type="application/json")  # type: ignore[method-assign]
+        server._bodily = lambda *_: responses.Response("[" * 100_000, media_type="application/json")  # type: ignore[method-assign]
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, status = await run(lab, attempts=1)
     assert (status.state, status.failed, status.faults) == ("finished", 1, {"malformed": 1})
@@ -215,13 +223,13 @@ async def test_an_answer_nested_too_deep_is_kept_and_ends_no_run(tmp_path: Path)
 
 
 async def test_an_error_nobody_thought_of_keeps_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = runner.Teacher._send
+    take = Teacher._send
 
-    async def reset(self: object, client: object, body: object, reader: Any) -> object:
-        await take(self, client, body, reader)  # type: ignore[arg-type] - as it was called
+    async def reset(self: Teacher, client: Any, body: Any, reader: Any) -> object:
+        await take(self, client, body, reader)
         raise ConnectionResetError("the peer is gone")
 
-    monkeypatch.setattr(runner.Teacher, "_send", reset)
+    monkeypatch.setattr(Teacher, "_send", reset)
     with DistillServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, status = await run(lab, attempts=1, stream="always")

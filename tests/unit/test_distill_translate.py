@@ -118,7 +118,7 @@ async def test_a_part_with_a_fault_is_sent_back_once() -> None:
     assert repaired.turns == [0, 2, 3, 4]
     again = repaired.calls[2][2]
     assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
-    assert "⟦1⟧ is missing: \\(2\\)" in again[-1]["content"]
+    assert "a mark is missing: ⟦1⟧, for \\(2\\)" in again[-1]["content"]
     assert draft.raw == (await method("translate").respond(of_trace(), 0, translator())).raw
 
 
@@ -162,9 +162,9 @@ async def test_a_problem_that_the_lab_has_in_the_language_is_not_translated_agai
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda text: text.replace("⟦1⟧", ""), "⟦1⟧ is missing: \\(2\\)"),
-        (lambda text: text.replace("⟦1⟧", "⟦1⟧⟦1⟧"), "⟦1⟧ is there 2 times, not once"),
-        (lambda text: text + "⟦77⟧", "⟦77⟧ is there, which the original does not have"),
+        (lambda text: text.replace("⟦1⟧", ""), "a mark is missing: ⟦1⟧, for \\(2\\)"),
+        (lambda text: text.replace("⟦1⟧", "⟦1⟧⟦1⟧"), "a mark is there more than once: ⟦1⟧"),
+        (lambda text: text + "⟦77⟧", "a mark is there that the original does not have: ⟦77⟧"),
         (lambda text: text + "<think>", "a thought mark is there, which the original does not have"),
     ],
 )
@@ -180,7 +180,7 @@ async def test_paragraphs_that_were_left_out_are_noticed() -> None:
     thought = "\n\n".join(f"I think about case {n} for a while, and then go on." for n in range(6))
     ask = translator(lambda turn, text: text[: len(text) // 3] if turn in (2, 3) else text)
     draft = await method("translate").respond(of_trace(f"<think>{thought}</think>so \\boxed{{42}} it is"), 0, ask)
-    assert re.fullmatch(r"the original has 6 paragraphs, the translation \d", draft.rejected)
+    assert re.fullmatch(r"paragraphs are missing: there are \d instead of 6", draft.rejected)
 
 
 @pytest.mark.parametrize(

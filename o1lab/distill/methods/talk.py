@@ -40,9 +40,9 @@ class Talk:
         if response.state != "done":
             raise GivenUp
         if response.finish_reason == "length":
-            raise GivenUp(f"call {turn} was cut off at the maximum of tokens")
+            raise GivenUp(f"a call was cut off at the maximum of tokens: call {turn}")
         if not (answer := spoken(response)):
-            raise GivenUp(f"call {turn} brought an empty answer")
+            raise GivenUp(f"a call brought an empty answer: call {turn}")
         return answer
 
 

@@ -176,16 +176,21 @@ def _has_words(text: str) -> bool:
 
 
 def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
-    """What is wrong with a translated part, in words that its translator can act on and a person can read."""
+    """What is wrong with a translated part, in words that its translator can act on and a person can read.
+
+    What stands before the colon is the same for every text, so that it can be counted.
+    """
     wanted, got = placeholders(source), placeholders(answer)
-    faults = [f"⟦{number}⟧ is missing: {one_line(kept[number], 80)}" for number in wanted if not got[number]]
-    faults += [f"⟦{number}⟧ is there {got[number]} times, not once" for number in wanted if got[number] > 1]
-    faults += [f"⟦{number}⟧ is there, which the original does not have" for number in got if number not in wanted]
+    faults = [
+        f"a mark is missing: ⟦{number}⟧, for {one_line(kept[number], 80)}" for number in wanted if not got[number]
+    ]
+    faults += [f"a mark is there more than once: ⟦{number}⟧" for number in wanted if got[number] > 1]
+    faults += [f"a mark is there that the original does not have: ⟦{number}⟧" for number in got if number not in wanted]
     if has_marks(answer):
         faults.append("a thought mark is there, which the original does not have")
     paragraphs, left = _paragraphs(source), _paragraphs(answer)
     if paragraphs >= _FEWEST_PARAGRAPHS and left < paragraphs * _KEPT_PARAGRAPHS:
-        faults.append(f"the original has {paragraphs} paragraphs, the translation {left}")
+        faults.append(f"paragraphs are missing: there are {left} instead of {paragraphs}")
     return faults
 
 
