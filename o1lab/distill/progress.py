@@ -89,6 +89,5 @@ class Progress:
         if len(self._ends) < 2:
             return None
         took = clock.now() - self._ends[0]
-        return (
-            took / (len(self._ends) - 1) * max(0, self.requested - self.done - self.failed + len(self._to_hold_again))
-        )
+        left = self.requested - self.done - self.failed + len(self._to_hold_again)
+        return took / (len(self._ends) - 1) * max(0, left)
