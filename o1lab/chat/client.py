@@ -127,16 +127,21 @@ def _options(sampling: Sampling) -> dict[str, Any]:
 
 
 def refused_option(error: openai.BadRequestError, options: Mapping[str, Any]) -> str | None:
-    """The optional parameter this error names as not taken, if there is one."""
-    if error.code == "context_length_exceeded":
-        return None
-    if error.param in options:
-        return error.param
+    """The optional parameter this error names as not taken, if there is one.
+
+    One whose value is wrong is taken: a server that says which values there are wants one of those.
+    """
     message = str(error).lower()
-    words = ("unsupported", "not supported", "unrecognized", "unexpected", "extra")
-    if not any(word in message for word in words):
+    if error.code == "context_length_exceeded" or any(word in message for word in _WRONG_VALUE):
         return None
-    return next((name for name in options if name in message), None)
+    if error.code not in _NOT_TAKEN_CODES and not any(word in message for word in _NOT_TAKEN):
+        return None
+    return error.param if error.param in options else next((name for name in options if name in message), None)
+
+
+_NOT_TAKEN = ("unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted")
+_NOT_TAKEN_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
+_WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
 
 
 def _deltas(delta: Any, splitter: ThoughtSplitter) -> list[Delta | Recast]:

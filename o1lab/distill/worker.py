@@ -30,6 +30,25 @@ def main() -> int:
     return 0
 
 
+_TOGETHER_S = 2.0
+"""Signals other than Ctrl-C that come within this time are one: a terminal that closes sends two."""
+
+
+class Signals:
+    """Whether a signal is the second one: a run that stops is given up at a second Ctrl-C, whatever it stops for."""
+
+    def __init__(self) -> None:
+        self._heard = 0
+        self._last = -_TOGETHER_S
+
+    def is_second(self, number: int, now: float) -> bool:
+        """``now``: seconds of a clock that only goes forward."""
+        if number == signal.SIGINT or not self._heard or now - self._last > _TOGETHER_S:
+            self._heard += 1
+        self._last = now
+        return self._heard > 1
+
+
 def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None = None) -> Status:
     """Drive a run in this process. The first SIGINT, SIGTERM or SIGHUP (a connection that broke) lets calls in flight
     end, the second gives them up.
@@ -45,14 +64,16 @@ def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in one
 
-        def interrupted() -> None:
-            if control.reason == "interrupt":
+        signals = Signals()
+
+        def interrupted(number: int) -> None:
+            if signals.is_second(number, time.monotonic()):
                 task.cancel()
             control.stop("interrupt", "The run was interrupted.", again)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, interrupted)
+            loop.add_signal_handler(number, interrupted, number)
         return await drive(lab, folder, control=control, watch=watch)
 
     try:

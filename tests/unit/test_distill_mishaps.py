@@ -84,7 +84,7 @@ async def test_a_count_of_tokens_that_is_none_harms_nothing(tmp_path: Path) -> N
             answer["usage"]["prompt_tokens"] = 10**25
             return answer
 
-        server._whole = boasting  # type: ignore[method-assign]
+        server._whole = boasting  # type: ignore[method-assign]  # its own
         lab = make_lab(tmp_path / "lab", server.url, 2)
         _, status = await run(lab)
     assert (status.state, status.done, status.failed) == ("finished", 2, 0)
@@ -154,7 +154,7 @@ async def test_after_half_a_line_nothing_is_glued_to_it(tmp_path: Path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with Journal(path) as kept:
-        monkeypatch.setattr(journal.os, "write", short)
+        monkeypatch.setattr(os, "write", short)
         with pytest.raises(JournalError, match="No space left"):
             await kept.append(Response(CallKey("a", 0), "done"))
         monkeypatch.undo()
@@ -179,7 +179,7 @@ async def test_a_writer_that_breaks_tells_whoever_waits(tmp_path: Path, monkeypa
 def without_price(lab: Any) -> None:
     document = tomlkit.parse(lab.config.read_text("utf-8"))
     for name in PRICES:
-        del document["endpoints"][0][name]  # type: ignore[index, union-attr] - a list of tables
+        del document["endpoints"][0][name]  # type: ignore[index, union-attr]  # tables
     lab.config.write_text(tomlkit.dumps(document), "utf-8")
 
 
@@ -214,7 +214,7 @@ async def test_a_run_without_its_row_gets_it_before_anything_is_asked(tmp_path: 
 
 async def test_an_answer_nested_too_deep_is_kept_and_ends_no_run(tmp_path: Path) -> None:
     with DistillServer() as server:
-        server._bodily = lambda *_: responses.Response("[" * 100_000, media_type="application/json")  # type: ignore[method-assign]
+        server._bodily = lambda *_: responses.Response("[" * 100_000, media_type="application/json")  # type: ignore[method-assign]  # its own
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, status = await run(lab, attempts=1)
     assert (status.state, status.failed, status.faults) == ("finished", 1, {"malformed": 1})
