@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -13,17 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import OptionList
 
-from o1lab.distill.prompts import Prompt, all_prompts, find_prompt, new_version, read_prompt
-from o1lab.errors import LabError
+from o1lab.distill.prompts import Prompt, all_prompts, begin_version, keep_version
 from o1lab.ingest.edit import run_editor
-from o1lab.locations import Lab, assets_dir
+from o1lab.locations import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.text_pane import TextPane
 from screens.base import LabScreen
 from screens.context import LabContext
-
-DRAFT = ".draft"
 
 
 class PromptsScreen(LabScreen):
@@ -94,7 +89,7 @@ class PromptsScreen(LabScreen):
         if (prompt := self.prompts.get(self.selected or "")) is None:
             return
         try:
-            draft = await self.in_thread(begin, self.context.lab, prompt.label)
+            draft = await self.in_thread(begin_version, self.context.lab, prompt.label)
             try:
                 with self.app.suspend():
                     run_editor(draft)
@@ -104,7 +99,7 @@ class PromptsScreen(LabScreen):
                 return
             finally:
                 self.refresh(repaint=True, layout=True)
-            made = await self.in_thread(keep, draft, prompt)
+            made = await self.in_thread(keep_version, draft, prompt)
         except Exception as error:
             self.report(error)
             if "draft" in locals() and draft.exists():
@@ -115,40 +110,6 @@ class PromptsScreen(LabScreen):
             return
         self.app.notify(visible(f"saved: {made.label} is at {made.path}"), markup=False)
         self.read(made.label)
-
-
-def begin(lab: Lab, label: str) -> Path:
-    """A draft of a prompt's next version, under a name that is no prompt's yet; one that was begun is gone on with.
-
-    Raises:
-        NotFoundError, LabError: as :func:`o1lab.distill.prompts.new_version`.
-    """
-    name = find_prompt(lab, label).name
-    begun = lab.root / "prompts" / f"{name}-{find_prompt(lab, name).version + 1}.md{DRAFT}"
-    if begun.exists():
-        return begun
-    path = new_version(lab, label)
-    return path.rename(path.with_name(path.name + DRAFT))
-
-
-def keep(draft: Path, before: Prompt) -> Prompt | None:
-    """Make a draft the prompt it is to be; None, and no draft any more, when it says what ``before`` says.
-
-    Raises:
-        UsageError: it is no prompt; the draft stays.
-        LabError: a prompt of that name came meanwhile; the draft stays.
-    """
-    made = read_prompt(draft)
-    if made.sections == before.sections and made.about == before.about:
-        draft.unlink()
-        return None
-    path = draft.with_name(draft.name.removesuffix(DRAFT))
-    try:
-        os.link(draft, path)  # fails if it is there, as a rename would not
-    except OSError as error:
-        raise LabError(f"Cannot keep the new version as {path}: {error.strerror}.", "Rename the draft.") from error
-    draft.unlink()
-    return read_prompt(path)
 
 
 def _cell(prompt: Prompt, *, own: bool) -> Text:

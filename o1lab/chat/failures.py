@@ -32,7 +32,7 @@ def explain(error: Exception, target: Opened, *, speaking: bool = False) -> Chat
 
     ``speaking``: some of the answer came before it.
     """
-    raw = _without_key(str(error), target.key)[:RAW_LIMIT]
+    raw = without_key(str(error), target.key)[:RAW_LIMIT]
     match error:
         case openai.APIStatusError():
             return _status(error, target, raw)
@@ -199,7 +199,7 @@ def _broken(error: BrokenStreamError, target: Opened) -> ChatError:
 def _message(error: openai.APIError, key: str) -> str:
     body = error.body
     told = body.get("message") if isinstance(body, dict) else None
-    return _without_key(told if isinstance(told, str) else error.message, key)
+    return without_key(told if isinstance(told, str) else error.message, key)
 
 
 def _speaks_of_length(message: str) -> bool:
@@ -254,5 +254,6 @@ def _host(target: Opened) -> str:
     return re.sub(r"//[^@/]*@", "//", target.base_url)
 
 
-def _without_key(text: str, key: str) -> str:
+def without_key(text: str, key: str) -> str:
+    """``text`` with stars for the key; one of a few characters is no secret and may stand in any word."""
     return text.replace(key, "***") if len(key) > 5 else text

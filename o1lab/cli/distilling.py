@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,6 +55,9 @@ def distill(
     rpm: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
     tpm: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
     attempts: Annotated[int | None, typer.Option(min=1, help="How often a call is tried [default: 5].")] = None,
+    silence_timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="How long a server may say nothing [default: 600].")
+    ] = None,
     stream: Annotated[str | None, typer.Option(help="auto, always or never.")] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is exceeded.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before this is exceeded.")] = None,
@@ -88,7 +87,8 @@ def distill(
         "limit": limit, "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
         "reasoning_effort": reasoning_effort, "critic": critic, "rounds": rounds, "language": language,
         "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts,
-        "stream": stream, "budget_usd": budget_usd, "budget_tokens": budget_tokens, "engine": engine,
+        "silence_timeout_s": silence_timeout, "stream": stream, "budget_usd": budget_usd,
+        "budget_tokens": budget_tokens, "engine": engine,
     }  # fmt: skip
     if resume is not None:
         if estimate:
@@ -326,15 +326,18 @@ def prompts(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the prompts, the lab's own and those that o1lab brings."""
     if ctx.invoked_subcommand is not None:
         return
-    from o1lab.distill.prompts import all_prompts
+    from o1lab.distill.prompts import all_prompts, broken_prompts
 
-    found = all_prompts(context(ctx).lab())
+    lab = context(ctx).lab()
+    found, broken = all_prompts(lab), broken_prompts(lab)
     items = [
         {"name": one.name, "version": one.version, "method": one.method, "about": one.about, "path": str(one.path)}
         for one in found
     ]
     lines = [f"{one.label:<24} {one.method:<10} {one.about}" for one in found]
-    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+    lines += [f"Not to be used: {fault.message}" for fault in broken.values()]
+    faults = [{"path": str(path), "message": fault.message, "hint": fault.hint} for path, fault in broken.items()]
+    emit({"items": items, "total": len(items), "broken": faults}, as_json=as_json, text="\n".join(lines))
 
 
 @prompts_app.command("show")
@@ -351,17 +354,19 @@ def prompts_show(ctx: typer.Context, name: str, as_json: JsonOption = False) -> 
 
 @prompts_app.command("edit")
 def prompts_edit(ctx: typer.Context, name: str, as_json: JsonOption = False) -> None:
-    """Make the next version of a prompt in the lab and open it in $EDITOR."""
-    from o1lab.distill.prompts import new_version, read_prompt
-    from o1lab.errors import LabError
+    """Make the next version of a prompt in the lab, in $EDITOR; a text left as it was makes none."""
+    from o1lab.distill.prompts import begin_version, find_prompt, keep_version
+    from o1lab.ingest.edit import run_editor
 
     lab = context(ctx).lab()
-    path: Path = new_version(lab, name)
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    try:
-        subprocess.run([*shlex.split(editor), str(path)], check=False)
-    except (OSError, ValueError) as error:
-        raise LabError(f"The editor {editor} does not start.", f"Set EDITOR, or edit {path} yourself.") from error
-    made = read_prompt(path)
-    item = {"name": made.name, "version": made.version, "hash": made.hash, "path": str(path)}
-    emit(item, as_json=as_json, text=f"{made.label} is at {path}.")
+    before = find_prompt(lab, name)
+    draft = begin_version(lab, name)
+    say(f"Editing {draft}")
+    run_editor(draft)
+    made = keep_version(draft, before)
+    if made is None:
+        nothing = {"name": before.name, "version": None, "hash": before.hash, "path": None}
+        emit(nothing, as_json=as_json, text="Nothing was changed, so there is no new version.")
+        return
+    item = {"name": made.name, "version": made.version, "hash": made.hash, "path": str(made.path)}
+    emit(item, as_json=as_json, text=f"{made.label} is at {made.path}.")

@@ -28,13 +28,13 @@ import httpx2
 import openai
 from openai.types import Batch
 
-from o1lab.chat.failures import explain
+from o1lab.chat.failures import explain, without_key
 from o1lab.distill.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
-from o1lab.distill.calls import RAW_LIMIT, CallKey, Fault, Response, RunOver
-from o1lab.distill.filling import Filler, fault_of, status_error
-from o1lab.distill.replies import Reply, error_in, read_body
+from o1lab.distill.calls import HOPELESS, RAW_LIMIT, CallKey, Fault, Response, RunOver
+from o1lab.distill.filling import Filler
+from o1lab.distill.replies import Reply, error_in, fault_of, read_body, status_error
 from o1lab.distill.runner import Job
-from o1lab.distill.teacher import CONNECT_TIMEOUT_S, HOPELESS, Teacher, as_response, droppable
+from o1lab.distill.teacher import CONNECT_TIMEOUT_S, Teacher, as_response, droppable
 from o1lab.distill.voices import price_of
 from o1lab.serve.records import PAST_PROXIES
 
@@ -114,13 +114,13 @@ class BatchEngine(Filler):
                 line = request_line(request.key, request.body)
                 if writer is None or not writer.takes(line):
                     if writer is not None:
-                        writer.__exit__()
+                        writer.close()
                     writer = self._parts.begin(sorted(request.body.keys() - {"model", "messages"}))
                     made.append(writer.part)
                 writer.put(line, request.worst_tokens, request.worst_usd)
         finally:
             if writer is not None:
-                writer.__exit__()
+                writer.close()
         self._parts.add(*made)
         for part in made:
             self.job.budget.take(part.worst_tokens, part.worst_usd)
@@ -294,7 +294,7 @@ class BatchEngine(Filler):
                 self._voice.dropped.add(refused)
                 self.job.progress.note(f"{self._voice.ref.id} does not take {refused}: it is left out.")
                 return None
-        raw = raw.replace(self._voice.target.key, "***")[:RAW_LIMIT]
+        raw = without_key(raw, self._voice.target.key)[:RAW_LIMIT]
         return Reply(fault=fault_of(failure, self._voice.target), raw=raw)
 
     async def _download(self, name: str, path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,10 +88,10 @@ class Parts:
 
     def begin(self, options: list[str]) -> PartWriter:
         """A new part, to be filled and then :meth:`add`-ed; what an earlier process began and did not add is gone."""
-        self._files.mkdir(exist_ok=True)
+        self._files.mkdir(mode=0o700, exist_ok=True)
         self._last += 1
         part = Part(self._last, options=options)
-        return PartWriter(part, self.file(part).open("wb"))
+        return PartWriter(part, _private(self.file(part)))
 
     def add(self, *made: Part) -> None:
         self.parts.extend(made)
@@ -138,6 +139,10 @@ class PartWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is written; the part knows the hash of its lines."""
         self._file.close()
         self.part.digest = self._hash.hexdigest()[:16]
 
@@ -152,6 +157,11 @@ class PartWriter:
         self.part.requests += 1
         self.part.worst_tokens += worst_tokens
         self.part.worst_usd += worst_usd
+
+
+def _private(path: Path) -> IO[bytes]:
+    """A new file, for nobody else's eyes as the journal is: it holds what is asked."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def request_line(key: CallKey, body: Mapping[str, Any]) -> bytes:

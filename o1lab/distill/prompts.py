@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from o1lab.text import one_line
 
 _FILE = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 _SECTION = re.compile(r"^# (system|user|assistant)[ ]*$", re.MULTILINE)
+_DRAFT = ".draft"
+_STEM = re.compile(r"(?P<name>.+?)(?:-(?P<version>\d+))?")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -73,15 +77,29 @@ def prompt_folders(lab: Lab | None) -> list[Path]:
 def all_prompts(lab: Lab | None) -> list[Prompt]:
     """Every prompt by name and version; the lab's own hides the built-in one of the same name and version.
 
-    Raises:
-        UsageError: a file is not a prompt.
+    Files that are no prompt are passed over: :func:`broken_prompts` has them.
     """
     found: dict[tuple[str, int], Prompt] = {}
-    for folder in prompt_folders(lab):
-        for path in sorted(folder.glob("*.md")):
+    for path in _files(lab):
+        with suppress(UsageError):
             prompt = read_prompt(path)
             found.setdefault((prompt.name, prompt.version), prompt)
     return [found[key] for key in sorted(found)]
+
+
+def broken_prompts(lab: Lab | None) -> dict[Path, UsageError]:
+    """The files that are no prompt although they stand among them, with what is wrong."""
+    broken: dict[Path, UsageError] = {}
+    for path in _files(lab):
+        try:
+            read_prompt(path)
+        except UsageError as error:
+            broken[path] = error
+    return broken
+
+
+def _files(lab: Lab | None) -> list[Path]:
+    return [path for folder in prompt_folders(lab) for path in sorted(folder.glob("*.md"))]
 
 
 def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
@@ -89,10 +107,14 @@ def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
 
     Raises:
         NotFoundError: there is none.
-        UsageError: a file is not a prompt.
+        UsageError: a file that is to be it, by its own name, is no prompt.
     """
-    prompts = all_prompts(lab)
     name, _, version = wanted.partition("@")
+    for path, fault in broken_prompts(lab).items():
+        own = _STEM.fullmatch(path.stem)
+        if own and own["name"] == name and version in ("", own["version"]):
+            raise fault  # another version in its place would be paid for
+    prompts = all_prompts(lab)
     fitting = [prompt for prompt in prompts if prompt.name == name and version in ("", str(prompt.version))]
     if not fitting:
         names = ", ".join(prompt.label for prompt in prompts)
@@ -100,8 +122,8 @@ def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
     return fitting[-1]
 
 
-def new_version(lab: Lab, wanted: str) -> Path:
-    """Copy a prompt into the lab as its next version, to be edited; the file.
+def begin_version(lab: Lab, wanted: str) -> Path:
+    """A draft of a prompt's next version, under a name that is no prompt's yet; one that was begun is gone on with.
 
     Raises:
         NotFoundError: there is no such prompt.
@@ -109,16 +131,36 @@ def new_version(lab: Lab, wanted: str) -> Path:
     """
     prompt = find_prompt(lab, wanted)
     version = find_prompt(lab, prompt.name).version + 1
-    path = lab.root / "prompts" / f"{prompt.name}-{version}.md"
+    draft = lab.root / "prompts" / f"{prompt.name}-{version}.md{_DRAFT}"
     front = {"name": prompt.name, "version": version, "for": prompt.method, "about": prompt.about}
     sections = "\n\n".join(f"# {role}\n{text}" for role, text in prompt.sections)
     try:
-        path.parent.mkdir(exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
+        draft.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError), draft.open("x", encoding="utf-8") as file:
             file.write(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{sections}\n")
     except OSError as error:
-        raise LabError(f"Cannot write {path}: {error.strerror}.", "Check the lab's folder.") from error
-    return path
+        raise LabError(f"Cannot write {draft}: {error.strerror}.", "Check the lab's folder.") from error
+    return draft
+
+
+def keep_version(draft: Path, before: Prompt) -> Prompt | None:
+    """Make a draft the prompt it is to be; None, and no draft any more, when it says what ``before`` says.
+
+    Raises:
+        UsageError: it is no prompt; the draft stays.
+        LabError: a prompt of that name came meanwhile; the draft stays.
+    """
+    made = read_prompt(draft)
+    if made.sections == before.sections and made.about == before.about:
+        draft.unlink()
+        return None
+    path = draft.with_name(draft.name.removesuffix(_DRAFT))
+    try:
+        os.link(draft, path)  # fails if it is there, as a rename would not
+    except OSError as error:
+        raise LabError(f"Cannot keep the new version as {path}: {error.strerror}.", "Rename the draft.") from error
+    draft.unlink()
+    return read_prompt(path)
 
 
 def keep_prompts(path: Path, prompts: Mapping[str, Prompt]) -> None:

@@ -169,6 +169,26 @@ def test_an_edited_prompt_is_a_new_version_and_is_taken(
         assert "Be brief." not in server.requests[1]["messages"][-1]["content"]
 
 
+def test_a_prompt_that_was_left_as_it_was_is_no_new_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISUAL", "true")  # an editor that is left without saving
+    lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1)
+    words = ["--lab", str(lab.root), "distill", "prompts"]
+    assert o1lab([*words, "edit", "long-thought", "--json"]) == 0
+    assert said(capsys)["version"] is None
+    assert o1lab([*words, "show", "long-thought", "--json"]) == 0
+    assert said(capsys)["version"] == 1
+    assert not list((lab.root / "prompts").iterdir())
+
+
+def test_how_long_a_server_may_say_nothing_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1)
+    words = ["--lab", str(lab.root), "distill"]
+    assert o1lab([*words, "-e", "solver", "--silence-timeout", "7", "--json"]) == 0
+    assert only_run(lab).settings().silence_timeout_s == 7
+
+
 def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:
     with DistillServer("blocks", latency_s=0.0) as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from o1lab.app import LabApp
 from o1lab.distill import runs
 from o1lab.distill.folder import RunFolder, Status
-from o1lab.distill.prompts import find_prompt
+from o1lab.distill.prompts import begin_version, find_prompt, keep_version
 from o1lab.distill.runs import FaultCount
 from o1lab.locations import Lab
 from o1lab.widgets.cell_list import CellList
@@ -350,18 +350,18 @@ async def test_a_prompt_is_edited_as_a_new_version_of_this_lab(lab: Lab, monkeyp
     monkeypatch.setenv("EDITOR", str(script))
     monkeypatch.delenv("VISUAL", raising=False)
     before = find_prompt(lab, "long-thought")
-    draft = distill_prompts.begin(lab, "long-thought")
+    draft = begin_version(lab, "long-thought")
     assert find_prompt(lab, "long-thought") == before  # a draft is no prompt yet
-    assert distill_prompts.keep(draft, before) is None and not draft.exists()
-    draft = distill_prompts.begin(lab, "long-thought")
+    assert keep_version(draft, before) is None and not draft.exists()
+    draft = begin_version(lab, "long-thought")
     draft.write_text("no prompt at all")
     with pytest.raises(Exception, match="is not a prompt"):
-        distill_prompts.keep(draft, before)
-    assert distill_prompts.begin(lab, "long-thought") == draft  # gone on with
+        keep_version(draft, before)
+    assert begin_version(lab, "long-thought") == draft  # gone on with
     draft.unlink()
-    draft = distill_prompts.begin(lab, "long-thought")
+    draft = begin_version(lab, "long-thought")
     distill_prompts.run_editor(draft)
-    made = distill_prompts.keep(draft, before)
+    made = keep_version(draft, before)
     assert made is not None and made.version == before.version + 1 and made.path.parent == lab.root / "prompts"
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:

@@ -20,7 +20,7 @@ from o1lab.errors import LabError, UsageError
 from o1lab.locations import Lab
 from store import open_store
 from tests.batch_server import BatchServer
-from tests.distill_lab import FakeClock, make_lab, run, start
+from tests.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
 from tests.distill_server import Question
 
 
@@ -282,6 +282,24 @@ def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(b'{"custom_id": "a"}\n{half\n[1]\n\xff\n{"custom_id": "b"}')
     assert [line["custom_id"] for line in answer_lines(path)] == ["a", "b"]
+
+
+def test_what_is_asked_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
+    parts = Parts(RunFolder(tmp_path))
+    with parts.begin([]) as writer:
+        path = parts.file(writer.part)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700  # result files are downloaded into it
+
+
+async def test_a_key_of_a_letter_is_not_looked_for_in_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_ENV, "e")
+    with BatchServer(treat=lambda question, before: "context" if question[0] == 102 else "ok") as server:
+        folder, _ = await run(make_lab(tmp_path / "lab", server.url, 3, key_env=KEY_ENV), engine="batch")
+    [failed] = [response for _, response in journal.read(folder.journal) if response.fault]
+    assert '"error"' in failed.raw
 
 
 def test_halves_hold_what_the_whole_held(tmp_path: Path) -> None:
