@@ -233,10 +233,11 @@ async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "dead")
-        assert "† dead" in shown(pilot) and "r goes on without asking twice" in facts(screen)
+        assert "r goes on without asking twice" in facts(screen)
+        await until(pilot, lambda: "† dead" in shown(pilot), "it on the screen")
         await pilot.press("r")
         await seen(pilot, screen, folder, "finished")
-        assert "6 of 6 done" in shown(pilot)
+        await until(pilot, lambda: "6 of 6 done" in shown(pilot), "all of it")
 
 
 def test_a_raw_response_is_shown_literally_and_not_all_of_it(lab: Lab) -> None:
@@ -307,7 +308,8 @@ async def test_a_run_without_a_response_makes_no_dataset(lab: Lab) -> None:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "starting")
         await pilot.press("d")
-        await until(pilot, lambda: "has no response yet" in shown(pilot), "the word on it")
+        said = app._notifications
+        await until(pilot, lambda: any("has no response yet" in one.message for one in said), "the word on it")
         assert pilot.app.screen is screen
 
 
