@@ -223,8 +223,15 @@ class BlindBox(Checkbox):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.keep", "Keep", show=False)]
 
+    def on_mount(self) -> None:
+        self._say()
+
     def watch_value(self) -> None:
         super().watch_value()
+        self._say()
+
+    def _say(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "  # Textual's cross stands there in both, in other colours
         self.label = "on" if self.value else "off"
 
 

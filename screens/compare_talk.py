@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings, Verifier
+from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
 from o1lab.chat.events import ChatError, Delta, Done, Failed, Recast, Started
 from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
 from o1lab.text import one_line
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("o1lab.screens.compare")
 
-TITLE_LENGTH = 80
 _OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
 
 

@@ -273,7 +273,7 @@ def _word(done: Done) -> Text:
         return Text.assemble(
             ("took back the edit", "green"), f"; its text stays as trace {done.left[:8]}: x rejects it"
         )
-    return Text.assemble(("took back ", "green"), confirmation(done.undone, done.row))
+    return confirmation(done.undone, done.row, "took back")
 
 
 def _tags(store: Store, trace_id: str) -> tuple[list[str], list[str]]:

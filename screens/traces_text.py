@@ -181,11 +181,11 @@ def remarks(records: Sequence[Annotation]) -> Text:
     return line
 
 
-def confirmation(record: Annotation, row: TraceRow | None) -> Text:
-    """The word that an annotation is on the disk, with who and when."""
+def confirmation(record: Annotation, row: TraceRow | None, done: str = "saved") -> Text:
+    """The word that an annotation is on the disk, or was taken back from it, with who and when."""
     of = f"{problem_name(row)} {one_line(row.model, 24)}" if row else record.trace_id[:8]
     return Text.assemble(
-        ("saved ", "green"),
+        (f"{done} ", "green"),
         f"{clock(record.created_at)} {one_line(record.annotator, 20)}: {what(record)} · {of}",
         no_wrap=True,
         overflow="ellipsis",

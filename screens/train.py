@@ -156,7 +156,8 @@ class TrainScreen(LabScreen):
 
     def _say_counts(self, look: Look) -> None:
         active = sum(line.state.active for line in look.lines)
-        words = f"{len(look.lines)} runs, {active} at work" if look.lines else ""
+        number = len(look.lines)
+        words = f"{number:,} run{'s' if number != 1 else ''}, {active} at work" if number else ""
         if words != self._counts:
             self._counts = words
             self.set_heading(words)

@@ -23,6 +23,9 @@ Listener = Callable[["PaneEvent"], None]
 Verifier = Callable[[str, str], str]
 """(gold answer, the text of an answer) -> verdict: correct, incorrect or unverifiable. May block."""
 
+TITLE_LENGTH = 80
+"""How much of its first question a conversation is called by."""
+
 
 @dataclass(frozen=True)
 class Settings:

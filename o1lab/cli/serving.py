@@ -87,11 +87,12 @@ def chat(
 
 
 async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: Sampling, *, as_json: bool) -> int:
-    from o1lab.chat.conversation import ConversationSession, Settings
+    from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, Settings
     from o1lab.chat.verdicts import AnswerVerifier
     from o1lab.cli.chat_output import Printer
     from o1lab.serve.manager import ServerManager
     from o1lab.serve.registry import find_model, open_model
+    from o1lab.text import one_line
     from store import open_store
 
     refs = [find_model(lab, name) for name in names]
@@ -108,6 +109,7 @@ async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: 
                 Settings(system, sampling),
                 opener=lambda ref: open_model(ref, manager),
                 listener=printer,
+                title=one_line(prompt, TITLE_LENGTH),
                 verifier=verifier,
             )
             await session.send(prompt)

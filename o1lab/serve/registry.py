@@ -106,7 +106,7 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
         LabError: o1lab.toml cannot be read.
     """
     config = config or load_config(lab)
-    refs = [ModelRef(e.name, e.role, f"{e.role}: {e.model}", "endpoint", endpoint=e) for e in config.endpoints]
+    refs = [ModelRef(e.name, e.role, _endpoint_title(e), "endpoint", endpoint=e) for e in config.endpoints]
     refs.append(ModelRef(SOLVER, "teacher", "teacher: solver (a program, not a language model)", "solver"))
     refs.append(ModelRef(config.base, "base", f"base: {config.base}", "base", base=config.base))
     runs = sorted((p for p in lab.runs.glob("*") if p.is_dir()), key=lambda p: p.name, reverse=True)
@@ -118,6 +118,12 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
                 for m in record.models
             )
     return refs
+
+
+def _endpoint_title(endpoint: Endpoint) -> str:
+    """Its name goes first: two endpoints may serve a model of the same name."""
+    same = endpoint.name == endpoint.model
+    return f"{endpoint.role}: {endpoint.name}" + ("" if same else f" ({endpoint.model})")
 
 
 def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:

@@ -452,4 +452,5 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
 
     store = open_store(lab.database)
     assert conversations.count(store.db) == 2
+    assert {record.title for record in conversations.page(store.db)} == {ASK[0]["content"]}
     store.close()

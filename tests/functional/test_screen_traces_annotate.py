@@ -229,7 +229,8 @@ async def test_undo_takes_back_and_returns_to_the_trace(context: LabContext, ids
         await pilot.press("a")
         await until(pilot, lambda: screen.target() == ids[1])
         await pilot.press("u")
-        await until(pilot, lambda: screen.target() == ids[0] and "took back" in words(screen, "#said"))
+        await until(pilot, lambda: screen.target() == ids[0] and "took back " in words(screen, "#said"))
+        assert "saved" not in words(screen, "#said")
         assert traces.get(context.store.db, ids[0]).decision is None
         await until(pilot, lambda: "to do" in words(screen, "#remarks"))
         await pilot.press("u")
