@@ -15,6 +15,10 @@ _COLUMNS = {
     "decision": "coalesce(t.decision, '')",
     "measured_by": "coalesce(t.measured_by, '')",
 }
+# The trace of each row, and all that it was made from.
+_MADE_FROM = """WITH RECURSIVE made_from(position, id) AS (
+    SELECT position, trace_id FROM dataset_rows WHERE name = :name UNION
+    SELECT m.position, t.parent_id FROM made_from m JOIN traces t ON t.id = m.id WHERE t.parent_id IS NOT NULL)"""
 _ROWS = "dataset_rows d JOIN traces t ON t.id = d.trace_id"
 
 
@@ -62,13 +66,23 @@ def licences(db: Database, name: str) -> dict[str, int]:
 
 
 def runs(db: Database, name: str) -> dict[str, int]:
-    """Rows that each teacher run made."""
+    """Rows that each teacher run made, or that were made from what it made (translated, edited)."""
     rows = db.execute(
-        f"SELECT r.run_id, count(DISTINCT d.position) FROM {_ROWS} JOIN responses r ON r.trace_id = t.id "
-        "WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1",
-        [name],
+        f"{_MADE_FROM} SELECT r.run_id, count(DISTINCT m.position) FROM made_from m "
+        "JOIN responses r ON r.trace_id = m.id GROUP BY 1 ORDER BY 2 DESC, 1",
+        {"name": name},
     )
     return {str(run): int(number) for run, number in rows}
+
+
+def without_run(db: Database, name: str) -> int:
+    """Rows that no teacher run made, or that were made from a trace that none made."""
+    row = db.execute(
+        f"{_MADE_FROM} SELECT count(DISTINCT m.position) FROM made_from m "
+        "WHERE NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = m.id)",
+        {"name": name},
+    )
+    return int(row.fetchone()[0])
 
 
 def parents(db: Database, name: str) -> dict[str, int]:

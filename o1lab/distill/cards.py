@@ -22,10 +22,10 @@ from o1lab.distill import licences, sizes
 from o1lab.distill.folder import RunFolder
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.prompts import Prompt, restore_prompts
+from o1lab.distill.terms import terms_of
 from o1lab.errors import LabError
 from o1lab.ingest.exporting import export_dataset
 from o1lab.locations import Lab
-from o1lab.serve.registry import SOLVER
 from o1lab.text import one_line
 from store import Store, dataset_facts, datasets, exclusions, teacher_runs
 from store.errors import MissingError
@@ -110,7 +110,7 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
     yield _intro(dataset, found)
     yield from _licences(licensed)
     yield from _sources(store, dataset)
-    yield from _teachers(store, dataset, config, runs)
+    yield from _teachers(store, dataset, lab, config, runs)
     yield from _synthesis(store, dataset)
     yield from _runs(store, lab, runs)
     yield from _filters(store, dataset)
@@ -185,38 +185,23 @@ def _sources(store: Store, dataset: Dataset) -> Iterator[str]:
     yield table(("source", "licence", "rows"), dataset_facts.problem_sources(store.db, dataset.name)) + "\n"
 
 
-def _teachers(store: Store, dataset: Dataset, config: Config, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
+def _teachers(
+    store: Store, dataset: Dataset, lab: Lab, config: Config, runs: list[tuple[TeacherRun, int]]
+) -> Iterator[str]:
     yield "## Who wrote the responses\n\n"
     yield table(("model", "how", "source", "licence", "rows"), dataset_facts.makers(store.db, dataset.name)) + "\n"
     if originals := dataset_facts.parents(store.db, dataset.name):
         yield "Rows made from another trace, by who wrote that one:\n\n"
         yield table(("model", "rows"), originals.items()) + "\n"
     yield "### Terms of use\n\n"
-    told: set[str] = set()
-    for run, _ in runs:
-        for endpoint in dict.fromkeys(filter(None, (run.endpoint, run.settings.get("critic")))):
-            if endpoint not in told:
-                told.add(endpoint)
-                yield _terms(config, str(endpoint), run.model if endpoint == run.endpoint else "")
-    rows = sum(number for _, number in runs)
-    if rows < dataset.rows:
+    yield from dict.fromkeys(line for run, _ in runs for line in terms_of(lab, config, run))
+    if others := dataset_facts.without_run(store.db, dataset.name):
         yield (
-            f"- {dataset.rows - rows:,} rows did not come out of a teacher run of this lab: the terms under which "
-            "their models may be used, and whether what they write may train others, are not recorded.\n"
+            f"- {others:,} rows did not come out of a teacher run of this lab, or what they were made from did not: "
+            "the terms under which those models may be used, and whether what they write may train others, are not "
+            "recorded.\n"
         )
     yield "\n"
-
-
-def _terms(config: Config, name: str, model: str) -> str:
-    if name == SOLVER:
-        return f"- {SOLVER}: a program that comes with o1lab; there are no terms.\n"
-    endpoint = config.endpoint(name)
-    who = inline(name) + (f" ({inline(model)})" if model and model != name else "")
-    if endpoint is None:
-        return f"- {who}: a model of this lab, not an endpoint; its own licence applies.\n"
-    terms = inline(endpoint.terms) if endpoint.terms else "not recorded in o1lab.toml; read them before sharing this"
-    licence = f" What it writes is under {inline(endpoint.licence)}." if endpoint.licence else ""
-    return f"- {who}: terms of use: {terms}.{licence}\n"
 
 
 def _synthesis(store: Store, dataset: Dataset) -> Iterator[str]:

@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "prompts.json"
 
     @property
+    def asked(self) -> Path:
+        """Whom it asks, and under which terms."""
+        return self.path / "asked.json"
+
+    @property
     def status_file(self) -> Path:
         return self.path / "status.json"
 

@@ -22,6 +22,7 @@ from o1lab.distill.items import count_items
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.prompts import Prompt, find_prompt, keep_prompts
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.distill.terms import keep_asked
 from o1lab.distill.voices import check_priced
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.locations import Lab
@@ -139,6 +140,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
             folder.stop_file.parent.mkdir(parents=True)
             write_json(folder.settings_file, settings.model_dump(mode="json"))
             keep_prompts(folder.prompts, checked.prompts)
+            keep_asked(folder.asked, _models(lab, settings))
             folder.write_status(Status("starting", host=socket.gethostname(), heartbeat=time.time()))
         except OSError as error:
             raise LabError(

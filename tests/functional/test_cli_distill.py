@@ -16,6 +16,7 @@ from o1lab.cli.main import run as o1lab
 from o1lab.distill import journal
 from o1lab.distill.calls import CallKey, Fault, Response
 from o1lab.distill.folder import RunFolder
+from o1lab.distill.terms import restore_asked
 from o1lab.locations import Lab
 from store import problems, teacher_runs, traces
 from store.connection import open_store
@@ -80,6 +81,9 @@ def test_failures_show_in_the_exit_status_and_by_reason(tmp_path: Path, capsys: 
         assert o1lab(["--lab", str(lab.root), "distill", "-e", "teacher", "--json"]) == 1
         item = said(capsys)
         assert (item["done"], item["failed"], item["reasons"]) == (3, 1, {"content_filter": 1})
+        assert [(one.name, one.source, one.url) for one in restore_asked(only_run(lab).asked) or ()] == [
+            ("teacher", "endpoint", server.url)
+        ]
         assert item["cost_usd"] is None  # no price is known
         assert o1lab(["--lab", str(lab.root), "distill", "show", item["id"]]) == 0
         assert "filtered by our content policy" in capsys.readouterr().out

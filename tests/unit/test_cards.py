@@ -18,9 +18,11 @@ from o1lab.distill.choosing import choose, mix
 from o1lab.distill.folder import RunFolder
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.prompts import find_prompt, keep_prompts
+from o1lab.distill.terms import keep_asked, restore_asked
 from o1lab.errors import LabError
 from o1lab.locations import Lab
-from store import Store, annotations, datasets, open_store, problems, teacher_runs, traces
+from o1lab.serve.registry import find_model
+from store import Store, annotations, dataset_facts, datasets, open_store, problems, teacher_runs, traces
 from store.query import parse_query
 from store.records import Measured, NewProblem, NewTrace
 from tests.lab_seed import HOSTILE, trace_of
@@ -134,9 +136,59 @@ def test_terms_nobody_wrote_down_are_said_to_be_missing(lab: Lab, store: Store) 
     distilled(lab, store)
     lab.config.write_text('[[endpoints]]\nname = "o1"\nurl = "u"\nmodel = "o1-2024"\n')
     datasets.create(store.db, "d", ALL)
-    assert "terms of use: not recorded in o1lab.toml" in text_of(lab, store, "d")
+    assert "terms of use: not recorded; read them" in text_of(lab, store, "d")
     lab.config.write_text("")
-    assert "o1 (o1-2024): a model of this lab, not an endpoint" in text_of(lab, store, "d")
+    assert "- o1: what it is, and under which terms, was not recorded when its run began" in text_of(lab, store, "d")
+
+
+def test_terms_are_those_of_the_day_the_run_began(lab: Lab, store: Store) -> None:
+    distilled(lab, store)
+    teacher = find_model(lab, "o1")
+    for run_id in ("aa11", "bb22"):
+        keep_asked(RunFolder(lab.distill / run_id).asked, [teacher])
+    datasets.create(store.db, "d", ALL)
+    before = section(text_of(lab, store, "d"), "Who wrote the responses")
+    assert "- o1 (o1-2024) at https" in before
+    assert "://api.example/v1: terms of use: example.com/terms: no competing models" in before
+    lab.config.write_text(
+        '[[endpoints]]\nname = "o1"\nurl = "http://elsewhere/v1"\nmodel = "x"\nterms = "anything goes"'
+    )
+    assert section(text_of(lab, store, "d"), "Who wrote the responses") == before
+    lab.config.write_text("")
+    assert section(text_of(lab, store, "d"), "Who wrote the responses") == before
+
+
+def test_what_a_run_remembers_of_its_models_holds_no_credentials(lab: Lab) -> None:
+    lab.config.write_text(
+        '[[endpoints]]\nname = "o1"\nurl = "https://me:s3cret@api.example:8/v1?key=s3cret"\nmodel = "m"'
+    )
+    path = lab.root / "asked.json"
+    keep_asked(path, [find_model(lab, "o1"), find_model(lab, "solver")])
+    assert "s3cret" not in path.read_text()
+    kept = restore_asked(path)
+    assert kept is not None
+    assert [(one.source, one.url) for one in kept] == [("endpoint", "https://api.example:8/v1"), ("solver", None)]
+    path.write_text("{")
+    assert restore_asked(path) is None
+
+
+def test_a_translated_row_has_the_terms_of_its_original_too(lab: Lab, store: Store) -> None:
+    distilled(lab, store)
+    original, imported = (row.id for row in [*traces.page(store.db, ALL)[:1], add(store, 9)])
+    for number, parent in ((20, original), (21, imported)):
+        translated = add(store, number, model="translator", synthesis="translated", parent_id=parent)
+        run_id = f"cc{number}"
+        settings = {"endpoint": "solver", "language": "zh"}
+        run = teacher_runs.TeacherRun(run_id, f"distill/{run_id}", "translate", "solver", "solver", "t@1", settings)
+        teacher_runs.add(store.db, run)
+        with store.db.atomic():
+            teacher_runs.add_outcomes(store.db, run_id, [teacher_runs.Outcome(parent, 0, "kept", "", translated.id)])
+    datasets.create(store.db, "d", parse_query("synthesis:translated"))
+    text = text_of(lab, store, "d")
+    [first] = [run for run in ("aa11", "bb22") if f"| {run} | sample |" in text]
+    assert dataset_facts.runs(store.db, "d") == {first: 1, "cc20": 1, "cc21": 1}
+    assert "terms of use: example.com/terms: no competing models" in text
+    assert "1 rows did not come out of a teacher run of this lab, or what they were made from did not" in text
 
 
 def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
