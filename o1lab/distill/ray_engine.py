@@ -36,10 +36,10 @@ from typing import Any
 
 from o1lab.config import ClusterConfig, load_config
 from o1lab.distill.calls import RAW_LIMIT, CallKey, Response, RunOver
-from o1lab.distill.filling import Filler, fault_of, status_error
+from o1lab.distill.filling import Filler
 from o1lab.distill.limits import Price
 from o1lab.distill.ray_stage import StageModel
-from o1lab.distill.replies import Reply, read_body
+from o1lab.distill.replies import Reply, fault_of, read_body, status_error
 from o1lab.distill.runner import Job
 from o1lab.distill.teacher import as_response
 from o1lab.errors import LabError, O1LabError, UsageError
@@ -50,6 +50,7 @@ from store.records import now
 
 VLLM, SOLVER = "o1lab.distill.ray_stage:VllmStage", "o1lab.distill.ray_stage:SolverStage"
 _KNOCK_S = 10.0
+_PARTING_S = 60.0
 _FREE = Price(0.0, 0.0)
 
 
@@ -62,23 +63,20 @@ class RayEngine(Filler):
         config = load_config(job.lab)
         self._cluster = config.cluster
         self._stage, self._model = what_answers(self._voice.ref, config.cluster, config.serve.trust_remote_code)
-        self._over = threading.Event()
 
     async def fill(self) -> None:
-        loop = asyncio.get_running_loop()
         self.job.progress.activity = "Starting Ray."
         await asyncio.to_thread(connect, self._cluster, self._model.gpus)
         try:
-            while blocks := await self._put():
+            while not self.job.control.stopping.is_set() and (blocks := await self._put()):
                 self.job.progress.activity = "Waiting for the cluster's first answers."
-                await asyncio.to_thread(self._stream, blocks, loop)
-                if self.job.control.stopping.is_set():
-                    raise RunOver(self.job.control.reason)
-        finally:
-            self._over.set()
-            import ray
-
-            await asyncio.to_thread(ray.shutdown)
+                await self._streamed(blocks)
+        except asyncio.CancelledError:
+            raise  # given up: Ray ends with the process, and waiting for what it is at could take minutes
+        except BaseException:
+            await asyncio.to_thread(_leave)
+            raise
+        await asyncio.to_thread(_leave)
 
     async def _put(self) -> list[Any]:
         """What is to do, in blocks in the object store: here only their names are held."""
@@ -103,6 +101,31 @@ class RayEngine(Filler):
             self.job.budget.take(self._worst_tokens, 0.0)
         self.job.progress.in_flight = requests
         return blocks
+
+    async def _streamed(self, blocks: list[Any]) -> None:
+        """:meth:`_stream` in a thread that the process need not wait for when it is given up."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: BaseException | None) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                self._stream(blocks, loop)
+            except BaseException as failed:
+                error = failed
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(tell, error)
+
+        threading.Thread(target=work, name="ray-data", daemon=True).start()
+        await ended
 
     def _stream(self, blocks: list[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Run the pipeline in this thread; each block of answers is journalled before the next is taken.
@@ -131,10 +154,12 @@ class RayEngine(Filler):
                 num_gpus=self._model.gpus,
                 runtime_env=self._cluster.runtime_env or None,
             )
-            # Nothing is fetched ahead: the last block that is ready would wait for the next one.
-            for table in answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                used += asyncio.run_coroutine_threadsafe(self._take(table.to_pylist()), loop).result()
-                if self.job.control.stopping.is_set() or self._over.is_set():
+            # Not iter_batches: it holds the last block back, and its fetching thread outlives an early end (2.60).
+            for bundle in answers.iter_internal_ref_bundles():
+                for block in bundle.block_refs:
+                    rows = ray.get(block).to_pylist()
+                    used += asyncio.run_coroutine_threadsafe(self._take(rows), loop).result()
+                if self.job.control.stopping.is_set():
                     return
         except (ray.exceptions.RayError, RayDataUserCodeException, SystemException) as error:
             raise LabError(
@@ -143,7 +168,8 @@ class RayEngine(Filler):
                 code="cluster",
             ) from error
         finally:
-            loop.call_soon_threadsafe(self.job.budget.settle, self._worst_tokens, 0.0, used, 0.0)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self.job.budget.settle, self._worst_tokens, 0.0, used, 0.0)
 
     async def _take(self, rows: list[dict[str, Any]]) -> int:
         """Journal a block of answers; the tokens they took."""
@@ -196,6 +222,7 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
         LabError: Ray is not installed, there is no such cluster, or it has not the GPUs that one copy needs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a run is anybody's business
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # once we have left, nothing starts another Ray
     try:
         import ray
         import ray.data
@@ -227,6 +254,16 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
             "Set [cluster] gpus in o1lab.toml, or add nodes: ray start --address=HEAD:6379.",
             code="no_gpu",
         )
+
+
+def _leave() -> None:
+    """Leave the cluster, once Ray Data's own threads have: what still used Ray then would end this process."""
+    import ray
+
+    for thread in threading.enumerate():
+        if type(thread).__module__.startswith("ray.data."):
+            thread.join(_PARTING_S)
+    ray.shutdown()
 
 
 def _knock(address: str | None) -> None:
