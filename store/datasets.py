@@ -117,20 +117,22 @@ def all_datasets(db: Database) -> list[Dataset]:
     return [_dataset(row) for row in db.execute(f"SELECT {_COLUMNS} FROM datasets ORDER BY created_at DESC")]
 
 
-def trace_ids(db: Database, name: str) -> list[str]:
-    """The dataset's traces in order; ``name`` is its very name."""
-    rows = db.execute("SELECT trace_id FROM dataset_rows WHERE name = ? ORDER BY position", [name])
+def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[str]:
+    """The dataset's traces in order, all unless ``limit`` says how many; ``name`` is its very name."""
+    rows = db.execute(
+        "SELECT trace_id FROM dataset_rows WHERE name = ? ORDER BY position LIMIT ? OFFSET ?", [name, limit, offset]
+    )
     return [row[0] for row in rows]
 
 
-def rows(db: Database, name: str) -> Iterator[DatasetRow]:
-    """The dataset's rows in order, one at a time.
+def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterator[DatasetRow]:
+    """The dataset's rows in order, one at a time; all unless ``limit`` says how many.
 
     Raises:
         MissingError: there is no such dataset.
     """
     dataset = get(db, name)
-    yield from _rows(db, trace_ids(db, dataset.name), dataset.phase)
+    yield from _rows(db, trace_ids(db, dataset.name, limit=limit, offset=offset), dataset.phase)
 
 
 def drop_counts(db: Database, name: str) -> dict[str, int]:

@@ -116,7 +116,13 @@ def dataset_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     )
 
 
-def dataset_show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+def dataset_show(
+    ctx: typer.Context,
+    name: NameArgument,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many rows.")] = 1000,
+    offset: Annotated[int, typer.Option(min=0, help="Pass so many rows over.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
     """Show a dataset: what chose it, what was left out, and which traces it holds.
 
     Example: o1lab dataset show short-right
@@ -126,13 +132,16 @@ def dataset_show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = F
     with opened(ctx) as store:
         found = datasets.get(store.db, name)
         dropped = datasets.drop_counts(store.db, found.name)
-        rows = [(row.trace_id, one_line(row.statement, 90)) for row in datasets.rows(store.db, found.name)]
+        part = datasets.rows(store.db, found.name, limit=limit, offset=offset)
+        rows = [(row.trace_id, one_line(row.statement, 90)) for row in part]
     lines = [
         _line(found),
         *(f"{key}: {_words(value)}" for key, value in found.selection.items()),
         *_dropped_text(found, dropped),
         *(f"{trace}  {statement}" for trace, statement in rows),
     ]
+    if (left := found.rows - offset - len(rows)) > 0:
+        lines.append(f"and {left:,} more rows: --limit, --offset")
     more = {"selection": dict(found.selection), "dropped": dropped, "trace_ids": [trace for trace, _ in rows]}
     emit(_item(found) | more, as_json=as_json, text="\n".join(lines))
 

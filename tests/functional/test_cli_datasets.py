@@ -101,6 +101,17 @@ def test_drops_are_listed_with_their_reasons(o1lab: Program, capsys: pytest.Capt
     assert "left out 3: 2 wrong answer, 1 truncated" in capsys.readouterr().out
 
 
+def test_a_dataset_is_shown_a_part_at_a_time(o1lab: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    o1lab("dataset", "create", "right", "--keep", "verified")
+    ids = o1lab("dataset", "show", "right")[1]["trace_ids"]
+    shown = o1lab("dataset", "show", "right", "--limit", "2", "--offset", "1")[1]
+    assert (shown["rows"], shown["trace_ids"]) == (5, ids[1:3])
+    assert run(["--lab", str(o1lab.lab), "dataset", "show", "right", "--limit", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "and 3 more rows" in text
+    assert [trace in text for trace in ids] == [True, True, False, False, False]
+
+
 def test_a_phase_1_dataset_says_what_it_leaves_out(o1lab: Program) -> None:
     status, made = o1lab("dataset", "create", "format", "--phase", "1", "--decision", "any")
     assert (status, made["rows"], made["dropped"]) == (0, 7, {"no solution": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o1lab.distill.choosing import PER_PROBLEM, RULES, Choice, choose, mix
+from o1lab.distill.choosing import PER_PROBLEM, RULES, Choice, PerProblem, choose, mix
 from o1lab.errors import UsageError
-from store import Store, annotations, dataset_facts, datasets, open_store, problems, teacher_runs, traces
+from store import Store, annotations, dataset_facts, datasets, open_store, problems, selecting, teacher_runs, traces
 from store.errors import StoreError
 from store.query import parse_query
 from store.records import Measured, NewProblem
+from store.selecting import Candidate
 from tests.lab_seed import trace_of
 
 ALL = parse_query("")
@@ -51,6 +53,30 @@ def add(
 
 def decide(store: Store, trace_id: str, decision: str) -> None:
     annotations.annotate(store.db, trace_id, "decision", decision, annotator="ann")
+
+
+@pytest.mark.parametrize("excluded", [None, "duplicate"])
+@pytest.mark.parametrize("per_problem", PER_PROBLEM)
+def test_a_trace_that_is_looked_at_takes_a_few_hundred_bytes(
+    store: Store, monkeypatch: pytest.MonkeyPatch, per_problem: PerProblem, excluded: str | None
+) -> None:
+    """What the docstring of ``choose`` promises for millions."""
+    number = 20_000
+
+    def candidates(*_: object) -> Iterator[Candidate]:
+        for seq in range(number):
+            ids = f"{seq:016}", f"{seq:015}p"
+            yield Candidate(seq, *ids, None, True, False, "correct", 1, 500, 50, "".join(excluded or "") or None, False)
+
+    monkeypatch.setattr(selecting, "candidates", candidates)
+    tracemalloc.start()
+    try:
+        choice = choose(store, ALL, per_problem=per_problem, drop=("excluded",))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(choice.ids) + len(choice.drops) == number
+    assert peak / number < 320
 
 
 def test_what_nothing_speaks_against_is_taken_in_the_querys_order(store: Store) -> None:
