@@ -41,6 +41,8 @@ class PoolPane(Vertical):
         Binding("u", "undo", "Undo", tooltip="Take back your last word on a problem"),
         Binding("F", "filters", "Rules", tooltip="Look at the problems with the rules: preview, then apply"),
         Binding("t", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
+        Binding("n", "step(1)", "Next problem", show=False),
+        Binding("p", "step(-1)", "Previous problem", show=False),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the problem's id"),
     ]
 
@@ -147,6 +149,8 @@ class PoolPane(Vertical):
             self.counts = await self.lab_screen.in_thread(distill_problem.count_pool, self.context.store)
             self.set_class(not self.counts.total, "-empty")
             self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
+            if not self.counts.total and self.table.has_focus:
+                self.screen.set_focus(None)  # it is out of sight: its keys would do nothing
         except NoMatches:
             return  # the app closes
         except Exception as error:
@@ -282,6 +286,10 @@ class PoolPane(Vertical):
 
         if (identity := self.target) is not None:
             self.post_message(OpenTraces(f"problem:{identity}"))
+
+    def action_step(self, rows: int) -> None:
+        """The next or previous problem of the list, from the problem that is being read."""
+        self.table.move_to(self.table.cursor + rows)
 
     def action_copy_id(self) -> None:
         """Copy the problem's id."""

@@ -140,6 +140,8 @@ async def test_a_problem_is_shown_whole_and_literally(lab: Lab) -> None:
         text = shown(pilot)
         assert "What is [bold]3[/] + 4?␛]0;title␇" in text and "\x1b]0" not in text and "‹202e›" in text
         assert "\\boxed{7}" in whole(screen) and "licence unknown" in whole(screen)
+        await pilot.press("n")
+        await until(pilot, lambda: screen.pool.shown and screen.pool.shown.problem.key == "d", "the next one")
         await pilot.press("escape")
         await until(pilot, lambda: "left out by" in shown(pilot), "the list")
 
