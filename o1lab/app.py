@@ -11,7 +11,7 @@ from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from o1lab.errors import LabError, O1LabError, from_store
@@ -119,16 +119,24 @@ class LabApp(TypedAheadApp):
             yield SystemCommand(
                 f"{label} ({key})", f"Go to the {label} screen", lambda mode=mode: self.switch_mode(mode)
             )
+        for keys, active in self._actions(screen).values():
+            binding = active.binding
+            yield SystemCommand(
+                f"{binding.description} ({', '.join(keys)})",
+                binding.tooltip or f"On {screen.title or 'this screen'}",
+                lambda active=active: self._run_binding(active.binding.action, active.node),
+            )
+        yield from super().get_system_commands(screen)
+
+    def _actions(self, screen: Screen[Any]) -> dict[tuple[str, str], tuple[list[str], ActiveBinding]]:
+        """What the keys would do here, each action once with all its keys."""
+        actions: dict[tuple[str, str], tuple[list[str], ActiveBinding]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.description and active.enabled and not binding.action.startswith("switch_mode"):
-                keys = self.get_key_display(binding)
-                yield SystemCommand(
-                    f"{binding.description} ({keys})",
-                    binding.tooltip or f"{type(active.node).__name__}: {binding.description}",
-                    lambda active=active: self._run_binding(active.binding.action, active.node),
-                )
-        yield from super().get_system_commands(screen)
+                keys, _ = actions.setdefault((binding.action, binding.description), ([], active))
+                keys.append(self.get_key_display(binding))
+        return actions
 
     def _run_binding(self, action: str, node: Any) -> None:
         self.call_later(self.run_action, action, node)

@@ -74,6 +74,13 @@ class LabScreen(Screen[None]):
         else:
             self.app.action_show_help_panel()
 
+    def on_key(self, event: events.Key) -> None:
+        """Escape closes the help before it means anything else."""
+        if event.key == "escape" and self.query("HelpPanel"):
+            self.app.action_hide_help_panel()
+            event.stop()
+            event.prevent_default()
+
     def report(self, error: BaseException) -> None:
         """Say an error in one sentence; what a person cannot use goes to the log."""
         if isinstance(error, StoreError):

@@ -339,6 +339,22 @@ async def test_every_action_is_in_the_palette(lab: Lab) -> None:
         titles = " ".join(command.title for command in app.get_system_commands(screen))
         for binding in TrainScreen.BINDINGS:
             assert binding.description and binding.description in titles  # type: ignore[union-attr]
+        commands = list(app.get_system_commands(screen))
+        assert len({command.title for command in commands}) == len(commands)
+        helps = " ".join(command.help for command in commands)
+        assert "CellList" not in helps and "TrainScreen" not in helps
+
+
+async def test_escape_closes_the_help_before_it_goes_back(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001")
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        pane = screen.pane
+        await pilot.press("question_mark")
+        await until(pilot, lambda: bool(screen.query("HelpPanel")), "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.query("HelpPanel"), "its end")
+        assert screen.pane == pane
 
 
 def test_a_look_gives_only_what_is_new(lab: Lab) -> None:
