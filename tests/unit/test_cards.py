@@ -174,7 +174,7 @@ def test_what_a_run_remembers_of_its_models_holds_no_credentials(lab: Lab) -> No
 
 def test_a_translated_row_has_the_terms_of_its_original_too(lab: Lab, store: Store) -> None:
     distilled(lab, store)
-    original, imported = (row.id for row in [*traces.page(store.db, ALL)[:1], add(store, 9)])
+    original, imported = traces.page(store.db, ALL)[0].id, add(store, 9).id
     for number, parent in ((20, original), (21, imported)):
         translated = add(store, number, model="translator", synthesis="translated", parent_id=parent)
         run_id = f"cc{number}"
