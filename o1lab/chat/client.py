@@ -139,7 +139,16 @@ def refused_option(error: openai.BadRequestError, options: Mapping[str, Any]) ->
     return error.param if error.param in options else next((name for name in options if name in message), None)
 
 
-_NOT_TAKEN = ("unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted")
+_NOT_TAKEN = (
+    "unsupported",
+    "not support",
+    "unrecognized",
+    "unknown",
+    "unexpected",
+    "extra",
+    "not permitted",
+    "deprecated",
+)
 _NOT_TAKEN_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
 _WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
 

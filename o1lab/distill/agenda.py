@@ -6,7 +6,6 @@ Only ids and places in the journal are held for the whole run; texts are read a 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from o1lab.distill import journal
 from o1lab.distill.calls import CallKey, Response
-from o1lab.distill.folder import RunFolder
+from o1lab.distill.folder import RunFolder, replacing
 from o1lab.distill.items import items, items_by_id
 from o1lab.distill.method import Item
 from o1lab.distill.settings import TeacherRunSettings
@@ -31,10 +30,8 @@ def settle_agenda(folder: RunFolder, store: Store, settings: TeacherRunSettings)
         QueryError: a filter cannot be read.
     """
     if not folder.agenda.exists():
-        temporary = folder.agenda.with_name(f".{folder.agenda.name}.{os.getpid()}")
-        with temporary.open("w", encoding="ascii") as file:
+        with replacing(folder.agenda) as file:
             file.writelines(f"{item.id}\n" for item in items(store, settings))
-        temporary.replace(folder.agenda)
     with folder.agenda.open("rb") as file:
         return sum(1 for _ in file)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Self
 
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
+
+
+def digest(role: str, messages: Sequence[Message]) -> str:
+    """Short, the same for the same question to the same role."""
+    return hashlib.sha256(json.dumps([role, list(messages)]).encode()).hexdigest()[:16]
+
 
 State = Literal["done", "partial", "failed"]
 RAW_LIMIT = 20_000
@@ -47,6 +55,16 @@ class Fault:
     retryable: bool = False
 
 
+AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+"""Faults that may be gone a moment later. After any other the same question gets the same answer."""
+NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
+"""Faults of the question itself: not even a later session asks again."""
+HOPELESS = frozenset({"key", "quota", "no_model", "option"})
+"""Faults that every other call would meet as well: they end the run."""
+OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
+"""What a call is asked with besides its messages; a wrong value of one (the fault ``option``) is wrong for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """What came of one call.
@@ -54,7 +72,8 @@ class Response:
     ``done``: a whole response, whatever its ``finish_reason``. ``partial``: a stream that broke off, with what came.
     ``failed``: none. ``thought`` is what the server sent apart from the answer; marks inside ``answer`` stay there.
     Tokens are the server's counts, or estimates when ``estimated``. Where something went wrong ``raw`` is the server's
-    own body as text, at most ``RAW_LIMIT`` characters of it.
+    own body as text, at most ``RAW_LIMIT`` characters of it. ``role`` is who was asked, ``asked`` the digest of the
+    question, ``options`` what it was sent with; an engine that does not know them leaves them out.
     """
 
     key: CallKey
@@ -74,6 +93,9 @@ class Response:
     status: int | None = None
     fault: Fault | None = None
     raw: str = ""
+    role: str = ""
+    asked: str = ""
+    options: dict[str, Any] | None = None
 
     @property
     def final(self) -> bool:

@@ -12,19 +12,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx2
-import openai
-
-from o1lab.chat.failures import explain
 from o1lab.distill import journal
-from o1lab.distill.calls import CallKey, Fault, Message, Response, RunOver
+from o1lab.distill.calls import AT_ONCE, HOPELESS, CallKey, Fault, Message, Response, RunOver
 from o1lab.distill.limits import Price
 from o1lab.distill.method import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
-from o1lab.distill.teacher import AT_ONCE, HOPELESS, NEVER, Heard
+from o1lab.distill.teacher import Heard, hint_for
 from o1lab.distill.tokens import most_tokens, rough_tokens
 from o1lab.errors import UsageError
-from o1lab.serve.registry import Opened
 
 if TYPE_CHECKING:
     from o1lab.distill.runner import Job
@@ -138,7 +133,7 @@ class Filler(ABC):
 
     def _failed(self, key: CallKey, fault: Fault) -> None:
         if fault.code in HOPELESS:
-            self.job.control.stop(fault.code, fault.sentence, "Mend that and go on with --resume.")
+            self.job.control.stop(fault.code, fault.sentence, hint_for(fault))
             return
         tries = self._tries[key] = self._tries.get(key, 0) + 1
         if fault.code not in RETRIED or tries >= self.job.settings.attempts:
@@ -154,21 +149,3 @@ class Filler(ABC):
         for offset, response in journal.read(self.job.folder.journal, only=b'"fault"'):
             if response.key in self._given_up and not response.final:
                 self.job.index.take(offset, response.key)
-
-
-def status_error(status: int, told: Any) -> openai.APIStatusError:
-    """The error the client would have raised, had this come as the answer to a request of its own.
-
-    ``told`` is the ``error`` object of the body, whatever it is.
-    """
-    body = told if isinstance(told, dict) else {}
-    message = body.get("message")
-    response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
-    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
-    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
-
-
-def fault_of(error: openai.APIStatusError, target: Opened) -> Fault:
-    """The fault that the local engine would have made of this error."""
-    said = explain(error, target)
-    return Fault(said.code, said.sentence, retryable=said.code not in NEVER)

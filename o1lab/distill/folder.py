@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from o1lab.distill.settings import TeacherRunSettings
 
@@ -119,12 +120,32 @@ class RunFolder:
         return Status(**{name: value for name, value in values.items() if name in Status.__dataclass_fields__})
 
     def write_status(self, status: Status) -> None:
-        write_json(self.status_file, asdict(status))
+        write_json(self.status_file, asdict(status), durable=False)  # twice a second, and worth nothing later
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one step: a reader sees the old or the new one, whole."""
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
+    """Replace a file in one step: a reader sees the old or the new one, whole.
+
+    ``durable``: also after a power cut, so the file and its name are on the disk on leaving.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(dict(values), ensure_ascii=False, indent=1), "utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        yield file
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Replace a JSON file as :func:`replacing` does."""
+    with replacing(path, durable=durable) as file:
+        file.write(json.dumps(dict(values), ensure_ascii=False, indent=1))

@@ -58,7 +58,8 @@ class Provenance:
     teacher: Voice
     prompts: Mapping[str, Mapping[str, Any]]
     sampling: Callable[[int], Mapping[str, Any]]
-    """How a sample was asked for."""
+    """How a sample is asked for, where its response does not say how it was."""
+    critic: Voice | None = None
 
     @property
     def source(self) -> str:
@@ -207,30 +208,44 @@ class Landing:
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:
-        last, known = one.responses[-1], self._provenance
+        known, by_role = self._provenance, {response.role: response for response in one.responses}
+        critic = by_role.pop("critic", None)
+        last = next(reversed(by_role.values()), one.responses[-1])
         hidden = known.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
-        return {
-            "teacher_run": known.run_id,
-            "item": one.item.id,
-            "sample": one.sample,
-            "method": known.method.name,
-            "prompts": known.prompts,
-            "sampling": dict(known.sampling(one.sample)),
-            "endpoint": known.teacher.ref.id,
-            "asked_model": known.teacher.target.model,
-            "served_model": last.model,
-            "finish_reason": last.finish_reason,
-            "hidden_thoughts": hidden,
-            "calls": len(one.responses),
-            "usage": {
-                "input_tokens": sum(each.input_tokens for each in one.responses),
-                "output_tokens": sum(each.output_tokens for each in one.responses),
-                "thought_tokens": last.thought_tokens,
-                "estimated": any(each.estimated for each in one.responses),
-            },
-            "seconds": round(sum(each.seconds for each in one.responses), 3),
-            "asked_at": one.responses[0].asked_at,
-        } | ({"fault": one.fault.code} if one.fault else {})
+        return (
+            {
+                "teacher_run": known.run_id,
+                "item": one.item.id,
+                "sample": one.sample,
+                "method": known.method.name,
+                "prompts": known.prompts,
+                "sampling": dict(last.options or known.sampling(one.sample)),
+                "endpoint": known.teacher.ref.id,
+                "asked_model": known.teacher.target.model,
+                "served_model": last.model,
+                "finish_reason": last.finish_reason,
+                "hidden_thoughts": hidden,
+                "calls": len(one.responses),
+                "usage": {
+                    "input_tokens": sum(each.input_tokens for each in one.responses),
+                    "output_tokens": sum(each.output_tokens for each in one.responses),
+                    "thought_tokens": last.thought_tokens,
+                    "estimated": any(each.estimated for each in one.responses),
+                },
+                "seconds": round(sum(each.seconds for each in one.responses), 3),
+                "asked_at": one.responses[0].asked_at,
+            }
+            | ({"fault": one.fault.code} if one.fault else {})
+            | self._critic(critic)
+        )
+
+    def _critic(self, last: Response | None) -> dict[str, Any]:
+        """Who criticised, and how it was asked."""
+        voice = self._provenance.critic
+        if last is None or voice is None:
+            return {}
+        asked = {"endpoint": voice.ref.id, "asked_model": voice.target.model, "served_model": last.model}
+        return {"critic": {**asked, "sampling": dict(last.options or {})}}
 
     def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:
         trace_id = measured.trace_id if measured else None

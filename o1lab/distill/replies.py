@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from o1lab.distill.calls import Fault
+import httpx2
+import openai
+
+from o1lab.chat.events import ChatError
+from o1lab.chat.failures import explain
+from o1lab.distill.calls import NEVER, OPTIONS, Fault
+from o1lab.serve.registry import Opened
 
 CONTENT_FILTER = "content_filter"
 _MOST_TOKENS = 10**9
@@ -28,6 +35,8 @@ class Reply:
     thought_tokens: int | None = None
     fault: Fault | None = None
     raw: str = ""
+    options: dict[str, Any] | None = None
+    """What was sent besides the messages."""
 
     @property
     def text(self) -> str:
@@ -85,12 +94,52 @@ def spoken(message: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def error_in(error: Any) -> Fault:
-    """The fault of an error that came inside a body or stream whose status said all was well."""
+    """The fault of an error that came inside a body or stream whose status said all was well.
+
+    Where its code is a status or means one, it is the fault that this status would have been.
+    """
     told = error.get("message") if isinstance(error, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str):
+        code = int(code) if _STATUS.fullmatch(code) else _MEANS.get(code, code)
     if code in (CONTENT_FILTER, "content_policy_violation"):
         return Fault(CONTENT_FILTER, "The server's moderation refused the prompt.")
+    if isinstance(code, int) and 400 <= code < 500:
+        fault = fault_of(status_error(code, error), _SOMEBODY)
+        return replace(fault, sentence=fault.sentence[:1].upper() + fault.sentence[1:])
     return Fault("server", f"The server stopped with an error: {_text(told)[:200] or 'it does not say which'}", True)
+
+
+_STATUS = re.compile("[45][0-9]{2}")
+_MEANS = {
+    "context_length_exceeded": 400, "invalid_api_key": 401, "insufficient_quota": 402, "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+}  # fmt: skip
+_SOMEBODY = Opened("the server", "the model", "")
+
+
+def status_error(status: int, told: Any) -> openai.APIStatusError:
+    """The error the client would have raised, had this come as the answer to a request of its own.
+
+    ``told`` is the ``error`` object of the body, whatever it is.
+    """
+    body = told if isinstance(told, dict) else {}
+    message = body.get("message")
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
+    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
+    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
+
+
+def fault_of(error: openai.APIStatusError, target: Opened) -> Fault:
+    """The fault that the local engine would have made of this error."""
+    return fault_from(error, explain(error, target))
+
+
+def fault_from(error: Exception, said: ChatError) -> Fault:
+    """The fault that an error is, once it is put in words."""
+    wrong_option = said.code == "refused" and isinstance(error, openai.APIStatusError) and error.param in OPTIONS
+    code = "option" if wrong_option else said.code
+    return Fault(code, said.sentence, retryable=code not in NEVER)
 
 
 @dataclass
@@ -98,6 +147,8 @@ class StreamReader:
     """Puts a stream's events together."""
 
     reply: Reply = field(default_factory=Reply)
+    counted: bool = False
+    """Whether the chunk came that holds nothing but the counts of tokens: it is the last one."""
     _thoughts: list[str] = field(default_factory=list)
     _answers: list[str] = field(default_factory=list)
     _refusals: list[str] = field(default_factory=list)
@@ -109,6 +160,7 @@ class StreamReader:
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
+            self.counted = self.counted or isinstance(event.get("usage"), dict)
             return
         self.reply.finish_reason = _text(choice.get("finish_reason")) or self.reply.finish_reason
         delta = choice.get("delta")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from o1lab.distill import agenda
 from o1lab.distill.agenda import JournalIndex
-from o1lab.distill.calls import CallKey, Message, Response, RunOver
+from o1lab.distill.calls import CallKey, Message, Response, RunOver, digest
 from o1lab.distill.filling import OnlyJournal
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.journal import Journal, JournalError
@@ -242,6 +242,7 @@ class _Run:
             job.folder.id, job.method, teacher,
             {role: {"prompt": prompt.label, "hash": prompt.hash} for role, prompt in job.prompts.items()},
             lambda sample: teacher.options(job.settings, sample),
+            job.voices.get("critic"),
         )  # fmt: skip
         pairs = job.to_do()
         taking = asyncio.Lock()
@@ -355,6 +356,12 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
     async def ask(turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Response:
         key = CallKey(held.item.id, held.sample, turn)
         response = job.index.find(key)
+        if (
+            response is not None
+            and response.asked not in ("", digest(role, messages))
+            and not isinstance(caller, OnlyJournal)
+        ):
+            response = None  # it answers another question: what is asked now follows from something that has changed
         if response is None:
             response = await caller.call(key, messages, role, held.spent.add)
         held.responses.append(response)

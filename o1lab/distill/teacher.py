@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol, Self, cast
 
 import httpx2
 import openai
+from openai._streaming import ServerSentEvent
 
 from o1lab.chat.client import refused_option
 from o1lab.chat.failures import BrokenStreamError, explain
-from o1lab.distill.calls import RAW_LIMIT, CallKey, Fault, Message, Response, RunOver, State
+from o1lab.distill.calls import (
+    AT_ONCE,
+    HOPELESS,
+    NEVER,
+    OPTIONS,
+    RAW_LIMIT,
+    CallKey,
+    Fault,
+    Message,
+    Response,
+    RunOver,
+    State,
+    digest,
+)  # fmt: skip
 from o1lab.distill.journal import Journal
 from o1lab.distill.limits import Budget, Clock, Control, Price
 from o1lab.distill.method import Role
 from o1lab.distill.progress import Progress
-from o1lab.distill.replies import Reply, StreamReader, read_body
+from o1lab.distill.replies import Reply, StreamReader, error_in, fault_from, read_body
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.tokens import most_tokens, rough_tokens
 from o1lab.distill.voices import Voice
@@ -32,12 +46,6 @@ STREAM_FROM = 4096
 LONGEST_HOLD_S = 3600.0
 """A server that asks to be left alone for longer is asked again after this."""
 
-AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
-"""Faults that may be gone a moment later. After any other the same question gets the same answer."""
-NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
-"""Faults of the question itself: not even a later session asks again."""
-HOPELESS = frozenset({"key", "quota", "no_model"})
-"""Faults that every other call would meet as well: they end the run."""
 _SLOW_DOWNS = 20
 """How many times as often as ``attempts`` a call may be told to slow down: that is no failure of the call."""
 _BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
@@ -130,7 +138,7 @@ class Teacher:
             if wait is not None:
                 voice.limits.hold(min(wait, LONGEST_HOLD_S))
             if fault.code in HOPELESS:
-                self._control.stop(fault.code, fault.sentence, "Mend that and go on with --resume.")
+                self._control.stop(fault.code, fault.sentence, hint_for(fault))
                 raise RunOver(fault.code)
             used_up = tries >= self._settings.attempts or slowed >= self._settings.attempts * _SLOW_DOWNS
             if fault.code not in AT_ONCE or used_up:
@@ -168,7 +176,10 @@ class Teacher:
         finally:
             self._budget.settle(worst, worst_usd, used, used_usd)
         seconds = round(time.perf_counter() - began, 4)
-        return replace(response, status=status, attempt=attempt, asked_at=asked_at, seconds=seconds), wait
+        asked = digest(role, messages)
+        return replace(
+            response, status=status, attempt=attempt, asked_at=asked_at, seconds=seconds, role=role, asked=asked
+        ), wait
 
     async def _request(
         self, voice: Voice, role: Role, key: CallKey, messages: Sequence[Message]
@@ -181,19 +192,22 @@ class Teacher:
                 if "stream_options" not in voice.dropped:
                     body["stream_options"] = {"include_usage": True}
             reader = StreamReader()
+            wait: float | None = None
+            status: int | None = 200
             try:
-                reply = await self._send(self._clients[role], body, reader)
+                reply = _without_key(await self._send(self._clients[role], body, reader), voice.target.key)
             except openai.BadRequestError as error:
                 refused = droppable(error, body)
-                if refused is None:
-                    return self._failed(error, voice, reader)
-                if refused not in voice.dropped:
-                    voice.dropped.add(refused)
-                    self._progress.note(f"{voice.ref.id} does not take {refused}: it is left out.")
-                continue
+                if refused is not None:
+                    if refused not in voice.dropped:
+                        voice.dropped.add(refused)
+                        self._progress.note(f"{voice.ref.id} does not take {refused}: it is left out.")
+                    continue
+                reply, wait, status = self._failed(error, voice, reader)
             except Exception as error:  # whatever a server makes of our libraries: what came of it is kept
-                return self._failed(error, voice, reader)
-            return _without_key(reply, voice.target.key), None, 200
+                reply, wait, status = self._failed(error, voice, reader)
+            reply.options = {name: value for name, value in body.items() if name in OPTIONS}
+            return reply, wait, status
 
     async def _send(self, client: openai.AsyncOpenAI, body: dict[str, Any], reader: StreamReader) -> Reply:
         # The bare response: the body is read here once, as text, and what is wrong in it can be kept.
@@ -207,10 +221,11 @@ class Teacher:
         kind = answer.headers.get("content-type", "text/event-stream")
         if "text/event-stream" not in kind:
             return read_body((await answer.aread()).decode("utf-8", "replace"), kind)
-        async for event in openai.AsyncStream[object](cast_to=object, response=answer, client=client):
+        stream = _Stream(cast_to=object, response=answer, client=client)
+        async for event in stream:
             reader.take(event)
         reply = reader.end()
-        if not reply.finish_reason and reply.text:
+        if reply.text and not (reply.finish_reason or reader.counted or stream.ended):
             raise BrokenStreamError("half")
         return reply.judged()
 
@@ -218,11 +233,13 @@ class Teacher:
         """The reply of a request that broke off, with what came of it."""
         reply = reader.end()
         said = explain(error, voice.target, speaking=bool(reply.text))
-        reply.fault = Fault(said.code, said.sentence, retryable=said.code not in NEVER)
+        reply.fault = fault_from(error, said)
         # A broken event is worth more than what the parser says of it.
         reply.raw = str(getattr(error, "doc", "")) or said.raw
         if isinstance(error, openai.APIStatusError):
             reply.raw = error.response.text
+        elif isinstance(error, openai.APIError) and isinstance(error.body, dict):  # within a stream
+            reply.fault = error_in(error.body)
         return _without_key(reply, voice.target.key), said.retry_after_s, said.status
 
     async def _wait_before_retry(self, voice: Voice, attempt: int, asked: float | None, *, slow: bool) -> None:
@@ -272,7 +289,19 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
         cost_usd=price.of(input_tokens, output_tokens),
         fault=fault,
         raw=reply.raw[:RAW_LIMIT] if fault is not None else "",
+        options=reply.options,
     )
+
+
+class _Stream(openai.AsyncStream[object]):
+    """Knows whether the server said ``[DONE]``, which its base keeps to itself."""
+
+    ended = False
+
+    async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
+        async for event in super()._iter_events():
+            self.ended = self.ended or event.data.startswith("[DONE]")
+            yield event
 
 
 def _without_key(reply: Reply, key: str) -> Reply:
@@ -281,6 +310,13 @@ def _without_key(reply: Reply, key: str) -> Reply:
         reply.raw = reply.raw.replace(key, "***")
         reply.fault = replace(reply.fault, sentence=reply.fault.sentence.replace(key, "***"))
     return reply
+
+
+def hint_for(fault: Fault) -> str:
+    """What to do about a fault that ended the run."""
+    if fault.code == "option":
+        return "Start a new run with another value."
+    return "Mend that and go on with --resume."
 
 
 def _length(response: Response) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
+import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,17 @@ import tomlkit
 from starlette import responses
 
 from o1lab.distill import journal, landing, runs
-from o1lab.distill.calls import CallKey, Response
+from o1lab.distill.calls import CallKey, Response, digest
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.journal import Journal, JournalError
 from o1lab.distill.limits import Control
 from o1lab.distill.runner import drive
 from o1lab.distill.teacher import Teacher
+from o1lab.distill.worker import Signals
 from o1lab.errors import LabError, UsageError
-from store import teacher_runs
+from store import teacher_runs, traces
 from store.connection import open_store
+from store.query import TraceQuery
 from tests.distill_lab import FakeClock, make_lab, run, start
 from tests.distill_server import DistillServer
 
@@ -179,7 +184,7 @@ async def test_a_writer_that_breaks_tells_whoever_waits(tmp_path: Path, monkeypa
 def without_price(lab: Any) -> None:
     document = tomlkit.parse(lab.config.read_text("utf-8"))
     for name in PRICES:
-        del document["endpoints"][0][name]  # type: ignore[index, union-attr]  # tables
+        del document["endpoints"][0][name]
     lab.config.write_text(tomlkit.dumps(document), "utf-8")
 
 
@@ -255,3 +260,141 @@ async def test_a_disk_that_takes_nothing_at_all_is_said_as_such(
         monkeypatch.undo()
         status = await drive(lab, runs.resume(lab, folder.id))
     assert (status.state, status.done) == ("finished", 3)
+
+
+def test_a_second_ctrl_c_gives_up_and_a_closing_terminal_does_not() -> None:
+    interrupt, hang_up, end = signal.SIGINT, signal.SIGHUP, signal.SIGTERM
+    for heard, second in {
+        ((interrupt, 0.0), (interrupt, 0.1)): True,
+        ((hang_up, 0.0), (end, 0.1), (hang_up, 0.2)): False,
+        ((hang_up, 0.0), (interrupt, 0.1)): True,
+        ((end, 0.0), (end, 10.0)): True,
+    }.items():
+        signals = Signals()
+        assert [signals.is_second(number, at) for number, at in heard] == [False] * (len(heard) - 1) + [second]
+
+
+WRONG = {
+    "Invalid value: 'hgih'. Supported values are: 'low', 'medium', and 'high'.": "invalid_value",
+    "Unsupported value: 'hgih' is not supported with the 'm' model. Supported values are: 'low'.": "unsupported_value",
+    "reasoning_effort must be one of low, high": None,
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+async def test_a_wrong_value_ends_the_run_instead_of_being_left_out(message: str, tmp_path: Path) -> None:
+    error = {"message": message, "param": "reasoning_effort", "code": WRONG[message]}
+    with DistillServer() as server:
+        server._refusal = lambda *_: responses.JSONResponse({"error": error}, 400)  # type: ignore[method-assign]  # its own
+        lab = make_lab(tmp_path / "lab", server.url, 9)
+        _, status = await run(lab, reasoning_effort="hgih", concurrency=1)
+        assert len(server.requests) == 1
+    assert (status.state, status.stopped_by, status.notes) == ("stopped", "option", [])
+    assert message[:40] in status.message
+
+
+async def test_files_that_a_run_needs_are_on_the_disk_before_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(file: int) -> None:
+        steps.append("fsync " + Path(f"/proc/self/fd/{file}").resolve().name)
+        fsync(file)
+
+    def replaced(source: Path, to: Path) -> Path:
+        steps.append("replace " + to.name)
+        return replace(source, to)
+
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(Path, "replace", replaced)
+        folder, _ = await run(lab)
+    for name in ("settings.json", "prompts.json", "items.txt"):
+        at = steps.index(f"replace {name}")
+        assert steps[at - 1].startswith(f"fsync .{name}.")
+        assert steps[at + 1] == f"fsync {folder.id}"
+    assert "replace status.json" in steps
+
+
+INSIDE = {
+    402: ("quota", "stopped"),
+    "402": ("quota", "stopped"),
+    "insufficient_quota": ("quota", "stopped"),
+    "context_length_exceeded": ("context_length", "finished"),
+    529: ("server", "finished"),
+    "overloaded_error": ("server", "finished"),
+}
+
+
+@pytest.mark.parametrize("code", INSIDE)
+@pytest.mark.parametrize("stream", ["never", "always"])
+async def test_an_error_inside_a_good_status_is_what_its_code_says(
+    code: int | str, stream: str, tmp_path: Path
+) -> None:
+    fault, state = INSIDE[code]
+    body = json.dumps({"error": {"message": "No.", "code": code}})
+    with DistillServer() as server:
+        server._bodily = lambda *_: responses.Response(body)  # type: ignore[method-assign]  # its own
+
+        async def streamed(*_: object) -> AsyncIterator[str]:
+            yield f"data: {body}\n\n"
+
+        server._stream = streamed  # type: ignore[method-assign,assignment]  # its own
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, status = await run(lab, stream=stream, attempts=1)
+    assert (status.state, status.faults) == (state, {fault: 1})
+    [(_, response)] = journal.read(folder.journal)
+    assert response.fault is not None
+    assert response.fault.sentence[0].isupper()
+
+
+@pytest.mark.parametrize("end", ["data: [DONE]\n\n", 'data: {"choices": [], "usage": {"completion_tokens": 4}}\n\n'])
+async def test_a_stream_that_ends_properly_needs_no_finish_reason(end: str, tmp_path: Path) -> None:
+    with DistillServer() as server:
+
+        async def streamed(*_: object) -> AsyncIterator[str]:
+            yield 'data: {"choices": [{"delta": {"content": "<think>\\na\\n</think>\\n\\n\\\\boxed{207}"}}]}\n\n'
+            yield end
+
+        server._stream = streamed  # type: ignore[method-assign,assignment]  # its own
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, status = await run(lab, stream="always")
+        assert len(server.requests) == 1
+    assert (status.done, status.correct, status.faults) == (1, 1, {})
+    [(_, response)] = journal.read(folder.journal)
+    assert (response.state, response.finish_reason) == ("done", "")
+
+
+async def test_an_answer_to_another_question_is_asked_anew(tmp_path: Path) -> None:
+    with DistillServer("401") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        folder, _ = await run(lab, concurrency=1)
+        first, second = folder.agenda.read_text().split()
+        answer = {"state": "done", "answer": "\\boxed{1}"}
+        async with Journal(folder.journal) as kept:
+            await kept.append(Response(CallKey(first, 0), **answer, asked="another"))  # type: ignore[arg-type]  # texts
+            await kept.append(Response(CallKey(second, 0), **answer))  # type: ignore[arg-type]  # texts
+        server.mode, before = "ok", len(server.requests)
+        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        assert (status.state, status.done) == ("finished", 2)
+        assert len(server.requests) == before + 1
+        whole = [response for _, response in journal.read(folder.journal) if response.key.item == first]
+    assert whole[-1].asked == digest("teacher", server.requests[-1]["messages"])
+
+
+async def test_what_was_really_sent_is_recorded_also_after_a_resume(tmp_path: Path) -> None:
+    with DistillServer("no-temperature") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, _ = await run(lab)
+        again = make_lab(tmp_path / "again", server.url, 1)
+        killed = start(again)  # as if killed between journal and lab
+        killed.journal.write_bytes(folder.journal.read_bytes())
+        status = await drive(again, killed)
+        assert (status.done, len(server.requests)) == (1, 2)
+    store = open_store(again.database)
+    [trace] = traces.page(store.db, TraceQuery())
+    assert traces.text(store.db, trace.id).meta["sampling"] == {"top_p": 0.95, "max_tokens": 64, "seed": 42}
+    store.close()
