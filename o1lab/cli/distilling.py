@@ -262,6 +262,8 @@ def _exit_status(item: dict[str, Any]) -> int:
             return 5
         case "interrupt" | "stop":
             return 130
+        case "option":
+            return 2
         case "key" | "quota" | "no_model" | "failures":
             return 3
     return 1 if item["failed"] else 0

@@ -15,6 +15,7 @@ import pytest
 import tomlkit
 from starlette import responses
 
+from o1lab.cli.distilling import _exit_status
 from o1lab.distill import journal, landing, runs
 from o1lab.distill.calls import CallKey, Response, digest
 from o1lab.distill.folder import RunFolder, Status
@@ -398,3 +399,21 @@ async def test_what_was_really_sent_is_recorded_also_after_a_resume(tmp_path: Pa
     [trace] = traces.page(store.db, TraceQuery())
     assert traces.text(store.db, trace.id).meta["sampling"] == {"top_p": 0.95, "max_tokens": 64, "seed": 42}
     store.close()
+
+
+async def test_a_debate_says_who_criticised_and_how_it_was_asked(tmp_path: Path) -> None:
+    with DistillServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        _, status = await run(lab, method="debate", rounds=1, temperature=0.5)
+    assert status.done == 1
+    store = open_store(lab.database)
+    [trace] = traces.page(store.db, TraceQuery())
+    meta = traces.text(store.db, trace.id).meta
+    store.close()
+    asked = {"temperature": 0.5, "top_p": 0.95, "max_tokens": 64, "seed": 42}
+    assert meta["sampling"] == asked
+    assert meta["critic"] == {"endpoint": "teacher", "asked_model": "m", "served_model": "m", "sampling": asked}
+
+
+def test_a_wrong_option_is_a_fault_of_usage() -> None:
+    assert _exit_status({"stopped_by": "option", "failed": 0}) == 2
