@@ -1,7 +1,7 @@
 """Reading and following a run of 100,000 steps, without a screen.
 
-``python bench/curve_reading.py [--lines N] [--seconds S]`` prints one JSON object. Ratios are against json.loads line by
-line on the same file in the same process; ``follow_core_share`` is processor time over wall time while ten lines
+``python bench/curve_reading.py [--lines N] [--seconds S]`` prints one JSON object. Ratios are against json.loads line
+by line on the same file in the same process; ``follow_core_share`` is processor time over wall time while ten lines
 a second are appended and polled ten times a second.
 """
 

@@ -143,6 +143,9 @@ class PartWriter:
 
     def close(self) -> None:
         """Nothing more is written; the part knows the hash of its lines."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())  # what is uploaded must be what a resume finds here
         self._file.close()
         self.part.digest = self._hash.hexdigest()[:16]
 
