@@ -31,7 +31,7 @@ async def test_the_pictures_that_need_no_model_are_made(script: dict[str, Any], 
 
 def test_make_screenshots_runs_a_script_that_is_there(script: dict[str, Any]) -> None:
     told = subprocess.run(
-        ["make", "-n", "screenshots", "LAB=lab", "ONLY=traces train"],
+        ["make", "--no-print-directory", "-n", "screenshots", "LAB=lab", "ONLY=traces train"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     _, path, *words = told.stdout.splitlines()[-1].split()

@@ -193,6 +193,7 @@ async def prompts(pilot: Pilot[int]) -> None:
 
 async def empty(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: "No problems in this lab yet" in shown(pilot), "the empty state")
+    await until(pilot, lambda: " Open" not in shown(pilot), "the footer without the keys of its list")
     await pilot.pause()
 
 
