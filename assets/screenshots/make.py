@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import cast
 
 from textual.pilot import Pilot
 
@@ -21,6 +22,7 @@ from o1lab.demo.headless import demo_recipe
 from o1lab.demo.seed import seed_demo
 from o1lab.locations import Lab, find_lab
 from o1lab.train import launch
+from screens.compare import CompareScreen
 from screens.context import open_context
 from store import open_store
 from store.runs import all_runs
@@ -65,7 +67,9 @@ async def compare(pilot: Pilot[int]) -> None:
     await until(pilot, "teacher", "student", "base")
     await pilot.press(*"What is 964 + 494?", "enter")
     await until(pilot, "tok/s", "1458")
-    await pilot.pause(20)  # until the slowest pane has ended
+    deadline = time.monotonic() + PATIENCE_S
+    while cast(CompareScreen, pilot.app.screen).talk.busy and time.monotonic() < deadline:
+        await pilot.pause(0.5)
 
 
 PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {"traces": traces, "train": train, "compare": compare}
