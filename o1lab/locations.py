@@ -38,6 +38,16 @@ class Lab:
         return self.root / "distill"
 
     @property
+    def evals(self) -> Path:
+        """Evaluations, a folder each."""
+        return self.root / "evals"
+
+    @property
+    def suites(self) -> Path:
+        """The lab's own suites, which go before those that o1lab brings; their data lie under ``data``."""
+        return self.root / "suites"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 

@@ -281,6 +281,94 @@ def _list_indexes(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_EVALUATION = """
+-- One model on one suite under one setting; its folder LAB/evals/ID says how it was asked.
+CREATE TABLE evaluations (
+    id TEXT PRIMARY KEY,
+    dir TEXT NOT NULL,
+    suite TEXT NOT NULL,
+    suite_version INTEGER NOT NULL,
+    items_hash TEXT NOT NULL,       -- of the items and how they are put: equal hashes may be compared item by item
+    family TEXT NOT NULL,           -- mathematics, safety, factuality, sycophancy, hallucination, general
+    model TEXT NOT NULL,            -- a model reference of the registry
+    role TEXT NOT NULL,             -- base, student, teacher, judge, other
+    revision TEXT NOT NULL,         -- what the weights are: a checkpoint's hash, a hub revision, a server's word
+    sampling TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    items INTEGER NOT NULL,
+    samples INTEGER NOT NULL,       -- of each item
+    scorer TEXT NOT NULL,           -- the label, name@version, of the scores shown unless another is asked for
+    created_at TEXT NOT NULL
+);
+CREATE INDEX evaluations_suite ON evaluations(suite, suite_version);
+CREATE TABLE evaluation_items (
+    evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
+    item TEXT NOT NULL,             -- the item's id in its suite
+    position INTEGER NOT NULL,
+    question TEXT NOT NULL,         -- what the user says first
+    gold TEXT NOT NULL,             -- JSON: the accepted answers
+    grp TEXT,                       -- items that are one question put in several ways
+    variant TEXT,                   -- which of these ways
+    meta TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (evaluation_id, item)
+) WITHOUT ROWID;
+
+-- Small columns only: lists and figures over 100,000 samples read this table and scores alone.
+CREATE TABLE samples (
+    seq INTEGER PRIMARY KEY,        -- rowid of the texts, and what scores, ratings and judgements refer to
+    evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
+    item TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    state TEXT NOT NULL,            -- complete, incomplete (cut off), failed
+    reason TEXT NOT NULL DEFAULT '',
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    thought_tokens INTEGER,         -- null: not known apart
+    estimated INTEGER NOT NULL DEFAULT 0,   -- whether the counts are ours and not the server's
+    cost_usd REAL NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    cached INTEGER NOT NULL DEFAULT 0,      -- whether it was taken from an earlier evaluation
+    cache_key TEXT NOT NULL,        -- hash of everything that decides a response
+    trace_id TEXT REFERENCES traces(id),    -- once a person has labelled it
+    created_at TEXT NOT NULL,
+    UNIQUE (evaluation_id, item, sample)
+);
+CREATE INDEX samples_cache ON samples(cache_key);
+CREATE TABLE sample_texts (
+    seq INTEGER PRIMARY KEY REFERENCES samples(seq),
+    turns TEXT NOT NULL,            -- JSON: [{user, thought, answer}], each turn of the conversation
+    meta TEXT NOT NULL DEFAULT '{}'
+);
+-- What a scorer says of a sample. Scores of another scorer, or version, stand beside it.
+CREATE TABLE scores (
+    seq INTEGER NOT NULL REFERENCES samples(seq),
+    scorer TEXT NOT NULL,           -- name@version, and for a judge its prompt and model
+    outcome TEXT NOT NULL,          -- correct, incorrect, unextracted, unscored
+    value REAL,                     -- 0 to 1, where the scorer grades
+    answer TEXT,                    -- the final answer it found
+    reason TEXT NOT NULL DEFAULT '',
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (seq, scorer)
+) WITHOUT ROWID;
+-- A person's mark from 0 to 100, append-only: the latest of an annotator counts; null takes it back.
+CREATE TABLE ratings (
+    id INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL REFERENCES samples(seq),
+    annotator TEXT NOT NULL,
+    value REAL,
+    note TEXT NOT NULL DEFAULT '',
+    created_at TEXT NOT NULL
+);
+CREATE INDEX ratings_sample ON ratings(seq, annotator);
+"""
+
+
+@migrations(name="0004_evaluation")
+def _evaluation(db: Database) -> None:
+    for statement in _statements(_EVALUATION):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of ``script``; executescript() would commit the transaction we are in."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

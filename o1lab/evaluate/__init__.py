@@ -1,0 +1,1 @@
+"""Evaluation: a model on a suite, scored, with figures one can trust."""

@@ -1,0 +1,1 @@
+"""The scorers, by the names that suites use."""
