@@ -37,6 +37,7 @@ MODES: tuple[tuple[str, str, str], ...] = (
     ("f3", "distill", "Distill"),
     ("f4", "train", "Train"),
     ("f5", "compare", "Compare"),
+    ("f6", "evaluate", "Evaluate"),
 )
 SETTLE_S = 0.5  # after the mount of the first screen: it has been painted, and nobody has read it yet
 
@@ -87,7 +88,14 @@ class LabApp(TypedAheadApp):
 
             return CompareScreen(self.context)
 
-        return {"lab": lab, "traces": traces, "distill": distill, "train": train, "compare": compare}
+        def evaluate() -> LabScreen:
+            from screens.evaluate import EvaluateScreen
+
+            return EvaluateScreen(self.context)
+
+        return {
+            "lab": lab, "traces": traces, "distill": distill, "train": train, "compare": compare, "evaluate": evaluate,
+        }  # fmt: skip
 
     async def on_mount(self) -> None:
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
