@@ -431,31 +431,43 @@ def page(
 
     Args:
         outcomes: only these; all where empty.
-        words: only items whose question holds these words, as they are written.
+        words: only items whose question holds these words, as they are written, or the item of this name.
     """
-    where = [
-        "s.evaluation_id = ?",
-        f"({not outcomes} OR {_OUTCOME} IN (SELECT value FROM json_each(?)))",
-        "(? = '' OR instr(lower(i.question), lower(?)) OR s.item = ?)",
-        "(? IS NULL OR i.variant = ?)",
-    ]
-    source = (
-        f"FROM {_JOINED} JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
-        f"WHERE {' AND '.join(where)}"
-    )
-    values = [scorer, evaluation_id, json.dumps(list(outcomes)), words, words, words, variant, variant]
-    plain = not (outcomes or words or variant)
-    total = db.execute(
-        "SELECT count(*) FROM samples WHERE evaluation_id = ?" if plain else f"SELECT count(*) {source}",
-        [evaluation_id] if plain else values,
-    ).fetchone()[0]
+    # Joined in the order that an index gives, or SQLite reads and sorts everything for any page.
+    item_of = "i.evaluation_id = s.evaluation_id AND i.item = s.item"
+    joined = f"evaluation_items i CROSS JOIN samples s ON {item_of}"
+    if longest_first:
+        joined = f"samples s CROSS JOIN evaluation_items i ON {item_of}"
+    where, values = [f"{'s' if longest_first else 'i'}.evaluation_id = ?"], [evaluation_id]
+    if words:
+        where.append("(instr(lower(i.question), lower(?)) OR i.item = ?)")
+        values += [words, words]
+    if variant is not None:
+        where.append("i.variant = ?")
+        values.append(variant)
+    if not words and variant is None:  # to count them, or the longest, the items are not needed
+        counted, of = "samples s", ["s.evaluation_id = ?"]
+        joined, where = (counted, of) if longest_first else (joined, where)
+    else:
+        counted, of = joined, where
+    if outcomes:
+        score = "LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
+        one_of = f"{_OUTCOME} IN (SELECT value FROM json_each(?))"
+        joined, counted, where, of = f"{joined} {score}", f"{counted} {score}", [*where, one_of], [*of, one_of]
+        values = [scorer, *values, json.dumps(list(outcomes))]
+    total = db.execute(f"SELECT count(*) FROM {counted} WHERE {' AND '.join(of)}", values).fetchone()[0]
+    if not total:
+        return [], 0
+    found = f"FROM {joined} WHERE {' AND '.join(where)}"
     order = "s.output_tokens DESC, s.seq" if longest_first else "i.position, s.sample"
+    # The page is found first, by what indexes hold, and only its rows are read.
     rows = db.execute(
         f"SELECT s.seq, s.evaluation_id, s.item, s.sample, {_OUTCOME}, c.value, c.answer, "
         "CASE s.state WHEN 'complete' THEN coalesce(c.reason, '') ELSE s.reason END, i.question, i.gold, i.variant, "
-        f"s.input_tokens, s.output_tokens, s.thought_tokens, s.cached, s.trace_id {source} "
-        f"ORDER BY {order} LIMIT ? OFFSET ?",
-        [*values, limit, offset],
+        f"s.input_tokens, s.output_tokens, s.thought_tokens, s.cached, s.trace_id FROM {_JOINED} "
+        "JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
+        f"WHERE s.seq IN (SELECT s.seq {found} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
+        [scorer, *values, limit, offset],
     )
     return [_sample_row(row) for row in rows], int(total)
 

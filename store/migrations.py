@@ -312,6 +312,7 @@ CREATE TABLE evaluation_items (
     meta TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (evaluation_id, item)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX evaluation_items_order ON evaluation_items(evaluation_id, position);
 
 -- Small columns only: lists and figures over 100,000 samples read this table and scores alone.
 CREATE TABLE samples (
@@ -334,6 +335,7 @@ CREATE TABLE samples (
     UNIQUE (evaluation_id, item, sample)
 );
 CREATE INDEX samples_cache ON samples(cache_key);
+CREATE INDEX samples_longest ON samples(evaluation_id, output_tokens DESC, seq);
 CREATE TABLE sample_texts (
     seq INTEGER PRIMARY KEY REFERENCES samples(seq),
     turns TEXT NOT NULL,            -- JSON: [{user, thought, answer}], each turn of the conversation
