@@ -100,6 +100,21 @@ def number(text: str) -> Fraction | None:
     return value * Fraction(10) ** int(found["power"] or found["exponent"] or 0)
 
 
+def canonical(answer: str) -> Fraction | str:
+    r"""What answers have in common that :func:`settle` calls the same: a number's value, else the bare text.
+
+    Where :func:`settle` is no equivalence (``5`` is ``5\text{cm}`` is ``5cm``, ``5`` is not ``5cm``) the number wins.
+    """
+    if len(answer) > _LONGEST:
+        return answer
+    text = normalise(answer)
+    bare = _bare(text)
+    value = number(text)
+    if value is None:
+        value = number(bare)
+    return bare if value is None else value
+
+
 def settle(gold: str | None, answer: str | None) -> Verdict | None:
     """The verdict that needs no algebra, or None if it does."""
     if gold is None or not gold.strip():

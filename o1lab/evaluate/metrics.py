@@ -1,0 +1,311 @@
+"""What is computed of samples: accuracy with its interval, pass@k, values, tokens.
+
+Accuracy is correct over ALL samples: what is cut off, unextracted, unscored or failed stands in the denominator. Only
+averages of tokens leave failed samples out, for there was no response that could have a length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from store.evaluations import Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEED = 42  # of everything that is drawn here: the same samples give the same figures
+RESAMPLES = 2000
+LEVEL = 0.95
+
+_MOST_DRAWS = 50_000_000  # clusters times resamples: about half a second
+_FEWEST_RESAMPLES = 500
+_CHUNK_DRAWS = 2_000_000
+_KIND_COST = 20  # one binomial draw costs as much as so many draws of an index
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval, and how it was found."""
+
+    low: float
+    high: float
+    method: str
+
+    def as_json(self) -> list[float]:
+        return [round(self.low, 6), round(self.high, 6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of samples. ``interval`` is None where there is no sample, or nothing to resample."""
+
+    correct: int
+    n: int
+    value: float | None
+    interval: Interval | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "correct": self.correct,
+            "n": self.n,
+            "accuracy": rounded(self.value),
+            "ci95": self.interval and self.interval.as_json(),
+            "ci_method": self.interval and self.interval.method,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean of n numbers out of ``total`` samples; ``rest_as_zero`` counts those without a number as 0."""
+
+    value: float
+    n: int
+    total: int
+    rest_as_zero: float
+    interval: Interval | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "mean": rounded(self.value),
+            "n": self.n,
+            "of": self.total,
+            "rest_as_zero": rounded(self.rest_as_zero),
+            "ci95": self.interval and self.interval.as_json(),
+            "ci_method": self.interval and self.interval.method,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How n counts of tokens are spread. Percentiles between two counts are interpolated linearly."""
+
+    n: int
+    mean: float
+    median: float
+    p5: float
+    p25: float
+    p75: float
+    p95: float
+    most: int
+
+    def as_json(self) -> dict[str, float]:
+        return {name: round(value, 1) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Output tokens of the samples that got a response. Thought and answer only where they are known apart."""
+
+    output: Spread | None
+    thought: Spread | None
+    answer: Spread | None
+    correct: Spread | None  # output tokens of the correct ones
+    other: Spread | None  # and of all the others
+
+    def as_json(self) -> dict[str, Any]:
+        named = {name: getattr(self, name) for name in ("output", "thought", "answer", "correct", "other")}
+        return {name: spread and spread.as_json() for name, spread in named.items()}
+
+
+def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """The score interval of a proportion: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; computed by scipy.
+
+    Of no trials it is (0, 1): nothing is known.
+
+    Raises:
+        ValueError: not 0 <= correct <= n.
+    """
+    if not 0 <= correct <= n:
+        raise ValueError(f"{correct} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    from scipy.stats import binomtest
+
+    found = binomtest(correct, n).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that of k of n samples, c of them correct, at least one is: 1 - C(n - c, k) / C(n, k).
+
+    The unbiased estimator of Chen et al. (2021), "Evaluating Large Language Models Trained on Code", equation 1.
+
+    Raises:
+        ValueError: not 0 <= c <= n, or not 1 <= k <= n.
+    """
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"pass@{k} of {c} among {n}")
+    return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)
+
+
+def mean_pass_at(results: Iterable[Result], ks: Sequence[int] | None = None) -> dict[int, float]:
+    """pass@k for each k, the mean over items of :func:`pass_at_k` (Chen et al., 2021).
+
+    Every sample counts, failed ones too. A k that some item has too few samples for is left out; without ``ks``
+    the powers of two are taken, and the number of samples.
+    """
+    counts: dict[str, list[int]] = {}
+    for one in results:
+        tally = counts.setdefault(one.item, [0, 0])
+        tally[0] += 1
+        tally[1] += one.correct
+    if not counts:
+        return {}
+    fewest = min(n for n, _ in counts.values())
+    kinds: dict[tuple[int, int], int] = {}
+    for n, c in counts.values():
+        kinds[n, c] = kinds.get((n, c), 0) + 1
+    wanted = ladder(fewest) if ks is None else [k for k in ks if 1 <= k <= fewest]
+    return {k: math.fsum(pass_at_k(n, c, k) * number for (n, c), number in kinds.items()) / len(counts) for k in wanted}
+
+
+def ladder(most: int) -> list[int]:
+    """1, 2, 4, ... up to ``most``, and ``most`` itself."""
+    steps = [2**power for power in range(most.bit_length())]
+    return steps if not steps or steps[-1] == most else [*steps, most]
+
+
+def clustered_bootstrap(
+    values: Sequence[float] | NDArray[np.float64],
+    clusters: Sequence[Hashable],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> Interval | None:
+    """The percentile interval of a mean over samples that come in clusters: whole clusters are drawn with replacement.
+
+    Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13; of clusters: Davison and
+    Hinkley (1997), section 3.8. Clusters that are alike are drawn together (their numbers are multinomial), which
+    changes no distribution. Beyond 25,000 clusters that are all different, fewer resamples are drawn; how many, and
+    the seed, is in the interval's method. None of less than two clusters.
+
+    Args:
+        values: one a sample.
+        clusters: the cluster of each sample, an item or a group of items.
+    """
+    import numpy as np
+
+    sums, sizes = _clusters(values, clusters)
+    number = len(sums)
+    if number < 2:
+        return None
+    means, drawn = _resampled(sums, sizes, resamples, np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), f"bootstrap over {number:,} clusters, {drawn:,} resamples, seed {seed}")
+
+
+def _clusters(
+    values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(sum of values, number of samples) of each cluster."""
+    import numpy as np
+
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values in {len(clusters)} clusters")
+    codes: dict[Hashable, int] = {}
+    place = np.fromiter((codes.setdefault(one, len(codes)) for one in clusters), np.intp, len(clusters))
+    sums = np.bincount(place, weights=np.asarray(values, np.float64), minlength=len(codes))
+    return sums.astype(np.float64), np.bincount(place, minlength=len(codes)).astype(np.float64)
+
+
+def _resampled(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64], resamples: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], int]:
+    """(the means of resamples, how many were drawn)."""
+    import numpy as np
+
+    number = len(sums)
+    kinds, often = np.unique(sums + 1j * sizes, return_counts=True)
+    if len(kinds) * _KIND_COST <= number:
+        drawn = rng.multinomial(number, often / number, size=resamples).astype(np.float64)
+        return (drawn @ kinds.real) / (drawn @ kinds.imag), resamples
+    resamples = min(resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // number))
+    means = np.empty(resamples)
+    rows = max(1, _CHUNK_DRAWS // number)
+    alike = bool((sizes == sizes[0]).all())
+    for start in range(0, resamples, rows):
+        end = min(start + rows, resamples)
+        chosen = rng.integers(number, size=(end - start, number), dtype=np.int32)
+        total = sizes[0] * number if alike else sizes[chosen].sum(axis=1)
+        means[start:end] = sums[chosen].sum(axis=1) / total
+    return means, resamples
+
+
+def cluster(one: Result) -> tuple[str, str]:
+    """What is drawn as one: the group of items that put one question in several ways, else the item."""
+    return ("group", one.group) if one.group is not None else ("item", one.item)
+
+
+def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lambda one: one.correct) -> Rate:
+    """Correct over all samples.
+
+    Its interval is Wilson's where no two samples share an item or a group, else that of :func:`clustered_bootstrap`.
+    Where all clusters are alike, so that resampling finds no width (30 items, all wrong), it is Wilson's with the
+    number of clusters for n.
+
+    Args:
+        right: which samples count, where it is not the correct ones.
+    """
+    marks = [right(one) for one in results]
+    correct, n = sum(marks), len(marks)
+    if n == 0:
+        return Rate(0, 0, None, None)
+    clusters = [cluster(one) for one in results]
+    return Rate(correct, n, correct / n, share_interval(marks, clusters))
+
+
+def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
+    """The interval of the mean of marks from 0 to 1, by the rule of :func:`accuracy`."""
+    number, n = len(set(clusters)), len(marks)
+    whole = all(mark in (0, 1) for mark in marks)
+    if number == n and whole:
+        return Interval(*wilson(round(sum(marks)), n), "Wilson")
+    found = clustered_bootstrap(marks, clusters)
+    if (found is None or found.low == found.high) and min(marks) == max(marks) and whole:
+        return Interval(*wilson(number if marks[0] else 0, number), f"Wilson over {number:,} clusters, all alike")
+    return found
+
+
+def mean_value(results: Sequence[Result]) -> Mean | None:
+    """The mean of the scorer's values (0 to 1) where there are any; its interval by :func:`clustered_bootstrap`."""
+    graded = [one for one in results if one.value is not None]
+    if not graded:
+        return None
+    values = [one.value or 0.0 for one in graded]
+    total = math.fsum(values)
+    found = clustered_bootstrap(values, [cluster(one) for one in graded])
+    return Mean(total / len(values), len(values), len(results), total / len(results), found)
+
+
+def spread(counts: Sequence[int]) -> Spread | None:
+    """Mean and percentiles (Hyndman and Fan, 1996, definition 7: linear), or None of nothing."""
+    if not counts:
+        return None
+    import numpy as np
+
+    found = np.asarray(counts)
+    p5, p25, median, p75, p95 = (float(one) for one in np.percentile(found, [5, 25, 50, 75, 95]))
+    return Spread(len(counts), float(found.mean()), median, p5, p25, p75, p95, int(found.max()))
+
+
+def tokens(results: Iterable[Result]) -> Tokens:
+    """How long the responses are; of failed samples there is none."""
+    there = [one for one in results if one.outcome != "failed"]
+    apart = [(one.output_tokens, one.thought_tokens) for one in there if one.thought_tokens is not None]
+    return Tokens(
+        output=spread([one.output_tokens for one in there]),
+        thought=spread([thought for _, thought in apart]),
+        answer=spread([output - thought for output, thought in apart]),
+        correct=spread([one.output_tokens for one in there if one.correct]),
+        other=spread([one.output_tokens for one in there if not one.correct]),
+    )
+
+
+def rounded(value: float | None) -> float | None:
+    """To the six digits that JSON shows."""
+    return None if value is None else round(value, 6)
