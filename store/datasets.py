@@ -12,11 +12,14 @@ from store import traces
 from store.errors import MissingError, NameTakenError, NothingChosenError
 from store.query import TraceQuery
 from store.records import Dataset, decode, now
+from store.selecting import EVALUATED
 from store.sqlite import Database
 
 PHASES = (1, 2)
 NO_SOLUTION = "no solution"
 """Why a trace is left out of a phase-1 dataset: there would be nothing to learn in its row."""
+EVALUATION = "an answer to an evaluation"
+"""Why a trace is left out of every dataset that does not ask for such: a student would learn what it is examined in."""
 _COLUMNS = "name, hash, phase, query, rows, tokens, created_at, selection"
 
 
@@ -46,14 +49,20 @@ class DatasetRow:
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
-    """Snapshot the traces of the query under a name. The same name for the same content is no error.
+    """Snapshot the traces of the query under a name, answers to evaluations left out and listed among its drops.
+
+    The same name for the same content is no error.
 
     Raises:
         NameTakenError: the name stands for other content.
         NothingChosenError: the query chooses nothing.
     """
     with db.atomic():
-        return snapshot(db, name, traces.ids(db, query), phase=phase, query=query.source)
+        found = traces.ids(db, query)
+        evaluated = _evaluated(db, found)
+        chosen = [trace_id for trace_id in found if trace_id not in evaluated]
+        drops = {trace_id: EVALUATION for trace_id in found if trace_id in evaluated}
+        return snapshot(db, name, chosen, phase=phase, query=query.source, drops=drops)
 
 
 def snapshot(
@@ -166,6 +175,14 @@ def _without_solution(db: Database, chosen: Sequence[str]) -> set[str]:
     found = db.execute(
         "SELECT t.id FROM traces t JOIN trace_texts x ON x.seq = t.seq "
         "WHERE x.solution_start >= x.solution_end AND t.id IN (SELECT value FROM json_each(?))",
+        [json.dumps(list(chosen))],
+    )
+    return {str(row[0]) for row in found}
+
+
+def _evaluated(db: Database, chosen: Sequence[str]) -> set[str]:
+    found = db.execute(
+        f"SELECT t.id FROM traces t WHERE t.id IN (SELECT value FROM json_each(?)) AND {EVALUATED}",
         [json.dumps(list(chosen))],
     )
     return {str(row[0]) for row in found}

@@ -358,6 +358,21 @@ def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) 
     return int(row[0])
 
 
+def scores_of(db: Database, seq: int) -> list[NewScore]:
+    """What every scorer says of a sample, the latest last."""
+    rows = db.execute(
+        "SELECT seq, scorer, outcome, value, answer, reason FROM scores WHERE seq = ? ORDER BY created_at, scorer",
+        [seq],
+    )
+    return [NewScore(*row) for row in rows]
+
+
+def trace_of(db: Database, seq: int) -> str | None:
+    """The trace that a sample has become, once a person has labelled it."""
+    row = db.execute("SELECT trace_id FROM samples WHERE seq = ?", [seq]).fetchone()
+    return None if row is None or row[0] is None else str(row[0])
+
+
 def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
     """The seqs of complete samples that this scorer has not looked at."""
     rows = db.execute(

@@ -13,6 +13,9 @@ from store.sqlite import Database
 ORIGINS = """WITH RECURSIVE origins(id) AS (SELECT t.id UNION
     SELECT o.parent_id FROM origins JOIN traces o ON o.id = origins.id WHERE o.parent_id IS NOT NULL)"""
 """``origins``: a trace ``t`` and all it was made from (translated, edited): what is said of their problems is of it."""
+EVALUATED = f"""(t.source GLOB 'eval/*' OR (t.parent_id IS NOT NULL AND EXISTS ({ORIGINS} SELECT 1 FROM origins
+    JOIN traces o ON o.id = origins.id WHERE o.source GLOB 'eval/*')))"""
+"""Whether a trace ``t``, or one it was made from, is an answer to an evaluation that a person labelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Candidate:
 
     ``looping``, ``verdict`` and ``reflective`` (its reflections, backtrackings and checks) are None until measured.
     ``excluded_by``: the rule that excludes its problem, or that of a trace it was made from. ``rejected_by_run``: the
-    teacher run that made it marked it as not good enough.
+    teacher run that made it marked it as not good enough. ``evaluated``: it, or one it was made from, answers an
+    evaluation.
     """
 
     seq: int
@@ -36,6 +40,7 @@ class Candidate:
     solution: int
     excluded_by: str | None
     rejected_by_run: bool
+    evaluated: bool = False
 
 
 def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
@@ -48,16 +53,20 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
                        {ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
                        JOIN problems q ON q.id = o.problem_id WHERE q.excluded_by IS NOT NULL LIMIT 1) END),
                    EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'rejected')
-                   AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'kept')
+                   AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = t.id AND r.state = 'kept'),
+                   {EVALUATED}
             FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
             WHERE {condition} ORDER BY {query.order}""",
         parameters,
     )
     for row in rows:
-        seq, trace_id, problem, decision, complete, looping, verdict, reflective, thought, solution, excluded, run = row
+        (
+            seq, trace_id, problem, decision, complete, looping, verdict, reflective, thought, solution, excluded, run,
+            evaluated,
+        ) = row  # fmt: skip
         yield Candidate(
             seq, trace_id, problem, decision, bool(complete), None if looping is None else bool(looping), verdict,
-            reflective, thought, solution, excluded, bool(run),
+            reflective, thought, solution, excluded, bool(run), bool(evaluated),
         )  # fmt: skip
 
 

@@ -52,7 +52,9 @@ def dataset_create(
     ] = None,
     no_drop: Annotated[
         list[str] | None,
-        typer.Option(help="A rule not to apply: rejected, excluded, looping, truncated, format, mixed. Repeatable."),
+        typer.Option(
+            help="A rule not to apply: rejected, evaluation, excluded, looping, truncated, format, mixed. Repeatable."
+        ),
     ] = None,
     mixed: Annotated[
         list[str] | None, typer.Option("--from", help="Mix this dataset in, instead of choosing traces. Repeatable.")
@@ -65,10 +67,11 @@ def dataset_create(
 ) -> None:
     """Snapshot chosen traces, in the filter's order, under a name and a hash of their content.
 
-    By itself it takes what was accepted by hand, all of it. With --keep, --per-problem or --no-drop it samples by
-    rejection: only right answers (unless --keep all, or a person chooses), and nothing that loops, was cut off, breaks
-    the format, mixes languages, was rejected, or answers an excluded problem. What is left out is kept with its reason:
-    `o1lab dataset drops NAME`. With --from it mixes datasets of one phase; a trace that is in two of them comes once.
+    By itself it takes what was accepted by hand, all of it but answers to evaluations. With --keep, --per-problem or
+    --no-drop it samples by rejection: only right answers (unless --keep all, or a person chooses), and nothing that
+    loops, was cut off, breaks the format, mixes languages, was rejected, answers an excluded problem or an evaluation.
+    What is left out is kept with its reason: `o1lab dataset drops NAME`. With --from it mixes datasets of one phase; a
+    trace that is in two of them comes once.
 
     Example: o1lab dataset create long --where 'run:3f2a reflective:yes' --per-problem shortest
     """

@@ -4,6 +4,7 @@ Every trace that is looked at and not taken has its reason. The first that appli
 
 ============  ====================================================================================================
 rejected      a person rejected it, or the teacher run that made it did (a reformatted answer that is not gold, say)
+evaluation    it, or what it was made from, answers an evaluation: a student would learn what it is examined in
 excluded      its problem is excluded from the pool (a duplicate, contaminated, ...)
 looping       it ends in a loop
 truncated     it was cut off
@@ -32,11 +33,11 @@ from store import Store, datasets, selecting
 from store.query import TraceQuery
 from store.selecting import Candidate
 
-CHOOSING_VERSION = 1
+CHOOSING_VERSION = 2
 
 Keep = Literal["verified", "all"]
 PerProblem = Literal["all", "shortest", "longest", "most-reflective", "first", "person"]
-Rule = Literal["rejected", "excluded", "looping", "truncated", "format", "mixed"]
+Rule = Literal["rejected", "evaluation", "excluded", "looping", "truncated", "format", "mixed"]
 
 KEEPS: tuple[Keep, ...] = get_args(Keep)
 PER_PROBLEM: tuple[PerProblem, ...] = get_args(PerProblem)
@@ -164,6 +165,8 @@ def _why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collect
         return "rejected by hand"
     if "rejected" in drop and one.rejected_by_run:
         return "rejected in its teacher run"
+    if "evaluation" in drop and one.evaluated:
+        return datasets.EVALUATION
     if "excluded" in drop and one.excluded_by:
         return sys.intern(f"problem excluded: {one.excluded_by}")  # one for all of them: reasons stay in memory
     if "looping" in drop and one.looping:

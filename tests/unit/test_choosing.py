@@ -82,7 +82,7 @@ def test_a_trace_that_is_looked_at_takes_a_few_hundred_bytes(
 def test_what_nothing_speaks_against_is_taken_in_the_querys_order(store: Store) -> None:
     ids = [add(store, statement=f"What is {n} + 1?") for n in range(3)]
     assert choose(store, ALL) == Choice(
-        ids, {}, {"version": 1, "keep": "verified", "per_problem": "all", "rules": list(RULES), "looked": 3, "kept": 3}
+        ids, {}, {"version": 2, "keep": "verified", "per_problem": "all", "rules": list(RULES), "looked": 3, "kept": 3}
     )
     assert choose(store, parse_query("sort:-added")).ids == ids[::-1]
 
