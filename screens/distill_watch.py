@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from o1lab.distill import runs
 from o1lab.distill.folder import RunFolder
+from o1lab.distill.jobs import FaultCount
 from o1lab.distill.prompts import Prompt, restore_prompts
-from o1lab.distill.runs import FaultCount, RunInfo
+from o1lab.distill.runs import RunInfo
 from o1lab.errors import LabError
 from o1lab.locations import Lab
 from store import teacher_runs

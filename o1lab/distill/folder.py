@@ -1,14 +1,15 @@
-"""A teacher run's folder, LAB/distill/ID: the only contract between the job and whoever watches it."""
+"""A job's folder, the only contract between the job and whoever watches it; a teacher run's is LAB/distill/ID."""
 
 from __future__ import annotations
 
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Generic, Literal, TypeVar
 
 from o1lab.distill.settings import TeacherRunSettings
 
@@ -16,8 +17,8 @@ State = Literal["starting", "running", "paused", "stopping", "finished", "stoppe
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What status.json says, replaced atomically.
+class JobStatus:
+    """What status.json says of any job that asks models, replaced atomically.
 
     Times are seconds since the epoch. ``requested`` counts samples. ``priced`` is whether the prices are known that
     ``cost_usd`` needs. ``faults`` counts every fault of every try by its code; ``notes`` are sentences for a person.
@@ -32,8 +33,6 @@ class Status:
     done: int = 0
     correct: int = 0
     incorrect: int = 0
-    unverifiable: int = 0
-    rejected: int = 0
     failed: int = 0
     in_flight: int = 0
     retries: int = 0
@@ -50,38 +49,45 @@ class Status:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Status(JobStatus):
+    """What the status of a teacher run says beside."""
+
+    unverifiable: int = 0
+    rejected: int = 0
+
+
+StatusT = TypeVar("StatusT", bound=JobStatus)
+SettingsT = TypeVar("SettingsT")
+
+
 @dataclass(frozen=True)
-class RunFolder:
-    """The paths of one teacher run, and its small files."""
+class JobFolder(Generic[StatusT, SettingsT]):
+    """The paths of one job, and its small files.
+
+    ``noun`` is what a person calls the job, ``verb`` the command that begins it, resumes it and shows it.
+    """
 
     path: Path
+    noun: ClassVar[str]
+    verb: ClassVar[str]
 
     @property
     def id(self) -> str:
         return self.path.name
 
     @property
+    def again(self) -> str:
+        """How to go on with it."""
+        return f"Go on with: {self.verb} --resume {self.id}"
+
+    @property
     def settings_file(self) -> Path:
         return self.path / "settings.json"
 
     @property
-    def prompts(self) -> Path:
-        """The prompts' full texts as they were asked with."""
-        return self.path / "prompts.json"
-
-    @property
-    def asked(self) -> Path:
-        """Whom it asks, and under which terms."""
-        return self.path / "asked.json"
-
-    @property
     def status_file(self) -> Path:
         return self.path / "status.json"
-
-    @property
-    def agenda(self) -> Path:
-        """The ids of the run's items, one a line, in their order: what a run is about does not change with the pool."""
-        return self.path / "items.txt"
 
     @property
     def journal(self) -> Path:
@@ -93,7 +99,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """flock: one process a run."""
+        """flock: one process a job."""
         return self.path / "control" / "lock"
 
     @property
@@ -106,21 +112,64 @@ class RunFolder:
         """While it is there no new call is made."""
         return self.path / "control" / "pause"
 
-    def settings(self) -> TeacherRunSettings:
-        return TeacherRunSettings.model_validate_json(self.settings_file.read_text("utf-8"))
+    @abstractmethod
+    def settings(self) -> SettingsT:
+        """How it asks.
 
-    def status(self) -> Status | None:
-        """The last status, or None before the first; unknown keys are passed over."""
+        Raises:
+            OSError, ValueError: they cannot be read.
+        """
+
+    @abstractmethod
+    def status_of(self, values: Mapping[str, Any]) -> StatusT:
+        """The status with these values; unknown names are passed over."""
+
+    def status(self) -> StatusT | None:
+        """The last status, or None before the first."""
         try:
             values = json.loads(self.status_file.read_text("utf-8"))
         except (OSError, ValueError):
             return None
         if not isinstance(values, dict) or "state" not in values:
             return None
-        return Status(**{name: value for name, value in values.items() if name in Status.__dataclass_fields__})
+        return self.status_of(values)
 
-    def write_status(self, status: Status) -> None:
+    def write_status(self, status: StatusT) -> None:
         write_json(self.status_file, asdict(status), durable=False)  # twice a second, and worth nothing later
+
+
+@dataclass(frozen=True)
+class RunFolder(JobFolder[Status, TeacherRunSettings]):
+    """The folder of one teacher run."""
+
+    noun = "teacher run"
+    verb = "o1lab distill"
+
+    @property
+    def prompts(self) -> Path:
+        """The prompts' full texts as they were asked with."""
+        return self.path / "prompts.json"
+
+    @property
+    def asked(self) -> Path:
+        """Whom it asks, and under which terms."""
+        return self.path / "asked.json"
+
+    @property
+    def agenda(self) -> Path:
+        """The ids of the run's items, one a line, in their order: what a run is about does not change with the pool."""
+        return self.path / "items.txt"
+
+    def settings(self) -> TeacherRunSettings:
+        return TeacherRunSettings.model_validate_json(self.settings_file.read_text("utf-8"))
+
+    def status_of(self, values: Mapping[str, Any]) -> Status:
+        return Status(**known(Status, values))
+
+
+def known(kind: type[JobStatus], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``values`` that this kind of status has."""
+    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
 
 
 @contextmanager

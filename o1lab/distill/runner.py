@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
-import socket
-import time
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 from o1lab.distill import agenda
 from o1lab.distill.agenda import JournalIndex
 from o1lab.distill.calls import CallKey, Message, Response, RunOver, digest
+from o1lab.distill.driving import Driver, log_error
 from o1lab.distill.filling import OnlyJournal
 from o1lab.distill.folder import RunFolder, Status
 from o1lab.distill.journal import Journal, JournalError
 from o1lab.distill.landing import Conversation, Landing, Provenance
-from o1lab.distill.limits import Budget, Clock, Control, MonotonicClock
+from o1lab.distill.limits import Budget, Clock, Control
 from o1lab.distill.method import Item, Method, Role
 from o1lab.distill.methods import make_method
 from o1lab.distill.progress import Progress
@@ -36,15 +31,10 @@ from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.distill.teacher import Caller, Teacher
 from o1lab.distill.voices import Voice, check_priced, open_voices
-from o1lab.errors import LabError, O1LabError, UsageError, from_store
+from o1lab.errors import O1LabError, UsageError
 from o1lab.locations import Lab
-from o1lab.train.rundir import HEARTBEAT_S, process_started
 from store import teacher_runs
-from store.connection import Store, open_store
-from store.errors import StoreError
-
-STATUS_S = 0.5
-"""status.json is written at most so often, and control files are looked for as often."""
+from store.connection import Store
 
 Watch = Callable[[Status], None]
 
@@ -127,84 +117,21 @@ async def drive(
         UsageError: another process works on it, or its engine is not there.
         LabError: its model cannot be opened, the disk is full, the database refuses. The status says so as well.
     """
-    with alone(folder) as ours:
-        if not ours:
-            raise UsageError(f"Another process works on the run {folder.id}.", f"See `o1lab distill show {folder.id}`.")
-        settings = folder.settings()
-        if settings.engine not in ENGINES:
-            raise UsageError(f"There is no engine {settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
-        run = _Run(lab, folder, settings, control or Control(), watch, clock or MonotonicClock())
-        return await run.work()
+    return await _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock).work()
 
 
-@contextlib.contextmanager
-def alone(folder: RunFolder) -> Iterator[bool]:
-    """Whether nobody else works on the run, and nobody will within the block. The lock ends with its holder."""
-    folder.lock.parent.mkdir(parents=True, exist_ok=True)
-    with folder.lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a file system that knows no locks: it cannot be told
-            pass
-        yield True
-
-
-class _End(NamedTuple):
-    state: str
-    stopped_by: str | None
-    message: str
-    hint: str
-
-
-@dataclass
-class _Run:
-    lab: Lab
+class _Run(Driver[Status, TeacherRunSettings]):
     folder: RunFolder
-    settings: TeacherRunSettings
-    control: Control
-    watch: Watch | None
-    clock: Clock
-    progress: Progress = field(default_factory=Progress)
-    priced: bool = False
-    pid_started: float | None = field(default_factory=lambda: process_started(os.getpid()))
-    started_at: float = field(default_factory=time.time)
+    counts: Progress
 
-    async def work(self) -> Status:
-        before = self.folder.status()
-        if before is not None:  # until everything is counted anew
-            for name in ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed"):
-                setattr(self.progress, name, getattr(before, name))
-        heart: asyncio.Task[None] | None = None
-        try:
-            self._say("starting", message="Opening the model.")
-            store = open_store(self.lab.database)
-            try:
-                async with contextlib.AsyncExitStack() as held:
-                    job = await self._job(held, store, before)
-                    self._obey()  # who asked while the model was opened is heard before the first call
-                    self._say("running")
-                    heart = asyncio.create_task(self._beat())
-                    with contextlib.suppress(RunOver):  # an engine may be stopped before it has all it asks for
-                        caller = await held.enter_async_context(ENGINES[self.settings.engine](job))
-                        await self._converse(job, caller)
-            finally:
-                if heart is not None:
-                    heart.cancel()
-                    await asyncio.gather(heart, return_exceptions=True)
-                store.close()
-            return self._say(*self._end())
-        except BaseException as error:
-            told = _told(error, self.folder)
-            with contextlib.suppress(OSError):  # a full disk takes no status either: what went wrong is raised
-                self._say(*told)
-            if isinstance(error, StoreError):
-                raise from_store(error) from error
-            if isinstance(error, OSError):
-                raise LabError(told.message, told.hint) from error
-            raise
+    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: Status | None) -> None:
+        if self.settings.engine not in ENGINES:
+            raise UsageError(f"There is no engine {self.settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
+        job = await self._job(held, store, before)
+        self.begin()
+        with contextlib.suppress(RunOver):  # an engine may be stopped before it has all it asks for
+            caller = await held.enter_async_context(ENGINES[self.settings.engine](job))
+            await self._converse(job, caller)
 
     async def _job(self, held: contextlib.AsyncExitStack, store: Store, before: Status | None) -> Job:
         loop = asyncio.get_running_loop()
@@ -223,16 +150,16 @@ class _Run:
             return items, ended, failed, agenda.index_journal(self.folder, store)
 
         items, ended, failed, index = await loop.run_in_executor(reader, look)
-        self.progress.requested = items * self.settings.n
-        self.progress.start_from(ended, failed, before)
+        self.counts.requested = items * self.settings.n
+        self.counts.start_from(ended, failed, before)
         earlier = index.total
-        self.progress.paid(earlier.input_tokens, earlier.output_tokens, earlier.cost_usd)
+        self.counts.paid(earlier.input_tokens, earlier.output_tokens, earlier.cost_usd)
         budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
-        budget.spend(self.progress.input_tokens + self.progress.output_tokens, self.progress.cost_usd)
+        budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
         journal = await held.enter_async_context(Journal(self.folder.journal))
         return Job(
             self.lab, self.folder, self.settings, store, prompts, method, voices, journal,
-            self.control, budget, self.progress, self.clock, index, reader,
+            self.control, budget, self.counts, self.clock, index, reader,
         )  # fmt: skip
 
     async def _converse(self, job: Job, caller: Caller) -> None:
@@ -264,90 +191,18 @@ class _Run:
                     return
 
         async with Landing(
-            job.store, provenance, lambda outcome, verdict: self.progress.landed(outcome, verdict, self.clock)
+            job.store, provenance, lambda outcome, verdict: self.counts.landed(outcome, verdict, self.clock)
         ) as landing:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    for _ in range(min(self.settings.concurrency, max(1, self.progress.requested))):
+                    for _ in range(min(self.settings.concurrency, max(1, self.counts.requested))):
                         tasks.create_task(one_after_another(landing))
             except BaseExceptionGroup as several:
                 raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
 
-    async def _beat(self) -> None:
-        """Keep the status true, and obey the control files."""
-        last = None
-        while True:
-            await asyncio.sleep(STATUS_S)
-            self._obey()
-            state = "stopping" if self.control.stopping.is_set() else "paused" if self.control.paused else "running"
-            now = (
-                state,
-                self.progress.activity,
-                self.progress.done,
-                self.progress.failed,
-                self.progress.in_flight,
-                self.progress.output_tokens,
-            )
-            if now != last or time.time() - self._written > HEARTBEAT_S:
-                last = now
-                with contextlib.suppress(OSError):  # a full disk stops the run where it matters: at the journal
-                    self._say(state, message=self.progress.activity)
-
-    def _obey(self) -> None:
-        """Do as the control files say; of a folder that cannot be looked into nothing is asked."""
-        with contextlib.suppress(OSError):
-            if self.folder.stop_file.exists():
-                again = f"Go on with: o1lab distill --resume {self.folder.id}"
-                self.control.stop("stop", "The run was asked to stop.", again)
-            if self.folder.pause_file.exists():
-                self.control.pause()
-            else:
-                self.control.go_on()
-
-    def _end(self) -> _End:
-        if self.control.stopping.is_set():
-            return _End("stopped", self.control.reason, self.control.message, self.control.hint)
-        left = self.progress.requested - self.progress.done - self.progress.failed
-        message = f"{left} items are no longer in the lab." if left > 0 else ""
-        return _End("finished", None, message, "")
-
-    _written = 0.0
-
-    def _say(self, state: Any, stopped_by: str | None = None, message: str = "", hint: str = "") -> Status:
-        """Write the status, and tell whoever watches."""
-        seen = self.progress
-        status = Status(
-            state,
-            pid=os.getpid(),
-            pid_started=self.pid_started,
-            host=socket.gethostname(),
-            heartbeat=time.time(),
-            requested=seen.requested,
-            done=seen.done,
-            correct=seen.correct,
-            incorrect=seen.incorrect,
-            unverifiable=seen.unverifiable,
-            rejected=seen.rejected,
-            failed=seen.failed,
-            in_flight=seen.in_flight,
-            retries=seen.retries,
-            input_tokens=seen.input_tokens,
-            output_tokens=seen.output_tokens,
-            cost_usd=round(seen.cost_usd, 6),
-            priced=self.priced,
-            faults=dict(seen.faults),
-            notes=list(seen.notes),
-            started_at=self.started_at,
-            seconds_left=seen.seconds_left(self.clock) if state in ("running", "paused") else None,
-            stopped_by=stopped_by,
-            message=message,
-            hint=hint,
-        )
-        self.folder.write_status(status)
-        self._written = status.heartbeat
-        if self.watch is not None:
-            self.watch(status)
-        return status
+    def left_over(self) -> str:
+        left = self.counts.requested - self.counts.done - self.counts.failed
+        return f"{left} items are no longer in the lab." if left > 0 else ""
 
 
 async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | None:
@@ -377,21 +232,5 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
         raise  # nothing more can be kept
     except Exception as error:
         held.broke = f"internal: {type(error).__name__}: {error}"[:200]
-        with contextlib.suppress(OSError), job.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            traceback.print_exc(file=log)
+        log_error(job.folder.log, error)
     return held
-
-
-def _told(error: BaseException, folder: RunFolder) -> _End:
-    """The last words for an end that nobody wanted."""
-    again = f"Go on with: o1lab distill --resume {folder.id}"
-    match error:
-        case asyncio.CancelledError() | KeyboardInterrupt():
-            return _End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
-        case O1LabError() | StoreError():
-            return _End("failed", None, error.message, error.hint or again)
-        case OSError():
-            return _End("failed", None, f"The disk refuses: {error.strerror or error}.", again)
-    with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
-        traceback.print_exception(error, file=log)
-    return _End("failed", None, f"Something went wrong: {type(error).__name__}: {error}.", f"See {folder.log}.")

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from o1lab.config import load_config
-from o1lab.distill import journal
+from o1lab.distill import jobs
 from o1lab.distill.filling import check_engine
 from o1lab.distill.folder import RunFolder, Status, write_json
 from o1lab.distill.items import count_items
+from o1lab.distill.jobs import FaultCount, JobInfo
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.prompts import Prompt, find_prompt, keep_prompts
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.terms import keep_asked
 from o1lab.distill.voices import check_priced
-from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.locations import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
-from o1lab.train.rundir import STALE_S, process_lives
 from store import Store, open_store, teacher_runs
 
-ACTIVE = ("starting", "running", "paused", "stopping")
 CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
     "budget_usd", "budget_tokens",
@@ -38,30 +33,7 @@ CHANGEABLE = (
 """Settings that may differ when a run goes on: they decide how it is asked, not what comes out."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """A teacher run as a watcher should show it. ``state`` is the status' state, or ``dead``."""
-
-    id: str
-    state: str
-    status: Status
-    settings: TeacherRunSettings | None
-    heartbeat_age_s: float | None
-
-    @property
-    def active(self) -> bool:
-        return self.state in ACTIVE
-
-
-@dataclass
-class FaultCount:
-    """How often one fault came, with the last sentence and the last raw response."""
-
-    code: str
-    number: int = 0
-    sentence: str = ""
-    key: str = ""
-    raw: str = ""
+RunInfo = JobInfo[Status, TeacherRunSettings]
 
 
 @dataclass(frozen=True)
@@ -134,7 +106,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     store = open_store(lab.database)
     try:
         checked = check(lab, settings, store)
-        folder = RunFolder(lab.distill / _new_id(lab))
+        folder = RunFolder(lab.distill / jobs.new_id(lab.distill))
         teacher = checked.teacher
         try:
             folder.stop_file.parent.mkdir(parents=True)
@@ -183,12 +155,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
     """
     folder = find(lab, identity)
-    now = info(folder)
-    if now.active and now.status.pid is not None:
-        raise UsageError(
-            f"The run {folder.id} is {now.state} already.",
-            f"Let it go on: o1lab distill go-on {folder.id}" if now.state == "paused" else "Stop it first.",
-        )
+    jobs.must_rest(info(folder), folder)
     given = {name: value for name, value in (changes or {}).items() if value is not None}
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
@@ -198,8 +165,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
         check_priced(settings, _models(lab, settings))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
-    folder.stop_file.unlink(missing_ok=True)
-    folder.pause_file.unlink(missing_ok=True)
+    jobs.let_go(folder)
     return folder
 
 
@@ -209,25 +175,12 @@ def launch_detached(folder: RunFolder) -> int:
     Raises:
         LabError: the process or its log cannot be started.
     """
-    command = [sys.executable, "-P", "-m", "o1lab.distill.worker", str(folder.path)]
-    try:
-        with folder.log.open("ab") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.path
-            )
-    except OSError as error:
-        raise LabError(f"Cannot start the run: {error.strerror}.", "Check the disk and memory.") from error
-    _children.append(process)
-    return process.pid
-
-
-# Workers that this process started: polled now and then, so that a finished one is no zombie.
-_children: list[subprocess.Popen[bytes]] = []
+    return jobs.launch(folder, "o1lab.distill.worker")
 
 
 def list_runs(lab: Lab) -> list[RunInfo]:
     """Every run of the lab, the newest first."""
-    _children[:] = [child for child in _children if child.poll() is None]
+    jobs.reap()
     folders = [RunFolder(path) for path in lab.distill.glob("*") if (path / "settings.json").is_file()]
     folders.sort(key=_made_at, reverse=True)
     return [info(folder) for folder in folders]
@@ -247,33 +200,12 @@ def find(lab: Lab, identity: str) -> RunFolder:
     Raises:
         NotFoundError: there is none, or there are several.
     """
-    folders = sorted(path for path in lab.distill.glob("*") if (path / "settings.json").is_file())
-    found = [path for path in folders if identity and path.name.startswith(identity)]
-    exact = [path for path in found if path.name == identity] or found
-    if len(exact) != 1:
-        raise NotFoundError(
-            f"{'Several teacher runs begin' if found else 'No teacher run begins'} with '{identity}'.",
-            "`o1lab distill ls` lists them.",
-        )
-    return RunFolder(exact[0])
+    return jobs.find(lab.distill, identity, RunFolder)
 
 
 def info(folder: RunFolder, *, now: float | None = None) -> RunInfo:
     """How a run stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
-    status = folder.status() or Status("failed", message="status.json cannot be read.")
-    age = max(0.0, (time.time() if now is None else now) - status.heartbeat) if status.heartbeat else None
-    state: str = status.state
-    here = status.host == socket.gethostname()
-    gone = here and status.pid is not None and not process_lives(status.pid, status.pid_started)
-    never_began = here and status.pid is None and (age is None or age > STALE_S)
-    if state in ACTIVE and (gone or never_began):
-        status = folder.status() or status  # it may have ended properly between our two looks
-        state = "dead" if status.state in ACTIVE else status.state
-    try:
-        settings = folder.settings()
-    except (OSError, ValueError):
-        settings = None
-    return RunInfo(folder.id, state, status, settings, age)
+    return jobs.look(folder, now=now)
 
 
 def stop(folder: RunFolder) -> RunInfo:
@@ -283,12 +215,12 @@ def stop(folder: RunFolder) -> RunInfo:
         UsageError: it has ended already.
         LabError: the folder cannot be written.
     """
-    return _ask(folder, folder.stop_file)
+    return jobs.ask(folder, folder.stop_file)
 
 
 def pause(folder: RunFolder) -> RunInfo:
     """Ask a run to make no new call until it may go on; raises as :func:`stop`."""
-    return _ask(folder, folder.pause_file)
+    return jobs.ask(folder, folder.pause_file)
 
 
 def go_on(folder: RunFolder) -> RunInfo:
@@ -299,28 +231,4 @@ def go_on(folder: RunFolder) -> RunInfo:
 
 def faults(folder: RunFolder) -> list[FaultCount]:
     """What went wrong, by code, the most frequent first: every try in the journal counts."""
-    found: dict[str, FaultCount] = {}
-    for _, response in journal.read(folder.journal, only=b'"fault"'):
-        if response.fault is not None:
-            one = found.setdefault(response.fault.code, FaultCount(response.fault.code))
-            one.number += 1
-            one.sentence, one.key, one.raw = response.fault.sentence, str(response.key), response.raw
-    return sorted(found.values(), key=lambda one: -one.number)
-
-
-def _ask(folder: RunFolder, file: Path) -> RunInfo:
-    now = info(folder)
-    if not now.active:
-        raise UsageError(f"The run {folder.id} is {now.state}, not running.", f"See `o1lab distill show {folder.id}`.")
-    try:
-        file.parent.mkdir(exist_ok=True)
-        file.touch()
-    except OSError as error:
-        raise LabError(f"Cannot ask the run: {error.strerror}.", f"Create {file} yourself.") from error
-    return now
-
-
-def _new_id(lab: Lab) -> str:
-    while (lab.distill / (made := secrets.token_hex(4))).exists():
-        pass
-    return made
+    return jobs.faults(folder.journal)

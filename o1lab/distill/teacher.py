@@ -32,7 +32,7 @@ from o1lab.distill.calls import (
 from o1lab.distill.journal import Journal
 from o1lab.distill.limits import Budget, Clock, Control, Price
 from o1lab.distill.method import Role
-from o1lab.distill.progress import Progress
+from o1lab.distill.progress import Counts
 from o1lab.distill.replies import Reply, StreamReader, error_in, fault_from, read_body
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.tokens import most_tokens, rough_tokens
@@ -80,7 +80,7 @@ class Teacher:
         journal: Journal,
         control: Control,
         budget: Budget,
-        progress: Progress,
+        progress: Counts,
         clock: Clock,
     ) -> None:
         self._settings = settings

@@ -7,14 +7,17 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
-from o1lab.distill.folder import RunFolder, Status
+from o1lab.distill.folder import JobFolder, RunFolder, Status
 from o1lab.distill.limits import Control
 from o1lab.distill.runner import drive
 from o1lab.errors import O1LabError
 from o1lab.locations import Lab
+
+Result = TypeVar("Result")
 
 
 def main() -> int:
@@ -57,9 +60,17 @@ def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None
         O1LabError: the run cannot go on; as :func:`o1lab.distill.runner.drive`.
         KeyboardInterrupt: the second signal came.
     """
-    again = f"Go on with: o1lab distill --resume {folder.id}"
+    return until_interrupted(folder, lambda control: drive(lab, folder, control=control, watch=watch))
 
-    async def driven() -> Status:
+
+def until_interrupted(folder: JobFolder[Any, Any], begin: Callable[[Control], Coroutine[Any, Any, Result]]) -> Result:
+    """Drive any job in this process; signals are heard as :func:`run_here` says.
+
+    Raises:
+        KeyboardInterrupt: the second signal came.
+    """
+
+    async def driven() -> Result:
         control = Control()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in one
@@ -69,12 +80,12 @@ def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None
         def interrupted(number: int) -> None:
             if signals.is_second(number, time.monotonic()):
                 task.cancel()
-            control.stop("interrupt", "The run was interrupted.", again)
+            control.stop("interrupt", "The run was interrupted.", folder.again)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, interrupted, number)
-        return await drive(lab, folder, control=control, watch=watch)
+        return await begin(control)
 
     try:
         return asyncio.run(driven())

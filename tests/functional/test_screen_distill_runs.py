@@ -16,8 +16,8 @@ from textual.widgets import Static
 from o1lab.app import LabApp
 from o1lab.distill import runs
 from o1lab.distill.folder import RunFolder, Status
+from o1lab.distill.jobs import FaultCount
 from o1lab.distill.prompts import begin_version, find_prompt, keep_version
-from o1lab.distill.runs import FaultCount
 from o1lab.locations import Lab
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
