@@ -9,7 +9,7 @@ from pathlib import Path
 from o1lab.config import init_lab
 from o1lab.locations import Lab
 from store import Store, evaluations, open_store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said, State, Turn
 
 SCORER = "math@1"
 RUN = "20260101-col"
@@ -46,8 +46,8 @@ def evaluation(
     sampling = {"temperature": 0.0, "max_tokens": 512, "seed": 42}
     created = f"2026-11-2{len(identity) % 10}T08:00:00.000000+00:00"
     return Evaluation(
-        identity, f"evals/{identity}", suite, 1, "items-hash", "mathematics", model, role, "rev", sampling, {}, items, 1,
-        SCORER, created,
+        identity, f"evals/{identity}", suite, 1, "items-hash", "mathematics", model, role, "rev", sampling, {}, items,
+        1, SCORER, created,
     )  # fmt: skip
 
 
@@ -64,18 +64,19 @@ def put(store: Store, one: Evaluation, outcomes: Sequence[str]) -> list[int]:
         )
         for at, (row, said) in enumerate(zip(items, outcomes, strict=True))
     ]  # fmt: skip
+    words: dict[str, Said] = {"correct": "correct", "incorrect": "incorrect", "unextracted": "unextracted"}
     with store.db.atomic():
         seqs = evaluations.add_samples(store.db, one.id, samples)
         evaluations.add_scores(
             store.db,
             [
                 NewScore(
-                    seq, SCORER, said, 1.0 if said == "correct" else 0.0,
+                    seq, SCORER, words[said], 1.0 if said == "correct" else 0.0,
                     None if said == "unextracted" else row.gold[0] if said == "correct" else "911",
                     {"correct": "equal", "incorrect": f"911 is not {row.gold[0]}"}.get(said, "it holds no answer"),
                 )
                 for seq, row, said in zip(seqs, items, outcomes, strict=True)
-                if said in ("correct", "incorrect", "unextracted")
+                if said in words
             ],
         )  # fmt: skip
     return seqs

@@ -1,0 +1,64 @@
+"""What persons have marked, and what waits for their marks. The marks themselves are written by store.evaluations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from store.records import scrubbed
+from store.sqlite import Database
+
+_STANDING = (
+    "r.value IS NOT NULL AND NOT EXISTS "
+    "(SELECT 1 FROM ratings later WHERE later.seq = r.seq AND later.annotator = r.annotator AND later.id > r.id)"
+)
+_OF = "s.evaluation_id IN (SELECT value FROM json_each(?))"
+
+
+class Ratable(NamedTuple):
+    """A sample that came to an end other than failure. ``cluster`` is shared by what puts one question."""
+
+    seq: int
+    evaluation_id: str
+    item: str
+    sample: int
+    cluster: str
+
+
+class Mark(NamedTuple):
+    """An annotator's mark that stands, from 0 to 100."""
+
+    value: float
+    note: str
+
+
+def ratable(db: Database, evaluation_ids: Sequence[str]) -> list[Ratable]:
+    """Every sample of these evaluations that a person can mark."""
+    rows = db.execute(
+        "SELECT s.seq, s.evaluation_id, s.item, s.sample, coalesce('group ' || i.grp, 'item ' || i.item) "
+        "FROM samples s JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
+        f"WHERE {_OF} AND s.state != 'failed' ORDER BY s.seq",
+        [json.dumps(list(evaluation_ids))],
+    )
+    return [Ratable(*row) for row in rows]
+
+
+def standing(db: Database, evaluation_ids: Sequence[str], annotator: str) -> dict[int, Mark]:
+    """An annotator's marks on samples of these evaluations, by seq; those taken back are left out."""
+    rows = db.execute(
+        "SELECT r.seq, r.value, r.note FROM ratings r JOIN samples s ON s.seq = r.seq "
+        f"WHERE {_OF} AND r.annotator = ? AND {_STANDING}",
+        [json.dumps(list(evaluation_ids)), scrubbed(annotator)],
+    )
+    return {int(seq): Mark(float(value), str(note)) for seq, value, note in rows}
+
+
+def last_marked(db: Database, evaluation_ids: Sequence[str], annotator: str) -> int | None:
+    """The sample on which an annotator last put a mark that stands."""
+    row = db.execute(
+        "SELECT r.seq FROM ratings r JOIN samples s ON s.seq = r.seq "
+        f"WHERE {_OF} AND r.annotator = ? AND {_STANDING} ORDER BY r.id DESC LIMIT 1",
+        [json.dumps(list(evaluation_ids)), scrubbed(annotator)],
+    ).fetchone()
+    return None if row is None else int(row[0])

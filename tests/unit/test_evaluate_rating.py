@@ -1,0 +1,114 @@
+"""Marks by persons: blind, in an order of each annotator's own, and what comes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.evaluate import rating
+from store import Store, evaluations, open_store
+from tests.evaluate_lab import BASE, STUDENT, make_lab
+
+BOTH = ["base-1", "student-1"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(make_lab(tmp_path / "lab").database)
+
+
+def rate_all(store: Store, annotator: str, marks: dict[str, float]) -> None:
+    """Every sample gets its evaluation's mark, plus a little by its item."""
+    for _, seq in rating.sheet(store.db, BOTH, annotator).order:
+        identity, one = evaluations.sample(store.db, seq)
+        evaluations.rate(store.db, seq, marks[identity] + int(one.item[-1]), annotator=annotator)
+
+
+def test_each_annotator_has_an_order_of_their_own_and_always_the_same(store: Store) -> None:
+    ann, bob = rating.sheet(store.db, BOTH, "ann"), rating.sheet(store.db, BOTH, "bob")
+    assert ann.order == rating.sheet(store.db, list(reversed(BOTH)), "ann").order
+    assert [seq for _, seq in ann.order] != [seq for _, seq in bob.order]
+    assert {seq for _, seq in ann.order} == {seq for _, seq in bob.order}
+    assert not {name for name, _ in ann.order} & {name for name, _ in bob.order}
+    assert len(ann.order) == 11  # one of 12 samples failed
+    order = [evaluations.sample(store.db, seq)[0] for _, seq in ann.order]
+    assert order != sorted(order) and order != sorted(order, reverse=True)
+
+
+def test_what_is_shown_and_exported_names_no_model(store: Store, tmp_path: Path) -> None:
+    ann = rating.sheet(store.db, BOTH, "ann")
+    for path in (tmp_path / "sheet.csv", tmp_path / "sheet.jsonl"):
+        assert rating.export(store.db, ann, path) == 11
+        told = path.read_text("utf-8")
+        assert not [word for word in (BASE, STUDENT, *BOTH, "incorrect", "Wait, let me check") if word in told]
+    shown = [rating.read(store.db, ann, at) for at in range(11)]
+    assert not [one for one in shown if BASE in repr(one) or STUDENT in repr(one) or "-1" in one.ticket]
+
+
+def test_a_sheet_that_was_filled_in_elsewhere_comes_back_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
+    ann, path = rating.sheet(store.db, BOTH, "ann"), tmp_path / "sheet.jsonl"
+    rating.export(store.db, ann, path)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+    def filled(*values: object) -> Path:
+        lines = [json.dumps(row | {"value": value}) for row, value in zip(rows, values, strict=False)]
+        path.write_text("\n".join(lines), "utf-8")
+        return path
+
+    with pytest.raises(UsageError, match=r"Row 2 of .*'101' is no mark"):
+        rating.take_in(store, ann, filled(50, 101))
+    assert not rating.sheet(store.db, BOTH, "ann").marks
+    assert rating.take_in(store, ann, filled(0, "", 87.5)) == 2
+    again = rating.sheet(store.db, BOTH, "ann")
+    assert [again.marks[seq].value for _, seq in (again.order[0], again.order[2])] == [0, 87.5]
+    assert (again.done, again.next_at) == (2, 1)
+    with pytest.raises(NotFoundError, match="on the sheet of bob"):
+        rating.take_in(store, rating.sheet(store.db, BOTH, "bob"), path)
+    with pytest.raises(UsageError, match="neither CSV nor JSONL"):
+        rating.take_in(store, ann, tmp_path / "sheet.xlsx")
+
+
+def test_no_spreadsheet_runs_what_a_model_wrote(store: Store, tmp_path: Path) -> None:
+    from store.evaluations import NewSample, Turn
+
+    with store.db.atomic():
+        evaluations.add_samples(
+            store.db, "base-1", [NewSample("add:0", 0, "complete", (Turn("?", "", '=HYPERLINK("x")'),), "k")]
+        )
+    rating.export(store.db, rating.sheet(store.db, BOTH, "ann"), tmp_path / "sheet.csv")
+    assert "\"'=HYPERLINK" in (tmp_path / "sheet.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize("written", ["", "-1", "100.5", "nan", "inf", "eighty"])
+def test_what_is_no_mark(written: str) -> None:
+    with pytest.raises(UsageError):
+        rating.mark_of(written)
+
+
+def test_means_agreement_and_scores_that_tables_can_show(store: Store) -> None:
+    rate_all(store, "ann", {"base-1": 20, "student-1": 80})
+    assert not rating.results(store.db, [*BOTH]).alpha.units
+    rate_all(store, "bob", {"base-1": 30, "student-1": 90})
+    found = rating.results(store.db, BOTH)
+    assert found.finished and found.progress == {"ann": 11, "bob": 11}
+    base, student = found.evaluations
+    # Marks are 25 and 85 on the whole, plus the item's number: 0 to 4 for the base, whose sixth failed, and 0 to 5.
+    assert (base.mean, student.mean) == (27.0, 87.5)
+    assert base.ci95 is not None and base.ci95[0] < 27.0 < base.ci95[1]
+    assert found.alpha.value is not None and 0.9 < found.alpha.value < 1
+    assert rating.write_scores(store.db, BOTH) == 11
+    values = [one.value for one in evaluations.results(store.db, "student-1", rating.label()) if one.value is not None]
+    assert values == pytest.approx([0.85, 0.86, 0.87, 0.88, 0.89, 0.9])
+    assert evaluations.tally(store.db, "student-1", rating.label()).outcomes["correct"] == 0
+
+
+def test_a_mark_taken_back_is_to_do_again(store: Store) -> None:
+    ann = rating.sheet(store.db, BOTH, "ann")
+    seq = ann.order[0][1]
+    evaluations.rate(store.db, seq, 40, annotator="ann", note="hm")
+    evaluations.rate(store.db, seq, None, annotator="ann")
+    assert rating.sheet(store.db, BOTH, "ann").next_at == 0
+    assert rating.results(store.db, BOTH).progress == {}
