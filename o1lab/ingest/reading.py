@@ -32,12 +32,14 @@ class Row:
         data: the row, or None when it could not be read.
         fault: why it could not be read, in a few words.
         position: bytes of the file behind us, for progress.
+        text: the row, where it is a text and no object.
     """
 
     line: int
     data: dict[str, Any] | None
     position: int
     fault: str = ""
+    text: str | None = None
 
 
 def container(path: Path) -> str:
@@ -61,8 +63,11 @@ def container(path: Path) -> str:
         return "jsonl" if _parses(line) or len(found) == _CHUNK or _lines_begin_objects(file) else "json"
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path, *, texts: str | None = None) -> Iterator[Row]:
     """The rows of ``path`` in order, bad ones included.
+
+    Args:
+        texts: take a row that is a text and no object as one with that text under this name.
 
     Raises:
         OSError: it cannot be read.
@@ -71,9 +76,9 @@ def rows(path: Path) -> Iterator[Row]:
     if kind == "parquet":
         yield from _parquet(path)
     elif kind == "json":
-        yield from _json(path)
+        yield from _named(_json(path), texts)
     elif kind == "jsonl":
-        yield from _json_lines(path)
+        yield from _named(_json_lines(path), texts)
     else:
         yield Row(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
 
@@ -136,10 +141,18 @@ def _row(number: int, line: bytes, position: int) -> Row:
     return _checked(number, data, position)
 
 
+def _named(found: Iterator[Row], name: str | None) -> Iterator[Row]:
+    """Rows that are texts as rows with that text."""
+    for row in found:
+        text = row.text
+        yield row if name is None or text is None else Row(row.line, {name: text}, row.position)
+
+
 def _checked(number: int, data: Any, position: int) -> Row:
     if isinstance(data, dict):
         return Row(number, data, position)
-    return Row(number, None, position, f"a row is an object, this is {_NAMES.get(type(data), 'nothing')}")
+    fault = f"a row is an object, this is {_NAMES.get(type(data), 'nothing')}"
+    return Row(number, None, position, fault, data if isinstance(data, str) else None)
 
 
 _NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}

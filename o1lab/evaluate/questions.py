@@ -1,0 +1,212 @@
+"""What a row's columns mean in a suite: question, gold answers, wrong ones, weight and the rest."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.verify import normalise
+from o1lab.evaluate.builders.base import Question
+from o1lab.evaluate.rows import TEXT, Record, RowError
+from o1lab.evaluate.suites import ItemsSpec
+from o1lab.text import one_line
+
+_USUAL: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "unique_id", "question_id", "prompt_id", "uuid", "idx", "key"),
+    "question": ("question", "problem", "prompt", "statement", "query", "instruction", "Question", "Problem", TEXT),
+    "gold": ("gold", "gold_answer", "answer", "final_answer", "Answer"),
+    "wrong": ("wrong", "wrong_answers", "incorrect_answers"),
+    "choices": ("choices", "options"),
+    "turns": ("turns",),
+    "context": ("context",),
+    "group": ("group",),
+    "variant": ("variant",),
+    "weight": ("weight",),
+}
+"""Where each part is looked for unless the suite says which column holds it."""
+
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+_LONGEST_META = 2000
+_LONGEST_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Turns a suite's rows into questions."""
+
+    spec: ItemsSpec
+    needs_gold: bool
+
+    def fits(self, record: Record) -> bool:
+        """Whether the row is one of those the suite wants.
+
+        Raises:
+            RowError: it lacks a column that decides this.
+        """
+        for name, wanted in self.spec.where.items():
+            if name not in record.data:
+                raise RowError(
+                    record.place, f"items.where asks for the column '{name}', which is not there", _has(record)
+                )
+            allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
+            if _word(record.data[name]) not in {_word(one) for one in allowed}:
+                return False
+        return True
+
+    def question(self, record: Record) -> Question:
+        """The question of a row.
+
+        Raises:
+            RowError: it has none, or no gold answer where it needs one, or something that cannot be put to a model.
+        """
+        turns = tuple(self._texts(record, "turns"))
+        text = self._one(record, "question") or (turns[0] if turns else "")
+        if not text.strip():
+            raise RowError(
+                record.place,
+                f"it has no question (looked for in: {', '.join(self._names('question'))})",
+                f"Name the column under items.fields.question. {_has(record)}",
+            )
+        context = self._one(record, "context")
+        text = f"{context}\n\n{text}" if context.strip() else text
+        gold = tuple(self._gold(record))
+        if not gold and self.needs_gold:
+            raise RowError(
+                record.place,
+                f"it has no gold answer (looked for in: {', '.join(self._names('gold'))})",
+                "Give it one, name its column under items.fields.gold, or leave such rows out with items.where. "
+                + _has(record),
+            )
+        question = Question(
+            id=self._id(record),
+            text=text,
+            place=record.place,
+            gold=gold,
+            wrong=tuple(self._texts(record, "wrong")),
+            choices=tuple(self._texts(record, "choices")),
+            turns=turns[1:],
+            group=self._one(record, "group") or None,
+            variant=self._one(record, "variant") or None,
+            meta=self._meta(record),
+            columns={**record.data, **self.spec.fixed},
+        )
+        self._check(question, record.place)
+        return question
+
+    def _check(self, question: Question, place: str) -> None:
+        """What no server takes and no person meant."""
+        for what, texts in (("question", (question.text, *question.turns)), ("gold answer", question.gold)):
+            for text in texts:
+                if len(text) > self.spec.longest:
+                    raise RowError(
+                        place,
+                        f"the {what} has {len(text):,} characters, and {self.spec.longest:,} are the most",
+                        "If that is meant, set items.longest in the suite.",
+                    )
+                if found := _UNSENDABLE.search(text):
+                    kind = "a NUL character" if found[0] == "\0" else "half a surrogate pair"
+                    raise RowError(
+                        place, f"the {what} holds {kind} at character {found.start() + 1}", "Clean the file."
+                    )
+
+    def _names(self, part: str) -> tuple[str, ...]:
+        given = self.spec.fields.get(part)
+        if given is None:
+            taken = {one for other in self.spec.fields.values() for one in _tuple(other)}
+            return tuple(name for name in _USUAL.get(part, ()) if name not in taken)
+        return _tuple(given)
+
+    def _value(self, record: Record, part: str) -> Any:
+        """The part's raw value, by what the suite fixes, then by the first of its columns that holds something."""
+        if part in self.spec.fixed:
+            return self.spec.fixed[part]
+        for name in self._names(part):
+            value = record.data.get(name)
+            if value not in (None, "", []):
+                return value
+        return None
+
+    def _texts(self, record: Record, part: str) -> Iterator[str]:
+        value = self._value(record, part)
+        separator = self.spec.split.get(part)
+        values = value if isinstance(value, list | tuple) else [value]
+        if isinstance(value, str) and separator:
+            values = value.split(separator)
+        stands_for = self.spec.values.get(part)
+        for one in values:
+            text = _word(one)
+            text = text.strip() if separator else text
+            if text is None or not text.strip():
+                continue
+            if stands_for is None:
+                yield text
+            elif text in stands_for:
+                yield stands_for[text]
+            else:
+                raise RowError(
+                    record.place,
+                    f"its {part} is '{one_line(text, 60)}', for which items.values.{part} has no word",
+                    f"There are: {', '.join(stands_for)}.",
+                )
+
+    def _one(self, record: Record, part: str) -> str:
+        return next(self._texts(record, part), "")
+
+    def _gold(self, record: Record) -> Iterator[str]:
+        for text in self._texts(record, "gold"):
+            if self.spec.gold_form == "boxed":
+                found = extract_answer(text)
+                if found is None or found.how is not How.BOXED:
+                    raise RowError(record.place, "its solution has no \\boxed answer", _has(record))
+                yield found.text
+            else:
+                yield normalise(text) if "####" in text else text.strip()
+
+    def _id(self, record: Record) -> str:
+        found = self._one(record, "id").strip() or str(record.number)
+        if len(found) > _LONGEST_ID or _UNSENDABLE.search(found):
+            raise RowError(record.place, f"its id has more than {_LONGEST_ID} characters or none one can print")
+        return found
+
+    def _meta(self, record: Record) -> dict[str, Any]:
+        meta: dict[str, Any] = {}
+        for part in self.spec.fields:
+            if part not in _USUAL and (value := self._value(record, part)) is not None:
+                meta[part] = value if isinstance(value, int | float | list) else _word(value)[:_LONGEST_META]
+        if (weight := self._value(record, "weight")) is not None:
+            meta["weight"] = _weight(weight, record)
+        return meta
+
+
+def _weight(value: Any, record: Record) -> float:
+    try:
+        weight = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise RowError(record.place, f"its weight is '{one_line(str(value), 40)}'", "A weight is a number above 0.")
+    return weight
+
+
+def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def _word(value: Any) -> str:
+    """A value as text: 27.0 is 27, true and false are words, None is nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value) if math.isfinite(value) else ""
+    return str(value)
+
+
+def _has(record: Record) -> str:
+    names = [one_line(str(name), 40) for name in record.data]
+    return f"Its columns are: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}."
