@@ -43,8 +43,14 @@ def read_chain(store: Store, trace_id: str) -> Chain:
     row = traces.get(store.db, trace_id)
     text = traces.text(store.db, row.id)
     records = tuple(said.of_trace(store.db, row.id))
-    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in segment(text.thought))
-    return Chain(row, text, ReaderDocument(text.thought, text.solution, segments, spans_of(records)), records)
+    return Chain(row, text, document_of(text.thought, text.solution, records), records)
+
+
+def document_of(thought: str, solution: str, records: tuple[Annotation, ...] = ()) -> ReaderDocument:
+    """A response to read. One without a thought is read as if it thought aloud: it has moves, and can be labelled."""
+    told, answer = (thought, solution) if thought else (solution, "")
+    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in segment(told))
+    return ReaderDocument(told, answer, segments, spans_of(records))
 
 
 def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:

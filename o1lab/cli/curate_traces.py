@@ -170,7 +170,10 @@ def annotate(
     untag: Annotated[str | None, typer.Option(help="Take a tag away.")] = None,
     note: Annotated[str | None, typer.Option(help="A note in your words.")] = None,
     span: Annotated[
-        str | None, typer.Option(metavar="A:B:LABEL", help="Label code points A to B of the thought.")
+        str | None,
+        typer.Option(
+            metavar="A:B:LABEL", help="Label code points A to B of the thought, of the answer where there is none."
+        ),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back your last annotation of this trace.")] = False,
     as_json: JsonOption = False,
@@ -205,7 +208,8 @@ def annotate(
             kind, value = wanted[0]
             bounds = None
             if kind == "span":
-                bounds, value = _span(value, len(traces.text(store.db, trace).thought))
+                read = traces.text(store.db, trace)
+                bounds, value = _span(value, len(read.thought or read.solution))
             made = said.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
     text = f"{made.trace_id}: {made.kind} {made.value} by {made.annotator}"
     emit({"trace_id": made.trace_id} | _said(made), as_json=as_json, text=text)
@@ -229,7 +233,7 @@ def _span(text: str, length: int) -> tuple[tuple[int, int], str]:
         raise UsageError(f"'{text}' is no span.", "Write it as A:B:LABEL, for example 120:240:slip.")
     start, end = int(parts[0]), int(parts[1])
     if not 0 <= start < end <= length:
-        raise UsageError(f"The span {start}:{end} is not inside the thought, which has {length} code points.")
+        raise UsageError(f"The span {start}:{end} is not inside the text, which has {length} code points.")
     return (start, end), parts[2]
 
 
