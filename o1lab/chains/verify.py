@@ -100,13 +100,15 @@ def number(text: str) -> Fraction | None:
     return value * Fraction(10) ** int(found["power"] or found["exponent"] or 0)
 
 
-def canonical(answer: str) -> Fraction | str:
+def canonical(answer: str) -> Fraction | int | str:
     r"""What answers have in common that :func:`settle` calls the same: a number's value, else the bare text.
 
     Where :func:`settle` is no equivalence (``5`` is ``5\text{cm}`` is ``5cm``, ``5`` is not ``5cm``) the number wins.
     """
     if len(answer) > _LONGEST:
         return answer
+    if answer.isascii() and answer.isdigit() and len(answer) <= 18:
+        return int(answer)  # what most answers are; equal to the fraction, with its hash
     text = normalise(answer)
     bare = _bare(text)
     value = number(text)

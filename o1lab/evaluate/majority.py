@@ -87,17 +87,24 @@ def votes(samples: Iterable[Result]) -> Votes:
     """The votes of one item's samples. One that is right without naming an answer votes for the right one."""
     from o1lab.chains.verify import canonical
 
-    groups: dict[object, list[int]] = {}
-    silent = 0
+    told: dict[str, list[int]] = {}  # by the answer as it is written, [how often, how often right]
+    silent = unnamed = 0
     for one in samples:
-        named = one.answer is not None and one.answer.strip() != "" and one.outcome not in _MUTE
-        if not named and not one.correct:
+        if one.answer is not None and one.answer.strip() and one.outcome not in _MUTE:
+            said = told.setdefault(one.answer, [0, 0])
+            said[0] += 1
+            said[1] += one.correct
+        elif one.correct:
+            unnamed += 1
+        else:
             silent += 1
-            continue
-        group = groups.setdefault(canonical(one.answer or "") if named else None, [0, 0])
-        group[0] += 1
-        group[1] += one.correct
-    return Votes(tuple(sorted((size, right / size) for size, right in groups.values())), silent)
+    groups: dict[object, list[int]] = {}
+    for answer, (number, right) in told.items():
+        group = groups.setdefault(canonical(answer), [0, 0])
+        group[0] += number
+        group[1] += right
+    cast = [(size, right / size) for size, right in groups.values()] + ([(unnamed, 1.0)] if unnamed else [])
+    return Votes(tuple(sorted(cast)), silent)
 
 
 def maj_at(results: Sequence[Result], ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:
@@ -173,18 +180,20 @@ def _exact(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:
         rest = cast.n - sum(size for size, _ in able)
         winners = min(len(able), most // t)
         # ways[0]: how many subsets; ways[1]: the winners' shares of right, summed over the subsets
-        ways = np.zeros((2, winners + 1, most + 1))
+        # Zeros after x^most keep the rows apart when all are multiplied in one convolution.
+        ways = np.zeros((2, winners + 1, most + 1 + t))
         ways[0, 0, : min(rest, most) + 1] = _row(rest)[: most + 1]
         for size, right in able:
             row = _row(size)
             winning = ways[:, :-1, : most + 1 - t] * row[t]
-            ways = ways @ _times(size, t, most)
             winning[1] += right * winning[0]
-            ways[:, 1:, t:] += winning
+            ways = np.convolve(ways.ravel(), row[:t])[: ways.size].reshape(ways.shape)
+            ways[:, 1:, t : most + 1] += winning
+            ways[:, :, most + 1 :] = 0
         share = 1 / np.arange(1, winners + 1)
-        sums[0] += share @ ways[1, 1:]
-        sums[1] += ways[1, 1]
-        sums[2] += ways[0, 2:].sum(axis=0)
+        sums[0] += share @ ways[1, 1:, : most + 1]
+        sums[1] += ways[1, 1, : most + 1]
+        sums[2] += ways[0, 2:, : most + 1].sum(axis=0)
     sums[3, : min(cast.silent, most) + 1] = _row(cast.silent)[: most + 1]
     total = _row(cast.n)
     # Doubles may miss a whole number by their last digits, and then a certain win would not be 1.
@@ -197,17 +206,6 @@ def _row(n: int) -> NDArray[np.float64]:
     import numpy as np
 
     return np.array([float(math.comb(n, a)) for a in range(n + 1)])
-
-
-@lru_cache(maxsize=256)
-def _times(size: int, t: int, most: int) -> NDArray[np.float64]:
-    """The matrix that multiplies a polynomial in x, cut after x^most, with the terms below x^t of (1 + x)^size."""
-    import numpy as np
-
-    made = np.zeros((most + 1, most + 1))
-    for a, number in enumerate(_row(size)[: min(t, most + 1)]):
-        made += np.diag(np.full(most + 1 - a, number), a)
-    return made
 
 
 def _drawn(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:

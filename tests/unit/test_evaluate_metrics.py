@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from o1lab.evaluate import metrics
 from tests.evaluation_results import marked, result
@@ -17,12 +17,11 @@ from tests.evaluation_results import marked, result
 LETTERS = st.text("cwiuf", min_size=1, max_size=6)
 
 
-@pytest.mark.parametrize(("correct", "n"), [(0, 30), (12, 30), (30, 30), (1, 2), (433, 500)])
-def test_wilson_is_the_closed_form(correct: int, n: int) -> None:
-    z, p = 1.959963984540054, correct / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert metrics.wilson(correct, n) == pytest.approx((middle - half, middle + half), abs=1e-12)
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+@settings(deadline=None)
+def test_wilson_is_scipy_s(case: tuple[int, int], level: float) -> None:
+    theirs = binomtest(*case).proportion_ci(level, method="wilson")
+    assert metrics.wilson(*case, level) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_wilson_as_it_is_published() -> None:
