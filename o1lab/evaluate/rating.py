@@ -202,6 +202,21 @@ def results(db: Database, evaluation_ids: Sequence[str]) -> Results:
     return Results(len(ratable), progress, tuple(found), krippendorff_alpha(by_annotator))
 
 
+def as_lines(found: Results) -> list[str]:
+    """The results for a person to read."""
+    lines = [f"{name}: {done:,} of {found.total:,} marked" for name, done in found.progress.items()]
+    for one in found.evaluations:
+        mean = "no mark yet" if one.mean is None else f"{one.mean:.1f}"
+        if one.ci95 is not None:
+            mean += f"  95 % {one.ci95[0]:.1f} to {one.ci95[1]:.1f}"
+        lines.append(f"{one.suite} {one.model} ({one.evaluation_id}): {mean}  {one.rated:,} of {one.samples:,} samples")
+    if found.alpha.value is None:
+        return [*lines, f"Krippendorff's alpha: not defined, {found.alpha.why_not}"]
+    within = f"  95 % {found.alpha.ci95[0]:.2f} to {found.alpha.ci95[1]:.2f}" if found.alpha.ci95 else ""
+    of = f"{found.alpha.units:,} samples by {found.alpha.raters} annotators"
+    return [*lines, f"Krippendorff's alpha (interval): {found.alpha.value:.3f}{within}  {of}"]
+
+
 def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
     """Put the mean marks beside the other scorers' words, so that tables can show them; how many samples.
 
@@ -230,8 +245,7 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     """Write a sheet to be marked elsewhere, CSV or JSONL by the file's name, blind and shuffled; how many rows.
 
     Raises:
-        UsageError: the name ends in neither.
-        OSError: it cannot be written.
+        UsageError: the name ends in neither, or it cannot be written.
     """
     rows: list[dict[str, Any]] = []
     for at in range(len(of.order)):
@@ -254,7 +268,10 @@ def export(db: Database, of: Sheet, path: Path) -> int:
         text = out.getvalue()
     else:
         raise _no_sheet(path)
-    path.write_text(text, "utf-8")
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
     return len(rows)
 
 
