@@ -1,0 +1,84 @@
+"""Mathematics: the final answer is taken from the response and compared by value, in a bounded process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from o1lab.chains.answers import Answer, How, extract_answer
+from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
+from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, label_of, no_gold
+from o1lab.evaluate.scoring import Attempt, Score
+
+_MOST_WORKERS = 4
+
+
+class MathOptions(Options):
+    """``accept``: which answers count: only a ``\\boxed`` one, also one it calls its answer, or any last number too.
+
+    ``thought``: whether an answer boxed or stated in the thought counts where what follows the thought has none.
+    """
+
+    accept: Literal["boxed", "stated", "any"] = "any"
+    thought: bool = True
+
+
+_ACCEPTED = {
+    "boxed": frozenset({How.BOXED}),
+    "stated": frozenset({How.BOXED, How.STATED}),
+    "any": frozenset(How),
+}
+
+
+class MathScorer(PlainScorer):
+    """Correct if the final answer equals any gold answer; unextracted without one; unscored if nobody can tell."""
+
+    name = "math"
+    version = VERIFIER_VERSION
+
+    def __init__(self, options: MathOptions, *, workers: int | None = None) -> None:
+        self._options = options
+        self._pool = VerifierPool(workers or min(_MOST_WORKERS, os.cpu_count() or 1))
+
+    @property
+    def label(self) -> str:
+        return label_of(self.name, self.version, changed=self._options.changed())
+
+    def look(self, attempt: Attempt) -> Score:
+        return self.look_at([attempt])[0]
+
+    def look_at(self, attempts: Sequence[Attempt]) -> list[Score]:
+        found = [self._answer(attempt) for attempt in attempts]
+        pairs = dict.fromkeys(
+            (gold, answer.text)
+            for attempt, answer in zip(attempts, found, strict=True)
+            if answer is not None
+            for gold in attempt.item.gold
+            if gold.strip()
+        )  # samples of one item often agree: each comparison is made once
+        verdicts = dict(zip(pairs, self._pool.verify_many(pairs), strict=True))
+        return [self._score(attempt, answer, verdicts) for attempt, answer in zip(attempts, found, strict=True)]
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def _answer(self, attempt: Attempt) -> Answer | None:
+        found = extract_answer(attempt.answer, attempt.thought if self._options.thought else "")
+        return found if found is not None and found.how in _ACCEPTED[self._options.accept] else None
+
+    @staticmethod
+    def _score(attempt: Attempt, answer: Answer | None, verdicts: dict[tuple[str, str], Verdict]) -> Score:
+        if (score := no_gold(attempt)) is not None:
+            return score
+        if answer is None:
+            return Score("unextracted", reason="no final answer was found")
+        told = [verdicts[gold, answer.text] for gold in attempt.item.gold if gold.strip()]
+        # One gold answer that nobody could compare might have been the right one.
+        verdict = min(told, key=lambda one: ("correct", "unverifiable", "incorrect").index(one.status))
+        how = "" if answer.how is How.BOXED else f" ({_HOW[answer.how]})"
+        outcome = "unscored" if verdict.status == "unverifiable" else verdict.status
+        return Score(outcome, answer=kept(answer.text), reason=verdict.reason + how)
+
+
+_HOW = {How.STATED: "stated, not boxed", How.LAST_NUMBER: "its last number"}
