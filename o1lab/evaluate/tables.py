@@ -67,11 +67,11 @@ def accuracy_table(
             continue
         rows = [_published_row(model, benchmark) for model in printed.models if benchmark.name in model.results]
         own = [one for one in shown if benchmark.is_suite(one.evaluation.suite)]
-        for ground, members in _grounds(own).items() or [(None, [])]:
+        for ground, members in grounds(own).items() or [(None, [])]:
             if rows or members:
                 sections.append(_section(benchmark.name, ground, members, _bases(chosen, reference), tuple(rows)))
     others = [one for one in shown if not any(known.is_suite(one.evaluation.suite) for known in printed.benchmarks)]
-    for ground, members in _grounds(others).items():
+    for ground, members in grounds(others).items():
         sections.append(_section("", ground, members, _bases(chosen, reference)))
     return Table(
         "accuracy",
@@ -86,9 +86,7 @@ def accuracy_table(
 def plain_table(chosen: Sequence[Measured], *, before: str | None = None) -> Table:
     """Any evaluations, one section for each ground on which they may be compared."""
     reference = _reference(chosen, before)
-    sections = [
-        _section("", ground, members, _bases(chosen, reference)) for ground, members in _grounds(chosen).items()
-    ]
+    sections = [_section("", ground, members, _bases(chosen, reference)) for ground, members in grounds(chosen).items()]
     columns = (_ACCURACY, _CORRECT, _TOKENS, _DIFFERENCE, *_REST_COLUMNS, Column("id", "evaluation", "text"))
     notes = footnotes.plain(chosen, reference)
     return Table("evaluations", "Evaluations", "model", columns, tuple(sections), notes)
@@ -148,7 +146,7 @@ def _section(
     first = members[0].evaluation
     heading = f"{title}: " if title else ""
     heading += f"{ground.suite}, {first.items:,} item{'s' * (first.items != 1)}, scored by {ground.scorer}"
-    labels = _labels(members)
+    labels = row_labels(members)
     rows = [_own_row(one, label, bases) for one, label in zip(members, labels, strict=True)]
     return Section(heading, (*published, *rows), ground.suite, ground.items_hash, ground.scorer)
 
@@ -194,7 +192,7 @@ def _bases(chosen: Sequence[Measured], reference: str | None) -> list[Measured]:
     return [one for one in chosen if one.evaluation.model == reference]
 
 
-def _labels(members: Sequence[Measured]) -> list[str]:
+def row_labels(members: Sequence[Measured]) -> list[str]:
     """Each row's model; with revision, and where that does not do the evaluation's id, where several are alike."""
     models = [one.evaluation.model for one in members]
     whos = [one.who for one in members]
@@ -209,7 +207,7 @@ def _labels(members: Sequence[Measured]) -> list[str]:
     return labels
 
 
-def _grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
+def grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
     """By what they share; grounds of one suite follow each other."""
     suites: dict[str, dict[Ground, list[Measured]]] = {}
     for one in members:
