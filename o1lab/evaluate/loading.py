@@ -82,7 +82,7 @@ def load(
     spec = suite.items
     if origin.problems:  # the lab has read these columns already
         spec = spec.model_copy(
-            update={"fields": {}, "values": {}, "split": {}, "gold_form": "plain", "where": {}, "skip": 0}
+            update={"fields": {}, "inner": {}, "values": {}, "split": {}, "gold_form": "plain", "where": {}, "skip": 0}
         )
     left_out: Counter[str] = Counter()
     try:

@@ -124,6 +124,13 @@ class Columns:
         """The part's raw value, by what the suite fixes, then by the first of its columns that holds something."""
         if part in self.spec.fixed:
             return self.spec.fixed[part]
+        if (inner := self.spec.inner.get(part)) is not None:
+            held = record.data.get(inner.column)
+            return [
+                one.get(inner.take)
+                for one in (held if isinstance(held, list) else [])
+                if isinstance(one, dict) and all(_word(one.get(name)) == _word(to) for name, to in inner.where.items())
+            ]
         for name in self._names(part):
             value = record.data.get(name)
             if value not in (None, "", []):

@@ -36,6 +36,16 @@ class HubSpec(BaseModel):
     seen: str = Field(default="", description="where this id is documented")
 
 
+class InnerSpec(BaseModel):
+    """Texts out of a column that holds a list of objects: what is under ``take`` in those with these values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    take: str
+    where: dict[str, Any] = Field(default_factory=dict)
+
+
 class ItemsSpec(BaseModel):
     """Where the items come from. One of ``file``, ``problems`` and ``hub`` is used, in the order of what is there."""
 
@@ -52,6 +62,7 @@ class ItemsSpec(BaseModel):
         description="which column holds the id, question, gold, wrong, choices, turns, context, system, group, "
         "variant, weight; any other name is kept with the item",
     )
+    inner: dict[str, InnerSpec] = Field(default_factory=dict, description="parts that a list of objects holds")
     fixed: dict[str, str] = Field(default_factory=dict, description="the same for every row, such as gold: no")
     values: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="what a column's values stand for, such as gold: {safe: comply}"
@@ -253,4 +264,4 @@ def _explained(path: Path, error: ValidationError, *, within: str = "") -> Usage
 
 
 def _names() -> list[str]:
-    return [name for model in (Suite, ItemsSpec, HubSpec, ScorerSpec, SuiteSampling) for name in model.model_fields]
+    return [name for model in (Suite, ItemsSpec, HubSpec, InnerSpec, ScorerSpec, SuiteSampling) for name in model.model_fields]
