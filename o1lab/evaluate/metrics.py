@@ -177,6 +177,7 @@ def clustered_bootstrap(
     values: Sequence[float] | NDArray[np.float64],
     clusters: Sequence[Hashable],
     *,
+    weights: Sequence[float] | None = None,
     resamples: int = RESAMPLES,
     seed: int = SEED,
     level: float = LEVEL,
@@ -191,10 +192,11 @@ def clustered_bootstrap(
     Args:
         values: one a sample.
         clusters: the cluster of each sample, an item or a group of items.
+        weights: positive, one a sample; then it is the interval of the weighted mean.
     """
     import numpy as np
 
-    sums, sizes = _clusters(values, clusters)
+    sums, sizes = _clusters(values, clusters, weights)
     number = len(sums)
     if number < 2:
         return None
@@ -204,17 +206,21 @@ def clustered_bootstrap(
 
 
 def _clusters(
-    values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable]
+    values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable], weights: Sequence[float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(sum of values, number of samples) of each cluster."""
+    """(sum of values, number of samples) of each cluster, or the same by weight."""
     import numpy as np
 
     if len(values) != len(clusters):
         raise ValueError(f"{len(values)} values in {len(clusters)} clusters")
     codes: dict[Hashable, int] = {}
     place = np.fromiter((codes.setdefault(one, len(codes)) for one in clusters), np.intp, len(clusters))
-    sums = np.bincount(place, weights=np.asarray(values, np.float64), minlength=len(codes))
-    return sums.astype(np.float64), np.bincount(place, minlength=len(codes)).astype(np.float64)
+    given = np.asarray(values, np.float64)
+    each = np.ones(len(given)) if weights is None else np.asarray(weights, np.float64)
+    sums, sizes = (
+        np.bincount(place, weights=one, minlength=len(codes)).astype(np.float64) for one in (given * each, each)
+    )
+    return sums, sizes
 
 
 def _resampled(
