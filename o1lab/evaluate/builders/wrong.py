@@ -12,6 +12,7 @@ from o1lab.evaluate.builders.drawing import drawn
 _NUMBER = re.compile(r"(?P<sign>[-−]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.(?P<part>[0-9]{1,30}))?")
 _FRACTION = re.compile(r"([-−]?[0-9]{1,30})/([0-9]{1,30})|(-?)\\[dt]?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}")
 _DIGITS = re.compile(r"[0-9]{1,30}")
+_AROUND = 200  # answers of other questions that are looked at
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 
 
@@ -30,7 +31,7 @@ def wrong_answer(key: str, gold: Sequence[str], given: Sequence[str], others: Se
         return None
     candidates = [*given]
     if not candidates:
-        candidates = [*_near(key, gold[0]), *_opposite(gold[0])] or _elsewhere(key, others)
+        candidates = [*_near(key, gold[0]), *_opposite(gold[0])] or _elsewhere(key, gold[0], others)
     return next((one for one in candidates if one.strip() and not same_as_any(one, gold)), None)
 
 
@@ -103,7 +104,14 @@ def _opposite(gold: str) -> list[str]:
     return [other.capitalize() if bare[0].isupper() else other]
 
 
-def _elsewhere(key: str, others: Sequence[str]) -> list[str]:
-    """Other questions' answers from a place that the key decides; a few, for the first may be the same answer."""
+def _elsewhere(key: str, gold: str, others: Sequence[str]) -> list[str]:
+    """Other questions' answers from a place that the key decides, those that look alike first; a few, for the first
+    may be the same answer."""
     start = drawn(key) % len(others) if others else 0
-    return [others[(start + step) % len(others)] for step in range(min(len(others), 32))]
+    around = [others[(start + step) % len(others)] for step in range(min(len(others), _AROUND))]
+    return sorted(around, key=lambda one: _look(one) != _look(gold))
+
+
+def _look(text: str) -> tuple[bool, bool, bool]:
+    """What makes an answer look like another: whether it has digits, is LaTeX, is words in LaTeX."""
+    return _DIGITS.search(text) is not None, "\\" in text, "\\text" in text
