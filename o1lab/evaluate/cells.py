@@ -28,12 +28,14 @@ class Column:
 class Cell:
     """One figure: its ``value`` (two where a thing is counted before and after), and what it rests on.
 
-    ``interval`` at 95 %, in the value's unit; ``of`` the number it is a share of; ``evaluations`` the ids it came from,
-    none where it was published; ``scorer`` the label of who scored. ``note`` stands with the value.
+    ``interval`` at 95 %, in the value's unit; ``p`` of a difference, the chance of it if both were alike; ``of`` the
+    number it is a share of; ``evaluations`` the ids it came from, none where it was published; ``scorer`` the label of
+    who scored. ``note`` stands with the value.
     """
 
     value: float | int | str | tuple[int, int] | None = None
     interval: Interval | None = None
+    p: float | None = None
     of: int | None = None
     verdict: Verdict | None = None
     note: str = ""
@@ -46,6 +48,8 @@ class Cell:
         found: dict[str, Any] = {"value": _rounded(self.value)}
         if self.interval is not None:
             found["interval"] = [round(end, 4) for end in self.interval]
+        if self.p is not None:
+            found["p"] = round(self.p, 6)
         if self.of is not None:
             found["of"] = self.of
         for name in ("verdict", "note", "scorer"):
@@ -116,12 +120,17 @@ class Table:
         }
 
 
-def verdict(difference: float, interval: Interval | None) -> Verdict:
-    """What a difference says: with an interval that holds 0, nothing clear; without one, its direction alone."""
+def verdict(difference: float, interval: Interval | None, p: float | None = None) -> Verdict:
+    """What a difference says. Nothing clear where its interval holds 0 or, without one, its ``p`` is over 0.05; where
+    there is neither, as in print, its direction alone."""
     if interval is not None:
-        low, high = interval
-        if low <= 0 <= high:
-            return "no clear change"
+        unclear = interval[0] <= 0 <= interval[1]
+    elif p is not None:
+        unclear = p > 0.05
+    else:
+        unclear = False
+    if unclear:
+        return "no clear change"
     if round(difference, 2) == 0:
         return "the same"
     return "better" if difference > 0 else "worse"
@@ -155,7 +164,7 @@ def _value(kind: Kind, cell: Cell) -> str:
 
 def _interval(cell: Cell) -> str:
     if cell.interval is None:
-        return ""
+        return "" if cell.p is None else f"p = {cell.p:.2g}"
     signed = cell.verdict is not None
     low, high = (_decimals(end, signed=signed) for end in cell.interval)
     return f"[{low}, {high}]"

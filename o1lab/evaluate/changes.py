@@ -4,44 +4,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.cells import Cell, Interval, verdict
 from o1lab.evaluate.chosen import Measured, differing, same_ground
+from o1lab.evaluate.metrics import RESAMPLES, SEED
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-_RESAMPLES = 2000
-_SEED = 42
+    from o1lab.evaluate.variants import Weighted
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """After minus before, out of 100, with its 95 % interval by a bootstrap over the items both answered."""
+    """After minus before, out of 100. ``interval``: 95 %, by a bootstrap over items, none where that finds no width
+    (all items differ alike); ``p``: the chance of such a difference if the two were alike, by exchanging them."""
 
     difference: float
     interval: Interval | None
+    p: float
     evaluations: tuple[str, ...]
     scorer: str = ""
 
     def cell(self) -> Cell:
         """The difference in words and a sign."""
-        said = verdict(self.difference, self.interval)
-        return Cell(self.difference, self.interval, verdict=said, scorer=self.scorer, evaluations=self.evaluations)
+        said = verdict(self.difference, self.interval, self.p)
+        return Cell(
+            self.difference, self.interval, p=self.p, verdict=said, scorer=self.scorer, evaluations=self.evaluations
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What became of each item that both have, out of 100, and what is drawn as one with it."""
+
+    names: list[str]
+    values: list[float]
+    clusters: list[tuple[str, str]]
 
 
 def change(before: Measured, after: Measured) -> Change | None:
-    """What became of ``before``, item by item; None while one of the two is unfinished or has nothing to compare.
+    """What became of ``before``, item by item, as `o1lab eval compare` has it; of graded ones, of their values.
+
+    None while one of the two is unfinished or there is nothing to compare.
 
     Raises:
         UsageError: the two are of different suite versions, items or scorers.
     """
     _check(before, after)
-    return overall_change([(before, after)])
+    if not (before.finished and after.finished):
+        return None
+    return _found([(before, after)], [_differences(before, after)])
+
+
+def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weighted, Change] | None:
+    """(before, after, the difference) where items count by their weight; None where they have none.
+
+    Raises:
+        UsageError: the two are of different suite versions, items or scorers.
+    """
+    from o1lab.evaluate.variants import weighted
+
+    _check(before, after)
+    if not (before.finished and after.finished) or before.graded:
+        return None
+    earned = weighted(before.results, before.items), weighted(after.results, after.items)
+    if earned[0] is None or earned[1] is None:
+        return None
+    weights = {name: _weight(row.meta.get("weight")) for name, row in before.items.items()}
+    plain = _differences(before, after)
+    scale = len(plain.names) / earned[0].total
+    values = [value * weights[name] * scale for name, value in zip(plain.names, plain.values, strict=True)]
+    found = _found([(before, after)], [replace(plain, values=values)])
+    return None if found is None else (earned[0], earned[1], found)
 
 
 def overall_change(pairs: Sequence[tuple[Measured, Measured]]) -> Change | None:
@@ -57,13 +93,7 @@ def overall_change(pairs: Sequence[tuple[Measured, Measured]]) -> Change | None:
         _check(before, after)
     if not pairs or not all(one.finished for pair in pairs for one in pair):
         return None
-    apart = [_by_cluster(before, after) for before, after in pairs]
-    if any(not len(sums) for sums, _ in apart):
-        return None
-    difference = math.fsum(float(sums.sum() / sizes.sum()) for sums, sizes in apart) / len(apart)
-    ids = tuple(dict.fromkeys(one.evaluation.id for pair in pairs for one in pair))
-    scorers = {after.scorer for _, after in pairs}
-    return Change(difference, _interval(apart), ids, scorers.pop() if len(scorers) == 1 else "")
+    return _found(pairs, [_differences(before, after) for before, after in pairs])
 
 
 def _check(before: Measured, after: Measured) -> None:
@@ -72,26 +102,49 @@ def _check(before: Measured, after: Measured) -> None:
             f"{before.evaluation.id} and {after.evaluation.id} may not be compared: {differing(before, after)}.",
             "Evaluate both on one version of the suite, or score one of them again: o1lab eval --rescore ID",
         )
-    if before.graded != after.graded:
-        raise UsageError(
-            f"{before.evaluation.id} and {after.evaluation.id} may not be compared: only one of them is graded.",
-            "Score the other one too: o1lab eval --rescore ID",
-        )
 
 
-def _by_cluster(before: Measured, after: Measured) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(summed differences of items, number of items) of each cluster of the items that both have."""
-    import numpy as np
+def _found(pairs: Sequence[tuple[Measured, Measured]], apart: Sequence[Differences]) -> Change | None:
+    from o1lab.evaluate.metrics import clustered_bootstrap
+    from o1lab.evaluate.paired import sign_flips
 
-    from o1lab.evaluate import metrics
+    if not apart or not all(one.values for one in apart):
+        return None
+    means = [math.fsum(one.values) / len(one.values) for one in apart]
+    if len(apart) == 1:
+        found = clustered_bootstrap(apart[0].values, apart[0].clusters)
+        interval = None if found is None else (found.low, found.high)
+    else:
+        interval = _stratified(apart)
+    if interval is not None and interval[0] == interval[1]:
+        interval = None
+    sums: dict[tuple[int, tuple[str, str]], float] = {}
+    for place, one in enumerate(apart):
+        for value, cluster in zip(one.values, one.clusters, strict=True):
+            sums[place, cluster] = sums.get((place, cluster), 0.0) + value / len(one.values)
+    ids = tuple(dict.fromkeys(one.evaluation.id for pair in pairs for one in pair))
+    scorers = {after.scorer for _, after in pairs}
+    chance = sign_flips(list(sums.values()))
+    return Change(math.fsum(means) / len(means), interval, chance.p, ids, scorers.pop() if len(scorers) == 1 else "")
+
+
+def _differences(before: Measured, after: Measured) -> Differences:
+    from o1lab.evaluate.metrics import cluster
 
     left, right = _by_item(before), _by_item(after)
-    clusters = {one.item: metrics.cluster(one) for one in before.results}
-    sums: dict[tuple[str, str], list[float]] = {}
-    for item in left.keys() & right.keys():
-        sums.setdefault(clusters[item], []).append(right[item] - left[item])
-    ordered = [sums[key] for key in sorted(sums)]
-    return np.array([math.fsum(one) for one in ordered]), np.array([float(len(one)) for one in ordered])
+    clusters = {one.item: cluster(one) for one in before.results}
+    shared = [item for item in left if item in right]
+    values = [right[item] - left[item] for item in shared]
+    return Differences(shared, values, [clusters[item] for item in shared])
+
+
+def _weight(said: object) -> float:
+    """An item's weight, 0 where it has none that counts."""
+    try:
+        weight = float(said)  # type: ignore[arg-type]  # whatever a file says; what is no number is caught
+    except (TypeError, ValueError):
+        return 0.0
+    return weight if math.isfinite(weight) and weight > 0 else 0.0
 
 
 def _by_item(one: Measured) -> dict[str, float]:
@@ -104,15 +157,20 @@ def _by_item(one: Measured) -> dict[str, float]:
     return {item: math.fsum(values) / len(values) for item, values in found.items()}
 
 
-def _interval(apart: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> Interval | None:
+def _stratified(apart: Sequence[Differences]) -> Interval | None:
     import numpy as np
 
-    if any(len(sums) < 2 for sums, _ in apart):
-        return None
-    rng = np.random.default_rng(_SEED)
-    means = np.zeros(_RESAMPLES)
-    for number in range(_RESAMPLES):
-        for sums, sizes in apart:
+    means = np.zeros(RESAMPLES)
+    rng = np.random.default_rng(SEED)
+    for one in apart:
+        clusters: dict[tuple[str, str], list[float]] = {}
+        for value, cluster in zip(one.values, one.clusters, strict=True):
+            clusters.setdefault(cluster, []).append(value)
+        if len(clusters) < 2:
+            return None
+        sums = np.array([math.fsum(values) for values in clusters.values()])
+        sizes = np.array([float(len(values)) for values in clusters.values()])
+        for number in range(RESAMPLES):
             drawn = rng.integers(len(sums), size=len(sums))
             means[number] += sums[drawn].sum() / sizes[drawn].sum() / len(apart)
     low, high = np.quantile(means, [0.025, 0.975])

@@ -10,8 +10,11 @@ from functools import cached_property
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.cells import Interval
 from store import evaluations
-from store.evaluations import Evaluation, Result, Tally
+from store.evaluations import Evaluation, ItemRow, Result, Tally
 from store.sqlite import Database
+
+# What an item's gold says where refusing is the question.
+_REQUESTS = {"comply": "harmless requests", "refuse": "harmful requests"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Ground:
     suite: str
     items_hash: str
     scorer: str
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Measured:
     evaluation: Evaluation
     scorer: str
     tally: Tally
-    variant: str | None = None  # only the items that put their question in this way
-    whole: Measured | None = None  # of which it is a part
+    part: str = ""  # what its items have in common, where it is a part of ``whole``
+    only: frozenset[str] = frozenset()  # and which they are
+    whole: Measured | None = None
 
     @property
     def ground(self) -> Ground:
-        return Ground(self.evaluation.suite_label, self.evaluation.items_hash, self.scorer)
+        metric = "mean value" if self.graded else "accuracy"
+        return Ground(self.evaluation.suite_label, self.evaluation.items_hash, self.scorer, metric)
 
     @property
     def who(self) -> tuple[str, str]:
@@ -54,9 +60,16 @@ class Measured:
 
     @property
     def graded(self) -> bool:
-        """Whether its headline is the mean of the scorer's values instead of the accuracy."""
-        metric = self.evaluation.settings.get("metric")
-        return metric == "mean_value" if metric else self.evaluation.family == "general" and self.tally.valued > 0
+        """Whether its headline is the mean of the scorer's values instead of the accuracy.
+
+        It is for general suites that a person or a judge marked, as the paper's are; a judge that gave verdicts and no
+        marks leaves the accuracy.
+        """
+        if self.whole is not None:
+            return self.whole.graded
+        marked = self.evaluation.family == "general" and self.scorer.startswith(("human", "judge"))
+        verdicts = self.tally.outcomes["correct"] + self.tally.outcomes["incorrect"]
+        return marked and (self.tally.valued > 0 or not verdicts)
 
     @property
     def value(self) -> float | None:
@@ -73,7 +86,14 @@ class Measured:
     @cached_property
     def results(self) -> list[Result]:
         found = evaluations.results(self.db, self.evaluation.id, self.scorer)
-        return [one for one in found if self.variant is None or one.variant == self.variant]
+        return [one for one in found if self.whole is None or one.item in self.only]
+
+    @cached_property
+    def items(self) -> dict[str, ItemRow]:
+        """The items as they were put, by id; of a part, all of the whole."""
+        if self.whole is not None:
+            return self.whole.items
+        return {row.item: row for row in evaluations.items(self.db, self.evaluation.id)}
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -86,15 +106,20 @@ class Measured:
         return 100 * rate.interval.low, 100 * rate.interval.high
 
     @cached_property
-    def variants(self) -> list[Measured]:
-        """The same for each way in which its questions are put, where there are several."""
-        apart: dict[str, list[Result]] = {}
-        for one in self.results:
-            if one.variant is not None:
-                apart.setdefault(one.variant, []).append(one)
-        if len(apart) < 2:
+    def parts(self) -> list[Measured]:
+        """The same for each way in which its questions are put, or for harmless and harmful requests, where a suite
+        has both (refusing is right for some, as in XSTest)."""
+        apart: dict[str, set[str]] = {}
+        for name, row in self.items.items():
+            kind = row.variant or (_REQUESTS.get(row.gold[0].casefold(), "") if len(row.gold) == 1 else "")
+            apart.setdefault(kind, set()).add(name)
+        if len(apart) < 2 or "" in apart:
             return []
-        return [replace(self, tally=_counted(found), variant=variant, whole=self) for variant, found in apart.items()]
+        made = []
+        for kind, names in apart.items():
+            found = [one for one in self.results if one.item in names]
+            made.append(replace(self, tally=_counted(found), part=kind, only=frozenset(names), whole=self))
+        return made
 
 
 def choose(
@@ -148,7 +173,7 @@ def differing(before: Measured, after: Measured) -> str:
     """In what respect two evaluations of one suite may not be compared; an empty string if they may be."""
     one, other = before.ground, after.ground
     pairs = [("suite", one.suite, other.suite), ("items", one.items_hash, other.items_hash)]
-    pairs.append(("scorer", one.scorer, other.scorer))
+    pairs += [("scorer", one.scorer, other.scorer), ("metric", one.metric, other.metric)]
     return ", ".join(f"{name} {left} and {right}" for name, left, right in pairs if left != right)
 
 

@@ -65,8 +65,8 @@ def _all(
     said += [_REST, _TOKENS]
     if reference is not None:
         said.append(
-            f"Differences are to {reference} on the same items, intervals at 95 % by a paired bootstrap over items; "
-            "where an interval holds 0 there is no clear change."
+            f"Differences are to {reference} on the same items, intervals at 95 % by a paired bootstrap over items. "
+            "Where an interval holds 0 there is no clear change; where resampling finds no width, an exchange test says."
         )
     said += [*_settings(chosen), *_apart(chosen, reference), *_doubts(chosen)]
     return tuple(said)
@@ -127,7 +127,11 @@ def _doubts(chosen: Sequence[Measured]) -> list[str]:
             lines.append(f"{name}: tokens of {one.tally.estimated:,} samples are our estimate, not the server's count.")
         if limit := one.evaluation.settings.get("limit"):
             lines.append(f"{name}: the first {json.dumps(limit)} items only.")
-    judged = list(dict.fromkeys(one.scorer for one in chosen if one.scorer.startswith(("judge", "claims"))))
+    if any(one.graded for one in chosen):
+        lines.append(
+            "Graded: the mean of the marks there are, out of 100; samples without one are in the other columns."
+        )
+    judged = list(dict.fromkeys(one.scorer for one in chosen if one.scorer.startswith("judge")))
     if judged:
         lines.append(f"Judged by models, not by people: {', '.join(judged)}.")
     return lines

@@ -14,7 +14,7 @@ from typing import Any
 from o1lab.errors import UsageError
 from o1lab.evaluate import footnotes
 from o1lab.evaluate.cells import NOTHING, Cell, Column, Row, Section, Table, verdict
-from o1lab.evaluate.changes import change, overall_change
+from o1lab.evaluate.changes import change, overall_change, weighted_change
 from o1lab.evaluate.chosen import Ground, Measured, same_ground
 from o1lab.evaluate.published import (
     Benchmark,
@@ -259,8 +259,9 @@ def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool
         label = f"{one.evaluation.suite_label}, {one.evaluation.items:,} items, {one.scorer}"
     rows = [_change_row(label, before, after)]
     if before is not None and after is not None:
-        others = {part.variant: part for part in before.variants}
-        rows += [_change_row(f"· {part.variant}", others.get(part.variant), part) for part in after.variants]
+        others = {part.part: part for part in before.parts}
+        rows += [_change_row(f"· {part.part}", others.get(part.part), part) for part in after.parts]
+        rows += _weighted_row(before, after)
     return rows
 
 
@@ -284,6 +285,18 @@ def _change_row(label: str, before: Measured | None, after: Measured | None) -> 
             **counts,
         },
     )
+
+
+def _weighted_row(before: Measured, after: Measured) -> list[Row]:
+    """The same with items counting by their weight, where they have one."""
+    found = weighted_change(before, after)
+    if found is None:
+        return []
+    cells = {"difference": found[2].cell()}
+    for key, one, earned in (("before", before, found[0]), ("after", after, found[1])):
+        interval = None if earned.interval is None else (100 * earned.interval.low, 100 * earned.interval.high)
+        cells[key] = _cell(one, 100 * earned.value, interval=interval)
+    return [Row("· by weight", cells)]
 
 
 def _both(members: Sequence[Measured], values: Sequence[int]) -> Cell:
