@@ -1,11 +1,11 @@
-"""One line on standard error that says how a teacher run stands."""
+"""One line on standard error that says how a job that asks models stands."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 
-from o1lab.distill.folder import Status
+from o1lab.distill.folder import JobStatus
 from o1lab.text import visible
 
 
@@ -17,11 +17,11 @@ class ProgressLine:
         self._tenth = -1
         self._said = ""
 
-    def show(self, status: Status) -> None:
+    def show(self, status: JobStatus) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone; the run is not
             self._show(status)
 
-    def _show(self, status: Status) -> None:
+    def _show(self, status: JobStatus) -> None:
         if self._live:
             sys.stderr.write(f"\r\x1b[K{visible(text_of(status))}")
         else:
@@ -40,12 +40,17 @@ class ProgressLine:
                 sys.stderr.flush()
 
 
-def text_of(status: Status) -> str:
+_BESIDE = {"incomplete": "cut off", "unextracted": "no answer", "unscored": "unscored", "cached": "reused"}
+"""What an evaluation counts beside, said where there is any."""
+
+
+def text_of(status: JobStatus) -> str:
     """done, right, wrong, failed, tokens, money, time left."""
     parts = [
         f"{status.state} {status.done}/{status.requested}",
         f"right {status.correct}",
         f"wrong {status.incorrect}",
+        *(f"{word} {number}" for name, word in _BESIDE.items() if (number := getattr(status, name, 0))),
         f"failed {status.failed}",
         f"{status.input_tokens + status.output_tokens:,} tokens",
     ]

@@ -117,7 +117,7 @@ def eval_run(
     scores_only = rescore is not None
     if detach:
         pid = runs.launch_detached(folder, scores_only=scores_only)
-        answer = summary(runs.info(folder), lab) | {"pid": pid}
+        answer = summary(runs.info(folder), lab, brief=True) | {"pid": pid}
         text = f"Evaluation {folder.id} works by itself. See it: o1lab eval show {folder.id}"
         emit(answer, as_json=as_json, text=text)
         return
@@ -130,7 +130,7 @@ def eval_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from o1lab.evaluate import runs
 
     lab = context(ctx).lab()
-    items = [summary(info, lab) for info in runs.list_runs(lab)]
+    items = [summary(info, lab, brief=True) for info in runs.list_runs(lab)]
     lines = [
         f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} {_percent(item['accuracy']):>6} "
         f"{item['suite']}@{item['suite_version']}  {item['model']}"
@@ -173,7 +173,7 @@ def eval_stop(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = F
     lab = context(ctx).lab()
     info = runs.stop(runs.find(lab, eval_id))
     text = f"Evaluation {info.id} was asked to stop; it waits for calls in flight."
-    emit(summary(info, lab), as_json=as_json, text=text)
+    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
 
 
 @eval_app.command("pause")
@@ -184,7 +184,7 @@ def eval_pause(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = 
     lab = context(ctx).lab()
     info = runs.pause(runs.find(lab, eval_id))
     text = f"Evaluation {info.id} pauses. Let it go on: o1lab eval go-on {info.id}"
-    emit(summary(info, lab), as_json=as_json, text=text)
+    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
 
 
 @eval_app.command("go-on")
@@ -194,23 +194,29 @@ def eval_go_on(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = 
 
     lab = context(ctx).lab()
     info = runs.go_on(runs.find(lab, eval_id))
-    emit(summary(info, lab), as_json=as_json, text=f"Evaluation {info.id} goes on.")
+    emit(summary(info, lab, brief=True), as_json=as_json, text=f"Evaluation {info.id} goes on.")
 
 
-def summary(info: EvalInfo, lab: Lab) -> dict[str, Any]:
-    """An evaluation's contract keys, and how its run stands. ``cost_usd`` is null where the price is not known."""
+def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
+    """An evaluation's contract keys, and how its run stands. ``cost_usd`` is null where the price is not known.
+
+    ``brief``: without the keys that take reading every sample.
+    """
+    from o1lab.evaluate.folder import EvalFolder
+    from o1lab.evaluate.runs import register as registered
     from o1lab.evaluate.summary import summarise
-    from store import evaluations, open_store
+    from store import open_store
 
     store = open_store(lab.database)
     try:
-        figures = summarise(store.db, evaluations.get(store.db, info.id)).as_json()
+        evaluation = registered(lab, EvalFolder(lab.evals / info.id), store)
+        figures = summarise(store.db, evaluation, brief=brief).as_json()
     finally:
         store.close()
     status = info.status
     return figures | {
         "state": info.state,
-        "requested": status.requested,
+        "requested": status.requested or evaluation.items * evaluation.samples,
         "done": status.done,
         "input_tokens": status.input_tokens,
         "output_tokens": status.output_tokens,
@@ -258,11 +264,15 @@ def exit_status(stopped_by: str | None, failed: int) -> int:
 def _lines(item: dict[str, Any]) -> list[str]:
     cost = "" if item["cost_usd"] is None else f", ${item['cost_usd']:,.4f}"
     low, high = item["ci95"] or (None, None)
+    missing = (
+        f" of {item['requested'] - item['missing']} samples, {item['missing']} not there yet" if item["missing"] else ""
+    )
     others = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "failed")
     return [
         f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
         f"{item['done']} of {item['requested']} samples done",
-        f"accuracy  {_percent(item['accuracy'])} ({_percent(low)} to {_percent(high)})  by {item['scorer_version']}",
+        f"accuracy  {_percent(item['accuracy'])} ({_percent(low)} to {_percent(high)}){missing}",
+        f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
         f"tokens    {_number(item['avg_output_tokens'])} an answer: thought {_number(item['avg_thought_tokens'])}, "
         f"answer {_number(item['avg_answer_tokens'])}",

@@ -6,7 +6,7 @@ Only ids and places in the journal are held for the whole run; texts are read a 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -107,12 +107,16 @@ class JournalIndex:
         return len(self._offsets)
 
 
-def index_journal(folder: RunFolder, store: Store) -> JournalIndex:
-    """Index what the journal holds of samples that have not come to an end."""
-    index = JournalIndex(folder.journal)
-    lines = journal.lines(folder.journal)
+Ended = Callable[[set[str]], set[tuple[str, int]]]
+"""The (item, sample) pairs of these items that have come to an end."""
+
+
+def index_journal(path: Path, ended_of: Ended) -> JournalIndex:
+    """Index what a journal holds of samples that have not come to an end."""
+    index = JournalIndex(path)
+    lines = journal.lines(path)
     while batch := list(islice(lines, _BATCH)):
-        ended = teacher_runs.ended(store.db, folder.id, {key.item for _, key, _ in batch})
+        ended = ended_of({key.item for _, key, _ in batch})
         for offset, key, line in batch:
             if (key.item, key.sample) not in ended:
                 with contextlib.suppress(ValueError):  # half a line of a crash

@@ -72,7 +72,8 @@ class Response:
     ``done``: a whole response, whatever its ``finish_reason``. ``partial``: a stream that broke off, with what came.
     ``failed``: none. ``thought`` is what the server sent apart from the answer; marks inside ``answer`` stay there.
     Tokens are the server's counts, or estimates when ``estimated``. Where something went wrong ``raw`` is the server's
-    own body as text, at most ``RAW_LIMIT`` characters of it. ``role`` is who was asked, ``asked`` the digest of the
+    own body as text, at most ``RAW_LIMIT`` characters of it; ``refusal`` what a model says that declines in a field
+    apart (the fault ``refusal``). ``role`` is who was asked, ``asked`` the digest of the
     question, ``options`` what it was sent with; an engine that does not know them leaves them out.
     """
 
@@ -93,6 +94,7 @@ class Response:
     status: int | None = None
     fault: Fault | None = None
     raw: str = ""
+    refusal: str = ""
     role: str = ""
     asked: str = ""
     options: dict[str, Any] | None = None

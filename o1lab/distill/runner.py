@@ -70,7 +70,11 @@ class Job:
     async def reindex(self) -> None:
         """Read the journal again, after an engine wrote responses into it by another way than ``call``."""
         loop = asyncio.get_running_loop()
-        self.index = await loop.run_in_executor(self.reader, agenda.index_journal, self.folder, self.store)
+        self.index = await loop.run_in_executor(self.reader, _index, self.folder, self.store)
+
+
+def _index(folder: RunFolder, store: Store) -> JournalIndex:
+    return agenda.index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
 
 
 EngineMaker = Callable[[Job], AbstractAsyncContextManager[Caller]]
@@ -147,7 +151,7 @@ class _Run(Driver[Status, TeacherRunSettings]):
         def look() -> tuple[int, teacher_runs.Tally, set[tuple[str, int]], JournalIndex]:
             items = agenda.settle_agenda(self.folder, store, self.settings)
             ended, failed = teacher_runs.tally(store.db, self.folder.id), teacher_runs.failed(store.db, self.folder.id)
-            return items, ended, failed, agenda.index_journal(self.folder, store)
+            return items, ended, failed, _index(self.folder, store)
 
         items, ended, failed, index = await loop.run_in_executor(reader, look)
         self.counts.requested = items * self.settings.n

@@ -289,6 +289,7 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
         cost_usd=price.of(input_tokens, output_tokens),
         fault=fault,
         raw=reply.raw[:RAW_LIMIT] if fault is not None else "",
+        refusal=reply.refusal,
         options=reply.options,
     )
 

@@ -81,20 +81,28 @@ async def open_voices(
     for role, name in names.items():
         ref = find_model(lab, name, config)
         if ref.id not in opened:
-            endpoint = ref.endpoint
-            requests = settings.requests_per_minute or (endpoint.requests_per_minute if endpoint else None)
-            tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
-            opened[ref.id] = Voice(
-                ref,
-                Opened("the cluster", ref.endpoint.model if ref.endpoint else ref.id, "")
-                if settings.engine == "ray"  # the cluster loads the model itself
-                else await open_model(ref, manager),
-                Limits(control, clock, requests, tokens),
-                price_of(ref),
-                hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts),
-            )
+            opened[ref.id] = await open_voice(ref, settings, manager, control, clock)
         voices[role] = opened[ref.id]
     return voices
+
+
+async def open_voice(
+    ref: ModelRef, settings: TeacherRunSettings, manager: ServerManager, control: Control, clock: Clock
+) -> Voice:
+    """Open one model; a server that is started for it ends with ``manager``.
+
+    Raises:
+        LabError: its key's variable is empty, or its server does not start.
+    """
+    endpoint = ref.endpoint
+    requests = settings.requests_per_minute or (endpoint.requests_per_minute if endpoint else None)
+    tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
+    if settings.engine == "ray":  # the cluster loads the model itself
+        target = Opened("the cluster", endpoint.model if endpoint else ref.id, "")
+    else:
+        target = await open_model(ref, manager)
+    limits = Limits(control, clock, requests, tokens)
+    return Voice(ref, target, limits, price_of(ref), hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts))
 
 
 def check_priced(settings: TeacherRunSettings, models: Iterable[ModelRef]) -> None:

@@ -89,7 +89,7 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     with store.db.atomic():
         outcomes = [Outcome(first, 0, "kept"), Outcome(fourth, 0, "failed", "context_length")]
         teacher_runs.add_outcomes(store.db, folder.id, outcomes)
-    index = index_journal(folder, store)
+    index = index_journal(folder.journal, lambda ids: teacher_runs.ended(store.db, folder.id, ids))
     found = {
         key
         for item in (first, second, third, fourth)

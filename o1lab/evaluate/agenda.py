@@ -1,0 +1,113 @@
+"""What an evaluation has to do: samples to be asked, to be taken from earlier evaluations, or only to be scored.
+
+Ids and places are held for the whole run; texts are read when they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from o1lab.distill import journal
+from o1lab.distill.agenda import JournalIndex, Spent
+from o1lab.evaluate.cache import CacheKeys
+from o1lab.evaluate.folder import EvalFolder, ItemsById
+from o1lab.evaluate.items import Item
+from store import evaluations
+from store.connection import Store
+from store.evaluations import Tally
+
+_BATCH = 200
+"""Items that are read, and looked for among earlier samples, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One sample: to be asked, or to be taken from ``seq``, a sample of an earlier evaluation.
+
+    ``scored_only``: ``seq`` is of this evaluation and wants nothing but its score.
+    """
+
+    item: Item
+    sample: int
+    key: str
+    seq: int | None = None
+    scored_only: bool = False
+
+
+@dataclass
+class SoFar:
+    """How far an evaluation has come: what the lab and the journals know of it."""
+
+    tally: Tally
+    failed: set[tuple[str, int]]
+    """Samples that failed: they are held again."""
+    ended: set[tuple[str, int]]
+    to_score: list[int]
+    """The seqs of complete samples that the scorer has not looked at, or (a judge) could not tell."""
+    index: JournalIndex
+    spent: Spent = field(default_factory=Spent)
+    """All that was ever sent and received, tries that came to nothing too."""
+
+
+def look(folder: EvalFolder, store: Store, label: str, *, judged: bool) -> SoFar:
+    """See how far an evaluation has come. Reads its journals once; memory stays flat.
+
+    Args:
+        label: the scorer's.
+        judged: a judge scores. What it could not tell is looked at again: what it answered is in its journal, so only
+            what failed is asked anew.
+    """
+    db = store.db
+    with store.explained():
+        tally, ended = evaluations.tally(db, folder.id, label), evaluations.ended(db, folder.id)
+
+        def those(outcome: str) -> list[evaluations.SampleRow]:
+            number = tally.outcomes[outcome]
+            return evaluations.page(db, folder.id, label, outcomes=(outcome,), limit=number)[0] if number else []
+
+        failed = {(row.item, row.sample) for row in those("failed")}
+        waiting = [row.seq for row in those("unscored")] if judged else evaluations.to_score(db, folder.id, label)
+    found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
+    for offset, response in journal.read(folder.journal):
+        found.spent.add(response)
+        if (response.key.item, response.key.sample) not in ended:
+            found.index.add(offset, response)
+    for path in folder.judge_journals:
+        for _, response in journal.read(path):
+            found.spent.add(response)
+    return found
+
+
+def to_do(
+    folder: EvalFolder, store: Store, so_far: SoFar, keys: CacheKeys, samples: int | None
+) -> Iterator[list[Task]]:
+    """Batches of tasks: first what only has to be scored, then what did not come to an end, in the suite's order.
+
+    Args:
+        samples: of each item; None where nothing is asked for.
+    """
+    if so_far.to_score:
+        items = ItemsById(folder)
+        for start in range(0, len(so_far.to_score), _BATCH):
+            yield [
+                Task(items[row.item], row.sample, row.cache_key, seq, scored_only=True)
+                for seq in so_far.to_score[start : start + _BATCH]
+                for _, row in [evaluations.sample(store.db, seq)]
+            ]
+    if samples is None:
+        return
+    each = folder.items()
+    while batch := list(islice(each, _BATCH)):
+        pairs = [
+            (item, sample, keys.key(item, sample))
+            for item in batch
+            for sample in range(samples)
+            if (item.id, sample) not in so_far.ended
+        ]
+        known: dict[str, int] = {}
+        if keys.reusable and pairs:
+            with store.explained():
+                known = evaluations.cached(store.db, [key for _, _, key in pairs])
+        yield [Task(item, sample, key, known.get(key)) for item, sample, key in pairs]

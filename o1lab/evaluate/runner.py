@@ -1,0 +1,269 @@
+"""Driving an evaluation: samples side by side, stopped and paused by files, killed at any moment without loss.
+
+A response is journalled before it counts, and a sample is stored with its scores in one transaction. So going on after
+a crash is nothing but starting again: samples that are stored are passed over, and the calls of others that the
+journal knows are not made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, ParamSpec, TypeVar
+
+from o1lab.config import load_config
+from o1lab.distill.calls import CallKey, Message, Response, RunOver, digest
+from o1lab.distill.driving import Driver, log_error
+from o1lab.distill.journal import Journal, JournalError
+from o1lab.distill.limits import Budget, Clock, Control
+from o1lab.distill.teacher import Teacher
+from o1lab.distill.voices import Voice, check_priced, open_voice
+from o1lab.errors import LabError
+from o1lab.evaluate import agenda, runs
+from o1lab.evaluate.agenda import SoFar, Task
+from o1lab.evaluate.asking import Held, hold
+from o1lab.evaluate.cache import CacheKeys
+from o1lab.evaluate.counting import sizes, tokenizer_count
+from o1lab.evaluate.counts import EvalCounts
+from o1lab.evaluate.folder import EvalFolder, EvalStatus
+from o1lab.evaluate.identity import Identity, identify
+from o1lab.evaluate.judging import open_scorer
+from o1lab.evaluate.landing import Ended, Landed, Landing
+from o1lab.evaluate.settings import EvaluationSettings
+from o1lab.locations import Lab
+from o1lab.serve.manager import ServerManager
+from o1lab.serve.registry import find_model
+from store import evaluations
+from store.connection import Store
+from store.evaluations import NewSample
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Converse = Callable[[Held], Awaitable[None]]
+
+
+async def drive(
+    lab: Lab,
+    folder: EvalFolder,
+    *,
+    scores_only: bool = False,
+    control: Control | None = None,
+    watch: Callable[[EvalStatus], None] | None = None,
+    clock: Clock | None = None,
+) -> EvalStatus:
+    """Do an evaluation from where it stands to its end, in this process; its last status.
+
+    Args:
+        scores_only: score what is stored and was not scored; the model is not asked for anything.
+        control: for whoever wants to stop or pause it without a file.
+        watch: called with each new status, from the event loop.
+
+    Raises:
+        UsageError: another process works on it.
+        LabError: a model cannot be opened or is not the same any more, the disk is full, the database refuses.
+    """
+    driver = _Evaluation(lab, folder, EvalCounts(), control=control, watch=watch, clock=clock)
+    driver.scores_only = scores_only
+    return await driver.work()
+
+
+@dataclass
+class _Asked:
+    """The model that is asked: how a conversation is held, and what its samples say of it."""
+
+    converse: Converse
+    voice: Voice
+
+
+class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
+    folder: EvalFolder
+    counts: EvalCounts
+    scores_only = False
+
+    async def do(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        held.callback(self._reader.shutdown)
+        scored_by, identity = self.folder.scored_by(), self.folder.identity()
+        known = runs.register(self.lab, self.folder, store)
+        judged = scored_by.judge is not None
+        so_far = await self._read(agenda.look, self.folder, store, scored_by.label, judged=judged)
+        self.counts.requested = known.items * known.samples
+        self.counts.start_from(so_far.tally, so_far.failed, before)
+        self.counts.paid(so_far.spent.input_tokens, so_far.spent.output_tokens, so_far.spent.cost_usd)
+        budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
+        budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
+        manager = await held.enter_async_context(ServerManager(self.lab))
+        self.priced = True
+        asked = None if self.scores_only else await self._open_model(held, manager, budget, identity, so_far)
+        scorer = await open_scorer(
+            held, self.lab, self.folder, manager,
+            settings=self.settings, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
+        )  # fmt: skip
+        self.priced = self.priced and scorer.priced
+        count = await self._read(tokenizer_count, identity.folder)
+        self.begin()
+        landing = Landing(
+            store, self.folder.id, scorer.scorer,
+            make=lambda one: as_sample(one, count, asked.voice if asked else None),
+            landed=self._landed, log=self.folder.log,
+        )  # fmt: skip
+        keys = CacheKeys(identity, self.settings)
+        batches = agenda.to_do(self.folder, store, so_far, keys, None if self.scores_only else known.samples)
+        async with landing:
+            await self._work_off(landing, _Feed(batches, self._read), store, asked, so_far)
+
+    def left_over(self) -> str:
+        if self.folder.scored_by().spec.name == "human":
+            return f"Its samples wait for a person's marks: o1lab eval rate {self.folder.id}"
+        return ""
+
+    async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it in the thread that reads: its connection to the store is its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: function(*args, **kwargs))
+
+    def _landed(self, one: Landed) -> None:
+        if one.anew:
+            self.counts.scored(one.outcome)
+        else:
+            sample = one.sample
+            self.counts.landed(sample.item, sample.sample, one.outcome, self.clock, cached=sample.cached)
+
+    async def _open_model(
+        self, held: AsyncExitStack, manager: ServerManager, budget: Budget, identity: Identity, so_far: SoFar
+    ) -> _Asked:
+        """Open the model that is asked.
+
+        Raises:
+            LabError: it is not the one the evaluation began with, or cannot be opened.
+        """
+        ref = find_model(self.lab, self.settings.model, load_config(self.lab))
+        now = await self._read(identify, self.lab, ref)
+        if (now.revision, now.template) != (identity.revision, identity.template):
+            raise LabError(
+                f"{ref.id} is not the model any more that this evaluation began with: it was {identity.revision}.",
+                f"It is {now.revision} now. Start a new evaluation.",
+            )
+        asking, forced = self.settings.asking(), self.settings.force_answer
+        check_priced(asking, [ref])  # the lab's prices may have changed
+        voice = await open_voice(ref, asking, manager, self.control, self.clock)
+        self.priced = voice.price.known
+        writer = await held.enter_async_context(Journal(self.folder.journal))
+
+        async def teacher(max_tokens: int) -> Teacher:
+            made = Teacher(
+                asking.model_copy(update={"max_tokens": max_tokens}), {"teacher": voice},
+                journal=writer, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
+            )  # fmt: skip
+            return await held.enter_async_context(made)
+
+        plain = await teacher(self.settings.max_tokens)
+        last_word = await teacher(forced) if forced else plain
+
+        async def converse(one: Held) -> None:
+            async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
+                key = CallKey(one.item.id, one.sample, turn)
+                known = so_far.index.find(key)
+                if known is not None and known.asked == digest("teacher", messages):
+                    return known
+                return await (last_word if forced else plain).call(key, messages, heard=one.spent.add)
+
+            await hold(one, ask, force=forced is not None)
+
+        return _Asked(converse, voice)
+
+    async def _work_off(self, landing: Landing, feed: _Feed, store: Store, asked: _Asked | None, so_far: SoFar) -> None:
+        """Do all tasks, ``concurrency`` at a time."""
+
+        async def one_after_another() -> None:
+            while not self.control.stopping.is_set() and (task := await feed.take()) is not None:
+                if task.seq is not None:
+                    evaluation_id, sample = await self._read(_sample, store, task.seq)
+                    ended = Ended(task.item, sample=sample, seq=task.seq)
+                    if not task.scored_only:
+                        ended = Ended(task.item, sample=reused(task, evaluation_id, sample))
+                else:
+                    assert asked is not None  # noqa: S101 - tasks without a sample are made only where one is asked
+                    one = Held(task.item, task.sample, task.key, so_far.index.spent(task.item.id, task.sample))
+                    if not await self._hold(asked.converse, one):
+                        continue
+                    ended = Ended(task.item, held=one)
+                try:
+                    await landing.put(ended)
+                except Exception:  # said on leaving the landing; until then calls in flight get into the journal
+                    self.control.stop("lab")
+                    return
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(self.settings.concurrency, max(1, self.counts.requested))):
+                    tasks.create_task(one_after_another())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
+
+    async def _hold(self, converse: Converse, one: Held) -> bool:
+        """Hold one conversation; False when the run ended before it did."""
+        try:
+            await converse(one)
+        except RunOver:
+            return False
+        except JournalError:
+            raise  # nothing more can be kept
+        except Exception as error:
+            one.fail(f"internal: {type(error).__name__}: {error}"[:200])
+            log_error(self.folder.log, error)
+        return True
+
+
+class _Feed:
+    """Hands tasks out one by one; batches of them are read in the reading thread."""
+
+    def __init__(self, batches: Iterator[list[Task]], read: Callable[..., Awaitable[Any]]) -> None:
+        self._batches = batches
+        self._read = read
+        self._tasks: list[Task] = []
+        self._turn = asyncio.Lock()
+
+    async def take(self) -> Task | None:
+        """The next task, None when there is none left."""
+        async with self._turn:
+            while not self._tasks:
+                batch: list[Task] | None = await self._read(next, self._batches, None)
+                if batch is None:
+                    return None
+                self._tasks = batch[::-1]
+            return self._tasks.pop()
+
+
+def _sample(store: Store, seq: int) -> tuple[str, NewSample]:
+    with store.explained():
+        return evaluations.sample(store.db, seq)
+
+
+def reused(task: Task, evaluation_id: str, sample: NewSample) -> NewSample:
+    """A sample of an earlier evaluation as one of this: it cost nothing."""
+    meta = {**sample.meta, "reused_from": evaluation_id}
+    return replace(
+        sample, item=task.item.id, sample=task.sample, cache_key=task.key, cached=True, cost_usd=0.0, meta=meta
+    )
+
+
+def as_sample(one: Held, count: Callable[[str], int] | None, voice: Voice | None) -> NewSample:
+    """A conversation as it is stored. Its money is that of all its tries, its tokens those of what it came to."""
+    seen = sizes(one.responses, one.turns, count, hidden=voice is not None and voice.hidden_thoughts)
+    last = one.responses[-1] if one.responses else None
+    meta: dict[str, Any] = {"calls": len(one.responses)}
+    if last is not None:
+        meta |= {
+            "finish_reason": last.finish_reason, "served_model": last.model, "asked_at": one.responses[0].asked_at,
+            "options": last.options or {},
+        }  # fmt: skip
+    if one.forced:
+        meta["forced"] = True
+    return NewSample(
+        one.item.id, one.sample, one.state, tuple(one.turns), one.key, one.reason,
+        input_tokens=seen.input, output_tokens=seen.output, thought_tokens=seen.thought, estimated=seen.estimated,
+        cost_usd=one.spent.cost_usd, seconds=round(sum(each.seconds for each in one.responses), 4), meta=meta,
+    )  # fmt: skip
