@@ -49,7 +49,7 @@ class Shift:
 
     @property
     def drop(self) -> float:
-        return -self.paired.difference
+        return 0 - self.paired.difference  # not -0.0
 
     def as_json(self) -> dict[str, Any]:
         pair = self.paired
@@ -60,7 +60,7 @@ class Shift:
             "accuracy_against": rounded(pair.a.value),
             "accuracy": rounded(pair.b.value),
             "drop": rounded(self.drop),
-            "ci95": pair.interval and [rounded(-pair.interval.high), rounded(-pair.interval.low)],
+            "ci95": pair.interval and [rounded(0 - pair.interval.high), rounded(0 - pair.interval.low)],
             "p": rounded(pair.chance.p),
             "p_method": pair.chance.method,
             "mcnemar_p": rounded(pair.mcnemar_p),
