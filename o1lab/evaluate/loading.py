@@ -14,7 +14,7 @@ from o1lab.evaluate.builders import BUILDERS, read_options
 from o1lab.evaluate.builders.base import Question, SlotError, Templates
 from o1lab.evaluate.builders.drawing import sample
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.questions import Columns
+from o1lab.evaluate.questions import Columns, unsendable
 from o1lab.evaluate.rows import Record, RowError, read_rows
 from o1lab.evaluate.suites import ItemsSpec, Suite
 from o1lab.locations import Lab, offline
@@ -246,7 +246,10 @@ def _build(suite: Suite, questions: Sequence[Question], left_out: Counter[str]) 
     templates = Templates(suite.system, suite.prompt)
     options = read_options(suite.items.build, suite.items.options)
     try:
-        yield from BUILDERS[suite.items.build].build(questions, templates, options, leave_out)
+        for item in BUILDERS[suite.items.build].build(questions, templates, options, leave_out):
+            if fault := next((fault for turn in (item.system, *item.turns) if (fault := unsendable(turn))), ""):
+                raise UsageError(f"What item {item.id} would say to a model holds {fault}.", "Clean its row.")
+            yield item
     except SlotError as error:
         columns = [str(name) for name in questions[0].columns]
         raise UsageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
@@ -32,14 +31,19 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_META = 2000
 _LONGEST_ID = 200
+_SHAPES = 1000  # of rows that are remembered
 
 
-@dataclass(frozen=True, slots=True)
 class Columns:
     """Turns a suite's rows into questions."""
 
-    spec: ItemsSpec
-    needs_gold: bool
+    def __init__(self, spec: ItemsSpec, needs_gold: bool) -> None:
+        self.spec = spec
+        self.needs_gold = needs_gold
+        taken = {name for names in spec.fields.values() for name in _tuple(names)}
+        self._names = {part: tuple(name for name in names if name not in taken) for part, names in _USUAL.items()}
+        self._names |= {part: _tuple(names) for part, names in spec.fields.items()}
+        self._there: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
 
     def fits(self, record: Record) -> bool:
         """Whether the row is one of those the suite wants.
@@ -68,7 +72,7 @@ class Columns:
         if not text.strip():
             raise RowError(
                 record.place,
-                f"it has no question (looked for in: {', '.join(self._names('question'))})",
+                f"it has no question (looked for in: {', '.join(self._names['question'])})",
                 f"Name the column under items.fields.question. {_has(record)}",
             )
         context = self._one(record, "context")
@@ -77,7 +81,7 @@ class Columns:
         if not gold and self.needs_gold:
             raise RowError(
                 record.place,
-                f"it has no gold answer (looked for in: {', '.join(self._names('gold'))})",
+                f"it has no gold answer (looked for in: {', '.join(self._names['gold'])})",
                 "Give it one, name its column under items.fields.gold, or leave such rows out with items.where. "
                 + _has(record),
             )
@@ -92,14 +96,22 @@ class Columns:
             group=self._one(record, "group") or None,
             variant=self._one(record, "variant") or None,
             meta=self._meta(record),
-            columns={**record.data, **self.spec.fixed},
+            columns={**record.data, **self.spec.fixed} if self.spec.fixed else record.data,
         )
         self._check(question, record.place)
         return question
 
     def _check(self, question: Question, place: str) -> None:
         """What no server takes and no person meant."""
-        for what, texts in (("question", (question.text, *question.turns)), ("gold answer", question.gold)):
+        parts = {
+            "question": (question.text, *question.turns),
+            "gold answer": question.gold,
+            "wrong answer": question.wrong,
+            "choice": question.choices,
+            "group": (question.group or "",),
+            "variant": (question.variant or "",),
+        }
+        for what, texts in parts.items():
             for text in texts:
                 if len(text) > self.spec.longest:
                     raise RowError(
@@ -107,18 +119,8 @@ class Columns:
                         f"the {what} has {len(text):,} characters, and {self.spec.longest:,} are the most",
                         "If that is meant, set items.longest in the suite.",
                     )
-                if found := _UNSENDABLE.search(text):
-                    kind = "a NUL character" if found[0] == "\0" else "half a surrogate pair"
-                    raise RowError(
-                        place, f"the {what} holds {kind} at character {found.start() + 1}", "Clean the file."
-                    )
-
-    def _names(self, part: str) -> tuple[str, ...]:
-        given = self.spec.fields.get(part)
-        if given is None:
-            taken = {one for other in self.spec.fields.values() for one in _tuple(other)}
-            return tuple(name for name in _USUAL.get(part, ()) if name not in taken)
-        return _tuple(given)
+                if fault := unsendable(text):
+                    raise RowError(place, f"the {what} holds {fault}", "Clean the file.")
 
     def _value(self, record: Record, part: str) -> Any:
         """The part's raw value, by what the suite fixes, then by the first of its columns that holds something."""
@@ -131,37 +133,45 @@ class Columns:
                 for one in (held if isinstance(held, list) else [])
                 if isinstance(one, dict) and all(_word(one.get(name)) == _word(to) for name, to in inner.where.items())
             ]
-        for name in self._names(part):
-            value = record.data.get(name)
+        for name in self._columns(record).get(part, ()):
+            value = record.data[name]
             if value not in (None, "", []):
                 return value
         return None
 
-    def _texts(self, record: Record, part: str) -> Iterator[str]:
+    def _columns(self, record: Record) -> dict[str, tuple[str, ...]]:
+        """Which of the row's columns hold which part. Rows of one set have one shape, so this is found out once."""
+        shape = tuple(record.data)
+        found = self._there.get(shape)
+        if found is None:
+            held = {part: tuple(name for name in names if name in record.data) for part, names in self._names.items()}
+            found = {part: names for part, names in held.items() if names}
+            if len(self._there) < _SHAPES:
+                self._there[shape] = found
+        return found
+
+    def _texts(self, record: Record, part: str) -> list[str]:
+        """The part's texts, blank ones left out."""
         value = self._value(record, part)
-        separator = self.spec.split.get(part)
+        if value is None:
+            return []
+        if isinstance(value, str) and (separator := self.spec.split.get(part)):
+            value = [one.strip() for one in value.split(separator)]
         values = value if isinstance(value, list | tuple) else [value]
-        if isinstance(value, str) and separator:
-            values = value.split(separator)
+        texts = [text for one in values if (text := _word(one)) and not text.isspace()]
         stands_for = self.spec.values.get(part)
-        for one in values:
-            text = _word(one)
-            text = text.strip() if separator else text
-            if text is None or not text.strip():
-                continue
-            if stands_for is None:
-                yield text
-            elif text in stands_for:
-                yield stands_for[text]
-            else:
-                raise RowError(
-                    record.place,
-                    f"its {part} is '{one_line(text, 60)}', for which items.values.{part} has no word",
-                    f"There are: {', '.join(stands_for)}.",
-                )
+        if stands_for is None:
+            return texts
+        if unknown := next((text for text in texts if text not in stands_for), None):
+            raise RowError(
+                record.place,
+                f"its {part} is '{one_line(unknown, 60)}', for which items.values.{part} has no word",
+                f"There are: {', '.join(stands_for)}.",
+            )
+        return [stands_for[text] for text in texts]
 
     def _one(self, record: Record, part: str) -> str:
-        return next(self._texts(record, part), "")
+        return next(iter(self._texts(record, part)), "")
 
     def _gold(self, record: Record) -> Iterator[str]:
         for text in self._texts(record, "gold"):
@@ -183,10 +193,20 @@ class Columns:
         meta: dict[str, Any] = {}
         for part in self.spec.fields:
             if part not in _USUAL and (value := self._value(record, part)) is not None:
-                meta[part] = value if isinstance(value, int | float | list) else _word(value)[:_LONGEST_META]
+                whole = isinstance(value, int | list) or (isinstance(value, float) and math.isfinite(value))
+                meta[part] = value if whole else _word(value)[:_LONGEST_META]
         if (weight := self._value(record, "weight")) is not None:
             meta["weight"] = _weight(weight, record)
         return meta
+
+
+def unsendable(text: str) -> str:
+    """What a text holds that cannot be sent or kept, and where; nothing of most texts."""
+    found = _UNSENDABLE.search(text)
+    if found is None:
+        return ""
+    kind = "a NUL character" if found[0] == "\0" else "half a surrogate pair"
+    return f"{kind} at character {found.start() + 1}"
 
 
 def _weight(value: Any, record: Record) -> float:

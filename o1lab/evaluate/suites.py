@@ -264,4 +264,8 @@ def _explained(path: Path, error: ValidationError, *, within: str = "") -> Usage
 
 
 def _names() -> list[str]:
-    return [name for model in (Suite, ItemsSpec, HubSpec, InnerSpec, ScorerSpec, SuiteSampling) for name in model.model_fields]
+    return [
+        name
+        for model in (Suite, ItemsSpec, HubSpec, InnerSpec, ScorerSpec, SuiteSampling)
+        for name in model.model_fields
+    ]
