@@ -56,7 +56,9 @@ def attempt(
     return Attempt(Item(name, "Who was it?", ("Who was it?",), gold, meta=meta), 0, (Turn("Who was it?", "", answer),))
 
 
-async def scores_of(judge: Judge, *attempts: Attempt, prompt: str = "judge-answer", **options: object) -> list[Score]:
+async def scores_of(
+    judge: Judge, *attempts: Attempt, prompt: str = "judge-factuality", **options: object
+) -> list[Score]:
     spec = ScorerSpec(name="judge", options={"prompt": prompt, **options})
     context = JudgeContext(judge, "gpt-9", find_prompt(None, prompt))
     async with make_scorer(spec, judge=context) as scorer:
@@ -185,7 +187,7 @@ async def test_when_nothing_more_may_be_asked_the_calls_on_their_way_still_end()
         ended.append(key.item)
         return Response(key, "done", answer='{"verdict": "correct"}')
 
-    context = JudgeContext(ask, "m", find_prompt(None, "judge-answer"))
+    context = JudgeContext(ask, "m", find_prompt(None, "judge-factuality"))
     scorer = make_scorer(ScorerSpec(name="judge"), judge=context)
     with pytest.raises(RunOver, match="budget"):
         await scorer.score([attempt(name=f"q{number}") for number in range(5)])
@@ -257,7 +259,7 @@ def test_a_conversation_is_shown_whole() -> None:
 
 
 async def test_a_prompt_that_wants_what_an_item_lacks_leaves_it_unscored() -> None:
-    base = find_prompt(None, "judge-answer")
+    base = find_prompt(None, "judge-factuality")
     prompt = Prompt("mine", 1, "judge", "", (*base.sections, ("user", "Topic: {{topic}}")), Path("mine.md"))
     scorer = make_scorer(ScorerSpec(name="judge"), judge=JudgeContext(says('{"verdict": "correct"}'), "m", prompt))
     with_topic, without = await scorer.score([attempt(topic="art"), attempt(name="q2")])
@@ -277,12 +279,12 @@ def test_a_label_names_prompt_and_model_and_sees_an_edit(tmp_path: Path) -> None
     spec = ScorerSpec(name="judge", options={"threshold": 0.8})
     label = scorer_label(spec, lab, "gpt-9")
     prompt = judge_prompt(spec, lab)
-    assert label == f"judge@1(judge-answer@1 {prompt.hash[:6]}, gpt-9, threshold=0.8)"
+    assert label == f"judge@1(judge-factuality@1 {prompt.hash[:6]}, gpt-9, threshold=0.8)"
     assert make_scorer(spec, judge=JudgeContext(says(""), "gpt-9", prompt)).label == label
     assert "gpt" not in scorer_label(spec, lab, None)
     (tmp_path / "prompts").mkdir()
     edited = prompt.path.read_text("utf-8").replace("You compare", "You kindly compare")
-    (tmp_path / "prompts" / "judge-answer.md").write_text(edited, "utf-8")
+    (tmp_path / "prompts" / "judge-factuality.md").write_text(edited, "utf-8")
     assert scorer_label(spec, lab, "gpt-9") != label
 
 
@@ -297,7 +299,7 @@ def test_a_judge_without_model_is_a_fault_of_usage() -> None:
         judge_prompt(ScorerSpec(name="exact"), None)
 
 
-@pytest.mark.parametrize("name", ["judge-answer", "judge-safety", "judge-quality"])
+@pytest.mark.parametrize("name", ["judge-factuality", "judge-safety", "judge-quality"])
 async def test_the_prompts_that_come_along_can_judge(name: str) -> None:
     prompt = find_prompt(None, name)
     assert prompt.method == "judge"

@@ -14,9 +14,12 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _UNKNOWN = 10  # options A to J, where an item does not list its own
 _LETTER = r"(?<![A-Za-z])[A-Z](?![A-Za-z'’])"
 _ALONE = re.compile(rf"[\s*_(（\[【\"'“]*(?P<letter>{_LETTER})[\s*_)）\]】\"'”.,:：。、．]*", re.IGNORECASE)
-_LEADING = re.compile(rf"[\s*_]*(?:[(（\[【](?P<round>{_LETTER})[)）\]】]|(?P<plain>{_LETTER})(?=[*_]*[.):：、．）]))")
+_LEADING = re.compile(
+    rf"[\s*_]*(?:[(（\[【](?P<round>{_LETTER})[)）\]】]|(?P<plain>{_LETTER})(?=[*_]*[.):：、．）]))"
+    rf"(?!\s*(?:or|and|either|/|,|或|和|、)\s*[(（\[【]?{_LETTER})"
+)
 _NAMED = re.compile(
-    rf"(?:option|choice|choose|select|pick|选项|選項|选择|選擇|应选|应该选|选)\s*+(?:is|为|是)?+[\s:：*_(（\[]*+(?P<letter>{_LETTER})",
+    rf"(?:option|choice|choose|select|pick|选项|選項|选择|選擇|应选|应该选|选)\s*+(?:is|为|是)?+[\s:：*_(（\[]*+(?P<letter>(?-i:{_LETTER}))",
     re.IGNORECASE,
 )
 _STATED = re.compile(

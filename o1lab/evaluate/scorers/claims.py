@@ -106,10 +106,13 @@ _NOT_MEANT = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 2000  # of a sentence: what has no full stop is cut
+_READ = 200_000  # characters at each end of a text; what is longer repeats itself
 
 
 def claimed(text: str) -> str | None:
     """The first sentence that claims a search, or None."""
+    if len(text) > 2 * _READ:
+        text = f"{text[:_READ]}\n{text[-_READ:]}"
     for sentence in _SENTENCE.split(text.replace("’", "'")):
         for start in range(0, len(sentence), _LONGEST):
             part = sentence[start : start + _LONGEST]

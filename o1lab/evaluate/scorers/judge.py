@@ -54,7 +54,7 @@ class JudgeOptions(Options):
     """``prompt``: the name of the judge's prompt; ``scale``: its highest mark; ``threshold``: from which share of that
     a sample counts as correct; ``longest``: characters of an answer that are shown to the judge, from both ends."""
 
-    prompt: str = "judge-answer"
+    prompt: str = "judge-factuality"
     threshold: float = Field(default=0.5, ge=0, le=1)
     scale: float = Field(default=100, gt=0)
     longest: int = Field(default=24_000, ge=100)
