@@ -30,7 +30,7 @@ class BudgetPoint:
     budget: int
     rate: Rate
     spent: float | None
-    over: int  # samples that do not fit: cut off, or asked for their answer
+    over: int  # samples with more output tokens than that
     evaluation: str | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -282,13 +282,13 @@ def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Inte
 
 
 def mean_value(results: Sequence[Result]) -> Mean | None:
-    """The mean of the scorer's values (0 to 1) where there are any; its interval by :func:`clustered_bootstrap`."""
+    """The mean of the scorer's values (0 to 1) where there are any; its interval as in :func:`accuracy`."""
     graded = [one for one in results if one.value is not None]
     if not graded:
         return None
     values = [one.value or 0.0 for one in graded]
     total = math.fsum(values)
-    found = clustered_bootstrap(values, [cluster(one) for one in graded])
+    found = share_interval(values, [cluster(one) for one in graded])
     return Mean(total / len(values), len(values), len(results), total / len(results), found)
 
 
