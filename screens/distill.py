@@ -33,6 +33,7 @@ class DistillScreen(LabScreen):
     TITLE = "DISTILL"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
+    AUTO_FOCUS = ""  # each pane says what has the focus in it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show_pane('problems')", "Pool", show=False, tooltip="The problems"),
         Binding("2", "show_pane('runs')", "Runs", show=False, tooltip="The teacher runs"),
@@ -106,7 +107,10 @@ class DistillScreen(LabScreen):
         for other in ("pool", "runs"):
             self.set_class(other == view, f"-view-{other}")
         self._draw_strip()
-        self._focus(focus or self.query_one(focused))
+        if self.query_one(f"#{view}").has_class("-empty"):
+            self.set_focus(None)  # nothing of it is in sight: its keys would do nothing
+        else:
+            self._focus(focus or self.query_one(focused))
 
     def _focus(self, widget: Widget) -> None:
         """Before the next key is read, unless it only comes into sight with the next layout."""

@@ -22,6 +22,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.form import Field, FieldRow
 from o1lab.widgets.key_footer import KeyFooter
 from o1lab.widgets.line_input import caught_up
+from o1lab.widgets.tall_text import TallText
 from screens.context import LabContext
 from screens.distill_form import words_of
 from screens.traces_annotate import Writer
@@ -87,7 +88,7 @@ class TeacherDatasetDialog(ModalScreen[Made | None]):
             yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
             yield FieldRow(Field("name", "line", "letters, digits, dots, dashes", ""), f"teacher-{self.run_id[:8]}")
             with VerticalScroll(can_focus=False):
-                yield Static("looking …", id="dataset-said", markup=False)
+                yield TallText("looking …", id="dataset-said", markup=False)
             yield KeyFooter(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:

@@ -17,6 +17,7 @@ from textual.worker import Worker
 
 from o1lab.text import visible
 from o1lab.widgets.line_input import LineInput
+from o1lab.widgets.tall_text import TallText
 from store.errors import QueryError
 from store.problem_query import ProblemQuery, parse_problem_query
 
@@ -70,7 +71,7 @@ class PoolFilter(Vertical):
             compact=True,
             id="pool-line",
         )
-        yield Static(id="pool-help", markup=False)
+        yield TallText(id="pool-help", markup=False)
 
     @property
     def line(self) -> PoolInput:

@@ -19,6 +19,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import EmptyState
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.paged_table import Page, PagedTable
+from o1lab.widgets.tall_text import TallText
 from screens import distill_problem
 from screens.base import LabScreen
 from screens.context import LabContext
@@ -74,7 +75,7 @@ class PoolPane(Vertical):
             "Leave with q and import some:  o1lab import FILE...   or try:  o1lab demo",
             id="no-problems",
         )
-        yield Static(id="pool-counts", markup=False)
+        yield TallText(id="pool-counts", markup=False)
         yield PoolFilter(id="pool-filter")
         with Horizontal(id="pool-panes"):
             yield PagedTable(COLUMNS, id="problems", empty="No problem matches this filter. Press / to change it.")
@@ -149,7 +150,7 @@ class PoolPane(Vertical):
             self.counts = await self.lab_screen.in_thread(distill_problem.count_pool, self.context.store)
             self.set_class(not self.counts.total, "-empty")
             self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
-            if not self.counts.total and self.table.has_focus:
+            if not self.counts.total and self.screen.focused is self.table:
                 self.screen.set_focus(None)  # it is out of sight: its keys would do nothing
         except NoMatches:
             return  # the app closes

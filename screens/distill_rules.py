@@ -22,6 +22,7 @@ from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.tall_text import TallText
 from screens.context import LabContext
 from screens.traces_annotate import Writer
 from store.connection import Store
@@ -73,7 +74,7 @@ class RulesDialog(ModalScreen[str | None]):
             yield Static("Run the rules over the pool", classes="box-title", markup=False)
             yield CellList(id="rules")
             with VerticalScroll(can_focus=False, id="rules-below"):
-                yield Static(id="rules-said", markup=False)
+                yield TallText(id="rules-said", markup=False)
             yield KeyFooter(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:

@@ -17,6 +17,7 @@ from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import EmptyState
 from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.tall_text import TallText
 from screens.context import LabContext
 from screens.traces_annotate import Done, Writer
 from screens.traces_edit import EditingScreen
@@ -85,7 +86,7 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
                 yield Static(id="title", markup=False)
                 yield Static(id="origin", markup=False)
                 with VerticalScroll(id="statement", can_focus=False):
-                    yield Static(id="statement-text", markup=False)
+                    yield TallText(id="statement-text", markup=False)
                 yield ChainReader(id="reader")
                 yield Static(id="remarks", markup=False)
         yield EmptyState(

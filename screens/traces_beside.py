@@ -14,6 +14,7 @@ from textual.widgets import Static
 from o1lab.locations import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.tall_text import TallText
 from screens.context import LabContext
 from screens.traces_annotate import AnnotatingScreen, Done, Writer
 from screens.traces_read import Chain, read_chain, read_siblings, spans_of
@@ -74,7 +75,7 @@ class BesideScreen(AnnotatingScreen):
         self.here = 0  # which of the siblings has the focus
 
     def compose_body(self) -> ComposeResult:
-        yield Static(id="statement-text", markup=False)
+        yield TallText(id="statement-text", markup=False)
         yield Horizontal(id="columns")
         yield Static(id="said", markup=False)
 

@@ -18,6 +18,7 @@ from textual.widgets import Footer, Input, RadioButton, RadioSet, Static
 
 from o1lab.text import one_line, visible
 from o1lab.widgets.line_input import LineInput, caught_up
+from o1lab.widgets.tall_text import TallText
 from screens.traces_text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
 from store.records import TraceRow
 
@@ -157,7 +158,7 @@ class DatasetDialog(_Box[tuple[str, int] | None]):
             yield RadioButton("phase 2: teach the thought and then the solution", value=True)
             yield RadioButton("phase 1: teach the solution alone (the format)")
         yield from super().asked()
-        yield Static(id="dataset-error", classes="warning", markup=False)
+        yield TallText(id="dataset-error", classes="warning", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#dataset-name").focus()

@@ -19,6 +19,7 @@ from textual.worker import Worker
 
 from o1lab.text import visible
 from o1lab.widgets.line_input import LineInput
+from o1lab.widgets.tall_text import TallText
 from store.errors import QueryError
 from store.query import (
     DECISIONS,
@@ -164,7 +165,7 @@ class FilterBar(Vertical):
             compact=True,
             id="filter-line",
         )
-        yield Static(id="filter-help", markup=False)
+        yield TallText(id="filter-help", markup=False)
 
     @property
     def line(self) -> FilterInput:

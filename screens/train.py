@@ -25,6 +25,7 @@ from o1lab.train import launch
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
+from o1lab.widgets.tall_text import TallText
 from o1lab.widgets.text_pane import TextPane
 from screens import train_text
 from screens.base import LabScreen
@@ -89,7 +90,7 @@ class TrainScreen(LabScreen):
             yield CellList(id="runs")
             with Vertical(id="run"):
                 yield Static(id="run-head", markup=False)
-                yield Static(id="run-notice", markup=False)
+                yield TallText(id="run-notice", markup=False)
                 yield Static(id="panes", markup=False)
                 yield LossPlot(id="curve")
                 yield Static(id="figures", markup=False)

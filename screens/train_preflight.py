@@ -18,6 +18,7 @@ from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.checks import Preflight, run_preflight
 from o1lab.train.recipe import Recipe
+from o1lab.widgets.tall_text import TallText
 from o1lab.widgets.text_pane import TextPane
 from screens.base import LabScreen
 from screens.context import LabContext
@@ -45,7 +46,7 @@ class PreflightScreen(LabScreen):
         self._cancelled = threading.Event()
 
     def compose_body(self) -> ComposeResult:
-        yield Static(id="verdict", markup=False)
+        yield TallText(id="verdict", markup=False)
         yield TextPane("what the trainer will see", id="preflight")
 
     def on_mount(self) -> None:
