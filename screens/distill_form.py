@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
-from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Select, Static, TextArea
+from textual.widgets import Static
 
 from o1lab.distill import runs
 from o1lab.distill.estimate import Estimate, estimate
@@ -23,117 +21,57 @@ from o1lab.errors import O1LabError, from_store
 from o1lab.locations import Lab, assets_dir
 from o1lab.text import visible
 from o1lab.widgets.dialogs import ConfirmDialog
-from o1lab.widgets.form import FieldRow
-from o1lab.widgets.line_input import caught_up
+from o1lab.widgets.form import Field
 from screens import distill_fields
-from screens.base import LabScreen
-from screens.context import LabContext
 from screens.distill_text import estimate_text
+from screens.form_screen import FormScreen
 from store.connection import Store
 from store.errors import StoreError
 
 PAUSE_S = 0.4  # of not typing, before it is counted
 
 
-class DistillForm(LabScreen):
+class DistillForm(FormScreen[TeacherRunSettings]):
     """Pick method, teacher, problems, sampling and budgets; then launch."""
 
     TITLE = "DISTILL  new run"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="See what it comes to, then launch the run"),
-        Binding("escape", "back", "Back"),
-        Binding("tab", "app.focus_next", "Next field"),
-        Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
+        Binding("ctrl+r", "go", "Launch", priority=True, tooltip="See what it comes to, then launch the run"),
+        *FormScreen.KEYS,
     ]
+    SECTIONS = distill_fields.SECTIONS
+    GO = "See what it comes to, and launch"
 
-    def __init__(
-        self, context: LabContext, values: dict[str, Any], *, launched: Callable[[str], None], draft: dict[str, str]
-    ) -> None:
-        """``values``: settings to begin with; ``draft``: texts of an earlier visit, kept up to date here."""
-        super().__init__(context)
-        self.values = values
-        self.launched = launched
-        self.draft = draft
-        self.touched: set[str] = set()
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.estimated: tuple[TeacherRunSettings, Estimate] | None = None
         self._one_look = asyncio.Lock()
 
     def compose_body(self) -> ComposeResult:
-        yield VerticalScroll(id="fields", can_focus=False)
-        yield Static(id="field-help", markup=False)
+        yield from super().compose_body()
         yield Static(id="estimate", markup=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.fill()
-
-    @work(exclusive=True, group="fill")
-    async def fill(self) -> None:
-        """Read what there is to choose from, and draw the form."""
-        try:
-            options = await self.in_thread(distill_fields.look, self.context.lab, self.context.config)
-        except Exception as error:
-            self.report(error)
-            return
+    async def look(self) -> tuple[Mapping[str, Field], Mapping[str, str]]:
+        options = await self.in_thread(distill_fields.look, self.context.lab, self.context.config)
         values = {**distill_fields.starting_values(options), **self.values}
-        known = distill_fields.fields(options)
-        rows: list[Widget] = []
-        method = self.draft.get("method") or str(values.get("method", known["method"].default))
-        for title, names in distill_fields.SECTIONS:
-            rows.append(Label(title, classes="section", markup=False))
-            for name in names:
-                given = self.draft.get(name)
-                if given is None:
-                    given = distill_fields.as_text(values[name]) if name in values else known[name].default
-                row = FieldRow(known[name], given)
-                row.display = distill_fields.is_relevant(name, method)
-                rows.append(row)
-        rows.append(Button("See what it comes to, and launch", id="go", compact=True))
-        body = self.query_one("#fields")
-        await body.remove_children()
-        await body.mount_all(rows)
-        self._row("endpoint").editor.focus()
-        self._count_again()
+        return distill_fields.fields(options), {name: distill_fields.as_text(one) for name, one in values.items()}
 
-    def _row(self, name: str) -> FieldRow:
-        return self.query_one(f"#row-{name}", FieldRow)
+    def judge(self, texts: Mapping[str, str]) -> tuple[TeacherRunSettings | None, dict[str, str]]:
+        return distill_fields.judge(texts)
 
-    def texts(self) -> dict[str, str]:
-        """What stands in every field."""
-        return {row.field.name: row.text for row in self.query(FieldRow)}
+    def first_field(self) -> str:
+        return "endpoint"
 
-    def _fit_method(self) -> None:
+    def is_relevant(self, name: str, texts: Mapping[str, str]) -> bool:
         """Only the fields that mean something for the method are shown."""
-        method = self._row("method").text
-        for row in self.query(FieldRow):
-            row.display = distill_fields.is_relevant(row.field.name, method)
+        return distill_fields.is_relevant(name, texts["method"])
 
-    @on(Input.Changed)
-    @on(TextArea.Changed)
-    @on(Select.Changed)
-    def _changed(self, event: Input.Changed | TextArea.Changed | Select.Changed) -> None:
-        row = next((node for node in event.control.ancestors if isinstance(node, FieldRow)), None)
-        if row is None or not self.query("#go"):
-            return
-        self.touched.add(row.field.name)
-        if row.field.name == "method":
-            self._fit_method()
-        self._judge()
+    def drawn(self) -> None:
         self._count_again()
 
-    def _judge(self, *, all_fields: bool = False) -> TeacherRunSettings | None:
-        texts = self.texts()
-        self.draft.clear()
-        self.draft.update(texts)
-        settings, faults = distill_fields.judge(texts)
-        for row in self.query(FieldRow):
-            shown = all_fields or row.field.name in self.touched
-            row.show_fault(faults.get(row.field.name, "") if shown else "")
-        if all_fields and faults:
-            self._row(next(iter(faults))).editor.focus()
-        return settings
+    def edited(self) -> None:
+        self._count_again()
 
     # What it will come to.
 
@@ -173,33 +111,10 @@ class DistillForm(LabScreen):
         except NoMatches:
             return  # closed meanwhile
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        row = next((node for node in event.widget.ancestors_with_self if isinstance(node, FieldRow)), None)
-        if row is not None:
-            default = f"  (default {row.field.default})" if row.field.default else ""
-            text = Text.assemble((row.field.name.replace("_", " "), "bold"), f"  {row.field.help}", (default, "dim"))
-            self.query_one("#field-help", Static).update(text)
-
-    @on(Input.Submitted)
-    def _next(self) -> None:
-        self.focus_next()
-
-    @on(Button.Pressed, "#go")
-    def _go(self) -> None:
-        self.action_launch()
-
-    def action_back(self) -> None:
-        """To the runs; what was typed is there again next time."""
-        self.app.pop_screen()
-
     @work(exclusive=True, group="launch")
-    async def action_launch(self) -> None:
+    async def action_go(self) -> None:
         """See what it comes to, then launch it: in a process that outlives this app."""
-        if self.focused is not None:
-            await caught_up(self.focused)
-        if not self.query("#go"):
-            return  # still being drawn
-        settings = self._judge(all_fields=True)
+        settings = await self.finished()
         if settings is None:
             return
         try:
@@ -219,9 +134,7 @@ class DistillForm(LabScreen):
         except Exception as error:
             self.report(error)
             return
-        self.draft.clear()
-        self.app.pop_screen()
-        self.launched(run_id)
+        self.done(run_id)
 
 
 def _budget(settings: TeacherRunSettings) -> str:

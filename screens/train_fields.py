@@ -83,7 +83,8 @@ def fields(options: Options) -> dict[str, Field]:
         default = "" if info.is_required() else as_text(name, info.get_default(call_default_factory=True))
         suggestions = options.bases if name == "base" else ()
         empty = "by epochs" if name == "steps" else "none"
-        made[name] = Field(name, kind, recipes.help_for(name), default, choices, suggestions, empty)
+        more = f"One a line: question {ARROW} answer." if kind == "lines" else ""
+        made[name] = Field(name, kind, recipes.help_for(name), default, choices, suggestions, empty, more)
     return made
 
 

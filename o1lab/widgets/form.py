@@ -14,13 +14,15 @@ from textual.widgets import Input, Label, Select, Static, TextArea
 
 from o1lab.text import visible
 from o1lab.widgets.line_input import LineInput
+from o1lab.widgets.tall_text import TallText
 
 Kind = Literal["line", "choice", "lines"]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form. ``choices`` are (what is shown, the value as text); ``empty`` says what no text means."""
+    """One field of a form. ``choices`` are (what is shown, the value as text); ``empty`` says what no text means;
+    ``more`` is help that stands only where there is room for it."""
 
     name: str
     kind: Kind
@@ -29,6 +31,7 @@ class Field:
     choices: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[str, ...] = ()
     empty: str = "none"
+    more: str = ""
 
     @property
     def has_empty_choice(self) -> bool:
@@ -37,6 +40,23 @@ class Field:
 
 class FieldRow(Vertical):
     """A field: its name, what edits it, its help on a wide terminal, and what is wrong with it below."""
+
+    DEFAULT_CSS = """
+    FieldRow {
+        height: auto;
+        .field { height: auto; }
+        .name { width: 22; color: $text-muted; padding-left: 2; }
+        .editor { width: 1fr; max-width: 56; height: 1; }
+        TextArea.editor { height: 4; max-width: 100; }
+        .aside {
+            display: none; width: 1fr; height: 1; padding-left: 2; color: $text-muted;
+            text-wrap: nowrap; text-overflow: ellipsis;
+        }
+        .fault { display: none; height: auto; padding-left: 22; color: $text-error; }
+        &.-faulty .fault { display: block; }
+        &:focus-within .name { color: $text; text-style: bold; }
+    }
+    """
 
     def __init__(self, field: Field, text: str) -> None:
         super().__init__(id=f"row-{field.name}")
@@ -48,7 +68,7 @@ class FieldRow(Vertical):
             yield Label(self.field.name.replace("_", " "), classes="name", markup=False)
             yield self._editor()
             yield Static(self.field.help, classes="aside", markup=False)
-        yield Static(classes="fault", markup=False)
+        yield TallText(classes="fault", markup=False)
 
     def _editor(self) -> Widget:
         field, text = self.field, self._text
@@ -87,6 +107,11 @@ class FieldRow(Vertical):
         if isinstance(editor, Select):
             return "" if editor.value is Select.NULL else str(editor.value)
         return editor.text if isinstance(editor, TextArea) else editor.value if isinstance(editor, Input) else ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether something else stands in it than it began with."""
+        return self.text != self._text
 
     def set_text(self, text: str) -> None:
         editor = self.editor
