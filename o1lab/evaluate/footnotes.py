@@ -66,7 +66,8 @@ def _all(
     if reference is not None:
         said.append(
             f"Differences are to {reference} on the same items, intervals at 95 % by a paired bootstrap over items. "
-            "Where an interval holds 0 there is no clear change; where resampling finds no width, an exchange test says."
+            "Where an interval holds 0 there is no clear change; where resampling finds no width, a test by exchange "
+            "says (p)."
         )
     said += [*_settings(chosen), *_apart(chosen, reference), *_doubts(chosen)]
     return tuple(said)

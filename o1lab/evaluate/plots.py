@@ -16,7 +16,7 @@ from typing import Any
 from o1lab.evaluate.cells import Interval
 from o1lab.evaluate.chosen import Ground, Measured
 from o1lab.evaluate.published import Benchmark, PublishedAccuracy, published_accuracy
-from o1lab.evaluate.tables import grounds, row_labels
+from o1lab.evaluate.tables import grounds, heading_of, row_labels
 
 BINS = 48
 _OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -221,8 +221,7 @@ def _marks(chosen: Sequence[Measured]) -> dict[tuple[str, str], str]:
 
 
 def _title(name: str, ground: Ground, members: Sequence[Measured]) -> str:
-    number = members[0].evaluation.items
-    about = f"{ground.suite}, {number:,} item{'s' * (number != 1)}, scored by {ground.scorer}"
+    about = heading_of(ground, members[0].evaluation.items)
     return f"{name}: {about}" if name else about
 
 

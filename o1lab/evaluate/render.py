@@ -213,15 +213,17 @@ def _md(text: str) -> str:
 
 def _tex(text: str) -> str:
     line = one_line(text, _LONGEST * 10).replace("--", "-\0-").replace("--", "-\0-")  # no ligature to a dash
-    return "".join(_TEX.get(letter, letter) for letter in line)
+    escaped = "".join(_TEX.get(letter, letter) for letter in line)
+    # After the \\ of the line before, these two would be an argument of it.
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
 
 
 def _tex_cell(column: Column, cell: Cell) -> str:
     value, interval = shown(column, cell)
-    said = _tex(value)
+    said, interval = (re.sub(r"(?<!\w)-(?=\d)", "$-$", _tex(part)) for part in (value, interval))
     if cell.verdict in _STYLES:
         said = rf"\textbf{{{said}}}"
-    return said + (rf" {{\scriptsize {_tex(interval)}}}" if interval else "")
+    return said + (rf" {{\scriptsize {interval}}}" if interval else "")
 
 
 RENDERERS: dict[str, Callable[[Table], str]] = {

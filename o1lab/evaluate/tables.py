@@ -145,7 +145,7 @@ def _section(
         return Section(title, published)
     first = members[0].evaluation
     heading = f"{title}: " if title else ""
-    heading += f"{ground.suite}, {first.items:,} item{'s' * (first.items != 1)}, scored by {ground.scorer}"
+    heading += heading_of(ground, first.items)
     labels = row_labels(members)
     rows = [_own_row(one, label, bases) for one, label in zip(members, labels, strict=True)]
     return Section(heading, (*published, *rows), ground.suite, ground.items_hash, ground.scorer)
@@ -207,6 +207,11 @@ def row_labels(members: Sequence[Measured]) -> list[str]:
     return labels
 
 
+def heading_of(ground: Ground, items: int) -> str:
+    """What a section or a panel is of."""
+    return f"{ground.suite}, {items:,} item{'s' * (items != 1)} ({ground.items_hash[:8]}), scored by {ground.scorer}"
+
+
 def grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
     """By what they share; grounds of one suite follow each other."""
     suites: dict[str, dict[Ground, list[Measured]]] = {}
@@ -256,7 +261,8 @@ def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool
         return []
     label = one.evaluation.suite
     if apart:
-        label = f"{one.evaluation.suite_label}, {one.evaluation.items:,} items, {one.scorer}"
+        evaluation = one.evaluation
+        label = f"{evaluation.suite_label}, {evaluation.items:,} items {evaluation.items_hash[:8]}, {one.scorer}"
     rows = [_change_row(label, before, after)]
     if before is not None and after is not None:
         others = {part.part: part for part in before.parts}
