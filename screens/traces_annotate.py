@@ -179,7 +179,11 @@ class AnnotatingScreen(LabScreen):
         if kind != "undo" and self._waiting and self._waiting[-1] == act:
             return
         self._waiting.append(act)
-        self._confirm(act, self.writer.asked(write, self.context.store, self.context.annotator, act))
+        self._confirm(act, self.writer.asked(self.record, act))
+
+    def record(self, act: Act) -> Done:
+        """Write an act down (for the writer's thread)."""
+        return write(self.context.store, self.context.annotator, act)
 
     @work
     async def _confirm(self, act: Act, written: asyncio.Future[Done]) -> None:
