@@ -118,7 +118,8 @@ def main() -> None:
             kind = CUT_OFF if row.outcome == "incomplete" else who
             why[kind] += 1
             print(
-                f"\n{row.id}\n  gold {row.gold!r}, recorded {'right' if row.recorded else 'wrong'} ({row.recorded_pred!r})"
+                f"\n{row.id}\n  gold {row.gold!r}"
+                f"\n  recorded {'right' if row.recorded else 'wrong'}, {row.recorded_pred!r}"
                 f"\n  ours {row.outcome}{f', {row.answer!r}' if row.answer else ''} ({row.reason})"
                 + (f"\n  {who}: {reason}" if who else "")
             )
