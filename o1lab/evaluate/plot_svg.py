@@ -199,7 +199,8 @@ def _beside(page: _Page, where: tuple[float, float], words: str, boxes: list[Box
     boxes.append(box)
     if away > 16:
         page.line((x, y), (middle_x, middle_y + (high / 2 if middle_y < y else -high / 2)), stroke="#bbbbbb")
-    page.text(middle_x, box[3], words, text_anchor="middle", font_size=str(size), **style)
+    halo = {"paint_order": "stroke", "stroke": "#ffffff", "stroke_width": "3"}  # readable on whatever is below
+    page.text(middle_x, box[3], words, text_anchor="middle", font_size=str(size), **halo, **style)
 
 
 _ANGLES = tuple(math.radians(degrees) for degrees in (-45, 0, 45, 180, -135, 135, -90, 90))

@@ -30,6 +30,8 @@ _MARGIN = 6  # labels of the y axis
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
 _KINDS = {"right": "green", "wrong": "red", "cut off": "yellow"}
+_NARROW = 66
+_FIGURES = 42  # columns that a legend's figures take, and its mark
 _NAME = 9  # columns for "cut off" and its axis
 
 
@@ -141,20 +143,23 @@ def _draw_line(canvas: _Canvas, places: Sequence[tuple[int, int]], style: str) -
 
 def _legend(said: Text, panel: Scatter, styles: dict[str, str], width: int) -> None:
     names = [one_line(f"{point.label} (published)" if point.published else point.label, 200) for point in panel.points]
-    room = max(min(max((cell_len(name) for name in names), default=0), width - 42), 12)
+    beside = width >= _NARROW  # the figures; else below
+    room = max(map(cell_len, names), default=0)
+    room = min(room, width - _FIGURES) if beside else width - 3
     for point, name in zip(panel.points, names, strict=True):
+        interval = "" if point.interval is None else f" [{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
+        figures = f" {point.accuracy:5.1f}{interval:15} {point.tokens:>9,.0f} tokens"
         folded = fold(name, room)
-        low_high = "" if point.interval is None else f" [{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
         said.append(f" {point.mark} ", f"bold {styles[point.mark]}".strip())
-        said.append(folded[0] + " " * (room - cell_len(folded[0])))
-        said.append(f" {point.accuracy:5.1f}{low_high:15} {point.tokens:>8,.0f} tokens\n")
-        for rest in folded[1:]:
+        said.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if beside else "") + "\n")
+        for rest in [*folded[1:], *([] if beside else [" ".join(figures.split())])]:
             said.append(f"   {rest}\n")
     for line in panel.lines:
-        said.append(f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
         ends = [line.steps[0], line.steps[-1]]
         words = " to ".join(f"maj@{k} {share:.1f} at {tokens:,.0f}" for k, tokens, share in ends)
-        said.append(f"·+ {words} tokens\n")
+        for number, part in enumerate(fold(f"{words} tokens", width - 5)):
+            said.append(" " if number else f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
+            said.append(f"    {part}\n" if number else f"·+ {part}\n")
 
 
 # Right and wrong.
