@@ -78,7 +78,8 @@ def eval_compare(
 def _figures(found: Figures) -> Iterator[str]:
     one, whole = found.evaluation, found.whole
     yield _cut(f"{one.id}  {one_line(one.model, 40)}  {one.suite_label}  scored by {found.scorer}")
-    asked = ", ".join(f"{name} {value}" for name, value in one.sampling.items() if value is not None)
+    said = {name: value for name, value in one.sampling.items() if value is not None and name != "force_answer"}
+    asked = ", ".join(f"{name} {value}" for name, value in said.items())
     each = "1 sample" if one.samples == 1 else f"{one.samples} samples"
     yield _cut(f"{one.items:,} items, {each} each" + (f"; {asked}" if asked else ""))
     if found.force_answer:
@@ -90,7 +91,9 @@ def _figures(found: Figures) -> Iterator[str]:
     if whole.rate.interval is not None:
         yield f"           interval: {whole.rate.interval.method}"
     yield "           " + ", ".join(f"{whole.outcomes[name]:,} {name}" for name in _OTHERS)
-    if whole.value is not None:
+    if (
+        whole.value is not None and found.refusals is None
+    ):  # there a value says how far it refuses, not how well it does
         mean = whole.value
         yield (
             f"mean value {mean.value:.3f}{_between(mean.interval, 1, 3)}  of {mean.n:,} graded samples; "
@@ -206,6 +209,10 @@ def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Ite
         yield ""
         yield f"Only {name} got right: {len(items):,}"
         yield from _listed(items, questions, limit)
+    if differ := pair.only_a + pair.only_b:
+        example = f"o1lab eval case {found.a.id} {found.b.id} {one_line(differ[0], 24)} --out F"
+        yield ""
+        yield f"Both answers to one: {example}"
 
 
 def _side(name: str, one: Evaluation, rate: Rate) -> str:
