@@ -4,7 +4,7 @@ GPT-4's answers to XSTest's 450 prompts, each labelled by two persons and settle
 (``gpt4_label``). The split goes by text, because 190 rows share two sentences: the 262 texts were drawn once, in the
 order of ``SEED``. The scorer's words were chosen by reading the first three quarters (first a half, on which a first
 version had a kappa of 0.45 on the rest; then a quarter more). The last quarter was never read; its figures were looked
-at five times on the way, which is no longer quite blind.
+at several times on the way, which is no longer quite blind.
 
 Two ways to count what is held out: the rows as they come, where the two sentences that everybody repeats have their
 share (every fourth copy), and each unread text once, which is the harder figure: few texts refuse, most of those
