@@ -24,7 +24,7 @@ MODES = (
     "ok", "gated", "think", "reasoning", "no-opening", "401", "404", "429", "429-no-wait", "500", "context",
     "html", "html-200", "half", "cut", "malformed", "hang", "empty-choices", "no-answer", "error-in-stream",
     "only-max-completion-tokens", "quota", "moderated", "content-filter", "refusal", "429-ms", "429-date",
-    "no-temperature", "hidden-length", "not-json", "error-200", "blocks",
+    "no-temperature", "hidden-length", "not-json", "error-200", "blocks", "length", "endless",
 )  # fmt: skip
 ANSWER = ["The ", "answer ", "is ", "\\boxed{1458}", "."]
 THOUGHT = ["Add the ones: ", "4 + 4 = 8. ", "Check."]
@@ -165,6 +165,8 @@ class FaultServer:
             case "hidden-length":
                 message["content"], reason = "", "length"
                 usage["completion_tokens_details"] = {"reasoning_tokens": len(words)}
+            case "length":
+                reason = "length"
             case "reasoning":
                 message["reasoning_content"] = "".join(THOUGHT)
         choices = [] if mode == "empty-choices" else [{"index": 0, "message": message, "finish_reason": reason}]
@@ -193,9 +195,12 @@ class FaultServer:
             return
         async for line in self._text(mode, words):
             yield line
+        while mode == "endless":  # it ignores every limit
+            yield _chunk({"content": "and on "})
+            await asyncio.sleep(0)
         if mode == "cut":  # a proxy closed it politely: no error, no end
             return
-        yield _chunk({}, "stop")
+        yield _chunk({}, "length" if mode == "length" else "stop")
         count = len(words) + (len(THOUGHT) if mode in ("think", "reasoning", "no-opening") else 0)
         usage: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
         if mode == "reasoning":

@@ -149,6 +149,7 @@ class StreamReader:
     reply: Reply = field(default_factory=Reply)
     counted: bool = False
     """Whether the chunk came that holds nothing but the counts of tokens: it is the last one."""
+    events: int = 0
     _thoughts: list[str] = field(default_factory=list)
     _answers: list[str] = field(default_factory=list)
     _refusals: list[str] = field(default_factory=list)
@@ -156,6 +157,7 @@ class StreamReader:
     def take(self, event: Any) -> None:
         if not isinstance(event, dict):
             raise ValueError("an event that is no object")  # noqa: TRY004 - one kind of error for a broken stream
+        self.events += 1
         _take_facts(self.reply, event)
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
@@ -168,6 +170,10 @@ class StreamReader:
             for pieces, text in zip((self._thoughts, self._answers, self._refusals), spoken(delta), strict=True):
                 if text:
                     pieces.append(text)
+
+    def cut(self) -> None:
+        """No more is read: whatever the server says, it was cut off."""
+        self.reply.finish_reason = "length"
 
     def end(self) -> Reply:
         """All that came, whether or not it is whole."""

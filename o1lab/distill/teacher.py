@@ -43,6 +43,8 @@ from store.records import now
 CONNECT_TIMEOUT_S = 30.0
 STREAM_FROM = 4096
 """``stream: auto`` streams where more than so many tokens may come."""
+ENDLESS = 1000
+"""A server that sends so many events beyond four a token that may come obeys no limit: it is cut off."""
 LONGEST_HOLD_S = 3600.0
 """A server that asks to be left alone for longer is asked again after this."""
 
@@ -224,6 +226,10 @@ class Teacher:
         stream = _Stream(cast_to=object, response=answer, client=client)
         async for event in stream:
             reader.take(event)
+            if reader.events > ENDLESS + 4 * self._settings.max_tokens:
+                reader.cut()
+                await answer.aclose()
+                break
         reply = reader.end()
         if reply.text and not (reply.finish_reason or reader.counted or stream.ended):
             raise BrokenStreamError("half")
