@@ -211,7 +211,7 @@ def headline(one: Comparison) -> Text:
     text.append(f"B - A {100 * paired.difference:+.1f} points", "bold")
     if paired.interval is not None:
         text.append(f" (95% {100 * paired.interval.low:+.1f} to {100 * paired.interval.high:+.1f})")
-    text.append(f" · McNemar p {p_of(paired.mcnemar_p)}: {len(paired.only_a):,} only A, {len(paired.only_b):,} only B")
+    text.append(f" · McNemar p {p_of(paired.mcnemar_p)}")
     if one.left_out:
         text.append(f" · {one.left_out:,} items left out, only one has them", "yellow")
     if one.other:

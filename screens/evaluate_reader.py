@@ -66,6 +66,7 @@ class SampleScreen(LabellingScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.say("n p other samples · c nearest chains · o run · v label a stretch · esc list")
         self.reader.focus()
         self.go(self.index)
 

@@ -35,7 +35,7 @@ PAUSE_S = 0.3  # of not typing, before the list follows
 
 
 class SampleLine(LineInput):
-    """The line of the filter."""
+    """The line of the filter. It takes the focus only when it is asked to: whoever comes to the pane wants the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "use", "Use the filter"),
@@ -48,6 +48,20 @@ class SampleLine(LineInput):
         def __init__(self, *, used: bool) -> None:
             super().__init__()
             self.used = used
+
+    def on_mount(self) -> None:
+        self.can_focus = False
+
+    def on_blur(self) -> None:
+        self.can_focus = False
+
+    def write(self) -> None:
+        """Take the focus."""
+        self.can_focus = True
+        self.screen.set_focus(self)
+
+    def on_click(self) -> None:
+        self.write()
 
     def action_use(self) -> None:
         self.post_message(self.Ended(used=True))
@@ -214,7 +228,7 @@ class SamplesPane(Vertical):
     def action_filter(self) -> None:
         """Type a filter."""
         self._before = self.query_now
-        self.screen.set_focus(self.line)
+        self.line.write()
 
     def _set_line(self, text: str) -> None:
         with self.prevent(Input.Changed):

@@ -1,0 +1,64 @@
+"""What the reader of samples, the pairs and the blind marks look like, at the smallest and at a comfortable size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from o1lab.app import LabApp
+from screens.context import LabContext, open_context
+from screens.evaluate_beside import SamplePairScreen
+from screens.evaluate_pairs import PairsScreen
+from screens.evaluate_rating import RatingScreen
+from screens.evaluate_reader import SampleScreen
+from screens.evaluate_sample_text import Listing
+from tests.compare_lab import until
+from tests.evaluate_lab import SCORER, make_lab
+
+PAIR = ("base-1", "student-1")
+sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabContext:
+    monkeypatch.setenv("O1LAB_ANNOTATOR", "ann")
+    return open_context(make_lab(tmp_path / "lab"))
+
+
+def reader(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
+    screen = SampleScreen(context, Listing("student-1", SCORER), 3)
+    return screen, lambda: screen.total
+
+
+def pairs(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
+    screen = PairsScreen(context, *PAIR)
+    return screen, lambda: screen.both and screen.table.total
+
+
+def beside(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
+    screen = SamplePairScreen(context, PAIR, SCORER, ["add:0", "add:2"], 0)
+    return screen, lambda: all(column.whole for column in screen.columns)
+
+
+def rating(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
+    screen = RatingScreen(context, PAIR)
+    return screen, lambda: screen.shown is not None
+
+
+@sizes
+@pytest.mark.parametrize("view", [reader, pairs, beside, rating], ids=lambda view: view.__name__)
+def test_evaluate_samples(snap_compare: Any, context: LabContext, view: Any, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[int]) -> None:
+        screen, ready = view(context)
+        await pilot.app.push_screen(screen)
+        await until(pilot, ready, "what it shows")
+        if view is rating:
+            await pilot.press("8", "7")
+        await pilot.pause()
+
+    assert snap_compare(LabApp(context), terminal_size=size, run_before=before)
