@@ -10,6 +10,7 @@ from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said, St
 
 # One letter a sample: right, wrong, cut off, no answer, not scored, failed.
 LETTERS = {"+": "correct", "-": "incorrect", "c": "incomplete", "x": "unextracted", "?": "unscored", "!": "failed"}
+MARKED = "m"  # neither right nor wrong, but with a value
 
 
 def evaluated(
@@ -32,9 +33,10 @@ def evaluated(
     settings: Mapping[str, Any] | None = None,
     answers: Sequence[str] = (),
 ) -> None:
-    """Record an evaluation: ``outcomes`` has a string an item, a letter a sample; sample k has tokens + k more.
+    """Record an evaluation. Item i's sample k has tokens + i + k output tokens.
 
     Args:
+        outcomes: a string an item, a letter a sample (LETTERS, MARKED).
         asked_for: items of the evaluation where not all of them have samples yet.
         variants: dealt out over the items in turn; items of a group share their question.
         values: grades of the samples, in order.
@@ -55,14 +57,14 @@ def evaluated(
     with store.db.atomic():
         for place, letters in enumerate(outcomes):
             for k, letter in enumerate(letters):
-                said = LETTERS[letter]
+                said = LETTERS["?" if letter == MARKED else letter]
                 state = cast("State", said if said in ("incomplete", "failed") else "complete")
                 made = NewSample(
                     f"i{place}", k, state, (Turn("?", "", "2"),), f"{identity}-{place}-{k}",
                     output_tokens=0 if state == "failed" else tokens + place + k,
                 )  # fmt: skip
                 (seq,) = evaluations.add_samples(store.db, identity, [made])
-                if state == "complete" and said != "unscored":
+                if state == "complete" and letter != "?":
                     where = len(scores)
                     value = values[where] if where < len(values) else None
                     answer = answers[where] if where < len(answers) else None

@@ -71,6 +71,12 @@ class Measured:
         verdicts = self.tally.outcomes["correct"] + self.tally.outcomes["incorrect"]
         return marked and (self.tally.valued > 0 or not verdicts)
 
+    def count(self, outcome: str) -> int:
+        """Samples that came out so. What a person or a judge marked is scored, though neither right nor wrong."""
+        if outcome == "unscored" and self.graded:
+            return sum(one.outcome == "unscored" and one.value is None for one in self.results)
+        return self.tally.outcomes[outcome]
+
     @property
     def value(self) -> float | None:
         """The headline out of 100: correct of ALL samples, or the mean of the values there are."""
@@ -155,7 +161,7 @@ def choose(
             for one in there
             if (not models or one.model in models) and (not suites or {one.suite, one.suite_label} & set(suites))
         ]
-        picked = _latest([_measured(db, one, scorer) for one in wanted], models)
+        picked = _latest(db, wanted, models, scorer)
     if scorer is None:
         return picked
     seen = [one for one in picked if scorer in evaluations.scorers(db, one.evaluation.id)]
@@ -189,14 +195,17 @@ def _counted(results: Sequence[Result]) -> Tally:
     return Tally(outcomes, len(answered), sum(answered), values=sum(values), valued=len(values))
 
 
-def _latest(found: Iterable[Measured], models: Sequence[str]) -> list[Measured]:
+def _latest(db: Database, found: Iterable[Evaluation], models: Sequence[str], scorer: str | None) -> list[Measured]:
     """Of each model and suite the newest finished, else the newest; models in the order they were asked for, else the
     base before students before teachers, and then as they came."""
     best: dict[tuple[str, str, str], Measured] = {}
     for one in found:  # the newest first
-        key = (*one.who, one.evaluation.suite)
-        if key not in best or (one.finished and not best[key].finished):
-            best[key] = one
+        key = (one.model, one.revision, one.suite)
+        if key in best and best[key].finished:
+            continue
+        measured = _measured(db, one, scorer)
+        if key not in best or measured.finished:
+            best[key] = measured
     roles = ("base", "student", "", "teacher")
 
     def place(one: Measured) -> tuple[int, int, str]:

@@ -238,6 +238,7 @@ def _scatter(
         if one.value is None or not one.tokens:
             continue
         mark = marks[one.who]
+        label += ", graded" if one.graded else ""
         points.append(Point(mark, label, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
         if steps := _majority(one):
             lines.append(Line(mark, label, steps))

@@ -154,17 +154,17 @@ def _section(
 def _own_row(one: Measured, label: str, bases: Sequence[Measured]) -> Row:
     cells = {
         "accuracy": _headline(one),
-        "correct": _cell(one, one.tally.outcomes["correct"], of=one.tally.total),
+        "correct": _cell(one, None if one.graded else one.count("correct"), of=one.tally.total),
         "tokens": _cell(one, one.tokens),
         "difference": _difference(bases, one),
-        **{name: _cell(one, one.tally.outcomes[name]) for name in REST},
+        **{name: _cell(one, one.count(name)) for name in REST},
         "id": _cell(one, one.evaluation.id),
     }
     return Row(label, cells)
 
 
 def _headline(one: Measured) -> Cell:
-    words = ["graded"] if one.graded else []
+    words = [f"graded, {one.tally.valued:,} of {one.tally.total:,}"] if one.graded else []
     if not one.finished:
         words.append(f"unfinished, {one.tally.total:,} of {one.asked_for:,}")
     return _cell(one, one.value, interval=one.interval, note=", ".join(words))
@@ -273,7 +273,7 @@ def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool
 
 def _change_row(label: str, before: Measured | None, after: Measured | None) -> Row:
     both = [one for one in (before, after) if one is not None]
-    counts = {name: _both(both, [one.tally.outcomes[name] for one in both]) for name in REST}
+    counts = {name: _both(both, [one.count(name) for one in both]) for name in REST}
     difference = Cell(note="not comparable")
     if before is not None and after is not None:
         found = change(before, after)

@@ -288,12 +288,21 @@ def test_ways_of_putting_a_question_stand_apart(store: Store) -> None:
 def test_marks_are_averaged_where_a_suite_is_graded(store: Store) -> None:
     marks = {"b": (BASE, "base", [0.2, 0.4, 0.3]), "s": (STUDENT, "student", [0.9, 0.8, 1.0])}
     for identity, (model, role, values) in marks.items():
-        evaluated(store, identity, "lima", model, "++-?", role=role, family="general", scorer="human@1", values=values)
+        evaluated(store, identity, "lima", model, "mmm?", role=role, family="general", scorer="human@1", values=values)
     table = change_table(choose(store.db))
-    assert said(table, "lima", "before").startswith("30.0 graded")
-    assert said(table, "lima", "after").startswith("90.0 graded")
-    assert said(table, "lima", "unscored") == "1 → 1"
+    assert said(table, "lima", "before").startswith("30.0 graded, 3 of 4 [2")
+    assert said(table, "lima", "after").startswith("90.0 graded, 3 of 4")
+    assert said(table, "lima", "unscored") == "1 → 1"  # what is marked is scored
     assert rows(table)["lima"].cells["difference"].value == pytest.approx(60)
+    plain = plain_table(choose(store.db))
+    assert [said(plain, f"{BASE}, base", key) for key in ("correct", "unscored")] == ["–", "1"]
+
+
+def test_nothing_marked_yet_is_no_figure(store: Store) -> None:
+    evaluated(store, "b", "lima", BASE, "???", role="base", family="general", scorer="human@1")
+    table = plain_table(choose(store.db))
+    assert said(table, f"{BASE}, base", "accuracy") == "graded, 0 of 3"
+    assert said(table, f"{BASE}, base", "unscored") == "3"
 
 
 def test_an_unfinished_evaluation_has_no_difference(store: Store) -> None:
