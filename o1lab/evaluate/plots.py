@@ -238,8 +238,8 @@ def _scatter(
         if one.value is None or not one.tokens:
             continue
         mark = marks[one.who]
-        label += ", graded" if one.graded else ""
-        points.append(Point(mark, label, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
+        name = f"{label}, graded" if one.graded else label
+        points.append(Point(mark, name, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
         if steps := _majority(one):
             lines.append(Line(mark, label, steps))
     return Scatter(_title(benchmark.name if benchmark else "", ground, members), tuple(points), tuple(lines))
