@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from o1lab.errors import NotFoundError, UsageError
+from o1lab.evaluate.scorers import scorer_label
 from o1lab.evaluate.suites import Suite, all_suites, find_suite, read_suite
 from o1lab.locations import Lab
 
@@ -55,6 +56,13 @@ def test_a_suite_says_which_file_it_needs_and_where_an_id_was_seen() -> None:
             assert one.suite.items.needs, one.name
         if one.suite.items.hub is not None:
             assert one.suite.items.hub.seen, one.name
+
+
+def test_every_suite_names_a_scorer_a_prompt_and_options_that_there_are() -> None:
+    for one in all_suites(None):
+        assert one.suite is not None
+        label = scorer_label(one.suite.scorer, None, "model")
+        assert label.startswith(f"{one.suite.scorer.name}@")
 
 
 def test_the_labs_own_suite_hides_the_built_in_one(lab: Lab) -> None:
