@@ -148,10 +148,12 @@ def peek(row: SampleRow, scorer: str) -> Text:
     return text
 
 
-def heading(evaluation: Evaluation, scorer: str, tally: Tally) -> Text:
-    """Whose samples these are, and how they came out; every outcome that occurs has its number."""
+def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
+    """Whose samples these are and, once they are counted, how they came out: every outcome that occurs."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(one_line(evaluation.suite_label, 24), "bold").append(f" {one_line(evaluation.model, 28)} ")
+    if tally is None:
+        return text.append(f"  {one_line(scorer, 40)}", "dim")
     for outcome, number in tally.outcomes.items():
         if number:
             sign, style = SIGNS[outcome]

@@ -157,15 +157,16 @@ class SamplesPane(Vertical):
     async def _open(self, evaluation_id: str, scorer: str | None, query: str) -> None:
         try:
             wanted = parse_sample_query(query)
-            one, tally = await self.lab_screen.in_thread(_look, self.context.store, evaluation_id, scorer)
+            one = await self.lab_screen.in_thread(_find, self.context.store, evaluation_id)
         except Exception as error:
             self.lab_screen.report(error)
             return
         self.evaluation, self.scorer = one, scorer or one.scorer
         self.remove_class("-none")
-        self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, tally))
+        self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, None))
         self._set_line(query)
-        self._apply(wanted)
+        self._apply(wanted)  # counting every outcome takes longer than the first page: it comes after
+        self._count()
         if self.display and self.screen.focused is None:
             self.call_after_refresh(self.table.focus)
 
@@ -177,11 +178,12 @@ class SamplesPane(Vertical):
 
     @work(exclusive=True, group="samples-count")
     async def _count(self) -> None:
-        if self.evaluation is None:
+        one, scorer = self.evaluation, self.scorer
+        if one is None:
             return
         try:
-            one, tally = await self.lab_screen.in_thread(_look, self.context.store, self.evaluation.id, self.scorer)
-            self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, tally))
+            tally = await self.lab_screen.in_thread(_tally, self.context.store, one.id, scorer)
+            self.query_one("#samples-head", Static).update(text_of.heading(one, scorer, tally))
         except NoMatches:
             return  # the app closes
         except Exception as error:
@@ -350,10 +352,14 @@ class SamplesPane(Vertical):
             self.app.notify(f"Copied {visible(row.item)}", markup=False)
 
 
-def _look(store: Store, evaluation_id: str, scorer: str | None) -> tuple[Evaluation, Tally]:
+def _find(store: Store, evaluation_id: str) -> Evaluation:
     with store.explained():
-        one = evaluations.get(store.db, evaluation_id)
-        return one, evaluations.tally(store.db, one.id, scorer or one.scorer)
+        return evaluations.get(store.db, evaluation_id)
+
+
+def _tally(store: Store, evaluation_id: str, scorer: str) -> Tally:
+    with store.explained():
+        return evaluations.tally(store.db, evaluation_id, scorer)
 
 
 def _same_items(store: Store, one: Evaluation) -> list[Evaluation]:
