@@ -116,7 +116,11 @@ def _apart(chosen: Sequence[Measured], reference: str | None) -> list[str]:
 
 def _doubts(chosen: Sequence[Measured]) -> list[str]:
     """What else makes a figure less than it seems."""
+    from o1lab.serve.registry import SOLVER
+
     lines = []
+    if any(one.evaluation.model == SOLVER for one in chosen):
+        lines.append(f"{SOLVER} is a program, not a language model, and knows one family of problems only.")
     for one in chosen:
         name = f"{one.evaluation.id} ({one.evaluation.model} on {one.evaluation.suite_label})"
         if not one.finished:

@@ -22,6 +22,7 @@ BINS = 48
 _OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _PUBLISHED = "abcdefghijklmnopqrstuvwxyz"
 _STEPS = (1.0, 2.0, 5.0)
+_SPAN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +196,17 @@ def log_bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def percent_bounds(points: Sequence[Point], lines: Sequence[Line]) -> tuple[int, int, int]:
-    """(lowest, highest, step) of an axis out of 100 that holds points, intervals and lines."""
+    """(lowest, highest, step) of an axis out of 100 that holds points, intervals and lines.
+
+    It spans at least 40: a few points' difference shall not look like all there is.
+    """
     seen = [point.accuracy for point in points] + [share for line in lines for *_, share in line.steps]
     seen += [end for point in points if point.interval is not None for end in point.interval]
     low, high = min(seen, default=0.0), max(seen, default=100.0)
-    step = next(step for step in (5, 10, 20) if (high - low) / step <= 5 or step == 20)
+    if high - low < _SPAN:
+        middle = min(max((low + high) / 2, _SPAN / 2), 100 - _SPAN / 2)
+        low, high = middle - _SPAN / 2, middle + _SPAN / 2
+    step = 10 if high - low <= 60 else 20
     first, last = math.floor((low - 1) / step) * step, math.ceil((high + 1) / step) * step
     return max(first, 0), min(last, 100), step
 

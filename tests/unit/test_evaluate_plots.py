@@ -219,6 +219,7 @@ def test_percent_bounds_hold_the_points(shares: list[float]) -> None:
     low, high, step = percent_bounds([Point("A", "a", 1, share) for share in shares], [])
     assert 0 <= low < high <= 100 and step > 0
     assert all(low <= share <= high for share in shares)
+    assert high - low >= 40
 
 
 def test_ticks_are_short() -> None:
