@@ -44,15 +44,15 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         options.url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    server = subprocess.Popen(_command(options, "serve"))
+    server = subprocess.Popen(command(options, "serve"))
     try:
-        _wait_for(options.url)
+        wait_for(options.url)
         found: dict[str, list[dict[str, float]]] = {"bare": [], "aio": [], "ours": []}
         for number in range(options.rounds):
             for part, rounds in found.items():
-                said = subprocess.run(_command(options, part), stdout=subprocess.PIPE, text=True, check=True).stdout
+                said = subprocess.run(command(options, part), stdout=subprocess.PIPE, text=True, check=True).stdout
                 rounds.append(json.loads(said.splitlines()[-1]))
-                print(f"round {number + 1} {part:<5}", _line(rounds[-1]), flush=True)
+                print(f"round {number + 1} {part:<5}", line(rounds[-1]), flush=True)
     finally:
         server.terminate()
         server.wait()
@@ -65,16 +65,17 @@ def main() -> None:
     print("peak memory  " + ", ".join(f"{part} {peak:.0f} MB" for part, peak in peaks.items()))
 
 
-def _command(options: argparse.Namespace, part: str) -> list[str]:
+def command(options: argparse.Namespace, part: str, module: str = "bench.distill") -> list[str]:
+    """What runs one part in a process of its own."""
     given = {"calls": options.calls, "at-once": options.at_once, "latency-ms": options.latency_ms, "url": options.url}
-    return [sys.executable, "-m", "bench.distill", "--part", part, *(f"--{k}={v}" for k, v in given.items())]
+    return [sys.executable, "-m", module, "--part", part, *(f"--{k}={v}" for k, v in given.items())]
 
 
-def _line(one: dict[str, float]) -> str:
+def line(one: dict[str, float]) -> str:
     return f"{one['rate']:7.0f} calls/s  {one['cpu_s']:5.1f} s of CPU  {one['peak_mb']:4.0f} MB"
 
 
-def _wait_for(url: str) -> None:
+def wait_for(url: str) -> None:
     host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
     for _ in range(200):
         with socket.socket() as probe:
@@ -84,7 +85,7 @@ def _wait_for(url: str) -> None:
     raise SystemExit("the server does not start")
 
 
-def _report(calls: int, seconds: float) -> None:
+def report(calls: int, seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({
         "rate": calls / seconds, "seconds": seconds,
@@ -136,7 +137,7 @@ def bare(options: argparse.Namespace) -> None:
         assert all(answers)
         return seconds
 
-    _report(options.calls, asyncio.run(loop()))
+    report(options.calls, asyncio.run(loop()))
 
 
 def ours(options: argparse.Namespace) -> None:
@@ -164,7 +165,7 @@ def ours(options: argparse.Namespace) -> None:
         status = asyncio.run(drive(lab, run))
         seconds = time.perf_counter() - began
         assert (status.state, status.done, status.correct) == ("finished", options.calls, options.calls), status
-    _report(options.calls, seconds)
+    report(options.calls, seconds)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Ids and places are held for the whole run; texts are read when they are needed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from o1lab.distill import journal
@@ -14,6 +14,7 @@ from o1lab.distill.agenda import JournalIndex, Spent
 from o1lab.evaluate.cache import CacheKeys
 from o1lab.evaluate.folder import EvalFolder, ItemsById
 from o1lab.evaluate.items import Item
+from o1lab.evaluate.landing import Ended
 from store import evaluations
 from store.connection import Store
 from store.evaluations import Tally
@@ -23,17 +24,48 @@ _BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One sample: to be asked, or to be taken from ``seq``, a sample of an earlier evaluation.
-
-    ``scored_only``: ``seq`` is of this evaluation and wants nothing but its score.
-    """
+class Ask:
+    """A sample that has to be asked for. ``key`` is its key in the cache."""
 
     item: Item
     sample: int
     key: str
-    seq: int | None = None
-    scored_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """A sample that an earlier evaluation asked for in just the same way, as ``seq``."""
+
+    item: Item
+    sample: int
+    key: str
+    seq: int
+
+    def fetch(self, store: Store) -> Ended:
+        """That sample as one of this evaluation: it cost nothing."""
+        with store.explained():
+            evaluation_id, found = evaluations.sample(store.db, self.seq)
+        meta = {**found.meta, "reused_from": evaluation_id}
+        taken = replace(
+            found, item=self.item.id, sample=self.sample, cache_key=self.key, cached=True, cost_usd=0.0, meta=meta
+        )
+        return Ended(self.item, sample=taken)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOnly:
+    """A sample of this evaluation that wants nothing but its score."""
+
+    items: ItemsById
+    seq: int
+
+    def fetch(self, store: Store) -> Ended:
+        with store.explained():
+            _, found = evaluations.sample(store.db, self.seq)
+        return Ended(self.items[found.item], sample=found, seq=self.seq)
+
+
+Task = Ask | Reuse | ScoreOnly
 
 
 @dataclass
@@ -91,11 +123,7 @@ def to_do(
     if so_far.to_score:
         items = ItemsById(folder)
         for start in range(0, len(so_far.to_score), _BATCH):
-            yield [
-                Task(items[row.item], row.sample, row.cache_key, seq, scored_only=True)
-                for seq in so_far.to_score[start : start + _BATCH]
-                for _, row in [evaluations.sample(store.db, seq)]
-            ]
+            yield [ScoreOnly(items, seq) for seq in so_far.to_score[start : start + _BATCH]]
     if samples is None:
         return
     each = folder.items()
@@ -110,4 +138,7 @@ def to_do(
         if keys.reusable and pairs:
             with store.explained():
                 known = evaluations.cached(store.db, [key for _, _, key in pairs])
-        yield [Task(item, sample, key, known.get(key)) for item, sample, key in pairs]
+        yield [
+            Reuse(item, sample, key, known[key]) if key in known else Ask(item, sample, key)
+            for item, sample, key in pairs
+        ]

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from o1lab.config import load_config
@@ -23,7 +23,7 @@ from o1lab.distill.teacher import Teacher
 from o1lab.distill.voices import Voice, check_priced, open_voice
 from o1lab.errors import LabError
 from o1lab.evaluate import agenda, runs
-from o1lab.evaluate.agenda import SoFar, Task
+from o1lab.evaluate.agenda import Ask, SoFar, Task
 from o1lab.evaluate.asking import Held, hold
 from o1lab.evaluate.cache import CacheKeys
 from o1lab.evaluate.counting import sizes, tokenizer_count
@@ -36,7 +36,6 @@ from o1lab.evaluate.settings import EvaluationSettings
 from o1lab.locations import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
-from store import evaluations
 from store.connection import Store
 from store.evaluations import NewSample
 
@@ -53,6 +52,7 @@ async def drive(
     control: Control | None = None,
     watch: Callable[[EvalStatus], None] | None = None,
     clock: Clock | None = None,
+    manager: ServerManager | None = None,
 ) -> EvalStatus:
     """Do an evaluation from where it stands to its end, in this process; its last status.
 
@@ -60,13 +60,14 @@ async def drive(
         scores_only: score what is stored and was not scored; the model is not asked for anything.
         control: for whoever wants to stop or pause it without a file.
         watch: called with each new status, from the event loop.
+        manager: whose servers to use, left running; without it servers end with the evaluation.
 
     Raises:
         UsageError: another process works on it.
         LabError: a model cannot be opened or is not the same any more, the disk is full, the database refuses.
     """
     driver = _Evaluation(lab, folder, EvalCounts(), control=control, watch=watch, clock=clock)
-    driver.scores_only = scores_only
+    driver.scores_only, driver.manager = scores_only, manager
     return await driver.work()
 
 
@@ -82,8 +83,10 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
     folder: EvalFolder
     counts: EvalCounts
     scores_only = False
+    manager: ServerManager | None = None
 
     async def do(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+        self._served: list[str] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
         held.callback(self._reader.shutdown)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
@@ -95,7 +98,9 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         self.counts.paid(so_far.spent.input_tokens, so_far.spent.output_tokens, so_far.spent.cost_usd)
         budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
         budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
-        manager = await held.enter_async_context(ServerManager(self.lab))
+        manager = self.manager
+        if manager is None:
+            manager = await held.enter_async_context(ServerManager(self.lab))
         self.priced = True
         asked = None if self.scores_only else await self._open_model(held, manager, budget, identity, so_far)
         scorer = await open_scorer(
@@ -125,6 +130,11 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: function(*args, **kwargs))
 
     def _landed(self, one: Landed) -> None:
+        served = one.sample.meta.get("served_model")
+        if served and served not in self._served:
+            self._served.append(served)
+            if len(self._served) == 2:  # an alias that was moved to another model, say
+                self.counts.note(f"The server answered as {self._served[0]}, and then as {served}.")
         if one.anew:
             self.counts.scored(one.outcome)
         else:
@@ -179,17 +189,14 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
 
         async def one_after_another() -> None:
             while not self.control.stopping.is_set() and (task := await feed.take()) is not None:
-                if task.seq is not None:
-                    evaluation_id, sample = await self._read(_sample, store, task.seq)
-                    ended = Ended(task.item, sample=sample, seq=task.seq)
-                    if not task.scored_only:
-                        ended = Ended(task.item, sample=reused(task, evaluation_id, sample))
-                else:
-                    assert asked is not None  # noqa: S101 - tasks without a sample are made only where one is asked
+                if isinstance(task, Ask):
+                    assert asked is not None  # noqa: S101 - such tasks are made only where a model is asked
                     one = Held(task.item, task.sample, task.key, so_far.index.spent(task.item.id, task.sample))
                     if not await self._hold(asked.converse, one):
                         continue
                     ended = Ended(task.item, held=one)
+                else:
+                    ended = await self._read(task.fetch, store)
                 try:
                     await landing.put(ended)
                 except Exception:  # said on leaving the landing; until then calls in flight get into the journal
@@ -235,19 +242,6 @@ class _Feed:
                     return None
                 self._tasks = batch[::-1]
             return self._tasks.pop()
-
-
-def _sample(store: Store, seq: int) -> tuple[str, NewSample]:
-    with store.explained():
-        return evaluations.sample(store.db, seq)
-
-
-def reused(task: Task, evaluation_id: str, sample: NewSample) -> NewSample:
-    """A sample of an earlier evaluation as one of this: it cost nothing."""
-    meta = {**sample.meta, "reused_from": evaluation_id}
-    return replace(
-        sample, item=task.item.id, sample=task.sample, cache_key=task.key, cached=True, cost_usd=0.0, meta=meta
-    )
 
 
 def as_sample(one: Held, count: Callable[[str], int] | None, voice: Voice | None) -> NewSample:

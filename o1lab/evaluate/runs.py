@@ -113,7 +113,9 @@ def _write(
     identity.write(folder.model_file)
     folder.set_scored_by(scored_by)
     keep_prompt(folder, lab, scored_by.spec)
-    folder.write_status(EvalStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
+    requested = len(items) * settings.samples
+    now = EvalStatus("starting", host=socket.gethostname(), heartbeat=time.time(), requested=requested)
+    folder.write_status(now)
     write_json(folder.settings_file, settings.model_dump(mode="json"))  # the last: with it the evaluation is there
 
 
