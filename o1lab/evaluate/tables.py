@@ -13,18 +13,11 @@ from typing import Any
 
 from o1lab.errors import UsageError
 from o1lab.evaluate import footnotes
-from o1lab.evaluate.cells import NOTHING, Cell, Column, Row, Section, Table, verdict
+from o1lab.evaluate.cells import NOTHING, Cell, Column, Row, Section, Table
 from o1lab.evaluate.changes import change, overall_change, weighted_change
 from o1lab.evaluate.chosen import Ground, Measured, same_ground
-from o1lab.evaluate.published import (
-    Benchmark,
-    PublishedAccuracy,
-    PublishedChanges,
-    PublishedModel,
-    PublishedSet,
-    published_accuracy,
-    published_changes,
-)
+from o1lab.evaluate.published import PublishedAccuracy, PublishedChanges, published_accuracy, published_changes
+from o1lab.evaluate.published_rows import published_change, published_mean, published_row
 
 Pair = tuple[Measured | None, Measured | None]
 
@@ -65,7 +58,7 @@ def accuracy_table(
     for benchmark in printed.benchmarks:
         if suites and not any(benchmark.is_suite(_bare(one)) for one in suites):
             continue
-        rows = [_published_row(model, benchmark) for model in printed.models if benchmark.name in model.results]
+        rows = [published_row(model, benchmark) for model in printed.models if benchmark.name in model.results]
         own = [one for one in shown if benchmark.is_suite(one.evaluation.suite)]
         for ground, members in grounds(own).items() or [(None, [])]:
             if rows or members:
@@ -110,8 +103,8 @@ def change_table(
     later = _later(chosen, reference, after)
     sections: list[Section] = []
     for family, title in _FAMILIES.items():
-        rows = [_published_change(one) for one in printed.sets if one.family == family]
-        rows += [_published_mean(one.name, one.before, one.after) for one in printed.overall if one.family == family]
+        rows = [published_change(one) for one in printed.sets if one.family == family]
+        rows += [published_mean(one.name, one.before, one.after) for one in printed.overall if one.family == family]
         for who in later:
             own = _changes(chosen, reference or "", who, family, printed)
             if own:
@@ -329,51 +322,6 @@ def _overall(pairs: Sequence[tuple[Measured, Measured]], printed: PublishedChang
         cells["difference"] = found.cell() if found is not None else Cell(note="unfinished")
         return Row(name, cells, mean=True)
     return None
-
-
-# Rows of the paper's.
-
-
-def _published_row(model: PublishedModel, benchmark: Benchmark) -> Row:
-    from o1lab.evaluate.metrics import wilson
-
-    result = model.results[benchmark.name]
-    accuracy, correct = Cell(result.percent), NOTHING
-    if result.correct is not None and result.n is not None:
-        low, high = wilson(result.correct, result.n)
-        accuracy = Cell(result.percent, (100 * low, 100 * high))
-        correct = Cell(result.correct, of=result.n)
-    tokens = NOTHING if result.tokens is None else Cell(result.tokens)
-    return Row(model.name, {"accuracy": accuracy, "correct": correct, "tokens": tokens}, published=True)
-
-
-def _published_change(one: PublishedSet) -> Row:
-    from o1lab.evaluate.metrics import wilson
-
-    digits = 1 if all(round(value, 1) == value for value in (one.before, one.after)) else 2
-
-    def cell(percent: float) -> Cell:
-        correct = one.correct(percent)
-        if correct is None or one.n is None:
-            return Cell(percent, digits=digits)
-        low, high = wilson(correct, one.n)
-        return Cell(percent, (100 * low, 100 * high))
-
-    difference = _printed_difference(one.before, one.after, digits)
-    cells = {"before": cell(one.before), "after": cell(one.after), "difference": difference}
-    if one.n is not None:
-        cells["samples"] = Cell(one.n)
-    return Row(one.name, cells, published=True)
-
-
-def _published_mean(name: str, before: float, after: float) -> Row:
-    cells = {"before": Cell(before), "after": Cell(after), "difference": _printed_difference(before, after, 1)}
-    return Row(name, cells, published=True, mean=True)
-
-
-def _printed_difference(before: float, after: float, digits: int) -> Cell:
-    difference = round(after - before, 2)
-    return Cell(difference, verdict=verdict(difference, None), digits=digits)
 
 
 # Who is compared with whom.
