@@ -26,6 +26,7 @@ from store.sqlite import prepare
 if TYPE_CHECKING:
     from screens.compare import CompareScreen
     from screens.distill import DistillScreen
+    from screens.evaluate import EvaluateScreen
     from screens.traces import TracesScreen
     from screens.train import TrainScreen
 
@@ -176,6 +177,14 @@ class LabApp(TypedAheadApp):
         await self.switch_mode("compare")
         screen = cast("CompareScreen", self.get_screen_stack("compare")[0])  # a dialog may stand on top of it
         screen.open(message.models, message.prompt)
+
+    async def on_open_evaluation(self, message: messages.OpenEvaluation) -> None:
+        await self.switch_mode("evaluate")
+        screen = cast("EvaluateScreen", self.get_screen_stack("evaluate")[0])  # a dialog may stand on top of it
+        if message.evaluation_id is not None:
+            screen.open_evaluation(message.evaluation_id)
+        else:
+            screen.open_form({"model": message.model} if message.model else None)
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave with one sentence: the traceback belongs in the log, never on the screen.

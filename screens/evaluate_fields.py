@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from o1lab.config import Config
 from o1lab.errors import LabError, O1LabError
 from o1lab.evaluate.loading import find_origin
+from o1lab.evaluate.scorers import needs_judge
 from o1lab.evaluate.settings import EvaluationSettings
 from o1lab.evaluate.suites import Suite, SuiteFile, all_suites
 from o1lab.locations import Lab, offline
@@ -55,8 +56,6 @@ _SAID = {
 }
 _EMPTY = {"items_file": "the suite's own", "reasoning_effort": "not said", "force_answer": "not asked",
           "limit": "every item"}  # fmt: skip
-JUDGES = ("judge",)
-"""The scorers that ask a model."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def starting_values(options: Options) -> dict[str, str]:
 
 def is_relevant(name: str, suite: Suite | None) -> bool:
     """Whether a field means something for a suite."""
-    return name != "judge" or suite is None or suite.scorer.name in JUDGES
+    return name != "judge" or suite is None or needs_judge(suite.scorer)
 
 
 def text_of(value: Any) -> str:
@@ -172,7 +171,7 @@ def judge(texts: Mapping[str, str], options: Options) -> tuple[EvaluationSetting
     faults: dict[str, str] = {}
     if suite is None and (here := options.by_name.get(texts.get("suite", ""))):
         faults["suite"] = here.file.problem
-    if suite is not None and suite.scorer.name in JUDGES and not values.get("judge"):
+    if suite is not None and needs_judge(suite.scorer) and not values.get("judge"):
         faults["judge"] = "This suite is scored by a judge: choose which model judges."
     sampling = {name: getattr(suite.sampling, name) for name in OF_THE_SUITE} if suite else {}
     try:

@@ -15,9 +15,10 @@ from textual.widgets.option_list import Option
 
 from o1lab.text import one_line
 from screens.base import LabScreen
-from screens.messages import OpenCompare, OpenDistill, OpenRun, OpenTraces, OpenTraining
-from store import datasets, problems, runs, teacher_runs, traces
+from screens.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
+from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.connection import Store
+from store.evaluations import Evaluation
 from store.problem_query import parse_problem_query
 from store.query import TraceQuery
 from store.records import Dataset, RunRecord
@@ -37,6 +38,7 @@ class Overview:
     verdicts: dict[str, int]
     datasets: list[Dataset]
     runs: list[RunRecord]
+    evaluations: list[Evaluation]
     note: str
 
     @property
@@ -65,6 +67,7 @@ def look(store: Store) -> Overview:
         traces.counts(db, everything, "verdict"),
         datasets.all_datasets(db),
         runs.all_runs(db),
+        evaluations.all_evaluations(db),
         store.note,
     )
 
@@ -75,7 +78,7 @@ def next_steps(overview: Overview) -> list[Step]:
     to_distill = [distill] if overview.undistilled else []
     if not overview.traces:
         words = "leave the app and run: o1lab import FILE..., or try o1lab demo"
-        return [*to_distill, Step("import", "Import chains", words)]
+        return [*to_distill, *_to_evaluate(overview), Step("import", "Import chains", words)]
     steps = []
     undecided = overview.decisions.get("", 0)
     curate = Step("traces", "Curate traces", f"{undecided:,} without a decision" if undecided else "all are decided")
@@ -85,10 +88,20 @@ def next_steps(overview: Overview) -> list[Step]:
         compare = Step("compare", "Talk to teacher and student", "side by side, from one prompt")
         steps = [compare, train] if overview.runs else [train, compare]
         steps += [Step("run", f"Look at run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
-        return [*steps, curate, *to_distill]
+        return [*steps, *_to_evaluate(overview), curate, *to_distill]
     if overview.decisions.get("accept", 0):
         steps.append(Step("dataset", "Make a dataset of what you accepted", "press d on the Traces screen"))
-    return [*steps, curate, *to_distill, Step("compare", "Talk to the models", "the base and any teacher")]
+    talk = Step("compare", "Talk to the models", "the base and any teacher")
+    return [*steps, curate, *to_distill, talk, *_to_evaluate(overview)]
+
+
+def _to_evaluate(overview: Overview) -> list[Step]:
+    """An evaluation to look at, or the first one to set up once there is something to measure."""
+    if overview.evaluations:
+        newest = overview.evaluations[0]
+        words = f"{newest.suite_label} by {newest.model}"
+        return [Step("evaluation", "Look at the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
+    return [Step("evaluate", "Evaluate base and student (f6)", "gains beside losses")] if overview.runs else []
 
 
 class OverviewScreen(LabScreen):
@@ -141,6 +154,10 @@ class OverviewScreen(LabScreen):
             self.post_message(OpenRun(self.overview.runs[0].id))
         elif event.option_id == "compare":
             self.post_message(OpenCompare())
+        elif event.option_id == "evaluation":
+            self.post_message(OpenEvaluation(self.overview.evaluations[0].id))
+        elif event.option_id == "evaluate":
+            self.post_message(OpenEvaluation())
 
 
 def _counts(overview: Overview) -> Text:
@@ -162,6 +179,10 @@ def _counts(overview: Overview) -> Text:
         ("datasets", "  ".join(f"{one_line(d.name, 24)} ({d.rows:,})" for d in overview.datasets[:4]) or "none yet"),
         ("runs", "  ".join(f"{run.id} on {one_line(run.dataset, 24)}" for run in overview.runs[:4]) or "none yet"),
     ]
+    if overview.evaluations:
+        suites = len({one.suite_label for one in overview.evaluations})
+        words = f"{len(overview.evaluations):,} on {suites:,} suite{'s' if suites > 1 else ''}"
+        lines.append(("evaluated", f"{words}, the newest {one_line(overview.evaluations[0].suite_label, 30)}"))
     if overview.note:
         lines.append(("note", overview.note))
     text = Text()

@@ -43,3 +43,11 @@ class OpenCompare(Message):
 
     models: tuple[str, ...] = ()
     prompt: str = ""
+
+
+@dataclass
+class OpenEvaluation(Message):
+    """Show one evaluation; without an id set one up, of ``model`` when given."""
+
+    evaluation_id: str | None = None
+    model: str | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
@@ -376,3 +376,16 @@ async def test_plots_stand_in_80_columns_and_are_written_as_svg(lab: Lab) -> Non
         assert path.read_text("utf-8").startswith("<svg") and "o1-preview" in path.read_text("utf-8")
         await pilot.press("n")
         await until(pilot, lambda: "median" in shown(pilot), "right and wrong")
+
+
+async def test_the_first_screen_names_the_evaluations_and_leads_to_them(lab: Lab) -> None:
+    three(lab)
+    app = LabApp(open_context(lab))
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "3 on 2 suites, the newest" in shown(pilot), "what was evaluated")
+        steps = pilot.app.screen.query_one("#steps", OptionList)
+        steps.highlighted = steps.get_option_index("evaluation")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateScreen), "the other screen")
+        screen = await opened(pilot)
+        await until(pilot, lambda: screen.evaluations.selected == "11fe0003", "the newest")
