@@ -30,7 +30,7 @@ def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     Example: o1lab eval suites
     """
-    from o1lab.errors import LabError
+    from o1lab.errors import O1LabError
     from o1lab.evaluate.loading import find_origin
     from o1lab.evaluate.suites import all_suites
 
@@ -42,7 +42,7 @@ def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
             if (suite := one.suite) is not None:
                 try:
                     found = {"origin": find_origin(lab, store, suite, fetch=False).words, "missing": None}
-                except LabError as error:
+                except O1LabError as error:
                     found = {"origin": None, "missing": error.message}
                 item |= _heading(suite) | found
             items.append(item)

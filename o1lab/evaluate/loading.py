@@ -16,9 +16,10 @@ from o1lab.evaluate.builders.drawing import sample
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.questions import Columns, unsendable
 from o1lab.evaluate.rows import Record, RowError, read_rows
-from o1lab.evaluate.suites import ItemsSpec, Suite
+from o1lab.evaluate.suites import ItemsSpec, Suite, is_file, path_of
 from o1lab.locations import Lab, offline
 from store import Store
+from store.errors import QueryError
 
 DATA_VARIABLE = "O1LAB_SUITE_DATA"
 
@@ -120,8 +121,8 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
     """
     spec = suite.items
     if file is not None:
-        path = Path(file).expanduser()
-        if (found := path if path.is_file() else find_file(lab, suite, str(file))) is None:
+        path = path_of(str(file))
+        if (found := path if is_file(path) else find_file(lab, suite, str(file))) is None:
             raise UsageError(f"There is no file {file}.", f"It holds the items. {spec.needs}".strip())
         return Origin(str(found), (found,))
     looked: list[str] = []
@@ -130,7 +131,7 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
             return Origin(str(found), (found,))
         looked.append(f"there is no {spec.file} in {', '.join(map(str, data_folders(lab, suite)))}")
     if spec.problems is not None:
-        if _count_problems(store, spec.problems):
+        if _count_problems(store, suite, spec.problems):
             return Origin(f"the lab's problems {spec.problems}", problems=spec.problems)
         looked.append(f"the lab has no problem of '{spec.problems}'")
     if spec.hub is not None:
@@ -155,29 +156,32 @@ def data_folders(lab: Lab, suite: Suite) -> list[Path]:
     folders = [] if suite.path is None else [suite.path.parent]
     folders.append(lab.suites / "data")
     named = os.environ.get(DATA_VARIABLE, "")
-    return [*folders, *(Path(one).expanduser() for one in named.split(os.pathsep) if one)]
+    return [*folders, *(path_of(one) for one in named.split(os.pathsep) if one)]
 
 
 def find_file(lab: Lab, suite: Suite, name: str) -> Path | None:
     """The file of that name in the suite's folders."""
     for folder in data_folders(lab, suite):
-        if (path := folder / name).is_file():
+        if is_file(path := folder / name):
             return path
     for folder in data_folders(lab, suite)[1 if suite.path is None else 2 :]:
         try:
             inner = sorted(one for one in folder.iterdir() if one.is_dir())
         except OSError:
             continue  # a folder that is not there holds no file
-        if found := next((path for one in inner if (path := one / name).is_file()), None):
+        if found := next((path for one in inner if is_file(path := one / name)), None):
             return found
     return None
 
 
-def _count_problems(store: Store, query: str) -> int:
+def _count_problems(store: Store, suite: Suite, query: str) -> int:
     from store.problem_query import parse_problem_query
     from store.problems import count_selected
 
-    return count_selected(store.db, parse_problem_query(query))
+    try:
+        return count_selected(store.db, parse_problem_query(query))
+    except QueryError as error:
+        raise UsageError(f"items.problems of the suite {suite.name}: {error.message}", error.hint) from error
 
 
 def _records(store: Store, origin: Origin, spec: ItemsSpec, left_out: Counter[str]) -> Iterator[Record]:

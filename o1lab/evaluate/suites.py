@@ -187,10 +187,9 @@ def find_suite(lab: Lab | None, wanted: str) -> Suite:
         UsageError: its file is no suite, with the field that is wrong.
     """
     for folder in suite_folders(lab):
-        if Path(wanted).name == wanted and (path := folder / f"{wanted}.yaml").is_file():
+        if Path(wanted).name == wanted and is_file(path := folder / f"{wanted}.yaml"):
             return read_suite(path)
-    path = Path(wanted).expanduser()
-    if path.is_file():
+    if wanted and is_file(path := path_of(wanted)):
         return read_suite(path)
     names = [one.name for one in all_suites(lab)]
     near = get_close_matches(wanted, names, 1)
@@ -198,6 +197,22 @@ def find_suite(lab: Lab | None, wanted: str) -> Suite:
         f"There is no suite '{one_line(wanted, 80)}'.",
         f"Did you mean {near[0]}? `o1lab eval suites` lists them." if near else "`o1lab eval suites` lists them.",
     )
+
+
+def path_of(text: str) -> Path:
+    """The path a person wrote; ``~`` is their home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no user of that name
+        return Path(text)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name that no file can have, and a folder one may not enter, hold none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_suite(path: Path) -> Suite:
@@ -258,7 +273,9 @@ def _explained(path: Path, error: ValidationError, *, within: str = "") -> Usage
             near = get_close_matches(steps[-1], _names(), 1)
             hint = f"Did you mean {near[0]}?" if near else hint
         case _:
-            said = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (it is {one_line(repr(first['input']), 60)})"
+            given = first["input"]
+            shown = one_line(repr(given), 60) if isinstance(given, str | int | float) else type(given).__name__
+            said = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (it is {shown})"
     more = f" {len(faults) - 1} more faults are there." if len(faults) > 1 else ""
     return UsageError(f"The suite {path}: {said}.{more}", hint)
 

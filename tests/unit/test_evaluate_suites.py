@@ -88,7 +88,7 @@ def test_an_unknown_suite_gets_a_near_name(lab: Lab) -> None:
     assert "math500" in caught.value.hint
 
 
-@pytest.mark.parametrize("wanted", ["../xstest", "a/b", "", "x\0y", "nö"])
+@pytest.mark.parametrize("wanted", ["../xstest", "a/b", "", "x\0y", "nö", "x" * 5000, "~nobody/x"])
 def test_a_name_never_leaves_the_folders(lab: Lab, wanted: str) -> None:
     (lab.root / "xstest.yaml").write_text("name: xstest", "utf-8")
     with pytest.raises(NotFoundError):
@@ -150,6 +150,13 @@ def test_a_file_that_is_not_utf8_or_too_large_is_refused(lab: Lab) -> None:
         read_suite(path)
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(UsageError, match="larger"):
+        read_suite(path)
+
+
+def test_a_file_that_unfolds_without_end_is_refused_at_once(lab: Lab) -> None:
+    folds = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40))
+    path = write(lab, text=f"a0: &a0 [x]\n{folds}\nname: *a39\n")
+    with pytest.raises(UsageError):
         read_suite(path)
 
 

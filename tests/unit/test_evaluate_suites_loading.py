@@ -312,6 +312,13 @@ def test_problems_of_the_lab_give_what_their_file_gave(lab: Lab, store: Store) -
     assert len(load_items(lab, store, suite(problems="source:mine"))) == 1
 
 
+def test_a_wrong_query_names_the_suite(lab: Lab, store: Store) -> None:
+    assert (
+        "items.problems of the suite mine: There is no field 'sauce'"
+        in fault(lab, store, suite(problems="sauce:mine")).message
+    )
+
+
 def test_a_problem_without_an_answer_is_named(lab: Lab, store: Store) -> None:
     problem = NewProblem("What is nothing?", "open", "9")
     problems.add(store.db, [problem])
