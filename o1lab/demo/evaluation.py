@@ -1,123 +1,123 @@
-"""One model on the held-out problems, over the protocol: who answers how many, how surely, at what length."""
+"""The demo's measuring: evaluations like any other, of the suites ``demo-*``, and the tables made of them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from o1lab.chains.answers import extract_answer
-from o1lab.chains.verify import VerifierPool
-from o1lab.chat.client import ChatClient
-from o1lab.chat.events import Answer, Sampling
-from o1lab.demo.problems import Sum
 from o1lab.errors import LabError
+from o1lab.evaluate import runs
+from o1lab.evaluate.cells import Table
+from o1lab.evaluate.chosen import choose
+from o1lab.evaluate.folder import EvalStatus
+from o1lab.evaluate.published import published_changes
+from o1lab.evaluate.runner import drive
+from o1lab.evaluate.summary import Summary, summarise
+from o1lab.evaluate.tables import change_table
+from o1lab.locations import Lab
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, open_model
+from store import evaluations, open_store
+from store.evaluations import Turn
+from store.sqlite import Database
 
-# Long enough for every chain of the solver; an answer that is cut off here counts as wrong.
-MAX_TOKENS = 256
+SUMS = "demo-sums"
+ELSEWHERE = ("demo-other-sums", "demo-facts", "demo-sycophancy", "demo-safety", "demo-sources")
+"""What such training costs: small suites of other kinds, by embedded means only."""
 AT_ONCE = 60  # the server decodes what is there together
+
+
+SHOWN = (("demo-facts", "01"), ("demo-other-sums", "01"), ("demo-safety", "09"))
+"""Items whose answers are shown beside the figures."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How one model did on n problems. ``ci95``: Wilson's interval; tokens as the server counts them."""
+    """How one model did on the held-out problems."""
 
     role: str
-    model: str
-    correct: int
-    n: int
-    accuracy: float
-    ci95: tuple[float, float]
-    avg_output_tokens: float | None
-    cut_off: int
+    summary: Summary
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "role": self.role,
-            "model": self.model,
-            "correct": self.correct,
-            "n": self.n,
-            "accuracy": round(self.accuracy, 4),
-            "ci95": [round(end, 4) for end in self.ci95],
-            "avg_output_tokens": None if self.avg_output_tokens is None else round(self.avg_output_tokens, 1),
-        }
+    @property
+    def model(self) -> str:
+        return self.summary.evaluation.model
+
+    @property
+    def correct(self) -> int:
+        return self.summary.tally.outcomes["correct"]
+
+    @property
+    def n(self) -> int:
+        return self.summary.tally.total
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of ``o1lab eval --json``, and the model's role in the demo."""
+        found = self.summary.as_json()
+        return {**found, "role": self.role, "n": self.n}
 
 
-async def ask_all(
-    model: ModelRef,
-    questions: Sequence[str],
+async def measure(
+    lab: Lab,
+    suite: str,
+    model: str,
     manager: ServerManager,
     *,
-    max_tokens: int = MAX_TOKENS,
-    on_answer: Callable[[int], None] = lambda _done: None,
-) -> list[Answer]:
-    """The model's answers at temperature 0, in the order of the questions, ``AT_ONCE`` at a time.
+    on_answer: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Summary:
+    """Evaluate a model on a suite as ``o1lab eval SUITE --model MODEL`` does; what was answered before is reused.
 
     Args:
-        on_answer: called with how many are done, after each.
+        on_answer: called with (done, requested) now and then.
 
     Raises:
-        LabError: the model cannot be opened, or one of the requests failed.
+        LabError: the model cannot be opened, or did not answer everything.
     """
-    target = await open_model(model, manager)
-    sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-    seats, done = asyncio.Semaphore(AT_ONCE), 0
+    settings = runs.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE})
+    folder = runs.start(lab, settings)
 
-    async def ask(question: str) -> Answer:
-        nonlocal done
-        answer = Answer()
-        async with seats:
-            async for event in client.stream(target, [{"role": "user", "content": question}], sampling):
-                answer.apply(event)
-        if answer.error is not None:
-            raise LabError(f"{model.id} failed: {answer.error.sentence}", answer.error.hint, code="evaluation")
-        done += 1
-        on_answer(done)
-        return answer
+    def watch(status: EvalStatus) -> None:
+        on_answer(status.done, status.requested)
 
-    async with ChatClient() as client:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ask(question)) for question in questions]
-        except* LabError as failed:
-            raise failed.exceptions[0] from failed
-    return [task.result() for task in tasks]
-
-
-def score(role: str, model: str, problems: Sequence[Sum], answers: Sequence[Answer]) -> Score:
-    """Judge each final answer against the sum. An answer that was cut off has none and counts as wrong."""
-    with VerifierPool() as verifier:
-        correct = sum(
-            _right(verifier, one, answer) for one, answer in zip(problems, answers, strict=True) if not _cut_off(answer)
+    status = await drive(lab, folder, watch=watch, manager=manager)
+    if status.state != "finished" or status.failed:
+        raise LabError(
+            f"{model} failed on {suite}: {status.message or f'{status.failed} of its answers did not come'}",
+            status.hint or f"See `o1lab eval show {folder.id}`.",
+            code="evaluation",
         )
-    counts = [answer.done.completion_tokens for answer in answers if answer.done is not None]
-    known = [count for count in counts if count is not None]
-    return Score(
-        role=role,
-        model=model,
-        correct=correct,
-        n=len(problems),
-        accuracy=correct / len(problems),
-        ci95=wilson(correct, len(problems)),
-        avg_output_tokens=sum(known) / len(known) if len(known) == len(answers) else None,
-        cut_off=sum(map(_cut_off, answers)),
-    )
+    with _opened(lab) as db:
+        return summarise(db, evaluations.get(db, folder.id))
 
 
-def _right(verifier: VerifierPool, one: Sum, answer: Answer) -> bool:
-    found = extract_answer(answer.answer, answer.thought)
-    return found is not None and verifier.verify(one.answer, found.text).status == "correct"
+def changes(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> Table:
+    """What became of everything else: the paper's second table for these evaluations, its published rows left out."""
+    with _opened(lab) as db:
+        chosen = choose(db, [one.evaluation.id for one in (*before, *after)])
+        own = published_changes().model_copy(update={"sets": (), "overall": ()})
+        return change_table(chosen, before=before[0].evaluation.model, after=[after[0].evaluation.model], published=own)
 
 
-def _cut_off(answer: Answer) -> bool:
-    return answer.done is None or answer.done.finish_reason != "stop"
+def said(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> list[tuple[str, str, str]]:
+    """(question, answer before, answer after) of the items that are SHOWN."""
+    found = []
+    with _opened(lab) as db:
+
+        def answer(of: Sequence[Summary], suite: str, item: str) -> Turn:
+            one = next(each.evaluation.id for each in of if each.evaluation.suite == suite)
+            return evaluations.sample(db, evaluations.find_sample(db, one, item))[1].turns[-1]
+
+        for suite, item in SHOWN:
+            turns = [answer(of, suite, item) for of in (before, after)]
+            found.append((turns[0].user, *(turn.answer or turn.thought for turn in turns)))
+    return [(question, one, other) for question, one, other in found]
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a proportion at 95 %."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+@contextmanager
+def _opened(lab: Lab) -> Iterator[Database]:
+    store = open_store(lab.database)
+    try:
+        with store.explained():
+            yield store.db
+    finally:
+        store.close()

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.demo.evaluation import Score, ask_all, score
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.errors import LabError
+from o1lab.evaluate import render
+from o1lab.evaluate.cells import Table
+from o1lab.evaluate.summary import Summary
 from o1lab.locations import assets_dir
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.serve.manager import ServerManager
@@ -28,13 +31,11 @@ STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
 BASE_AT_MOST = 15
 NOTE = (
     f"One procedure, 3-digit addition by columns, learned from a solver (a program, not a language model) by "
-    f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing of any other question."
+    f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing of any other question; what it cost elsewhere follows."
 )
-# Questions of other kinds, so that what such training costs stands beside what it brought.
-ELSEWHERE = ("What is the capital of France?", "Name three colours of the rainbow.", "What is 7 - 3?")
-ELSEWHERE_TOKENS = 64
 POLL_S = 0.5
 TELL_EVERY = 10  # steps
+TELL_ANSWERS = 20
 
 Progress = Callable[[str], None]
 
@@ -51,6 +52,7 @@ class Report:
     run_id: str
     dataset_hash: str
     table: list[Score]
+    changes: Table
     elsewhere: list[tuple[str, str, str]]
     met: bool | None
 
@@ -64,6 +66,7 @@ class Report:
             "run_id": self.run_id,
             "dataset_hash": self.dataset_hash,
             "table": [row.as_json() for row in self.table],
+            "generalization": self.changes.as_json(),
             "elsewhere": [{"prompt": p, "base": b, "student": s} for p, b, s in self.elsewhere],
             "note": NOTE,
         }
@@ -99,28 +102,27 @@ def run_headless(folder: Path, steps: int | None = None, *, progress: Progress |
 
 
 async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, judged: bool) -> Report:
-    questions = [*(one.statement for one in seeded.held_out)]
-    lab, table = seeded.lab, []
+    lab = seeded.lab
     async with ServerManager(lab) as manager:
 
-        async def measure(role: str, wanted: str) -> tuple[Score, list[str]]:
-            model = find_model(lab, wanted)
+        async def evaluate(role: str, wanted: str, suite: str) -> Summary:
             started = time.monotonic()
-            answers = await ask_all(model, questions, manager, on_answer=_counted(role, len(questions), tell))
-            row = score(role, model.id, seeded.held_out, answers)
-            tell(f"{role}: {row.correct} of {row.n} right ({time.monotonic() - started:.0f} s).")
-            if role == "teacher":
-                return row, []
-            said = await ask_all(model, ELSEWHERE, manager, max_tokens=ELSEWHERE_TOKENS)
-            return row, [answer.answer or answer.thought for answer in said]
+            found = await measure(lab, suite, find_model(lab, wanted).id, manager, on_answer=_counted(role, tell))
+            seen = found.tally
+            tell(
+                f"{role} on {suite}: {seen.outcomes['correct']} of {seen.total} right, {seen.cached} of them reused "
+                f"({time.monotonic() - started:.0f} s)."
+            )
+            return found
 
-        tell(f"Asking the base {len(questions)} held-out problems...")
-        base, base_says = await measure("base", recipe.base)
+        async def everything(role: str, wanted: str) -> tuple[Score, list[Summary]]:
+            row = Score(role, await evaluate(role, wanted, SUMS))
+            return row, [await evaluate(role, wanted, suite) for suite in ELSEWHERE]
+
+        base, base_elsewhere = await everything("base", recipe.base)
         run, status, train_seconds = await _train(seeded, recipe, tell)
-        tell("Asking the student the same problems...")
-        student, student_says = await measure("student", run.id)
-        teacher, _ = await measure("teacher", SOLVER)
-        table = [base, student, teacher]
+        student, student_elsewhere = await everything("student", run.id)
+        teacher = Score("teacher", await evaluate("teacher", SOLVER, SUMS))
     return Report(
         seed=recipe.seed,
         dtype=status.dtype,
@@ -129,8 +131,9 @@ async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *
         total_seconds=time.monotonic() - began,
         run_id=run.id,
         dataset_hash=seeded.dataset_hash,
-        table=table,
-        elsewhere=list(zip(ELSEWHERE, base_says, student_says, strict=True)),
+        table=[base, student, teacher],
+        changes=changes(lab, base_elsewhere, student_elsewhere),
+        elsewhere=said(lab, base_elsewhere, student_elsewhere),
         met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if judged else None,
     )
 
@@ -167,27 +170,32 @@ def _training_line(last: dict[str, float], total: int) -> str:
     return f"step {step}/{total}  loss {last.get('loss', float('nan')):.4f}  about {left:.0f} s left"
 
 
-def _counted(role: str, total: int, tell: Progress) -> Callable[[int], None]:
-    def on_answer(done: int) -> None:
-        if done % 20 == 0 and done < total:
-            tell(f"{role}: {done} of {total} answered")
+def _counted(role: str, tell: Progress) -> Callable[[int, int], None]:
+    told = 0
+
+    def on_answer(done: int, requested: int) -> None:
+        nonlocal told
+        if told + TELL_ANSWERS <= done < requested:
+            told = done
+            tell(f"{role}: {done} of {requested} answered")
 
     return on_answer
 
 
 def as_text(report: Report) -> str:
     """The table for a person, with what it does and does not show."""
-    lines = [f"{'':8} {'model':24} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6}"]
+    lines = [f"{'':8} {'model':24} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6} {'cut off':>7}"]
     for row in report.table:
-        low, high = (f"{end:.1%}" for end in row.ci95)
-        tokens = "?" if row.avg_output_tokens is None else f"{row.avg_output_tokens:.0f}"
+        found = row.as_json()
+        low, high = (f"{end:.1%}" for end in found["ci95"])
         lines.append(
-            f"{row.role:8} {row.model:24} {row.correct:>5}/{row.n} {row.accuracy:>9.1%}  "
-            f"{low + ' to ' + high:15} {tokens:>6}"
+            f"{row.role:8} {row.model:24} {row.correct:>5}/{row.n} {found['accuracy']:>9.1%}  "
+            f"{low + ' to ' + high:15} {found['avg_output_tokens']:>6.0f} {found['incomplete']:>7}"
         )
-    lines += ["", NOTE, "", "Elsewhere:"]
+    table = render.terminal(report.changes).plain.splitlines()
+    lines += ["", *render.fold(NOTE, render.WIDTH), "", *table, "", "Such as:"]
     for prompt, base, student in report.elsewhere:
-        lines += [f"  {prompt}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
+        lines += [f"  {_short(prompt)}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
     lines += [
         "",
         f"run {report.run_id}: {report.steps} steps in {report.train_seconds:.0f} s ({report.dtype}, seed "

@@ -32,19 +32,24 @@ def changes(
     printed: PublishedChanges, chosen: Sequence[Measured], reference: str | None, after: Sequence[str]
 ) -> tuple[str, ...]:
     """Under the generalization table."""
-    lines = [
-        f"Published: {printed.source.citation}. Before: {printed.before}; after: {printed.after}.",
-        *printed.notes,
-        *(f"{one.name}: the mean of {', '.join(one.of)}, as printed." for one in printed.overall),
-        "The paper gives no interval of its differences, so their words go by the sign alone; intervals of its "
-        "percentages of 200 are Wilson's at 95 %, ours.",
-    ]
+    published = bool(printed.sets or printed.overall)
+    lines = (
+        []
+        if not published
+        else [
+            f"Published: {printed.source.citation}. Before: {printed.before}; after: {printed.after}.",
+            *printed.notes,
+            *(f"{one.name}: the mean of {', '.join(one.of)}, as printed." for one in printed.overall),
+            "The paper gives no interval of its differences, so their words go by the sign alone; intervals of its "
+            "percentages of 200 are Wilson's at 95 %, ours.",
+        ]
+    )
     if chosen and reference is None:
         models = ", ".join(dict.fromkeys(one.evaluation.model for one in chosen))
         lines.append(f"Say with --before which of your models is the one before: {models}.")
     elif chosen and not after:
         lines.append(f"Only {reference} was evaluated: nothing to compare it with yet.")
-    return _all(lines, chosen, reference)
+    return _all(lines, chosen, reference, published=published)
 
 
 def plain(chosen: Sequence[Measured], reference: str | None) -> tuple[str, ...]:
