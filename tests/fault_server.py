@@ -24,7 +24,7 @@ MODES = (
     "ok", "gated", "think", "reasoning", "no-opening", "401", "404", "429", "429-no-wait", "500", "context",
     "html", "html-200", "half", "cut", "malformed", "hang", "empty-choices", "no-answer", "error-in-stream",
     "only-max-completion-tokens", "quota", "moderated", "content-filter", "refusal", "429-ms", "429-date",
-    "no-temperature", "hidden-length", "not-json", "error-200", "blocks", "length", "endless",
+    "no-temperature", "hidden-length", "not-json", "error-200", "blocks", "length", "endless", "endless-body",
 )  # fmt: skip
 ANSWER = ["The ", "answer ", "is ", "\\boxed{1458}", "."]
 THOUGHT = ["Add the ones: ", "4 + 4 = 8. ", "Check."]
@@ -129,6 +129,8 @@ class FaultServer:
             return Response('{"choices": [{"mess', media_type="application/json")
         if mode == "not-json":
             return Response("upstream went away", media_type="text/plain")
+        if mode == "endless-body":
+            return StreamingResponse(_endless(), media_type="application/json")
         if mode == "error-200":
             return JSONResponse({"error": {"message": "The model is overloaded.", "code": 529}})
         return JSONResponse(self._whole(mode, body))
@@ -231,6 +233,12 @@ class FaultServer:
     async def _released(self) -> None:
         while not self.release.is_set():  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.01)
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b" " * 2**20
+        await asyncio.sleep(0)
 
 
 def _event(data: dict[str, Any]) -> str:

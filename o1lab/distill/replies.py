@@ -84,6 +84,11 @@ def read_body(text: str, content_type: str = "") -> Reply:
     return reply.judged()
 
 
+def too_much(begins: str) -> Reply:
+    """The reply of a server that does not stop sending; ``begins`` is how."""
+    return Reply(fault=Fault("endless", "The server sent far more than an answer, without an end.", True), raw=begins)
+
+
 def spoken(message: Mapping[str, Any]) -> tuple[str, str, str]:
     """(thought, answer, refusal) of a message or of a stream's delta."""
     thought = message.get("reasoning_content") or message.get("reasoning")

@@ -33,7 +33,7 @@ from o1lab.distill.journal import Journal
 from o1lab.distill.limits import Budget, Clock, Control, Price
 from o1lab.distill.method import Role
 from o1lab.distill.progress import Counts
-from o1lab.distill.replies import Reply, StreamReader, error_in, fault_from, read_body
+from o1lab.distill.replies import Reply, StreamReader, error_in, fault_from, read_body, too_much
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.tokens import most_tokens, rough_tokens
 from o1lab.distill.voices import Voice
@@ -45,6 +45,8 @@ STREAM_FROM = 4096
 """``stream: auto`` streams where more than so many tokens may come."""
 ENDLESS = 1000
 """A server that sends so many events beyond four a token that may come obeys no limit: it is cut off."""
+MOST_BODY = 64 * 2**20
+"""Bytes of a body that are read, far beyond any answer."""
 LONGEST_HOLD_S = 3600.0
 """A server that asks to be left alone for longer is asked again after this."""
 
@@ -212,17 +214,15 @@ class Teacher:
             return reply, wait, status
 
     async def _send(self, client: openai.AsyncOpenAI, body: dict[str, Any], reader: StreamReader) -> Reply:
-        # The bare response: the body is read here once, as text, and what is wrong in it can be kept.
-        if not body.get("stream"):
-            answer = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
-            return read_body(answer.text, answer.headers.get("content-type", ""))
+        # The bare response: the body is read here once, as text, and what is wrong in it can be kept. How it is read
+        # has nothing to do with what was asked for: of a body that never ends only so much is taken.
         asked = client.post(
             "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
         answer = cast(httpx2.Response, await asked)
-        kind = answer.headers.get("content-type", "text/event-stream")
-        if "text/event-stream" not in kind:
-            return read_body((await answer.aread()).decode("utf-8", "replace"), kind)
+        kind = answer.headers.get("content-type", "text/event-stream" if body.get("stream") else "")
+        if not body.get("stream") or "text/event-stream" not in kind:
+            return await _whole(answer, kind)
         stream = _Stream(cast_to=object, response=answer, client=client)
         async for event in stream:
             reader.take(event)
@@ -269,6 +269,17 @@ class Teacher:
                 f"{self._failed_in_a_row} calls in a row failed: {fault.sentence}",
                 "Mend that and go on with --resume: failed calls are made again.",
             )
+
+
+async def _whole(answer: httpx2.Response, kind: str) -> Reply:
+    """The reply in a body that comes at once."""
+    body = bytearray()
+    async for part in answer.aiter_bytes():
+        body += part
+        if len(body) > MOST_BODY:
+            await answer.aclose()
+            return too_much(body[:RAW_LIMIT].decode("utf-8", "replace"))
+    return read_body(body.decode("utf-8", "replace"), kind)
 
 
 def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Response:

@@ -53,6 +53,7 @@ async def test_a_sample_says_how_it_came_about(tmp_path: Path) -> None:
         ("no-answer", "failed", "empty", ""),
         ("not-json", "failed", "malformed", ""),
         ("empty-choices", "failed", "empty", ""),
+        ("endless-body", "failed", "endless", ""),
     ],
 )
 async def test_every_end_has_its_outcome(mode: str, state: str, reason: str, said: str, tmp_path: Path) -> None:
