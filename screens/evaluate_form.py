@@ -95,7 +95,7 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
                 self._say(Text(f"✗ {words_of(error)}", "yellow"))
                 return
         self.estimated = (settings, found)
-        self._say(estimate_text(found, settings))
+        self._say(estimate_text(found, settings, self.context.lab))
 
     async def _whole(self, settings: EvaluationSettings) -> Estimate:
         """Wait for a look to its end even when we are cancelled: the next one does not begin beside it."""
@@ -125,7 +125,7 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
             if here is None or not here.remote or settings.items_file is not None:
                 if self.estimated is None or self.estimated[0] != settings:
                     self.estimated = (settings, await self._whole(settings))
-                words = estimate_text(self.estimated[1], settings)
+                words = estimate_text(self.estimated[1], settings, self.context.lab)
         except Exception as error:
             self.report(error)
             return
@@ -141,7 +141,7 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
         self.done(identity)
 
 
-def estimate_text(found: Estimate, settings: EvaluationSettings) -> Text:
+def estimate_text(found: Estimate, settings: EvaluationSettings, lab: Lab) -> Text:
     """What an evaluation will come to, and where its items come from."""
     text = Text.assemble(
         (f"{found.items:,} items × {settings.samples:,} = {found.samples:,} samples", "bold"),
@@ -151,7 +151,8 @@ def estimate_text(found: Estimate, settings: EvaluationSettings) -> Text:
         (f"   each up to {settings.max_tokens:,} at temperature ", "dim"),
         ("the server's" if settings.temperature is None else f"{settings.temperature:g}", "dim"), "\n",
     )  # fmt: skip
-    return text.append("items    ", "dim").append(f"{one_line(found.suite, 40)}, {one_line(found.origin, 200)}")
+    origin = found.origin.removeprefix(f"{lab.root}/").removeprefix(f"{assets_dir()}/")
+    return text.append("items    ", "dim").append(f"{one_line(found.suite, 40)}, {one_line(origin, 200)}")
 
 
 def _dollars(most: float | None) -> str:

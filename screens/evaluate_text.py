@@ -32,7 +32,7 @@ MEANING = {
     "incorrect": "",
     "incomplete": "cut off before its end",
     "unextracted": "holds no answer that could be found",
-    "unscored": "the scorer cannot tell, or not yet",
+    "unscored": "the scorer has not told",
     "failed": "no response",
 }
 BAR = 30

@@ -1,0 +1,83 @@
+"""What the Evaluate screen looks like, at the smallest and at a comfortable size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from textual.pilot import Pilot
+
+from o1lab.app import LabApp
+from o1lab.locations import Lab
+from screens.context import open_context
+from screens.evaluate import EvaluateScreen
+from screens.evaluate_form import EvaluateForm
+from tests.compare_lab import shown, until
+from tests.evaluate_screen_lab import lab_with_suite, three
+
+sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return lab_with_suite(tmp_path / "lab")
+
+
+def screen_of(pilot: Pilot[int]) -> EvaluateScreen:
+    return cast(EvaluateScreen, pilot.app.screen)
+
+
+async def looked(pilot: Pilot[int]) -> None:
+    """Every figure is there."""
+    screen = screen_of(pilot)
+    await until(pilot, lambda: (look := screen.evaluations.look) and look.lines and not look.partial, "the figures")
+    await until(pilot, lambda: screen.evaluations.detail, "the detail")
+
+
+async def empty(pilot: Pilot[int]) -> None:
+    await until(pilot, lambda: "No evaluation yet" in shown(pilot), "the empty state")
+
+
+async def evaluations(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    await pilot.press("space", "j", "space")
+    await until(pilot, lambda: "57ade002" in shown(pilot), "the second one's head")
+
+
+async def others(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    await pilot.press("c")
+
+
+async def one(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    await pilot.press("tab")
+    await until(pilot, lambda: "refusal@1" in shown(pilot), "its facts")
+
+
+async def tables(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    await pilot.press("3")
+    await until(pilot, lambda: "7f3a/100, student" in shown(pilot), "the table")
+
+
+async def plots(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    await pilot.press("4")
+    await until(pilot, lambda: "accuracy, %" in shown(pilot), "the plot")
+
+
+async def form(pilot: Pilot[int]) -> None:
+    await looked(pilot)
+    screen_of(pilot).open_form({"suite": "sums", "model": "teacher"})
+    await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateForm) and pilot.app.screen.query("#go"), "the form")
+    await until(pilot, lambda: "6 items" in shown(pilot), "the estimate")
+
+
+@sizes
+@pytest.mark.parametrize("view", [empty, evaluations, others, one, tables, plots, form], ids=lambda view: view.__name__)
+def test_evaluate(snap_compare: Any, lab: Lab, view: Any, size: tuple[int, int]) -> None:
+    if view is not empty:
+        three(lab)
+    assert snap_compare(LabApp(open_context(lab), mode="evaluate"), terminal_size=size, run_before=view)
