@@ -67,17 +67,25 @@ class Columns:
         Raises:
             RowError: it has none, or no gold answer where it needs one, or something that cannot be put to a model.
         """
-        turns = tuple(self._texts(record, "turns"))
-        text = self._one(record, "question") or (turns[0] if turns else "")
+        held = self._held(record)
+
+        def texts(part: str) -> list[str]:
+            return self._texts(record, part, held[part]) if part in held else []
+
+        def one(part: str) -> str:
+            return next(iter(texts(part)), "")
+
+        turns = tuple(texts("turns"))
+        text = one("question") or (turns[0] if turns else "")
         if not text.strip():
             raise RowError(
                 record.place,
                 f"it has no question (looked for in: {', '.join(self._names['question'])})",
                 f"Name the column under items.fields.question. {_has(record)}",
             )
-        context = self._one(record, "context")
+        context = one("context")
         text = f"{context}\n\n{text}" if context.strip() else text
-        gold = tuple(self._gold(record))
+        gold = tuple(self._gold(record, texts("gold")))
         if not gold and self.needs_gold:
             raise RowError(
                 record.place,
@@ -86,16 +94,16 @@ class Columns:
                 + _has(record),
             )
         question = Question(
-            id=self._id(record),
+            id=_id(record, one("id")),
             text=text,
             place=record.place,
             gold=gold,
-            wrong=tuple(self._texts(record, "wrong")),
-            choices=tuple(self._texts(record, "choices")),
+            wrong=tuple(texts("wrong")),
+            choices=tuple(texts("choices")),
             turns=turns[1:],
-            group=self._one(record, "group") or None,
-            variant=self._one(record, "variant") or None,
-            meta=self._meta(record),
+            group=one("group") or None,
+            variant=one("variant") or None,
+            meta=self._meta(record, held),
             columns={**record.data, **self.spec.fixed} if self.spec.fixed else record.data,
         )
         self._check(question, record.place)
@@ -103,15 +111,15 @@ class Columns:
 
     def _check(self, question: Question, place: str) -> None:
         """What no server takes and no person meant."""
-        parts = {
-            "question": (question.text, *question.turns),
-            "gold answer": question.gold,
-            "wrong answer": question.wrong,
-            "choice": question.choices,
-            "group": (question.group or "",),
-            "variant": (question.variant or "",),
-        }
-        for what, texts in parts.items():
+        parts = (
+            ("question", (question.text, *question.turns)),
+            ("gold answer", question.gold),
+            ("wrong answer", question.wrong),
+            ("choice", question.choices),
+            ("group", (question.group,) if question.group else ()),
+            ("variant", (question.variant,) if question.variant else ()),
+        )
+        for what, texts in parts:
             for text in texts:
                 if len(text) > self.spec.longest:
                     raise RowError(
@@ -122,22 +130,22 @@ class Columns:
                 if fault := unsendable(text):
                     raise RowError(place, f"the {what} holds {fault}", "Clean the file.")
 
-    def _value(self, record: Record, part: str) -> Any:
-        """The part's raw value, by what the suite fixes, then by the first of its columns that holds something."""
-        if part in self.spec.fixed:
-            return self.spec.fixed[part]
-        if (inner := self.spec.inner.get(part)) is not None:
-            held = record.data.get(inner.column)
-            return [
+    def _held(self, record: Record) -> dict[str, Any]:
+        """The raw values by part: what the suite fixes, else the first of the part's columns that holds something."""
+        held: dict[str, Any] = {}
+        for part, names in self._columns(record).items():
+            for name in names:
+                if (value := record.data[name]) not in (None, "", []):
+                    held[part] = value
+                    break
+        for part, inner in self.spec.inner.items():
+            objects = record.data.get(inner.column)
+            held[part] = [
                 one.get(inner.take)
-                for one in (held if isinstance(held, list) else [])
+                for one in (objects if isinstance(objects, list) else [])
                 if isinstance(one, dict) and all(_word(one.get(name)) == _word(to) for name, to in inner.where.items())
             ]
-        for name in self._columns(record).get(part, ()):
-            value = record.data[name]
-            if value not in (None, "", []):
-                return value
-        return None
+        return held | self.spec.fixed if self.spec.fixed else held
 
     def _columns(self, record: Record) -> dict[str, tuple[str, ...]]:
         """Which of the row's columns hold which part. Rows of one set have one shape, so this is found out once."""
@@ -150,11 +158,8 @@ class Columns:
                 self._there[shape] = found
         return found
 
-    def _texts(self, record: Record, part: str) -> list[str]:
-        """The part's texts, blank ones left out."""
-        value = self._value(record, part)
-        if value is None:
-            return []
+    def _texts(self, record: Record, part: str, value: Any) -> list[str]:
+        """A part's texts, blank ones left out."""
         if isinstance(value, str) and (separator := self.spec.split.get(part)):
             value = [one.strip() for one in value.split(separator)]
         values = value if isinstance(value, list | tuple) else [value]
@@ -170,11 +175,8 @@ class Columns:
             )
         return [stands_for[text] for text in texts]
 
-    def _one(self, record: Record, part: str) -> str:
-        return next(iter(self._texts(record, part)), "")
-
-    def _gold(self, record: Record) -> Iterator[str]:
-        for text in self._texts(record, "gold"):
+    def _gold(self, record: Record, texts: list[str]) -> Iterator[str]:
+        for text in texts:
             if self.spec.gold_form == "boxed":
                 found = extract_answer(text)
                 if found is None or found.how is not How.BOXED:
@@ -183,21 +185,23 @@ class Columns:
             else:
                 yield normalise(text) if "####" in text else text.strip()
 
-    def _id(self, record: Record) -> str:
-        found = self._one(record, "id").strip() or str(record.number)
-        if len(found) > _LONGEST_ID or _UNSENDABLE.search(found):
-            raise RowError(record.place, f"its id has more than {_LONGEST_ID} characters or none one can print")
-        return found
-
-    def _meta(self, record: Record) -> dict[str, Any]:
+    def _meta(self, record: Record, held: Mapping[str, Any]) -> dict[str, Any]:
         meta: dict[str, Any] = {}
         for part in self.spec.fields:
-            if part not in _USUAL and (value := self._value(record, part)) is not None:
+            if part not in _USUAL and part in held:
+                value = held[part]
                 whole = isinstance(value, int | list) or (isinstance(value, float) and math.isfinite(value))
                 meta[part] = value if whole else _word(value)[:_LONGEST_META]
-        if (weight := self._value(record, "weight")) is not None:
-            meta["weight"] = _weight(weight, record)
+        if "weight" in held:
+            meta["weight"] = _weight(held["weight"], record)
         return meta
+
+
+def _id(record: Record, given: str) -> str:
+    found = given.strip() or str(record.number)
+    if len(found) > _LONGEST_ID or _UNSENDABLE.search(found):
+        raise RowError(record.place, f"its id has more than {_LONGEST_ID} characters or none one can print")
+    return found
 
 
 def unsendable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -67,19 +67,17 @@ class Templates:
 
     def item(self, question: Question, turns: Sequence[str], values: Mapping[str, Any], **changes: Any) -> Item:
         """The item of a question put with these turns; ``changes`` are other fields of :class:`Item`."""
-        return Item(
-            **{
-                "id": question.id,
-                "question": question.text,
-                "turns": tuple(turns),
-                "gold": question.gold,
-                "system": fill(self.system, values),
-                "group": question.group,
-                "variant": question.variant,
-                "meta": question.meta,
-            }
-            | changes
+        item = Item(
+            question.id,
+            question.text,
+            tuple(turns),
+            question.gold,
+            fill(self.system, values),
+            question.group,
+            question.variant,
+            question.meta,
         )
+        return replace(item, **changes) if changes else item
 
 
 class Build(Protocol):
