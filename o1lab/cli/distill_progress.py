@@ -1,4 +1,4 @@
-"""One line on standard error that says how a job that asks models stands."""
+"""How a job that asks models speaks: one line on standard error while it works, and its exit status."""
 
 from __future__ import annotations
 
@@ -69,3 +69,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def exit_status(stopped_by: str | None, failed: int) -> int:
+    """A run's exit status by what ended it and how many of its samples failed."""
+    match stopped_by:
+        case "budget_usd" | "budget_tokens":
+            return 5
+        case "interrupt" | "stop":
+            return 130
+        case "option":
+            return 2
+        case "key" | "quota" | "no_model" | "failures":
+            return 3
+    return 1 if failed else 0

@@ -239,7 +239,7 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 
 def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
     """Run here until the end; the exit status."""
-    from o1lab.cli.distill_progress import ProgressLine
+    from o1lab.cli.distill_progress import ProgressLine, exit_status
     from o1lab.distill import runs
     from o1lab.distill.worker import run_here
 
@@ -253,20 +253,7 @@ def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
     item = summary(runs.info(folder), lab)
     words = [_line(item), item["message"], item["hint"], *item["notes"]]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
-    return _exit_status(item)
-
-
-def _exit_status(item: dict[str, Any]) -> int:
-    match item["stopped_by"]:
-        case "budget_usd" | "budget_tokens":
-            return 5
-        case "interrupt" | "stop":
-            return 130
-        case "option":
-            return 2
-        case "key" | "quota" | "no_model" | "failures":
-            return 3
-    return 1 if item["failed"] else 0
+    return exit_status(item["stopped_by"], item["failed"])
 
 
 def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from o1lab.cli import eval_figures, eval_rating, eval_samples, eval_suites, eval_tables
 from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from o1lab.locations import Lab
 
 EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
-_MODULES = ("eval_suites", "eval_figures", "eval_tables", "eval_samples", "eval_rating")
-"""Verbs that live in files of their own; each has ``register(eval_app)``."""
 _HELP = ("--help",)
 
 
@@ -42,6 +39,8 @@ eval_app = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
+    for module in (eval_suites, eval_figures, eval_tables, eval_samples, eval_rating):
+        module.register(eval_app)
     app.add_typer(eval_app, name="eval")
 
 
@@ -230,7 +229,7 @@ def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
 
 def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     """Run here until the end; the exit status."""
-    from o1lab.cli.distill_progress import ProgressLine
+    from o1lab.cli.distill_progress import ProgressLine, exit_status
     from o1lab.evaluate import runs
     from o1lab.evaluate.worker import run_here
 
@@ -245,20 +244,6 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     words = [*_lines(item), item["message"], item["hint"], *item["notes"]]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return exit_status(item["stopped_by"], item["failed"])
-
-
-def exit_status(stopped_by: str | None, failed: int) -> int:
-    """A run's exit status by what ended it and how many of its samples failed."""
-    match stopped_by:
-        case "budget_usd" | "budget_tokens":
-            return 5
-        case "interrupt" | "stop":
-            return 130
-        case "option":
-            return 2
-        case "key" | "quota" | "no_model" | "failures":
-            return 3
-    return 1 if failed else 0
 
 
 def _lines(item: dict[str, Any]) -> list[str]:
@@ -286,8 +271,3 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "not known" if value is None else f"{value:,.0f}"
-
-
-for _name in _MODULES:
-    if find_spec(f"o1lab.cli.{_name}"):
-        import_module(f"o1lab.cli.{_name}").register(eval_app)
