@@ -160,8 +160,11 @@ class Columns:
 
     def _texts(self, record: Record, part: str, value: Any) -> list[str]:
         """A part's texts, blank ones left out."""
-        if isinstance(value, str) and (separator := self.spec.split.get(part)):
-            value = [one.strip() for one in value.split(separator)]
+        if isinstance(value, str):
+            if separator := self.spec.split.get(part):
+                value = [one.strip() for one in value.split(separator)]
+            elif part not in self.spec.values:
+                return [] if value.isspace() else [value]
         values = value if isinstance(value, list | tuple) else [value]
         texts = [text for one in values if (text := _word(one)) and not text.isspace()]
         stands_for = self.spec.values.get(part)
