@@ -9,10 +9,9 @@ from o1lab.evaluate import keeping
 from o1lab.widgets.chain_reader import ChainReader
 from screens.context import LabContext
 from screens.evaluate_causes import Leads
-from screens.evaluate_sample_text import WholeSample, turn_of
+from screens.evaluate_sample_text import WholeSample
 from screens.messages import OpenCompare
 from screens.traces_annotate import Act, AnnotatingScreen, Done
-from screens.traces_read import document_of
 from store import annotations as said
 from store import evaluations, traces
 from store.connection import Store
@@ -91,10 +90,8 @@ def write(store: Store, annotator: str, act: Act, seq: int) -> Done:
 
 
 def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:
-    """Show a turn of a sample; the labelled stretches are the last one's."""
-    found = turn_of(whole, turn)
-    last = turn == len(whole.sample.turns) - 1
-    reader.load(document_of(found.thought, found.answer, whole.records if last else ()) if found else None)
+    """Show a turn of a sample, nothing where it has none."""
+    reader.load(whole.documents[turn] if whole.documents else None)
 
 
 def compare_message(wholes: list[WholeSample]) -> OpenCompare:

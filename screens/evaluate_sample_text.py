@@ -11,10 +11,12 @@ from o1lab.evaluate import keeping
 from o1lab.evaluate.sample_filter import SampleQuery
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
+from o1lab.widgets.document import ReaderDocument
+from screens.traces_read import document_of
 from store import annotations as said
 from store import evaluations
 from store.connection import Store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, SampleRow, Tally, Turn
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, SampleRow, Tally
 from store.records import Annotation
 
 # Every outcome has a sign of its own as well as a colour.
@@ -50,6 +52,8 @@ class WholeSample:
     labelled: bool
     trace_id: str | None
     records: tuple[Annotation, ...]
+    documents: tuple[ReaderDocument, ...]
+    """Each turn as the reader shows it; the labelled stretches are the last one's, which is what a trace keeps."""
 
     def outcome(self, scorer: str) -> str:
         """How it came out under a scorer."""
@@ -79,7 +83,14 @@ def read_sample(store: Store, seq: int) -> WholeSample:
         holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
         becomes = keeping.as_trace(evaluation, item, sample).id if holds else None
         scores = tuple(evaluations.scores_of(db, seq))
-        return WholeSample(seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records)
+        last = len(sample.turns) - 1
+        documents = tuple(
+            document_of(turn.thought, turn.answer, records if at == last else ())
+            for at, turn in enumerate(sample.turns)
+        )
+        return WholeSample(
+            seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records, documents
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +237,6 @@ def conversation(whole: WholeSample, turn: int) -> Text:
         text.append("user: ", "dim").append(visible(earlier.user)).append("\nmodel: ", "dim")
         text.append(visible(earlier.answer)).append("\n")
     return text.append("user: " if len(turns) > 1 else "", "dim").append(visible(turns[turn].user))
-
-
-def turn_of(whole: WholeSample, number: int) -> Turn | None:
-    """A turn, None where nothing was answered."""
-    return whole.sample.turns[number] if whole.sample.turns else None
 
 
 def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:

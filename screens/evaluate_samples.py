@@ -107,6 +107,7 @@ class SamplesPane(Vertical):
         self.query_now = SampleQuery()
         self._before = self.query_now  # the filter that escape comes back to
         self._pause: Worker[None] | None = None
+        self._to_count = False
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -165,8 +166,8 @@ class SamplesPane(Vertical):
         self.remove_class("-none")
         self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, None))
         self._set_line(query)
-        self._apply(wanted)  # counting every outcome takes longer than the first page: it comes after
-        self._count()
+        self._to_count = True  # once the first page is there: counting every outcome takes longer than that
+        self._apply(wanted)
         if self.display and self.screen.focused is None:
             self.call_after_refresh(self.table.focus)
 
@@ -208,6 +209,9 @@ class SamplesPane(Vertical):
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
         if not event.total:
             self.query_one("#samples-peek", Static).update("")
+        if self._to_count:
+            self._to_count = False
+            self._count()
         self.refresh_bindings()
 
     @on(PagedTable.RowHighlighted)

@@ -471,8 +471,9 @@ def page(
         joined, counted, where, of = f"{joined} {score}", f"{counted} {score}", [*where, one_of], [*of, one_of]
         values = [scorer, *values, json.dumps(list(outcomes))]
     total = db.execute(f"SELECT count(*) FROM {counted} WHERE {' AND '.join(of)}", values).fetchone()[0]
-    if not total:
-        return [], 0
+    limit = min(limit, total - offset)  # the last one found ends the search
+    if limit <= 0:
+        return [], int(total)
     found = f"FROM {joined} WHERE {' AND '.join(where)}"
     order = "s.output_tokens DESC, s.seq" if longest_first else "i.position, s.sample"
     # The page is found first, by what indexes hold, and only its rows are read.

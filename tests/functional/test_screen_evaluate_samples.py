@@ -71,7 +71,7 @@ async def opened(pilot: Pilot[int]) -> SampleScreen:
 
 async def test_the_list_is_filtered_as_one_types_and_escape_brings_it_back(context: LabContext) -> None:
     async with samples(context) as (pilot, pane):
-        assert "✓ 4 ✗ 1" in " ".join(shown(pilot).split())
+        await until(pilot, lambda: "✓ 4 ✗ 1" in " ".join(shown(pilot).split()), "the outcomes")
         await pilot.press("slash", *"outcome:wrong", "enter")
         await until(pilot, lambda: pane.table.total == 2, "the two that went wrong")
         assert pilot.app.focused is pane.table
