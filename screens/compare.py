@@ -15,8 +15,9 @@ from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from o1lab.chat.conversation import Settings, tally
+from o1lab.chat.conversation import Settings
 from o1lab.chat.verdicts import AnswerVerifier
+from o1lab.chat.votes import tally
 from o1lab.errors import O1LabError
 from o1lab.locations import assets_dir
 from o1lab.serve.registry import ModelRef, find_model, list_models

@@ -335,7 +335,7 @@ class Keeping(LabScreen):
     @work(exclusive=True, group="dialog")
     async def action_tally(self) -> None:
         """Every model that was voted on in this lab."""
-        from o1lab.chat.conversation import tally
+        from o1lab.chat.votes import tally
         from o1lab.widgets.dialogs import PreviewDialog
 
         votes = await self.talk.tally()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -369,31 +369,6 @@ def settings_from(saved: dict[str, Any]) -> Settings:
     if "stop" in sampling:
         sampling["stop"] = tuple(sampling["stop"])
     return Settings(str(saved.get("system", "")), Sampling(**sampling), bool(saved.get("blind", False)))
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How often a model was shown and what became of it; ``none`` counts ballots that found no answer good."""
-
-    model: str
-    shown: int
-    wins: int
-    losses: int
-    ties: int
-    none: int
-
-
-def tally(votes: Iterable[conversations.Vote]) -> list[Standing]:
-    """The standing of every model in ``votes``, most wins first."""
-    counts: dict[str, dict[str, int]] = {}
-    for ballot in votes:
-        for model in set(ballot.candidates):
-            count = counts.setdefault(model, dict.fromkeys(("shown", "wins", "losses", "ties", "none"), 0))
-            count["shown"] += 1
-            outcome = {"tie": "ties", "none": "none", model: "wins"}.get(ballot.winner, "losses")
-            count[outcome] += 1
-    standings = [Standing(model, **count) for model, count in counts.items()]
-    return sorted(standings, key=lambda s: (-s.wins, s.losses, s.model))
 
 
 def _found(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:

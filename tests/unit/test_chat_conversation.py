@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings, tally
+from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings
 from o1lab.chat.events import Delta, Done, Failed, Sampling
 from o1lab.chat.keeping import add_to_traces, export_markdown
 from o1lab.chat.prompt_sets import load_prompt_set
+from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.serve.registry import ModelRef, Opened
 from store import Store, conversations, open_store, problems, traces
