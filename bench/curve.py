@@ -27,6 +27,7 @@ import termios
 import threading
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 from textual.app import App, ComposeResult
@@ -74,8 +75,7 @@ async def curve_seconds(lab: Lab) -> list[tuple[float, float]]:
         return result
 
     found = []
-    PlotWidget.render = render  # type: ignore[assignment,method-assign]
-    try:
+    with patch.object(PlotWidget, "render", render):
         async with app.run_test(size=SIZE) as pilot:
             screen = app.screen
             assert isinstance(screen, TrainScreen)
@@ -88,8 +88,6 @@ async def curve_seconds(lab: Lab) -> list[tuple[float, float]]:
                 screen.open_run("long")
                 await ready.wait()
                 found.append((drawn[0][0] - begun[0], drawn[0][1] - begun[1]))
-    finally:
-        PlotWidget.render = plain_render  # type: ignore[method-assign]
     return found
 
 

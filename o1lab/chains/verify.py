@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self, cast
 
 VERIFIER_VERSION = 1
 
@@ -148,7 +148,7 @@ class _Worker:
     START_S = 120.0  # importing sympy on a busy machine
 
     def __init__(self, limit_s: float, memory_mb: int) -> None:
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "o1lab.chains.verify_worker", str(limit_s), str(memory_mb)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -156,6 +156,8 @@ class _Worker:
             start_new_session=True,
             env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
+        # There are both: it was asked for pipes.
+        self._stdin, self._stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         self._buffer = b""
         self._ready = False
 
@@ -164,11 +166,10 @@ class _Worker:
         if not self._ready:
             self._read_line(self.START_S)
             self._ready = True
-        assert self._process.stdin is not None  # noqa: S101 (Popen was asked for a pipe)
         line = json.dumps({"gold": gold, "answer": answer}) + "\n"
         try:
-            self._process.stdin.write(line.encode("ascii"))
-            self._process.stdin.flush()
+            self._stdin.write(line.encode("ascii"))
+            self._stdin.flush()
             told = json.loads(self._read_line(limit_s * PATIENCE))
         except (BrokenPipeError, EOFError) as error:
             self.close()
@@ -179,15 +180,13 @@ class _Worker:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        for pipe in (self._stdin, self._stdout):
+            with suppress(OSError):
+                pipe.close()
 
     def _read_line(self, limit_s: float) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101 (as above)
         deadline = time.monotonic() + limit_s
-        file = self._process.stdout.fileno()
+        file = self._stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(file, selectors.EVENT_READ)
             while b"\n" not in self._buffer:

@@ -22,7 +22,7 @@ class ThoughtSplitter:
 
     def __init__(self) -> None:
         self._held = ""
-        self._closing: str | None = None
+        self._closing = ""
         self._state = "start"
 
     def feed(self, text: str) -> list[Delta | Recast]:
@@ -45,7 +45,6 @@ class ThoughtSplitter:
             case "start":
                 return self._start()
             case "thought":
-                assert self._closing is not None  # noqa: S101 - set with the state
                 if self._until((self._closing,), "thought", events):
                     self._state = "after"
                     return True

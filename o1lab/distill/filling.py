@@ -36,11 +36,22 @@ def check_engine(engine: Engine, method: Method) -> None:
     Raises:
         UsageError: the method needs several calls a conversation, and this engine asks once for everything.
     """
-    if engine != "local" and not isinstance(method, SingleCall):
+    if engine != "local":
+        single(engine, method)
+
+
+def single(engine: Engine, method: Method) -> SingleCall:
+    """``method``, if an engine that asks once for everything can do it.
+
+    Raises:
+        UsageError: it needs several calls a conversation.
+    """
+    if not isinstance(method, SingleCall):
         raise UsageError(
             f"The engine {engine} asks for everything at once, and {method.name} goes on from what it was answered.",
             "Leave --engine out: the local engine holds conversations of several calls.",
         )
+    return method
 
 
 class Request(NamedTuple):
@@ -66,10 +77,8 @@ class Filler(ABC):
     """Fills the journal while it is entered. Use as ``async with``; it gives the caller of the conversations."""
 
     def __init__(self, job: Job) -> None:
-        check_engine(job.settings.engine, job.method)
-        assert isinstance(job.method, SingleCall)  # noqa: S101 - checked above
         self.job = job
-        self.method = job.method
+        self.method = single(job.settings.engine, job.method)
         self._tries: dict[CallKey, int] = {}
         self._given_up: set[CallKey] = set()
 
