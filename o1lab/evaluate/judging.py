@@ -125,7 +125,7 @@ def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[Scored
     ref = find_model(lab, judge, load_config(lab))
     if ref.endpoint is not None:
         endpoint_key(ref.endpoint)
-    return ScoredBy(spec, scorer_label(spec, lab, judge_name(ref)), judge), ref
+    return ScoredBy(spec, scorer_label(spec, lab, judge_name(ref)), ref.id), ref
 
 
 def keep_prompt(folder: EvalFolder, lab: Lab, spec: ScorerSpec) -> None:

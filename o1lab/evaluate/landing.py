@@ -80,10 +80,12 @@ class Landing:
         self._task = asyncio.create_task(self._work())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._task is not None  # noqa: S101 - set on entering
         try:
-            if not self._task.done():
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                self._task.cancel()  # a judge may keep us waiting; what was said is in the journal
+            elif not self._task.done():
                 await self._queue.put(None)
             await self._task
         finally:

@@ -93,6 +93,7 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         known = runs.register(self.lab, self.folder, store)
         judged = scored_by.judge is not None
         so_far = await self._read(agenda.look, self.folder, store, scored_by.label, judged=judged)
+        self._to_score = len(so_far.to_score)
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
         self.counts.paid(so_far.spent.input_tokens, so_far.spent.output_tokens, so_far.spent.cost_usd)
@@ -123,6 +124,8 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
     def left_over(self) -> str:
         if self.folder.scored_by().spec.name == "human":
             return f"Its samples wait for a person's marks: o1lab eval rate {self.folder.id}"
+        if self.scores_only and not self._to_score:
+            return f"There was nothing to do: every sample has been scored by {self.folder.scored_by().label}."
         return ""
 
     async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

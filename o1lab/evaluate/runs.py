@@ -24,7 +24,7 @@ from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.loading import load_items
 from o1lab.evaluate.settings import EvaluationSettings
-from o1lab.evaluate.suites import Suite, find_suite
+from o1lab.evaluate.suites import Suite, find_suite, suite_folders
 from o1lab.locations import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 from store import Store, evaluations, open_store
@@ -79,6 +79,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     if ref.endpoint is not None:
         endpoint_key(ref.endpoint)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
+    settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings.asking(), [one for one in (ref, judge) if one is not None])
     store = open_store(lab.database)
     try:
@@ -95,6 +96,18 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
         return folder
     finally:
         store.close()
+
+
+def _resolved(
+    lab: Lab, settings: EvaluationSettings, suite: Suite, ref: ModelRef, judge: ModelRef | None
+) -> EvaluationSettings:
+    """The settings with names that mean the same later: a run's last checkpoint is another one tomorrow."""
+    names: dict[str, Any] = {"model": ref.id}
+    if judge is not None:
+        names["judge"] = judge.id
+    if suite.path is not None and suite.path.parent not in suite_folders(lab):
+        names["suite"] = str(suite.path.absolute())
+    return settings.model_copy(update=names)
 
 
 def _write(

@@ -239,6 +239,8 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
         status = await drive(lab, folder, scores_only=True, clock=FakeClock())
         assert (status.state, status.requested, status.done, status.correct) == ("finished", 6, 6, 4)
         assert server.asked.total() == asked
+        runs.rescore(lab, folder.id)
+        assert "nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
     store = open_store(lab.database)
     assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
     assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
@@ -254,6 +256,52 @@ async def test_a_model_that_was_replaced_is_not_asked_for_the_rest(tmp_path: Pat
             await drive(lab, folder, clock=FakeClock())
         status = folder.status()
     assert status is not None and status.state == "failed" and server.asked.total() == 0
+
+
+async def test_a_judge_that_says_nothing_does_not_hold_up_whoever_gives_up(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        write_suite(lab, scorer=JUDGED)
+        server.mode, server.treat = "treated", lambda question, _: "ok" if question[2] else "blocks"
+        folder = begin(lab, judge="judge")
+        given_up = asyncio.create_task(drive(lab, folder, clock=FakeClock()))
+        await asyncio.to_thread(server.wait_until_asked, 4)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        status = folder.status()
+        assert status is not None and (status.state, status.stopped_by) == ("stopped", "interrupt")
+        server.mode, server.treat = "ok", None
+        server.release.set()
+        runs.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).correct == 2
+        assert len(server.asked_of("m")) == 2
+
+
+async def test_what_the_budget_left_unjudged_is_judged_later(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        folder = begin(lab, judge="judge", budget_tokens=3000)  # a judge may say more than this
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.stopped_by, status.unscored, len(server.asked_of("judge"))) == ("budget_tokens", 3, 0)
+        runs.resume(lab, folder.id, {"budget_tokens": 10**6})
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.state, status.correct, len(server.asked_of("m"))) == ("finished", 3, 3)
+
+
+async def test_an_alias_that_was_moved_is_noted(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        await run(lab, limit=1)
+        store = open_store(lab.database)
+        with store.db.atomic():
+            store.db.execute(
+                'UPDATE sample_texts SET meta = replace(meta, \'"served_model": "m"\', \'"served_model": "o"\')'
+            )
+        store.close()
+        _, status = await run(lab)
+    assert sorted(status.notes[0].split("answered as ")[1].rstrip(".").split(", and then as ")) == ["m", "o"]
 
 
 async def test_one_process_works_on_an_evaluation_at_a_time(tmp_path: Path) -> None:
