@@ -26,12 +26,14 @@ from screens.base import LabScreen
 from screens.context import LabContext
 from screens.evaluate_causes import ChoiceDialog, Leads
 from screens.evaluate_sample_text import COLUMNS, Listing
+from screens.traces_annotate import Writer
 from store import evaluations
 from store.connection import Store
 from store.errors import QueryError
 from store.evaluations import Evaluation, SampleRow, Tally
 
 PAUSE_S = 0.3  # of not typing, before the list follows
+POLL_S = 2.0
 
 
 class SampleLine(LineInput):
@@ -108,6 +110,7 @@ class SamplesPane(Vertical):
         self._before = self.query_now  # the filter that escape comes back to
         self._pause: Worker[None] | None = None
         self._to_count = False
+        self.writer = Writer(context.store)  # its connection notices what a run at work, or another screen, writes
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -126,7 +129,11 @@ class SamplesPane(Vertical):
         yield PagedTable(COLUMNS, id="samples-list", empty="No sample matches this filter. Press / to change it.")
         yield Static(id="samples-peek", markup=False)
 
-    def on_unmount(self) -> None:
+    def on_mount(self) -> None:
+        self.set_interval(POLL_S, self.look_for_changes)
+
+    async def on_unmount(self) -> None:
+        await self.writer.close()
         self.leads.close()
 
     @property
@@ -176,6 +183,17 @@ class SamplesPane(Vertical):
         if self.evaluation is not None:
             self.table.reload()
             self._count()
+
+    @work(group="samples-poll")  # not exclusive: a look that was cancelled would take a change with it
+    async def look_for_changes(self) -> None:
+        """Show what a run at work, or another program, wrote meanwhile; nothing while it is out of sight."""
+        if self.evaluation is None or not self.display or not self.screen.is_current:
+            return
+        try:
+            if await self.writer.do(self.writer.others_wrote):
+                self.refresh_samples()
+        except Exception as error:
+            self.lab_screen.report(error)
 
     @work(exclusive=True, group="samples-count")
     async def _count(self) -> None:

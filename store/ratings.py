@@ -62,3 +62,13 @@ def last_marked(db: Database, evaluation_ids: Sequence[str], annotator: str) -> 
         [json.dumps(list(evaluation_ids)), scrubbed(annotator)],
     ).fetchone()
     return None if row is None else int(row[0])
+
+
+def graded(db: Database, evaluation_ids: Sequence[str], scorer: str) -> set[int]:
+    """The samples of these evaluations that have a value under a scorer's label."""
+    rows = db.execute(
+        "SELECT c.seq FROM scores c JOIN samples s ON s.seq = c.seq "
+        f"WHERE {_OF} AND c.scorer = ? AND c.value IS NOT NULL",
+        [json.dumps(list(evaluation_ids)), scorer],
+    )
+    return {int(seq) for (seq,) in rows}

@@ -220,7 +220,8 @@ def as_lines(found: Results) -> list[str]:
 def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
     """Put the mean marks beside the other scorers' words, so that tables can show them; how many samples.
 
-    A graded sample is neither right nor wrong: its outcome stays ``unscored``, its value is the mean mark over 100.
+    A graded sample is neither right nor wrong: its outcome stays ``unscored``, its value is the mean mark over 100. One
+    whose marks were all taken back has no value any more.
     """
     given: dict[int, list[tuple[str, float]]] = {}
     for seq, annotator, value in evaluations.marks(db, evaluation_ids):
@@ -237,7 +238,9 @@ def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
         for seq, marks in given.items()
     ]
     with db.atomic():
-        evaluations.add_scores(db, scores)
+        bare = ratings.graded(db, evaluation_ids, label()) - set(given)
+        taken_back = [NewScore(seq, label(), "unscored", reason="its marks were taken back") for seq in sorted(bare)]
+        evaluations.add_scores(db, [*scores, *taken_back])
     return len(scores)
 
 

@@ -112,3 +112,13 @@ def test_a_mark_taken_back_is_to_do_again(store: Store) -> None:
     evaluations.rate(store.db, seq, None, annotator="ann")
     assert rating.sheet(store.db, BOTH, "ann").next_at == 0
     assert rating.results(store.db, BOTH).progress == {}
+
+
+def test_a_score_goes_with_the_last_mark_that_is_taken_back(store: Store) -> None:
+    seq = rating.sheet(store.db, BOTH, "ann").order[0][1]
+    evaluations.rate(store.db, seq, 40, annotator="ann")
+    assert rating.write_scores(store.db, BOTH) == 1
+    evaluations.rate(store.db, seq, None, annotator="ann")
+    assert rating.write_scores(store.db, BOTH) == 0
+    [score] = [one for one in evaluations.scores_of(store.db, seq) if one.scorer == rating.label()]
+    assert (score.outcome, score.value) == ("unscored", None)
