@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_META = 2000
+_LONGEST_LIST = 20_000  # characters of JSON
 _LONGEST_ID = 200
 _SHAPES = 1000  # of rows that are remembered
 
@@ -193,8 +195,7 @@ class Columns:
         for part in self.spec.fields:
             if part not in _USUAL and part in held:
                 value = held[part]
-                whole = isinstance(value, int | list) or (isinstance(value, float) and math.isfinite(value))
-                meta[part] = value if whole else _word(value)[:_LONGEST_META]
+                meta[part] = value if _keeps(value) else _word(value)[:_LONGEST_META]
         if "weight" in held:
             meta["weight"] = _weight(held["weight"], record)
         return meta
@@ -214,6 +215,18 @@ def unsendable(text: str) -> str:
         return ""
     kind = "a NUL character" if found[0] == "\0" else "half a surrogate pair"
     return f"{kind} at character {found.start() + 1}"
+
+
+def _keeps(value: Any) -> bool:
+    """Whether the lab can keep a value as it is: a number, or a list that JSON has words for."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if not isinstance(value, list):
+        return isinstance(value, int)
+    try:
+        return len(json.dumps(value, allow_nan=False)) <= _LONGEST_LIST
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _weight(value: Any, record: Record) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate import hub, loading
@@ -17,6 +19,7 @@ from o1lab.evaluate.items import items_hash
 from o1lab.evaluate.loading import Loaded, load, load_items
 from o1lab.evaluate.suites import HubSpec, Suite
 from o1lab.locations import Lab
+from o1lab.text import visible
 from store import Store, problems
 from store.records import NewProblem
 
@@ -206,6 +209,18 @@ def test_fields_values_and_fixed_parts(lab: Lab, store: Store) -> None:
     assert item.meta == {"size": 2.0, "weight": 3.0}
     put(lab, [{"Prompt": "Kill?", "Label": "grey"}])
     assert "its gold is 'grey', for which items.values.gold has no word" in fault(lab, store, wanted).message
+
+
+def test_what_is_kept_with_an_item_can_be_kept(lab: Lab, store: Store) -> None:
+    values = [[1.5, None], [float("nan")], float("inf"), {"a": 1}, "text", True, ["x" * 50_000]]
+    put(lab, [{"question": str(number), "answer": "1", "note": value} for number, value in enumerate(values)])
+
+    kept = [item.meta.get("note") for item in load_items(lab, store, suite(fields={"note": "note"}))]
+
+    assert kept[:2] == [[1.5, None], "[nan]"]
+    assert kept[3:6] == ["{'a': 1}", "text", True]
+    assert len(str(kept[6])) == 2000
+    json.dumps(kept, allow_nan=False)
 
 
 def test_gold_answers_in_their_many_forms(lab: Lab, store: Store) -> None:
@@ -401,3 +416,40 @@ def test_loaded_items_are_the_whole_answer(lab: Lab, store: Store) -> None:
     put(lab, ROWS)
     assert load_items(lab, store, suite()) == load(lab, store, suite()).items
     assert isinstance(load(lab, store, suite()), Loaded)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+PARTS = st.sampled_from(["id", "question", "answer", "gold", "wrong", "choices", "turns", "weight", "group", "context"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(
+        st.binary(max_size=60),
+        st.lists(st.dictionaries(PARTS, JSON, max_size=5) | JSON, max_size=4).map(
+            lambda rows: "\n".join(map(json.dumps, rows)).encode()
+        ),
+        st.lists(st.dictionaries(PARTS, JSON, max_size=5), max_size=4).map(lambda rows: json.dumps(rows).encode()),
+    ),
+    name=st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.parquet"]),
+    build=st.sampled_from(["plain", "choice", "sycophancy", "snowballing", "claims"]),
+)
+def test_no_content_of_a_file_is_a_crash(lab: Lab, store: Store, content: bytes, name: str, build: str) -> None:
+    path = lab.suites / "data" / name
+    path.write_bytes(content)
+    wanted = suite(scorer="judge", build=build, split={"wrong": ";"}, fields={"kind": "context", "weight": "weight"})
+
+    try:
+        found = load(lab, store, wanted, file=path)
+    except UsageError as error:
+        assert error.message == visible(error.message).replace("\n", " ")  # one line, and nothing in it acts
+        return
+    assert found.rows == found.questions + sum(found.left_out.values())
+    assert all(item.turns and "\0" not in item.turns[0] for item in found.items)
+    assert items_hash(found.items)
+    for item in found.items:
+        json.dumps(item.meta, allow_nan=False)  # the lab keeps it as JSON
