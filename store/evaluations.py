@@ -383,6 +383,15 @@ def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
     return [int(seq) for (seq,) in rows]
 
 
+def places(db: Database, evaluation_id: str, scorer: str, outcome: str) -> list[tuple[int, str, int]]:
+    """(seq, item, sample) of every sample with this outcome under one scorer."""
+    rows = db.execute(
+        f"SELECT s.seq, s.item, s.sample FROM {_JOINED} WHERE s.evaluation_id = ? AND {_OUTCOME} = ? ORDER BY s.seq",
+        [scorer, evaluation_id, outcome],
+    )
+    return [(int(seq), str(name), int(number)) for seq, name, number in rows]
+
+
 def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
     """The labels of the scorers that looked at an evaluation, with how many samples each, the latest last."""
     rows = db.execute(

@@ -260,7 +260,8 @@ def _lines(item: dict[str, Any]) -> list[str]:
         f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
         f"tokens    {_number(item['avg_output_tokens'])} an answer: thought {_number(item['avg_thought_tokens'])}, "
-        f"answer {_number(item['avg_answer_tokens'])}",
+        f"answer {_number(item['avg_answer_tokens'])}"
+        + (f"; {item['estimated']} samples' counts are estimates" if item["estimated"] else ""),
         f"spent     {item['input_tokens']:,} + {item['output_tokens']:,} tokens{cost}; {item['cached']} samples reused",
     ]
 

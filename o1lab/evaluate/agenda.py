@@ -94,13 +94,11 @@ def look(folder: EvalFolder, store: Store, label: str, *, judged: bool) -> SoFar
     db = store.db
     with store.explained():
         tally, ended = evaluations.tally(db, folder.id, label), evaluations.ended(db, folder.id)
-
-        def those(outcome: str) -> list[evaluations.SampleRow]:
-            number = tally.outcomes[outcome]
-            return evaluations.page(db, folder.id, label, outcomes=(outcome,), limit=number)[0] if number else []
-
-        failed = {(row.item, row.sample) for row in those("failed")}
-        waiting = [row.seq for row in those("unscored")] if judged else evaluations.to_score(db, folder.id, label)
+        failed = {(item, sample) for _, item, sample in evaluations.places(db, folder.id, label, "failed")}
+        if judged:
+            waiting = [seq for seq, _, _ in evaluations.places(db, folder.id, label, "unscored")]
+        else:
+            waiting = evaluations.to_score(db, folder.id, label)
     found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
     for offset, response in journal.read(folder.journal):
         found.spent.add(response)

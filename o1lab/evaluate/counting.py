@@ -59,7 +59,8 @@ def sizes(responses: Sequence[Response], turns: Sequence[Turn], count: Count | N
         output += written
         part: int | None = 0
         if response.thought_tokens:
-            part = response.thought_tokens
+            part = min(response.thought_tokens, written)
+            guessed = guessed or part < response.thought_tokens  # a server that leaves the thought out of its total
         elif turn is not None and turn.thought:
             each = count or rough_tokens
             inside, outside = each(turn.thought), each(turn.answer)

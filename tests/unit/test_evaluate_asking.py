@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
 from o1lab.distill.calls import CallKey, Fault, Message, Response, RunOver
@@ -115,6 +117,7 @@ def words(text: str) -> int:
         (said("<think>a b c</think>d", output_tokens=40), words, False, (40, 30, False)),  # as the tokenizer divides
         (said("<think>a b c</think>d", output_tokens=40, thought_tokens=0), words, False, (40, 30, False)),
         (said("<think>aaaaaaaa</think>bbbbbbbb", output_tokens=40), None, False, (40, 20, True)),
+        (said("<think>a b c</think>d", output_tokens=4, thought_tokens=36), None, False, (4, 4, True)),
         (said("d", output_tokens=4), None, False, (4, 0, False)),
         (said("d", output_tokens=4), None, True, (4, None, False)),  # it thinks, and nobody says how much
         (said("d", output_tokens=4, thought_tokens=0), None, True, (4, 0, False)),
@@ -127,6 +130,23 @@ def test_tokens_are_the_servers_or_said_to_be_estimated(
     turn = Turn("q", *split(response))
     found = sizes([response], [turn], count, hidden=hidden)  # type: ignore[arg-type]
     assert (found.output, found.thought, found.estimated) == expected
+
+
+@given(
+    answer=st.text(max_size=60),
+    thought=st.text(max_size=60),
+    written=st.integers(0, 500),
+    told=st.none() | st.integers(0, 600),
+    hidden=st.booleans(),
+    counted=st.booleans(),
+)
+def test_thought_and_answer_are_parts_of_the_output(
+    *, answer: str, thought: str, written: int, told: int | None, hidden: bool, counted: bool
+) -> None:
+    response = said(answer, thought=thought, output_tokens=written, thought_tokens=told)
+    found = sizes([response], [Turn("q", *split(response))], words if counted else None, hidden=hidden)
+    assert found.output == written
+    assert found.thought is None or 0 <= found.thought <= written
 
 
 def test_a_key_is_everything_that_decides_a_response() -> None:
