@@ -23,6 +23,19 @@ _NEEDS_GOLD = ("math", "exact", "match", "choice", "refusal")
 _LONGEST_FILE = 1 << 20
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, to which a key that stands there twice is a fault: the first would be lost unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{twice}' stands there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 class HubSpec(BaseModel):
     """A hub dataset: some of its files, or the Parquet files the hub itself makes of a config and a split."""
 
@@ -224,7 +237,7 @@ def read_suite(path: Path) -> Suite:
     try:
         if path.stat().st_size > _LONGEST_FILE:
             raise UsageError(f"{path} is larger than a suite file can be.", "Items go in a file of their own.")
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader that is stricter
     except OSError as error:
         raise UsageError(f"The suite {path} cannot be read: {error.strerror}.", "Check the file.") from error
     except UnicodeDecodeError as error:
@@ -243,15 +256,18 @@ def read_suite(path: Path) -> Suite:
             f"Call the file {suite.name}.yaml, or set name: {path.stem}.",
         )
     suite._path = path
-    _check_builder(suite, path)
+    _check_names(suite, path)
     return suite
 
 
-def _check_builder(suite: Suite, path: Path) -> None:
+def _check_names(suite: Suite, path: Path) -> None:
+    """That there are the builder and the scorer it names, with these options."""
     from o1lab.evaluate.builders import read_options
+    from o1lab.evaluate.scorers import check
 
     try:
         read_options(suite.items.build, suite.items.options)
+        check(suite.scorer)
     except ValidationError as error:
         raise _explained(path, error, within="items.options.") from error
     except UsageError as error:

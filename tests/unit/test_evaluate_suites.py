@@ -112,6 +112,8 @@ def test_a_name_never_leaves_the_folders(lab: Lab, wanted: str) -> None:
         ({"items": {"build": "plain", "options": {"form": "open"}}}, "items.options.form"),
         ({"items": {"hub": {"files": ["a"]}}}, "items.hub.id is missing"),
         ({"scorer": {}}, "scorer.name is missing"),
+        ({"scorer": {"name": "maths"}}, "no scorer 'maths'"),
+        ({"scorer": {"name": "match", "options": {"mod": "equal"}}}, "wrong option 'mod'"),
         ({"sampling": {"temperature": -1}}, "sampling.temperature"),
         ({"metric": "bleu"}, "metric"),
     ],
@@ -150,6 +152,12 @@ def test_a_file_that_is_not_utf8_or_too_large_is_refused(lab: Lab) -> None:
         read_suite(path)
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(UsageError, match="larger"):
+        read_suite(path)
+
+
+def test_a_key_that_stands_there_twice_is_said(lab: Lab) -> None:
+    path = write(lab, text=yaml.safe_dump(BARE) + "prompt: one\nprompt: two\n")
+    with pytest.raises(UsageError, match="'prompt' stands there twice"):
         read_suite(path)
 
 
