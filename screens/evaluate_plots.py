@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rich.text import Text
 
-from o1lab.evaluate import plot_svg, plot_text
+from o1lab.evaluate import plot_text
 from o1lab.evaluate.chosen import Measured
 from o1lab.evaluate.plots import Histogram, PlotData, right_wrong_plot, tokens_plot
 from screens.evaluate_sheets import SheetsPane
@@ -32,6 +32,8 @@ class PlotsPane(SheetsPane[PlotData]):
 
     def written(self, sheet: PlotData, form: str) -> str:
         if form == "svg":
+            from o1lab.evaluate import plot_svg
+
             return plot_svg.svg(sheet)
         if form == "json":
             return json.dumps(sheet.as_json(), ensure_ascii=False, indent=2) + "\n"

@@ -8,7 +8,6 @@ from typing import Any
 from rich.text import Text
 
 from o1lab.distill.folder import JobStatus
-from o1lab.evaluate.cells import Interval
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
 from screens.distill_text import SIGNS as RUN_SIGNS
@@ -97,6 +96,8 @@ def value_words(figures: Figures) -> str:
     if figures.value is None:
         return "-"
     words = f"{'⌀' if figures.graded else ''}{figures.value:.1f}"
+    if not figures.whole:
+        return f"{words} (…)"
     return words + (f" ({figures.interval[0]:.0f}–{figures.interval[1]:.0f})" if figures.interval else "")
 
 
@@ -193,7 +194,7 @@ def _figures(text: Text, detail: Detail) -> None:
     so_far = " so far" if tally.total < line.requested else ""
     text.append(f"{'mean value' if figures.graded else 'accuracy'}{so_far} ", "bold")
     text.append("- " if figures.value is None else f"{figures.value:.1f} % ", "bold")
-    text.append(f"{_interval(figures.interval)}: {_of_what(figures)}\n")
+    text.append(f"{_interval(figures)}: {_of_what(figures)}\n")
     text.append("by      ", "dim").append(f"{one_line(figures.scorer, 200)}\n")
     for outcome in OUTCOMES:
         _outcome(text, outcome, tally.outcomes[outcome], tally.total)
@@ -207,8 +208,10 @@ def _figures(text: Text, detail: Detail) -> None:
         text.append(f"now     {status.in_flight:,} calls in flight, {status.retries:,} tried again\n", "dim")
 
 
-def _interval(interval: Interval | None) -> str:
-    return f"({interval[0]:.1f} to {interval[1]:.1f})" if interval else "(no interval)"
+def _interval(figures: Figures) -> str:
+    if figures.interval is None:
+        return "(no interval)" if figures.whole else "(its interval is on its way)"
+    return f"({figures.interval[0]:.1f} to {figures.interval[1]:.1f})"
 
 
 def _of_what(figures: Figures) -> str:

@@ -188,7 +188,7 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
     assert look.partial and [line.figures for line in look.lines] == [None] * 3
     monkeypatch.setattr(evaluate_watch, "BUDGET_S", 60.0)
     look = watch.look("57ade002")
-    assert not look.partial and all(line.figures for line in look.lines)
+    assert not look.partial and all(line.figures and line.figures.interval for line in look.lines)
     read: list[str] = []
     whole = evaluations.tally
 
@@ -202,6 +202,17 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
     monkeypatch.setattr(evaluate_watch, "SHARE", 1e9)
     evaluated(store, "e4", "aime24", STUDENT, ["+"])
     assert len(watch.look(None).lines) == 4 and "e4" in read
+    store.close()
+
+
+def test_of_many_samples_the_value_is_shown_before_its_interval(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    three(lab)
+    store = open_store(lab.database)
+    watch = Watch(lab, store)
+    monkeypatch.setattr(evaluate_watch, "AT_ONCE", 50)
+    look = watch._figures(evaluations.get(store.db, "57ade002"), whole=False)
+    assert evaluate_text.value_words(look) == "41.7 (…)"
+    assert not watch.look(None).partial  # there was time for it in the same look
     store.close()
 
 
