@@ -139,7 +139,7 @@ def _text(data: Mapping[str, Any]) -> str:
     if data["missing"] is not None:
         fetched = [f"Or fetch them from the hub: o1lab eval suite {data['name']} --fetch"] if data["hub"] else []
         return "\n".join([*lines, "", data["missing"], *fetched])
-    lines.append(f"items    {data['items']} of {data['rows']} rows ({data['items_hash']}) from {data['origin']}")
+    lines.append(f"items    {data['items']} ({data['items_hash']}) from {data['rows']} rows of {data['origin']}")
     lines += [f"         {number} rows: {reason}" for reason, number in data["left_out"].items()]
     if data["variants"]:
         lines.append("variants " + ", ".join(f"{name} {number}" for name, number in data["variants"].items()))
