@@ -110,7 +110,6 @@ class SampleScreen(LabellingScreen):
         self.query_one("#sample-origin", Static).update(text_of.origin(whole))
         self.query_one("#sample-words", Static).update(text_of.words(whole, scorer))
         self.query_one("#sample-remarks", Static).update(remarks(whole.records) if whole.labelled else "")
-        self.set_heading(f"sample {self.index + 1:,} of {self.total:,}")
         if again and self.on_last_turn():
             self.reader.set_spans(text_of.spans_of(whole.records))
         elif not again:
@@ -121,6 +120,9 @@ class SampleScreen(LabellingScreen):
         if self.shown is None:
             return
         self.turn = number
+        turns = len(self.shown.sample.turns)
+        several = f"< turn {number + 1} of {turns} > · " if turns > 1 else ""
+        self.set_heading(f"{several}sample {self.index + 1:,} of {self.total:,}")
         self.query_one("#statement-text", Static).update(text_of.conversation(self.shown, number))
         statement = self.query_one("#statement", VerticalScroll)
         if number:

@@ -183,8 +183,9 @@ def title(whole: WholeSample, scorer: str) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append_text(verdict(whole, scorer)).append(f" · {name_of(whole.sample.item, whole.sample.sample)}", "bold")
     line.append(" · gold ", "dim").append(one_line(", ".join(whole.item.gold), 60) or "none")
-    answer = "none found" if score is None or score.answer is None else one_line(score.answer, 60)
-    return line.append(" · answer ", "dim").append(answer)
+    if score is not None:
+        line.append(" · answer ", "dim").append("none found" if score.answer is None else one_line(score.answer, 60))
+    return line
 
 
 def verdict(whole: WholeSample, scorer: str) -> Text:
@@ -231,8 +232,6 @@ def conversation(whole: WholeSample, turn: int) -> Text:
     turns = whole.sample.turns
     if not turns:
         return text.append(visible(whole.item.question))
-    if len(turns) > 1:
-        text.append(f"turn {turn + 1} of {len(turns)} (< > to the others)\n", "bold")
     for earlier in turns[:turn]:
         text.append("user: ", "dim").append(visible(earlier.user)).append("\nmodel: ", "dim")
         text.append(visible(earlier.answer)).append("\n")

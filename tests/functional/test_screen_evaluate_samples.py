@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from textual.app import ComposeResult
 from textual.pilot import Pilot
 
+from o1lab.app import LabApp
 from o1lab.evaluate import rating
+from o1lab.evaluate.rating import Blind
 from screens.base import LabScreen
 from screens.context import LabContext, open_context
 from screens.evaluate_beside import SamplePairScreen
@@ -21,6 +24,7 @@ from screens.evaluate_samples import SamplesPane
 from screens.messages import OpenCompare
 from store import annotations as said
 from store import evaluations, open_store, ratings
+from store.evaluations import NewSample, Turn
 from tests.compare_lab import Recording, shown, until
 from tests.evaluate_lab import BASE, STUDENT, make_lab
 
@@ -115,6 +119,21 @@ async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext)
         await until(pilot, lambda: not said.of_trace(context.store.db, trace), "nothing said any more")
 
 
+async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabContext) -> None:
+    turns = (Turn("2 + 2?", "Two and two.", "4"), Turn("Are you sure?", "They doubt it.", "No: 5."))
+    with context.store.db.atomic():
+        evaluations.add_samples(context.store.db, "student-1", [NewSample("add:0", 0, "complete", turns, "k")])
+    async with samples(context) as (pilot, _):
+        screen = await opened(pilot)
+        await until(pilot, lambda: "< turn 2 of 2 >" in shown(pilot) and "They doubt it." in shown(pilot), "the last")
+        assert "model: 4" in shown(pilot)
+        await pilot.press("less_than_sign")
+        await until(pilot, lambda: "< turn 1 of 2 >" in shown(pilot) and "Two and two." in shown(pilot), "the first")
+        await pilot.press("v", "enter")
+        await until(pilot, lambda: "Only the last turn" in shown(pilot), "why it cannot be labelled")
+        assert screen.shown is not None and evaluations.trace_of(context.store.db, screen.shown.seq) is None
+
+
 async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> None:
     async with samples(context) as (pilot, _):
         await pilot.press("c")
@@ -125,7 +144,9 @@ async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> 
         assert isinstance(pilot.app, Recording) and "was not trained in this lab" in pilot.app.said[0]
 
 
-async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to_compare(context: LabContext) -> None:
+async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to_compare(
+    context: LabContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with samples(context, "base-1") as (pilot, _):
         await pilot.press("d")
         await until(pilot, lambda: "Which other model" in shown(pilot) and "student-1" in shown(pilot), "the choice")
@@ -156,13 +177,11 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
         await until(pilot, lambda: "written: " in shown(pilot), "the case study")
         [page] = context.lab.exports.glob("case-add-0.html")
         assert "<sup>guess</sup>" in page.read_text("utf-8")
-        asked = beside.post_message
-        messages: list[object] = []
-        beside.post_message = lambda message: (messages.append(message), asked(message))[1]  # type: ignore[method-assign]  # listens in
+        told: list[OpenCompare] = []
+        monkeypatch.setattr(LabApp, "on_open_compare", lambda _, message: told.append(message))
         await pilot.press("C")
-        await until(pilot, lambda: any(isinstance(one, OpenCompare) for one in messages), "what Compare is asked for")
-        [told] = [one for one in messages if isinstance(one, OpenCompare)]
-        assert (told.models, told.prompt) == ((BASE, STUDENT), "What is 123 + 288?")
+        await until(pilot, lambda: told, "what Compare is asked for")
+        assert (told[0].models, told[0].prompt) == ((BASE, STUDENT), "What is 123 + 288?")
 
 
 @asynccontextmanager
@@ -173,6 +192,11 @@ async def rating_of(context: LabContext) -> AsyncIterator[tuple[Pilot[int], Rati
         await app.push_screen(screen)
         await until(pilot, lambda: screen.shown is not None, "the first sample")
         yield pilot, screen
+
+
+def moved_on(screen: RatingScreen, before: Blind | None) -> bool:
+    """Whether another sample is shown than before."""
+    return screen.shown is not before
 
 
 async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(context: LabContext) -> None:
@@ -191,9 +215,9 @@ async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(cont
             words = shown(pilot)
             hidden = (BASE, STUDENT, "base", "student", "incorrect", "math@1", "Wait, let me check")
             assert not [word for word in hidden if word in words]
-            before = screen.shown
+            next_one = partial(moved_on, screen, screen.shown)
             await pilot.press(*str(80 + number), "enter")
-            await until(pilot, lambda before=before: screen.shown is not before, "the next")
+            await until(pilot, next_one, "the next")
         assert seen == [(number, number) for number in range(1, 11)]
         await until(pilot, lambda: "Krippendorff's alpha" in shown(pilot), "the results")
         assert STUDENT in shown(pilot) and "human@1" in shown(pilot)

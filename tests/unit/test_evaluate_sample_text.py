@@ -42,10 +42,8 @@ def test_a_filter_is_outcomes_a_variant_an_order_and_words() -> None:
 def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:
     whole = read_sample(store, put(store, Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "they doubt it", "No, 5.")))
     assert [document.thought for document in whole.documents] == ["two and two", "they doubt it"]
-    assert text_of.conversation(whole, 1).plain == (
-        "turn 2 of 2 (< > to the others)\nuser: 2 + 2?\nmodel: 4\nuser: Sure?"
-    )
-    assert text_of.conversation(whole, 0).plain.endswith("user: 2 + 2?")
+    assert text_of.conversation(whole, 1).plain == "user: 2 + 2?\nmodel: 4\nuser: Sure?"
+    assert text_of.conversation(whole, 0).plain == "user: 2 + 2?"
 
 
 def test_every_scorer_s_word_stands_under_its_label_the_shown_one_first(store: Store) -> None:
