@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from rich.text import Text
@@ -12,7 +10,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widgets import OptionList, Static
 
@@ -27,10 +24,8 @@ from screens import distill_text
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.distill_watch import RunDetail, RunsLook, RunsWatch
+from screens.following import Follower
 from screens.messages import OpenTraces, OpenTraining
-
-# How often to look while a run works, and while none does.
-LIVE_S, IDLE_S = 1.5, 2.0
 
 
 class RunsPane(Vertical):
@@ -66,8 +61,7 @@ class RunsPane(Vertical):
         self.selected: str | None = None
         self.detail: RunDetail | None = None
         self.look: RunsLook | None = None
-        self._wake = asyncio.Event()
-        self._trouble = ""
+        self.follower = Follower()
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -96,27 +90,10 @@ class RunsPane(Vertical):
     @work(exclusive=True, group="follow")
     async def follow(self) -> None:
         """Look at the runs again and again, sooner when something was chosen."""
-        while True:
-            self._wake.clear()
-            try:
-                look = await self.lab_screen.in_thread(self.watch_runs.look, self.selected)
-            except Exception as error:
-                self._report_once(error)
-            else:
-                self._trouble = ""
-                try:
-                    self._show(look)
-                except NoMatches:
-                    return  # the app closes: widgets go before workers do
-            with suppress(TimeoutError):
-                live = self.look is not None and self.look.active
-                await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
+        await self.follower.follow(self._look, self._show, self.lab_screen.report)
 
-    def _report_once(self, error: Exception) -> None:
-        """A trouble that lasts is said once, not at every look."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            self.lab_screen.report(error)
+    async def _look(self) -> RunsLook:
+        return await self.lab_screen.in_thread(self.watch_runs.look, self.selected)
 
     def _show(self, look: RunsLook) -> None:
         self.look = look
@@ -152,7 +129,7 @@ class RunsPane(Vertical):
         if run_id != self.selected:
             self.selected, self.detail = run_id, None
             self.query_one(TextPane).scroll_home(animate=False)
-        self._wake.set()
+        self.follower.wake()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -210,7 +187,7 @@ class RunsPane(Vertical):
             self.lab_screen.report(error)
         else:
             self.app.notify(done, markup=False)
-        self._wake.set()
+        self.follower.wake()
 
     def action_traces(self) -> None:
         """The traces this run made."""

@@ -11,6 +11,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Select, Static, TextArea
 
@@ -121,7 +122,10 @@ class FormScreen(LabScreen, Generic[Settings]):
         body = self.query_one("#fields")
         await body.remove_children()
         await body.mount_all(rows)
-        self.row(self.first_field()).editor.focus()
+        try:
+            self.row(self.first_field()).editor.focus()
+        except NoMatches:
+            return  # closed meanwhile: widgets go before workers do
         self.drawn()
 
     def row(self, name: str) -> FieldRow:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -13,7 +11,6 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
@@ -30,12 +27,11 @@ from o1lab.widgets.text_pane import TextPane
 from screens import train_text
 from screens.base import LabScreen
 from screens.context import LabContext
+from screens.following import Follower
 from screens.messages import OpenCompare, OpenTraces
 from screens.train_panes import LogPane
 from screens.train_watch import Detail, Look, Points, Watch
 
-# How often to look while a run works, and while none does: a frame of the whole screen costs more than the reading.
-LIVE_S, IDLE_S = 1.5, 2.0
 # How often the log of a working run grows on the screen: its height is laid out anew, which costs more than the curve.
 LOG_S = 3.0
 PANES = {"runs": "Runs", "curve": "Curve", "probes": "Answers", "log": "Log"}
@@ -77,8 +73,7 @@ class TrainScreen(LabScreen):
         self.pane = "runs"
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
-        self._wake = asyncio.Event()
-        self._trouble = ""
+        self.follower = Follower()
         self._counts = ""
         self._log_due: tuple[str, str, int] | None = None
 
@@ -116,28 +111,10 @@ class TrainScreen(LabScreen):
     @work(exclusive=True, group="follow")
     async def follow(self) -> None:
         """Look at the runs again and again, sooner when something was chosen."""
-        while True:
-            self._wake.clear()
-            live = False
-            try:
-                look = await self.in_thread(self.watch_runs.look, self.selected, tuple(self.marked), self.metric)
-            except Exception as error:
-                self._report_once(error)
-            else:
-                self._trouble = ""
-                try:
-                    self._show(look)
-                except NoMatches:
-                    return  # the app closes: widgets go before workers do
-                live = any(line.state.active for line in look.lines)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
+        await self.follower.follow(self._look, self._show, self.report)
 
-    def _report_once(self, error: Exception) -> None:
-        """A trouble that lasts is said once, not at every look."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            self.report(error)
+    async def _look(self) -> Look:
+        return await self.in_thread(self.watch_runs.look, self.selected, tuple(self.marked), self.metric)
 
     def _show(self, look: Look) -> None:
         self.set_class(not look.lines, "-empty")
@@ -156,9 +133,8 @@ class TrainScreen(LabScreen):
             self._show_detail(look.detail)
 
     def _say_counts(self, look: Look) -> None:
-        active = sum(line.state.active for line in look.lines)
         number = len(look.lines)
-        words = f"{number:,} run{'s' if number != 1 else ''}, {active} at work" if number else ""
+        words = f"{number:,} run{'s' if number != 1 else ''}, {look.active} at work" if number else ""
         if words != self._counts:
             self._counts = words
             self.set_heading(words)
@@ -174,7 +150,7 @@ class TrainScreen(LabScreen):
             plot.extend(name, points.steps, points.values)
         else:
             self.watch_runs.forget(name)
-            self._wake.set()
+            self.follower.wake()
 
     def _show_detail(self, detail: Detail) -> None:
         self._update("#run-head", train_text.header(detail))
@@ -219,7 +195,7 @@ class TrainScreen(LabScreen):
         if self.selected and self.selected not in self.marked:
             plot.remove_series(self.selected)
         self.selected = run_id
-        self._wake.set()
+        self.follower.wake()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_id:
@@ -242,7 +218,7 @@ class TrainScreen(LabScreen):
             self.marked.remove(self.selected)
         else:
             self.marked.append(self.selected)
-        self._wake.set()
+        self.follower.wake()
 
     def action_metric(self, by: int) -> None:
         """Show another metric."""
@@ -251,7 +227,7 @@ class TrainScreen(LabScreen):
         plot = self.query_one(LossPlot)
         plot.clear()
         plot.set_y_label(train_text.METRICS[self.metric])
-        self._wake.set()
+        self.follower.wake()
 
     # Panes: all in sight on a wide terminal, one at a time on a narrow one.
 
@@ -321,7 +297,7 @@ class TrainScreen(LabScreen):
             self.report(error)
         else:
             self.app.notify(done, markup=False)
-            self._wake.set()
+            self.follower.wake()
 
     def action_compare(self) -> None:
         """Talk to the teacher, this run's last checkpoint and its base side by side."""

@@ -77,6 +77,11 @@ class Look:
     points: tuple[Points, ...]
     metric: str
 
+    @property
+    def active(self) -> int:
+        """How many are at work."""
+        return sum(line.state.active for line in self.lines)
+
 
 @dataclass
 class _Followed:

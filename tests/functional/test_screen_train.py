@@ -20,7 +20,7 @@ from o1lab.train.recipe import Recipe
 from o1lab.train.rundir import RunDir, RunState, Status
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.loss_plot import LossPlot
-from screens import train, train_text
+from screens import following, train, train_text
 from screens.context import open_context
 from screens.messages import OpenCompare, OpenTraces
 from screens.train import TrainScreen
@@ -52,8 +52,8 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "LIVE_S", 0.1)
-    monkeypatch.setattr(train, "IDLE_S", 0.1)
+    monkeypatch.setattr(following, "LIVE_S", 0.1)
+    monkeypatch.setattr(following, "IDLE_S", 0.1)
     monkeypatch.setattr(train, "LOG_S", 0.1)
 
 
