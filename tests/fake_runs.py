@@ -56,10 +56,10 @@ def write_run(
 ) -> RunDir:
     """A whole run directory.
 
-    ``age``: seconds before CREATED. ``heartbeat``: seconds since the epoch; now, of this process, if None.
+    ``age``: seconds before CREATED. ``heartbeat``: seconds since the epoch; if None, this process lives on.
     """
-    if heartbeat is None:  # however slow the test is, this process lives on
-        heartbeat, pid = time.time(), pid or os.getpid()
+    if heartbeat is None:  # however slow the test is
+        heartbeat, pid = time.time() + 3600, pid or os.getpid()
     run = RunDir(runs / run_id)
     (run.path / "control").mkdir(parents=True)
     recipe = recipe or Recipe(dataset="col-add-400", dataset_hash="ab12cd34ef56ab12", steps=total, probes=PROBES)

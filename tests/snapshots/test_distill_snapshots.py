@@ -89,7 +89,7 @@ def with_runs(lab: Lab) -> None:
         input_tokens=2600, output_tokens=310_000, notes=["The server does not say how many tokens it read: estimated."],
     ), reasons, n=2, method="debate")  # fmt: skip
     add_run(lab, "7f3a12cd", Status(
-        "running", here, None, "another-host", time.time(), requested=45, done=17, correct=14, incorrect=2,
+        "running", here, None, "another-host", time.time() + 3600, requested=45, done=17, correct=14, incorrect=2,
         unverifiable=1, failed=1, in_flight=4, retries=2, input_tokens=540, output_tokens=21_000, priced=True,
         seconds_left=109,
     ))  # fmt: skip
