@@ -133,6 +133,8 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
         question = f"Put {settings.suite} to {settings.model}?"
         if not await self.app.push_screen_wait(ConfirmDialog(question, words, yes="Launch", no="Not yet")):
             return
+        if here is not None and here.remote and settings.items_file is None:
+            self.app.notify("The items are being fetched from the hub; this may take a while.", markup=False)
         try:
             identity = await self.in_thread(launch, self.context.lab, settings)
         except Exception as error:

@@ -16,12 +16,10 @@ from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widgets import Static
 
-from o1lab.evaluate import runs
-from o1lab.evaluate.folder import EvalFolder
-from o1lab.locations import Lab
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
+from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
 from o1lab.widgets.paged_table import Page, PagedTable, Row
 from o1lab.widgets.text_pane import TextPane
+from screens import evaluate_commands as commands
 from screens import evaluate_text
 from screens.base import LabScreen
 from screens.context import LabContext
@@ -277,9 +275,9 @@ class EvaluationsPane(Vertical):
         if not (detail := self._need_one()):
             return
         if detail.pausing and detail.line.active:
-            await self._command(go_on, "It goes on.", detail.line.id)
+            await self._command(commands.go_on, "It goes on.", detail.line.id)
         else:
-            await self._command(pause, "It makes no new call until p is pressed again.", detail.line.id)
+            await self._command(commands.pause, "It makes no new call until p is pressed again.", detail.line.id)
 
     @work(group="command")
     async def action_stop(self) -> None:
@@ -300,34 +298,60 @@ class EvaluationsPane(Vertical):
                 danger=True,
             )
         ):
-            await self._command(stop, "It waits for the calls in flight and stops.", line.id)
+            await self._command(commands.stop, "It waits for the calls in flight and stops.", line.id)
 
     @work(group="command")
     async def action_resume(self) -> None:
-        """Go on with an evaluation that has ended or died."""
-        if detail := self._need_one():
-            await self._command(resume, "It goes on; no sample is asked twice.", detail.line.id)
+        """Go on with an evaluation that has ended or died; a budget that is spent has to be raised."""
+        if not (detail := self._need_one()):
+            return
+        changes: dict[str, Any] = {}
+        if (spent := commands.spent_budget(detail.line)) is not None:
+            name, budget = spent
+            question = f"Its budget of {budget:,} {commands.BUDGETS[name]} is spent. Go on up to how many?"
+            typed = await self.app.push_screen_wait(PromptDialog(question, value=str(2 * budget)))
+            if typed is None:
+                return
+            changes[name] = typed.strip()
+        await self._command(commands.resume, "It goes on; no sample is asked twice.", detail.line.id, changes)
 
     @work(group="command")
     async def action_rescore(self) -> None:
         """Score its samples again by the suite's scorer of now."""
         if not (detail := self._need_one()):
             return
-        line, shown = detail.line, detail.line.figures.scorer if detail.line.figures else "?"
+        identity = detail.line.id
+        try:
+            found = await self.lab_screen.in_thread(commands.rescoring, self.context.lab, identity)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return
+        changes = {}
+        if found.judged:
+            judge = await self.app.push_screen_wait(
+                PromptDialog("Which model judges?", value=found.judge, completions=found.models)
+            )
+            if judge is None or not judge.strip():
+                return
+            changes["judge"] = judge.strip()
+        who = f"{found.label}{', which asks ' + changes['judge'] if changes else ''}"
+        shown = detail.line.figures.scorer if detail.line.figures else "?"
         if await self.app.push_screen_wait(
             ConfirmDialog(
-                f"Score the samples of {line.id} again?",
-                f"By the suite's scorer as it is now; what is shown comes from {shown}. The model is not asked again, "
-                "a judge is where the scorer is one. Both scores are kept, and named.",
+                f"Score the samples of {identity} again?",
+                f"By {who}; what is shown comes from {shown}. The model is not asked again. Scores of different "
+                "scorers are both kept, and never mixed.",
                 yes="Score again",
                 no="Not now",
             )
         ):
-            await self._command(rescore, "It is being scored again; the model is not asked.", line.id)
+            await self._command(
+                commands.rescore, "It is being scored again; the model is not asked.", identity, changes
+            )
 
-    async def _command(self, what: Callable[[Lab, str], Any], done: str, identity: str) -> None:
+    async def _command(self, what: Callable[..., Any], done: str, identity: str, *more: Any) -> None:
         try:
-            await self.lab_screen.in_thread(what, self.context.lab, identity)
+            await self.lab_screen.in_thread(what, self.context.lab, identity, *more)
         except Exception as error:
             self.lab_screen.report(error)
         else:
@@ -367,28 +391,3 @@ class EvaluationsPane(Vertical):
                 markup=False,
             )
         return found
-
-
-def pause(lab: Lab, identity: str) -> None:
-    """Ask an evaluation to make no new call (for a thread)."""
-    runs.pause(EvalFolder(lab.evals / identity))
-
-
-def go_on(lab: Lab, identity: str) -> None:
-    """Let an evaluation make calls again (for a thread)."""
-    runs.go_on(EvalFolder(lab.evals / identity))
-
-
-def stop(lab: Lab, identity: str) -> None:
-    """Ask an evaluation to stop (for a thread)."""
-    runs.stop(EvalFolder(lab.evals / identity))
-
-
-def resume(lab: Lab, identity: str) -> int:
-    """Start a process that goes on with an evaluation; its pid (for a thread)."""
-    return runs.launch_detached(runs.resume(lab, identity, {}))
-
-
-def rescore(lab: Lab, identity: str) -> int:
-    """Start a process that scores an evaluation's samples again; its pid (for a thread)."""
-    return runs.launch_detached(runs.rescore(lab, identity, {}), scores_only=True)

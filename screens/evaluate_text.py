@@ -16,7 +16,7 @@ from screens.evaluate_watch import Detail, Figures, Line
 from screens.train_text import duration
 from store.evaluations import OUTCOMES
 
-SIGNS = {**RUN_SIGNS, "scoring": ("≈", "cyan"), "no folder": ("∅", "yellow")}
+SIGNS = {**RUN_SIGNS, "no folder": ("∅", "yellow")}
 # Each outcome has a sign of its own: colour only repeats it.
 OUTCOME_SIGNS = {
     "correct": ("█", "green"),

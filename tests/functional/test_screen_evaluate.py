@@ -15,6 +15,7 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.evaluate import runs
 from o1lab.evaluate.folder import EvalFolder, EvalStatus
+from o1lab.evaluate.runner import drive
 from o1lab.evaluate.settings import EvaluationSettings
 from o1lab.locations import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
@@ -29,6 +30,7 @@ from store import evaluations, open_store
 from store.evaluations import Tally
 from store.sqlite import Database
 from tests.compare_lab import shown, until
+from tests.distill_lab import FakeClock
 from tests.distill_server import DistillServer
 from tests.evaluate_screen_lab import RAW, STUDENT, add, lab_with_suite, three, write_suite
 from tests.tables_lab import evaluated
@@ -301,6 +303,25 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             field(form, "suite").set_text("sums")
             field(form, "model").set_text("teacher")
             await until(pilot, lambda: "0 calls, 6 samples answered already" in shown(pilot), "that it is known")
+    finally:
+        end(lab)
+    assert server.asked.total() == 6
+
+
+async def test_a_spent_budget_is_raised_before_an_evaluation_goes_on(tmp_path: Path, server: DistillServer) -> None:
+    lab = lab_with_suite(tmp_path / "lab", server.url)
+    values = {"suite": "sums", "model": "teacher", "concurrency": 1, "budget_tokens": 110}
+    folder = runs.start(lab, runs.read_settings(lab, values))
+    assert (await drive(lab, folder, clock=FakeClock())).stopped_by == "budget_tokens"
+    app = app_on(lab)
+    try:
+        async with app.run_test(size=WIDE) as pilot:
+            screen = await opened(pilot)
+            await stands(pilot, screen, folder.id, "stopped")
+            await pilot.press("r")
+            await until(pilot, lambda: "Its budget of 110 tokens is spent" in shown(pilot), "the question")
+            await pilot.press("end", "ctrl+u", *"9000", "enter")
+            await stands(pilot, screen, folder.id, "finished")
     finally:
         end(lab)
     assert server.asked.total() == 6
