@@ -54,6 +54,15 @@ class LabellingScreen(AnnotatingScreen):
         """The seq of the sample whose trace this is, or would be."""
         raise NotImplementedError
 
+    def action_undo(self) -> None:
+        """Take back the last word on this sample."""
+        whole = self.at_hand()
+        own = whole is not None and any(record.annotator == self.context.annotator for record in whole.records)
+        if own or self._waiting:  # what is being written is not among the records yet
+            super().action_undo()
+        else:
+            self.say("You have said nothing of this sample that could be taken back.")
+
     @work(exclusive=True, group="lead")
     async def action_chains(self) -> None:
         """The training chains most like this sample."""

@@ -150,7 +150,7 @@ def verdict(side: Side) -> str:
     """How it came out, in a few words."""
     answer = f", answer {one_line(side.answer, 60)}" if side.answer else ""
     tokens = f", {side.output_tokens:,} tokens"
-    return f"{side.outcome}{answer}{tokens} (by {side.scorer})"
+    return f"{side.outcome} by {side.scorer}{answer}{tokens}"
 
 
 _TITLES = {"user": "User", "thought": "Thought", "answer": "Answer"}
