@@ -107,6 +107,8 @@ class SheetsPane(Vertical, Generic[Sheet]):
     async def read(self) -> None:
         """Make the sheet of what there is now."""
         self._draw_strip()
+        if self.sheet is None:
+            self.query_one(TextPane).show(Text("being made …", "dim"))
         try:
             sheet = await self.lab_screen.in_thread(self._made, self.context.store, self.which, self.ids)
         except Exception as error:

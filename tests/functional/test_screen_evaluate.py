@@ -163,6 +163,12 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
         await pilot.press("space")
         assert screen.evaluations.marked == ["57ade002"]
         await until(pilot, lambda: "●✓ aime24@1" in shown(pilot), "the mark")
+        await pilot.press("e")
+        await written(pilot, "marked.json")
+        path = lab.exports / "marked.json"
+        await until(pilot, path.exists, "the table of what is marked")
+        sections = json.loads(path.read_text("utf-8"))["sections"]
+        assert [row["label"] for section in sections for row in section["rows"]] == ["7f3a/100, student"]
         await pilot.press("enter")
         await until(pilot, lambda: screen.pane == "samples" and "What is it?" in shown(pilot), "its samples")
         await pilot.press("escape", "j", "v")
