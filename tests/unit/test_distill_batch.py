@@ -263,7 +263,7 @@ def _no_space(*_: object) -> None:
 
 async def test_the_status_says_how_far_the_batches_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_parts, "MAX_REQUESTS", 6)
-    monkeypatch.setattr("o1lab.distill.runner.STATUS_S", 0)
+    monkeypatch.setattr("o1lab.distill.driving.STATUS_S", 0)
     seen: list[str] = []
     with BatchServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 13)
