@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from rich.text import Text
@@ -12,7 +10,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widgets import Static
 
@@ -24,9 +21,7 @@ from screens import evaluate_text
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.evaluate_watch import Detail, Line, Look, Watch
-
-# How often to look while an evaluation works, and while none does.
-LIVE_S, IDLE_S = 1.5, 2.0
+from screens.following import Follower
 
 
 class EvaluationsPane(Vertical):
@@ -91,8 +86,8 @@ class EvaluationsPane(Vertical):
         self._rows: dict[str, Row] = {}
         self._outcomes_only = False
         self._wanted: str | None = None
-        self._wake = asyncio.Event()
-        self._trouble = ""
+        self._under_cursor: str | None = None
+        self.follower = Follower()
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -136,30 +131,10 @@ class EvaluationsPane(Vertical):
     @work(exclusive=True, group="follow")
     async def follow(self) -> None:
         """Look at the evaluations again and again, sooner when something was chosen."""
-        while True:
-            self._wake.clear()
-            try:
-                look = await self.lab_screen.in_thread(self.watch_evaluations.look, self._wanted or self.selected)
-            except NoMatches:
-                return  # the app closes: widgets go before workers do
-            except Exception as error:
-                self._report_once(error)
-            else:
-                self._trouble = ""
-                try:
-                    self._show(look)
-                except NoMatches:
-                    return
-            with suppress(TimeoutError):
-                hurry = self.look is not None and self.look.partial
-                live = self.look is not None and self.look.active
-                await asyncio.wait_for(self._wake.wait(), 0.05 if hurry else LIVE_S if live else IDLE_S)
+        await self.follower.follow(self._look, self._show, self.lab_screen.report)
 
-    def _report_once(self, error: Exception) -> None:
-        """A trouble that lasts is said once, not at every look."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            self.lab_screen.report(error)
+    async def _look(self) -> Look:
+        return await self.lab_screen.in_thread(self.watch_evaluations.look, self._wanted or self._under_cursor)
 
     def _show(self, look: Look) -> None:
         self.look = look
@@ -168,6 +143,8 @@ class EvaluationsPane(Vertical):
         self._draw_rows()
         self._show_detail(look.detail)
         self.post_message(self.Looked(look))
+        if look.partial:
+            self.follower.wake()
 
     def _show_detail(self, detail: Detail | None) -> None:
         if detail is None or detail.line.id != (self._wanted or self.selected or detail.line.id):
@@ -200,7 +177,7 @@ class EvaluationsPane(Vertical):
         """Put the cursor on this evaluation; on one just made as soon as it is in the list."""
         self._wanted = identity
         self._go_to_wanted()
-        self._wake.set()
+        self.follower.wake()
 
     def _go_to_wanted(self) -> None:
         if self._wanted in self._rows:
@@ -216,9 +193,10 @@ class EvaluationsPane(Vertical):
     @on(PagedTable.RowHighlighted)
     def _highlighted(self, event: PagedTable.RowHighlighted) -> None:
         event.stop()
+        self._under_cursor = str(event.row.key)
         if self.detail is None or self.detail.line.id != event.row.key:
             self.query_one(TextPane).scroll_home(animate=False)
-            self._wake.set()
+            self.follower.wake()
 
     @on(PagedTable.RowSelected)
     def _chosen(self, event: PagedTable.RowSelected) -> None:
@@ -356,7 +334,7 @@ class EvaluationsPane(Vertical):
             self.lab_screen.report(error)
         else:
             self.app.notify(done, markup=False)
-        self._wake.set()
+        self.follower.wake()
 
     def action_export(self) -> None:
         """Write a table of the marked evaluations, or of all, to a file."""

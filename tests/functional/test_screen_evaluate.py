@@ -21,7 +21,7 @@ from o1lab.locations import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
-from screens import evaluate_fields, evaluate_form, evaluate_list, evaluate_text, evaluate_watch
+from screens import evaluate_fields, evaluate_form, evaluate_text, evaluate_watch, following
 from screens.context import open_context
 from screens.evaluate import EvaluateScreen
 from screens.evaluate_form import EvaluateForm
@@ -45,8 +45,8 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate_list, "LIVE_S", 0.1)
-    monkeypatch.setattr(evaluate_list, "IDLE_S", 0.1)
+    monkeypatch.setattr(following, "LIVE_S", 0.1)
+    monkeypatch.setattr(following, "IDLE_S", 0.1)
     monkeypatch.setattr(evaluate_form, "PAUSE_S", 0.0)
 
 
