@@ -108,3 +108,12 @@ class LabScreen(Screen[None]):
     def closing(self) -> bool:
         """Whether the screen is being taken down; its widgets go before it does."""
         return self._pruning or not self.is_attached
+
+
+def words_of(error: Exception) -> str:
+    """An error in one line, safe to show."""
+    if isinstance(error, StoreError):
+        error = from_store(error)
+    if isinstance(error, O1LabError):
+        return visible(f"{error.message} {error.hint or ''}".strip())
+    return visible(f"{type(error).__name__}: {error}")

@@ -23,8 +23,8 @@ from o1lab.widgets.form import Field, FieldRow
 from o1lab.widgets.key_footer import KeyFooter
 from o1lab.widgets.line_input import caught_up
 from o1lab.widgets.tall_text import TallText
+from screens.base import words_of
 from screens.context import LabContext
-from screens.distill_form import words_of
 from screens.traces_annotate import Writer
 from store import datasets
 from store.connection import Store

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.css.query import NoMatches
-from textual.widgets import Static
 
-from o1lab.errors import O1LabError, from_store
 from o1lab.evaluate import runs
 from o1lab.evaluate.estimate import Estimate, estimate
 from o1lab.evaluate.settings import EvaluationSettings
@@ -22,21 +17,18 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import ConfirmDialog
 from o1lab.widgets.form import Field
 from screens import evaluate_fields
-from screens.evaluate_fields import Options
-from screens.form_screen import FormScreen
-from store.errors import StoreError
-
-PAUSE_S = 0.4  # of not typing, before the items are counted
+from screens.estimating_form import EstimatingForm, budget_words
+from screens.evaluate_fields import Options, SuiteHere
 
 
-class EvaluateForm(FormScreen[EvaluationSettings]):
+class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
     """Pick suite, model, samples, sampling, judge and budgets; then launch."""
 
     TITLE = "EVALUATE  new evaluation"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "go", "Launch", priority=True, tooltip="See what it comes to, then launch the evaluation"),
-        *FormScreen.KEYS,
+        *EstimatingForm.KEYS,
     ]
     SECTIONS = evaluate_fields.SECTIONS
     GO = "See what it comes to, and launch"
@@ -44,12 +36,6 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.options = Options()
-        self.estimated: tuple[EvaluationSettings, Estimate] | None = None
-        self._one_look = asyncio.Lock()
-
-    def compose_body(self) -> ComposeResult:
-        yield from super().compose_body()
-        yield Static(id="estimate", markup=False)
 
     async def look(self) -> tuple[Mapping[str, Field], Mapping[str, str]]:
         context = self.context
@@ -66,52 +52,19 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
     def is_relevant(self, name: str, texts: Mapping[str, str]) -> bool:
         return evaluate_fields.is_relevant(name, self.options.suite(texts["suite"]))
 
-    def drawn(self) -> None:
-        self._count_again()
+    def _here(self, settings: EvaluationSettings) -> SuiteHere | None:
+        """The suite, where its own items are taken."""
+        return self.options.by_name.get(settings.suite) if settings.items_file is None else None
 
-    def edited(self) -> None:
-        self._count_again()
+    def instead(self, settings: EvaluationSettings) -> Text | None:
+        here = self._here(settings)
+        return missing_text(here.missing, remote=here.remote) if here is not None and here.missing else None
 
-    # What it will come to.
+    async def estimate(self, settings: EvaluationSettings) -> Estimate:
+        return await self.whole(estimate, self.context.lab, self.context.store, settings)
 
-    @work(exclusive=True, group="estimate")
-    async def _count_again(self) -> None:
-        """Count the items, calls and tokens; a look that has begun is waited for."""
-        texts = self.texts()
-        settings, faults = self.judge(texts)
-        if settings is None:
-            name, fault = next(iter(faults.items()))
-            self._say(Text(f"✗ {name.replace('_', ' ')}: {visible(fault)}", "yellow"))
-            return
-        here = self.options.by_name.get(settings.suite)
-        if here is not None and here.missing and settings.items_file is None:
-            self._say(missing_text(here.missing, remote=here.remote))
-            return
-        await asyncio.sleep(PAUSE_S)
-        async with self._one_look:
-            try:
-                found = await self._whole(settings)
-            except Exception as error:
-                self._say(Text(f"✗ {words_of(error)}", "yellow"))
-                return
-        self.estimated = (settings, found)
-        self._say(estimate_text(found, settings, self.context.lab))
-
-    async def _whole(self, settings: EvaluationSettings) -> Estimate:
-        """Wait for a look to its end even when we are cancelled: the next one does not begin beside it."""
-        task = asyncio.ensure_future(self.in_thread(estimate, self.context.lab, self.context.store, settings))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not self.closing:
-                await asyncio.wait([task])
-            raise
-
-    def _say(self, text: Text) -> None:
-        try:
-            self.query_one("#estimate", Static).update(text)
-        except NoMatches:
-            return  # closed meanwhile
+    def estimate_words(self, settings: EvaluationSettings, found: Estimate) -> Text:
+        return estimate_text(found, settings, self.context.lab)
 
     @work(exclusive=True, group="launch")
     async def action_go(self) -> None:
@@ -119,21 +72,22 @@ class EvaluateForm(FormScreen[EvaluationSettings]):
         settings = await self.finished()
         if settings is None:
             return
-        words = Text("Its items come from the hub first.")
-        here = self.options.by_name.get(settings.suite)
+        here = self._here(settings)
+        remote = here is not None and here.remote
         try:
-            if here is None or not here.remote or settings.items_file is not None:
-                if self.estimated is None or self.estimated[0] != settings:
-                    self.estimated = (settings, await self._whole(settings))
-                words = estimate_text(self.estimated[1], settings, self.context.lab)
+            words = (
+                Text("Its items come from the hub first.")
+                if remote
+                else self.estimate_words(settings, await self.estimated(settings))
+            )
         except Exception as error:
             self.report(error)
             return
-        words.append(_budget(settings))
+        words.append(budget_words(settings.budget_usd, settings.budget_tokens))
         question = f"Put {settings.suite} to {settings.model}?"
         if not await self.app.push_screen_wait(ConfirmDialog(question, words, yes="Launch", no="Not yet")):
             return
-        if here is not None and here.remote and settings.items_file is None:
+        if remote:
             self.app.notify("The items are being fetched from the hub; this may take a while.", markup=False)
         try:
             identity = await self.in_thread(launch, self.context.lab, settings)
@@ -165,21 +119,6 @@ def missing_text(missing: str, *, remote: bool) -> Text:
     """What a suite still needs before it can be put."""
     sign = "↓ its items are fetched from the hub when it is launched. " if remote else "✗ "
     return Text(f"{sign}{'' if remote else visible(missing)}", "" if remote else "yellow")
-
-
-def _budget(settings: EvaluationSettings) -> str:
-    parts = [f"${settings.budget_usd:,.2f}"] if settings.budget_usd is not None else []
-    parts += [f"{settings.budget_tokens:,} tokens"] if settings.budget_tokens is not None else []
-    return f"\nit stops before {' or '.join(parts)} are spent" if parts else "\nno budget: nothing stops it but you"
-
-
-def words_of(error: Exception) -> str:
-    """An error in one line, safe to show."""
-    if isinstance(error, StoreError):
-        error = from_store(error)
-    if isinstance(error, O1LabError):
-        return visible(f"{error.message} {error.hint or ''}".strip())
-    return visible(f"{type(error).__name__}: {error}")
 
 
 def launch(lab: Lab, settings: EvaluationSettings) -> str:

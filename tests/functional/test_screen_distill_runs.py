@@ -23,7 +23,7 @@ from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
-from screens import distill_fields, distill_form, distill_prompts, distill_text, following
+from screens import distill_fields, distill_prompts, distill_text, estimating_form, following
 from screens.context import open_context
 from screens.distill import DistillScreen
 from screens.distill_dataset import TeacherDatasetDialog
@@ -67,7 +67,7 @@ def end(folder: RunFolder) -> None:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LIVE_S", 0.1)
     monkeypatch.setattr(following, "IDLE_S", 0.1)
-    monkeypatch.setattr(distill_form, "PAUSE_S", 0.0)
+    monkeypatch.setattr(estimating_form, "PAUSE_S", 0.0)
 
 
 def app_on(lab: Lab) -> LabApp:

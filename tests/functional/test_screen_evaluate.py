@@ -21,7 +21,7 @@ from o1lab.locations import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
-from screens import evaluate_fields, evaluate_form, evaluate_text, evaluate_watch, following
+from screens import estimating_form, evaluate_fields, evaluate_text, evaluate_watch, following
 from screens.context import open_context
 from screens.evaluate import EvaluateScreen
 from screens.evaluate_form import EvaluateForm
@@ -47,7 +47,7 @@ def lab(tmp_path: Path) -> Lab:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LIVE_S", 0.1)
     monkeypatch.setattr(following, "IDLE_S", 0.1)
-    monkeypatch.setattr(evaluate_form, "PAUSE_S", 0.0)
+    monkeypatch.setattr(estimating_form, "PAUSE_S", 0.0)
 
 
 def app_on(lab: Lab) -> LabApp:
@@ -304,7 +304,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             await pilot.press("R")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
             await pilot.press("y")
-            await until(pilot, lambda: "The model is not asked" not in shown(pilot), "the screen again")
+            await until(pilot, lambda: pilot.app.screen is screen, "the screen again")
             form = await form_of(pilot)
             field(form, "suite").set_text("sums")
             field(form, "model").set_text("teacher")
