@@ -22,7 +22,7 @@ from o1lab.config import init_lab
 from screens.base import LabScreen
 from screens.context import LabContext, open_context
 from screens.evaluate_samples import SamplesPane
-from store import Store, evaluations, open_store
+from store import Store, evaluations, open_store, sample_list
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 
 LIMIT_MS = 1000.0
@@ -113,7 +113,7 @@ def main() -> None:
         fill(store, number)
         for question, options in PAGES.items():
             chosen = options | {"offset": int(options.get("offset", 0) * number)}
-            told(question, timed(lambda chosen=chosen: evaluations.page(store.db, IDENTITY, SCORER, **chosen)))  # type: ignore[misc]
+            told(question, timed(lambda chosen=chosen: sample_list.page(store.db, IDENTITY, SCORER, **chosen)))  # type: ignore[misc]
         store.close()
         for query in ("", "sort:longest", "outcome:wrong"):
             name = f"on the screen {query or 'as they come'}"

@@ -24,7 +24,7 @@ from o1lab.widgets.wrap import WrappedText
 from screens.base import LabScreen
 from screens.context import LabContext
 from screens.traces_annotate import Writer
-from store import evaluations, ratings
+from store import ratings
 from store.connection import Store
 
 _LONGEST = 5  # characters of a mark: 87.25
@@ -288,14 +288,14 @@ def progress_text(found: Results) -> Text:
 
 def write_mark(store: Store, seq: int, value: float, annotator: str, note: str) -> None:
     """Record a mark; when this returns it is on the disk (for the writer's thread)."""
-    evaluations.rate(store.db, seq, value, annotator=annotator, note=note)
+    ratings.rate(store.db, seq, value, annotator=annotator, note=note)
 
 
 def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
     """Take back an annotator's last mark (for the writer's thread); its sample, None where there is none."""
     seq = ratings.last_marked(store.db, ids, annotator)
     if seq is not None:
-        evaluations.rate(store.db, seq, None, annotator=annotator)
+        ratings.rate(store.db, seq, None, annotator=annotator)
     return seq
 
 

@@ -22,7 +22,7 @@ from screens.evaluate_sample_text import Listing, WholeSample, read_sample
 from screens.traces_annotate import Done
 from screens.traces_text import remarks
 from store.connection import Store
-from store.evaluations import SampleRow
+from store.sample_list import SampleRow
 
 
 class SampleScreen(LabellingScreen):

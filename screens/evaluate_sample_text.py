@@ -14,10 +14,11 @@ from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
 from screens.traces_read import document_of
 from store import annotations as said
-from store import evaluations
+from store import evaluations, sample_list
 from store.connection import Store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, SampleRow, Tally
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
 from store.records import Annotation
+from store.sample_list import SampleRow
 
 # Every outcome has a sign of its own as well as a colour.
 SIGNS = {
@@ -104,7 +105,7 @@ class Listing:
     def page(self, store: Store, offset: int, limit: int) -> Page:
         """A page of it (for a thread)."""
         with store.explained():
-            rows, total = evaluations.page(
+            rows, total = sample_list.page(
                 store.db, self.evaluation_id, self.scorer, outcomes=self.query.outcomes, words=self.query.words,
                 variant=self.query.variant, longest_first=self.query.longest_first, limit=limit, offset=offset,
             )  # fmt: skip

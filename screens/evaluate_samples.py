@@ -30,7 +30,8 @@ from screens.traces_annotate import Writer
 from store import evaluations
 from store.connection import Store
 from store.errors import QueryError
-from store.evaluations import Evaluation, SampleRow, Tally
+from store.evaluations import Evaluation, Tally
+from store.sample_list import SampleRow
 
 PAUSE_S = 0.3  # of not typing, before the list follows
 POLL_S = 2.0

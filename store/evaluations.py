@@ -24,8 +24,9 @@ _COLUMNS = (
     "id, dir, suite, suite_version, items_hash, family, model, role, revision, sampling, settings, items, samples, "
     "scorer, created_at"
 )
-_OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
-_JOINED = "samples s LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
+# Fragments of queries: a sample's outcome, and samples with what one scorer says of them.
+OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
+JOINED = "samples s LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
 _CHUNK = 500
 
 
@@ -127,28 +128,6 @@ class Result:
     @property
     def correct(self) -> bool:
         return self.outcome == "correct"
-
-
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """A line of the list of samples."""
-
-    seq: int
-    evaluation_id: str
-    item: str
-    sample: int
-    outcome: str
-    value: float | None
-    answer: str | None
-    reason: str
-    question: str
-    gold: tuple[str, ...]
-    variant: str | None
-    input_tokens: int
-    output_tokens: int
-    thought_tokens: int | None
-    cached: bool
-    trace_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +355,7 @@ def trace_of(db: Database, seq: int) -> str | None:
 def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
     """The seqs of complete samples that this scorer has not looked at."""
     rows = db.execute(
-        f"SELECT s.seq FROM {_JOINED} WHERE s.evaluation_id = ? AND s.state = 'complete' AND c.seq IS NULL "
+        f"SELECT s.seq FROM {JOINED} WHERE s.evaluation_id = ? AND s.state = 'complete' AND c.seq IS NULL "
         "ORDER BY s.seq",
         [scorer, evaluation_id],
     )
@@ -386,7 +365,7 @@ def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
 def places(db: Database, evaluation_id: str, scorer: str, outcome: str) -> list[tuple[int, str, int]]:
     """(seq, item, sample) of every sample with this outcome under one scorer."""
     rows = db.execute(
-        f"SELECT s.seq, s.item, s.sample FROM {_JOINED} WHERE s.evaluation_id = ? AND {_OUTCOME} = ? ORDER BY s.seq",
+        f"SELECT s.seq, s.item, s.sample FROM {JOINED} WHERE s.evaluation_id = ? AND {OUTCOME} = ? ORDER BY s.seq",
         [scorer, evaluation_id, outcome],
     )
     return [(int(seq), str(name), int(number)) for seq, name, number in rows]
@@ -407,14 +386,14 @@ def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
     outcomes = dict.fromkeys(OUTCOMES, 0)
     sums = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
     for outcome, number, *row in db.execute(
-        f"SELECT {_OUTCOME} AS outcome, count(*), count(*) FILTER (WHERE s.state != 'failed'), "
+        f"SELECT {OUTCOME} AS outcome, count(*), count(*) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed'), 0), "
         "coalesce(sum(s.thought_tokens) FILTER (WHERE s.state != 'failed'), 0), "
         "count(s.thought_tokens) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed' AND s.thought_tokens IS NOT NULL), 0), "
         "coalesce(sum(c.value), 0.0), count(c.value), coalesce(sum(s.cost_usd), 0.0), "
         "coalesce(sum(s.cached), 0), coalesce(sum(s.estimated), 0) "
-        f"FROM {_JOINED} WHERE s.evaluation_id = ? GROUP BY 1",
+        f"FROM {JOINED} WHERE s.evaluation_id = ? GROUP BY 1",
         [scorer, evaluation_id],
     ):
         outcomes[outcome] = number
@@ -429,8 +408,8 @@ def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
 def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
     """Every sample's outcome under one scorer, by item in the suite's order and then by sample."""
     for row in db.execute(
-        f"SELECT s.item, s.sample, {_OUTCOME}, c.value, c.answer, s.output_tokens, s.thought_tokens, i.grp, i.variant, "
-        f"s.cost_usd, s.seconds, s.cached FROM {_JOINED} "
+        f"SELECT s.item, s.sample, {OUTCOME}, c.value, c.answer, s.output_tokens, s.thought_tokens, i.grp, i.variant, "
+        f"s.cost_usd, s.seconds, s.cached FROM {JOINED} "
         "JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
         "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
         [scorer, evaluation_id],
@@ -439,98 +418,10 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
         yield Result(*values)
 
 
-def page(
-    db: Database,
-    evaluation_id: str,
-    scorer: str,
-    *,
-    outcomes: Sequence[str] = (),
-    words: str = "",
-    variant: str | None = None,
-    longest_first: bool = False,
-    limit: int = 100,
-    offset: int = 0,
-) -> tuple[list[SampleRow], int]:
-    """(a page of samples, how many fit), in the suite's order or by output tokens, the most first.
-
-    Args:
-        outcomes: only these; all where empty.
-        words: only items whose question holds these words, as they are written, or the item of this name.
-    """
-    # Joined in the order that an index gives, or SQLite reads and sorts everything for any page.
-    item_of = "i.evaluation_id = s.evaluation_id AND i.item = s.item"
-    joined = f"evaluation_items i CROSS JOIN samples s ON {item_of}"
-    if longest_first:
-        joined = f"samples s CROSS JOIN evaluation_items i ON {item_of}"
-    where, values = [f"{'s' if longest_first else 'i'}.evaluation_id = ?"], [evaluation_id]
-    if words:
-        where.append("(instr(lower(i.question), lower(?)) OR i.item = ?)")
-        values += [words, words]
-    if variant is not None:
-        where.append("i.variant = ?")
-        values.append(variant)
-    if not words and variant is None:  # to count them, or the longest, the items are not needed
-        counted, of = "samples s", ["s.evaluation_id = ?"]
-        joined, where = (counted, of) if longest_first else (joined, where)
-    else:
-        counted, of = joined, where
-    if outcomes:
-        score = "LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
-        one_of = f"{_OUTCOME} IN (SELECT value FROM json_each(?))"
-        joined, counted, where, of = f"{joined} {score}", f"{counted} {score}", [*where, one_of], [*of, one_of]
-        values = [scorer, *values, json.dumps(list(outcomes))]
-    total = db.execute(f"SELECT count(*) FROM {counted} WHERE {' AND '.join(of)}", values).fetchone()[0]
-    limit = min(limit, total - offset)  # the last one found ends the search
-    if limit <= 0:
-        return [], int(total)
-    found = f"FROM {joined} WHERE {' AND '.join(where)}"
-    order = "s.output_tokens DESC, s.seq" if longest_first else "i.position, s.sample"
-    # The page is found first, by what indexes hold, and only its rows are read.
-    rows = db.execute(
-        f"SELECT s.seq, s.evaluation_id, s.item, s.sample, {_OUTCOME}, c.value, c.answer, "
-        "CASE s.state WHEN 'complete' THEN coalesce(c.reason, '') ELSE s.reason END, i.question, i.gold, i.variant, "
-        f"s.input_tokens, s.output_tokens, s.thought_tokens, s.cached, s.trace_id FROM {_JOINED} "
-        "JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
-        f"WHERE s.seq IN (SELECT s.seq {found} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
-        [scorer, *values, limit, offset],
-    )
-    return [_sample_row(row) for row in rows], int(total)
-
-
 def set_trace(db: Database, seq: int, trace_id: str) -> None:
     """A person labelled a sample: it has become this trace."""
     with db.atomic():
         db.conn.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", (trace_id, seq))
-
-
-def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: str = "") -> None:
-    """Record a person's mark from 0 to 100, or take it back with None. When this returns it is on the disk.
-
-    Raises:
-        MissingError: there is no such sample.
-        ValueError: the mark is out of bounds.
-    """
-    if value is not None and not 0 <= value <= 100:
-        raise ValueError(value)
-    with db.atomic():
-        if db.execute("SELECT 1 FROM samples WHERE seq = ?", [seq]).fetchone() is None:
-            raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-        db.conn.execute(
-            "INSERT INTO ratings(seq, annotator, value, note, created_at) VALUES (?, ?, ?, ?, ?)",
-            (seq, scrubbed(annotator), value, scrubbed(note), now()),
-        )
-
-
-def marks(db: Database, evaluation_ids: Sequence[str]) -> list[tuple[int, str, float]]:
-    """(seq, annotator, mark) of samples of these evaluations: each annotator's latest, those taken back left out."""
-    rows = db.execute(
-        "SELECT r.seq, r.annotator, r.value FROM ratings r JOIN samples s ON s.seq = r.seq "
-        "WHERE s.evaluation_id IN (SELECT value FROM json_each(?)) AND r.value IS NOT NULL AND NOT EXISTS "
-        "(SELECT 1 FROM ratings later WHERE later.seq = r.seq AND later.annotator = r.annotator AND later.id > r.id) "
-        "ORDER BY r.seq, r.annotator",
-        [json.dumps(list(evaluation_ids))],
-    )
-    return [(int(seq), str(annotator), float(value)) for seq, annotator, value in rows]
 
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:
@@ -542,9 +433,3 @@ def _evaluation(row: Sequence[Any]) -> Evaluation:
 def _item(row: Sequence[Any]) -> ItemRow:
     name, question, gold, group, variant, meta = row
     return ItemRow(name, question, tuple(json.loads(gold)), group, variant, json.loads(meta))
-
-
-def _sample_row(row: Sequence[Any]) -> SampleRow:
-    *head, gold, variant, read, wrote, thought, kept, trace_id = row
-    values = [*head, tuple(json.loads(gold)), variant, read, wrote, thought, bool(kept), trace_id]
-    return SampleRow(*values)

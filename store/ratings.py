@@ -1,4 +1,4 @@
-"""What persons have marked, and what waits for their marks. The marks themselves are written by store.evaluations."""
+"""What persons have marked, and what waits for their marks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from store.records import scrubbed
+from store.errors import MissingError
+from store.records import now, scrubbed
 from store.sqlite import Database
 
 _STANDING = (
@@ -72,3 +73,31 @@ def graded(db: Database, evaluation_ids: Sequence[str], scorer: str) -> set[int]
         [json.dumps(list(evaluation_ids)), scorer],
     )
     return {int(seq) for (seq,) in rows}
+
+
+def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: str = "") -> None:
+    """Record a person's mark from 0 to 100, or take it back with None. When this returns it is on the disk.
+
+    Raises:
+        MissingError: there is no such sample.
+        ValueError: the mark is out of bounds.
+    """
+    if value is not None and not 0 <= value <= 100:
+        raise ValueError(value)
+    with db.atomic():
+        if db.execute("SELECT 1 FROM samples WHERE seq = ?", [seq]).fetchone() is None:
+            raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
+        db.conn.execute(
+            "INSERT INTO ratings(seq, annotator, value, note, created_at) VALUES (?, ?, ?, ?, ?)",
+            (seq, scrubbed(annotator), value, scrubbed(note), now()),
+        )
+
+
+def marks(db: Database, evaluation_ids: Sequence[str]) -> list[tuple[int, str, float]]:
+    """(seq, annotator, mark) of samples of these evaluations: each annotator's latest, those taken back left out."""
+    rows = db.execute(
+        "SELECT r.seq, r.annotator, r.value FROM ratings r JOIN samples s ON s.seq = r.seq "
+        f"WHERE {_OF} AND {_STANDING} ORDER BY r.seq, r.annotator",
+        [json.dumps(list(evaluation_ids))],
+    )
+    return [(int(seq), str(annotator), float(value)) for seq, annotator, value in rows]

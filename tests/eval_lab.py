@@ -14,7 +14,7 @@ from o1lab.evaluate import runs
 from o1lab.evaluate.folder import EvalFolder, EvalStatus
 from o1lab.evaluate.runner import drive
 from o1lab.locations import Lab
-from store import evaluations
+from store import evaluations, sample_list
 from store.connection import open_store
 from store.evaluations import NewSample
 from tests.distill_lab import FakeClock
@@ -110,7 +110,7 @@ async def run(lab: Lab, clock: FakeClock | None = None, **settings: Any) -> tupl
 def stored(lab: Lab, folder: EvalFolder) -> dict[tuple[str, int], NewSample]:
     """Every sample of an evaluation as it is in the lab."""
     store = open_store(lab.database)
-    rows, _ = evaluations.page(store.db, folder.id, folder.scored_by().label, limit=100_000)
+    rows, _ = sample_list.page(store.db, folder.id, folder.scored_by().label, limit=100_000)
     found = {(row.item, row.sample): evaluations.sample(store.db, row.seq)[1] for row in rows}
     store.close()
     return found

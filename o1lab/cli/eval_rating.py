@@ -50,7 +50,7 @@ def eval_rate(
     from o1lab.errors import UsageError
     from o1lab.evaluate import rating
     from o1lab.locations import annotator
-    from store import evaluations, ratings
+    from store import ratings
 
     wishes = (sample is not None or value is not None, undo, export is not None, sheet_file is not None)
     if sum(wishes) > 1:
@@ -63,13 +63,13 @@ def eval_rate(
         sheet = rating.sheet(store.db, ids, annotator())
         if sample is not None and value is not None:
             mark = rating.mark_of(value)
-            evaluations.rate(store.db, sheet.seq_of(sample), mark, annotator=sheet.annotator, note=note)
+            ratings.rate(store.db, sheet.seq_of(sample), mark, annotator=sheet.annotator, note=note)
             done = {"rated": sample, "value": mark}
         elif undo:
             last = ratings.last_marked(store.db, ids, sheet.annotator)
             if last is None:
                 raise UsageError("You have marked nothing here that could be taken back.")
-            evaluations.rate(store.db, last, None, annotator=sheet.annotator)
+            ratings.rate(store.db, last, None, annotator=sheet.annotator)
             done = {"undone": next((name for name, seq in sheet.order if seq == last), None)}
         elif export is not None:
             done = {"path": str(export), "rows": rating.export(store.db, sheet, export)}

@@ -13,7 +13,7 @@ from o1lab.cli.output import JsonOption, context, emit
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from store.evaluations import SampleRow
+    from store.sample_list import SampleRow
 
 EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
 ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id, see `eval samples`.")]
@@ -50,7 +50,7 @@ def eval_samples(
     Example: o1lab eval samples 3f9c --outcome incorrect --longest --limit 20
     """
     from o1lab.errors import UsageError
-    from store import evaluations
+    from store import evaluations, sample_list
 
     for wanted in outcome or ():
         if wanted not in evaluations.OUTCOMES:
@@ -58,7 +58,7 @@ def eval_samples(
     with opened(ctx) as store:
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
-        rows, total = evaluations.page(
+        rows, total = sample_list.page(
             store.db, found.id, label, outcomes=outcome or (), words=words, variant=variant, longest_first=longest,
             limit=limit, offset=offset,
         )  # fmt: skip

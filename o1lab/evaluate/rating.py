@@ -180,7 +180,7 @@ def results(db: Database, evaluation_ids: Sequence[str]) -> Results:
     by_sample: dict[int, list[float]] = {}
     by_annotator: dict[str, dict[str, float]] = {}
     known = {one.seq for one in ratable}
-    for seq, annotator, value in evaluations.marks(db, evaluation_ids):
+    for seq, annotator, value in ratings.marks(db, evaluation_ids):
         if seq in known:
             by_sample.setdefault(seq, []).append(value)
             by_annotator.setdefault(annotator, {})[str(seq)] = value
@@ -224,7 +224,7 @@ def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
     whose marks were all taken back has no value any more.
     """
     given: dict[int, list[tuple[str, float]]] = {}
-    for seq, annotator, value in evaluations.marks(db, evaluation_ids):
+    for seq, annotator, value in ratings.marks(db, evaluation_ids):
         given.setdefault(seq, []).append((annotator, value))
     scores = [
         NewScore(
@@ -302,7 +302,7 @@ def take_in(store: Store, of: Sheet, path: Path) -> int:
     with store.db.atomic():
         for seq, (value, note) in marks.items():
             if of.marks.get(seq) != Mark(value, note):
-                evaluations.rate(store.db, seq, value, annotator=of.annotator, note=note)
+                ratings.rate(store.db, seq, value, annotator=of.annotator, note=note)
     return len(marks)
 
 

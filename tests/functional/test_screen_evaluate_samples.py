@@ -233,7 +233,7 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
     ids = ["base-1", "student-1"]
     for name, count in (("ann", 10), ("bob", 3)):
         for _, seq in rating.sheet(context.store.db, ids, name).order[:count]:
-            evaluations.rate(context.store.db, seq, 50, annotator=name)
+            ratings.rate(context.store.db, seq, 50, annotator=name)
     async with rating_of(context) as (pilot, screen):
         assert screen.at == 10
         await pilot.press("b")

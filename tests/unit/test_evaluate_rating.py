@@ -9,7 +9,7 @@ import pytest
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate import rating
-from store import Store, evaluations, open_store
+from store import Store, evaluations, open_store, ratings
 from tests.evaluate_lab import BASE, STUDENT, make_lab
 
 BOTH = ["base-1", "student-1"]
@@ -24,7 +24,7 @@ def rate_all(store: Store, annotator: str, marks: dict[str, float]) -> None:
     """Every sample gets its evaluation's mark, plus a little by its item."""
     for _, seq in rating.sheet(store.db, BOTH, annotator).order:
         identity, one = evaluations.sample(store.db, seq)
-        evaluations.rate(store.db, seq, marks[identity] + int(one.item[-1]), annotator=annotator)
+        ratings.rate(store.db, seq, marks[identity] + int(one.item[-1]), annotator=annotator)
 
 
 def test_each_annotator_has_an_order_of_their_own_and_always_the_same(store: Store) -> None:
@@ -108,17 +108,17 @@ def test_means_agreement_and_scores_that_tables_can_show(store: Store) -> None:
 def test_a_mark_taken_back_is_to_do_again(store: Store) -> None:
     ann = rating.sheet(store.db, BOTH, "ann")
     seq = ann.order[0][1]
-    evaluations.rate(store.db, seq, 40, annotator="ann", note="hm")
-    evaluations.rate(store.db, seq, None, annotator="ann")
+    ratings.rate(store.db, seq, 40, annotator="ann", note="hm")
+    ratings.rate(store.db, seq, None, annotator="ann")
     assert rating.sheet(store.db, BOTH, "ann").next_at == 0
     assert rating.results(store.db, BOTH).progress == {}
 
 
 def test_a_score_goes_with_the_last_mark_that_is_taken_back(store: Store) -> None:
     seq = rating.sheet(store.db, BOTH, "ann").order[0][1]
-    evaluations.rate(store.db, seq, 40, annotator="ann")
+    ratings.rate(store.db, seq, 40, annotator="ann")
     assert rating.write_scores(store.db, BOTH) == 1
-    evaluations.rate(store.db, seq, None, annotator="ann")
+    ratings.rate(store.db, seq, None, annotator="ann")
     assert rating.write_scores(store.db, BOTH) == 0
     [score] = [one for one in evaluations.scores_of(store.db, seq) if one.scorer == rating.label()]
     assert (score.outcome, score.value) == ("unscored", None)

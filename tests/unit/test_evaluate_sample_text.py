@@ -11,7 +11,8 @@ from screens import evaluate_sample_text as text_of
 from screens.evaluate_sample_text import Listing, read_sample
 from store import Store, evaluations, open_store
 from store.errors import QueryError
-from store.evaluations import NewSample, NewScore, SampleRow, Turn
+from store.evaluations import NewSample, NewScore, Turn
+from store.sample_list import SampleRow
 from tests.evaluate_lab import SCORER, make_lab
 from tests.lab_seed import HOSTILE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store import Store, evaluations, open_store
+from store import Store, evaluations, open_store, ratings, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 
@@ -72,28 +72,28 @@ def test_the_list_is_filtered_by_outcome_words_and_variant(store: Store) -> None
     fill(store)
 
     def found(**options: object) -> list[str]:
-        return [row.item for row in evaluations.page(store.db, "e1", "math@1", **options)[0]]  # type: ignore[arg-type]  # each case gives its own
+        return [row.item for row in sample_list.page(store.db, "e1", "math@1", **options)[0]]  # type: ignore[arg-type]  # each case gives its own
 
     assert found() == ["a", "b", "c"]
     assert found(outcomes=["incomplete", "failed"]) == ["b", "c"]
     assert found(words="WAS IST") == ["b"]
     assert found(variant="plain") == ["a"]
     assert found(longest_first=True) == ["b", "a", "c"]
-    assert evaluations.page(store.db, "e1", "math@1", limit=1, offset=1)[1] == 3
+    assert sample_list.page(store.db, "e1", "math@1", limit=1, offset=1)[1] == 3
 
 
 def test_of_an_annotator_s_marks_the_latest_counts_and_none_takes_it_back(store: Store) -> None:
     first, second, _ = fill(store)
     for value in (10, 70):
-        evaluations.rate(store.db, first, value, annotator="ann")
-    evaluations.rate(store.db, first, 50, annotator="bob")
-    evaluations.rate(store.db, second, 5, annotator="ann")
-    evaluations.rate(store.db, second, None, annotator="ann")
-    assert evaluations.marks(store.db, ["e1"]) == [(first, "ann", 70.0), (first, "bob", 50.0)]
+        ratings.rate(store.db, first, value, annotator="ann")
+    ratings.rate(store.db, first, 50, annotator="bob")
+    ratings.rate(store.db, second, 5, annotator="ann")
+    ratings.rate(store.db, second, None, annotator="ann")
+    assert ratings.marks(store.db, ["e1"]) == [(first, "ann", 70.0), (first, "bob", 50.0)]
     with pytest.raises(ValueError, match="101"):
-        evaluations.rate(store.db, first, 101, annotator="ann")
+        ratings.rate(store.db, first, 101, annotator="ann")
     with pytest.raises(MissingError):
-        evaluations.rate(store.db, 10**6, 1, annotator="ann")
+        ratings.rate(store.db, 10**6, 1, annotator="ann")
 
 
 def test_an_evaluation_is_found_by_the_beginning_of_its_id(store: Store) -> None:
