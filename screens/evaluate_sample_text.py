@@ -227,16 +227,32 @@ def words(whole: WholeSample, scorer: str) -> Text:
     return Text("\n").join(lines or [Text("no scorer has looked at it", "dim")])
 
 
+LONGEST_SAID = 4000  # characters of one remark: the widget that shows them lays them out at once
+
+
 def conversation(whole: WholeSample, turn: int) -> Text:
-    """What was said before an answer: the question, and earlier turns with what the model answered."""
+    """What was said before an answer: the question, and earlier turns with what the model answered.
+
+    Of a long remark its ends are shown; an earlier answer is read whole as the turn it is.
+    """
     text = Text()
     turns = whole.sample.turns
     if not turns:
-        return text.append(visible(whole.item.question))
+        return text.append_text(_ends(whole.item.question))
     for earlier in turns[:turn]:
-        text.append("user: ", "dim").append(visible(earlier.user)).append("\nmodel: ", "dim")
-        text.append(visible(earlier.answer)).append("\n")
-    return text.append("user: " if len(turns) > 1 else "", "dim").append(visible(turns[turn].user))
+        text.append("user: ", "dim").append_text(_ends(earlier.user)).append("\nmodel: ", "dim")
+        text.append_text(_ends(earlier.answer)).append("\n")
+    return text.append("user: " if len(turns) > 1 else "", "dim").append_text(_ends(turns[turn].user))
+
+
+def _ends(said: str) -> Text:
+    """All of a remark, or its beginning and its end with what lies between them counted."""
+    left_out = len(said) - LONGEST_SAID
+    if left_out <= 0:
+        return Text(visible(said))
+    half = LONGEST_SAID // 2
+    text = Text(visible(said[:half]))
+    return text.append(f" ... {left_out:,} characters ... ", "dim").append(visible(said[-half:]))
 
 
 def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:

@@ -47,6 +47,16 @@ def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:
     assert text_of.conversation(whole, 0).plain == "user: 2 + 2?"
 
 
+def test_of_a_long_remark_only_the_ends_are_laid_out(store: Store) -> None:
+    long = "begin " + "y" * 2_000_000 + " end"
+    whole = read_sample(store, put(store, Turn("2 + 2?", "", long), Turn("Sure?", "", "No, 5.")))
+    said = text_of.conversation(whole, 1).plain
+    assert len(said) < 2 * text_of.LONGEST_SAID
+    assert "begin yyy" in said
+    assert f"{2_000_010 - text_of.LONGEST_SAID:,} characters" in said
+    assert "yyy end\nuser: Sure?" in said
+
+
 def test_every_scorer_s_word_stands_under_its_label_the_shown_one_first(store: Store) -> None:
     seq = evaluations.find_sample(store.db, "base-1", "add:0")
     evaluations.add_scores(store.db, [NewScore(seq, "judge@1(m)", "correct", 0.75, None, "fine")])
