@@ -21,6 +21,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from o1lab.evaluate.metrics import SEED, Interval, cluster, ladder, rounded, share_interval
+from o1lab.evaluate.voting import answers_are_votes
 from store.evaluations import Result
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ class MajorityPoint:
 
 
 def votes(samples: Iterable[Result]) -> Votes:
-    """The votes of one item's samples. One that is right without naming an answer votes for the right one."""
+    """The votes of one item's samples.
+
+    One that is right without naming an answer votes for the right one: the answer that most of the right ones name.
+    """
     from o1lab.chains.verify import canonical
 
     told: dict[str, list[int]] = {}  # by the answer as it is written, [how often, how often right]
@@ -103,24 +107,30 @@ def votes(samples: Iterable[Result]) -> Votes:
         group = groups.setdefault(canonical(answer), [0, 0])
         group[0] += number
         group[1] += right
-    cast = [(size, right / size) for size, right in groups.values()] + ([(unnamed, 1.0)] if unnamed else [])
-    return Votes(tuple(sorted(cast)), silent)
+    if unnamed:
+        named = max(groups.values(), key=lambda group: (group[1], -group[0]), default=[0, 0])
+        into = named if named[1] else groups.setdefault(None, [0, 0])
+        into[0] += unnamed
+        into[1] += unnamed
+    return Votes(tuple(sorted((size, right / size) for size, right in groups.values())), silent)
 
 
-def maj_at(results: Sequence[Result], ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:
+def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:
     """The curve of maj@k against k times the average output tokens (section 3.2 of the paper).
 
-    Nothing where no sample names an answer: then there is nothing to vote for. A k that some item has too few samples
-    for is left out. With as many samples of every item, maj@1 is the accuracy.
+    Nothing where no sample names an answer, or what the scorer takes for one is no vote: then there is nothing to vote
+    for. A k that some item has too few samples for is left out. With as many samples of every item, maj@1 is the
+    accuracy.
 
     Args:
+        scorer: the label of the scores.
         ks: by default the powers of two up to the number of samples, and that number.
     """
+    if not answers_are_votes(scorer) or not any(one.answer for one in results):
+        return ()
     by_item: dict[str, list[Result]] = {}
     for one in results:
         by_item.setdefault(one.item, []).append(one)
-    if not any(one.answer for one in results):
-        return ()
     cast = [votes(samples) for samples in by_item.values()]
     fewest = min(one.n for one in cast)
     wanted = tuple(ladder(fewest) if ks is None else sorted({k for k in ks if 1 <= k <= fewest}))

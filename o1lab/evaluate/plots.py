@@ -257,7 +257,7 @@ def _majority(one: Measured) -> tuple[tuple[int, float, float], ...]:
 
     if one.evaluation.samples < 2 or one.graded or not one.finished:
         return ()
-    found = [(at.k, at.tokens, 100 * at.value) for at in maj_at(one.results) if at.tokens is not None]
+    found = [(at.k, at.tokens, 100 * at.value) for at in maj_at(one.results, one.scorer) if at.tokens is not None]
     return tuple(found) if len(found) > 1 else ()
 
 

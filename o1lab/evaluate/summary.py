@@ -76,8 +76,8 @@ def summarise(db: Database, evaluation: Evaluation, scorer: str | None = None, *
     if brief:
         return Summary(evaluation, label, tally)
     results = list(evaluations.results(db, evaluation.id, label))
-    several = evaluation.samples > 1
-    return Summary(evaluation, label, tally, metrics.accuracy(results), majority.maj_at(results) if several else ())
+    curve = majority.maj_at(results, label) if evaluation.samples > 1 else ()
+    return Summary(evaluation, label, tally, metrics.accuracy(results), curve)
 
 
 def _mean(total: float, number: int) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -11,10 +12,21 @@ from hypothesis import strategies as st
 
 from o1lab.chains.verify import canonical, settle
 from o1lab.evaluate import majority as maj
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.metrics import accuracy
+from o1lab.evaluate.scorers.base import PlainScorer
+from o1lab.evaluate.scorers.choice import ChoiceOptions, ChoiceScorer
+from o1lab.evaluate.scorers.claims import ClaimsOptions, ClaimsScorer
+from o1lab.evaluate.scorers.exact import ExactOptions, ExactScorer
+from o1lab.evaluate.scorers.match import MatchOptions, MatchScorer
+from o1lab.evaluate.scorers.refusal import RefusalOptions, RefusalScorer
+from o1lab.evaluate.scoring import Attempt
+from store.evaluations import Result, Turn
 from tests.evaluation_results import marked, result, voted
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", "x", None]), min_size=1, max_size=8)
+
+MATH = "math@1"
 
 
 def counted(answers: list[str | None], gold: str, k: int) -> tuple[float, float, float, float]:
@@ -49,7 +61,7 @@ def test_all_subsets_are_counted(answers: list[str | None]) -> None:
 def test_the_order_of_samples_means_nothing(answers: list[str | None], rng: object) -> None:
     shuffled = list(answers)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    first, second = (maj.maj_at(voted({"a": one}, "1")) for one in (answers, shuffled))
+    first, second = (maj.maj_at(voted({"a": one}, "1"), MATH) for one in (answers, shuffled))
     assert first == second
 
 
@@ -61,7 +73,7 @@ def test_the_order_of_samples_means_nothing(answers: list[str | None], rng: obje
 @settings(deadline=None)
 def test_of_one_it_is_the_accuracy(items: list[list[str | None]]) -> None:
     results = voted({str(number): answers for number, answers in enumerate(items)}, "1")
-    curve = maj.maj_at(results)
+    curve = maj.maj_at(results, MATH)
     assert bool(curve) == any(answer for answers in items for answer in answers)
     if curve:
         assert curve[0].k == 1
@@ -71,20 +83,20 @@ def test_of_one_it_is_the_accuracy(items: list[list[str | None]]) -> None:
 
 def test_by_hand() -> None:
     # Of 2, 2, 3, nothing: pairs 22, 23, 23, 2-, 2-, 3-; the tied ones count half.
-    [pair] = [point for point in maj.maj_at(voted({"a": ["2", "2", "3", None]}, "2")) if point.k == 2]
+    [pair] = [point for point in maj.maj_at(voted({"a": ["2", "2", "3", None]}, "2"), MATH) if point.k == 2]
     assert (pair.value, pair.strict, pair.ties, pair.silent) == pytest.approx((4 / 6, 3 / 6, 2 / 6, 0))
     # All four: 2 wins with two votes.
-    last = maj.maj_at(voted({"a": ["2", "2", "3", None]}, "2"))[-1]
+    last = maj.maj_at(voted({"a": ["2", "2", "3", None]}, "2"), MATH)[-1]
     assert (last.k, last.value, last.strict, last.ties) == (4, 1, 1, 0)
 
 
 def test_no_answer_is_a_vote_for_nothing_and_never_wins() -> None:
-    [_, _, four] = maj.maj_at(voted({"a": [None, None, None, "7"]}, "7"))
+    [_, _, four] = maj.maj_at(voted({"a": [None, None, None, "7"]}, "7"), MATH)
     assert (four.value, four.silent) == (1, 0)
     cut_off = [result("a", "incomplete", sample=number, answer="9") for number in range(3)]
-    point = maj.maj_at([*cut_off, result("a", sample=3, answer="7")])[-1]
+    point = maj.maj_at([*cut_off, result("a", sample=3, answer="7")], MATH)[-1]
     assert point.value == 1  # a box in what was cut off is no answer
-    failed = maj.maj_at([result("a", "failed"), result("a", "incorrect", sample=1, answer="1")])[0]
+    failed = maj.maj_at([result("a", "failed"), result("a", "incorrect", sample=1, answer="1")], MATH)[0]
     assert (failed.value, failed.silent) == (0, 0.5)
 
 
@@ -101,10 +113,70 @@ def test_equal_answers_are_one_however_they_are_written() -> None:
 
 
 def test_where_nothing_names_an_answer_there_is_no_vote() -> None:
-    assert maj.maj_at(marked({"a": "ccw", "b": "wwc"})) == ()
-    assert maj.maj_at([]) == ()
-    # A scorer that finds no answer in one right sample: it stays right.
-    assert maj.votes([result("a"), result("a", sample=1, answer="5")]) == maj.Votes(((1, 1.0), (1, 1.0)), 0)
+    assert maj.maj_at(marked({"a": "ccw", "b": "wwc"}), MATH) == ()
+    assert maj.maj_at([], MATH) == ()
+
+
+@given(st.lists(st.sampled_from(["2", "3", "4", "right", None]), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_one_that_is_right_without_an_answer_votes_for_the_right_one(said: list[str | None]) -> None:
+    results = [
+        result("a", sample=number) if answer == "right" else replace(voted({"a": [answer]}, "2")[0], sample=number)
+        for number, answer in enumerate(said)
+    ]
+    meant = ["2" if answer == "right" else answer for answer in said]
+    for k, found in maj.majority(maj.votes(results), range(1, len(said) + 1)).items():
+        expected = counted(meant, "2", k)
+        assert (found.fair, found.strict, found.ties, found.silent) == pytest.approx(expected, abs=1e-9)
+
+
+def scored(scorer: PlainScorer, answers: list[str], gold: str) -> list[Result]:
+    """What a real scorer makes of these answers to one item."""
+    item = Item("a", "?", ("?",), (gold,), meta={"choices": {"A": "Lyon", "B": "Paris"}})
+    found = scorer.look_at([Attempt(item, number, (Turn("?", "", said),)) for number, said in enumerate(answers)])
+    return [result("a", one.outcome, sample=n, answer=one.answer, value=one.value) for n, one in enumerate(found)]
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        ClaimsScorer(ClaimsOptions()),
+        MatchScorer(MatchOptions(mode="contains")),
+        MatchScorer(MatchOptions(mode="contains", part="final")),
+        MatchScorer(MatchOptions(part="first_line")),
+        ExactScorer(ExactOptions()),
+        RefusalScorer(RefusalOptions()),
+    ],
+    ids=lambda scorer: scorer.label,
+)
+def test_an_answer_in_its_own_words_is_no_vote(scorer: PlainScorer) -> None:
+    said = [
+        "Paris.", "The answer is Paris, of course.", "I searched the web and found that it is Lyon.", "Lyon",
+        "I looked it up on Google.",
+    ]  # fmt: skip
+    assert maj.maj_at(scored(scorer, said, "Paris"), scorer.label) == ()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "right", "wrong", "gold"),
+    [
+        (MatchScorer(MatchOptions(part="final")), r"I think \boxed{Paris}", r"So: \boxed{Lyon}", "Paris"),
+        (ExactScorer(ExactOptions(part="final")), r"I think \boxed{Paris}", r"So: \boxed{Lyon}", "Paris"),
+        (ChoiceScorer(ChoiceOptions()), "The answer is B.", "It is (A).", "B"),
+    ],
+    ids=lambda value: getattr(value, "label", None),
+)
+def test_a_final_answer_is_a_vote(scorer: PlainScorer, right: str, wrong: str, gold: str) -> None:
+    results = scored(scorer, [right, wrong, wrong, right, wrong], gold)
+    assert [one.outcome for one in results] == ["correct", "incorrect", "incorrect", "correct", "incorrect"]
+    curve = maj.maj_at(results, scorer.label)
+    assert (curve[0].value, curve[-1].value) == (pytest.approx(0.4), 0)
+
+
+def test_a_judge_and_a_person_name_no_answer() -> None:
+    results = voted({"a": ["2", "3"]}, "2")
+    assert [len(maj.maj_at(results, label)) for label in ("math@2", "math@1(loose=true)")] == [2, 2]
+    assert not any(maj.maj_at(results, label) for label in ("judge@1(judge-facts@1 abc123, m)", "human@1", "other@1"))
 
 
 def test_tokens_are_k_times_the_average_and_a_curve_ends_where_samples_do() -> None:
@@ -115,9 +187,9 @@ def test_tokens_are_k_times_the_average_and_a_curve_ends_where_samples_do() -> N
         result("b", "failed", sample=1, tokens=0),
         result("b", sample=2, answer="1", tokens=200),
     ]
-    curve = maj.maj_at(results)
+    curve = maj.maj_at(results, MATH)
     assert [(point.k, point.tokens, point.items) for point in curve] == [(1, 200, 2), (2, 400, 2)]
-    assert [point.k for point in maj.maj_at(results, [2, 3, 2])] == [2]
+    assert [point.k for point in maj.maj_at(results, MATH, [2, 3, 2])] == [2]
     with pytest.raises(ValueError, match="maj@"):
         maj.majority(maj.Votes(((1, 1.0),), 0), [2])
 
@@ -125,9 +197,9 @@ def test_tokens_are_k_times_the_average_and_a_curve_ends_where_samples_do() -> N
 def test_many_samples_are_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[str | None] = ["1"] * 9 + ["2"] * 8 + ["3"] * 3 + [None] * 4
     results = voted({"a": answers}, "1")
-    exact = maj.maj_at(results)
+    exact = maj.maj_at(results, MATH)
     monkeypatch.setattr(maj, "MOST_SAMPLES", 10)
-    drawn = maj.maj_at(results)
+    drawn = maj.maj_at(results, MATH)
     assert all(point.exact for point in exact)
     assert drawn[0].as_json()["how"] == "10,000 drawn subsets, seed 42"
     for one, other in zip(exact, drawn, strict=True):
