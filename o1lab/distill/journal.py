@@ -7,6 +7,7 @@ opened again, and readers pass it over. One process writes at a time (the run's 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from typing import Self
 
 from o1lab.distill.calls import CallKey, Response
 
-_KEY = re.compile(rb'\{"key": "([^"\\]+/[0-9]+/[0-9]+)"')
-"""How each of our lines begins."""
+_KEY = re.compile(rb'\{"key": ("(?:[^"\\]|\\.)*")')
+"""How each of our lines begins; JSON escapes what is not ASCII in an item's id."""
 
 
 class JournalError(OSError):
@@ -110,9 +111,19 @@ def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
     with path.open("rb") as journal:
         offset = 0
         for line in journal:
-            if line.endswith(b"\n") and (found := _KEY.match(line)) is not None:
-                yield offset, CallKey.read(found[1].decode()), line
+            if line.endswith(b"\n") and (key := _key_of(line)) is not None:
+                yield offset, key, line
             offset += len(line)
+
+
+def _key_of(line: bytes) -> CallKey | None:
+    found = _KEY.match(line)
+    if found is None:
+        return None
+    try:
+        return CallKey.read(json.loads(found[1]))
+    except ValueError:  # no line of ours
+        return None
 
 
 def read_at(path: Path, offset: int) -> Response:

@@ -57,6 +57,15 @@ async def test_many_at_once_are_all_there_with_their_places(tmp_path: Path) -> N
     assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("item", ["问题-1", 'q"2', "back\\slash", "a/b", "\U0001f600", "new\nline"])
+async def test_any_id_is_found_again(item: str, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    await write(path, response(item, 3, 1))
+    path.write_bytes(b'{"key": "no key of ours"}\n{"key": "\\x/0/0"}\n' + path.read_bytes())
+    assert [key for _, key, _ in journal.lines(path)] == [CallKey(item, 3, 1)]
+    assert index_journal(path, lambda _: set()).find(CallKey(item, 3, 1)) == response(item, 3, 1)
+
+
 async def test_who_waits_for_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_file: int, _lines: bytes) -> None:
         raise OSError(28, "No space left on device")

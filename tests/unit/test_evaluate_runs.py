@@ -214,6 +214,21 @@ async def test_a_judge_is_paid_once_and_prose_is_unscored(tmp_path: Path) -> Non
     assert outcomes(lab, folder) == {"incorrect": 3}
 
 
+async def test_a_judge_is_paid_once_whatever_the_items_are_called(tmp_path: Path) -> None:
+    with EvalServer(verdict=lambda _question, _before: "I think it is rather good.") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        write_suite(lab, scorer=JUDGED)
+        names = ("问题-1", 'q"2', "q\\3", "4/q")
+        rows = [{"id": name, "question": f"What is {at} + 1?", "gold": str(at + 1)} for at, name in enumerate(names)]
+        (lab.suites / "data" / "sums.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        folder, status = await run(lab, judge="judge")
+        paid = len(server.requests)
+        assert (status.unscored, paid) == (4, 4 + 2 * 4)
+        runs.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).unscored == 4
+    assert len(server.requests) == paid
+
+
 async def test_a_judge_that_is_away_is_asked_again_for_what_it_did_not_say(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 3)
