@@ -309,12 +309,15 @@ def _overall(pairs: Sequence[tuple[Measured, Measured]], printed: PublishedChang
     pairs = [pair for pair in pairs if pair[0].value is not None and pair[1].value is not None]
     for mean in printed.overall:
         wanted = [one for one in printed.sets if one.name in mean.of]
-        theirs = [pair for known in wanted for pair in pairs if known.is_suite(pair[1].evaluation.suite)]
-        name = mean.name
-        if len(theirs) != len(wanted):
+        of_each = [[pair for pair in pairs if known.is_suite(pair[1].evaluation.suite)] for known in wanted]
+        theirs, name = [pair for found in of_each for pair in found], mean.name
+        if any(len(found) != 1 for found in of_each):  # one is missing, or there in two versions
             if len(pairs) < 2:
                 return None
-            theirs, name = list(pairs), f"Mean of {', '.join(one.evaluation.suite for _, one in pairs)}"
+            suites = [one.evaluation.suite for _, one in pairs]
+            apart = len(set(suites)) < len(suites)
+            names = [one.evaluation.suite_label if apart else one.evaluation.suite for _, one in pairs]
+            theirs, name = list(pairs), f"Mean of {', '.join(names)}"
         found = overall_change(theirs)
         ids = tuple(dict.fromkeys(one.evaluation.id for pair in theirs for one in pair))
         means = [sum(pair[side].value or 0.0 for pair in theirs) / len(theirs) for side in (0, 1)]
@@ -351,10 +354,6 @@ def _later(chosen: Sequence[Measured], before: str | None, after: Sequence[str])
             )
     students = {one.evaluation.model for one in chosen if one.evaluation.role == "student"}
     return list(after) or [one for one in others if one in students] or others
-
-
-def _no_model(wanted: str, there: Sequence[str]) -> UsageError:
-    return UsageError(f"No chosen evaluation is of the model '{wanted}'.", f"There are: {', '.join(there) or 'none'}.")
 
 
 def _in_first_table(one: Measured, printed: PublishedAccuracy) -> bool:

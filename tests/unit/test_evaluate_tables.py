@@ -276,6 +276,28 @@ def test_overall_safety_is_the_mean_of_the_paper_s_three_sets(store: Store) -> N
     assert set(difference.evaluations) == {"b0", "s0", "b4", "s4", "b6", "s6"}  # xstest is no part of it
 
 
+def test_two_versions_of_one_set_do_not_stand_for_the_set_that_is_missing(store: Store) -> None:
+    ids: list[str] = []
+
+    def add(suite: str, before: str, after: str, version: int = 1) -> None:
+        for model, role, said in ((BASE, "base", before), (STUDENT, "student", after)):
+            ids.append(f"e{len(ids)}")
+            evaluated(store, ids[-1], suite, model, list(said), role=role, version=version, family="safety")
+
+    def mean() -> Row:
+        rows = change_table(choose(store.db, ids)).sections[0].rows
+        (found,) = [row for row in rows if row.mean and not row.published]
+        return found
+
+    add("flames", "++++", "++++")
+    add("flames", "++++", "++++", version=2)
+    add("wildsafety", "++--", "----")
+    assert mean().label == "Mean of flames@1, flames@2, wildsafety@1"
+    assert mean().cells["before"].value == pytest.approx((100 + 100 + 50) / 3)
+    add("diasafety", "+-+-", "++++")  # all three are there, but which of the two versions is theirs nobody can say
+    assert mean().label == "Mean of flames@1, flames@2, wildsafety@1, diasafety@1"
+
+
 def test_ways_of_putting_a_question_stand_apart(store: Store) -> None:
     pair(store, "sycophancy", "++" * 10, "+-" * 10, family="sycophancy", variants=["plain", "wrong hint"])
     table = change_table(choose(store.db))
