@@ -187,7 +187,8 @@ def clustered_bootstrap(
     Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13; of clusters: Davison and
     Hinkley (1997), section 3.8. Clusters that are alike are drawn together (their numbers are multinomial), which
     changes no distribution. Beyond 25,000 clusters that are all different, fewer resamples are drawn; how many, and
-    the seed, is in the interval's method. None of less than two clusters.
+    the seed, is in the interval's method. None of less than two clusters, and where resampling finds no width because
+    all are alike: that says nothing of how sure the mean is.
 
     Args:
         values: one a sample.
@@ -202,6 +203,8 @@ def clustered_bootstrap(
         return None
     means, drawn = _resampled(sums, sizes, resamples, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
+        return None
     return Interval(float(low), float(high), f"bootstrap over {number:,} clusters, {drawn:,} resamples, seed {seed}")
 
 
@@ -255,8 +258,8 @@ def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lam
     """Correct over all samples.
 
     Its interval is Wilson's where no two samples share an item or a group, else that of :func:`clustered_bootstrap`.
-    Where all clusters are alike, so that resampling finds no width (30 items, all wrong), it is Wilson's with the
-    number of clusters for n.
+    Where all clusters are alike, so that resampling finds no width (30 items, each wrong throughout or each right half
+    of the time), it is Wilson's with the number of clusters for n.
 
     Args:
         right: which samples count, where it is not the correct ones.
@@ -270,14 +273,18 @@ def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lam
 
 
 def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
-    """The interval of the mean of marks from 0 to 1, by the rule of :func:`accuracy`."""
+    """The interval of the mean of marks from 0 to 1, by the rule of :func:`accuracy`.
+
+    None of marks in between (grades) that resampling finds no width of, and of one cluster with right and wrong ones.
+    """
     number, n = len(set(clusters)), len(marks)
     whole = all(mark in (0, 1) for mark in marks)
     if number == n and whole:
         return Interval(*wilson(round(sum(marks)), n), "Wilson")
     found = clustered_bootstrap(marks, clusters)
-    if (found is None or found.low == found.high) and min(marks) == max(marks) and whole:
-        return Interval(*wilson(number if marks[0] else 0, number), f"Wilson over {number:,} clusters, all alike")
+    if found is None and whole and (number > 1 or min(marks) == max(marks)):
+        right = round(number * sum(marks) / n)
+        return Interval(*wilson(right, number), f"Wilson over {number:,} clusters, all alike")
     return found
 
 

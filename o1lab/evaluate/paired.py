@@ -280,7 +280,6 @@ def _paired(pairs: Sequence[tuple[list[Result], list[Result]]]) -> Paired:
         clusters.append(cluster(a[0]))
         sums[clusters[-1]] = sums.get(clusters[-1], 0.0) + differences[-1]
     only_a, only_b = kinds.get((True, False), []), kinds.get((False, True), [])
-    interval = clustered_bootstrap(differences, clusters)
     return Paired(
         a=accuracy([one for a, _ in pairs for one in a]),
         b=accuracy([one for _, b in pairs for one in b]),
@@ -291,7 +290,7 @@ def _paired(pairs: Sequence[tuple[list[Result], list[Result]]]) -> Paired:
         neither=tuple(kinds.get((False, False), ())),
         mcnemar_p=mcnemar(len(only_a), len(only_b)),
         difference=math.fsum(differences) / len(differences),
-        interval=interval if interval and interval.low < interval.high else None,
+        interval=clustered_bootstrap(differences, clusters),
         chance=sign_flips(list(sums.values())),
     )
 

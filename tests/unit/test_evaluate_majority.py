@@ -194,6 +194,14 @@ def test_tokens_are_k_times_the_average_and_a_curve_ends_where_samples_do() -> N
         maj.majority(maj.Votes(((1, 1.0),), 0), [2])
 
 
+def test_items_that_all_tie_alike_have_no_interval_and_sure_ones_wilson_s() -> None:
+    first, last = maj.maj_at(voted({str(n): ["1", "2"] for n in range(30)}, "1"), MATH)
+    assert (first.value, first.interval, last.value, last.interval) == (0.5, None, 0.5, None)
+    [*_, sure] = maj.maj_at(voted({str(n): ["1", "1", "2"] for n in range(30)}, "1"), MATH)
+    assert sure.interval is not None
+    assert (sure.value, sure.interval.method) == (1, "Wilson")
+
+
 def test_many_samples_are_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[str | None] = ["1"] * 9 + ["2"] * 8 + ["3"] * 3 + [None] * 4
     results = voted({"a": answers}, "1")

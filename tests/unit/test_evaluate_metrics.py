@@ -105,8 +105,23 @@ def test_thirty_items_all_wrong_are_not_certainly_zero() -> None:
     assert rate.interval is not None
     assert (rate.interval.low, rate.interval.high) == metrics.wilson(0, 30)
     assert "all alike" in rate.interval.method
+    half = metrics.accuracy(marked({str(n): "cw" for n in range(30)}))  # no more certain that it is a half
+    assert half.interval is not None
+    assert (half.interval.low, half.interval.high) == metrics.wilson(15, 30)
+    assert half.interval.method == "Wilson over 30 clusters, all alike"
+    odd = metrics.accuracy(marked({str(n): "cww" for n in range(7)}))
+    assert odd.interval is not None and odd.interval.low < 1 / 3 < odd.interval.high
+    assert metrics.accuracy(marked({"a": "cw"})).interval is None  # one item: nothing is known of another
     none = metrics.accuracy([])
     assert (none.value, none.interval, none.as_json()["ci95"]) == (None, None, None)
+
+
+def test_equal_grades_have_no_interval() -> None:
+    found = metrics.mean_value([result(str(n), "unscored", value=0.8) for n in range(10)])
+    assert found is not None
+    assert (found.value, found.interval) == (pytest.approx(0.8), None)
+    weighed = metrics.clustered_bootstrap([0.1] * 3, ["a", "b", "c"], weights=[0.1, 0.2, 0.7])
+    assert weighed is None  # though the last digits of its means differ
 
 
 def test_the_bootstrap_is_scipy_s_where_every_sample_is_a_cluster() -> None:
