@@ -136,6 +136,7 @@ class Watch:
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _scorers: dict[str, tuple[float, Mapping[str, int]]] = field(default_factory=dict)
     _faults: dict[str, tuple[dict[str, int], tuple[FaultCount, ...]]] = field(default_factory=dict)
+    _looked: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self, selected: str | None) -> Look:
@@ -181,6 +182,9 @@ class Watch:
             kept, info = self._kept.get(one.id), infos.get(one.id)
             return one.id != chosen, not (info and info.active), kept.at if kept else 0.0
 
+        first, self._looked = not self._looked, True
+        if first and sum(one.items * one.samples for one in records.values()) > AT_ONCE:
+            return True  # the names are there at once
         order, begun, partial = sorted(records.values(), key=urgency), time.monotonic(), False
         for one in order:
             kept, now = self._kept.get(one.id), time.monotonic()
@@ -222,11 +226,12 @@ class Watch:
         )
 
     def _scorers_of(self, identity: str) -> Mapping[str, int]:
-        """As old as the figures."""
+        """As old as the figures, and with them."""
         known, kept = self._scorers.get(identity), self._kept.get(identity)
-        made_at = kept.at if kept else 0.0
-        if known is None or known[0] != made_at:
-            known = self._scorers[identity] = (made_at, evaluations.scorers(self.store.db, identity))
+        if kept is None:
+            return {}
+        if known is None or known[0] != kept.at:
+            known = self._scorers[identity] = (kept.at, evaluations.scorers(self.store.db, identity))
         return known[1]
 
     def _faults_of(self, line: Line, folder: EvalFolder) -> tuple[FaultCount, ...]:

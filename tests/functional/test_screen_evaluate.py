@@ -220,7 +220,9 @@ def test_of_many_samples_the_value_is_shown_before_its_interval(lab: Lab, monkey
     monkeypatch.setattr(evaluate_watch, "AT_ONCE", 50)
     look = watch._figures(evaluations.get(store.db, "57ade002"), whole=False)
     assert evaluate_text.value_words(look) == "41.7 (…)"
-    assert not watch.look(None).partial  # there was time for it in the same look
+    names = watch.look(None)
+    assert names.partial and [line.figures for line in names.lines] == [None] * 3
+    assert not watch.look(None).partial  # there was time for all in one look
     store.close()
 
 
