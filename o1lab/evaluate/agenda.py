@@ -77,25 +77,25 @@ class SoFar:
     """Samples that failed: they are held again."""
     ended: set[tuple[str, int]]
     to_score: list[int]
-    """The seqs of complete samples that the scorer has not looked at, or (a judge) could not tell."""
+    """The seqs of complete samples that the scorer has not looked at, or is to look at again."""
     index: JournalIndex
     spent: Spent = field(default_factory=Spent)
     """All that was ever sent and received, tries that came to nothing too."""
 
 
-def look(folder: EvalFolder, store: Store, label: str, *, judged: bool) -> SoFar:
+def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
     """See how far an evaluation has come. Reads its journals once; memory stays flat.
 
     Args:
         label: the scorer's.
-        judged: a judge scores. What it could not tell is looked at again: what it answered is in its journal, so only
+        again: look again at what the scorer could not tell. What a judge answered is in its journal, so that only
             what failed is asked anew.
     """
     db = store.db
     with store.explained():
         tally, ended = evaluations.tally(db, folder.id, label), evaluations.ended(db, folder.id)
         failed = {(item, sample) for _, item, sample in evaluations.places(db, folder.id, label, "failed")}
-        if judged:
+        if again:
             waiting = [seq for seq, _, _ in evaluations.places(db, folder.id, label, "unscored")]
         else:
             waiting = evaluations.to_score(db, folder.id, label)

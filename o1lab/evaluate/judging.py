@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from o1lab.config import load_config
 from o1lab.distill.agenda import JournalIndex, index_journal
@@ -35,6 +35,8 @@ JUDGE_TOKENS = 4096
 """A judge may think before it says its verdict."""
 _ROLE: Role = "teacher"
 _PROMPT = "judge"
+_REMEMBERED = 8192
+"""Answers of this session that are kept: as many as are asked for at once, twice each."""
 
 
 def judge_settings(settings: EvaluationSettings, judge: str) -> TeacherRunSettings:
@@ -54,13 +56,21 @@ class Judge:
         self._teacher = teacher
         self._index = index
         self._seats = asyncio.Semaphore(seats)
+        self._said: dict[tuple[CallKey, str], Response] = {}
 
     async def __call__(self, key: CallKey, messages: Sequence[Message]) -> Response:
+        asked = digest(_ROLE, messages)
+        if (said := self._said.get((key, asked))) is not None:
+            return said
         known = self._index.find(key)
-        if known is not None and known.asked == digest(_ROLE, messages):
+        if known is not None and known.asked == asked:
             return known
         async with self._seats:
-            return await self._teacher.call(key, messages)
+            said = await self._teacher.call(key, messages)
+        if len(self._said) == _REMEMBERED:
+            del self._said[next(iter(self._said))]
+        self._said[key, asked] = replace(said, thought="")
+        return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from o1lab.distill.driving import log_error
 from o1lab.distill.journal import JournalError
 from o1lab.evaluate.asking import Held
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.scoring import Attempt, Score, Scorer
+from o1lab.evaluate.scoring import Attempt, Score, Scorer, broken
 from store import evaluations
 from store.connection import Store
 from store.errors import StoreError
@@ -53,7 +53,7 @@ class Landing:
     """Takes samples in. Use as ``async with``; leaving it waits until all are in.
 
     ``landed`` is called in the event loop with each, once it is on the disk. A sample whose scorer may not be asked
-    any more is stored unscored, to be scored when the evaluation goes on.
+    any more, or broke at it (``broken`` of them), is stored without a score, to be scored when the evaluation goes on.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Landing:
         self._make = make
         self._landed = landed
         self._log = log
+        self.broken = 0
         self._queue: asyncio.Queue[Ended | None] = asyncio.Queue(_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +98,7 @@ class Landing:
         Raises:
             StoreError, OSError: nothing more will be taken in.
         """
-        assert self._task is not None  # noqa: S101
+        assert self._task is not None  # noqa: S101 - set on entering
         if self._task.done():
             self._task.result()
         await self._queue.put(ended)
@@ -135,7 +136,12 @@ class Landing:
         if complete:
             attempts = [Attempt(batch[at].item, samples[at].sample, samples[at].turns) for at in complete]
             try:
-                scores = dict(zip(complete, await self._scored(attempts), strict=True))
+                for at, score in zip(complete, await self._scored(attempts), strict=True):
+                    if score.error is None:
+                        scores[at] = score
+                    else:
+                        self.broken += 1
+                        log_error(self._log, score.error)
             except RunOver:
                 pass  # they wait for the next session
         for landed in await loop.run_in_executor(self._thread, self._write_each, batch, samples, scores):
@@ -149,8 +155,7 @@ class Landing:
         except Exception as error:
             if len(attempts) > 1:
                 return [score for one in attempts for score in await self._scored([one])]
-            log_error(self._log, error)
-            return [Score("unscored", reason=f"internal: {type(error).__name__}: {error}"[:200])]
+            return [broken(error)]
 
     def _samples(self, batch: Sequence[Ended]) -> list[NewSample]:
         """What is to be stored; counts tokens, so it runs in the landing's thread."""

@@ -91,8 +91,8 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         held.callback(self._reader.shutdown)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
         known = runs.register(self.lab, self.folder, store)
-        judged = scored_by.judge is not None
-        so_far = await self._read(agenda.look, self.folder, store, scored_by.label, judged=judged)
+        again = scored_by.judge is not None or self.scores_only
+        so_far = await self._read(agenda.look, self.folder, store, scored_by.label, again=again)
         self._to_score = len(so_far.to_score)
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
@@ -120,8 +120,11 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         batches = agenda.to_do(self.folder, store, so_far, keys, None if self.scores_only else known.samples)
         async with landing:
             await self._work_off(landing, _Feed(batches, self._read), store, asked, so_far)
+        self._broken = landing.broken
 
     def left_over(self) -> str:
+        if self._broken:
+            return f"The scorer broke at {self._broken} samples, which stay unscored: see {self.folder.log}."
         if self.folder.scored_by().spec.name == "human":
             return f"Its samples wait for a person's marks: o1lab eval rate {self.folder.id}"
         if self.scores_only and not self._to_score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.distill.calls import CallKey, Message, Response
@@ -31,12 +31,21 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A scorer's word on one attempt; ``value`` from 0 to 1 where it grades, ``answer`` what it took for the answer."""
+    """A scorer's word on one attempt; ``value`` from 0 to 1 where it grades, ``answer`` what it took for the answer.
+
+    ``error`` is what broke the scorer itself: such a score says nothing, and the attempt is to be looked at again.
+    """
 
     outcome: Said
     value: float | None = None
     answer: str | None = None
     reason: str = ""
+    error: Exception | None = field(default=None, compare=False)
+
+
+def broken(error: Exception) -> Score:
+    """The score of an attempt at which the scorer itself broke."""
+    return Score("unscored", reason=f"internal: {type(error).__name__}: {error}"[:200], error=error)
 
 
 class AskJudge(Protocol):

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from o1lab.distill import journal
+from o1lab.distill.agenda import JournalIndex
+from o1lab.distill.calls import CallKey, Response
+from o1lab.distill.teacher import Teacher
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate import runs
 from o1lab.evaluate.asking import FORCE
+from o1lab.evaluate.judging import Judge
 from o1lab.evaluate.runner import drive
+from o1lab.evaluate.scorers.math import MathScorer
+from o1lab.evaluate.scoring import Attempt, Score
 from o1lab.evaluate.suites import ScorerSpec
 from store import evaluations
 from store.connection import open_store
@@ -227,6 +233,68 @@ async def test_a_judge_is_paid_once_whatever_the_items_are_called(tmp_path: Path
         runs.resume(lab, folder.id)
         assert (await drive(lab, folder, clock=FakeClock())).unscored == 4
     assert len(server.requests) == paid
+
+
+async def test_a_mark_beyond_all_numbers_is_asked_for_once_more_and_no_other_is(tmp_path: Path) -> None:
+    def verdict(question: Question, _before: int) -> str:
+        return f'{{"score": 1{"0" * 400}}}' if question[0] == 101 else '{"score": 90}'
+
+    with EvalServer(verdict=verdict) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        _, status = await run(lab, judge="judge")
+    assert (status.correct, status.unscored, len(server.asked_of("judge"))) == (2, 1, 4)
+
+
+async def test_a_judge_is_asked_the_same_only_once_in_a_session(tmp_path: Path) -> None:
+    asked = []
+
+    class OneTeacher(Teacher):
+        def __init__(self) -> None: ...
+
+        async def call(self, key: CallKey, *_: object, **__: object) -> Response:
+            asked.append(key)
+            return Response(key, "done", thought="Hm.", answer=f"{len(asked)}")
+
+    judge = Judge(OneTeacher(), JournalIndex(tmp_path / "none.jsonl"), 1)
+    messages = [{"role": "user", "content": "Is it?"}]
+    answers = [(await judge(CallKey("q", 0, turn), messages)).answer for turn in (0, 0, 1, 0)]
+    assert answers == ["1", "1", "2", "1"]
+    assert (await judge(CallKey("q", 0), [{"role": "user", "content": "Is it not?"}])).answer == "3"
+
+
+async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(_self: MathScorer, _attempts: object) -> list[Score]:
+        raise RuntimeError("out of memory")
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        monkeypatch.setattr(MathScorer, "look_at", no_memory)
+        folder, status = await run(lab)
+        assert (status.state, status.done, status.unscored) == ("finished", 3, 3)
+        assert "broke at 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
+        monkeypatch.undo()
+        runs.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.correct, status.incorrect, status.unscored, status.message) == (2, 1, 0, "")
+
+
+async def test_scoring_anew_looks_again_at_what_the_scorer_could_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_tell(_self: MathScorer, attempts: list[Attempt]) -> list[Score]:
+        return [Score("unscored", reason="it took too long")] * len(attempts)
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        monkeypatch.setattr(MathScorer, "look_at", cannot_tell)
+        folder, _ = await run(lab)
+        monkeypatch.undo()
+        runs.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).unscored == 3  # that is its word, until it is asked for
+        runs.rescore(lab, folder.id)
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+    assert (status.correct, status.unscored, server.asked.total()) == (2, 0, 3)
 
 
 async def test_a_judge_that_is_away_is_asked_again_for_what_it_did_not_say(tmp_path: Path) -> None:

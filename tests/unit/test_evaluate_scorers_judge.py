@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill.calls import CallKey, Fault, Message, Response, RunOver
+from o1lab.distill.journal import JournalError
 from o1lab.distill.prompts import Prompt, find_prompt
 from o1lab.errors import UsageError
 from o1lab.evaluate.items import Item
@@ -124,6 +125,7 @@ async def test_judgements_that_can_be_read(said: str, outcome: str, value: float
         '{"score": -1}',
         '{"score": NaN}',
         '{"score": 1e999}',
+        pytest.param(f'{{"score": 1{"0" * 400}}}', id="400 digits"),
         '{"score": true}',
         '{"score": "about 80"}',
         '{"score": "9/0"}',
@@ -192,6 +194,16 @@ async def test_when_nothing_more_may_be_asked_the_calls_on_their_way_still_end()
     with pytest.raises(RunOver, match="budget"):
         await scorer.score([attempt(name=f"q{number}") for number in range(5)])
     assert ended == ["q1", "q2", "q3", "q4"]
+
+
+async def test_what_breaks_at_one_attempt_costs_the_others_nothing() -> None:
+    judge = Judge(lambda key, _: ZeroDivisionError("oops") if key.item == "q1" else '{"verdict": "correct"}')
+    one, broke, other = await scores_of(judge, *(attempt(name=name) for name in ("q0", "q1", "q2")))
+    assert (one.outcome, other.outcome, len(judge.asked)) == ("correct", "correct", 3)
+    assert broke == Score("unscored", reason="internal: ZeroDivisionError: oops")
+    assert isinstance(broke.error, ZeroDivisionError)
+    with pytest.raises(JournalError):
+        await scores_of(says(JournalError(28, "full")), attempt())
 
 
 async def test_scores_come_in_the_order_of_the_attempts() -> None:

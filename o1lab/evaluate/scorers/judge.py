@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,17 @@ from typing import Any, Self
 from pydantic import Field
 
 from o1lab.chains.parse import parse
-from o1lab.distill.calls import CallKey, Response
+from o1lab.distill.calls import CallKey, Response, RunOver
 from o1lab.distill.prompts import Prompt
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import Options, label_of
-from o1lab.evaluate.scoring import AskJudge, Attempt, Score
+from o1lab.evaluate.scoring import AskJudge, Attempt, Score, broken
 from o1lab.text import one_line, visible
+from store.errors import StoreError
 from store.evaluations import Said
 
 JUDGE = "judge"
 JUDGE_VERSION = 1
-SLOTS = frozenset({"question", "gold", "answer", "mark"})
-"""What a judge's prompt may name; beside these, whatever the suite's items have in ``meta``."""
 
 _AT_ONCE = 256
 _READ = 8000  # characters of a judgement that are read, from its end
@@ -107,7 +105,7 @@ class JudgeScorer:
 
         async def work() -> None:
             for at, attempt in waiting:
-                scores[at] = await self._judge(attempt)
+                scores[at] = await self._score_of(attempt)
 
         workers = (work() for _ in range(min(_AT_ONCE, len(attempts))))
         # When nothing more may be asked, calls on their way still come to an end: they are paid for.
@@ -121,6 +119,14 @@ class JudgeScorer:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+    async def _score_of(self, attempt: Attempt) -> Score:
+        try:
+            return await self._judge(attempt)
+        except (RunOver, StoreError, OSError):  # nothing more may be asked, or kept (a JournalError too)
+            raise
+        except Exception as error:  # of this attempt only: what the others' judgements cost is paid
+            return broken(error)
 
     async def _judge(self, attempt: Attempt) -> Score:
         if not attempt.answer.strip():
@@ -230,9 +236,9 @@ def _mark(value: Any, scale: float) -> float | None:
             return None
         highest = 100.0 if found["percent"] else float(found["of"] or scale)
         value, scale = float(found["mark"]), highest
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value / scale if 0 <= value <= scale and scale > 0 else None
+    return value / scale if 0 <= value <= scale and scale > 0 else None  # NaN is not within either
 
 
 def _within(text: str, longest: int) -> str:
