@@ -213,7 +213,7 @@ def headline(one: Comparison) -> Text:
         text.append(f" (95% {100 * paired.interval.low:+.1f} to {100 * paired.interval.high:+.1f})")
     text.append(f" · McNemar p {p_of(paired.mcnemar_p)}")
     if one.left_out:
-        text.append(f" · {one.left_out:,} items left out, only one has them", "yellow")
+        text.append(f" · {one.left_out:,} items left out, not both have all samples of them", "yellow")
     if one.other:
         text.append(f" · asked differently: {one_line(', '.join(one.other), 60)}", "yellow")
     return text

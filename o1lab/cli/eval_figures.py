@@ -61,7 +61,7 @@ def eval_compare(
 ) -> None:
     """Compare two evaluations item by item: exact McNemar, paired bootstrap, the items only one got right.
 
-    Example: o1lab eval compare 3f9c 81ab
+    Example: o1lab eval compare 3f9c 81aa
     """
     from o1lab.evaluate.paired import compare_evaluations
     from store import evaluations
@@ -125,7 +125,8 @@ def _tokens(found: Figures) -> Iterator[str]:
         shares = " ".join(f"{value:>7,.0f}" for value in (one.p5, one.p25, one.median, one.p75, one.p95, one.most))
         yield f"{name:<11}{one.n:>8,} {one.mean:>8,.1f} {shares}"
     if found.estimated:
-        yield f"Of {found.estimated:,} samples the server said no count; theirs is ours."
+        yield f"Of {found.estimated:,} samples the server did not say all: what it left out, above all how much of"
+        yield "the output is thought, is our estimate."
 
 
 def _curves(found: Figures) -> Iterator[str]:
@@ -195,7 +196,7 @@ def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Ite
     pair = found.paired
     yield _cut(f"{found.a.suite_label}, scored by {found.scorer}: {pair.items:,} items that both have")
     if found.left_out:
-        yield f"{found.left_out:,} items are left out: not both have samples of them."
+        yield f"{found.left_out:,} items are left out: not both have all samples of them."
     yield _side("A", found.a, pair.a)
     yield _side("B", found.b, pair.b)
     for line in found.other:

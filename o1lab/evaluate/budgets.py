@@ -78,7 +78,7 @@ def forced(db: Database, evaluation: Evaluation, scorer: str) -> tuple[BudgetPoi
 
     Of the evaluations with the same suite version, items, model, revision and sampling but for ``max_tokens``, and
     with ``force_answer`` among their settings, each is a point at its ``max_tokens``; the newest where two are alike.
-    Only those this scorer has looked at. ``spent`` holds the tokens of forced answers too.
+    Only finished ones that this scorer has looked at. ``spent`` holds the tokens of forced answers too.
     """
     points: dict[int, BudgetPoint] = {}
     for one in evaluations.all_evaluations(db, suite=evaluation.suite):
@@ -88,6 +88,8 @@ def forced(db: Database, evaluation: Evaluation, scorer: str) -> tuple[BudgetPoi
         if _put(one) != _put(evaluation) or scorer not in evaluations.scorers(db, one.id):
             continue
         results = list(evaluations.results(db, one.id, scorer))
+        if len(results) < one.items * one.samples:
+            continue
         there = [result.output_tokens for result in results if result.outcome != "failed"]
         points[limit] = BudgetPoint(
             way="forced",

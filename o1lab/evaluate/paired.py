@@ -86,7 +86,7 @@ class Comparison:
     a: Evaluation
     b: Evaluation
     scorer: str
-    left_out: int  # items that not both have samples of
+    left_out: int  # items that not both have all samples of
     other: tuple[str, ...]
     paired: Paired
 
@@ -164,7 +164,7 @@ def compare(results_a: Iterable[Result], results_b: Iterable[Result], *, common:
         raise UsageError("The two have no item in common.", "Compare two evaluations of one suite.")
     if apart and not common:
         raise UsageError(
-            f"{apart:,} items have samples of one of the two only; both have {len(shared):,}.",
+            f"{apart:,} items have all their samples in one of the two only; in both {len(shared):,} have.",
             "Let both finish (`o1lab eval --resume ID`), or compare what both have: --common.",
         )
     pairs = [(of_a[item], of_b[item]) for item in shared]
@@ -183,15 +183,22 @@ def compare_evaluations(
 ) -> Comparison:
     """Two evaluations of one suite, version and scorer, on the same items.
 
+    An item counts once all its samples are there: until then one has not got it.
+
     Args:
         scorer: the label of the scores; without it both must show the same one.
         common: compare the items that both have, where they were put alike, and say how many are left out.
 
     Raises:
-        UsageError: suite, version, items or scorer are not the same; it says which.
+        UsageError: suite, version, items or scorer are not the same, or too little is there yet; it says which.
     """
     label = _comparable(db, a, b, scorer, common=common)
-    results = [list(evaluations.results(db, one.id, label)) for one in (a, b)]
+    results = [_whole(evaluations.results(db, one.id, label), one.samples) for one in (a, b)]
+    for one, found in zip((a, b), results, strict=True):
+        if not found:
+            raise UsageError(
+                f"No item of {one.id} has all its samples yet.", f"Let it finish: `o1lab eval --resume {one.id}`."
+            )
     if a.items_hash == b.items_hash:
         every = a.items
     else:
@@ -260,6 +267,11 @@ def _other(a: Evaluation, b: Evaluation) -> tuple[str, ...]:
     if a.samples != b.samples:
         found.append(f"samples an item {a.samples} / {b.samples}")
     return tuple(found)
+
+
+def _whole(results: Iterable[Result], samples: int) -> list[Result]:
+    """Those of items that have all their samples."""
+    return [one for found in _by_item(results).values() if len(found) >= samples for one in found]
 
 
 def _by_item(results: Iterable[Result]) -> dict[str, list[Result]]:

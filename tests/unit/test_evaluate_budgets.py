@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from o1lab.evaluate import budgets
 from o1lab.evaluate.metrics import accuracy
 from store import evaluations, open_store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said
 from tests.evaluation_results import result
 
 SAMPLES = st.lists(
@@ -61,7 +61,7 @@ def test_budgets_are_powers_of_two_around_the_lengths() -> None:
 def test_forced_answers_are_a_point_an_evaluation_and_only_of_what_was_asked_alike(tmp_path: Path) -> None:
     store = open_store(tmp_path / "lab.db")
 
-    def evaluation(name: str, limit: int, force: int | None, **changes: object) -> Evaluation:
+    def evaluation(name: str, limit: int, force: int | None, *, there: int = 2, **changes: object) -> Evaluation:
         one = Evaluation(
             name, f"evals/{name}", "sums", 1, "h", "mathematics", "base", "base", "r",
             {"temperature": 0.0, "max_tokens": limit}, {"max_tokens": limit, "force_answer": force}, 2, 1, "m@1",
@@ -69,16 +69,14 @@ def test_forced_answers_are_a_point_an_evaluation_and_only_of_what_was_asked_ali
         one = replace(one, **changes)  # type: ignore[arg-type]  # each case has its own
         evaluations.add(store.db, one, [ItemRow("a", "?"), ItemRow("b", "?")])
         with store.db.atomic():
-            seqs = evaluations.add_samples(
-                store.db,
-                name,
-                [
-                    NewSample("a", 0, "complete", (), "k", output_tokens=limit // 2),
-                    NewSample("b", 0, "complete", (), "k", output_tokens=limit + 8),
-                ],
-            )
+            samples = [
+                NewSample("a", 0, "complete", (), "k", output_tokens=limit // 2),
+                NewSample("b", 0, "complete", (), "k", output_tokens=limit + 8),
+            ]
+            seqs = evaluations.add_samples(store.db, name, samples[:there])
+            outcomes: tuple[Said, ...] = ("correct", "incorrect")
             evaluations.add_scores(
-                store.db, [NewScore(seqs[0], "m@1", "correct"), NewScore(seqs[1], "m@1", "incorrect")]
+                store.db, [NewScore(seq, "m@1", outcome) for seq, outcome in zip(seqs, outcomes, strict=False)]
             )
         return one
 
@@ -88,6 +86,8 @@ def test_forced_answers_are_a_point_an_evaluation_and_only_of_what_was_asked_ali
     evaluation("other-model", 32, 16, model="student")
     evaluation("hot", 16, 16, sampling={"temperature": 1.0, "max_tokens": 16})
     evaluation("other-items", 8, 16, items_hash="x")
+    evaluation("unfinished", 512, 16, there=1)
+    evaluation("long-again", 128, 16, there=1)  # newer than the other, but not all of it is there
     points = budgets.forced(store.db, plain, "m@1")
     assert [(one.evaluation, one.budget, one.rate.correct, one.rate.n, one.over, one.spent) for one in points] == [
         ("short", 64, 1, 2, 1, (32 + 72) / 2),

@@ -104,7 +104,7 @@ def test_variants_stand_apart() -> None:
 
 def test_items_of_one_only_are_refused_unless_asked_for() -> None:
     a, b = marked({"1": "c", "2": "w"}), marked({"2": "c", "3": "c"})
-    with pytest.raises(UsageError, match="2 items have samples of one of the two only; both have 1"):
+    with pytest.raises(UsageError, match="2 items have all their samples in one of the two only; in both 1 have"):
         paired.compare(a, b)
     assert paired.compare(a, b, common=True).only_b == ("2",)
     with pytest.raises(UsageError, match="no item in common"):
@@ -152,6 +152,19 @@ def test_a_scorer_that_never_looked_is_named_with_those_that_did(store: Store) -
     two = fill(store, replace(ONE, id="e2"), ["a", "b", "c"])
     with pytest.raises(UsageError, match=r"No scorer 'z' has looked at e1. Those that have: m@1"):
         paired.compare_evaluations(store.db, ONE, two, scorer="z")
+
+
+def test_an_item_that_lacks_samples_is_missing(store: Store) -> None:
+    """One of four samples of each item is not the model's share of right ones."""
+    two = fill(store, replace(ONE, id="e2", samples=2), ["a", "b", "c"])
+    with pytest.raises(UsageError, match="No item of e2 has all its samples yet"):
+        paired.compare_evaluations(store.db, ONE, two, common=True)
+    with store.db.atomic():
+        evaluations.add_samples(store.db, "e2", [NewSample("b", 1, "incomplete", (), "k")])
+    with pytest.raises(UsageError, match="2 items have all their samples in one of the two only; in both 1 have"):
+        paired.compare_evaluations(store.db, ONE, two)
+    found = paired.compare_evaluations(store.db, ONE, two, common=True)
+    assert (found.paired.items, found.paired.difference, found.left_out) == (1, -0.5, 2)
 
 
 def test_what_both_have_is_compared_when_asked_and_counted(store: Store) -> None:
