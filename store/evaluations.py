@@ -287,11 +287,13 @@ def ended(db: Database, evaluation_id: str) -> set[tuple[str, int]]:
 
 
 def cached(db: Database, keys: Sequence[str]) -> dict[str, int]:
-    """For each of these cache keys that has one, the seq of a sample with a whole response."""
+    """For each of these cache keys that has one, the seq of a sample that would come out the same again: a complete
+    one, or one that reached the length it was allowed. A server's abort or filter may do otherwise the next time."""
     found: dict[str, int] = {}
     for start in range(0, len(keys), _CHUNK):
         rows = db.execute(
-            "SELECT cache_key, min(seq) FROM samples WHERE state != 'failed' "
+            "SELECT cache_key, min(seq) FROM samples WHERE (state = 'complete' "
+            "OR state = 'incomplete' AND reason IN ('length', 'max_tokens', 'model_length')) "
             "AND cache_key IN (SELECT value FROM json_each(?)) GROUP BY cache_key",
             [json.dumps(list(keys[start : start + _CHUNK]))],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_a_failed_sample_that_is_asked_again_is_replaced_in_its_place(store: Sto
     assert evaluations.ended(store.db, "e1") == {("a", 0), ("b", 0), ("c", 0)}
     assert evaluations.sample(store.db, seqs[2])[1] == sample("c")
     assert evaluations.cached(store.db, ["key-a", "key-c", "none"]) == {"key-a": seqs[0], "key-c": seqs[2]}
+
+
+def test_only_what_would_come_out_the_same_is_taken_again(store: Store) -> None:
+    ends = {"a": "length", "b": "abort", "c": "content_filter"}
+    with store.db.atomic():
+        seqs = evaluations.add_samples(
+            store.db, "e1", [replace(sample(item, "incomplete"), reason=reason) for item, reason in ends.items()]
+        )
+    keys = ["key-a", "key-b", "key-c"]
+    assert evaluations.cached(store.db, keys) == {"key-a": seqs[0]}
+    evaluations.add_samples(store.db, "e1", [sample("c")])
+    assert evaluations.cached(store.db, keys) == {"key-a": seqs[0], "key-c": seqs[2]}
 
 
 def test_the_list_is_filtered_by_outcome_words_and_variant(store: Store) -> None:
