@@ -31,7 +31,9 @@ STATUS_S = 0.5
 """status.json is written at most so often, and control files are looked for as often."""
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
+    """How a session of a job ended, as its status says it."""
+
     state: str
     stopped_by: str | None
     message: str
@@ -148,10 +150,10 @@ class Driver(ABC, Generic[StatusT, SettingsT]):
             else:
                 self.control.go_on()
 
-    def _end(self) -> _End:
+    def _end(self) -> End:
         if self.control.stopping.is_set():
-            return _End("stopped", self.control.reason, self.control.message, self.control.hint)
-        return _End("finished", None, self.left_over(), "")
+            return End("stopped", self.control.reason, self.control.message, self.control.hint)
+        return End("finished", None, self.left_over(), "")
 
     def _say(self, state: Any, stopped_by: str | None = None, message: str = "", hint: str = "") -> StatusT:
         """Write the status, and tell whoever watches."""
@@ -182,20 +184,18 @@ class Driver(ABC, Generic[StatusT, SettingsT]):
             self._watch(status)
         return status
 
-    def _told(self, error: BaseException) -> _End:
+    def _told(self, error: BaseException) -> End:
         """The last words for an end that nobody wanted."""
         again = self.folder.again
         match error:
             case asyncio.CancelledError() | KeyboardInterrupt():
-                return _End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
+                return End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
             case O1LabError() | StoreError():
-                return _End("failed", None, error.message, error.hint or again)
+                return End("failed", None, error.message, error.hint or again)
             case OSError():
-                return _End("failed", None, f"The disk refuses: {error.strerror or error}.", again)
+                return End("failed", None, f"The disk refuses: {error.strerror or error}.", again)
         log_error(self.folder.log, error)
-        return _End(
-            "failed", None, f"Something went wrong: {type(error).__name__}: {error}.", f"See {self.folder.log}."
-        )
+        return End("failed", None, f"Something went wrong: {type(error).__name__}: {error}.", f"See {self.folder.log}.")
 
 
 def log_error(path: Path, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from o1lab.config import load_config
 from o1lab.distill.calls import CallKey, Message, Response, RunOver, digest
-from o1lab.distill.driving import Driver, log_error
+from o1lab.distill.driving import Driver, End, log_error
 from o1lab.distill.journal import Journal, JournalError
 from o1lab.distill.limits import Budget, Clock, Control
 from o1lab.distill.teacher import Teacher
@@ -36,6 +36,7 @@ from o1lab.evaluate.settings import EvaluationSettings
 from o1lab.locations import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
+from store import evaluations
 from store.connection import Store
 from store.evaluations import NewSample
 
@@ -91,6 +92,9 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         held.callback(self._reader.shutdown)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
         known = runs.register(self.lab, self.folder, store)
+        if known.scorer != scored_by.label:  # a kill came between the folder's word and the row's
+            with store.explained():
+                evaluations.set_scorer(store.db, known.id, scored_by.label)
         again = scored_by.judge is not None or self.scores_only
         so_far = await self._read(agenda.look, self.folder, store, scored_by.label, again=again)
         self._to_score = len(so_far.to_score)
@@ -121,6 +125,19 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         async with landing:
             await self._work_off(landing, _Feed(batches, self._read), store, asked, so_far)
         self._broken = landing.broken
+        self._before = before
+
+    def _end(self) -> End:
+        """Scoring what is stored finishes no evaluation that has more to ask: it stays as it was."""
+        end, before, seen = super()._end(), self._before, self.counts
+        left = seen.requested - seen.done - seen.failed
+        if end.state != "finished" or not self.scores_only or left <= 0:
+            return end
+        state, stopped_by = "stopped", "interrupt"  # of one that was killed
+        if before is not None and before.state in ("stopped", "failed"):
+            state, stopped_by = before.state, before.stopped_by or ""
+        message = f"What is stored has been scored; {left} samples have not been asked for. {end.message}".strip()
+        return End(state, stopped_by or None, message, self.folder.again)
 
     def left_over(self) -> str:
         if self._broken:
