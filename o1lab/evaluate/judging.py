@@ -20,9 +20,9 @@ from o1lab.distill.prompts import keep_prompts, restore_prompts
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.teacher import Teacher
 from o1lab.distill.voices import check_priced, open_voice
-from o1lab.errors import UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.folder import EvalFolder, ScoredBy
-from o1lab.evaluate.identity import identify
+from o1lab.evaluate.identity import Identity, identify
 from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
 from o1lab.evaluate.scoring import Scorer
 from o1lab.evaluate.settings import EvaluationSettings
@@ -96,17 +96,17 @@ async def open_scorer(
     """The scorer of an evaluation, its judge opened where it has one; ``held`` closes all of it.
 
     Raises:
-        NotFoundError, LabError: the judge or its prompt is not there, or cannot be opened.
+        NotFoundError, LabError: the judge or its prompt is not there, or cannot be opened; or the scores would have
+            another label than the evaluation's.
     """
     who = folder.scored_by()
     if who.judge is None:
-        return OpenScorer(await held.enter_async_context(make_scorer(who.spec)))
+        return OpenScorer(await held.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
     ref = find_model(lab, who.judge, load_config(lab))
     asking = judge_settings(settings, who.judge)
     check_priced(asking, [ref])
     identity = await asyncio.to_thread(identify, lab, ref)
-    decisive = [identity.id, identity.revision, identity.template, asking.max_tokens]
-    path = folder.judge_journal(hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8])
+    path = folder.judge_journal(_short(identity))
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
     journal = await held.enter_async_context(Journal(path))
     voice = await open_voice(ref, asking, manager, control, clock)
@@ -114,8 +114,23 @@ async def open_scorer(
         Teacher(asking, {_ROLE: voice}, journal=journal, control=control, budget=budget, progress=progress, clock=clock)
     )
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
-    context = JudgeContext(Judge(teacher, index, asking.concurrency), judge_name(ref), prompt)
-    return OpenScorer(await held.enter_async_context(make_scorer(who.spec, judge=context)), voice.price.known)
+    context = JudgeContext(Judge(teacher, index, asking.concurrency), judge_name(ref, identity), prompt)
+    scorer = await held.enter_async_context(_as_before(make_scorer(who.spec, judge=context), who, folder))
+    return OpenScorer(scorer, voice.price.known)
+
+
+def _as_before(scorer: Scorer, who: ScoredBy, folder: EvalFolder) -> Scorer:
+    """The scorer, if its scores go under the label that the evaluation shows.
+
+    Raises:
+        LabError: they would be lost to sight.
+    """
+    if scorer.label != who.label:
+        raise LabError(
+            f"The scorer is not the one any more that this evaluation began with: it was {who.label}.",
+            f"It is {scorer.label} now. Score what is there with it, then go on: {folder.verb} --rescore {folder.id}",
+        )
+    return scorer
 
 
 def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[ScoredBy, ModelRef | None]:
@@ -124,7 +139,7 @@ def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[Scored
     Raises:
         UsageError: a judge is needed and none is named, or one is named and not needed.
         NotFoundError: there is no such model or prompt.
-        LabError: the judge's key is missing.
+        LabError: the judge's key is missing, or its files cannot be read.
     """
     if not needs_judge(spec):
         if judge is not None:
@@ -135,7 +150,7 @@ def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[Scored
     ref = find_model(lab, judge, load_config(lab))
     if ref.endpoint is not None:
         endpoint_key(ref.endpoint)
-    return ScoredBy(spec, scorer_label(spec, lab, judge_name(ref)), ref.id), ref
+    return ScoredBy(spec, scorer_label(spec, lab, judge_name(ref, identify(lab, ref))), ref.id), ref
 
 
 def keep_prompt(folder: EvalFolder, lab: Lab, spec: ScorerSpec) -> None:
@@ -148,6 +163,12 @@ def keep_prompt(folder: EvalFolder, lab: Lab, spec: ScorerSpec) -> None:
         keep_prompts(folder.prompts_file, {_PROMPT: judge_prompt(spec, lab)})
 
 
-def judge_name(ref: ModelRef) -> str:
-    """The name that its scores carry."""
-    return ref.endpoint.model if ref.endpoint is not None else ref.id
+def judge_name(ref: ModelRef, identity: Identity) -> str:
+    """The name that its scores carry. One name at two servers may be two models, so it says which journal is its."""
+    return f"{ref.endpoint.model if ref.endpoint is not None else ref.id} {_short(identity)}"
+
+
+def _short(identity: Identity) -> str:
+    """Short, the same for the same model asked in the same way."""
+    decisive = [identity.revision, identity.template, JUDGE_TOKENS]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -328,6 +329,89 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
     assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
     assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
     store.close()
+
+
+async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder, status = await run(lab, budget_tokens=150, concurrency=1)
+        assert (status.state, status.stopped_by) == ("stopped", "budget_tokens")
+        left, asked = 6 - status.done, server.asked.total()
+        write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
+        for _ in range(2):
+            runs.rescore(lab, folder.id)
+            status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+            assert (status.state, status.stopped_by, status.unscored) == ("stopped", "budget_tokens", 0)
+            assert f"{left} samples have not been asked for" in status.message and "--resume" in status.hint
+        assert server.asked.total() == asked
+        folder.write_status(replace(status, state="running", pid=None))  # its process was killed
+        runs.rescore(lab, folder.id)
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        assert (status.state, status.stopped_by) == ("stopped", "interrupt")
+        runs.resume(lab, folder.id, {"budget_tokens": 10**6})
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.state, status.stopped_by, status.done, status.message) == ("finished", None, 6, "")
+
+
+async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder, status = await run(lab, budget_tokens=150, concurrency=1)
+        asked = server.asked.total()
+        monkeypatch.setattr(MathScorer, "version", 2)
+        runs.resume(lab, folder.id, {"budget_tokens": 10**6})
+        with pytest.raises(LabError, match=r"began with: it was math@1") as told:
+            await drive(lab, folder, clock=FakeClock())
+        assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
+        runs.rescore(lab, folder.id)
+        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        runs.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.correct, status.incorrect, outcomes(lab, folder)) == (4, 2, {"correct": 4, "incorrect": 2})
+    assert folder.scored_by().label == "math@2"
+
+
+async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, _ = await run(lab)
+        write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
+        with monkeypatch.context() as patched:
+            patched.setattr("o1lab.evaluate.runs.evaluations.set_scorer", killed)
+            with pytest.raises(KeyboardInterrupt):
+                runs.rescore(lab, folder.id)
+        runs.resume(lab, folder.id)
+        await drive(lab, folder, clock=FakeClock())
+    store = open_store(lab.database)
+    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@1(part=final)"
+    store.close()
+    assert outcomes(lab, folder) == {"correct": 2, "incorrect": 1}
+
+
+async def test_judges_of_one_name_at_two_servers_are_two(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        elsewhere = server.url.replace("127.0.0.1", "localhost")
+        text = lab.config.read_text().replace('model = "judge-2"', 'model = "judge"')
+        at = text.rindex(server.url)
+        lab.config.write_text(text[:at] + elsewhere + text[at + len(server.url) :])
+        write_suite(lab, scorer=JUDGED)
+        folder, _ = await run(lab, judge="judge")
+        before = folder.scored_by().label
+        server.verdict = lambda _question, _before: json.dumps({"verdict": "incorrect", "reason": "No."})
+        runs.rescore(lab, folder.id, {"judge": "judge-2"})
+        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        after = folder.scored_by().label
+    assert (outcomes(lab, folder, before), outcomes(lab, folder, after)) == ({"correct": 3}, {"incorrect": 3})
+    hashes = {path.stem.removeprefix("judge-") for path in folder.judge_journals}
+    assert {label.rpartition(" ")[2].rstrip(")") for label in (before, after)} == hashes and len(hashes) == 2
 
 
 async def test_a_model_that_was_replaced_is_not_asked_for_the_rest(tmp_path: Path) -> None:
