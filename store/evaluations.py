@@ -22,7 +22,7 @@ OUTCOMES = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "fa
 
 _COLUMNS = (
     "id, dir, suite, suite_version, items_hash, family, model, role, revision, sampling, settings, items, samples, "
-    "scorer, created_at"
+    "scorer, created_at, metric"
 )
 # Fragments of queries: a sample's outcome, and samples with what one scorer says of them.
 OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
@@ -32,7 +32,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model on one suite under one setting. ``samples`` is of each item, ``scorer`` the label shown by default."""
+    """One model on one suite under one setting. ``samples`` is of each item, ``scorer`` the label shown by default.
+
+    ``metric`` is the headline that the suite asks for: accuracy or mean_value.
+    """
 
     id: str
     dir: str
@@ -49,6 +52,7 @@ class Evaluation:
     samples: int
     scorer: str
     created_at: str = field(default_factory=now)
+    metric: str = "accuracy"
 
     @property
     def suite_label(self) -> str:
@@ -156,11 +160,11 @@ def add(db: Database, evaluation: Evaluation, items: Sequence[ItemRow]) -> None:
     one = evaluation
     with db.atomic():
         made = db.conn.execute(
-            f"INSERT OR IGNORE INTO evaluations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR IGNORE INTO evaluations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 one.id, one.dir, one.suite, one.suite_version, one.items_hash, one.family, one.model, one.role,
                 one.revision, json.dumps(one.sampling), json.dumps(one.settings), one.items, one.samples, one.scorer,
-                one.created_at,
+                one.created_at, one.metric,
             ),
         )  # fmt: skip
         if made.rowcount:
@@ -427,8 +431,8 @@ def set_trace(db: Database, seq: int, trace_id: str) -> None:
 
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:
-    *head, sampling, settings, count, samples, scorer, created_at = row
-    values = [*head, json.loads(sampling), json.loads(settings), count, samples, scorer, created_at]
+    *head, sampling, settings, count, samples, scorer, created_at, metric = row
+    values = [*head, json.loads(sampling), json.loads(settings), count, samples, scorer, created_at, metric]
     return Evaluation(*values)
 
 

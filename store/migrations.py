@@ -298,7 +298,8 @@ CREATE TABLE evaluations (
     items INTEGER NOT NULL,
     samples INTEGER NOT NULL,       -- of each item
     scorer TEXT NOT NULL,           -- the label, name@version, of the scores shown unless another is asked for
-    created_at TEXT NOT NULL
+    created_at TEXT NOT NULL,
+    metric TEXT NOT NULL DEFAULT 'accuracy'  -- the headline by the suite: accuracy or mean_value
 );
 CREATE INDEX evaluations_suite ON evaluations(suite, suite_version);
 CREATE TABLE evaluation_items (

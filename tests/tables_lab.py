@@ -32,6 +32,7 @@ def evaluated(
     values: Sequence[float] = (),
     settings: Mapping[str, Any] | None = None,
     answers: Sequence[str] = (),
+    metric: str = "accuracy",
 ) -> None:
     """Record an evaluation. Item i's sample k has tokens + i + k output tokens.
 
@@ -41,13 +42,14 @@ def evaluated(
         variants: dealt out over the items in turn; items of a group share their question.
         values: grades of the samples, in order.
         answers: what the scorer took for the answer, in order.
+        metric: the headline that the suite asks for.
     """
     samples = max(len(one) for one in outcomes)
     number = asked_for or len(outcomes)
     about = {"temperature": 0.0, "max_tokens": 4096, "seed": 42} | dict(settings or {})
     one = Evaluation(
         identity, f"evals/{identity}", suite, version, items_hash, family, model, role, revision, {}, about, number,
-        samples, scorer, f"2026-11-23T00:00:{len(evaluations.all_evaluations(store.db)):02}Z",
+        samples, scorer, f"2026-11-23T00:00:{len(evaluations.all_evaluations(store.db)):02}Z", metric,
     )  # fmt: skip
     deal = [variants[place % len(variants)] if variants else None for place in range(number)]
     groups = [f"g{place // len(variants)}" if variants else None for place in range(number)]

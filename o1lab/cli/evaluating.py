@@ -131,7 +131,7 @@ def eval_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     lab = context(ctx).lab()
     items = [summary(info, lab, brief=True) for info in runs.list_runs(lab)]
     lines = [
-        f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} {_percent(item['accuracy']):>6} "
+        f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} {_short_headline(item):>7} "
         f"{item['suite']}@{item['suite_version']}  {item['model']}"
         for item in items
     ]
@@ -248,7 +248,6 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
 
 def _lines(item: dict[str, Any]) -> list[str]:
     cost = "" if item["cost_usd"] is None else f", ${item['cost_usd']:,.4f}"
-    low, high = item["ci95"] or (None, None)
     missing = (
         f" of {item['requested'] - item['missing']} samples, {item['missing']} not there yet" if item["missing"] else ""
     )
@@ -256,7 +255,7 @@ def _lines(item: dict[str, Any]) -> list[str]:
     return [
         f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
         f"{item['done']} of {item['requested']} samples done",
-        f"accuracy  {_percent(item['accuracy'])} ({_percent(low)} to {_percent(high)}){missing}",
+        _headline(item) + missing,
         f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
         f"tokens    {_number(item['avg_output_tokens'])} an answer: thought {_number(item['avg_thought_tokens'])}, "
@@ -264,6 +263,21 @@ def _lines(item: dict[str, Any]) -> list[str]:
         + (f"; {item['estimated']} samples' counts are estimates" if item["estimated"] else ""),
         f"spent     {item['input_tokens']:,} + {item['output_tokens']:,} tokens{cost}; {item['cached']} samples reused",
     ]
+
+
+def _headline(item: dict[str, Any]) -> str:
+    """The accuracy, or the mean of the marks where the suite wants that."""
+    if item["metric"] == "mean_value":
+        said, of = f"mean mark {_percent(item['mean_value'])}", f", {item['graded']} graded"
+    else:
+        said, of = f"accuracy  {_percent(item['accuracy'])}", ""
+    interval = item["mean_value_ci95" if of else "ci95"]
+    return said + (f" ({_percent(interval[0])} to {_percent(interval[1])})" if interval else "") + of
+
+
+def _short_headline(item: dict[str, Any]) -> str:
+    """The headline in a list; the mean of values is marked so."""
+    return f"⌀{_percent(item['mean_value'])}" if item["metric"] == "mean_value" else _percent(item["accuracy"])
 
 
 def _percent(value: float | None) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.cells import Interval
+from o1lab.evaluate.headline import headline
 from store import evaluations
 from store.evaluations import Evaluation, ItemRow, Result, Tally
 from store.sqlite import Database
@@ -60,16 +61,10 @@ class Measured:
 
     @property
     def graded(self) -> bool:
-        """Whether its headline is the mean of the scorer's values instead of the accuracy.
-
-        It is for general suites that a person or a judge marked, as the paper's are; a judge that gave verdicts and no
-        marks leaves the accuracy.
-        """
+        """Whether its headline is the mean of the scorer's values instead of the accuracy."""
         if self.whole is not None:
             return self.whole.graded
-        marked = self.evaluation.family == "general" and self.scorer.startswith(("human", "judge"))
-        verdicts = self.tally.outcomes["correct"] + self.tally.outcomes["incorrect"]
-        return marked and (self.tally.valued > 0 or not verdicts)
+        return headline(self.evaluation, self.scorer, self.tally) == "mean_value"
 
     def count(self, outcome: str) -> int:
         """Samples that came out so. What a person or a judge marked is scored, though neither right nor wrong."""

@@ -162,6 +162,7 @@ def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
             len(items),
             settings.samples,
             folder.scored_by().label,
+            metric=suite.metric,
         )
         rows = [ItemRow(one.id, one.question, one.gold, one.group, one.variant, one.meta) for one in items]
         evaluations.add(store.db, made, rows)

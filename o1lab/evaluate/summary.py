@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.evaluate import majority, metrics
+from o1lab.evaluate.headline import Metric, headline
 from store import evaluations
 from store.evaluations import OUTCOMES, Evaluation, Tally
 from store.sqlite import Database
@@ -15,7 +16,7 @@ from store.sqlite import Database
 class Summary:
     """What an evaluation came to under one scorer. ``missing`` samples are not there yet: no figure counts them.
 
-    ``rate`` and ``maj_at`` are None in a brief summary, which reads no sample one by one.
+    ``rate``, ``value`` and ``maj_at`` are None or empty in a brief summary, which reads no sample one by one.
     """
 
     evaluation: Evaluation
@@ -23,10 +24,16 @@ class Summary:
     tally: Tally
     rate: metrics.Rate | None = None
     maj_at: tuple[majority.MajorityPoint, ...] = ()
+    value: metrics.Mean | None = None
 
     @property
     def missing(self) -> int:
         return max(0, self.evaluation.items * self.evaluation.samples - self.tally.total)
+
+    @property
+    def metric(self) -> Metric:
+        """Which figure is the headline."""
+        return headline(self.evaluation, self.scorer, self.tally)
 
     @property
     def accuracy(self) -> float | None:
@@ -51,8 +58,10 @@ class Summary:
             "samples": one.samples,
             "missing": self.missing,
             **{outcome: seen.outcomes[outcome] for outcome in OUTCOMES},
+            "metric": self.metric,
             "accuracy": metrics.rounded(self.accuracy),
             "mean_value": _mean(seen.values, seen.valued),
+            "graded": seen.valued,
             "avg_output_tokens": _mean(seen.output_tokens, seen.answered),
             "avg_thought_tokens": _mean(seen.thought_tokens, seen.thought_known),
             "avg_answer_tokens": _mean(answers, seen.thought_known),
@@ -61,10 +70,11 @@ class Summary:
         }
         if self.rate is None:
             return found
-        interval = self.rate.interval
+        interval, graded = self.rate.interval, self.value and self.value.interval
         return found | {
             "ci95": interval and interval.as_json(),
             "ci_method": interval and interval.method,
+            "mean_value_ci95": graded and graded.as_json(),
             "maj_at": [point.as_json() for point in self.maj_at],
         }
 
@@ -77,7 +87,7 @@ def summarise(db: Database, evaluation: Evaluation, scorer: str | None = None, *
         return Summary(evaluation, label, tally)
     results = list(evaluations.results(db, evaluation.id, label))
     curve = majority.maj_at(results, label) if evaluation.samples > 1 else ()
-    return Summary(evaluation, label, tally, metrics.accuracy(results), curve)
+    return Summary(evaluation, label, tally, metrics.accuracy(results), curve, metrics.mean_value(results))
 
 
 def _mean(total: float, number: int) -> float | None:

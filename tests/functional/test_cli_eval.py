@@ -16,6 +16,7 @@ from o1lab.cli.main import run as o1lab
 from o1lab.distill import journal
 from o1lab.evaluate.folder import EvalFolder
 from o1lab.locations import Lab
+from tests.distill_server import Question
 from tests.eval_lab import EvalServer, make_lab, outcomes, stored, write_suite
 
 KEYS = (
@@ -141,6 +142,26 @@ def test_scores_of_another_scorer_stand_beside(tmp_path: Path, capsys: pytest.Ca
         assert (anew["suite_version"], anew["correct"], item["correct"]) == (1, 3, 2)
         assert len(server.asked_of("m")) == 3
     assert outcomes(lab, only_one(lab), "math@1") == {"correct": 2, "incorrect": 1}
+
+
+def test_the_mean_mark_is_the_headline_where_the_suite_wants_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verdict(question: Question, _before: int) -> str:
+        mark = 90 if question[0] % 2 else 40
+        return json.dumps({"verdict": "correct" if mark > 50 else "incorrect", "score": mark, "reason": "so"})
+
+    with EvalServer(verdict=verdict) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 4)
+        write_suite(lab, scorer={"name": "judge", "options": {"prompt": "judge-quality"}}, metric="mean_value")
+        words = ["--lab", str(lab.root), "eval"]
+        assert o1lab([*words, "sums", "-m", "teacher", "--judge", "judge"]) == 0
+        assert "mean mark 65.0% (40.0% to 90.0%), 4 graded" in capsys.readouterr().out
+        assert o1lab([*words, "ls", "--json"]) == 0
+        [item] = said(capsys)["items"]
+        assert (item["metric"], item["mean_value"], item["accuracy"]) == ("mean_value", 0.65, 0.5)
+        assert o1lab([*words, "ls"]) == 0
+        assert "⌀65.0%" in capsys.readouterr().out
 
 
 def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -320,6 +320,16 @@ def test_marks_are_averaged_where_a_suite_is_graded(store: Store) -> None:
     assert [said(plain, f"{BASE}, base", key) for key in ("correct", "unscored")] == ["–", "1"]
 
 
+def test_the_suite_says_whether_a_judge_s_marks_or_verdicts_are_the_headline(store: Store) -> None:
+    marks = {"values": [0.4, 0.9], "scorer": "judge@1(q)", "metric": "mean_value"}
+    evaluated(store, "m", "lima", BASE, ["-", "+"], family="safety", **marks)  # type: ignore[arg-type]  # each its own
+    assert (one(store, "m").graded, one(store, "m").value) == (True, pytest.approx(65))
+    evaluated(store, "v", "lima", BASE, ["-", "+"], family="general", **marks | {"metric": "accuracy"})  # type: ignore[arg-type]  # as above
+    assert (one(store, "v").graded, one(store, "v").value) == (False, pytest.approx(50))
+    evaluated(store, "n", "lima", BASE, ["-", "+"], family="general", **marks | {"values": ()})  # type: ignore[arg-type]  # as above
+    assert (one(store, "n").graded, one(store, "n").value) == (False, pytest.approx(50))  # verdicts without a mark
+
+
 def test_nothing_marked_yet_is_no_figure(store: Store) -> None:
     evaluated(store, "b", "lima", BASE, "???", role="base", family="general", scorer="human@1")
     table = plain_table(choose(store.db))

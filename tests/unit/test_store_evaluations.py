@@ -39,6 +39,13 @@ def fill(store: Store) -> list[int]:
     return made
 
 
+def test_the_headline_that_a_suite_asks_for_is_kept(store: Store) -> None:
+    graded = replace(evaluations.get(store.db, "e1"), id="e2", metric="mean_value")
+    evaluations.add(store.db, graded, ITEMS)
+    assert evaluations.get(store.db, "e2") == graded
+    assert evaluations.get(store.db, "e1").metric == "accuracy"
+
+
 def test_outcomes_exclude_each_other_and_failed_samples_count_in_no_average(store: Store) -> None:
     fill(store)
     tally = evaluations.tally(store.db, "e1", "math@1")
