@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -211,9 +212,8 @@ def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Ite
         yield f"Only {name} got right: {len(items):,}"
         yield from _listed(items, questions, limit)
     if differ := pair.only_a + pair.only_b:
-        example = f"o1lab eval case {found.a.id} {found.b.id} {one_line(differ[0], 24)} --out F"
         yield ""
-        yield f"Both answers to one: {example}"
+        yield f"Both answers to one: o1lab eval case {found.a.id} {found.b.id} {quote(differ[0])} --out case.html"
 
 
 def _side(name: str, one: Evaluation, rate: Rate) -> str:
@@ -234,8 +234,9 @@ def _difference(what: str, pair: Paired) -> Iterator[str]:
 
 def _listed(items: Sequence[str], questions: dict[str, str], limit: int) -> Iterator[str]:
     shown = items[:limit] if limit else items
+    widest = min(max(map(len, shown), default=0), 40)
     for item in shown:
-        yield _cut(f"  {one_line(item, 24):<14}  {one_line(questions.get(item, ''), _WIDTH)}".rstrip())
+        yield _cut(f"  {one_line(item, 200):<{widest}}  {one_line(questions.get(item, ''), _WIDTH)}".rstrip())
     if len(shown) < len(items):
         yield f"  and {len(items) - len(shown):,} more: --limit 0"
 

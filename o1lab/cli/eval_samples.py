@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,11 +64,10 @@ def eval_samples(
             store.db, found.id, label, outcomes=outcome or (), words=words, variant=variant, longest_first=longest,
             limit=limit, offset=offset,
         )  # fmt: skip
-    lines = [_line(row) for row in rows]
     emit(
         {"items": [_item(row) for row in rows], "total": total, "id": found.id, "scorer": label},
         as_json=as_json,
-        text="\n".join([*lines, f"{len(rows)} of {total:,}, scored by {label}"]),
+        text="" if as_json else "\n".join([*_lines(rows), f"{len(rows)} of {total:,}, scored by {label}"]),
     )
 
 
@@ -82,7 +83,7 @@ def eval_sample(
 ) -> None:
     """Show one sample: question, gold, every turn, and what each scorer and annotator says of it.
 
-    Example: o1lab eval sample 3f9c aime-2024:7
+    Example: o1lab eval sample 3f9c 60
     """
     from dataclasses import asdict
 
@@ -149,7 +150,7 @@ def eval_label(
 ) -> None:
     """Make a trace of a sample, so that `annotate` can say something of it. Datasets leave such traces out.
 
-    Example: o1lab annotate $(o1lab eval label 3f9c aime-2024:7) --tag "gave in"
+    Example: o1lab annotate $(o1lab eval label 3f9c 60) --tag "gave in"
     """
     from o1lab.evaluate.keeping import keep
     from store import evaluations
@@ -173,7 +174,7 @@ def eval_nearest(
 
     Alike is not caused by: it says where to look.
 
-    Example: o1lab eval nearest 3f9c add:17 --limit 3
+    Example: o1lab eval nearest 3f9c 60 --limit 3
     """
     from o1lab.evaluate.causes import Causes
     from store import evaluations
@@ -203,7 +204,7 @@ def eval_case(
 ) -> None:
     """Write a case study: one item before and after, with the spans that people labelled.
 
-    Example: o1lab eval case 3f9c 81aa add:17 --out case.html
+    Example: o1lab eval case 3f9c 81aa 60 --out case.html
     """
     from o1lab.evaluate import cases
 
@@ -239,9 +240,18 @@ def _item(row: SampleRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names} | {"gold": list(row.gold)}
 
 
-def _line(row: SampleRow) -> str:
-    number = f"#{row.sample}" if row.sample else ""
-    return (
-        f"{row.outcome:<11} {one_line(row.item, 24) + number:<26} {row.output_tokens:>7,} tok  "
-        f"{one_line(row.answer or '-', 20):<20} {one_line(row.reason or row.question, 60)}"
-    )
+def _lines(rows: Sequence[SampleRow]) -> Iterator[str]:
+    """A line a sample, as wide as the terminal: the item's id stands whole, for other verbs want it."""
+    from rich.cells import cell_len, set_cell_size
+
+    names = [f"{one_line(row.item, 200)}{f' -k {row.sample}' if row.sample else ''}" for row in rows]
+    widest = min(max(map(len, names), default=0), 40)
+    answers = [one_line(row.answer or "-", 16) for row in rows]
+    answered = max(map(len, answers), default=0)
+    width = max(shutil.get_terminal_size((120, 24)).columns, 60)
+    for row, name, answer in zip(rows, names, answers, strict=True):
+        line = (
+            f"{row.outcome:<11} {name:<{widest}} {row.output_tokens:>7,} tok  {answer:<{answered}}  "
+            f"{one_line(row.reason or row.question, 120)}"
+        )
+        yield line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"

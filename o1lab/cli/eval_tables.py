@@ -59,9 +59,9 @@ def table(
 
     Example: o1lab eval table 1
 
-    Example: o1lab eval table general --before SmolLM2-135M-Instruct --format latex --out general.tex
+    Example: o1lab eval table general --before smollm2-135m --format latex --out general.tex
 
-    Example: o1lab eval table 20261123-ab12 20261123-cd34
+    Example: o1lab eval table 3f9c 81aa
     """
     from o1lab.evaluate import render
 

@@ -128,6 +128,26 @@ def ask(folder: JobFolder[StatusT, SettingsT], file: Path) -> JobInfo[StatusT, S
     return now
 
 
+def go_on(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
+    """Let a paused job make calls again; how it stands.
+
+    Raises:
+        UsageError: nobody works on it.
+        LabError: the folder cannot be written.
+    """
+    now = look(folder)
+    if not now.active:
+        hint = f"See `{folder.verb} show {folder.id}`." if now.state == "finished" else folder.again
+        raise UsageError(f"The {folder.noun} {folder.id} is {now.state}: nobody works on it.", hint)
+    try:
+        folder.pause_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise LabError(
+            f"Cannot tell the {folder.noun}: {error.strerror}.", f"Delete {folder.pause_file} yourself."
+        ) from error
+    return look(folder)
+
+
 def faults(path: Path) -> list[FaultCount]:
     """What went wrong in a journal, by code, the most frequent first: every try counts."""
     found: dict[str, FaultCount] = {}

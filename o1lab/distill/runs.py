@@ -224,9 +224,13 @@ def pause(folder: RunFolder) -> RunInfo:
 
 
 def go_on(folder: RunFolder) -> RunInfo:
-    """Let a paused run go on."""
-    folder.pause_file.unlink(missing_ok=True)
-    return info(folder)
+    """Let a paused run go on.
+
+    Raises:
+        UsageError: nobody works on it.
+        LabError: the folder cannot be written.
+    """
+    return jobs.go_on(folder)
 
 
 def faults(folder: RunFolder) -> list[FaultCount]:

@@ -134,7 +134,10 @@ def _doubts(chosen: Sequence[Measured]) -> list[str]:
                 "its figures may still move."
             )
         if one.tally.estimated:
-            lines.append(f"{name}: tokens of {one.tally.estimated:,} samples are our estimate, not the server's count.")
+            lines.append(
+                f"{name}: the server did not say all token counts of {one.tally.estimated:,} samples; what it left out "
+                "is our estimate."
+            )
         if limit := one.evaluation.settings.get("limit"):
             lines.append(f"{name}: the first {json.dumps(limit)} items only.")
     if any(one.graded for one in chosen):

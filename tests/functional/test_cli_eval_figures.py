@@ -92,6 +92,21 @@ def test_a_comparison_lists_what_only_one_got_right(lab: Path, capsys: pytest.Ca
     assert "both right 3, only A 3, only B 3, neither 3" in text
 
 
+def test_an_item_can_be_named_as_the_list_of_differences_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "o1lab.toml").write_text("")
+    long = "test/counting_and_probability/a b 666.json"
+    store = open_store(tmp_path / "lab.db")
+    for identity, outcome in (("aaa", "c"), ("bbb", "w")):
+        put(store, identity, [(ItemRow(long, "How many?", ("1",), None, None, {}), outcome)])
+    store.close()
+    text = said(tmp_path, capsys, "compare", "aaa", "bbb")
+    assert f"\n  {long}  How many?" in text
+    assert f"o1lab eval case aaa bbb '{long}' --out case.html" in text
+    assert long in said(tmp_path, capsys, "samples", "aaa")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

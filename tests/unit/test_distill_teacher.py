@@ -347,6 +347,8 @@ async def test_a_run_pauses_goes_on_and_stops_by_files(tmp_path: Path) -> None:
     assert status.done == server.answered.total() < 200
     with pytest.raises(UsageError, match="not running"):
         runs.stop(folder)
+    with pytest.raises(UsageError, match="nobody works on it"):
+        runs.go_on(folder)
 
 
 async def test_a_run_is_worked_on_by_one_process(tmp_path: Path) -> None:
