@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -408,3 +409,23 @@ async def test_the_event_loop_goes_on_while_much_is_scored() -> None:
     ticking.cancel()
     assert sum(one.outcome == "correct" for one in scores) == 1
     assert ticks > 20, f"{ticks} turns in {time.perf_counter() - started:.1f} s"
+
+
+async def test_what_others_do_in_threads_does_not_wait_behind_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def slow(_self: object, attempts: list[Attempt]) -> list[Score]:
+        assert released.wait(60)
+        return [Score("correct")] * len(attempts)
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # as a machine of one core might have it
+    made = scorer("exact")
+    monkeypatch.setattr(type(made), "look_at", slow)
+    scoring = asyncio.create_task(made.score([attempt("4", "4")]))
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(released.set)
+    finally:
+        released.set()
+    assert await scoring == [Score("correct")]

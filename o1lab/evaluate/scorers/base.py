@@ -6,6 +6,7 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,8 @@ BATCH = 256
 """Attempts a thread looks at before it comes back."""
 LONGEST_KEPT = 2000
 """Characters that are kept of what a scorer took for the answer."""
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="scoring")
+"""Apart from the loop's own threads: no response waits for the journal's disk behind slow scoring."""
 
 
 class Options(BaseModel):
@@ -58,8 +61,9 @@ class PlainScorer(ABC):
 
     async def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         scores: list[Score] = []
+        loop = asyncio.get_running_loop()
         for start in range(0, len(attempts), BATCH):
-            scores += await asyncio.to_thread(self.look_at, attempts[start : start + BATCH])
+            scores += await loop.run_in_executor(_THREADS, self.look_at, attempts[start : start + BATCH])
         return scores
 
     async def __aenter__(self) -> Self:
