@@ -87,7 +87,9 @@ def eval_run(
 
     Ctrl-C lets calls in flight end; a second one gives them up. Either way --resume goes on without asking twice.
 
-    Example: o1lab eval aime-2024 --model solver --samples 4
+    Example: o1lab eval aime24 --model smollm2-135m --limit 5
+
+    Example: o1lab eval aime24 --model o1 --samples 8 --temperature 0.6 --budget-usd 20
     """
     from o1lab.errors import UsageError
     from o1lab.evaluate import runs
@@ -110,7 +112,7 @@ def eval_run(
         if suite is None or model is None:
             raise UsageError(
                 f"No {'suite' if suite is None else 'model'} was named.",
-                "o1lab eval SUITE --model MODEL; `o1lab eval suites` lists the suites, `o1lab models` the models.",
+                f"o1lab eval SUITE --model MODEL; suites: see `o1lab eval suites`; models: {_models(lab)}.",
             )
         folder = runs.start(lab, runs.read_settings(lab, values))
     scores_only = rescore is not None
@@ -227,6 +229,13 @@ def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
     }
 
 
+def _models(lab: Lab) -> str:
+    from o1lab.serve.registry import list_models
+
+    names = [ref.id for ref in list_models(lab)]
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
 def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     """Run here until the end; the exit status."""
     from o1lab.cli.distill_progress import ProgressLine, exit_status
@@ -241,7 +250,7 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     finally:
         line.end()
     item = summary(runs.info(folder), lab)
-    words = [*_lines(item), item["message"], item["hint"], *item["notes"]]
+    words = [*_lines(item), item["message"], item["hint"], *item["notes"], *_why(item)]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return exit_status(item["stopped_by"], item["failed"])
 
@@ -258,11 +267,28 @@ def _lines(item: dict[str, Any]) -> list[str]:
         _headline(item) + missing,
         f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
-        f"tokens    {_number(item['avg_output_tokens'])} an answer: thought {_number(item['avg_thought_tokens'])}, "
-        f"answer {_number(item['avg_answer_tokens'])}"
-        + (f"; {item['estimated']} samples' counts are estimates" if item["estimated"] else ""),
+        _tokens(item),
         f"spent     {item['input_tokens']:,} + {item['output_tokens']:,} tokens{cost}; {item['cached']} samples reused",
     ]
+
+
+def _tokens(item: dict[str, Any]) -> str:
+    if item["avg_output_tokens"] is None:
+        return "tokens    nobody has answered yet"
+    said = (
+        f"tokens    {_number(item['avg_output_tokens'])} a response: thought {_number(item['avg_thought_tokens'])}, "
+        f"answer {_number(item['avg_answer_tokens'])}"
+    )
+    return said + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
+
+
+def _why(item: dict[str, Any]) -> list[str]:
+    """Where to read what was wrong with samples that are neither right nor wrong."""
+    odd = [name for name in ("failed", "unscored") if item[name]]
+    if item["scorer_version"].startswith("human@"):
+        odd = [name for name in odd if name == "failed"]
+    wanted = " ".join(f"--outcome {name}" for name in odd)
+    return [f"Why {' and '.join(odd)}: o1lab eval samples {item['id']} {wanted}"] if odd else []
 
 
 def _headline(item: dict[str, Any]) -> str:

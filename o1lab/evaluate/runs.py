@@ -301,9 +301,13 @@ def pause(folder: EvalFolder) -> EvalInfo:
 
 
 def go_on(folder: EvalFolder) -> EvalInfo:
-    """Let a paused evaluation go on."""
-    folder.pause_file.unlink(missing_ok=True)
-    return info(folder)
+    """Let a paused evaluation go on.
+
+    Raises:
+        UsageError: nobody works on it.
+        LabError: the folder cannot be written.
+    """
+    return jobs.go_on(folder)
 
 
 def faults(folder: EvalFolder) -> list[FaultCount]:
