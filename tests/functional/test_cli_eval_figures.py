@@ -62,7 +62,7 @@ def test_figures_say_what_they_are_of(lab: Path, capsys: pytest.CaptureFixture[s
     assert "accuracy   50.0%" in text
     assert "24 of 48" in text
     assert "12 incorrect, 12 incomplete, 0 unextracted, 0 unscored, 0 failed" in text
-    assert "interval: bootstrap over 6 clusters, 2,000 resamples, seed 42" in text
+    assert "interval: Wilson over 6 clusters, all alike" in text
     for head in ("pass@k", "maj@k", "cut off at", "variant", "plain -> wrong-hint", "by weight", "tokens"):
         assert head in text, head
 
