@@ -40,7 +40,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All of an evaluation's numbers. ``missing`` samples are not there yet: no figure counts them."""
+    """All of an evaluation's numbers. ``missing`` samples are not there yet: no figure counts them.
+
+    ``cost_of_samples_usd`` is what the model's own calls for these samples cost; a judge's calls come on top, and the
+    run's status tells both together.
+    """
 
     evaluation: Evaluation
     scorer: str
@@ -48,7 +52,7 @@ class Figures:
     missing: int
     estimated: int
     cached: int
-    cost_usd: float
+    cost_of_samples_usd: float
     pass_at: dict[int, float]
     maj_at: tuple[MajorityPoint, ...]
     cut: tuple[BudgetPoint, ...]
@@ -88,7 +92,7 @@ class Figures:
             "tokens": tokens.as_json(),
             "estimated": self.estimated,
             "cached": self.cached,
-            "cost_usd": rounded(self.cost_usd),
+            "cost_of_samples_usd": rounded(self.cost_of_samples_usd),
             "pass_at": {str(k): rounded(value) for k, value in self.pass_at.items()},
             "maj_at": [point.as_json() for point in self.maj_at],
             "budgets": [point.as_json() for point in (*self.cut, *self.forced)],
@@ -124,7 +128,7 @@ def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> 
         missing=max(0, evaluation.items * evaluation.samples - len(results)),
         estimated=tally.estimated,
         cached=tally.cached,
-        cost_usd=tally.cost_usd,
+        cost_of_samples_usd=tally.cost_usd,
         pass_at=metrics.mean_pass_at(results) if several else {},
         maj_at=majority.maj_at(results, label) if several else (),
         cut=budgets.under_budget(results),

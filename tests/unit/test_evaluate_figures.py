@@ -41,6 +41,7 @@ def test_every_outcome_has_its_column_and_all_are_in_the_denominator(store: Stor
         None,
     )
     assert found.whole.outcomes == evaluations.tally(store.db, "e1", "math@1").outcomes
+    assert "cost_usd" not in data and data["cost_of_samples_usd"] == 0  # a judge's calls are not in it
     json.dumps(data, allow_nan=False)
 
 
