@@ -242,7 +242,7 @@ class RatingScreen(LabScreen):
     async def _show_results(self, *, asked_for: bool = False) -> None:
         """In place of a sample: what came of it, or, until everyone who began is done, how far they are."""
         try:
-            found = await self.writer.do(finish, self.context.store, self.ids)
+            found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
         except Exception as error:
             self.report(error)
             return
@@ -299,10 +299,16 @@ def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
     return seq
 
 
-def finish(store: Store, ids: Sequence[str]) -> Results:
-    """Put the mean marks beside the other scorers' words, and give what came of them (for the writer's thread)."""
-    rating.write_scores(store.db, ids)
-    return rating.results(store.db, ids)
+def finish(store: Store, ids: Sequence[str], asked_for: bool) -> Results:
+    """What came of the marks (for the writer's thread).
+
+    Once everyone who began is done, or where it was asked for, the mean marks are put beside the other scorers' words:
+    of half a sheet they are no figure.
+    """
+    found = rating.results(store.db, ids)
+    if found.finished or asked_for:
+        rating.write_scores(store.db, ids)
+    return found
 
 
 def _read(store: Store, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, Blind | None, int]:
