@@ -179,19 +179,17 @@ def _write(path: Path, text: str) -> None:
     Raises:
         LabError: it cannot be written there.
     """
-    import os
-
+    from o1lab.distill.folder import replacing
     from o1lab.errors import LabError
 
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    hint = "Name a file in a folder that is there."
+    if not path.parent.is_dir():  # a folder is not made of a slip of the pen
+        raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
     try:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
+        with replacing(path) as file:
+            file.write(text.encode(errors="backslashreplace").decode())
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise LabError(
-            f"{path} cannot be written: {error.strerror}.", "Name a file in a folder that is there."
-        ) from error
+        raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error
 
 
 def _width() -> int:

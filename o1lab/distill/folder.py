@@ -174,18 +174,22 @@ def known(kind: type[JobStatus], values: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
-    """Replace a file in one step: a reader sees the old or the new one, whole.
+    """Replace a file in one step: a reader sees the old or the new one, whole. Whatever fails leaves the old one alone.
 
     ``durable``: also after a power cut, so the file and its name are on the disk on leaving.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        yield file
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if durable:
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -291,16 +291,18 @@ FORMATS: dict[str, Callable[[Case], str]] = {".md": as_markdown, ".html": as_htm
 
 
 def write(one: Case, path: Path) -> None:
-    """Write a case study, in the format that the file's name ends in.
+    """Write a case study, whole or not at all, in the format that the file's name ends in.
 
     Raises:
         UsageError: it ends in none of them, or cannot be written.
     """
+    from o1lab.distill.folder import replacing
+
     shown = FORMATS.get(path.suffix)
     if shown is None:
         raise UsageError(f"{path.name} names no format.", f"It ends in one of {', '.join(FORMATS)}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(shown(one), "utf-8")
+        with replacing(path) as file:
+            file.write(shown(one))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error

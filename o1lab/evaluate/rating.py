@@ -250,6 +250,8 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     Raises:
         UsageError: the name ends in neither, or it cannot be written.
     """
+    from o1lab.distill.folder import replacing
+
     rows: list[dict[str, Any]] = []
     for at in range(len(of.order)):
         one = read(db, of, at)
@@ -272,7 +274,8 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     else:
         raise _no_sheet(path)
     try:
-        path.write_text(text, "utf-8")
+        with replacing(path) as file:
+            file.write(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
     return len(rows)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import html
+import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.errors import UsageError
-from o1lab.evaluate import cases, keeping
+from o1lab.errors import O1LabError, UsageError
+from o1lab.evaluate import cases, keeping, rating
 from o1lab.evaluate.cases import Labelled, Part, pieces
 from o1lab.text import visible
 from store import Store, evaluations, open_store
@@ -89,6 +93,33 @@ def test_a_hostile_text_does_nothing_in_any_format(store: Store, tmp_path: Path)
         assert not [word for word in forbidden if word in page], suffix
     with pytest.raises(UsageError, match="names no format"):
         cases.write(found, tmp_path / "case.pdf")
+
+
+def test_a_disk_that_is_full_leaves_the_old_file_as_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from o1lab.cli import eval_tables
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found, sheet = cases.case(store, "base-1", "student-1", "add:0"), rating.sheet(store.db, ["base-1"], "ann")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    writers: dict[str, Callable[[Path], object]] = {
+        "case.md": partial(cases.write, found),
+        "sheet.csv": partial(rating.export, store.db, sheet),
+        "table.tex": lambda path: eval_tables._write(path, "new"),
+    }
+    for name, write in writers.items():
+        (folder / name).write_text("old", "utf-8")
+        with monkeypatch.context() as at_the_end, pytest.raises(O1LabError, match="No space left"):
+            at_the_end.setattr(os, "fsync", full)
+            write(folder / name)
+        assert (folder / name).read_text("utf-8") == "old"
+        assert {path.name for path in folder.iterdir()} <= set(writers)
+        write(folder / name)
+        assert (folder / name).read_text("utf-8") != "old"
 
 
 def test_items_that_were_put_differently_make_no_pair(store: Store) -> None:
