@@ -15,7 +15,7 @@ import pytest
 import tomlkit
 from starlette import responses
 
-from o1lab.cli.distilling import _exit_status
+from o1lab.cli.distill_progress import exit_status
 from o1lab.distill import journal, landing, runs
 from o1lab.distill.calls import CallKey, Response, digest
 from o1lab.distill.folder import RunFolder, Status
@@ -416,4 +416,4 @@ async def test_a_debate_says_who_criticised_and_how_it_was_asked(tmp_path: Path)
 
 
 def test_a_wrong_option_is_a_fault_of_usage() -> None:
-    assert _exit_status({"stopped_by": "option", "failed": 0}) == 2
+    assert exit_status("option", 0) == 2
