@@ -114,7 +114,10 @@ def eval_run(
                 f"No {'suite' if suite is None else 'model'} was named.",
                 f"o1lab eval SUITE --model MODEL; suites: see `o1lab eval suites`; models: {_models(lab)}.",
             )
-        folder = runs.start(lab, runs.read_settings(lab, values))
+        settings = runs.read_settings(lab, values)
+        folder = runs.start(lab, settings)
+        if doubt := settings.doubt():
+            say(doubt)
     scores_only = rescore is not None
     if detach:
         pid = runs.launch_detached(folder, scores_only=scores_only)

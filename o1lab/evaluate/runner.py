@@ -106,7 +106,9 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         manager = self.manager
         if manager is None:
             manager = await held.enter_async_context(ServerManager(self.lab))
-        self.priced = True
+        self.priced = not self.scores_only or before is None or before.priced
+        if doubt := self.settings.doubt():
+            self.counts.note(doubt)
         asked = None if self.scores_only else await self._open_model(held, manager, budget, identity, so_far)
         scorer = await open_scorer(
             held, self.lab, self.folder, manager,
@@ -143,7 +145,7 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         if self._broken:
             return f"The scorer broke at {self._broken} samples, which stay unscored: see {self.folder.log}."
         if self.folder.scored_by().spec.name == "human":
-            return f"Its samples wait for a person's marks: o1lab eval rate {self.folder.id}"
+            return f"People mark its samples: o1lab eval rate {self.folder.id}"
         if self.scores_only and not self._to_score:
             return f"There was nothing to do: every sample has been scored by {self.folder.scored_by().label}."
         return ""

@@ -38,6 +38,15 @@ class EvaluationSettings(BaseModel):
     budget_usd: float | None = Field(default=None, gt=0)
     budget_tokens: int | None = Field(default=None, gt=0, description="input and output together")
 
+    def doubt(self) -> str:
+        """What a person should know of these settings before anything is paid; mostly nothing."""
+        if self.samples > 1 and self.temperature == 0:
+            return (
+                f"At temperature 0 the {self.samples} samples of an item hardly differ: "
+                "pass@k and maj@k want --temperature 0.6 or so."
+            )
+        return ""
+
     def asking(self) -> TeacherRunSettings:
         """The same for the client that asks."""
         return TeacherRunSettings(

@@ -323,12 +323,22 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
         status = await drive(lab, folder, scores_only=True, clock=FakeClock())
         assert (status.state, status.requested, status.done, status.correct) == ("finished", 6, 6, 4)
         assert server.asked.total() == asked
+        assert not status.priced  # what the model was paid is as little known as before
         runs.rescore(lab, folder.id)
         assert "nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
     store = open_store(lab.database)
     assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
     assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
     store.close()
+
+
+async def test_samples_that_cannot_differ_are_spoken_of(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        _, status = await run(lab, samples=2)
+        assert [note for note in status.notes if "temperature 0" in note]
+        for fine in ({"samples": 2, "temperature": 0.6}, {"samples": 1}):
+            assert not (await run(lab, **fine))[1].notes
 
 
 async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Path) -> None:
