@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from o1lab.errors import UsageError
@@ -64,7 +64,7 @@ def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weight
     Raises:
         UsageError: the two are of different suite versions, items or scorers.
     """
-    from o1lab.evaluate.variants import weighted
+    from o1lab.evaluate.variants import weight_of, weighted
 
     _check(before, after)
     if not (before.finished and after.finished) or before.graded:
@@ -72,11 +72,12 @@ def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weight
     earned = weighted(before.results, before.items), weighted(after.results, after.items)
     if earned[0] is None or earned[1] is None:
         return None
-    weights = {name: _weight(row.meta.get("weight")) for name, row in before.items.items()}
+    weights = {name: weight for name, row in before.items.items() if (weight := weight_of(row)) is not None}
     plain = _differences(before, after)
-    scale = len(plain.names) / earned[0].total
-    values = [value * weights[name] * scale for name, value in zip(plain.names, plain.values, strict=True)]
-    found = _found([(before, after)], [replace(plain, values=values)])
+    rows = [row for row in zip(plain.names, plain.values, plain.clusters, strict=True) if row[0] in weights]
+    scale = len(rows) / earned[0].total
+    values = [value * weights[name] * scale for name, value, _ in rows]
+    found = _found([(before, after)], [Differences([row[0] for row in rows], values, [row[2] for row in rows])])
     return None if found is None else (earned[0], earned[1], found)
 
 
@@ -136,15 +137,6 @@ def _differences(before: Measured, after: Measured) -> Differences:
     shared = [item for item in left if item in right]
     values = [right[item] - left[item] for item in shared]
     return Differences(shared, values, [clusters[item] for item in shared])
-
-
-def _weight(said: object) -> float:
-    """An item's weight, 0 where it has none that counts."""
-    try:
-        weight = float(said)  # type: ignore[arg-type]  # whatever a file says; what is no number is caught
-    except (TypeError, ValueError):
-        return 0.0
-    return weight if math.isfinite(weight) and weight > 0 else 0.0
 
 
 def _by_item(one: Measured) -> dict[str, float]:

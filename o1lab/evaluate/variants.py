@@ -209,7 +209,7 @@ def weighted(results: Iterable[Result], items: Mapping[str, ItemRow]) -> Weighte
     As ChineseFactEval scores (Wang et al., 2023): harder questions weigh more. The interval is the clustered
     bootstrap's of the weighted mean. None where no item has a weight.
     """
-    weights = {name: weight for name, row in items.items() if (weight := _weight(row)) is not None}
+    weights = {name: weight for name, row in items.items() if (weight := weight_of(row)) is not None}
     by_item: dict[str, list[Result]] = {}
     for one in results:
         if one.item in weights:
@@ -230,7 +230,8 @@ def weighted(results: Iterable[Result], items: Mapping[str, ItemRow]) -> Weighte
     )
 
 
-def _weight(row: ItemRow) -> float | None:
+def weight_of(row: ItemRow) -> float | None:
+    """An item's weight, None where it has none that counts: a positive number."""
     try:
         weight = float(row.meta["weight"])
     except (KeyError, TypeError, ValueError):

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from o1lab.errors import UsageError
+from o1lab.evaluate.changes import Change, weighted_change
+from o1lab.evaluate.chosen import choose
 from o1lab.evaluate.figures import figures
 from o1lab.evaluate.metrics import wilson
+from o1lab.evaluate.variants import Weighted
 from store import Store, evaluations, open_store
 from store.evaluations import ItemRow
 from tests.figures_lab import put
@@ -142,6 +145,26 @@ def test_weights_weigh_and_what_has_none_stays_out(store: Store) -> None:
     assert found["value"] == pytest.approx(4 / 7, abs=1e-6)
     assert (found["ci95"][0], found["ci95"][1]) == (0.0, 1.0)
     assert {name: part["correct"] for name, part in data["by_category"].items()} == {"law": 1, "art": 3}
+
+
+def test_items_without_a_weight_have_no_part_in_the_difference_by_weight(store: Store) -> None:
+    def found(name: str, plain: int) -> tuple[Weighted, Weighted, Change]:
+        """The change over eight weighed items, with so many beside them that weigh nothing."""
+        weighed = [ItemRow(f"w{n}", "?", ("1",), meta={"weight": 1 + n % 2}) for n in range(8)]
+        items = [*weighed, *(ItemRow(f"p{n}", "?", ("1",)) for n in range(plain))]
+        ends = {"base": "wwwwwwcc" + "w" * plain, "after": "cccwwwcw" + "c" * plain}
+        for model, letters in ends.items():
+            put(store, f"{model}-{name}", list(zip(items, letters, strict=True)), model=model, items_hash=name)
+        before, after = choose(store.db, [f"base-{name}", f"after-{name}"])
+        change = weighted_change(before, after)
+        assert change is not None
+        return change
+
+    before, after, alone = found("alone", 0)
+    assert (before.value, after.value) == (pytest.approx(3 / 12), pytest.approx(5 / 12))
+    assert alone.difference == pytest.approx(100 * 2 / 12)
+    *_, beside = found("beside", 40)
+    assert (beside.difference, beside.interval, beside.p) == (alone.difference, alone.interval, alone.p)
 
 
 def test_a_scorer_that_never_looked_has_no_figures_and_the_evaluation_s_own_may_not_have_looked_yet(
