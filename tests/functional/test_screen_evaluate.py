@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
@@ -247,10 +248,12 @@ def server() -> Iterator[DistillServer]:
 def end(lab: Lab) -> None:
     """Stop what a test launched, and wait until the processes are gone."""
     for folder in (EvalFolder(path) for path in lab.evals.glob("*")):
-        while (info := runs.info(folder)).active and info.status.pid is not None:
+        info = runs.info(folder)
+        if info.active and info.status.pid is not None:
             folder.stop_file.touch()
             folder.pause_file.unlink(missing_ok=True)
-            time.sleep(0.05)  # the poll of an outside process, not a wait for a moment
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(info.status.pid).wait(60)
 
 
 def test_every_setting_has_a_field_with_help() -> None:
