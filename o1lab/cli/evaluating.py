@@ -247,15 +247,17 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
 
     folder = runs.find(lab, eval_id)
     say(f"Evaluation {folder.id} (to go on after an interruption: o1lab eval --resume {folder.id})")
-    line = ProgressLine()
+    line, given_up = ProgressLine(), False
     try:
         run_here(lab, folder, scores_only=scores_only, watch=line.show)
+    except KeyboardInterrupt:  # the second one: how it stands is said all the same
+        given_up = True
     finally:
         line.end()
     item = summary(runs.info(folder), lab)
     words = [*_lines(item), item["message"], item["hint"], *item["notes"], *_why(item)]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
-    return exit_status(item["stopped_by"], item["failed"])
+    return 130 if given_up else exit_status(item["stopped_by"], item["failed"])
 
 
 def _lines(item: dict[str, Any]) -> list[str]:

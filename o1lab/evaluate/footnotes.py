@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from o1lab.evaluate.chosen import Measured, differing
 from o1lab.evaluate.published import PublishedAccuracy, PublishedChanges
@@ -138,6 +139,8 @@ def _doubts(chosen: Sequence[Measured]) -> list[str]:
                 f"{name}: the server did not say all token counts of {one.tally.estimated:,} samples; what it left out "
                 "is our estimate."
             )
+        if file := one.evaluation.settings.get("items_file"):
+            lines.append(f"{name}: its items are those of {Path(str(file)).name}, which was named for this evaluation.")
         if limit := one.evaluation.settings.get("limit"):
             lines.append(f"{name}: the first {json.dumps(limit)} items only.")
     if any(one.graded for one in chosen):

@@ -142,7 +142,7 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
         except LabError as error:
             if fetch and not offline():
                 raise LabError(error.message, f"{error.hint} {spec.needs}".strip(), code=error.code) from error
-            looked.append(error.message.rstrip("."))
+            looked.append(error.message[:1].lower() + error.message[1:].rstrip("."))
     raise LabError(
         f"The items of {suite.name} are not here: {'; '.join(looked) or 'the suite names none'}.",
         f"{spec.needs} Name it with --items FILE, put it in {lab.suites / 'data'}, or in a folder of "

@@ -186,6 +186,22 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path
     assert set(server.asked.values()) == {1}
 
 
+def test_a_second_ctrl_c_gives_up_what_is_in_flight_and_still_says_how_it_stands(tmp_path: Path) -> None:
+    with EvalServer("blocks") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 8)
+        process = spawn(lab, "sums", "-m", "teacher", "--concurrency", "2")
+        server.wait_until_asked(2)
+        process.send_signal(signal.SIGINT)
+        folder = only_one(lab)
+        while (status := folder.status()) is None or status.state != "stopping":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        item = json.loads(out)
+        assert (process.returncode, item["done"], item["missing"]) == (130, 0, 8)
+        assert f"--resume {item['id']}" in item["hint"]
+
+
 def test_a_detached_evaluation_works_by_itself_pauses_and_stops(tmp_path: Path) -> None:
     with EvalServer(latency_s=0.05) as server:
         lab = make_lab(tmp_path / "lab", server.url, 600)

@@ -344,6 +344,13 @@ def test_an_unfinished_evaluation_has_no_difference(store: Store) -> None:
     assert said(plain_table(choose(store.db)), f"{STUDENT}, student", "difference") == "unfinished"
 
 
+def test_items_of_another_file_are_told_beside_the_published_rows(store: Store) -> None:
+    evaluated(store, "e1", "aime24", "one", "++", settings={"items_file": "sets/easier.jsonl"})
+    evaluated(store, "e2", "math500", "one", "++")
+    told = [note for note in accuracy_table(choose(store.db)).notes if "easier.jsonl" in note]
+    assert told == ["e1 (one on aime24@1): its items are those of easier.jsonl, which was named for this evaluation."]
+
+
 def test_without_a_base_it_asks_which_is_before(store: Store) -> None:
     evaluated(store, "e1", "sums", "one", "----")
     evaluated(store, "e2", "sums", "two", "++++")
