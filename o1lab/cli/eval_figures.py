@@ -195,13 +195,16 @@ def _shifts(found: Figures) -> Iterator[str]:
 
 def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Iterator[str]:
     pair = found.paired
-    yield _cut(f"{found.a.suite_label}, scored by {found.scorer}: {pair.items:,} items that both have")
+    yield _cut(f"{pair.items:,} items of {found.a.suite_label}, scored by {found.scorer}")
     if found.left_out:
         yield f"{found.left_out:,} items are left out: not both have all samples of them."
     yield _side("A", found.a, pair.a)
     yield _side("B", found.b, pair.b)
     for line in found.other:
         yield _cut(f"   differs (A / B): {one_line(line, 60)}")
+    if found.a.metric == "mean_value":
+        yield "Here right and wrong are compared. The mean marks, and their difference:"
+        yield f"  o1lab eval table {found.a.id} {found.b.id} --before {quote(found.a.model)}"
     yield ""
     yield from _difference("", pair)
     for variant, one in pair.by_variant.items():

@@ -107,6 +107,21 @@ def test_an_item_can_be_named_as_the_list_of_differences_names_it(
     assert long in said(tmp_path, capsys, "samples", "aaa")
 
 
+def test_a_comparison_of_marked_suites_says_where_the_marks_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "o1lab.toml").write_text("")
+    store = open_store(tmp_path / "lab.db")
+    for identity, metric in (("aaa", "mean_value"), ("bbb", "mean_value"), ("ccc", "accuracy"), ("ddd", "accuracy")):
+        rows = [(ItemRow("i", "How many?", ("1",), None, None, {}), "c")]
+        put(store, identity, rows, suite=metric, metric=metric)
+    store.close()
+    text = said(tmp_path, capsys, "compare", "aaa", "bbb")
+    line = next(line for line in text.splitlines() if "eval table" in line)
+    assert "mean_value@1" in said(tmp_path, capsys, *line.split()[2:])
+    assert "eval table" not in said(tmp_path, capsys, "compare", "ccc", "ddd")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
