@@ -249,7 +249,10 @@ def _tokens(text: Text, figures: Figures) -> None:
 
 def _cost(line: Line) -> str:
     words = cost_words(line)
-    return "price not known" if words == "-" else words
+    if words == "-":
+        return "price not known"
+    told = line.info is not None and line.info.status.priced
+    return words if told else f"{words} for its samples; what a judge cost is not known"
 
 
 def _scorers(text: Text, detail: Detail) -> None:

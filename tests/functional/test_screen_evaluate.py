@@ -230,10 +230,14 @@ def test_of_many_samples_the_value_is_shown_before_its_interval(lab: Lab, monkey
 def test_an_evaluation_whose_folder_is_gone_keeps_its_figures(lab: Lab) -> None:
     store = open_store(lab.database)
     evaluated(store, "e1", "aime24", STUDENT, ["+", "-"])
+    with store.db.atomic():
+        store.db.conn.execute("UPDATE samples SET cost_usd = 0.25")
     look = Watch(lab, store).look("e1")
     store.close()
     assert look.detail is not None and look.lines[0].state == "no folder" and look.lines[0].done == 2
-    assert "Its folder is gone" in evaluate_text.facts(look.detail).plain
+    said = evaluate_text.facts(look.detail).plain
+    assert "Its folder is gone" in said
+    assert "$0.5000 for its samples; what a judge cost is not known" in said
 
 
 # The form.
