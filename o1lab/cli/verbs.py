@@ -74,5 +74,6 @@ def obey(arguments: list[str]) -> int:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
         message = error.format_message() if isinstance(error, ClickException) else str(error)
-        raise UsageError(message, "See `o1lab --help`.") from None
+        where = getattr(error, "ctx", None)  # the verb that was meant, where it got so far
+        raise UsageError(message, f"See `{where.command_path if where else 'o1lab'} --help`.") from None
     return result if isinstance(result, int) else 0

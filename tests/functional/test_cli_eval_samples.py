@@ -72,3 +72,11 @@ def test_marks_are_given_blindly_and_the_results_wait(o1lab: Program, monkeypatc
     assert told["alpha"]["value"] is None
     assert sum(one["mean"] * one["rated"] for one in told["evaluations"]) == pytest.approx(66, abs=0.01)
     assert o1lab("eval", "samples", "base-1", "--scorer", "human@1")[1]["items"][0]["value"] is not None
+
+
+@pytest.mark.parametrize(
+    "words", [("samples",), ("samples", "base-1", "--longer"), ("samples", "base-1", "--limit", "x")]
+)
+def test_wrong_words_name_the_help_of_their_verb(o1lab: Program, words: tuple[str, ...]) -> None:
+    status, told = o1lab("eval", *words)
+    assert status == 2 and told["error"]["hint"].endswith("eval samples --help`.")
