@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from o1lab.distill.estimate import Estimate
-from o1lab.distill.folder import Status
+from o1lab.distill.folder import JobStatus, Status
 from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.text import one_line, visible
@@ -89,7 +89,7 @@ def header(detail: RunDetail) -> Text:
 def facts(detail: RunDetail) -> Text:
     """Everything that is known of a run, what matters most first."""
     text = Text()
-    _trouble(text, detail)
+    add_trouble(text, detail.info.state, detail.info.status)
     _figures(text, detail)
     _reasons(text, detail)
     _faults(text, detail)
@@ -99,9 +99,9 @@ def facts(detail: RunDetail) -> Text:
     return text
 
 
-def _trouble(text: Text, detail: RunDetail) -> None:
-    info, status = detail.info, detail.info.status
-    if info.state == "dead":
+def add_trouble(text: Text, state: str, status: JobStatus) -> None:
+    """What stopped a job that asks models, if something did, and what to do."""
+    if state == "dead":
         text.append("† Its process is gone without a word. ", "bold red")
         text.append("What it was answered is kept: r goes on without asking twice.\n")
     if status.stopped_by:
@@ -110,7 +110,7 @@ def _trouble(text: Text, detail: RunDetail) -> None:
     for words in (status.message, status.hint):
         if words:
             text.append(f"{one_line(words, 400)}\n")
-    if info.state in ("stopped", "failed"):
+    if state in ("stopped", "failed"):
         text.append("Here r goes on with it; nothing is asked twice.\n", "dim")
     for note in status.notes:
         text.append("! ", "bold yellow").append(f"{one_line(note, 400)}\n")

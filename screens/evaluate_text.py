@@ -11,7 +11,7 @@ from o1lab.distill.folder import JobStatus
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
 from screens.distill_text import SIGNS as RUN_SIGNS
-from screens.distill_text import STOPPED_BY
+from screens.distill_text import add_trouble
 from screens.evaluate_watch import Detail, Figures, Line
 from screens.train_text import duration
 from store.evaluations import OUTCOMES
@@ -167,22 +167,7 @@ def _trouble(text: Text, detail: Detail) -> None:
         text.append("∅ Its folder is gone. ", "bold yellow")
         text.append("The samples stand in the lab's database; it cannot go on.\n\n")
         return
-    status = line.info.status
-    if line.state == "dead":
-        text.append("† Its process is gone without a word. ", "bold red")
-        text.append("What it was answered is kept: r goes on without asking twice.\n")
-    if status.stopped_by:
-        why = STOPPED_BY.get(status.stopped_by, one_line(status.stopped_by.replace("_", " "), 40))
-        text.append(f"■ stopped by {why}\n", "bold yellow")
-    for words in (status.message, status.hint):
-        if words:
-            text.append(f"{one_line(words, 400)}\n")
-    if line.state in ("stopped", "failed"):
-        text.append("r goes on with it; no sample is asked twice.\n", "dim")
-    for note in status.notes:
-        text.append("! ", "bold yellow").append(f"{one_line(note, 400)}\n")
-    if text:
-        text.append("\n")
+    add_trouble(text, line.state, line.info.status)
 
 
 def _figures(text: Text, detail: Detail) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from o1lab.chains import parse
 from o1lab.chains.verify import Verdict, VerifierPool, settle
 from o1lab.distill.agenda import Spent
+from o1lab.distill.batching import batches
 from o1lab.distill.calls import Fault, Response
 from o1lab.distill.method import Draft, Item, Method
 from o1lab.distill.voices import Voice
@@ -119,21 +120,10 @@ class Landing:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        over = False
         try:
-            while not over:
-                batch: list[Conversation] = []
-                next_one = await self._queue.get()
-                await asyncio.sleep(_TOGETHER_S)
-                while next_one is not None:
-                    batch.append(next_one)
-                    if len(batch) == _BATCH or self._queue.empty():
-                        break
-                    next_one = self._queue.get_nowait()
-                over = next_one is None
-                if batch:
-                    for outcome, verdict in await loop.run_in_executor(self._thread, self._land_each, batch):
-                        self._landed(outcome, verdict)
+            async for batch in batches(self._queue, most=_BATCH, together_s=_TOGETHER_S):
+                for outcome, verdict in await loop.run_in_executor(self._thread, self._land_each, batch):
+                    self._landed(outcome, verdict)
         except BaseException:
             while not self._queue.empty():  # nobody shall wait for room that never comes
                 self._queue.get_nowait()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from o1lab.distill.batching import batches
 from o1lab.distill.calls import RunOver
 from o1lab.distill.driving import log_error
 from o1lab.distill.journal import JournalError
@@ -104,22 +105,12 @@ class Landing:
         await self._queue.put(ended)
 
     async def _work(self) -> None:
-        seats, over = asyncio.Semaphore(_SCORED_AT_ONCE), False
+        seats = asyncio.Semaphore(_SCORED_AT_ONCE)
         try:
-            async with asyncio.TaskGroup() as batches:
-                while not over:
-                    batch: list[Ended] = []
-                    next_one = await self._queue.get()
-                    await asyncio.sleep(_TOGETHER_S)
-                    while next_one is not None:
-                        batch.append(next_one)
-                        if len(batch) == _BATCH or self._queue.empty():
-                            break
-                        next_one = self._queue.get_nowait()
-                    over = next_one is None
-                    if batch:
-                        await seats.acquire()
-                        batches.create_task(self._land(batch)).add_done_callback(lambda _: seats.release())
+            async with asyncio.TaskGroup() as tasks:
+                async for batch in batches(self._queue, most=_BATCH, together_s=_TOGETHER_S):
+                    await seats.acquire()
+                    tasks.create_task(self._land(batch)).add_done_callback(lambda _: seats.release())
         except BaseException as error:
             while not self._queue.empty():  # nobody shall wait for room that never comes
                 self._queue.get_nowait()

@@ -24,7 +24,7 @@ from o1lab.locations import Lab
 
 __all__ = ["NAMES", "JudgeContext", "check", "judge_prompt", "make_scorer", "needs_judge", "scorer_label"]
 
-_PLAIN: Mapping[str, tuple[type[Options], Callable[[Any], PlainScorer]]] = {
+_PLAIN: Mapping[str, tuple[type[Options], Callable[[Any], PlainScorer[Any]]]] = {
     "math": (MathOptions, MathScorer),
     "exact": (ExactOptions, ExactScorer),
     "match": (MatchOptions, MatchScorer),

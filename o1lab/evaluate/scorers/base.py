@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,15 +41,21 @@ def label_of(name: str, version: int, notes: Sequence[str] = (), changed: dict[s
     return f"{name}@{version}({inside})" if inside else f"{name}@{version}"
 
 
-class PlainScorer(ABC):
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class PlainScorer(ABC, Generic[OptionsT]):
     """Scores by rules, in a thread. A subclass says what it makes of an attempt; raise ``version`` with its meaning."""
 
     name: ClassVar[str]
     version: ClassVar[int]
 
+    def __init__(self, options: OptionsT) -> None:
+        self._options = options
+
     @property
-    @abstractmethod
-    def label(self) -> str: ...
+    def label(self) -> str:
+        return label_of(self.name, self.version, changed=self._options.changed())
 
     @abstractmethod
     def look(self, attempt: Attempt) -> Score:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from o1lab.chains.answers import How, extract_answer
-from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, label_of, no_gold
+from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
 from o1lab.evaluate.scorers.normalising import holds, tokens
 from o1lab.evaluate.scoring import Attempt, Score
 
@@ -38,18 +38,11 @@ class ChoiceOptions(Options):
     choices: tuple[str, ...] = ()
 
 
-class ChoiceScorer(PlainScorer):
+class ChoiceScorer(PlainScorer[ChoiceOptions]):
     """Items list their options in ``meta["choices"]``, as texts in order or by letter; gold is letters or texts."""
 
     name = "choice"
     version = 1
-
-    def __init__(self, options: ChoiceOptions) -> None:
-        self._options = options
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version, changed=self._options.changed())
 
     def look(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:

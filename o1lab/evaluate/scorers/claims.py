@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from o1lab.evaluate.scorers.base import Options, PlainScorer, label_of
+from o1lab.evaluate.scorers.base import Options, PlainScorer
 from o1lab.evaluate.scoring import Attempt, Score
 from o1lab.text import one_line
 
@@ -21,18 +21,11 @@ class ClaimsOptions(Options):
     where: Literal["answer", "both"] = "both"
 
 
-class ClaimsScorer(PlainScorer):
+class ClaimsScorer(PlainScorer[ClaimsOptions]):
     """Correct is an answer that claims no search. Needs no gold answer."""
 
     name = "claims"
     version = 1
-
-    def __init__(self, options: ClaimsOptions) -> None:
-        self._options = options
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version, changed=self._options.changed())
 
     def look(self, attempt: Attempt) -> Score:
         if not attempt.answer.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, label_of, no_gold, part_of
+from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, no_gold, part_of
 from o1lab.evaluate.scoring import Attempt, Score
 
 
@@ -12,18 +12,11 @@ class ExactOptions(Options):
     part: Part = "whole"
 
 
-class ExactScorer(PlainScorer):
+class ExactScorer(PlainScorer[ExactOptions]):
     """Space at the ends does not count; everything else does."""
 
     name = "exact"
     version = 1
-
-    def __init__(self, options: ExactOptions) -> None:
-        self._options = options
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version, changed=self._options.changed())
 
     def look(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:

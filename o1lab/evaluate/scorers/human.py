@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from o1lab.evaluate.scorers.base import Options, PlainScorer, label_of
+from o1lab.evaluate.scorers.base import Options, PlainScorer
 from o1lab.evaluate.scoring import Attempt, Score
 
 
@@ -10,18 +10,11 @@ class HumanOptions(Options):
     """A person has none."""
 
 
-class HumanScorer(PlainScorer):
+class HumanScorer(PlainScorer[HumanOptions]):
     """Everything is unscored until it is rated."""
 
     name = "human"
     version = 1
-
-    def __init__(self, options: HumanOptions) -> None:
-        self._options = options
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version)
 
     def look(self, attempt: Attempt) -> Score:
         return Score("unscored", reason="waits for a person's rating: `o1lab eval rate`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, label_of, no_gold, part_of
+from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, no_gold, part_of
 from o1lab.evaluate.scorers.normalising import holds, tokens
 from o1lab.evaluate.scoring import Attempt, Score
 from o1lab.text import one_line
@@ -23,18 +23,11 @@ class MatchOptions(Options):
     longest: int | None = None
 
 
-class MatchScorer(PlainScorer):
+class MatchScorer(PlainScorer[MatchOptions]):
     """See :func:`~o1lab.evaluate.scorers.normalising.tokens` for what does not count."""
 
     name = "match"
     version = 1
-
-    def __init__(self, options: MatchOptions) -> None:
-        self._options = options
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version, changed=self._options.changed())
 
     def look(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:

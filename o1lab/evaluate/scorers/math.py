@@ -8,7 +8,7 @@ from typing import Literal
 
 from o1lab.chains.answers import Answer, How, extract_answer
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
-from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, label_of, no_gold
+from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
 from o1lab.evaluate.scoring import Attempt, Score
 
 _MOST_WORKERS = 4
@@ -31,19 +31,15 @@ _ACCEPTED = {
 }
 
 
-class MathScorer(PlainScorer):
+class MathScorer(PlainScorer[MathOptions]):
     """Correct if the final answer equals any gold answer; unextracted without one; unscored if nobody can tell."""
 
     name = "math"
     version = VERIFIER_VERSION
 
     def __init__(self, options: MathOptions, *, workers: int | None = None) -> None:
-        self._options = options
+        super().__init__(options)
         self._pool = VerifierPool(workers or min(_MOST_WORKERS, os.cpu_count() or 1))
-
-    @property
-    def label(self) -> str:
-        return label_of(self.name, self.version, changed=self._options.changed())
 
     def look(self, attempt: Attempt) -> Score:
         return self.look_at([attempt])[0]
