@@ -180,11 +180,10 @@ async def test_thought_and_answer_are_told_apart_and_the_thought_folds(
             texts = dict(zip(body.parts, (section.text.text for section in body.sections), strict=True))
             assert texts["thought"].strip() == "".join(THOUGHT)
             assert texts["answer"].strip() == "".join(ANSWER)
-        assert "▾ thought (3 tokens)" in shown(pilot)
+        await until(pilot, lambda: "▾ thought (3 tokens)" in shown(pilot), "the thought, open")
         await pilot.press("escape", "t")
-        await pilot.pause()
-        assert "▸ thought (3 tokens)" in shown(pilot)
-        assert "(3 thought)" in shown(pilot)
+        await until(pilot, lambda: "▸ thought (3 tokens)" in shown(pilot), "the thought, folded")
+        await until(pilot, lambda: "(3 thought)" in shown(pilot), "its size in the pane's foot")
 
 
 async def test_turns_go_on_from_what_was_said(lab: Lab, left: FaultServer) -> None:
