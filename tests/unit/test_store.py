@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import Store, open_store, problems, search, traces
+from store import Store, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
 from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
 from store.query import parse_query
@@ -62,6 +62,9 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     row = traces.page(old.db, parse_query("tag:kept decision:accept"))[0]
     assert "等等" in traces.text(old.db, row.id).thought
     assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
+    if released.name >= "0004":
+        assert evaluations.tally(old.db, "e1", "math@1").outcomes["correct"] == 1
+        assert [mark for _, _, mark in ratings.marks(old.db, ["e1"])] == [80]
     old.close()
     fresh.close()
 
