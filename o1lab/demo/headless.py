@@ -107,17 +107,20 @@ async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *
 
         async def evaluate(role: str, wanted: str, suite: str) -> Summary:
             started = time.monotonic()
-            found = await measure(lab, suite, find_model(lab, wanted).id, manager, on_answer=_counted(role, tell))
+            whom = f"{role} on {suite}"
+            found = await measure(lab, suite, find_model(lab, wanted).id, manager, on_answer=_counted(whom, tell))
             seen = found.tally
             tell(
-                f"{role} on {suite}: {seen.outcomes['correct']} of {seen.total} right, {seen.cached} of them reused "
+                f"{whom}: {seen.outcomes['correct']} of {seen.total} right, {seen.cached} of them reused "
                 f"({time.monotonic() - started:.0f} s)."
             )
             return found
 
         async def everything(role: str, wanted: str) -> tuple[Score, list[Summary]]:
-            row = Score(role, await evaluate(role, wanted, SUMS))
-            return row, [await evaluate(role, wanted, suite) for suite in ELSEWHERE]
+            # Side by side: the server decodes what is there together, so the longest answer is waited for once.
+            suites = (SUMS, *ELSEWHERE)
+            sums, *elsewhere = await asyncio.gather(*(evaluate(role, wanted, suite) for suite in suites))
+            return Score(role, sums), elsewhere
 
         base, base_elsewhere = await everything("base", recipe.base)
         run, status, train_seconds = await _train(seeded, recipe, tell)
@@ -170,14 +173,14 @@ def _training_line(last: dict[str, float], total: int) -> str:
     return f"step {step}/{total}  loss {last.get('loss', float('nan')):.4f}  about {left:.0f} s left"
 
 
-def _counted(role: str, tell: Progress) -> Callable[[int, int], None]:
+def _counted(whom: str, tell: Progress) -> Callable[[int, int], None]:
     told = 0
 
     def on_answer(done: int, requested: int) -> None:
         nonlocal told
         if told + TELL_ANSWERS <= done < requested:
             told = done
-            tell(f"{role}: {done} of {requested} answered")
+            tell(f"{whom}: {done} of {requested} answered")
 
     return on_answer
 
