@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def main() -> None:
         fill(store, number)
         for question, options in PAGES.items():
             chosen = options | {"offset": int(options.get("offset", 0) * number)}
-            told(question, timed(lambda chosen=chosen: sample_list.page(store.db, IDENTITY, SCORER, **chosen)))  # type: ignore[misc]
+            told(question, timed(partial(sample_list.page, store.db, IDENTITY, SCORER, **chosen)))
         store.close()
         for query in ("", "sort:longest", "outcome:wrong"):
             name = f"on the screen {query or 'as they come'}"

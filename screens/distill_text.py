@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from o1lab.distill.estimate import Estimate
 from o1lab.distill.folder import JobStatus, Status
+from o1lab.distill.jobs import FaultCount
 from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.text import one_line, visible
@@ -92,7 +95,7 @@ def facts(detail: RunDetail) -> Text:
     add_trouble(text, detail.info.state, detail.info.status)
     _figures(text, detail)
     _reasons(text, detail)
-    _faults(text, detail)
+    add_faults(text, detail.faults)
     _settings(text, detail)
     _prompts(text, detail)
     text.append("\nfolder  ", "dim").append(visible(str(detail.folder.path)))
@@ -139,11 +142,12 @@ def _reasons(text: Text, detail: RunDetail) -> None:
         text.append(f"         and {len(detail.reasons) - _REASONS} more reasons\n", "dim")
 
 
-def _faults(text: Text, detail: RunDetail) -> None:
-    if not detail.faults:
+def add_faults(text: Text, faults: Sequence[FaultCount]) -> None:
+    """What went wrong with single calls of a job that asks models, each with the last response as it came."""
+    if not faults:
         return
     text.append("\nfaults of single calls, with the last response as it came\n", "bold")
-    for fault in detail.faults:
+    for fault in faults:
         text.append(f"{fault.number:>7,}  ").append(f"{one_line(fault.code, 40)}: ", "bold")
         text.append(f"{one_line(fault.sentence, 400)}\n")
         raw = visible(fault.raw[:_RAW]) + (f" … ({len(fault.raw):,} characters)" if len(fault.raw) > _RAW else "")

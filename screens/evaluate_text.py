@@ -11,7 +11,7 @@ from o1lab.distill.folder import JobStatus
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
 from screens.distill_text import SIGNS as RUN_SIGNS
-from screens.distill_text import add_trouble
+from screens.distill_text import add_faults, add_trouble
 from screens.evaluate_watch import Detail, Figures, Line
 from screens.train_text import duration
 from store.evaluations import OUTCOMES
@@ -155,7 +155,7 @@ def facts(detail: Detail) -> Text:
     _trouble(text, detail)
     _figures(text, detail)
     _scorers(text, detail)
-    _faults(text, detail)
+    add_faults(text, detail.faults)
     _identity(text, detail)
     text.append("\nfolder  ", "dim").append(visible(detail.folder))
     return text
@@ -249,18 +249,6 @@ def _scorers(text: Text, detail: Detail) -> None:
         mark = "▸ " if label == shown else "  "
         text.append(f"{mark}{one_line(label, 80)}", "bold" if label == shown else "")
         text.append(f"  {number:,} samples{', shown' if label == shown else ''}\n", "dim")
-
-
-def _faults(text: Text, detail: Detail) -> None:
-    if not detail.faults:
-        return
-    text.append("\nfaults of single calls, with the last response as it came\n", "bold")
-    for fault in detail.faults:
-        text.append(f"{fault.number:>7,}  ").append(f"{one_line(fault.code, 40)}: ", "bold")
-        text.append(f"{one_line(fault.sentence, 400)}\n")
-        raw = visible(fault.raw[:_RAW]) + (f" … ({len(fault.raw):,} characters)" if len(fault.raw) > _RAW else "")
-        text.append(f"         {one_line(fault.key, 100)}\n", "dim")
-        text.append(f"{raw or '(no response)'}\n")
 
 
 def _identity(text: Text, detail: Detail) -> None:

@@ -91,14 +91,13 @@ class Landing:
         self._verifier = VerifierPool(workers=2)
         self._queue: asyncio.Queue[Conversation | None] = asyncio.Queue(_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # while entered
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None  # noqa: S101 - set on entering
         try:
             if not self._task.done():
                 await self._queue.put(None)
@@ -113,7 +112,6 @@ class Landing:
         Raises:
             StoreError: the database refuses; nothing more will be taken in.
         """
-        assert self._task is not None  # noqa: S101
         if self._task.done():
             self._task.result()
         await self._queue.put(conversation)

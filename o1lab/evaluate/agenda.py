@@ -15,7 +15,7 @@ from o1lab.evaluate.cache import CacheKeys
 from o1lab.evaluate.folder import EvalFolder, ItemsById
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.landing import Ended
-from store import evaluations
+from store import evaluations, sample_agenda
 from store.connection import Store
 from store.evaluations import Tally
 
@@ -93,12 +93,12 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
     """
     db = store.db
     with store.explained():
-        tally, ended = evaluations.tally(db, folder.id, label), evaluations.ended(db, folder.id)
-        failed = {(item, sample) for _, item, sample in evaluations.places(db, folder.id, label, "failed")}
+        tally, ended = evaluations.tally(db, folder.id, label), sample_agenda.ended(db, folder.id)
+        failed = {(item, sample) for _, item, sample in sample_agenda.places(db, folder.id, label, "failed")}
         if again:
-            waiting = [seq for seq, _, _ in evaluations.places(db, folder.id, label, "unscored")]
+            waiting = [seq for seq, _, _ in sample_agenda.places(db, folder.id, label, "unscored")]
         else:
-            waiting = evaluations.to_score(db, folder.id, label)
+            waiting = sample_agenda.to_score(db, folder.id, label)
     found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
     for offset, response in journal.read(folder.journal):
         found.spent.add(response)
@@ -135,7 +135,7 @@ def to_do(
         known: dict[str, int] = {}
         if keys.reusable and pairs:
             with store.explained():
-                known = evaluations.cached(store.db, [key for _, _, key in pairs])
+                known = sample_agenda.cached(store.db, [key for _, _, key in pairs])
         yield [
             Reuse(item, sample, key, known[key]) if key in known else Ask(item, sample, key)
             for item, sample, key in pairs

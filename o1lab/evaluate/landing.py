@@ -76,14 +76,13 @@ class Landing:
         self.broken = 0
         self._queue: asyncio.Queue[Ended | None] = asyncio.Queue(_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # while entered
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        assert self._task is not None  # noqa: S101 - set on entering
         try:
             if kind is not None and issubclass(kind, asyncio.CancelledError):
                 self._task.cancel()  # a judge may keep us waiting; what was said is in the journal
@@ -99,7 +98,6 @@ class Landing:
         Raises:
             StoreError, OSError: nothing more will be taken in.
         """
-        assert self._task is not None  # noqa: S101 - set on entering
         if self._task.done():
             self._task.result()
         await self._queue.put(ended)

@@ -63,11 +63,10 @@ def lexed(text: str) -> list[Token]:
     tokens: list[Token] = []
     apart = False
     for found in _TOKENS.finditer(text):
-        kind = found.lastgroup if found["text"] is None else "text"
+        kind = "text" if found["text"] is not None else str(found.lastgroup)  # every alternative has a name
         if kind == "space":
             apart = True
             continue
-        assert kind is not None  # noqa: S101 (every alternative has a name)
         tokens.append(Token(kind, found["inner"] if kind == "text" else found[0], apart))
         apart = False
     return tokens
