@@ -35,12 +35,12 @@ from textual_plot import HiResMode, PlotWidget
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from o1lab.locations import Lab
-from o1lab.train.rundir import RunDir, Status
+from o1lab.paths import Lab
+from o1lab.train.run_directory import RunDir, Status
 from o1lab.widgets.loss_plot import LossPlot
-from screens.context import open_context
-from screens.train import TrainScreen
-from tests.fake_runs import append, metric_line, write_run
+from screens.base.context import open_context
+from screens.train.screen import TrainScreen
+from tests.support.fake_runs import append, metric_line, write_run
 
 STEPS = 100_000
 ROUNDS = 5
@@ -50,7 +50,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from o1lab.app import run_app
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 run_app(Lab(Path(sys.argv[1])), mode="train")
 """
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from o1lab.train.curve import series
-from o1lab.train.follow import Metrics
+from o1lab.train.metrics_reader import Metrics
 
 TIMES = 5
 COLUMNS = 160

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.distill import bare, command, line, report, serve, wait_for
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 
 SUITE = {
     "name": "sums", "version": 1, "title": "Sums", "family": "mathematics", "items": {"file": "sums.jsonl"},
@@ -77,15 +77,15 @@ def main() -> None:
 
 def ours(options: argparse.Namespace) -> None:
     """An evaluation: from a lab on the disk to the last row in it."""
-    from o1lab.evaluate import runs
-    from o1lab.evaluate.runner import drive
+    from o1lab.evaluate.run import control
+    from o1lab.evaluate.run.runner import drive
 
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         lab = make_lab(Path(folder) / "lab", options.calls)
         with lab.config.open("a") as config:
             config.write(f'\n[[endpoints]]\nname = "t"\nurl = "{options.url}"\nmodel = "m"\nrole = "teacher"\n')
         values: dict[str, Any] = {"suite": "sums", "model": "t", "concurrency": options.at_once}
-        run = runs.start(lab, runs.read_settings(lab, values))
+        run = control.start(lab, control.read_settings(lab, values))
         began = time.perf_counter()
         status = asyncio.run(drive(lab, run))
         seconds = time.perf_counter() - began
@@ -109,9 +109,9 @@ def embedded(options: argparse.Namespace) -> None:
 
 def _asked(lab: Lab, at_once: int, tokens: int) -> tuple[float, int]:
     """(seconds from the first question to the last score, output tokens) of an evaluation."""
-    from o1lab.evaluate import runs
-    from o1lab.evaluate.folder import EvalStatus
-    from o1lab.evaluate.runner import drive
+    from o1lab.evaluate.run import control
+    from o1lab.evaluate.run.directory import EvalStatus
+    from o1lab.evaluate.run.runner import drive
 
     watched: dict[str, float] = {}
 
@@ -121,7 +121,7 @@ def _asked(lab: Lab, at_once: int, tokens: int) -> tuple[float, int]:
     values: dict[str, Any] = {
         "suite": "sums", "model": "smollm2-135m", "concurrency": at_once, "max_tokens": tokens, "reuse": False,
     }  # fmt: skip
-    run = runs.start(lab, runs.read_settings(lab, values))
+    run = control.start(lab, control.read_settings(lab, values))
     ended = asyncio.run(drive(lab, run, watch=watch))
     assert ended.state == "finished" and not ended.failed, ended
     return watched["finished"] - watched["running"], ended.output_tokens

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from bench.first_paint import fill
-from tests.fake_runs import write_run
+from tests.support.fake_runs import write_run
 
 LIMIT = 1.0
 SETTLED_S = 4.0

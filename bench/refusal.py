@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.evaluate.agreement import Agreement, cohen_kappa
 from o1lab.evaluate.scorers.refusal import Said, read
+from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.text import one_line
 
 DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -20,9 +20,9 @@ from textual.app import ComposeResult
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from screens.base import LabScreen
-from screens.context import LabContext, open_context
-from screens.evaluate_samples import SamplesPane
+from screens.base.context import LabContext, open_context
+from screens.base.screen import LabScreen
+from screens.evaluate.samples import SamplesPane
 from store import Store, evaluations, open_store, sample_list
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 

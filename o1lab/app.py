@@ -15,20 +15,20 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 
 from o1lab.errors import LabError, O1LabError, from_store
-from o1lab.locations import Lab, assets_dir, log_dir
+from o1lab.paths import Lab, assets_dir, log_dir
 from o1lab.widgets.typed_ahead import TypedAheadApp
-from screens import messages
-from screens.base import LabScreen
-from screens.context import LabContext, open_context
+from screens.base import messages
+from screens.base.context import LabContext, open_context
+from screens.base.screen import LabScreen
 from store.errors import StoreError
 from store.sqlite import prepare
 
 if TYPE_CHECKING:
-    from screens.compare import CompareScreen
-    from screens.distill import DistillScreen
-    from screens.evaluate import EvaluateScreen
-    from screens.traces import TracesScreen
-    from screens.train import TrainScreen
+    from screens.compare.screen import CompareScreen
+    from screens.distill.screen import DistillScreen
+    from screens.evaluate.screen import EvaluateScreen
+    from screens.traces.screen import TracesScreen
+    from screens.train.screen import TrainScreen
 
 log = logging.getLogger("o1lab.app")
 
@@ -65,32 +65,32 @@ class LabApp(TypedAheadApp):
 
     def _factories(self) -> dict[str, Callable[[], Screen[Any]]]:
         def lab() -> LabScreen:
-            from screens.lab import OverviewScreen
+            from screens.lab.screen import OverviewScreen
 
             return OverviewScreen(self.context)
 
         def traces() -> LabScreen:
-            from screens.traces import TracesScreen
+            from screens.traces.screen import TracesScreen
 
             return TracesScreen(self.context)
 
         def distill() -> LabScreen:
-            from screens.distill import DistillScreen
+            from screens.distill.screen import DistillScreen
 
             return DistillScreen(self.context)
 
         def train() -> LabScreen:
-            from screens.train import TrainScreen
+            from screens.train.screen import TrainScreen
 
             return TrainScreen(self.context)
 
         def compare() -> LabScreen:
-            from screens.compare import CompareScreen
+            from screens.compare.screen import CompareScreen
 
             return CompareScreen(self.context)
 
         def evaluate() -> LabScreen:
-            from screens.evaluate import EvaluateScreen
+            from screens.evaluate.screen import EvaluateScreen
 
             return EvaluateScreen(self.context)
 

@@ -11,7 +11,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
-from o1lab.locations import CONFIG_NAME, Lab
+from o1lab.paths import CONFIG_NAME, Lab
 
 
 class Endpoint(BaseModel):

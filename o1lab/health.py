@@ -12,7 +12,7 @@ from pathlib import Path
 
 from o1lab.config import load_config
 from o1lab.errors import O1LabError, from_store
-from o1lab.locations import Lab, cache_dir
+from o1lab.paths import Lab, cache_dir
 from store import open_store
 from store.errors import StoreError
 

@@ -20,10 +20,10 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from o1lab.demo.headless import demo_recipe
 from o1lab.demo.seed import seed_demo
-from o1lab.locations import Lab, find_lab
+from o1lab.paths import Lab, find_lab
 from o1lab.train import launch
-from screens.compare import CompareScreen
-from screens.context import open_context
+from screens.base.context import open_context
+from screens.compare.screen import CompareScreen
 from store import open_store
 from store.runs import all_runs
 

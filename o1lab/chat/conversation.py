@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from o1lab.chat.events import Answer, ChatError, Done, Event, Failed, Message, Sampling
 from o1lab.errors import O1LabError, UsageError
+from o1lab.inference.events import Answer, ChatError, Done, Event, Failed, Message, Sampling
 from o1lab.serve.registry import ModelRef, Opened
 from store import Store, conversations, problems
 from store.errors import StoreError
 from store.records import new_id
 
 if TYPE_CHECKING:
-    from o1lab.chat.client import ChatClient
+    from o1lab.inference.chat_client import ChatClient
 
 Opener = Callable[[ModelRef], Awaitable[Opened]]
 Listener = Callable[["PaneEvent"], None]
@@ -358,7 +358,7 @@ class ConversationSession:
 
 
 def _new_client() -> ChatClient:
-    from o1lab.chat.client import ChatClient  # openai takes a second to import: not while a screen opens
+    from o1lab.inference.chat_client import ChatClient  # openai takes a second to import: not while a screen opens
 
     return ChatClient()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from o1lab.chat.conversation import PaneEvent, Saved
-from o1lab.chat.events import Delta, Done, Failed, Recast
+from o1lab.inference.events import Delta, Done, Failed, Recast
 from o1lab.text import visible
 
 

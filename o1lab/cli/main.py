@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from o1lab.errors import O1LabError, from_store
-from o1lab.locations import find_lab, log_dir
+from o1lab.paths import find_lab, log_dir
 from store.errors import StoreError
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from o1lab.locations import Lab, find_lab
+from o1lab.paths import Lab, find_lab
 from o1lab.text import visible
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

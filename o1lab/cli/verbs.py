@@ -10,7 +10,8 @@ import typer
 from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
 
 from o1lab import __version__
-from o1lab.cli import curate, demo, distilling, evaluating, lab, serving, training
+from o1lab.cli import demo, distill, importing, lab, serve, train
+from o1lab.cli.evaluate import run
 from o1lab.cli.output import Context
 from o1lab.errors import UsageError
 
@@ -55,7 +56,7 @@ def top(
         lab.open_app(ctx)
 
 
-for module in (demo, lab, curate, distilling, training, evaluating, serving):
+for module in (demo, lab, importing, distill, train, run, serve):
     module.register(app)
 
 

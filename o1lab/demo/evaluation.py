@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.errors import LabError
-from o1lab.evaluate import runs
-from o1lab.evaluate.cells import Table
-from o1lab.evaluate.chosen import choose
-from o1lab.evaluate.folder import EvalStatus
-from o1lab.evaluate.published import published_changes
-from o1lab.evaluate.runner import drive
-from o1lab.evaluate.summary import Summary, summarise
-from o1lab.evaluate.tables import change_table
-from o1lab.locations import Lab
+from o1lab.evaluate.report.cells import Table
+from o1lab.evaluate.report.published import published_changes
+from o1lab.evaluate.report.selection import choose
+from o1lab.evaluate.report.tables import change_table
+from o1lab.evaluate.run import control
+from o1lab.evaluate.run.directory import EvalStatus
+from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.stats.summary import Summary, summarise
+from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from store import evaluations, open_store
 from store.evaluations import Turn
@@ -73,8 +73,8 @@ async def measure(
     Raises:
         LabError: the model cannot be opened, or did not answer everything.
     """
-    settings = runs.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE})
-    folder = runs.start(lab, settings)
+    settings = control.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE})
+    folder = control.start(lab, settings)
 
     def watch(status: EvalStatus) -> None:
         on_answer(status.done, status.requested)

@@ -15,17 +15,17 @@ from pathlib import Path
 from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.errors import LabError
-from o1lab.evaluate import render
-from o1lab.evaluate.cells import Table
-from o1lab.evaluate.summary import Summary
-from o1lab.locations import assets_dir
+from o1lab.evaluate.report import render
+from o1lab.evaluate.report.cells import Table
+from o1lab.evaluate.stats.summary import Summary
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
+from o1lab.paths import assets_dir
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import SOLVER, find_model
 from o1lab.train import launch
-from o1lab.train.follow import Metrics
+from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe, load_values, resolve
-from o1lab.train.rundir import RunDir, Status
+from o1lab.train.run_directory import RunDir, Status
 
 STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
 BASE_AT_MOST = 15

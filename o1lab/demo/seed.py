@@ -11,8 +11,8 @@ from o1lab.chains.answers import extract_answer
 from o1lab.config import init_lab
 from o1lab.demo.problems import Sum, draw, require_disjoint
 from o1lab.errors import LabError, RefusedError, from_store
-from o1lab.locations import Lab
 from o1lab.models import STUDENT, resolve_base, tokenizer_file
+from o1lab.paths import Lab
 from o1lab.serve.registry import SOLVER
 from o1lab.serve.solver import read_question, respond
 from store import datasets, problems, traces

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from o1lab.chains import parse
-from o1lab.distill.calls import Message, Response
+from o1lab.inference.calls import Message, Response
 from store.records import NewProblem
 
 Role = Literal["teacher", "critic"]

@@ -14,25 +14,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from o1lab.distill import agenda
-from o1lab.distill.agenda import JournalIndex
-from o1lab.distill.calls import CallKey, Message, Response, RunOver, digest
-from o1lab.distill.driving import Driver, log_error
-from o1lab.distill.filling import OnlyJournal
-from o1lab.distill.folder import RunFolder, Status
-from o1lab.distill.journal import Journal, JournalError
-from o1lab.distill.landing import Conversation, Landing, Provenance
-from o1lab.distill.limits import Budget, Clock, Control
+from o1lab.distill import work_queue
+from o1lab.distill.engines.offline import OnlyJournal
 from o1lab.distill.method import Item, Method, Role
 from o1lab.distill.methods import make_method
-from o1lab.distill.progress import Progress
-from o1lab.distill.prompts import Prompt, restore_prompts
+from o1lab.distill.result_writer import Conversation, Landing, Provenance
 from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings
-from o1lab.distill.teacher import Caller, Teacher
-from o1lab.distill.voices import Voice, check_priced, open_voices
+from o1lab.distill.work_queue import JournalIndex
 from o1lab.errors import O1LabError, UsageError
-from o1lab.locations import Lab
+from o1lab.inference.calls import CallKey, Message, Response, RunOver, digest
+from o1lab.inference.client import Caller, Teacher
+from o1lab.inference.journal import Journal, JournalError
+from o1lab.inference.models import Voice, check_priced, open_voices
+from o1lab.inference.prompts import Prompt, restore_prompts
+from o1lab.inference.rate_limit import Budget, Clock, Control
+from o1lab.jobs.directory import RunFolder, Status
+from o1lab.jobs.progress import Progress
+from o1lab.jobs.runner import Driver, log_error
+from o1lab.paths import Lab
 from store import teacher_runs
 from store.connection import Store
 
@@ -61,7 +61,7 @@ class Job:
 
     async def to_do(self) -> AsyncIterator[tuple[Item, int]]:
         """(item, sample) pairs that have not come to an end, in the run's order."""
-        batches: Iterator[list[tuple[Item, int]]] = agenda.to_do(self.folder, self.store, self.settings)
+        batches: Iterator[list[tuple[Item, int]]] = work_queue.to_do(self.folder, self.store, self.settings)
         loop = asyncio.get_running_loop()
         while (batch := await loop.run_in_executor(self.reader, next, batches, None)) is not None:
             for pair in batch:
@@ -74,7 +74,7 @@ class Job:
 
 
 def _index(folder: RunFolder, store: Store) -> JournalIndex:
-    return agenda.index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
+    return work_queue.index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
 
 
 EngineMaker = Callable[[Job], AbstractAsyncContextManager[Caller]]
@@ -88,19 +88,19 @@ def _local(job: Job) -> AbstractAsyncContextManager[Caller]:
 
 
 def _batch(job: Job) -> AbstractAsyncContextManager[Caller]:
-    from o1lab.distill.batch import BatchEngine
+    from o1lab.distill.engines.batch_api import BatchEngine
 
     return BatchEngine(job)
 
 
 def _ray(job: Job) -> AbstractAsyncContextManager[Caller]:
-    from o1lab.distill.ray_engine import RayEngine
+    from o1lab.distill.engines.ray import RayEngine
 
     return RayEngine(job)
 
 
 ENGINES: dict[Engine, EngineMaker] = {"local": _local, "batch": _batch, "ray": _ray}
-"""Who makes the calls. Those that fill the journal while they are entered are :class:`o1lab.distill.filling.Filler`."""
+"""Who makes the calls. Those that fill the journal while they are entered are :class:`o1lab.distill.engines.offline.Filler`."""
 
 
 async def drive(
@@ -149,7 +149,7 @@ class _Run(Driver[Status, TeacherRunSettings]):
         method = make_method(self.settings, prompts)
 
         def look() -> tuple[int, teacher_runs.Tally, set[tuple[str, int]], JournalIndex]:
-            items = agenda.settle_agenda(self.folder, store, self.settings)
+            items = work_queue.settle_agenda(self.folder, store, self.settings)
             ended, failed = teacher_runs.tally(store.db, self.folder.id), teacher_runs.failed(store.db, self.folder.id)
             return items, ended, failed, _index(self.folder, store)
 

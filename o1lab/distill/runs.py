@@ -11,18 +11,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from o1lab.config import load_config
-from o1lab.distill import jobs
-from o1lab.distill.filling import check_engine
-from o1lab.distill.folder import RunFolder, Status, write_json
+from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
-from o1lab.distill.jobs import FaultCount, JobInfo
 from o1lab.distill.methods import make_method, prompt_names
-from o1lab.distill.prompts import Prompt, find_prompt, keep_prompts
+from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.distill.terms import keep_asked
-from o1lab.distill.voices import check_priced
 from o1lab.errors import LabError, UsageError
-from o1lab.locations import Lab
+from o1lab.inference.models import check_priced
+from o1lab.inference.prompts import Prompt, find_prompt, keep_prompts
+from o1lab.jobs import control
+from o1lab.jobs.control import FaultCount, JobInfo
+from o1lab.jobs.directory import RunFolder, Status, write_json
+from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 from store import Store, open_store, teacher_runs
 
@@ -106,7 +106,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     store = open_store(lab.database)
     try:
         checked = check(lab, settings, store)
-        folder = RunFolder(lab.distill / jobs.new_id(lab.distill))
+        folder = RunFolder(lab.distill / control.new_id(lab.distill))
         teacher = checked.teacher
         try:
             folder.stop_file.parent.mkdir(parents=True)
@@ -155,7 +155,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
     """
     folder = find(lab, identity)
-    jobs.must_rest(info(folder), folder)
+    control.must_rest(info(folder), folder)
     given = {name: value for name, value in (changes or {}).items() if value is not None}
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
@@ -165,7 +165,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
         check_priced(settings, _models(lab, settings))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
-    jobs.let_go(folder)
+    control.let_go(folder)
     return folder
 
 
@@ -175,12 +175,12 @@ def launch_detached(folder: RunFolder) -> int:
     Raises:
         LabError: the process or its log cannot be started.
     """
-    return jobs.launch(folder, "o1lab.distill.worker")
+    return control.launch(folder, "o1lab.distill.worker")
 
 
 def list_runs(lab: Lab) -> list[RunInfo]:
     """Every run of the lab, the newest first."""
-    jobs.reap()
+    control.reap()
     folders = [RunFolder(path) for path in lab.distill.glob("*") if (path / "settings.json").is_file()]
     folders.sort(key=_made_at, reverse=True)
     return [info(folder) for folder in folders]
@@ -200,12 +200,12 @@ def find(lab: Lab, identity: str) -> RunFolder:
     Raises:
         NotFoundError: there is none, or there are several.
     """
-    return jobs.find(lab.distill, identity, RunFolder)
+    return control.find(lab.distill, identity, RunFolder)
 
 
 def info(folder: RunFolder, *, now: float | None = None) -> RunInfo:
     """How a run stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
-    return jobs.look(folder, now=now)
+    return control.look(folder, now=now)
 
 
 def stop(folder: RunFolder) -> RunInfo:
@@ -215,12 +215,12 @@ def stop(folder: RunFolder) -> RunInfo:
         UsageError: it has ended already.
         LabError: the folder cannot be written.
     """
-    return jobs.ask(folder, folder.stop_file)
+    return control.ask(folder, folder.stop_file)
 
 
 def pause(folder: RunFolder) -> RunInfo:
     """Ask a run to make no new call until it may go on; raises as :func:`stop`."""
-    return jobs.ask(folder, folder.pause_file)
+    return control.ask(folder, folder.pause_file)
 
 
 def go_on(folder: RunFolder) -> RunInfo:
@@ -230,9 +230,9 @@ def go_on(folder: RunFolder) -> RunInfo:
         UsageError: nobody works on it.
         LabError: the folder cannot be written.
     """
-    return jobs.go_on(folder)
+    return control.go_on(folder)
 
 
 def faults(folder: RunFolder) -> list[FaultCount]:
     """What went wrong, by code, the most frequent first: every try in the journal counts."""
-    return jobs.faults(folder.journal)
+    return control.faults(folder.journal)

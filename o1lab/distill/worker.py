@@ -11,11 +11,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from o1lab.distill.folder import JobFolder, RunFolder, Status
-from o1lab.distill.limits import Control
 from o1lab.distill.runner import drive
 from o1lab.errors import O1LabError
-from o1lab.locations import Lab
+from o1lab.inference.rate_limit import Control
+from o1lab.jobs.directory import JobFolder, RunFolder, Status
+from o1lab.paths import Lab
 
 Result = TypeVar("Result")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.locations import offline
 from o1lab.models.student import STUDENT, student_folder
+from o1lab.paths import offline
 
 Progress = Callable[[str], None]
 

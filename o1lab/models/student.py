@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from o1lab.errors import LabError
-from o1lab.locations import cache_dir
+from o1lab.paths import cache_dir
 
 STUDENT = "smollm2-135m"
 STUDENT_NAME = "SmolLM2-135M-Instruct"

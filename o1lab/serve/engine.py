@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from o1lab.serve.choosing import draw
 from o1lab.serve.kv import joined, kept, new_cache, padded_mask
+from o1lab.serve.sampling import draw
 
 T = TypeVar("T")
 BASE = "__base__"

@@ -20,7 +20,7 @@ import psutil
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
 from o1lab.serve.registry import SOLVER
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from o1lab.errors import LabError, O1LabError
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
 from o1lab.text import visible
 

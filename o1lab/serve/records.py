@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psutil
 
 from o1lab.errors import LabError
-from o1lab.locations import Lab, cache_dir
+from o1lab.paths import Lab, cache_dir
 
 TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - a variable's name
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))

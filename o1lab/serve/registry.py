@@ -12,7 +12,7 @@ import yaml
 
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records
 
 if TYPE_CHECKING:

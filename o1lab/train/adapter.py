@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from o1lab.train.recipe import Recipe, load_values
-from o1lab.train.rundir import find_run
+from o1lab.train.run_directory import find_run
 
 
 def find_checkpoint(lab: Lab, reference: str) -> Path:

@@ -16,11 +16,11 @@ import psutil
 from transformers import TrainerCallback
 
 from o1lab.errors import O1LabError, RefusedError
-from o1lab.train.follow import RESUMED
-from o1lab.train.heart import Heart, StopAsked
+from o1lab.jobs.heartbeat import Heart, StopAsked
+from o1lab.train.metrics_reader import RESUMED
 from o1lab.train.probes import Prober
 from o1lab.train.recipe import Recipe
-from o1lab.train.rundir import RunDir, checkpoint_step, write_json
+from o1lab.train.run_directory import RunDir, checkpoint_step, write_json
 
 STATE_FILE = "o1lab.json"
 _EVALUATED = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")

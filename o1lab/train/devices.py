@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from o1lab.errors import LabError
-from o1lab.locations import cache_dir
+from o1lab.paths import cache_dir
 
 POLL_S = 0.5
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
-from o1lab.locations import Lab
 from o1lab.models.student import STUDENT
-from o1lab.train.after import origin
+from o1lab.paths import Lab
+from o1lab.train.parent_run import origin
 from o1lab.train.recipe import Recipe, dump
-from o1lab.train.rundir import (
+from o1lab.train.run_directory import (
     QUIET,
     RunDir,
     RunState,

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o1lab.errors import UsageError
-from o1lab.locations import Lab
-from o1lab.train.after import END, SHAPE
-from o1lab.train.checks import Preflight, run_preflight
+from o1lab.paths import Lab
 from o1lab.train.launch import make_run, opened_store, require_trainer, start_worker
+from o1lab.train.parent_run import END, SHAPE
+from o1lab.train.preflight.report import Preflight, run_preflight
 from o1lab.train.recipe import Recipe, override, resolve
-from o1lab.train.rundir import RunDir
+from o1lab.train.run_directory import RunDir
 from store import runs
 from store.connection import Store
 
@@ -104,7 +104,7 @@ def resolve_phases(phases: Sequence[Mapping[str, Any]]) -> list[Recipe]:
 
 
 def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None) -> list[Preflight]:
-    """Look each phase over as :func:`o1lab.train.checks.run_preflight` does; the problems say which phase they are of.
+    """Look each phase over as :func:`o1lab.train.preflight.report.run_preflight` does; the problems say which phase they are of.
 
     Later phases have no adapter yet to start from: they are looked over with one of the same shape.
     """

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, O1LabError, RefusedError
+from o1lab.jobs.heartbeat import Heart, StopAsked
 from o1lab.models.base import resolve_base
-from o1lab.train.after import wait_for_origin
 from o1lab.train.devices import Device, resolve_device, turn_on
-from o1lab.train.heart import Heart, StopAsked
+from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
-from o1lab.train.rundir import RunDir, Status, checkpoint_step, process_started, write_json
+from o1lab.train.run_directory import RunDir, Status, checkpoint_step, process_started, write_json
 
 _LITTLE_ROOM = 64 << 20
 
@@ -169,7 +169,7 @@ def _with_origin(run: RunDir, recipe: Recipe, model: Any) -> Any:
 
 def _describe_dataset(run: RunDir, lengths: Any) -> None:
     """Add to dataset.json what only the base's tokenizer can tell."""
-    from o1lab.train.preflight import summary
+    from o1lab.train.preflight.worker import summary
 
     tokens, histogram = summary(lengths.lengths)
     described = run.read_json(run.dataset)

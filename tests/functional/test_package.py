@@ -19,8 +19,8 @@ from pathlib import Path
 import o1lab, screens, store
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from o1lab.locations import assets_dir
-from screens.context import open_context
+from o1lab.paths import assets_dir
+from screens.base.context import open_context
 
 async def start():
     lab = init_lab(Path(sys.argv[1]))
@@ -37,7 +37,7 @@ OPEN = """
 import asyncio, sys
 import o1lab.app
 from o1lab.cli.main import run
-from screens.context import open_context
+from screens.base.context import open_context
 
 def painted(lab):
     async def start():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.fake_runs import write_run
-from tests.lab_seed import make_lab
+from tests.support.fake_runs import write_run
+from tests.support.lab_seed import make_lab
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.widgets.key_footer import KeyFooter
-from tests.compare_lab import until
+from tests.support.compare_lab import until
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from o1lab.locations import Lab
-from screens.compare import CompareScreen
-from screens.context import open_context
+from o1lab.paths import Lab
+from screens.base.context import open_context
+from screens.compare.screen import CompareScreen
 from store import conversations, open_store
 from store.conversations import Message, Vote
-from tests.compare_lab import until
+from tests.support.compare_lab import until
 
 SIZES = [(80, 24), (120, 40)]
 PANES = [

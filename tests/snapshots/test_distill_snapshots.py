@@ -17,20 +17,20 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
-from o1lab.distill.folder import Status
-from o1lab.locations import Lab
-from screens import distill_text
-from screens.context import open_context
-from screens.distill import DistillScreen
-from screens.distill_dataset import TeacherDatasetDialog
-from screens.distill_form import DistillForm
-from screens.distill_prompts import PromptsScreen
-from screens.distill_rules import RulesDialog
+from o1lab.jobs.directory import Status
+from o1lab.paths import Lab
+from screens.base.context import open_context
+from screens.distill import text as distill_text
+from screens.distill.dataset import TeacherDatasetDialog
+from screens.distill.form import DistillForm
+from screens.distill.prompts import PromptsScreen
+from screens.distill.rules import RulesDialog
+from screens.distill.screen import DistillScreen
 from store import exclusions, open_store, problems, teacher_runs
 from store.problem_query import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
-from tests.compare_lab import shown, until
+from tests.support.compare_lab import shown, until
 
 SIZES = [(80, 24), (120, 40)]
 

@@ -11,14 +11,14 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from o1lab.app import LabApp
-from screens.context import LabContext, open_context
-from screens.evaluate_beside import SamplePairScreen
-from screens.evaluate_pairs import PairsScreen
-from screens.evaluate_rating import RatingScreen
-from screens.evaluate_reader import SampleScreen
-from screens.evaluate_sample_text import Listing
-from tests.compare_lab import until
-from tests.evaluate_lab import SCORER, make_lab
+from screens.base.context import LabContext, open_context
+from screens.evaluate.pairs import PairsScreen
+from screens.evaluate.rating import RatingScreen
+from screens.evaluate.reader import SampleScreen
+from screens.evaluate.sample_text import Listing
+from screens.evaluate.side_by_side import SamplePairScreen
+from tests.support.compare_lab import until
+from tests.support.evaluate_lab import SCORER, make_lab
 
 PAIR = ("base-1", "student-1")
 sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

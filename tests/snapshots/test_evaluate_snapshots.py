@@ -9,12 +9,12 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
-from o1lab.locations import Lab
-from screens.context import open_context
-from screens.evaluate import EvaluateScreen
-from screens.evaluate_form import EvaluateForm
-from tests.compare_lab import shown, until
-from tests.evaluate_screen_lab import lab_with_suite, three
+from o1lab.paths import Lab
+from screens.base.context import open_context
+from screens.evaluate.form import EvaluateForm
+from screens.evaluate.screen import EvaluateScreen
+from tests.support.compare_lab import shown, until
+from tests.support.evaluate_screen_lab import lab_with_suite, three
 
 sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 

@@ -9,11 +9,11 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
-from screens.traces import TracesScreen
-from screens.traces_beside import BesideScreen, Column
-from screens.traces_dialogs import BulkDialog
-from tests.functional.test_screen_traces import ready, typed, until
-from tests.lab_seed import seeded_context
+from screens.traces.dialogs import BulkDialog
+from screens.traces.screen import TracesScreen
+from screens.traces.side_by_side import BesideScreen, Column
+from tests.functional.screens.test_traces import ready, typed, until
+from tests.support.lab_seed import seeded_context
 
 SIZES = [(80, 24), (120, 40)]
 

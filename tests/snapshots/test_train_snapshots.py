@@ -12,17 +12,17 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from o1lab.train import devices
 from o1lab.widgets.loss_plot import LossPlot
-from screens import train_preflight
-from screens.context import open_context
-from screens.train import TrainScreen
-from screens.train_form import TrainForm
-from screens.train_panes import LogPane
-from tests.compare_lab import shown, until
-from tests.fake_runs import PROBES, write_run
-from tests.functional.test_screen_train_form import FOUND
+from screens.base.context import open_context
+from screens.train import preflight as train_preflight
+from screens.train.form import TrainForm
+from screens.train.panes import LogPane
+from screens.train.screen import TrainScreen
+from tests.functional.screens.test_train_form import FOUND
+from tests.support.compare_lab import shown, until
+from tests.support.fake_runs import PROBES, write_run
 
 SIZES = [(80, 24), (120, 40)]
 ANSWERS = {0: ("77200", "1000 + 5"), 25: ("1358", "912"), 50: ("1458", "912")}
@@ -136,7 +136,7 @@ PICTURES: list[tuple[Picture, bool]] = [
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "visible_gpus", list)
-    monkeypatch.setattr("screens.train_fields.visible_gpus", list)
+    monkeypatch.setattr("screens.train.fields.visible_gpus", list)
     monkeypatch.setattr(train_preflight, "run_preflight", lambda *_, **__: FOUND)
 
 

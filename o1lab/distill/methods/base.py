@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from o1lab.distill.prompts import Prompt
+from o1lab.inference.prompts import Prompt
 
 
 class Need(NamedTuple):

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
-from o1lab.distill.calls import Message
 from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
 from o1lab.distill.methods.base import Need, Prompts
-from o1lab.distill.methods.talk import GivenUp, Talk, without_marks
+from o1lab.distill.methods.conversation import GivenUp, Talk, without_marks
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.inference.calls import Message
 
 Decision = Literal["go on", "backtrack", "done"]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from o1lab.chains.answers import How, after_box, extract_answer
-from o1lab.distill.calls import Message, Response
 from o1lab.distill.method import Draft, Item, SingleCall, as_trace
 from o1lab.distill.methods.base import Need, Prompts
-from o1lab.distill.methods.talk import has_marks, spoken
+from o1lab.distill.methods.conversation import has_marks, spoken
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.inference.calls import Message, Response
 
 _REFUSAL = re.compile(
     r"\s*(?:(?:I['’]?m|I am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)|sorry\b|(?:unfortunately,?\s+)?I\s+"

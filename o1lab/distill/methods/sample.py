@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from o1lab.distill.calls import Message, Response
 from o1lab.distill.method import Draft, Item, SingleCall, as_trace
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.inference.calls import Message, Response
 
 
 class Sample(SingleCall):

@@ -18,13 +18,13 @@ from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
-from o1lab.distill.calls import Message
 from o1lab.distill.items import translation_source
 from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
 from o1lab.distill.methods.base import Need, Prompts
-from o1lab.distill.methods.parts import cut
-from o1lab.distill.methods.talk import GivenUp, Talk, has_marks
+from o1lab.distill.methods.conversation import GivenUp, Talk, has_marks
+from o1lab.distill.methods.splitting import cut
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.inference.calls import Message
 from o1lab.text import one_line
 from store.records import NewProblem
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from o1lab.distill.prompts import Prompt, find_prompt
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import Options, PlainScorer
 from o1lab.evaluate.scorers.choice import ChoiceOptions, ChoiceScorer
@@ -17,10 +16,11 @@ from o1lab.evaluate.scorers.human import HumanOptions, HumanScorer
 from o1lab.evaluate.scorers.judge import JUDGE, JudgeContext, JudgeOptions, JudgeScorer, judge_label
 from o1lab.evaluate.scorers.match import MatchOptions, MatchScorer
 from o1lab.evaluate.scorers.math import MathOptions, MathScorer
+from o1lab.evaluate.scorers.protocol import Scorer
 from o1lab.evaluate.scorers.refusal import RefusalOptions, RefusalScorer
-from o1lab.evaluate.scoring import Scorer
-from o1lab.evaluate.suites import ScorerSpec
-from o1lab.locations import Lab
+from o1lab.evaluate.suites.suite import ScorerSpec
+from o1lab.inference.prompts import Prompt, find_prompt
+from o1lab.paths import Lab
 
 __all__ = ["NAMES", "JudgeContext", "check", "judge_prompt", "make_scorer", "needs_judge", "scorer_label"]
 

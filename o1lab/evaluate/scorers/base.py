@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from o1lab.chains.answers import How, extract_answer
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 
 Part = Literal["whole", "first_line", "last_line", "final"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from o1lab.chains.answers import How, extract_answer
 from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
 from o1lab.evaluate.scorers.normalising import holds, tokens
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _UNKNOWN = 10  # options A to J, where an item does not list its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, no_gold, part_of
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 
 
 class ExactOptions(Options):

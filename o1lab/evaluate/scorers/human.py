@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from o1lab.evaluate.scorers.base import Options, PlainScorer
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 
 
 class HumanOptions(Options):

@@ -18,11 +18,11 @@ from typing import Any, Self
 from pydantic import Field
 
 from o1lab.chains.parse import parse
-from o1lab.distill.calls import CallKey, Response, RunOver
-from o1lab.distill.prompts import Prompt
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import Options, label_of
-from o1lab.evaluate.scoring import AskJudge, Attempt, Score, broken
+from o1lab.evaluate.scorers.protocol import AskJudge, Attempt, Score, broken
+from o1lab.inference.calls import CallKey, Response, RunOver
+from o1lab.inference.prompts import Prompt
 from o1lab.text import one_line, visible
 from store.errors import StoreError
 from store.evaluations import Said

@@ -6,7 +6,7 @@ from typing import Literal
 
 from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, no_gold, part_of
 from o1lab.evaluate.scorers.normalising import holds, tokens
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.text import one_line
 
 

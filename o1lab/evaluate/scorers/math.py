@@ -9,7 +9,7 @@ from typing import Literal
 from o1lab.chains.answers import Answer, How, extract_answer
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
 from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 
 _MOST_WORKERS = 4
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from o1lab.evaluate.scorers.base import Options, PlainScorer
-from o1lab.evaluate.scoring import Attempt, Score
+from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.text import one_line
 
 Said = Literal["refused", "partial", "complied"]

@@ -1,0 +1,321 @@
+"""Verbs of evaluation: putting a suite to a model, and what can be done with its runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from o1lab.cli.evaluate import figures as eval_figures
+from o1lab.cli.evaluate import rating, suites, tables
+from o1lab.cli.evaluate import samples as eval_samples
+from o1lab.cli.output import JsonOption, context, emit, say
+
+if TYPE_CHECKING:
+    from typer._click import Context as ClickContext
+
+    from o1lab.evaluate.run.control import EvalInfo
+    from o1lab.paths import Lab
+
+EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
+_HELP = ("--help",)
+
+
+class _SuiteOrVerb(TyperGroup):
+    """``eval SUITE ...`` is ``eval run SUITE ...``: a first word that is no verb, or an option, begins a run."""
+
+    def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in _HELP):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+eval_app = typer.Typer(
+    cls=_SuiteOrVerb,
+    help="Put a suite to a model and score what it says. `o1lab eval SUITE --model M` is short for `eval run SUITE`.",
+    no_args_is_help=False,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the program."""
+    for module in (suites, eval_figures, tables, eval_samples, rating):
+        module.register(eval_app)
+    app.add_typer(eval_app, name="eval")
+
+
+@eval_app.command("run")
+def eval_run(
+    ctx: typer.Context,
+    suite: Annotated[str | None, typer.Argument(help="A suite's name (see `eval suites`), or its file.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="An endpoint of o1lab.toml, solver, a base, RUN/STEP.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Samples an item [default: the suite's].")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many items.")] = None,
+    items_file: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Take the items from here.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="[default: the suite's]")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="[default: the suite's]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Sample k is asked with seed + k [default: the suite's].")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="[default: the suite's]")] = None,
+    reasoning_effort: Annotated[str | None, typer.Option(help="For models that take it: low, medium, high.")] = None,
+    force_answer: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Ask a response that was cut off for its answer, in N tokens more."),
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="The model that judges, where the scorer is a judge.")] = None,
+    reuse: Annotated[
+        bool | None, typer.Option("--reuse/--no-reuse", help="Take what was asked in just the same way [default].")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at once [default: 16].")] = None,
+    rpm: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
+    tpm: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
+    attempts: Annotated[int | None, typer.Option(min=1, help="How often a call is tried [default: 5].")] = None,
+    silence_timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="How long a server may say nothing [default: 600].")
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is exceeded.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before this is exceeded.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="ID", help="Go on with an evaluation.")] = None,
+    rescore: Annotated[
+        str | None, typer.Option(metavar="ID", help="Score its samples by the suite's scorer of now; ask nothing.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a suite to a model; every paid response is kept.
+
+    Ctrl-C lets calls in flight end; a second one gives them up. Either way --resume goes on without asking twice.
+
+    Example: o1lab eval aime24 --model smollm2-135m --limit 5
+
+    Example: o1lab eval aime24 --model o1 --samples 8 --temperature 0.6 --budget-usd 20
+    """
+    from o1lab.errors import UsageError
+    from o1lab.evaluate.run import control
+
+    lab = context(ctx).lab()
+    values = {
+        "suite": suite, "model": model, "samples": samples, "limit": limit, "items_file": items_file,
+        "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
+        "reasoning_effort": reasoning_effort, "force_answer": force_answer, "judge": judge, "reuse": reuse,
+        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts,
+        "silence_timeout_s": silence_timeout, "budget_usd": budget_usd, "budget_tokens": budget_tokens,
+    }  # fmt: skip
+    if resume is not None and rescore is not None:
+        raise UsageError("An evaluation is either resumed or scored anew.", "Leave --resume or --rescore out.")
+    if resume is not None:
+        folder = control.resume(lab, resume, values)
+    elif rescore is not None:
+        folder = control.rescore(lab, rescore, values)
+    else:
+        if suite is None or model is None:
+            raise UsageError(
+                f"No {'suite' if suite is None else 'model'} was named.",
+                f"o1lab eval SUITE --model MODEL; suites: see `o1lab eval suites`; models: {_models(lab)}.",
+            )
+        settings = control.read_settings(lab, values)
+        folder = control.start(lab, settings)
+        if doubt := settings.doubt():
+            say(doubt)
+    scores_only = rescore is not None
+    if detach:
+        pid = control.launch_detached(folder, scores_only=scores_only)
+        answer = summary(control.info(folder), lab, brief=True) | {"pid": pid}
+        text = f"Evaluation {folder.id} works by itself. See it: o1lab eval show {folder.id}"
+        emit(answer, as_json=as_json, text=text)
+        return
+    raise typer.Exit(_drive(lab, folder.id, scores_only=scores_only, as_json=as_json))
+
+
+@eval_app.command("ls")
+def eval_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the evaluations, the newest first."""
+    from o1lab.evaluate.run import control
+
+    lab = context(ctx).lab()
+    items = [summary(info, lab, brief=True) for info in control.list_runs(lab)]
+    lines = [
+        f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} {_short_headline(item):>7} "
+        f"{item['suite']}@{item['suite_version']}  {item['model']}"
+        for item in items
+    ]
+    text = "\n".join(lines) or "No evaluation yet. Start one: o1lab eval SUITE --model MODEL"
+    emit({"items": items, "total": len(items)}, as_json=as_json, text=text)
+
+
+@eval_app.command("show")
+def eval_show(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
+    """Show one evaluation: how it stands, its figures, and an example of each fault."""
+    from dataclasses import asdict
+
+    from o1lab.evaluate.run import control
+    from o1lab.text import one_line
+
+    lab = context(ctx).lab()
+    folder = control.find(lab, eval_id)
+    info = control.info(folder)
+    faults = control.faults(folder)
+    item = summary(info, lab) | {
+        "dir": str(folder.path),
+        "settings": info.settings.model_dump(mode="json") if info.settings else None,
+        "faults": [asdict(fault) for fault in faults],
+        "seconds_left": info.status.seconds_left,
+        "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
+    }
+    lines = [*_lines(item), *(word for word in (item["message"], item["hint"]) if word), *item["notes"]]
+    for fault in faults:
+        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]
+    emit(item, as_json=as_json, text="\n".join([*lines, "", f"folder  {folder.path}"]))
+
+
+@eval_app.command("stop")
+def eval_stop(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
+    """Ask an evaluation to stop; calls in flight are waited for."""
+    from o1lab.evaluate.run import control
+
+    lab = context(ctx).lab()
+    info = control.stop(control.find(lab, eval_id))
+    text = f"Evaluation {info.id} was asked to stop; it waits for calls in flight."
+    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
+
+
+@eval_app.command("pause")
+def eval_pause(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
+    """Let an evaluation make no new call until it may go on."""
+    from o1lab.evaluate.run import control
+
+    lab = context(ctx).lab()
+    info = control.pause(control.find(lab, eval_id))
+    text = f"Evaluation {info.id} pauses. Let it go on: o1lab eval go-on {info.id}"
+    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
+
+
+@eval_app.command("go-on")
+def eval_go_on(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
+    """Let a paused evaluation go on."""
+    from o1lab.evaluate.run import control
+
+    lab = context(ctx).lab()
+    info = control.go_on(control.find(lab, eval_id))
+    emit(summary(info, lab, brief=True), as_json=as_json, text=f"Evaluation {info.id} goes on.")
+
+
+def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
+    """An evaluation's contract keys, and how its run stands. ``cost_usd`` is null where the price is not known.
+
+    ``brief``: without the keys that take reading every sample.
+    """
+    from o1lab.evaluate.run.control import register as registered
+    from o1lab.evaluate.run.directory import EvalFolder
+    from o1lab.evaluate.stats.summary import summarise
+    from store import open_store
+
+    store = open_store(lab.database)
+    try:
+        evaluation = registered(lab, EvalFolder(lab.evals / info.id), store)
+        figures = summarise(store.db, evaluation, brief=brief).as_json()
+    finally:
+        store.close()
+    status = info.status
+    return figures | {
+        "state": info.state,
+        "requested": status.requested or evaluation.items * evaluation.samples,
+        "done": status.done,
+        "input_tokens": status.input_tokens,
+        "output_tokens": status.output_tokens,
+        "cost_usd": status.cost_usd if status.priced else None,
+        "stopped_by": status.stopped_by,
+        "message": status.message,
+        "hint": status.hint,
+        "notes": status.notes,
+    }
+
+
+def _models(lab: Lab) -> str:
+    from o1lab.serve.registry import list_models
+
+    names = [ref.id for ref in list_models(lab)]
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
+    """Run here until the end; the exit status."""
+    from o1lab.cli.progress import ProgressLine, exit_status
+    from o1lab.evaluate.run import control
+    from o1lab.evaluate.run.worker import run_here
+
+    folder = control.find(lab, eval_id)
+    say(f"Evaluation {folder.id} (to go on after an interruption: o1lab eval --resume {folder.id})")
+    line, given_up = ProgressLine(), False
+    try:
+        run_here(lab, folder, scores_only=scores_only, watch=line.show)
+    except KeyboardInterrupt:  # the second one: how it stands is said all the same
+        given_up = True
+    finally:
+        line.end()
+    item = summary(control.info(folder), lab)
+    words = [*_lines(item), item["message"], item["hint"], *item["notes"], *_why(item)]
+    emit(item, as_json=as_json, text="\n".join(word for word in words if word))
+    return 130 if given_up else exit_status(item["stopped_by"], item["failed"])
+
+
+def _lines(item: dict[str, Any]) -> list[str]:
+    cost = "" if item["cost_usd"] is None else f", ${item['cost_usd']:,.4f}"
+    missing = (
+        f" of {item['requested'] - item['missing']} samples, {item['missing']} not there yet" if item["missing"] else ""
+    )
+    others = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "failed")
+    return [
+        f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
+        f"{item['done']} of {item['requested']} samples done",
+        _headline(item) + missing,
+        f"scorer    {item['scorer_version']}",
+        "          " + ", ".join(f"{item[name]} {name}" for name in others),
+        _tokens(item),
+        f"spent     {item['input_tokens']:,} + {item['output_tokens']:,} tokens{cost}; {item['cached']} samples reused",
+    ]
+
+
+def _tokens(item: dict[str, Any]) -> str:
+    if item["avg_output_tokens"] is None:
+        return "tokens    nobody has answered yet"
+    said = (
+        f"tokens    {_number(item['avg_output_tokens'])} a response: thought {_number(item['avg_thought_tokens'])}, "
+        f"answer {_number(item['avg_answer_tokens'])}"
+    )
+    return said + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
+
+
+def _why(item: dict[str, Any]) -> list[str]:
+    """Where to read what was wrong with samples that are neither right nor wrong."""
+    odd = [name for name in ("failed", "unscored") if item[name]]
+    if item["scorer_version"].startswith("human@"):
+        odd = [name for name in odd if name == "failed"]
+    wanted = " ".join(f"--outcome {name}" for name in odd)
+    return [f"Why {' and '.join(odd)}: o1lab eval samples {item['id']} {wanted}"] if odd else []
+
+
+def _headline(item: dict[str, Any]) -> str:
+    """The accuracy, or the mean of the marks where the suite wants that."""
+    if item["metric"] == "mean_value":
+        said, of = f"mean mark {_percent(item['mean_value'])}", f", {item['graded']} graded"
+    else:
+        said, of = f"accuracy  {_percent(item['accuracy'])}", ""
+    interval = item["mean_value_ci95" if of else "ci95"]
+    return said + (f" ({_percent(interval[0])} to {_percent(interval[1])})" if interval else "") + of
+
+
+def _short_headline(item: dict[str, Any]) -> str:
+    """The headline in a list; the mean of values is marked so."""
+    return f"⌀{_percent(item['mean_value'])}" if item["metric"] == "mean_value" else _percent(item["accuracy"])
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:,.0f}"

@@ -1,0 +1,257 @@
+"""Verbs of samples: listing and reading them, the chains behind one, and case studies."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from o1lab.cli.opening import opened
+from o1lab.cli.output import JsonOption, context, emit
+from o1lab.text import one_line
+
+if TYPE_CHECKING:
+    from store.sample_list import SampleRow
+
+EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
+ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id, see `eval samples`.")]
+NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="Which of the item's samples.")]
+ScorerOption = Annotated[str | None, typer.Option(help="The label of another scorer that looked at it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the group."""
+    app.command("samples")(eval_samples)
+    app.command("sample")(eval_sample)
+    app.command("label")(eval_label)
+    app.command("nearest")(eval_nearest)
+    app.command("case")(eval_case)
+
+
+def eval_samples(
+    ctx: typer.Context,
+    identity: EvalArgument,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(help="correct, incorrect, incomplete, unextracted, unscored or failed. Repeatable."),
+    ] = None,
+    words: Annotated[str, typer.Option(help="Part of the question, or an item's id.")] = "",
+    variant: Annotated[str | None, typer.Option(help="Only questions that are put this way.")] = None,
+    longest: Annotated[bool, typer.Option("--longest", help="Those with the most tokens first.")] = False,
+    scorer: ScorerOption = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """List the samples of an evaluation.
+
+    Example: o1lab eval samples 3f9c --outcome incorrect --longest --limit 20
+    """
+    from o1lab.errors import UsageError
+    from store import evaluations, sample_list
+
+    for wanted in outcome or ():
+        if wanted not in evaluations.OUTCOMES:
+            raise UsageError(f"There is no outcome '{wanted}'.", f"It is one of {', '.join(evaluations.OUTCOMES)}.")
+    with opened(ctx) as store:
+        found = evaluations.get(store.db, identity)
+        label = _scorer(store.db, found, scorer)
+        rows, total = sample_list.page(
+            store.db, found.id, label, outcomes=outcome or (), words=words, variant=variant, longest_first=longest,
+            limit=limit, offset=offset,
+        )  # fmt: skip
+    emit(
+        {"items": [_item(row) for row in rows], "total": total, "id": found.id, "scorer": label},
+        as_json=as_json,
+        text="" if as_json else "\n".join([*_lines(rows), f"{len(rows)} of {total:,}, scored by {label}"]),
+    )
+
+
+def eval_sample(
+    ctx: typer.Context,
+    identity: EvalArgument,
+    item: ItemArgument,
+    number: NumberOption = 0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Print the exact bytes of the last turn and nothing else.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one sample: question, gold, every turn, and what each scorer and annotator says of it.
+
+    Example: o1lab eval sample 3f9c 60
+    """
+    from dataclasses import asdict
+
+    from o1lab.evaluate.rating.promote import told
+    from store import annotations as said
+    from store import evaluations
+    from store.records import encode
+
+    with opened(ctx) as store:
+        db = store.db
+        evaluation = evaluations.get(db, identity)
+        seq = evaluations.find_sample(db, evaluation.id, item, number)
+        _, one = evaluations.sample(db, seq)
+        row = evaluations.item(db, evaluation.id, item)
+        scores = evaluations.scores_of(db, seq)
+        trace_id = evaluations.trace_of(db, seq)
+        records = [] if trace_id is None else said.of_trace(db, trace_id)
+    if raw:
+        last = one.turns[-1] if one.turns else None
+        sys.stdout.buffer.write(encode(told(last.thought, last.answer).raw) if last else b"")
+        sys.stdout.buffer.flush()
+        return
+    remarks = [
+        {"kind": record.kind, "value": record.value, "annotator": record.annotator, "created_at": record.created_at}
+        | ({"span": list(record.span)} if record.span else {})
+        for record in records
+    ]
+    data = asdict(one) | {
+        "id": evaluation.id,
+        "model": evaluation.model,
+        "suite": evaluation.suite,
+        "suite_version": evaluation.suite_version,
+        "question": row.question,
+        "gold": list(row.gold),
+        "group": row.group,
+        "variant": row.variant,
+        "item_meta": dict(row.meta),
+        "scores": [asdict(score) for score in scores],
+        "trace_id": trace_id,
+        "annotations": remarks,
+    }
+    shown = [
+        f"{evaluation.suite_label} {one.item} sample {one.sample}  {evaluation.model}  {one.state}"
+        f"  {one.output_tokens:,} tokens{' (cached)' if one.cached else ''}",
+        f"gold {', '.join(row.gold) or '-'}",
+        *(f"{score.scorer}: {score.outcome}, answer {score.answer or '-'}: {score.reason or '-'}" for score in scores),
+        *([f"state {one.state}: {one.reason}"] if one.reason else []),
+    ]
+    for turn in one.turns:
+        shown += [f"\nUSER\n{turn.user}", *([f"\nTHOUGHT\n{turn.thought}"] if turn.thought else [])]
+        shown.append(f"\nANSWER\n{turn.answer}")
+    shown += [
+        f"\n{remark['annotator']} {remark['created_at']}: {remark['kind']} {remark['value']}" for remark in remarks
+    ]
+    emit(data, as_json=as_json, text="\n".join(shown))
+
+
+def eval_label(
+    ctx: typer.Context,
+    identity: EvalArgument,
+    item: ItemArgument,
+    number: NumberOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a trace of a sample, so that `annotate` can say something of it. Datasets leave such traces out.
+
+    Example: o1lab annotate $(o1lab eval label 3f9c 60) --tag "gave in"
+    """
+    from o1lab.evaluate.rating.promote import keep
+    from store import evaluations
+
+    with opened(ctx) as store:
+        evaluation = evaluations.get(store.db, identity)
+        seq = evaluations.find_sample(store.db, evaluation.id, item, number)
+        trace_id = keep(store, seq)
+    emit({"trace_id": trace_id, "id": evaluation.id, "item": item, "sample": number}, as_json=as_json, text=trace_id)
+
+
+def eval_nearest(
+    ctx: typer.Context,
+    identity: EvalArgument,
+    item: ItemArgument,
+    number: NumberOption = 0,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the training chains most like a student's sample, and the run that learned them.
+
+    Alike is not caused by: it says where to look.
+
+    Example: o1lab eval nearest 3f9c 60 --limit 3
+    """
+    from o1lab.evaluate.report.attribution import Causes
+    from store import evaluations
+
+    with opened(ctx) as store:
+        evaluation = evaluations.get(store.db, identity)
+        seq = evaluations.find_sample(store.db, evaluation.id, item, number)
+        run, near = Causes(context(ctx).lab()).nearest(store, seq, limit=limit)
+    items = [
+        {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
+         "solution": one.solution}
+        for one in near
+    ]  # fmt: skip
+    lines = [f"{one.score:5.1f}  {one.trace_id}  {one_line(one.prompt, 90)}" for one in near]
+    text = "\n".join([f"run {run}", *(lines or ["None of its chains is like this."])])
+    emit({"items": items, "total": len(items), "run_id": run}, as_json=as_json, text=text)
+
+
+def eval_case(
+    ctx: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="The evaluation before, or its id's beginning.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The evaluation after.")],
+    item: ItemArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Its name ends in .md, .html or .tex.")],
+    number: NumberOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a case study: one item before and after, with the spans that people labelled.
+
+    Example: o1lab eval case 3f9c 81aa 60 --out case.html
+    """
+    from o1lab.evaluate.report import cases
+
+    with opened(ctx) as store:
+        one = cases.case(store, before, after, item, sample=number)
+    cases.write(one, out)
+    data = {
+        "path": str(out),
+        "item": item,
+        "before": {"id": one.before.evaluation_id, "outcome": one.before.outcome},
+        "after": {"id": one.after.evaluation_id, "outcome": one.after.outcome},
+        "labels": list(one.labels),
+    }
+    labels = f"labels: {', '.join(one.labels)}" if one.labels else "nothing in it is labelled yet"
+    emit(data, as_json=as_json, text=f"{out}: {one.before.outcome} before, {one.after.outcome} after; {labels}")
+
+
+def _scorer(db: Any, evaluation: Any, wanted: str | None) -> str:
+    from o1lab.errors import NotFoundError
+    from store import evaluations
+
+    known = evaluations.scorers(db, evaluation.id)
+    if wanted is not None and wanted not in known:
+        raise NotFoundError(f"No scorer '{wanted}' looked at {evaluation.id}.", f"There are: {', '.join(known)}.")
+    return wanted or str(evaluation.scorer)
+
+
+def _item(row: SampleRow) -> dict[str, Any]:
+    names = (
+        "item", "sample", "outcome", "value", "answer", "reason", "question", "variant", "input_tokens",
+        "output_tokens", "thought_tokens", "cached", "trace_id",
+    )  # fmt: skip
+    return {name: getattr(row, name) for name in names} | {"gold": list(row.gold)}
+
+
+def _lines(rows: Sequence[SampleRow]) -> Iterator[str]:
+    """A line a sample, as wide as the terminal: the item's id stands whole, for other verbs want it."""
+    from rich.cells import cell_len, set_cell_size
+
+    names = [f"{one_line(row.item, 200)}{f' -k {row.sample}' if row.sample else ''}" for row in rows]
+    widest = min(max(map(len, names), default=0), 40)
+    answers = [one_line(row.answer or "-", 16) for row in rows]
+    answered = max(map(len, answers), default=0)
+    width = max(shutil.get_terminal_size((120, 24)).columns, 60)
+    for row, name, answer in zip(rows, names, answers, strict=True):
+        line = (
+            f"{row.outcome:<11} {name:<{widest}} {row.output_tokens:>7,} tok  {answer:<{answered}}  "
+            f"{one_line(row.reason or row.question, 120)}"
+        )
+        yield line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"

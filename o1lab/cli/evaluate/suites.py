@@ -1,0 +1,161 @@
+"""Verbs about suites: which there are, what one holds and what it lacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from o1lab.cli.opening import opened
+from o1lab.cli.output import JsonOption, context, emit
+from o1lab.text import one_line
+
+if TYPE_CHECKING:
+    from o1lab.evaluate.suites.loading import Loaded
+    from o1lab.evaluate.suites.suite import Suite
+
+_WIDTH = 78
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to ``o1lab eval``."""
+    app.command("suites")(eval_suites)
+    app.command("suite")(eval_suite)
+
+
+def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the suites, the lab's own and those that o1lab brings, and whether their items are here.
+
+    Example: o1lab eval suites
+    """
+    from o1lab.errors import O1LabError
+    from o1lab.evaluate.suites.loading import find_origin
+    from o1lab.evaluate.suites.suite import all_suites
+
+    lab = context(ctx).lab()
+    items: list[dict[str, Any]] = []
+    with opened(ctx) as store:
+        for one in all_suites(lab):
+            item: dict[str, Any] = {"name": one.name, "path": str(one.path), "own": one.own, "problem": one.problem}
+            if (suite := one.suite) is not None:
+                try:
+                    found = {"origin": find_origin(lab, store, suite, fetch=False).words, "missing": None}
+                except O1LabError as error:
+                    found = {"origin": None, "missing": error.message}
+                item |= _heading(suite) | found
+            items.append(item)
+    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(map(_line, items)))
+
+
+def eval_suite(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A suite's name, or its file.")],
+    items: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Take the items from this file.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the items from the hub if they are not here.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one suite: what it asks, how many items it has and what became of every row, or what it needs.
+
+    Examples: o1lab eval suite xstest; o1lab eval suite math500 --items my-problems.jsonl
+    """
+    from o1lab.errors import LabError
+    from o1lab.evaluate.suites.items import items_hash
+    from o1lab.evaluate.suites.loading import load
+    from o1lab.evaluate.suites.suite import find_suite
+
+    lab = context(ctx).lab()
+    suite = find_suite(lab, name)
+    loaded: Loaded | None = None
+    missing: str | None = None
+    with opened(ctx) as store:
+        try:
+            loaded = load(lab, store, suite, file=items, fetch=fetch)
+        except LabError as error:
+            if error.code != "no_items":
+                raise
+            missing = str(error)
+    data: dict[str, Any] = {
+        **_heading(suite),
+        "path": str(suite.path),
+        "about": suite.about,
+        "licence": suite.licence,
+        "needs": suite.items.needs,
+        "hub": suite.items.hub.id if suite.items.hub is not None else None,
+        "build": suite.items.build,
+        "scorer_options": suite.scorer.options,
+        "sampling": suite.sampling.model_dump(),
+        "missing": missing,
+        "origin": None,
+        "items": None,
+    }
+    if loaded is not None:
+        first = loaded.items[0]
+        data |= {
+            "origin": loaded.origin,
+            "rows": loaded.rows,
+            "questions": loaded.questions,
+            "left_out": loaded.left_out,
+            "items": len(loaded.items),
+            "items_hash": items_hash(loaded.items),
+            "variants": dict(Counter(one.variant for one in loaded.items if one.variant is not None)),
+            "sample": {"id": first.id, "system": first.system, "turns": list(first.turns), "gold": list(first.gold)},
+        }
+    emit(data, as_json=as_json, text=_text(data))
+
+
+def _heading(suite: Suite) -> dict[str, Any]:
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "title": suite.title,
+        "family": suite.family,
+        "scorer": suite.scorer.name,
+        "metric": suite.metric,
+    }
+
+
+def _line(item: Mapping[str, Any]) -> str:
+    if item["problem"]:
+        return f"{item['name']:<28} broken: {item['problem']}"
+    where = "here" if item["missing"] is None else "missing"
+    own = "  (own)" if item["own"] else ""
+    return f"{item['name'] + '@' + str(item['version']):<28} {item['family']:<14} {item['scorer']:<8} {where}{own}"
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    options = "".join(f" {name}={value}" for name, value in data["scorer_options"].items())
+    sampling = ", ".join(f"{name} {value}" for name, value in data["sampling"].items() if value is not None)
+    lines = [
+        f"{data['name']}@{data['version']}  {data['title']}",
+        *_wrapped(data["about"]),
+        f"family   {data['family']}",
+        f"scorer   {data['scorer']}{options}, headline {data['metric']}",
+        f"sampling {sampling}",
+        f"licence  {data['licence'] or 'not stated'}",
+        f"file     {data['path']}",
+    ]
+    if data["missing"] is not None:
+        fetched = [f"Or fetch them from the hub: o1lab eval suite {data['name']} --fetch"] if data["hub"] else []
+        return "\n".join([*lines, "", data["missing"], *fetched])
+    lines.append(f"items    {data['items']} ({data['items_hash']}) from {data['rows']} rows of {data['origin']}")
+    lines += [f"         {number} rows: {reason}" for reason, number in data["left_out"].items()]
+    if data["variants"]:
+        lines.append("variants " + ", ".join(f"{name} {number}" for name, number in data["variants"].items()))
+    sample = data["sample"]
+    if data["family"] == "safety":  # prompts that are there to be classified are thrown at nobody
+        return "\n".join([*lines, "", "Its prompts may offend; --json shows the first."])
+    lines += ["", f"The first, {sample['id']}:"]
+    if sample["system"]:
+        lines.append("system> " + one_line(sample["system"], 400))
+    lines += [f"user> {turn[:2000]}{'…' if len(turn) > 2000 else ''}" for turn in sample["turns"]]
+    if sample["gold"]:
+        lines.append(f"gold: {one_line(' | '.join(sample['gold']), 300)}")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, _WIDTH)

@@ -1,0 +1,274 @@
+"""Verbs of the problem pool: listing, filtering by rules, and a person's word against a rule's."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from o1lab.cli.opening import opened
+from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.text import one_line
+
+if TYPE_CHECKING:
+    from o1lab.distill.filters.pool import FilterReport
+    from store.exclusions import Exclusion
+    from store.records import Problem
+    from store.sqlite import Database
+
+problems_app = typer.Typer(
+    help="The lab's problems: list them, filter them by rules, overrule the rules.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Problems, by id or its beginning.")]
+NoteOption = Annotated[str, typer.Option(help="Why, in your words.")]
+QueryArgument = Annotated[
+    str,
+    typer.Argument(
+        help='For example: source:math500 has:answer -excluded:image "triangle". Fields: source, licence, key, id, '
+        "excluded (yes, no, person or a rule), has (answer, solution, trace)."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the program."""
+    problems_app.command("ls")(problems_ls)
+    problems_app.command("show")(problems_show)
+    problems_app.command("filter")(problems_filter)
+    problems_app.command("rules")(problems_rules)
+    problems_app.command("keep")(problems_keep)
+    problems_app.command("exclude")(problems_exclude)
+    problems_app.command("leave")(problems_leave)
+    app.add_typer(problems_app, name="problems")
+
+
+def problems_ls(
+    ctx: typer.Context,
+    query: QueryArgument = "",
+    where: Annotated[str, typer.Option(metavar="QUERY", help="The same; it may begin with a minus.")] = "",
+    source: Annotated[str | None, typer.Option(help="Only of sources with this in their name.")] = None,
+    text: Annotated[str, typer.Option(help="Only with this in the statement.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """List problems with their gold answers, and what excludes them.
+
+    Examples: o1lab problems ls source:aime24; o1lab problems ls --where '-has:answer excluded:contaminated'
+    """
+    from store import problems
+    from store.problem_query import ProblemQuery, parse_problem_query
+
+    asked = parse_problem_query(f"{query} {where}")
+    conditions = asked.conditions + ((("source", source, False),) if source else ())
+    wanted = ProblemQuery(conditions, asked.words + ((text,) if text else ()), query)
+    with opened(ctx) as store:
+        found = problems.page_selected(store.db, wanted, limit=limit, offset=offset)
+        total = problems.count_selected(store.db, wanted)
+    lines = [
+        f"{one.id}  {one_line(one.answer or '-', 16):<16}  {one_line(one.statement, 60):<60}  {one.excluded_by or ''}"
+        for one in found
+    ]
+    items = [_item(one) for one in found]
+    told = "\n".join([*(line.rstrip() for line in lines), f"{len(found):,} of {total:,}"])
+    emit({"items": items, "total": total}, as_json=as_json, text=told)
+
+
+def problems_show(
+    ctx: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="The problem's id, or its beginning.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one problem: statement, answer, sources, what each rule said of it and what people said.
+
+    Example: o1lab problems show 3f9c
+    """
+    from store import exclusions, problems
+
+    with opened(ctx) as store:
+        problem = problems.resolve(store.db, identity)
+        origins = problems.origins(store.db, problem.id)
+        said = [_said(store.db, one) for one in exclusions.of_problem(store.db, problem.id)]
+        rulings = exclusions.rulings(store.db, problem.id)
+    data = _item(problem) | {
+        "solution": problem.solution,
+        "sources": [origin._asdict() for origin in origins],
+        "rules": said,
+        "rulings": [ruling._asdict() for ruling in rulings],
+    }
+    shown = [
+        f"{problem.id}  {_state(problem)}",
+        *(f"{origin.source} {origin.key}  licence {origin.licence or 'unknown'}" for origin in origins),
+        f"\n{problem.statement}\n",
+        f"answer {problem.answer or '-'}",
+        *(f"{one['rule']} (version {one['version']}): {one['reason']}{_twin(one)}" for one in said),
+        *(f"{one.annotator} {one.created_at}: {one.ruling} {one.note}".rstrip() for one in rulings),
+    ]
+    emit(data, as_json=as_json, text="\n".join(shown))
+
+
+def problems_filter(
+    ctx: typer.Context,
+    rules: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these rules [default: all; see `problems rules`].")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it and write nothing.")] = False,
+    where: Annotated[str, typer.Option(metavar="QUERY", help="Look only at these problems.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the problems with the rules and exclude those with a finding. Nothing is deleted.
+
+    A rule's earlier findings on these problems are replaced; what a person said stands. Duplicates are looked for in
+    the whole pool, contamination against the sources named under `benchmarks` in o1lab.toml.
+
+    Examples: o1lab problems filter --dry-run; o1lab problems filter --rules image,proof --where source:numina
+    """
+    from o1lab.config import load_config
+    from o1lab.distill.filters.pool import chosen_rules, filter_pool
+    from store.problem_query import parse_problem_query
+
+    chosen = chosen_rules(rules.split(",") if rules is not None else None)
+    query = parse_problem_query(where)
+    config = load_config(context(ctx).lab())
+    with opened(ctx) as store:
+        report = filter_pool(
+            store.db, chosen, query, benchmarks=config.benchmarks, dry_run=dry_run, progress=_progress()
+        )
+    data = {
+        "total": report.total,
+        "kept": report.kept,
+        "excluded": report.excluded,
+        "rules": [{"name": one.name, "version": one.version, "excluded": one.excluded} for one in report.rules],
+        "dry_run": report.dry_run,
+    }
+    emit(data, as_json=as_json, text=_report(report))
+    if report.tested == 0 and report.total:
+        say(
+            "No problem of a benchmark is in this lab, so nothing was found contaminated: import the benchmarks, or "
+            "name their sources under `benchmarks` in o1lab.toml."
+        )
+
+
+def _report(report: FilterReport) -> str:
+    lines = [f"{one.name:<16} version {one.version}  {one.excluded:>9,}" for one in report.rules]
+    end = f"{report.total:,} problems: {report.kept:,} kept, {report.excluded:,} excluded"
+    return "\n".join([*lines, end + (" (nothing written)" if report.dry_run else "")])
+
+
+def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the rules: version, what each leaves out, its last run in this lab.
+
+    Example: o1lab problems rules
+    """
+    from o1lab.distill.filters import RULES
+    from store import exclusions
+
+    with opened(ctx) as store:
+        runs = exclusions.runs(store.db)
+        counts = exclusions.counts(store.db)
+    items: list[dict[str, Any]] = []
+    lines = []
+    for rule in RULES.values():
+        run = runs.get(rule.name)
+        last = None if run is None else {key: value for key, value in run._asdict().items() if key != "rule"}
+        items.append({
+            "name": rule.name,
+            "version": rule.version,
+            "about": rule.about,
+            "excluded": counts.get(rule.name, 0),
+            "last_run": last,
+            "stale": run is not None and run.version != rule.version,
+        })  # fmt: skip
+        when = "never ran" if run is None else f"{run.ran_at[:16]}: {run.excluded:,} of {run.looked:,}"
+        if run is not None and run.version != rule.version:
+            when += f" (by version {run.version}: run it again)"
+        lines.append(f"{rule.name:<16} version {rule.version}  {when}\n    {rule.about}")
+    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+
+
+def problems_keep(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+    """Keep problems, whatever the rules say. Who: $O1LAB_ANNOTATOR, else your login.
+
+    Example: o1lab problems keep 3f9c --note "the drawing adds nothing"
+    """
+    _rule_on(ctx, ids, "keep", note, as_json=as_json)
+
+
+def problems_exclude(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+    """Exclude problems by hand.
+
+    Example: o1lab problems exclude 3f9c 77a0 --note "the gold answer is wrong"
+    """
+    _rule_on(ctx, ids, "exclude", note, as_json=as_json)
+
+
+def problems_leave(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+    """Take back what was said by hand: the rules decide again.
+
+    Example: o1lab problems leave 3f9c
+    """
+    _rule_on(ctx, ids, "none", note, as_json=as_json)
+
+
+def _rule_on(ctx: typer.Context, ids: list[str], ruling: Any, note: str, *, as_json: bool) -> None:
+    from o1lab.paths import annotator
+    from store import exclusions, problems
+
+    with opened(ctx) as store:
+        chosen = [problems.resolve(store.db, identity).id for identity in ids]
+        exclusions.rule_on(store.db, chosen, ruling, annotator=annotator(), note=note)
+        now = problems.several(store.db, chosen)
+    items = [{"id": one.id, "ruling": ruling, "excluded_by": one.excluded_by} for one in now]
+    lines = [f"{one.id}  {_state(one)}" for one in now]
+    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+
+
+def _item(problem: Problem) -> dict[str, Any]:
+    return {
+        "id": problem.id,
+        "statement": problem.statement,
+        "answer": problem.answer,
+        "source": problem.source,
+        "licence": problem.licence,
+        "excluded_by": problem.excluded_by,
+    }
+
+
+def _state(problem: Problem) -> str:
+    return f"excluded by {problem.excluded_by}" if problem.excluded_by else "kept"
+
+
+def _said(db: Database, said: Exclusion) -> dict[str, Any]:
+    """A rule's finding, with the twin it names."""
+    from store import problems
+
+    twin = problems.get(db, said.twin) if said.twin else None
+    return {
+        "rule": said.rule,
+        "version": said.version,
+        "reason": said.reason,
+        "twin": twin and {"id": twin.id, "source": twin.source, "key": twin.key, "statement": twin.statement},
+    }
+
+
+def _twin(said: dict[str, Any]) -> str:
+    twin = said["twin"]
+    return f"\n    {twin['id']}  {one_line(twin['statement'], 100)}" if twin else ""
+
+
+def _progress() -> Any:
+    """Progress for a person at a terminal: one line of standard error, written over itself; silence elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(what: str, done: int, of: int) -> None:
+        sys.stderr.write(f"\r\x1b[K{what} {done:,} of {of:,}")
+        if done >= of:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    return show

@@ -1,0 +1,314 @@
+"""Verbs of training: train, and what can be done with runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from o1lab.cli.output import JsonOption, context, emit, say
+
+if TYPE_CHECKING:
+    from o1lab.paths import Lab
+    from o1lab.train.metrics_reader import Metrics
+    from o1lab.train.preflight.report import Preflight
+    from o1lab.train.run_directory import RunDir, RunState
+
+_LOG_LINES = 20
+RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or its beginning.")]
+
+runs_app = typer.Typer(help="Look at training runs, stop and resume them.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the program."""
+    app.command("train")(train)
+    app.add_typer(runs_app, name="runs")
+
+
+def train(
+    ctx: typer.Context,
+    base: Annotated[str | None, typer.Option(help="Base model: smollm2-135m, a folder, or a hub id.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The dataset to learn, by name or hash.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe in YAML; options here go before it.")] = None,
+    init_from: Annotated[str | None, typer.Option(help="Start from this run's adapter: RUN or RUN/step-N.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a part of the recipe; may be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: tokens, masks, memory, problems.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Whether preflight goes before the launch.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune a student on a dataset, in a process that outlives this one.
+
+    A recipe with `phases` starts a run for each, all at once: each waits until the one before it has finished and goes
+    on from its last checkpoint. --init-from RUN/end does the same by hand.
+
+    Example: o1lab train --dataset accepted --set steps=100 --wait
+    """
+    from o1lab.train import recipe as recipes
+    from o1lab.train.launch import launch
+    from o1lab.train.preflight.report import run_preflight
+
+    lab = context(ctx).lab()
+    values = _values(lab, recipe, {"base": base, "dataset": dataset, "init_from": init_from}, settings or [])
+    if len(values) > 1:
+        from o1lab.cli.train_phases import train_phases
+
+        train_phases(lab, recipe, values, dry_run=dry_run, wait=wait, check=check, as_json=as_json)
+        return
+    chosen = recipes.resolve(values[0])
+    if dry_run or check:
+        found = run_preflight(lab, chosen)
+        if dry_run:
+            emit(found.as_json(), as_json=as_json, text=preflight_text(found))
+            if not found.ok:
+                raise typer.Exit(5)
+            return
+        for warning in found.warnings:
+            say(f"{warning.message} {warning.hint}".strip())
+        found.refuse()
+    run, pid = launch(lab, chosen)
+    answer: dict[str, Any] = {"run_id": run.id, "dir": str(run.path), "pid": pid}
+    if not wait:
+        emit(answer, as_json=as_json, text=f"Run {run.id} has begun (pid {pid}). Watch it: o1lab runs watch {run.id}")
+        return
+    if not as_json:
+        say(f"Run {run.id} has begun (pid {pid}).")
+    state = follow_run(run, quiet=as_json)
+    answer |= {"state": state.state, "step": state.status.step, "message": state.status.message}
+    emit(answer, as_json=as_json, text=ended_text(run, state))
+    exit_by(state)
+
+
+@runs_app.command("ls")
+def runs_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the runs, the newest first."""
+    from o1lab.train.launch import list_runs
+
+    items = [_summary(run, state) for run, state in list_runs(context(ctx).lab())]
+    lines = [
+        f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
+        f"loss {_number(item['loss']):<8} {item['base']}"
+        for item in items
+    ]
+    text = "\n".join(lines) or "No run yet. Start one: o1lab train --dataset NAME"
+    emit({"items": items, "total": len(items)}, as_json=as_json, text=text)
+
+
+@runs_app.command("show")
+def runs_show(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
+    """Show one run: its state, recipe, checkpoints, last metrics and the end of its log."""
+    import yaml
+
+    from o1lab.train.metrics_reader import last_metrics
+    from o1lab.train.run_directory import find_run
+
+    run = find_run(context(ctx).lab(), run_id)
+    state = run.state()
+    recipe = _recipe_values(run)
+    item = _summary(run, state) | {
+        "message": state.status.message,
+        "hint": state.status.hint,
+        "recipe": recipe,
+        "dir": str(run.path),
+        "checkpoints": [path.name for path in run.checkpoints()],
+        "last_metrics": last_metrics(run.metrics),
+        "log_tail": run.log_tail(_LOG_LINES),
+    }
+    lines = [
+        f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {_number(item['loss'])}",
+        *([item["message"]] if item["message"] else []),
+        *([item["hint"]] if item["hint"] else []),
+        f"directory    {run.path}",
+        f"checkpoints  {', '.join(item['checkpoints']) or 'none'}",
+        "",
+        yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).rstrip(),
+        "",
+        *item["log_tail"],
+    ]
+    emit(item, as_json=as_json, text="\n".join(lines))
+
+
+@runs_app.command("watch")
+def runs_watch(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
+    """Print a line a step until the run ends. Ctrl-C leaves the run running."""
+    from o1lab.train.metrics_reader import last_metrics
+    from o1lab.train.run_directory import find_run
+
+    run = find_run(context(ctx).lab(), run_id)
+    state = follow_run(run, quiet=as_json)
+    answer = _summary(run, state) | {"message": state.status.message, "last_metrics": last_metrics(run.metrics)}
+    emit(answer, as_json=as_json, text=ended_text(run, state))
+    exit_by(state)
+
+
+@runs_app.command("stop")
+def runs_stop(
+    ctx: typer.Context,
+    run_id: RunArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a run to save a checkpoint and stop."""
+    from o1lab.train.launch import stop
+    from o1lab.train.run_directory import find_run
+
+    lab = context(ctx).lab()
+    state = stop(lab, run_id, wait=wait)
+    run = find_run(lab, run_id)
+    text = f"Run {run.id} is {state.state}." if wait else f"Run {run.id} was asked to stop after its step."
+    emit(_stopping(run, state), as_json=as_json, text=text)
+
+
+@runs_app.command("resume")
+def runs_resume(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
+    """Go on with a stopped, failed or dead run from its last checkpoint."""
+    from o1lab.train.launch import resume
+
+    run, pid = resume(context(ctx).lab(), run_id)
+    answer = _stopping(run, run.state()) | {"pid": pid}
+    emit(answer, as_json=as_json, text=f"Run {run.id} goes on from step {answer['step']} (pid {pid}).")
+
+
+def _values(lab: Lab, path: Path | None, options: dict[str, str | None], settings: list[str]) -> list[dict[str, Any]]:
+    """The values of each run to start: one, or as many as the recipe file has phases."""
+    from o1lab.config import load_config
+    from o1lab.errors import UsageError
+    from o1lab.train import phases
+    from o1lab.train import recipe as recipes
+
+    values: dict[str, Any] = {"base": load_config(lab).base}
+    if path is not None:
+        values |= recipes.load_values(path)
+    if phases.has_phases(values):
+        if options["dataset"] is not None:
+            raise UsageError("Each phase of this recipe has a dataset of its own.", "Leave --dataset out.")
+        return phases.laid_over(phases.split(values), options, settings)
+    values |= {name: value for name, value in options.items() if value is not None}
+    if options["dataset"] is not None:
+        values.pop("dataset_hash", None)  # that of the recipe's own dataset
+    values = recipes.override(values, settings)
+    if not values.get("dataset"):
+        raise UsageError("No dataset was named.", "Give --dataset NAME, or a recipe that names one.")
+    return [values]
+
+
+def _recipe_values(run: RunDir) -> dict[str, Any]:
+    from o1lab.errors import UsageError
+    from o1lab.train.recipe import load_values
+
+    try:
+        return load_values(run.recipe)
+    except UsageError:
+        return {}
+
+
+def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
+    from o1lab.train.metrics_reader import last_metrics
+
+    recipe = _recipe_values(run)
+    return {
+        "id": run.id,
+        "state": state.state,
+        "step": state.status.step,
+        "total_steps": state.status.total_steps,
+        "loss": last_metrics(run.metrics).get("loss"),
+        "base": recipe.get("base"),
+        "dataset_hash": recipe.get("dataset_hash"),
+        "heartbeat_age_s": None if state.heartbeat_age_s is None else round(state.heartbeat_age_s, 1),
+    }
+
+
+def _stopping(run: RunDir, state: RunState) -> dict[str, Any]:
+    saved = run.checkpoints()
+    return {
+        "id": run.id,
+        "state": state.state,
+        "step": state.status.step,
+        "checkpoint": saved[-1].name if saved else None,
+    }
+
+
+def follow_run(run: RunDir, *, quiet: bool) -> RunState:
+    """Print a line a step until the run has ended; returns how."""
+    from o1lab.train.launch import follow_until_end
+    from o1lab.train.metrics_reader import Metrics
+
+    metrics = Metrics(run.metrics)
+    shown, generation, message = 0, 0, ""
+    state = run.state()
+    try:
+        for state in follow_until_end(run):
+            metrics.poll()
+            if quiet:
+                continue
+            if metrics.generation != generation:
+                generation, shown = metrics.generation, min(shown, len(metrics))
+            if state.active and state.status.message != message:
+                message = state.status.message
+                if message:
+                    say(message)
+            for at in range(shown, len(metrics)):
+                emit({}, as_json=False, text=_step_line(metrics, at, state.status.total_steps))
+            shown = len(metrics)
+    except KeyboardInterrupt:
+        say(f"The run {run.id} goes on without us. Stop it with: o1lab runs stop {run.id}")
+        raise
+    return state
+
+
+def _step_line(metrics: Metrics, at: int, total: int) -> str:
+    def value(name: str) -> float:
+        column = metrics.columns.get(name)
+        return column[at] if column is not None else float("nan")
+
+    parts = [
+        f"step {int(metrics.steps[at])}/{total}",
+        f"loss {_number(value('loss'))}",
+        f"lr {_number(value('learning_rate'))}",
+        f"grad {_number(value('grad_norm'))}",
+        f"{_number(value('tokens_per_second'))} tok/s",
+    ]
+    if not math.isnan(evaluated := value("eval_loss")):
+        parts.append(f"eval_loss {_number(evaluated)}")
+    return "  ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def ended_text(run: RunDir, state: RunState) -> str:
+    words = [f"Run {run.id} is {state.state}.", state.status.message, state.status.hint]
+    return " ".join(word for word in words if word)
+
+
+def exit_by(state: RunState) -> None:
+    if state.state in ("failed", "dead"):
+        raise typer.Exit(1)
+
+
+def preflight_text(found: Preflight) -> str:
+    tokens = found.tokens
+    lines = [
+        f"rows            {found.rows} ({found.train_rows} to learn, {found.eval_rows} held out)",
+        f"tokens a row    {tokens.p50} median, {tokens.p95} at 95 %, {tokens.max} at most, {tokens.total} in all",
+        f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
+        f"trained tokens  {found.trained_tokens}",
+        f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
+        f"memory          about {found.memory_bytes / 1e9:.2f} GB of {found.memory.available / 1e9:.1f} GB free",
+        f"device          {found.device} {found.dtype}",
+        f"steps           {found.total_steps}",
+        f"command         {found.command}",
+    ]
+    if found.thought_survives is not None:
+        lines.insert(
+            5, f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template"
+        )
+    for problem in (*found.problems, *found.warnings):
+        lines += ["", f"{problem.code}: {problem.message}", f"  {problem.hint}"]
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""`o1lab train` with a recipe of several phases: a run for each, the next one waiting for the one before."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from o1lab.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from o1lab.paths import Lab
+    from o1lab.train.preflight.report import Preflight
+    from o1lab.train.run_directory import RunDir
+
+
+def train_phases(
+    lab: Lab,
+    path: Path | None,
+    values: Sequence[Mapping[str, Any]],
+    *,
+    dry_run: bool,
+    wait: bool,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Look over or start the runs of several phases. The keys are those of one run, the last; ``runs`` has them all."""
+    from o1lab.train.phases import launch_phases, preflight_phases, resolve_phases
+
+    recipes = resolve_phases(values)
+    if dry_run or check:
+        found = preflight_phases(lab, recipes)
+        if dry_run:
+            command = shlex.join(["o1lab", "--lab", str(lab.root), "train", "--recipe", str(path)])
+            emit(_together(found, command), as_json=as_json, text=_text(found))
+            if not all(seen.ok for seen in found):
+                raise typer.Exit(5)
+            return
+        for seen in found:
+            for warning in seen.warnings:
+                say(f"{warning.message} {warning.hint}".strip())
+        for seen in found:
+            seen.refuse()
+    started = launch_phases(lab, recipes)
+    answer: dict[str, Any] = {
+        "run_id": started[-1][0].id,
+        "dir": str(started[-1][0].path),
+        "pid": started[-1][1],
+        "runs": [{"run_id": run.id, "dir": str(run.path), "pid": pid} for run, pid in started],
+    }
+    lines = [
+        f"Run {run.id} has begun (pid {pid})." if not number
+        else f"Run {run.id} waits for run {started[number - 1][0].id} (pid {pid})."
+        for number, (run, pid) in enumerate(started)
+    ]  # fmt: skip
+    if not wait:
+        emit(answer, as_json=as_json, text="\n".join([*lines, f"Watch them: o1lab runs watch {started[0][0].id}"]))
+        return
+    if not as_json:
+        say("\n".join(lines))
+    _wait([run for run, _ in started], answer, as_json=as_json)
+
+
+def _wait(started: Sequence[RunDir], answer: dict[str, Any], *, as_json: bool) -> None:
+    """Follow one run after the other; the answer tells how each ended."""
+    from o1lab.cli.train import ended_text, exit_by, follow_run
+
+    for run, item in zip(started, answer["runs"], strict=True):
+        state = follow_run(run, quiet=as_json)
+        item |= {"state": state.state, "step": state.status.step, "message": state.status.message}
+        if not as_json:
+            say(ended_text(run, state))
+    answer |= {name: answer["runs"][-1][name] for name in ("state", "step", "message")}
+    emit(answer, as_json=as_json, text="")
+    exit_by(state)
+
+
+def _together(found: Sequence[Preflight], command: str) -> dict[str, Any]:
+    """One run's keys for all phases: sums, the largest memory, the lengths of the last; each phase in full below."""
+    together = found[-1].as_json()
+    for name in ("rows", "over_length", "trained_tokens", "total_steps"):
+        together[name] = sum(getattr(seen, name) for seen in found)
+    return together | {
+        "ok": all(seen.ok for seen in found),
+        "problems": [problem.model_dump() for seen in found for problem in seen.problems],
+        "warnings": [warning.model_dump() for seen in found for warning in seen.warnings],
+        "memory_bytes": max(seen.memory_bytes for seen in found),
+        "command": command,
+        "phases": [seen.as_json() for seen in found],
+    }
+
+
+def _text(found: Sequence[Preflight]) -> str:
+    from o1lab.cli.train import preflight_text
+
+    return "\n\n".join(f"phase {number}\n{preflight_text(seen)}" for number, seen in enumerate(found, 1))

@@ -1,0 +1,380 @@
+"""Dataset cards: what one has to know before using a dataset, in Markdown with a front matter as model hubs read it.
+
+Everything in a card is read from the lab: nothing is claimed that was not recorded, and what is not known is said so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from o1lab import __version__
+from o1lab.chains.language import language_of
+from o1lab.config import Config, load_config
+from o1lab.distill import length_histogram, licences
+from o1lab.distill.markdown import fenced, inline, table
+from o1lab.distill.provenance import terms_of
+from o1lab.errors import LabError
+from o1lab.inference.prompts import Prompt, restore_prompts
+from o1lab.ingest.exporting import export_dataset
+from o1lab.jobs.directory import RunFolder
+from o1lab.paths import Lab
+from o1lab.text import one_line
+from store import Store, dataset_facts, datasets, exclusions, teacher_runs
+from store.errors import MissingError
+from store.records import Dataset
+from store.teacher_runs import TeacherRun
+
+CONTAMINATED = "contaminated"
+_SIZES = (
+    (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
+)  # fmt: skip
+_METHODS = {
+    "distilled": "a teacher's long thought and solution, as it wrote them",
+    "reformatted": "a short reference solution rewritten by a model into detailed steps",
+    "translated": "a chain and its problem translated by a model; each row names its original as `parent_id`",
+    "multi-agent": "several models in turn: one thinks step by step, another criticises and may turn it back",
+    "solver": "a program that writes down its own search; no language model",
+    "human": "written by a person",
+    "tree search": "a path through a search tree, written down as one thought",
+    "unknown": "nobody recorded how",
+}
+_SAMPLING = ("temperature", "top_p", "seed", "n", "max_tokens", "reasoning_effort")
+_REASONS = 5  # of a run's rejected and failed samples, the most frequent
+_READ = 500  # characters of a question and of what it is answered that tell the language of a row
+_LOOKED_AT = 2000  # about so many rows tell the languages of a larger dataset
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote: how many rows, where the data stand, where their card."""
+
+    rows: int
+    data: Path
+    card: Path
+
+
+@dataclass
+class _Read:
+    """What one pass over the rows found."""
+
+    languages: Counter[str] = field(default_factory=Counter)
+    lengths: length_histogram.Lengths = field(default_factory=length_histogram.Lengths)
+
+
+def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *, folder: bool = False) -> Written:
+    """Write a dataset and its card: ``out`` and ``out``.card.md, or into a folder data/train.* and README.md.
+
+    ``out`` is a folder where there is one, or where ``folder`` says so. Each file is replaced by a whole one only.
+
+    Raises:
+        MissingError: there is no such dataset.
+        LabError: a file cannot be written, or o1lab.toml cannot be read.
+    """
+    if folder or out.is_dir():
+        inside = f"data/train.{'parquet' if form == 'parquet' else 'jsonl'}"
+        data, place = out / inside, out / "README.md"
+    else:
+        inside, data, place = "", out, out.with_name(f"{out.name}.card.md")
+    load_config(lab)  # what is wrong with it is said before anything is written
+    rows = export_dataset(store, name, form, data)
+    _write(place, card(lab, store, name, data_file=inside))
+    return Written(rows, data, place)
+
+
+def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[str]:
+    """The card of a dataset, piece by piece.
+
+    ``data_file``: where the rows stand beside the card, for the hub's viewer.
+
+    Raises:
+        MissingError: there is no such dataset.
+        LabError: o1lab.toml cannot be read.
+    """
+    dataset = datasets.get(store.db, name)
+    config = load_config(lab)
+    found = _read(store, dataset)
+    licensed = dataset_facts.licences(store.db, dataset.name)
+    runs = [
+        (teacher_runs.get(store.db, run_id), number)
+        for run_id, number in dataset_facts.runs(store.db, dataset.name).items()
+    ]
+    yield _front(dataset, found, licensed, data_file)
+    yield _intro(dataset, found)
+    yield from _licences(licensed)
+    yield from _sources(store, dataset)
+    yield from _teachers(store, dataset, lab, config, runs)
+    yield from _synthesis(store, dataset)
+    yield from _runs(store, lab, runs)
+    yield from _filters(store, dataset)
+    yield from _contamination(store, dataset, config)
+    yield from _verification(store, dataset)
+    yield from _choosing(store, dataset)
+    yield from _lengths(found.lengths)
+    yield _columns(dataset)
+
+
+def _read(store: Store, dataset: Dataset) -> _Read:
+    found = _Read()
+    one_in = -(-dataset.rows // _LOOKED_AT)
+    for row in datasets.rows(store.db, dataset.name):
+        if int(row.trace_id, 16) % one_in == 0:  # an id is a hash: a drawing by chance, the same each time
+            found.languages[language_of(f"{row.statement[:_READ]}\n{(row.thought or row.solution)[:_READ]}")] += 1
+        found.lengths.add(row.tokens, len(row.thought) + len(row.solution))
+    return found
+
+
+def _front(dataset: Dataset, found: _Read, licensed: Mapping[str, int], data_file: str) -> str:
+    names = licences.hub_names(licensed)
+    values: dict[str, Any] = {"license": names[0] if len(names) == 1 else names}
+    if "other" in names:
+        values["license_name"] = "see the card"
+    if languages := [language for language, _ in found.languages.most_common() if language != "other"]:
+        values["language"] = languages
+    values |= {
+        "pretty_name": one_line(dataset.name, 60),
+        "size_categories": [next((text for limit, text in _SIZES if dataset.rows < limit), "n>10M")],
+        "task_categories": ["text-generation"],
+        "tags": ["reasoning", "long-chain-of-thought", "distillation", f"phase-{dataset.phase}", "o1lab"],
+    }
+    if data_file:
+        files = [{"split": "train", "path": data_file}]
+        values["configs"] = [{"config_name": "default", "data_files": files}]
+    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _intro(dataset: Dataset, found: _Read) -> str:
+    teaches = "the thought and then the solution" if dataset.phase == 2 else "the solution alone, which is the format"
+    tokens = "an unknown number of tokens" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
+    languages = ", ".join(f"{language} {number:,}" for language, number in found.languages.most_common())
+    if (looked := found.languages.total()) < dataset.rows:
+        languages += f" (of {looked:,} drawn by chance)"
+    return (
+        f"# {inline(dataset.name, 80)}\n\n"
+        f"{dataset.rows:,} rows, {tokens}. Phase {dataset.phase}: a row teaches {teaches}.\n\n"
+        + table(
+            ("", ""),
+            (
+                ("hash of the content", dataset.hash),
+                ("made at", dataset.created_at),
+                ("rows by language", languages),
+                ("card written by", f"o1lab {__version__}"),
+            ),
+        )
+        + "\n"
+    )
+
+
+def _licences(licensed: Mapping[str, int]) -> Iterator[str]:
+    yield "## Licences\n\n"
+    sentences = licences.clashes(licensed)
+    yield "".join(f"- **{inline(sentence, 2000)}**\n" for sentence in sentences) or "No clash was found.\n"
+    yield "\nA row counts under the licence of its problem and under that of its response.\n\n"
+    yield table(("licence", "rows"), licensed.items()) + "\n"
+
+
+def _sources(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## Sources of the problems\n\n"
+    yield table(("source", "licence", "rows"), dataset_facts.problem_sources(store.db, dataset.name)) + "\n"
+
+
+def _teachers(
+    store: Store, dataset: Dataset, lab: Lab, config: Config, runs: list[tuple[TeacherRun, int]]
+) -> Iterator[str]:
+    yield "## Who wrote the responses\n\n"
+    yield table(("model", "how", "source", "licence", "rows"), dataset_facts.makers(store.db, dataset.name)) + "\n"
+    if originals := dataset_facts.parents(store.db, dataset.name):
+        yield "Rows made from another trace, by who wrote that one:\n\n"
+        yield table(("model", "rows"), originals.items()) + "\n"
+    yield "### Terms of use\n\n"
+    yield from dict.fromkeys(line for run, _ in runs for line in terms_of(lab, config, run))
+    if others := dataset_facts.without_run(store.db, dataset.name):
+        yield (
+            f"- {others:,} rows did not come out of a teacher run of this lab, or what they were made from did not: "
+            "the terms under which those models may be used, and whether what they write may train others, are not "
+            "recorded.\n"
+        )
+    yield "\n"
+
+
+def _synthesis(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## How they were made\n\n"
+    found = dataset_facts.counts(store.db, dataset.name, "synthesis")
+    yield table(("method", "rows", "what it is"), ((kind, n, _METHODS.get(kind, "")) for kind, n in found.items()))
+    yield "\n"
+
+
+def _runs(store: Store, lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
+    yield "## Teacher runs: sampling and prompts\n\n"
+    if not runs:
+        yield "No row came out of a teacher run of this lab: prompts and sampling are not recorded.\n\n"
+        return
+    heads = ("run", "method", "model", "prompts", *_SAMPLING, "began", "rows")
+    yield table(heads, ((*_run(run), number) for run, number in runs)) + "\n"
+    yield "A value that is unknown was left to the server. What became of all their samples:\n\n"
+    ends = ("run", "ended", "correct", "incorrect", "unverifiable", "rejected", "failed", "why rejected or failed")
+    yield table(ends, (_outcomes(store, run) for run, _ in runs)) + "\n"
+    yield from _prompts(lab, runs)
+
+
+def _prompts(lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
+    shown: set[str] = set()
+    for run, _ in runs:
+        try:
+            prompts = restore_prompts(RunFolder(lab.root / run.dir).prompts)
+        except LabError:
+            yield f"The text of {inline(run.prompt)} of the run {inline(run.id)} is not in the lab any more.\n\n"
+            continue
+        for prompt in prompts.values():
+            if prompt.hash not in shown:
+                shown.add(prompt.hash)
+                yield from _prompt(prompt)
+
+
+def _run(run: TeacherRun) -> tuple[object, ...]:
+    sampling = (None if run.settings.get(key) is None else str(run.settings[key]) for key in _SAMPLING)
+    more = {"translate": f" into {run.settings.get('language')}", "debate": f", {run.settings.get('rounds')} rounds"}
+    return (run.id, run.method + more.get(run.method, ""), run.model, run.prompt, *sampling, run.created_at)
+
+
+def _outcomes(store: Store, run: TeacherRun) -> tuple[object, ...]:
+    tally = teacher_runs.tally(store.db, run.id)
+    why = list(teacher_runs.reasons(store.db, run.id).items())[:_REASONS]
+    return (
+        run.id, tally.done, tally.correct, tally.incorrect, tally.unverifiable, tally.rejected, tally.failed,
+        ", ".join(f"{one_line(reason, 60)} {number:,}" for reason, number in why),
+    )  # fmt: skip
+
+
+def _prompt(prompt: Prompt) -> Iterator[str]:
+    yield f"### Prompt {inline(prompt.label)}, hash {prompt.hash}\n\n"
+    for role, text in prompt.sections:
+        yield f"{role}:\n\n{fenced(text)}\n"
+
+
+def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## Filters of the problems\n\n"
+    if ran := exclusions.runs(store.db):
+        from o1lab.distill.filters import RULES
+
+        yield "Over the whole pool of the lab, when each rule last ran:\n\n"
+        rows = (
+            (name, str(run.version), run.looked, run.excluded, run.ran_at, RULES[name].about if name in RULES else "")
+            for name, run in ran.items()
+        )
+        yield table(("rule", "version", "looked at", "excluded", "ran at", "leaves out what"), rows) + "\n"
+    else:
+        yield "No rule has been run over the pool of the lab.\n\n"
+    if rulings := dataset_facts.rulings(store.db):
+        yield "A person's word goes before the rules': " + _listed(rulings) + ".\n\n"
+    if still := dataset_facts.excluded(store.db, dataset.name):
+        yield f"**Rows in it although their problem is excluded from the pool today: {_listed(still)}.**\n\n"
+    else:
+        yield "No row's problem is excluded from the pool today.\n\n"
+
+
+def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[str]:
+    yield "## Contamination\n\n"
+    for source, rows in dataset_facts.of_sources(store.db, dataset.name, config.benchmarks).items():
+        yield f"**{rows:,} rows are problems of {inline(source)}, which this lab tests students on.**\n\n"
+    run = exclusions.runs(store.db).get(CONTAMINATED)
+    if run is None:
+        yield "**Not checked: the problems of this lab were not compared with any benchmark.**\n\n"
+        return
+    yield (
+        f"Rule {CONTAMINATED}, version {run.version}, ran at {inline(run.ran_at)} against these benchmarks, as far as "
+        f"the lab holds them: {inline(', '.join(config.benchmarks), 1000)}. Of {run.looked:,} problems "
+        f"{run.excluded:,} were too near to one.\n\n"
+    )
+    if twins := dataset_facts.twins(store.db, CONTAMINATED):
+        yield "Hits in the pool by benchmark:\n\n" + table(("benchmark", "problems"), twins.items()) + "\n"
+    inside = dataset_facts.hits(store.db, dataset.name, CONTAMINATED)
+    yield f"**{inside:,} rows of this dataset are hits.**\n\n" if inside else "No row of this dataset is a hit.\n\n"
+
+
+def _verification(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## Verification\n\n"
+    yield "The final answer of a response against the gold answer of its problem, with math-verify.\n\n"
+    for column, head, none in (
+        ("verdict", "verdict", "not verified"),
+        ("measured_by", "measured and verified by", "nothing yet"),
+        ("decision", "decision by hand", "none"),
+    ):
+        found = dataset_facts.counts(store.db, dataset.name, column)
+        yield table((head, "rows"), ((value or none, number) for value, number in found.items())) + "\n"
+
+
+def _choosing(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## How the rows were chosen\n\n"
+    chosen = dataset.selection
+    if parts := chosen.get("from"):
+        yield "A mixture of these datasets of the lab"
+        yield ", balanced" if chosen.get("balance") else ""
+        yield ", in this order:\n\n" if chosen.get("seed") is None else f", shuffled by seed {chosen['seed']}:\n\n"
+        yield table(("dataset", "hash", "rows"), ((part["name"], part["hash"], part["rows"]) for part in parts)) + "\n"
+        yield f"{chosen.get('duplicates', 0):,} rows were in more than one of them and came once.\n\n"
+    else:
+        yield f"Filter, in the language of o1lab's Traces screen:\n\n{fenced(dataset.query or '(everything)')}\n"
+    if "keep" in chosen:
+        rules = ", ".join(chosen["rules"]) or "none"
+        yield (
+            f"Rejection sampling (version {chosen['version']}): kept {chosen['keep']}, of each problem "
+            f"{chosen['per_problem']}, rules: {rules}. {chosen['looked']:,} traces were looked at.\n\n"
+        )
+    dropped = datasets.drop_counts(store.db, dataset.name)
+    yield (table(("left out because", "traces"), dropped.items()) if dropped else "Nothing was left out.\n") + "\n"
+    for part in parts or ():
+        with suppress(MissingError):
+            yield from _part(store, str(part["name"]))
+
+
+def _part(store: Store, name: str) -> Iterator[str]:
+    """How the rows of one part of a mixture were chosen."""
+    part = datasets.get(store.db, name)
+    yield f"### {inline(part.name)}\n\n{fenced(part.query or '(everything)')}\n"
+    if dropped := datasets.drop_counts(store.db, part.name):
+        yield table(("left out because", "traces"), dropped.items()) + "\n"
+
+
+def _lengths(lengths: length_histogram.Lengths) -> Iterator[str]:
+    yield "## Lengths\n\n"
+    if lengths.tokens:
+        yield "Tokens of a response, by the tokenizer of the model that wrote it"
+        yield f"; unknown for {lengths.unknown:,} rows.\n\n" if lengths.unknown else ".\n\n"
+        yield fenced(length_histogram.histogram(lengths.tokens)) + "\n"
+    yield f"Characters of what a row teaches.\n\n{fenced(length_histogram.histogram(lengths.characters))}\n"
+
+
+def _columns(dataset: Dataset) -> str:
+    thought = "The thought stands between `<think>` and `</think>` before the solution. " if dataset.phase == 2 else ""
+    return (
+        f"## Columns\n\n{thought}Beside its texts each row has `trace_id`, `model`, `source`, `licence` (of the "
+        "response), `problem_licence`, `synthesis`, `verdict`, `tokens`, `problem_id`, `prompt_version`, `parent_id`.\n"
+    )
+
+
+def _listed(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{inline(name)} {number:,}" for name, number in counted.items())
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    """Put the pieces into ``path`` in one move."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="replace") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

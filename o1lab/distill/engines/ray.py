@@ -1,0 +1,285 @@
+"""The engine ``ray``: a pool of problems through copies of a model on a Ray cluster, past one machine's GPUs.
+
+The requests are those of the local engine. They go into Ray's object store in small blocks; Ray Data hands them to an
+actor a copy (:mod:`o1lab.distill.engines.ray_stage`; vLLM, which decodes together what is there together); answers come back
+as a stream, in any order, and are journalled here, in the process that started the run. What is in the journal is not
+sent again, so a run that was stopped or killed goes on; what a copy had not finished by then is lost, and costs its
+time only. A node that goes away takes no answer with it: Ray sends its blocks to another copy.
+
+On a cluster::
+
+    ray start --head --port=6379                    # on the first node
+    ray start --address=HEAD:6379                   # on every other one
+    o1lab distill -e MODEL --engine ray             # on any of them, with [cluster] address = "auto" in o1lab.toml
+
+MODEL is an endpoint whose ``model`` is a hub id or a folder, the lab's base, or a run's checkpoint. Folders must be at
+the same place on every node (a shared file system; ``O1LAB_CACHE`` for the built-in bases). The lab itself is read and
+written on the node where the command runs. Nodes need o1lab and vLLM; ``[cluster] runtime_env = {py_executable =
+"/path/to/python"}`` names an environment of their own.
+
+vLLM's engine is driven here directly, not through ``ray.data.llm``: its output (2.60) has no finish reason, so a chain
+that was cut off could not be told from a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from o1lab.config import ClusterConfig, load_config
+from o1lab.distill.engines.offline import Filler
+from o1lab.distill.engines.ray_stage import StageModel
+from o1lab.distill.runner import Job
+from o1lab.errors import LabError, O1LabError, UsageError
+from o1lab.inference.calls import RAW_LIMIT, CallKey, Response, RunOver
+from o1lab.inference.client import as_response
+from o1lab.inference.rate_limit import Price
+from o1lab.inference.stream import Reply, fault_of, read_body, status_error
+from o1lab.models import resolve_base
+from o1lab.serve.registry import ModelRef
+from o1lab.text import one_line
+from store.records import now
+
+VLLM, SOLVER = "o1lab.distill.engines.ray_stage:VllmStage", "o1lab.distill.engines.ray_stage:SolverStage"
+_KNOCK_S = 10.0
+_PARTING_S = 60.0
+_FREE = Price(0.0, 0.0)
+
+
+class RayEngine(Filler):
+    """Fills the journal from a cluster."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._voice = job.voices["teacher"]
+        config = load_config(job.lab)
+        self._cluster = config.cluster
+        self._stage, self._model = what_answers(self._voice.ref, config.cluster, config.serve.trust_remote_code)
+
+    async def fill(self) -> None:
+        self.job.progress.activity = "Starting Ray."
+        await asyncio.to_thread(connect, self._cluster, self._model.gpus)
+        try:
+            while not self.job.control.stopping.is_set() and (blocks := await self._put()):
+                self.job.progress.activity = "Waiting for the cluster's first answers."
+                await self._streamed(blocks)
+        except asyncio.CancelledError:
+            raise  # given up: Ray ends with the process, and waiting for what it is at could take minutes
+        except BaseException:
+            await asyncio.to_thread(_leave)
+            raise
+        await asyncio.to_thread(_leave)
+
+    async def _put(self) -> list[Any]:
+        """What is to do, in blocks in the object store: here only their names are held."""
+        import pyarrow
+        import ray
+
+        await self.job.reindex()
+        blocks: list[Any] = []
+        rows: list[dict[str, Any]] = []
+        self._worst_tokens = requests = 0
+        async for request in self.affordable(_FREE):
+            body = json.dumps(request.body, ensure_ascii=False)
+            rows.append({"key": str(request.key), "prompt": request.prompt, "body": body})
+            self._worst_tokens += request.worst_tokens
+            requests += 1
+            if len(rows) == self._cluster.batch:
+                blocks.append(ray.put(pyarrow.Table.from_pylist(rows)))
+                rows = []
+        if rows:
+            blocks.append(ray.put(pyarrow.Table.from_pylist(rows)))
+        if blocks:
+            self.job.budget.take(self._worst_tokens, 0.0)
+        self.job.progress.in_flight = requests
+        return blocks
+
+    async def _streamed(self, blocks: list[Any]) -> None:
+        """:meth:`_stream` in a thread that the process need not wait for when it is given up."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: BaseException | None) -> None:
+            if ended.done():
+                return
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                self._stream(blocks, loop)
+            except BaseException as failed:
+                error = failed
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(tell, error)
+
+        threading.Thread(target=work, name="ray-data", daemon=True).start()
+        await ended
+
+    def _stream(self, blocks: list[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Run the pipeline in this thread; each block of answers is journalled before the next is taken.
+
+        Raises:
+            LabError: the cluster cannot go on.
+        """
+        import ray
+        from ray.data.exceptions import RayDataUserCodeException, SystemException
+
+        from o1lab.distill.engines.ray_stage import StageActor
+
+        together = max(1, -(-self.job.settings.concurrency // self._cluster.batch))
+        used = 0
+        try:
+            answers = ray.data.from_arrow_refs(blocks).map_batches(
+                StageActor,
+                fn_constructor_args=[self._stage, asdict(self._model)],
+                batch_size=self._cluster.batch,
+                batch_format="numpy",
+                compute=ray.data.ActorPoolStrategy(
+                    size=self._cluster.replicas,
+                    max_tasks_in_flight_per_actor=together,
+                    max_concurrent_calls_per_actor=together,
+                ),
+                num_gpus=self._model.gpus,
+                runtime_env=self._cluster.runtime_env or None,
+            )
+            # Not iter_batches: it holds the last block back, and its fetching thread outlives an early end (2.60).
+            for bundle in answers.iter_internal_ref_bundles():
+                for block in bundle.block_refs:
+                    rows = ray.get(block).to_pylist()
+                    used += asyncio.run_coroutine_threadsafe(self._take(rows), loop).result()
+                if self.job.control.stopping.is_set():
+                    return
+        except (ray.exceptions.RayError, RayDataUserCodeException, SystemException) as error:
+            raise LabError(
+                f"The cluster cannot go on: {_last_words(error)}",
+                f"Ray's logs say more. Then: o1lab distill --resume {self.job.folder.id}",
+                code="cluster",
+            ) from error
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self.job.budget.settle, self._worst_tokens, 0.0, used, 0.0)
+
+    async def _take(self, rows: list[dict[str, Any]]) -> int:
+        """Journal a block of answers; the tokens they took."""
+        responses = [self._response(row) for row in rows]
+        await self.keep(responses)
+        self.job.progress.in_flight -= len(rows)
+        self.job.progress.activity = f"{self.job.progress.in_flight:,} requests are with the cluster."
+        with contextlib.suppress(RunOver):
+            await self.job.control.gate()  # a pause: the cluster finishes what it has, and waits
+        return sum(response.input_tokens + response.output_tokens for response in responses)
+
+    def _response(self, row: Mapping[str, Any]) -> Response:
+        key, text = CallKey.read(row["key"]), row["answer"]
+        if row["status"] == 200:
+            reply = read_body(text)
+        else:
+            fault = fault_of(status_error(row["status"], json.loads(text).get("error")), self._voice.target)
+            reply = Reply(fault=fault, raw=text[:RAW_LIMIT])
+        response = as_response(key, reply, _FREE, row["prompt"])
+        return replace(response, status=row["status"], attempt=1 + self._tries.get(key, 0), asked_at=now())
+
+
+def what_answers(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple[str, StageModel]:
+    """The stage's class as ``module:Class``, and what it loads.
+
+    Raises:
+        UsageError: this model cannot be loaded on a cluster.
+        NotFoundError, LabError: its base is not there.
+    """
+    if ref.source == "solver":
+        return cluster.stage or SOLVER, StageModel(ref.id)
+    if ref.endpoint is not None:
+        name = model = ref.endpoint.model
+    elif ref.base is not None:
+        name = ref.base
+        model = str(resolve_base(name)) if cluster.stage is None else name
+    else:
+        raise UsageError(f"{ref.id} is a server of its own: a cluster loads models.", "Name its base or checkpoint.")
+    engine = dict(cluster.vllm)
+    if name in trusted:
+        engine["trust_remote_code"] = True
+    adapter = str(ref.adapter.absolute()) if ref.adapter is not None else None
+    return cluster.stage or VLLM, StageModel(model, adapter, cluster.gpus, engine)
+
+
+def connect(cluster: ClusterConfig, gpus: int) -> None:
+    """Join the cluster, or start Ray on this machine.
+
+    Raises:
+        LabError: Ray is not installed, there is no such cluster, or it has not the GPUs that one copy needs.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a run is anybody's business
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # once we have left, nothing starts another Ray
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise LabError("Ray is not installed.", "pip install 'o1lab[cluster]'", code="no_ray") from error
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    try:
+        _knock(address)
+        ray.init(
+            address,
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError, OSError) as error:
+        raise LabError(
+            f"Ray does not answer at {address or 'this machine'}: {one_line(str(error), 200)}",
+            "Start it (ray start --head), or correct [cluster] address in o1lab.toml.",
+            code="no_cluster",
+        ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and progress are in its own log
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    there = int(ray.cluster_resources().get("GPU", 0))
+    if there < gpus:
+        ray.shutdown()
+        raise LabError(
+            f"A copy of the model needs {gpus} GPUs, and the cluster has {there}.",
+            "Set [cluster] gpus in o1lab.toml, or add nodes: ray start --address=HEAD:6379.",
+            code="no_gpu",
+        )
+
+
+def _leave() -> None:
+    """Leave the cluster, once Ray Data's own threads have: what still used Ray then would end this process."""
+    import ray
+
+    for thread in threading.enumerate():
+        if type(thread).__module__.startswith("ray.data."):
+            thread.join(_PARTING_S)
+    ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """See that somebody listens at HOST:PORT: Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+
+
+def _last_words(error: BaseException) -> str:
+    """What went wrong on the other side, without its traceback."""
+    if isinstance(error.__cause__, O1LabError):
+        return error.__cause__.message
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return one_line(lines[-1] if lines else type(error).__name__, 300)

@@ -1,0 +1,319 @@
+"""Plots as SVG, written by hand: nothing is fetched, nothing runs, and names are text whatever they hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+
+from rich.cells import cell_len
+
+from o1lab.evaluate.report.plots import (
+    Histogram,
+    Lengths,
+    PlotData,
+    Point,
+    Scatter,
+    log_bounds,
+    log_ticks,
+    percent_bounds,
+    short,
+)
+from o1lab.evaluate.report.render import fold
+from o1lab.text import one_line
+
+WIDTH = 760
+_LEFT, _RIGHT = 64, 24
+_AREA = 320  # height between the axes of a scatter
+_STRIP = 64  # and of a model's histogram
+_BETWEEN = 26  # two of those
+_LINE = 18  # between two lines of text
+_PER_LETTER = 6.6  # width of a letter of 12 px, on average
+# Okabe and Ito's colours, told apart by all; published points are grey, and hollow.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+_GREY = "#666666"
+_INK = "#111111"
+_KINDS = {"right": "#0072b2", "wrong": "#d55e00", "cut off": "#999999"}
+_NONCHARACTERS = str.maketrans(dict.fromkeys((0xFFFE, 0xFFFF), "\ufffd"))  # XML cannot hold them
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class _Page:
+    """Elements so far, and how far down they reach."""
+
+    y: float = 28
+    parts: list[str] = field(default_factory=list)
+
+    def text(self, x: float, y: float, words: str, **style: str) -> None:
+        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}"{_attributes(style)}>{safe(words)}</text>')
+
+    def line(self, begin: tuple[float, float], end: tuple[float, float], **style: str) -> None:
+        (x1, y1), (x2, y2) = begin, end
+        place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+        self.parts.append(f"<line {place}{_attributes(style)}/>")
+
+    def words(self, words: str, *, size: int = 12, **style: str) -> None:
+        """Lines across the page, below what is there."""
+        for line in fold(words, int((WIDTH - 2 * _RIGHT) / (_PER_LETTER * size / 12))):
+            self.text(_RIGHT, self.y, line, font_size=str(size), **style)
+            self.y += _LINE * size / 12
+
+
+def svg(plot: PlotData) -> str:
+    """The plot as one SVG document, its panels under each other."""
+    page = _Page()
+    page.words(plot.title, size=16, font_weight="bold")
+    if not plot.panels:
+        page.words("Nothing to draw yet.")
+    for panel in plot.panels:
+        page.y += 10
+        page.words(panel.title, size=13, font_weight="bold")
+        if isinstance(panel, Scatter):
+            _scatter(page, panel)
+        else:
+            _histogram(page, panel)
+    page.y += 8
+    for note in plot.notes:
+        page.words(note, size=11, fill="#444444")
+    height = math.ceil(page.y + 4)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#111111" role="img">'
+    )
+    ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
+    return "\n".join([head, f"<title>{safe(plot.title)}</title>", ground, *page.parts, "</svg>\n"])
+
+
+def safe(words: str) -> str:
+    """Text for XML, in an element or an attribute: every character visible, none of them markup."""
+    return escape(one_line(words, 400).translate(_NONCHARACTERS), quote=True)
+
+
+# Accuracy against tokens.
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """From tokens and percentages to the page."""
+
+    top: float
+    bottom: float
+    tokens: tuple[float, float]
+    percent: tuple[float, float]
+
+    def x(self, tokens: float) -> float:
+        low, high = self.tokens
+        return _LEFT + math.log(max(tokens, low) / low) / math.log(high / low) * (WIDTH - _LEFT - _RIGHT)
+
+    def y(self, percent: float) -> float:
+        low, high = self.percent
+        return self.bottom - (percent - low) / (high - low) * (self.bottom - self.top)
+
+
+def _scatter(page: _Page, panel: Scatter) -> None:
+    seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
+    low, high, step = percent_bounds(panel.points, panel.lines)
+    axes = _Axes(page.y, page.y + _AREA, log_bounds(seen), (low, high))
+    page.text(_RIGHT, axes.top - 2, "accuracy, %", font_size="11", fill="#444444")
+    axes = _Axes(axes.top + 10, axes.bottom + 10, axes.tokens, axes.percent)
+    for percent in range(low, high + 1, step):
+        page.line((_LEFT, axes.y(percent)), (WIDTH - _RIGHT, axes.y(percent)), stroke="#e5e5e5")
+        page.text(_LEFT - 8, axes.y(percent) + 4, f"{percent}", text_anchor="end")
+    _x_axis(page, axes, "output tokens on average (log)")
+    colours = _colours(panel.points)
+    boxes = _covered(axes, panel)
+    for line in panel.lines:
+        places = [(axes.x(tokens), axes.y(share)) for _, tokens, share in line.steps]
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        colour = colours.get(line.mark, _GREY)
+        page.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-dasharray="5 3"/>')
+        for (k, *_), (x, y) in zip(line.steps[1:], places[1:], strict=True):
+            page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>')
+            _beside(page, (x, y), f"maj@{k}", boxes, size=10, fill=colour)
+    for point in panel.points:
+        _point(page, axes, point, colours[point.mark])
+    for point in panel.points:
+        where = axes.x(point.tokens), axes.y(point.accuracy)
+        _beside(page, where, point.mark, boxes, size=12, fill=colours[point.mark], font_weight="bold")
+    page.y = axes.bottom + 58
+    _legend(page, panel, colours)
+
+
+def _covered(axes: _Axes, panel: Scatter) -> list[Box]:
+    """Where no words may stand: points, the bars of their intervals, and lines, as a row of small boxes."""
+    boxes: list[Box] = []
+    for point in panel.points:
+        x, y = axes.x(point.tokens), axes.y(point.accuracy)
+        boxes.append((x - 5, y - 5, x + 5, y + 5))
+        if point.interval is not None:
+            low, high = point.interval
+            boxes.append((x - 4, axes.y(high), x + 4, axes.y(low)))
+    for line in panel.lines:
+        places = [(axes.x(tokens), axes.y(share)) for _, tokens, share in line.steps]
+        for (left, begin), (right, end) in pairwise(places):
+            steps = max(math.ceil(math.dist((left, begin), (right, end)) / 4), 1)
+            for number in range(steps + 1):
+                x, y = left + (right - left) * number / steps, begin + (end - begin) * number / steps
+                boxes.append((x - 2, y - 2, x + 2, y + 2))
+    return boxes
+
+
+def _x_axis(page: _Page, axes: _Axes, title: str) -> None:
+    page.line((_LEFT, axes.bottom), (WIDTH - _RIGHT, axes.bottom), stroke="#111111")
+    for tick in log_ticks(*axes.tokens):
+        x = axes.x(tick)
+        page.line((x, axes.top), (x, axes.bottom), stroke="#f0f0f0")
+        page.line((x, axes.bottom), (x, axes.bottom + 5), stroke="#111111")
+        page.text(x, axes.bottom + 18, short(tick), text_anchor="middle")
+    page.text((_LEFT + WIDTH - _RIGHT) / 2, axes.bottom + 34, title, text_anchor="middle", fill="#444444")
+
+
+def _point(page: _Page, axes: _Axes, point: Point, colour: str) -> None:
+    x, y = axes.x(point.tokens), axes.y(point.accuracy)
+    if point.interval is not None:
+        bottom, top = (axes.y(end) for end in point.interval)
+        faint = "0.45" if point.published else "1"
+        for begin, end in (((x, bottom), (x, top)), ((x - 4, top), (x + 4, top)), ((x - 4, bottom), (x + 4, bottom))):
+            page.line(begin, end, stroke=colour, stroke_opacity=faint)
+    about = f"<title>{safe(f'{_name(point)}: {point.accuracy:.1f} % at {point.tokens:,.0f} tokens')}</title>"
+    if point.published:
+        corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
+        page.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{colour}">{about}</polygon>')
+    else:
+        page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}">{about}</circle>')
+
+
+def _beside(page: _Page, where: tuple[float, float], words: str, boxes: list[Box], *, size: int, **style: str) -> None:
+    """Words near a place where they cover nothing; further away, with a thin line, where it is crowded."""
+    (x, y), wide, high = where, cell_len(words) * size * 0.68, size * 0.75
+    tries = [(math.cos(angle), math.sin(angle), away) for away in (9, 16, 26, 38) for angle in _ANGLES]
+    for across, down, away in tries:
+        middle_x, middle_y = x + across * (away + wide / 2), y + down * (away + high / 2)
+        box = (middle_x - wide / 2, middle_y - high / 2, middle_x + wide / 2, middle_y + high / 2)
+        if _free(box, boxes):
+            break
+    boxes.append(box)
+    if away > 16:
+        page.line((x, y), (middle_x, middle_y + (high / 2 if middle_y < y else -high / 2)), stroke="#bbbbbb")
+    halo = {"paint_order": "stroke", "stroke": "#ffffff", "stroke_width": "3"}  # readable on whatever is below
+    page.text(middle_x, box[3], words, text_anchor="middle", font_size=str(size), **halo, **style)
+
+
+_ANGLES = tuple(math.radians(degrees) for degrees in (-45, 0, 45, 180, -135, 135, -90, 90))
+
+
+def _free(box: Box, boxes: Sequence[Box]) -> bool:
+    left, top, right, bottom = box
+    if left < _LEFT or right > WIDTH - 4:
+        return False
+    return not any(left < b[2] + 1 and b[0] < right + 1 and top < b[3] + 1 and b[1] < bottom + 1 for b in boxes)
+
+
+def _legend(page: _Page, panel: Scatter, colours: dict[str, str]) -> None:
+    room = int((WIDTH - 330) / _PER_LETTER)
+    for point in panel.points:
+        y = page.y - 4
+        if point.published:
+            corners = f"{_LEFT},{y - 5:.1f} {_LEFT + 5},{y:.1f} {_LEFT},{y + 5:.1f} {_LEFT - 5},{y:.1f}"
+            page.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{_GREY}"/>')
+        else:
+            page.parts.append(f'<circle cx="{_LEFT}" cy="{y:.1f}" r="4.5" fill="{colours[point.mark]}"/>')
+        page.text(_LEFT + 14, page.y, point.mark, font_weight="bold", fill=colours[point.mark])
+        interval = "" if point.interval is None else f"[{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
+        page.text(WIDTH - 220, page.y, f"{point.accuracy:.1f}", text_anchor="end")
+        page.text(WIDTH - 212, page.y, interval, fill="#444444")
+        page.text(WIDTH - _RIGHT, page.y, f"{point.tokens:,.0f} tokens", text_anchor="end")
+        for line in fold(_name(point), room):
+            page.text(_LEFT + 30, page.y, line)
+            page.y += _LINE
+    for curve in panel.lines:
+        colour = colours.get(curve.mark, _GREY)
+        page.line((_LEFT - 8, page.y - 4), (_LEFT + 8, page.y - 4), stroke=colour, stroke_dasharray="5 3")
+        page.text(_LEFT + 14, page.y, curve.mark, font_weight="bold", fill=colour)
+        k, tokens, share = curve.steps[-1]
+        page.text(_LEFT + 30, page.y, f"maj@k, up to maj@{k}: {share:.1f} at {tokens:,.0f} tokens")
+        page.y += _LINE
+
+
+def _name(point: Point) -> str:
+    return f"{point.label} (published)" if point.published else point.label
+
+
+def _colours(points: Sequence[Point]) -> dict[str, str]:
+    own = list(dict.fromkeys(point.mark for point in points if not point.published))
+    return {point.mark: _GREY for point in points} | {
+        mark: _COLOURS[place % len(_COLOURS)] for place, mark in enumerate(own)
+    }
+
+
+# Right and wrong.
+
+
+def _histogram(page: _Page, panel: Histogram) -> None:
+    most = max((high for model in panel.models for high in (*_heights(model)[0], *_heights(model)[1])), default=1)
+    bottom = page.y + len(panel.models) * (2 * _STRIP + _BETWEEN)
+    _x_axis(page, _Axes(page.y, bottom, (panel.edges[0], panel.edges[-1]), (0, 1)), "output tokens (log)")
+    for model in panel.models:
+        _model(page, panel, model, max(most, 1))
+    page.y = bottom + 58
+    x = float(_LEFT)
+    for kind, colour in _KINDS.items():
+        page.parts.append(f'<rect x="{x:.1f}" y="{page.y - 10:.1f}" width="10" height="10" fill="{colour}"/>')
+        page.text(x + 16, page.y, kind)
+        x += 90
+    page.line((x, page.y - 11), (x, page.y + 1), stroke=_INK, stroke_dasharray="2 2")
+    page.text(x + 8, page.y, "median")
+    page.y += _LINE
+
+
+def _heights(model: Lengths) -> tuple[list[int], list[int]]:
+    """(right answers in each bin, all others)."""
+    right = [0] * len(model.bars[0].counts)
+    others = list(right)
+    for bars in model.bars:
+        into = right if bars.kind == "right" else others
+        for place, count in enumerate(bars.counts):
+            into[place] += count
+    return right, others
+
+
+def _model(page: _Page, panel: Histogram, model: Lengths, most: int) -> None:
+    """Right answers above the line, wrong and cut off ones below it, each with its median."""
+    page.text(_LEFT, page.y + 4, model.mark, font_weight="bold")
+    page.text(_LEFT + 16, page.y + 4, f"{model.label}: {_counted(model)}")
+    axes = _Axes(page.y + 10, page.y + 10 + 2 * _STRIP, (panel.edges[0], panel.edges[-1]), (-1, 1))
+    middle = axes.y(0)
+    below = [0] * (len(panel.edges) - 1)
+    for bars in model.bars:
+        colour = _KINDS[bars.kind]
+        for place, count in enumerate(bars.counts):
+            if not count:
+                continue
+            left, right = axes.x(panel.edges[place]), axes.x(panel.edges[place + 1])
+            high = max(count / most * (_STRIP - 6), 1.5)
+            begin = middle - high
+            if bars.kind != "right":
+                begin = middle + below[place] / most * (_STRIP - 6)
+                below[place] += count
+            spot = f'x="{left:.1f}" y="{begin:.1f}" width="{max(right - left - 0.5, 1):.1f}" height="{high:.1f}"'
+            page.parts.append(f'<rect {spot} fill="{colour}"/>')
+        if bars.middle is not None and bars.kind != "cut off":
+            x, away = axes.x(max(bars.middle, 1)), (-_STRIP if bars.kind == "right" else _STRIP)
+            page.line((x, middle), (x, middle + away), stroke=_INK, stroke_dasharray="2 2")
+    page.line((_LEFT, middle), (WIDTH - _RIGHT, middle), stroke="#888888")
+    page.text(_LEFT - 8, middle - 10, "right", text_anchor="end", fill=_KINDS["right"])
+    page.text(_LEFT - 8, middle + 18, "wrong", text_anchor="end", fill=_KINDS["wrong"])
+    page.y += 2 * _STRIP + _BETWEEN
+
+
+def _counted(model: Lengths) -> str:
+    there = [bars for bars in model.bars if bars.n]
+    return ", ".join(f"{bars.n:,} {bars.kind} (median {bars.middle:,.0f})" for bars in there) or "none that is scored"
+
+
+def _attributes(style: dict[str, str]) -> str:
+    return "".join(f' {name.replace("_", "-")}="{value}"' for name, value in style.items())

@@ -1,0 +1,237 @@
+"""Plots as lines of text: letters for models, so that no colour is needed; readable in 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from o1lab.evaluate.report.plots import (
+    Bars,
+    Histogram,
+    Lengths,
+    PlotData,
+    Point,
+    Scatter,
+    log_bounds,
+    log_ticks,
+    percent_bounds,
+    short,
+)
+from o1lab.evaluate.report.render import fold
+from o1lab.text import one_line
+
+WIDTH = 80
+HEIGHT = 16  # rows between the axes
+_MARGIN = 6  # labels of the y axis
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
+_KINDS = {"right": "green", "wrong": "red", "cut off": "yellow"}
+_NARROW = 66
+_FIGURES = 42  # columns that a legend's figures take, and its mark
+_NAME = 9  # columns for "cut off" and its axis
+
+
+def text(plot: PlotData, width: int = WIDTH, height: int = HEIGHT) -> Text:
+    """All panels under each other, lines of at most ``width`` cells (never under 40)."""
+    width = max(width, 40)
+    said = Text(no_wrap=True)
+    _lines(said, plot.title, width, "bold")
+    if not plot.panels:
+        _lines(said, "Nothing to draw yet: o1lab eval SUITE --model MODEL", width)
+    for panel in plot.panels:
+        said.append("\n")
+        _lines(said, panel.title, width, "bold underline")
+        if isinstance(panel, Scatter):
+            _scatter(said, panel, width, height)
+        else:
+            _histogram(said, panel, width)
+    said.append("\n")
+    for note in plot.notes:
+        _lines(said, note, width, "dim")
+    said.rstrip()
+    return said
+
+
+class _Canvas:
+    """Cells of one letter and one style; x from 0 to 1 grows to the right, y from 0 to 1 upwards."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.columns, self.rows = columns, rows
+        self._cells: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def place(self, x: float, y: float) -> tuple[int, int]:
+        """(column, row) of a point."""
+        return round(x * (self.columns - 1)), round((1 - y) * (self.rows - 1))
+
+    def put(self, column: int, row: int, letter: str, style: str = "") -> None:
+        if 0 <= column < self.columns and 0 <= row < self.rows:
+            self._cells[column, row] = letter, style
+
+    def put_beside(self, column: int, row: int, letter: str, style: str, taken: set[tuple[int, int]]) -> None:
+        """Put a mark that may not cover another: if one is there, in the next free place."""
+        for by in (0, 1, -1, 2, -2, 3, -3):
+            at = column + by, row
+            if at not in taken and 0 <= at[0] < self.columns:
+                taken.add(at)
+                self.put(*at, letter, style)
+                return
+
+    def line(self, row: int) -> Text:
+        made = Text()
+        for column in range(self.columns):
+            letter, style = self._cells.get((column, row), (" ", ""))
+            made.append(letter, style)
+        made.rstrip()
+        return made
+
+
+# Accuracy against tokens.
+
+
+def _scatter(said: Text, panel: Scatter, width: int, height: int) -> None:
+    seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
+    left, right = log_bounds(seen)
+    low, high, step = percent_bounds(panel.points, panel.lines)
+    canvas = _Canvas(width - _MARGIN - 1, height)
+
+    def place(tokens: float, accuracy: float) -> tuple[int, int]:
+        across = math.log(max(tokens, left) / left) / math.log(right / left)
+        return canvas.place(across, (accuracy - low) / (high - low))
+
+    styles = _styles(panel.points)
+    for line in panel.lines:
+        _draw_line(canvas, [place(tokens, share) for _, tokens, share in line.steps], styles.get(line.mark, ""))
+    for point in panel.points:
+        _draw_interval(canvas, point, place, "dim" if point.published else styles[point.mark])
+    taken: set[tuple[int, int]] = set()
+    for point in sorted(panel.points, key=lambda one: one.published):  # one's own first: they stay where they are
+        canvas.put_beside(*place(point.tokens, point.accuracy), point.mark, f"bold {styles[point.mark]}".strip(), taken)
+    labels = {canvas.place(0, (at - low) / (high - low))[1]: f"{at}" for at in range(low, high + 1, step)}
+    said.append("accuracy, %\n", "dim")
+    for row in range(height):
+        said.append(labels.get(row, "").rjust(_MARGIN - 1))
+        said.append(" ┤" if row in labels else " │", "dim")
+        said.append_text(canvas.line(row)).append("\n")
+    _x_axis(said, (left, right), canvas.columns, _MARGIN, "output tokens on average (log)")
+    _legend(said, panel, styles, width)
+
+
+def _draw_interval(canvas: _Canvas, point: Point, place: Callable[[float, float], tuple[int, int]], style: str) -> None:
+    if point.interval is None:
+        return
+    (column, top), (_, bottom) = (place(point.tokens, end) for end in (point.interval[1], point.interval[0]))
+    for row in range(top, bottom + 1):
+        canvas.put(column, row, "│", style)
+    if bottom > top:
+        canvas.put(column, top, "┬", style)
+        canvas.put(column, bottom, "┴", style)
+
+
+def _draw_line(canvas: _Canvas, places: Sequence[tuple[int, int]], style: str) -> None:
+    for (left, top), (right, bottom) in pairwise(places):
+        steps = max(abs(right - left), abs(bottom - top), 1)
+        for number in range(0, steps + 1):
+            share = number / steps
+            canvas.put(round(left + share * (right - left)), round(top + share * (bottom - top)), "·", style)
+    for column, row in places[1:]:
+        canvas.put(column, row, "+", style)
+
+
+def _legend(said: Text, panel: Scatter, styles: dict[str, str], width: int) -> None:
+    names = [one_line(f"{point.label} (published)" if point.published else point.label, 200) for point in panel.points]
+    beside = width >= _NARROW  # the figures; else below
+    room = max(map(cell_len, names), default=0)
+    room = min(room, width - _FIGURES) if beside else width - 3
+    for point, name in zip(panel.points, names, strict=True):
+        interval = "" if point.interval is None else f" [{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
+        figures = f" {point.accuracy:5.1f}{interval:15} {point.tokens:>9,.0f} tokens"
+        folded = fold(name, room)
+        said.append(f" {point.mark} ", f"bold {styles[point.mark]}".strip())
+        said.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if beside else "") + "\n")
+        for rest in [*folded[1:], *([] if beside else [" ".join(figures.split())])]:
+            said.append(f"   {rest}\n")
+    for line in panel.lines:
+        ends = [line.steps[0], line.steps[-1]]
+        words = " to ".join(f"maj@{k} {share:.1f} at {tokens:,.0f}" for k, tokens, share in ends)
+        for number, part in enumerate(fold(f"{words} tokens", width - 5)):
+            said.append(" " if number else f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
+            said.append(f"    {part}\n" if number else f"·+ {part}\n")
+
+
+# Right and wrong.
+
+
+def _histogram(said: Text, panel: Histogram, width: int) -> None:
+    columns = width - _NAME - 2
+    seen = [count for model in panel.models for bars in model.bars for count in _squeezed(bars, columns)]
+    most = max(seen, default=1)
+    for model in panel.models:
+        _model(said, model, columns, most, width)
+    _x_axis(said, (panel.edges[0], panel.edges[-1]), columns, _NAME, "output tokens (log)")
+
+
+def _model(said: Text, model: Lengths, columns: int, most: int, width: int) -> None:
+    about = ", ".join(
+        f"{bars.n:,} {bars.kind}" + ("" if bars.middle is None else f" (median {bars.middle:,.0f})")
+        for bars in model.bars
+        if bars.n
+    )
+    _lines(said, f"{model.mark} {model.label}: {about or 'none that is scored'}", width, "bold")
+    for bars in model.bars:
+        if not bars.n:
+            continue
+        counts = _squeezed(bars, columns)
+        for row in (1, 0):  # two rows: sixteen heights
+            said.append((bars.kind if not row else "").rjust(_NAME - 1))
+            said.append(" │", "dim")
+            heights = [max(math.ceil(16 * count / most) - 8 * row, 0) if count else 0 for count in counts]
+            said.append("".join(_BLOCKS[min(height, 8)] for height in heights).rstrip(), _KINDS[bars.kind])
+            said.append("\n")
+
+
+def _squeezed(bars: Bars, columns: int) -> list[int]:
+    """The bins' counts in so many columns: each bin at its place, several in one where they are more."""
+    counts = [0] * columns
+    for number, count in enumerate(bars.counts):
+        begin = number * columns // len(bars.counts)
+        end = max((number + 1) * columns // len(bars.counts), begin + 1)
+        for column in range(begin, end):
+            counts[column] += count
+    return counts
+
+
+# Both.
+
+
+def _x_axis(said: Text, bounds: tuple[float, float], columns: int, margin: int, title: str) -> None:
+    left, right = bounds
+    rule, labels = ["─"] * columns, [" "] * (columns + margin + 2)
+    free = 0
+    for tick in log_ticks(left, right):
+        column = round(math.log(tick / left) / math.log(right / left) * (columns - 1))
+        name = short(tick)
+        begin = min(max(column + margin + 1 - len(name) // 2, free), columns + margin + 1 - len(name))
+        if begin < free:
+            continue
+        rule[column] = "┬"
+        labels[begin : begin + len(name)] = name
+        free = begin + len(name) + 1
+    said.append(f"{' ' * margin}└{''.join(rule)}\n", "dim")
+    said.append("".join(labels).rstrip() + "\n")
+    said.append(f"{' ' * (margin + 1)}{title}\n", "dim")
+
+
+def _styles(points: Sequence[Point]) -> dict[str, str]:
+    own = list(dict.fromkeys(point.mark for point in points if not point.published))
+    return {point.mark: "" for point in points} | {
+        mark: _COLOURS[place % len(_COLOURS)] for place, mark in enumerate(own)
+    }
+
+
+def _lines(said: Text, words: str, width: int, style: str = "") -> None:
+    for line in fold(words, width):
+        said.append(line, style).append("\n")

@@ -1,0 +1,311 @@
+"""What a plot shows, as data: accuracy against thinking spent, and how long right and wrong answers are.
+
+Each ground (suite version, items, scorer) is a panel of its own: points of different grounds never share axes.
+Drawing is in ``plot_svg`` and ``plot_text``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from o1lab.evaluate.report.cells import Interval
+from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, published_accuracy
+from o1lab.evaluate.report.selection import Ground, Measured
+from o1lab.evaluate.report.tables import grounds, heading_of, row_labels
+
+BINS = 48
+_OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_PUBLISHED = "abcdefghijklmnopqrstuvwxyz"
+_STEPS = (1.0, 2.0, 5.0)
+_SPAN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model: average output tokens and accuracy out of 100. ``mark`` is the letter it has in every panel."""
+
+    mark: str
+    label: str
+    tokens: float
+    accuracy: float
+    interval: Interval | None = None
+    published: bool = False
+    evaluation: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "label": self.label, "published": self.published, "evaluation": self.evaluation or None,
+            "tokens": round(self.tokens, 2), "accuracy": round(self.accuracy, 4),
+            "interval": None if self.interval is None else [round(end, 4) for end in self.interval],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A model carried on by maj@k: (k, k times its average tokens, accuracy out of 100), k ascending."""
+
+    mark: str
+    label: str
+    steps: tuple[tuple[int, float, float], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        steps = [{"k": k, "tokens": round(tokens, 2), "accuracy": round(share, 4)} for k, tokens, share in self.steps]
+        return {"label": self.label, "maj_at": steps}
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """One pair of axes, tokens logarithmic."""
+
+    title: str
+    points: tuple[Point, ...]
+    lines: tuple[Line, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "points": [one.as_json() for one in self.points],
+            "lines": [one.as_json() for one in self.lines],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """How many samples fall into each bin; ``middle`` is their median."""
+
+    kind: str  # right, wrong or cut off
+    counts: tuple[int, ...]
+    middle: float | None
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """One model's samples by output tokens."""
+
+    mark: str
+    label: str
+    bars: tuple[Bars, ...]
+    left_out: int  # not scored or failed: neither right nor wrong
+    evaluation: str
+
+    def as_json(self) -> dict[str, Any]:
+        said = {bars.kind: {"n": bars.n, "median": bars.middle, "counts": list(bars.counts)} for bars in self.bars}
+        return {"label": self.label, "evaluation": self.evaluation, "left_out": self.left_out, "samples": said}
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Several models' samples over the same bins, which are even on a logarithmic axis; ``edges`` has one more."""
+
+    title: str
+    edges: tuple[float, ...]
+    models: tuple[Lengths, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        models = [one.as_json() for one in self.models]
+        return {"title": self.title, "edges": [round(edge, 3) for edge in self.edges], "models": models}
+
+
+@dataclass(frozen=True, slots=True)
+class PlotData:
+    """Panels of one kind, and what a reader must know."""
+
+    name: str
+    title: str
+    panels: tuple[Scatter | Histogram, ...]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The plot as one object; accuracies are out of 100."""
+        panels = [panel.as_json() for panel in self.panels]
+        return {"plot": self.name, "title": self.title, "panels": panels, "notes": list(self.notes)}
+
+
+def tokens_plot(
+    chosen: Sequence[Measured], *, suites: Sequence[str] = (), published: PublishedAccuracy | None = None
+) -> PlotData:
+    """Accuracy against average output tokens, published points included; maj@k carries on who has several samples.
+
+    Without an evaluation the published points alone are shown.
+    """
+    printed = published or published_accuracy()
+    marks = _marks(chosen)
+    panels: list[Scatter] = []
+    for ground, members in grounds(chosen).items():
+        benchmark = next((one for one in printed.benchmarks if one.is_suite(members[0].evaluation.suite)), None)
+        panels.append(_scatter(ground, members, marks, benchmark, printed))
+    if not chosen:
+        panels = [
+            Scatter(one.name, _published(one, printed))
+            for one in printed.benchmarks
+            if _published(one, printed) and (not suites or any(one.is_suite(name) for name in suites))
+        ]
+    notes = ["Bars are 95 % intervals. Tokens: the average of a response, cut-off ones included, failed ones not."]
+    if any(point.published for panel in panels for point in panel.points):
+        notes.append(
+            f"Small letters are published: {printed.source.citation}. They were asked and scored in other ways than "
+            "yours; intervals of published counts are ours."
+        )
+    if any(panel.lines for panel in panels):
+        notes.append("Lines: maj@k, the most frequent of k answers, at k times the average tokens; ties count by lot.")
+    return PlotData(
+        "tokens", "Accuracy against average output tokens", tuple(one for one in panels if one.points), tuple(notes)
+    )
+
+
+def right_wrong_plot(chosen: Sequence[Measured]) -> PlotData:
+    """How many tokens right answers took and how many wrong ones; what was cut off is neither, and shown beside."""
+    marks = _marks(chosen)
+    panels = [_histogram(ground, members, marks) for ground, members in grounds(chosen).items()]
+    notes = [
+        "Wrong: incorrect, or without an answer that could be found. Cut off: their length is that of the limit, not "
+        "of a thought that ended."
+    ]
+    if left := sum(one.left_out for panel in panels for one in panel.models):
+        notes.append(f"Not drawn: {left:,} samples that are not scored or failed.")
+    panels = [panel for panel in panels if panel.models]
+    return PlotData("right-wrong", "Output tokens of right and wrong answers", tuple(panels), tuple(notes))
+
+
+# Axes, for whoever draws.
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of each decade between the two; decades alone where those are many."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = _STEPS if math.log10(high / low) <= 3 else _STEPS[:1]
+    return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+
+
+def log_bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Bounds with air around the values and at least two ticks between them; values below 1 count as 1."""
+    low, high = max(min(values, default=10), 1.0), max(max(values, default=1000), 1.0)
+    low, high = max(low / 1.4, 0.7), high * 1.4
+    while len(log_ticks(low, high)) < 3:
+        low, high = max(low / 1.3, 0.7), high * 1.3
+    return low, high
+
+
+def percent_bounds(points: Sequence[Point], lines: Sequence[Line]) -> tuple[int, int, int]:
+    """(lowest, highest, step) of an axis out of 100 that holds points, intervals and lines.
+
+    It spans at least 40: a few points' difference shall not look like all there is.
+    """
+    seen = [point.accuracy for point in points] + [share for line in lines for *_, share in line.steps]
+    seen += [end for point in points if point.interval is not None for end in point.interval]
+    low, high = min(seen, default=0.0), max(seen, default=100.0)
+    if high - low < _SPAN:
+        middle = min(max((low + high) / 2, _SPAN / 2), 100 - _SPAN / 2)
+        low, high = middle - _SPAN / 2, middle + _SPAN / 2
+    step = 10 if high - low <= 60 else 20
+    first, last = math.floor((low - 1) / step) * step, math.ceil((high + 1) / step) * step
+    return max(first, 0), min(last, 100), step
+
+
+def short(number: float) -> str:
+    """A tick's label: 500, 2k, 1M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
+# Parts.
+
+
+def _marks(chosen: Sequence[Measured]) -> dict[tuple[str, str], str]:
+    whos = list(dict.fromkeys(one.who for one in chosen))
+    return {who: _OWN[place] if place < len(_OWN) else "*" for place, who in enumerate(whos)}
+
+
+def _title(name: str, ground: Ground, members: Sequence[Measured]) -> str:
+    about = heading_of(ground, members[0].evaluation.items)
+    return f"{name}: {about}" if name else about
+
+
+def _scatter(
+    ground: Ground,
+    members: Sequence[Measured],
+    marks: dict[tuple[str, str], str],
+    benchmark: Benchmark | None,
+    printed: PublishedAccuracy,
+) -> Scatter:
+    points = list(_published(benchmark, printed)) if benchmark is not None else []
+    lines = []
+    for one, label in zip(members, row_labels(members), strict=True):
+        if one.value is None or not one.tokens:
+            continue
+        mark = marks[one.who]
+        name = f"{label}, graded" if one.graded else label
+        points.append(Point(mark, name, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
+        if steps := _majority(one):
+            lines.append(Line(mark, label, steps))
+    return Scatter(_title(benchmark.name if benchmark else "", ground, members), tuple(points), tuple(lines))
+
+
+def _majority(one: Measured) -> tuple[tuple[int, float, float], ...]:
+    from o1lab.evaluate.stats.majority import maj_at
+
+    if one.evaluation.samples < 2 or one.graded or not one.finished:
+        return ()
+    found = [(at.k, at.tokens, 100 * at.value) for at in maj_at(one.results, one.scorer) if at.tokens is not None]
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _published(benchmark: Benchmark, printed: PublishedAccuracy) -> tuple[Point, ...]:
+    from o1lab.evaluate.stats.metrics import wilson
+
+    points = []
+    for place, model in enumerate(printed.models):
+        result = model.results.get(benchmark.name)
+        if result is None or result.tokens is None:
+            continue
+        interval = None
+        if result.correct is not None and result.n is not None:
+            low, high = wilson(result.correct, result.n)
+            interval = 100 * low, 100 * high
+        mark = _PUBLISHED[place % len(_PUBLISHED)]
+        points.append(Point(mark, model.name, result.tokens, result.percent, interval, published=True))
+    return tuple(points)
+
+
+def _histogram(ground: Ground, members: Sequence[Measured], marks: dict[tuple[str, str], str]) -> Histogram:
+    apart = [_by_kind(one) for one in members]
+    seen = [count for kinds in apart for counts in kinds.values() for count in counts]
+    if not seen:
+        return Histogram(_title("", ground, members), (), ())
+    low, high = log_bounds(seen)
+    edges = tuple(low * (high / low) ** (place / BINS) for place in range(BINS + 1))
+    models = []
+    for one, label, kinds in zip(members, row_labels(members), apart, strict=True):
+        bars = tuple(
+            Bars(kind, _binned(counts, edges), median(counts) if counts else None) for kind, counts in kinds.items()
+        )
+        left = one.tally.outcomes["unscored"] + one.tally.outcomes["failed"]
+        models.append(Lengths(marks[one.who], label, bars, left, one.evaluation.id))
+    return Histogram(_title("", ground, members), edges, tuple(models))
+
+
+def _by_kind(one: Measured) -> dict[str, list[int]]:
+    named = {"correct": "right", "incorrect": "wrong", "unextracted": "wrong", "incomplete": "cut off"}
+    found: dict[str, list[int]] = {"right": [], "wrong": [], "cut off": []}
+    for result in one.results:
+        if kind := named.get(result.outcome):
+            found[kind].append(result.output_tokens)
+    return found
+
+
+def _binned(counts: Sequence[int], edges: Sequence[float]) -> tuple[int, ...]:
+    bins = [0] * (len(edges) - 1)
+    for count in counts:
+        bins[min(max(bisect_right(edges, max(count, 1)) - 1, 0), len(bins) - 1)] += 1
+    return tuple(bins)

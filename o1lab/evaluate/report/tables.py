@@ -1,0 +1,366 @@
+"""The paper's two tables for one's own models, published rows first, and a plain table of any evaluations.
+
+Evaluations of different suite versions, items or scorers stand in sections (or rows) of their own: they never share a
+cell, and no difference is taken between them. What is cut off, has no answer, is not scored or failed is counted in
+columns of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from o1lab.errors import UsageError
+from o1lab.evaluate.report import footnotes
+from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Row, Section, Table
+from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges, published_accuracy, published_changes
+from o1lab.evaluate.report.published_rows import published_change, published_mean, published_row
+from o1lab.evaluate.report.selection import Ground, Measured, same_ground
+from o1lab.evaluate.stats.changes import change, overall_change, weighted_change
+
+Pair = tuple[Measured | None, Measured | None]
+
+# What is not an answer, or not known to be right, is a column of its own in every table.
+REST = ("incomplete", "unextracted", "unscored", "failed")
+_REST_COLUMNS = tuple(Column(name, name, "count") for name in REST)
+_ACCURACY = Column("accuracy", "accuracy", "percent")
+_CORRECT = Column("correct", "correct", "fraction")
+_TOKENS = Column("tokens", "tokens", "tokens")
+_DIFFERENCE = Column("difference", "difference", "difference")
+_FAMILIES = {
+    "safety": "Safety",
+    "factuality": "Factuality",
+    "sycophancy": "Sycophancy",
+    "hallucination": "Hallucination",
+    "general": "General",
+    "mathematics": "Mathematics",
+}
+
+
+def accuracy_table(
+    chosen: Sequence[Measured],
+    *,
+    before: str | None = None,
+    suites: Sequence[str] = (),
+    published: PublishedAccuracy | None = None,
+) -> Table:
+    """The paper's first table: accuracy beside average output tokens, one section a benchmark.
+
+    Args:
+        before: the model that differences are taken to; without it the base, where there is just one.
+        suites: only these benchmarks; all where empty. Suites of other families are shown only where they are named.
+    """
+    printed = published or published_accuracy()
+    reference = _reference(chosen, before)
+    shown = [one for one in chosen if suites or _in_first_table(one, printed)]
+    sections: list[Section] = []
+    for benchmark in printed.benchmarks:
+        if suites and not any(benchmark.is_suite(_bare(one)) for one in suites):
+            continue
+        rows = [published_row(model, benchmark) for model in printed.models if benchmark.name in model.results]
+        own = [one for one in shown if benchmark.is_suite(one.evaluation.suite)]
+        for ground, members in grounds(own).items() or [(None, [])]:
+            if rows or members:
+                sections.append(_section(benchmark.name, ground, members, _bases(chosen, reference), tuple(rows)))
+    others = [one for one in shown if not any(known.is_suite(one.evaluation.suite) for known in printed.benchmarks)]
+    for ground, members in grounds(others).items():
+        sections.append(_section("", ground, members, _bases(chosen, reference)))
+    return Table(
+        "accuracy",
+        printed.title,
+        "model",
+        (_ACCURACY, _CORRECT, _TOKENS, _DIFFERENCE, *_REST_COLUMNS),
+        tuple(sections),
+        footnotes.accuracy(printed, shown, reference),
+    )
+
+
+def plain_table(chosen: Sequence[Measured], *, before: str | None = None) -> Table:
+    """Any evaluations, one section for each ground on which they may be compared."""
+    reference = _reference(chosen, before)
+    sections = [_section("", ground, members, _bases(chosen, reference)) for ground, members in grounds(chosen).items()]
+    columns = (_ACCURACY, _CORRECT, _TOKENS, _DIFFERENCE, *_REST_COLUMNS, Column("id", "evaluation", "text"))
+    notes = footnotes.plain(chosen, reference)
+    return Table("evaluations", "Evaluations", "model", columns, tuple(sections), notes)
+
+
+def change_table(
+    chosen: Sequence[Measured],
+    *,
+    before: str | None = None,
+    after: Sequence[str] = (),
+    published: PublishedChanges | None = None,
+) -> Table:
+    """The paper's generalization table: each set before and after, and what became of it.
+
+    Args:
+        before: the model before; without it the base, where there is just one.
+        after: the models after, a group of sections each; without it all students, else all but ``before``.
+    """
+    printed = published or published_changes()
+    reference = _reference(chosen, before)
+    later = _later(chosen, reference, after)
+    sections: list[Section] = []
+    for family, title in _FAMILIES.items():
+        rows = [published_change(one) for one in printed.sets if one.family == family]
+        rows += [published_mean(one.name, one.before, one.after) for one in printed.overall if one.family == family]
+        for who in later:
+            own = _changes(chosen, reference or "", who, family, printed)
+            if own:
+                sections.append(Section(f"{title}: {reference} → {who}", (*rows, *own)))
+                rows = []
+        if rows:
+            sections.append(Section(title, tuple(rows)))
+    columns = (
+        Column("before", "before", "percent"),
+        Column("after", "after", "percent"),
+        _DIFFERENCE,
+        Column("samples", "samples", "count"),
+        _TOKENS,
+        *_REST_COLUMNS,
+    )
+    notes = footnotes.changes(printed, chosen, reference, later)
+    return Table("general", printed.title, "set", columns, tuple(sections), notes)
+
+
+# Rows of one's own.
+
+
+def _section(
+    title: str,
+    ground: Ground | None,
+    members: Sequence[Measured],
+    bases: Sequence[Measured],
+    published: tuple[Row, ...] = (),
+) -> Section:
+    if ground is None:
+        return Section(title, published)
+    first = members[0].evaluation
+    heading = f"{title}: " if title else ""
+    heading += heading_of(ground, first.items)
+    labels = row_labels(members)
+    rows = [_own_row(one, label, bases) for one, label in zip(members, labels, strict=True)]
+    return Section(heading, (*published, *rows), ground.suite, ground.items_hash, ground.scorer)
+
+
+def _own_row(one: Measured, label: str, bases: Sequence[Measured]) -> Row:
+    cells = {
+        "accuracy": _headline(one),
+        "correct": _cell(one, None if one.graded else one.count("correct"), of=one.tally.total),
+        "tokens": _cell(one, one.tokens),
+        "difference": _difference(bases, one),
+        **{name: _cell(one, one.count(name)) for name in REST},
+        "id": _cell(one, one.evaluation.id),
+    }
+    return Row(label, cells)
+
+
+def _headline(one: Measured) -> Cell:
+    words = [f"graded, {one.tally.valued:,} of {one.tally.total:,}"] if one.graded else []
+    if not one.finished:
+        words.append(f"unfinished, {one.tally.total:,} of {one.asked_for:,}")
+    return _cell(one, one.value, interval=one.interval, note=", ".join(words))
+
+
+def _cell(one: Measured, value: float | int | str | None, **rest: Any) -> Cell:
+    made = Cell(value, scorer=one.scorer, evaluations=(one.evaluation.id,))
+    return replace(made, **rest)
+
+
+def _difference(bases: Sequence[Measured], after: Measured) -> Cell:
+    """To the one of these that stands on the same ground."""
+    suite = after.evaluation.suite
+    here = [one for one in bases if one.evaluation.suite == suite]
+    if any(one.evaluation.id == after.evaluation.id for one in here):
+        return Cell(note="before")
+    before = next((one for one in here if same_ground(one, after)), None)
+    if before is None:
+        return Cell(note="not comparable") if here else NOTHING
+    found = change(before, after)
+    return found.cell() if found is not None else Cell(note="unfinished")
+
+
+def _bases(chosen: Sequence[Measured], reference: str | None) -> list[Measured]:
+    return [one for one in chosen if one.evaluation.model == reference]
+
+
+def row_labels(members: Sequence[Measured]) -> list[str]:
+    """Each row's model; with revision, and where that does not do the evaluation's id, where several are alike."""
+    models = [one.evaluation.model for one in members]
+    whos = [one.who for one in members]
+    labels = []
+    for one in members:
+        label = one.evaluation.model
+        if models.count(label) > 1 and one.evaluation.revision:
+            label += f" {one.evaluation.revision[:12]}"
+        if whos.count(one.who) > 1:
+            label += f" ({one.evaluation.id})"
+        labels.append(f"{label}, {one.evaluation.role}" if one.evaluation.role not in ("", label) else label)
+    return labels
+
+
+def heading_of(ground: Ground, items: int) -> str:
+    """What a section or a panel is of."""
+    return f"{ground.suite}, {items:,} item{'s' * (items != 1)} ({ground.items_hash[:8]}), scored by {ground.scorer}"
+
+
+def grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
+    """By what they share; grounds of one suite follow each other."""
+    suites: dict[str, dict[Ground, list[Measured]]] = {}
+    for one in members:
+        suites.setdefault(one.evaluation.suite, {}).setdefault(one.ground, []).append(one)
+    return {ground: found for grounds in suites.values() for ground, found in grounds.items()}
+
+
+# Before and after.
+
+
+def _changes(chosen: Sequence[Measured], before: str, after: str, family: str, printed: PublishedChanges) -> list[Row]:
+    """The rows of one family: a suite each, its variants under it, and the family's mean where it is safety."""
+    mine = [one for one in chosen if one.evaluation.family == family]
+    rows: list[Row] = []
+    pairs: list[tuple[Measured, Measured]] = []
+    for suite in dict.fromkeys(one.evaluation.suite for one in mine):
+        here = [one for one in mine if one.evaluation.suite == suite and one.evaluation.model == before]
+        there = [one for one in mine if one.evaluation.suite == suite and one.evaluation.model == after]
+        for pair in _paired(here, there):
+            rows += _change_rows(*pair, apart=len(here) + len(there) > 2 or None in pair)
+            if pair[0] is not None and pair[1] is not None:
+                pairs.append((pair[0], pair[1]))
+    if not any(after_cell.cells["after"].value is not None for after_cell in rows):
+        return []
+    if family == "safety" and (mean := _overall(pairs, printed)):
+        rows.append(mean)
+    return rows
+
+
+def _paired(before: Sequence[Measured], after: Sequence[Measured]) -> list[Pair]:
+    """Those of one ground together; what has no counterpart alone."""
+    left = list(before)
+    pairs: list[Pair] = []
+    for one in after:
+        same = next((other for other in left if same_ground(other, one)), None)
+        if same is not None:
+            left.remove(same)
+        pairs.append((same, one))
+    return [*((one, None) for one in left), *pairs]
+
+
+def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool) -> list[Row]:
+    """One row, and one for each variant under it. ``apart`` names the ground: others have it differently."""
+    one = after or before
+    if one is None:
+        return []
+    label = one.evaluation.suite
+    if apart:
+        evaluation = one.evaluation
+        label = f"{evaluation.suite_label}, {evaluation.items:,} items {evaluation.items_hash[:8]}, {one.scorer}"
+    rows = [_change_row(label, before, after)]
+    if before is not None and after is not None:
+        others = {part.part: part for part in before.parts}
+        rows += [_change_row(f"· {part.part}", others.get(part.part), part) for part in after.parts]
+        rows += _weighted_row(before, after)
+    return rows
+
+
+def _change_row(label: str, before: Measured | None, after: Measured | None) -> Row:
+    both = [one for one in (before, after) if one is not None]
+    counts = {name: _both(both, [one.count(name) for one in both]) for name in REST}
+    difference = Cell(note="not comparable")
+    if before is not None and after is not None:
+        found = change(before, after)
+        difference = found.cell() if found is not None else Cell(note="unfinished")
+    samples = [one.tally.total for one in both]
+    tokens = [round(one.tokens) for one in both if one.tokens is not None]
+    return Row(
+        label,
+        {
+            "before": NOTHING if before is None else _headline(before),
+            "after": NOTHING if after is None else _headline(after),
+            "difference": difference,
+            "samples": _both(both, samples[:1] if len(set(samples)) == 1 else samples),
+            "tokens": _both(both, tokens) if len(tokens) == len(both) else NOTHING,
+            **counts,
+        },
+    )
+
+
+def _weighted_row(before: Measured, after: Measured) -> list[Row]:
+    """The same with items counting by their weight, where they have one."""
+    found = weighted_change(before, after)
+    if found is None:
+        return []
+    cells = {"difference": found[2].cell()}
+    for key, one, earned in (("before", before, found[0]), ("after", after, found[1])):
+        interval = None if earned.interval is None else (100 * earned.interval.low, 100 * earned.interval.high)
+        cells[key] = _cell(one, 100 * earned.value, interval=interval)
+    return [Row("· by weight", cells)]
+
+
+def _both(members: Sequence[Measured], values: Sequence[int]) -> Cell:
+    ids = tuple(dict.fromkeys(one.evaluation.id for one in members))
+    value = (values[0], values[1]) if len(values) == 2 else values[0]
+    return Cell(value, scorer=members[-1].scorer, evaluations=ids)
+
+
+def _overall(pairs: Sequence[tuple[Measured, Measured]], printed: PublishedChanges) -> Row | None:
+    """The mean of the paper's own safety sets where all are there; else of the sets there are, and named so."""
+    pairs = [pair for pair in pairs if pair[0].value is not None and pair[1].value is not None]
+    for mean in printed.overall:
+        wanted = [one for one in printed.sets if one.name in mean.of]
+        of_each = [[pair for pair in pairs if known.is_suite(pair[1].evaluation.suite)] for known in wanted]
+        theirs, name = [pair for found in of_each for pair in found], mean.name
+        if any(len(found) != 1 for found in of_each):  # one is missing, or there in two versions
+            if len(pairs) < 2:
+                return None
+            suites = [one.evaluation.suite for _, one in pairs]
+            apart = len(set(suites)) < len(suites)
+            names = [one.evaluation.suite_label if apart else one.evaluation.suite for _, one in pairs]
+            theirs, name = list(pairs), f"Mean of {', '.join(names)}"
+        found = overall_change(theirs)
+        ids = tuple(dict.fromkeys(one.evaluation.id for pair in theirs for one in pair))
+        means = [sum(pair[side].value or 0.0 for pair in theirs) / len(theirs) for side in (0, 1)]
+        cells = {key: Cell(value, evaluations=ids) for key, value in zip(("before", "after"), means, strict=True)}
+        cells["difference"] = found.cell() if found is not None else Cell(note="unfinished")
+        return Row(name, cells, mean=True)
+    return None
+
+
+# Who is compared with whom.
+
+
+def _reference(chosen: Sequence[Measured], before: str | None) -> str | None:
+    models = {one.evaluation.model for one in chosen}
+    if before is not None:
+        if before not in models:
+            raise UsageError(
+                f"No chosen evaluation is of the model '{before}'.",
+                f"There are: {', '.join(sorted(models)) or 'none'}.",
+            )
+        return before
+    bases = {one.evaluation.model for one in chosen if one.evaluation.role == "base"}
+    return bases.pop() if len(bases) == 1 else None
+
+
+def _later(chosen: Sequence[Measured], before: str | None, after: Sequence[str]) -> list[str]:
+    if before is None:
+        return []
+    others = list(dict.fromkeys(one.evaluation.model for one in chosen if one.evaluation.model != before))
+    for one in after:
+        if one not in others:
+            raise UsageError(
+                f"No chosen evaluation is of the model '{one}'.", f"There are: {', '.join(others) or 'none'}."
+            )
+    students = {one.evaluation.model for one in chosen if one.evaluation.role == "student"}
+    return list(after) or [one for one in others if one in students] or others
+
+
+def _in_first_table(one: Measured, printed: PublishedAccuracy) -> bool:
+    suite = one.evaluation.suite
+    return one.evaluation.family == "mathematics" or any(known.is_suite(suite) for known in printed.benchmarks)
+
+
+def _bare(suite: str) -> str:
+    """A suite's name without its version."""
+    return suite.rpartition("@")[0] or suite

@@ -1,0 +1,106 @@
+"""The conversation about one item: turn by turn, and a last word asked of a response that was cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from o1lab.chains import parse
+from o1lab.distill.work_queue import Spent
+from o1lab.evaluate.suites.items import Item
+from o1lab.inference.calls import Message, Response
+from store.evaluations import State, Turn
+
+FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."
+"""What a response that was cut off is told, after its own text as the assistant's."""
+_CUT = frozenset({"length", "max_tokens", "model_length", "abort"})
+"""What servers call the end of a response that did not end by itself."""
+
+
+class Ask(Protocol):
+    """Make one call of the conversation, or give its journalled response; ``forced`` asks for the last word."""
+
+    async def __call__(self, turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response: ...
+
+
+@dataclass
+class Held:
+    """One (item, sample) while it is asked, and what it came to. ``key`` is its key in the cache."""
+
+    item: Item
+    sample: int
+    key: str
+    spent: Spent = field(default_factory=Spent)
+    responses: list[Response] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    state: State = "complete"
+    reason: str = ""
+    forced: bool = False
+
+    def take(self, said: str, response: Response) -> None:
+        """A turn came to its end."""
+        self.responses.append(response)
+        self.turns.append(Turn(said, *split(response)))
+        self.state, self.reason = judged(response)
+
+    def fail(self, reason: str) -> None:
+        """Something went wrong in us."""
+        self.state, self.reason = "failed", reason
+
+
+async def hold(held: Held, ask: Ask, *, force: bool) -> None:
+    """Ask turn by turn: the second with the first answer in its history, the thought left out as templates do it.
+
+    ``force``: where the last turn is cut off, one more asks for the final answer; what comes is the sample's answer.
+
+    Raises:
+        RunOver: nothing more may be asked.
+    """
+    history: list[Message] = [{"role": "system", "content": held.item.system}] if held.item.system else []
+    for turn, said in enumerate(held.item.turns):
+        history.append({"role": "user", "content": said})
+        held.take(said, await ask(turn, history))
+        if held.state != "complete":
+            break
+        history.append({"role": "assistant", "content": held.turns[-1].answer})
+    last = held.turns[-1]
+    written = "\n\n".join(part for part in (last.thought, last.answer) if part)
+    if not (force and held.state == "incomplete" and len(held.turns) == len(held.item.turns) and written):
+        return
+    # Without the marks of a thought: a template would drop what stands between them.
+    history += [{"role": "assistant", "content": written}, {"role": "user", "content": FORCE}]
+    response = await ask(len(held.item.turns), history, forced=True)
+    state, reason = judged(response)
+    if state == "failed" and (response.fault is None or not response.fault.retryable):
+        held.responses.append(response)  # it is as cut off as it was
+        held.reason = f"{held.reason}; its last word failed: {reason}"
+        return
+    held.take(FORCE, response)
+    held.forced = True
+
+
+def judged(response: Response) -> tuple[State, str]:
+    """Whether a response is whole, was cut off, or is none; and why."""
+    fault = response.fault
+    if fault is None:
+        cut = response.finish_reason in _CUT
+        return ("incomplete", response.finish_reason) if cut else ("complete", "")
+    if fault.code == "length":  # all of it went into a thought that is not shown
+        return "incomplete", "length"
+    if fault.code == "refusal" and response.refusal:  # a field of its own, but an answer
+        return "complete", ""
+    if fault.code == "content_filter" and response.answer + response.thought:
+        return "incomplete", fault.code
+    return "failed", fault.code
+
+
+def split(response: Response) -> tuple[str, str]:
+    """(thought, answer) of a response, whichever way the server tells them apart."""
+    answer = response.answer or response.refusal
+    if response.thought:
+        return response.thought, answer
+    parsed = parse.parse(answer)
+    if parsed.thought is None and parsed.format is parse.ThinkFormat.PLAIN:
+        return "", answer
+    return parsed.thought_of(answer), parsed.solution_of(answer)

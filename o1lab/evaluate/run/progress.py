@@ -1,0 +1,44 @@
+"""What an evaluation has come to so far, as its status shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from o1lab.evaluate.run.directory import EvalStatus
+from o1lab.inference.rate_limit import Clock
+from o1lab.jobs.progress import Counts
+from store.evaluations import OUTCOMES, Tally
+
+_COUNTED = tuple(outcome for outcome in OUTCOMES if outcome != "failed")
+
+
+@dataclass
+class EvalCounts(Counts):
+    """The numbers of an evaluation; ``done`` counts every sample that did not fail."""
+
+    incomplete: int = 0
+    unextracted: int = 0
+    unscored: int = 0
+    cached: int = 0
+    OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "incomplete", "unextracted", "unscored", "cached")
+
+    def start_from(self, so_far: Tally, failed: set[tuple[str, int]], before: EvalStatus | None) -> None:
+        """Take up an evaluation: ``failed`` are the samples that are held again."""
+        self.go_on(failed, before)
+        for outcome in _COUNTED:
+            setattr(self, outcome, so_far.outcomes[outcome])
+        self.done = so_far.total - so_far.outcomes["failed"]
+        self.cached = so_far.cached
+
+    def landed(self, item: str, sample: int, outcome: str, clock: Clock, *, cached: bool) -> None:
+        """A sample came to its end."""
+        self.ended(item, sample, clock, failed=outcome == "failed")
+        self.cached += cached
+        if outcome != "failed":
+            setattr(self, outcome, getattr(self, outcome) + 1)
+
+    def scored(self, outcome: str) -> None:
+        """A sample that was there unscored was scored."""
+        self.unscored -= 1
+        setattr(self, outcome, getattr(self, outcome) + 1)

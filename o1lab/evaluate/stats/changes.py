@@ -1,0 +1,169 @@
+"""Before and after on the same ground: the difference, and how sure it is. On different grounds there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from o1lab.errors import UsageError
+from o1lab.evaluate.report.cells import Cell, Interval, verdict
+from o1lab.evaluate.report.selection import Measured, differing, same_ground
+from o1lab.evaluate.stats.metrics import RESAMPLES, SEED
+
+if TYPE_CHECKING:
+    from o1lab.evaluate.stats.variants import Weighted
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """After minus before, out of 100. ``interval``: 95 %, by a bootstrap over items, none where that finds no width
+    (all items differ alike); ``p``: the chance of such a difference if the two were alike, by exchanging them."""
+
+    difference: float
+    interval: Interval | None
+    p: float
+    evaluations: tuple[str, ...]
+    scorer: str = ""
+
+    def cell(self) -> Cell:
+        """The difference in words and a sign."""
+        said = verdict(self.difference, self.interval, self.p)
+        return Cell(
+            self.difference, self.interval, p=self.p, verdict=said, scorer=self.scorer, evaluations=self.evaluations
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What became of each item that both have, out of 100, and what is drawn as one with it."""
+
+    names: list[str]
+    values: list[float]
+    clusters: list[tuple[str, str]]
+
+
+def change(before: Measured, after: Measured) -> Change | None:
+    """What became of ``before``, item by item, as `o1lab eval compare` has it; of graded ones, of their values.
+
+    None while one of the two is unfinished or there is nothing to compare.
+
+    Raises:
+        UsageError: the two are of different suite versions, items or scorers.
+    """
+    _check(before, after)
+    if not (before.finished and after.finished):
+        return None
+    return _found([(before, after)], [_differences(before, after)])
+
+
+def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weighted, Change] | None:
+    """(before, after, the difference) where items count by their weight; None where they have none.
+
+    Raises:
+        UsageError: the two are of different suite versions, items or scorers.
+    """
+    from o1lab.evaluate.stats.variants import weight_of, weighted
+
+    _check(before, after)
+    if not (before.finished and after.finished) or before.graded:
+        return None
+    earned = weighted(before.results, before.items), weighted(after.results, after.items)
+    if earned[0] is None or earned[1] is None:
+        return None
+    weights = {name: weight for name, row in before.items.items() if (weight := weight_of(row)) is not None}
+    plain = _differences(before, after)
+    rows = [row for row in zip(plain.names, plain.values, plain.clusters, strict=True) if row[0] in weights]
+    scale = len(rows) / earned[0].total
+    values = [value * weights[name] * scale for name, value, _ in rows]
+    found = _found([(before, after)], [Differences([row[0] for row in rows], values, [row[2] for row in rows])])
+    return None if found is None else (earned[0], earned[1], found)
+
+
+def overall_change(pairs: Sequence[tuple[Measured, Measured]]) -> Change | None:
+    """The mean of several suites' differences, each suite weighing the same, however many items it has.
+
+    Items are drawn with replacement within each suite, both models' samples of an item together (a stratified paired
+    bootstrap, percentile interval: Efron and Tibshirani, 1993, chapters 8 and 13; 2,000 resamples, seed 42).
+
+    Raises:
+        UsageError: a pair is of different suite versions, items or scorers.
+    """
+    for before, after in pairs:
+        _check(before, after)
+    if not pairs or not all(one.finished for pair in pairs for one in pair):
+        return None
+    return _found(pairs, [_differences(before, after) for before, after in pairs])
+
+
+def _check(before: Measured, after: Measured) -> None:
+    if not same_ground(before, after):
+        raise UsageError(
+            f"{before.evaluation.id} and {after.evaluation.id} may not be compared: {differing(before, after)}.",
+            "Evaluate both on one version of the suite, or score one of them again: o1lab eval --rescore ID",
+        )
+
+
+def _found(pairs: Sequence[tuple[Measured, Measured]], apart: Sequence[Differences]) -> Change | None:
+    from o1lab.evaluate.stats.metrics import clustered_bootstrap
+    from o1lab.evaluate.stats.paired import sign_flips
+
+    if not apart or not all(one.values for one in apart):
+        return None
+    means = [math.fsum(one.values) / len(one.values) for one in apart]
+    if len(apart) == 1:
+        found = clustered_bootstrap(apart[0].values, apart[0].clusters)
+        interval = None if found is None else (found.low, found.high)
+    else:
+        interval = _stratified(apart)
+    if interval is not None and interval[0] == interval[1]:
+        interval = None
+    sums: dict[tuple[int, tuple[str, str]], float] = {}
+    for place, one in enumerate(apart):
+        for value, cluster in zip(one.values, one.clusters, strict=True):
+            sums[place, cluster] = sums.get((place, cluster), 0.0) + value / len(one.values)
+    ids = tuple(dict.fromkeys(one.evaluation.id for pair in pairs for one in pair))
+    scorers = {after.scorer for _, after in pairs}
+    chance = sign_flips(list(sums.values()))
+    return Change(math.fsum(means) / len(means), interval, chance.p, ids, scorers.pop() if len(scorers) == 1 else "")
+
+
+def _differences(before: Measured, after: Measured) -> Differences:
+    from o1lab.evaluate.stats.metrics import cluster
+
+    left, right = _by_item(before), _by_item(after)
+    clusters = {one.item: cluster(one) for one in before.results}
+    shared = [item for item in left if item in right]
+    values = [right[item] - left[item] for item in shared]
+    return Differences(shared, values, [clusters[item] for item in shared])
+
+
+def _by_item(one: Measured) -> dict[str, float]:
+    """Each item's mean over its samples, out of 100; where it is graded, of those that have a value."""
+    found: dict[str, list[float]] = {}
+    for result in one.results:
+        value = result.value if one.graded else float(result.correct)
+        if value is not None:
+            found.setdefault(result.item, []).append(100 * value)
+    return {item: math.fsum(values) / len(values) for item, values in found.items()}
+
+
+def _stratified(apart: Sequence[Differences]) -> Interval | None:
+    import numpy as np
+
+    means = np.zeros(RESAMPLES)
+    rng = np.random.default_rng(SEED)
+    for one in apart:
+        clusters: dict[tuple[str, str], list[float]] = {}
+        for value, cluster in zip(one.values, one.clusters, strict=True):
+            clusters.setdefault(cluster, []).append(value)
+        if len(clusters) < 2:
+            return None
+        sums = np.array([math.fsum(values) for values in clusters.values()])
+        sizes = np.array([float(len(values)) for values in clusters.values()])
+        for number in range(RESAMPLES):
+            drawn = rng.integers(len(sums), size=len(sums))
+            means[number] += sums[drawn].sum() / sizes[drawn].sum() / len(apart)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

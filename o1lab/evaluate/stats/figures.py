@@ -1,0 +1,162 @@
+"""All figures of one evaluation under one scorer. Nothing is drawn or said twice: every screen and verb takes these."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from o1lab.evaluate.stats import budgets, majority, metrics, variants
+from o1lab.evaluate.stats.budgets import BudgetPoint
+from o1lab.evaluate.stats.majority import MajorityPoint
+from o1lab.evaluate.stats.metrics import Mean, Rate, Tokens, rounded
+from o1lab.evaluate.stats.paired import check_scorer
+from o1lab.evaluate.stats.variants import Groups, Refusals, Shift, Weighted
+from store import evaluations
+from store.evaluations import OUTCOMES, Evaluation, Result
+from store.sqlite import Database
+
+_MOST_CATEGORIES = 100  # a column with more is no category
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the samples: how they came out, over all of them."""
+
+    outcomes: dict[str, int]
+    rate: Rate
+    value: Mean | None
+    tokens: Tokens
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.outcomes,
+            **self.rate.as_json(),
+            "mean_value": self.value and self.value.as_json(),
+            "avg_output_tokens": rounded(self.tokens.output.mean if self.tokens.output else None),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All of an evaluation's numbers. ``missing`` samples are not there yet: no figure counts them.
+
+    ``cost_of_samples_usd`` is what the model's own calls for these samples cost; a judge's calls come on top, and the
+    run's status tells both together.
+    """
+
+    evaluation: Evaluation
+    scorer: str
+    whole: Part
+    missing: int
+    estimated: int
+    cached: int
+    cost_of_samples_usd: float
+    pass_at: dict[int, float]
+    maj_at: tuple[MajorityPoint, ...]
+    cut: tuple[BudgetPoint, ...]
+    forced: tuple[BudgetPoint, ...]
+    by_variant: Mapping[str, Part]
+    by_category: Mapping[str, Part]
+    groups: Groups | None
+    shifts: tuple[Shift, ...]
+    refusals: Refusals | None
+    weighted: Weighted | None
+
+    @property
+    def force_answer(self) -> int | None:
+        """In how many tokens what was cut off was asked for its answer, if it was."""
+        found = self.evaluation.settings.get("force_answer")
+        return int(found) if found else None
+
+    def as_json(self) -> dict[str, Any]:
+        one, tokens = self.evaluation, self.whole.tokens
+        return {
+            "id": one.id,
+            "suite": one.suite,
+            "suite_version": one.suite_version,
+            "family": one.family,
+            "scorer_version": self.scorer,
+            "model": one.model,
+            "role": one.role,
+            "revision": one.revision,
+            "sampling": one.sampling,
+            "force_answer": self.force_answer,
+            "items": one.items,
+            "samples": one.samples,
+            "missing": self.missing,
+            **self.whole.as_json(),
+            "avg_thought_tokens": rounded(tokens.thought.mean if tokens.thought else None),
+            "avg_answer_tokens": rounded(tokens.answer.mean if tokens.answer else None),
+            "tokens": tokens.as_json(),
+            "estimated": self.estimated,
+            "cached": self.cached,
+            "cost_of_samples_usd": rounded(self.cost_of_samples_usd),
+            "pass_at": {str(k): rounded(value) for k, value in self.pass_at.items()},
+            "maj_at": [point.as_json() for point in self.maj_at],
+            "budgets": [point.as_json() for point in (*self.cut, *self.forced)],
+            "by_variant": {name: part.as_json() for name, part in self.by_variant.items()},
+            "by_category": {name: part.as_json() for name, part in self.by_category.items()},
+            "groups": self.groups and self.groups.as_json(),
+            "shifts": [shift.as_json() for shift in self.shifts],
+            "refusals": self.refusals and self.refusals.as_json(),
+            "weighted": self.weighted and self.weighted.as_json(),
+        }
+
+
+def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> Figures:
+    """Everything that is computed of an evaluation; with 100,000 samples a second or two: call it in a thread.
+
+    Args:
+        scorer: the label of the scores; without it the one the evaluation shows.
+
+    Raises:
+        UsageError: this scorer never looked at it.
+    """
+    label = evaluation.scorer if scorer is None else scorer
+    check_scorer(db, evaluation, label)
+    results = list(evaluations.results(db, evaluation.id, label))
+    items = {row.item: row for row in evaluations.items(db, evaluation.id)}
+    categories = {name: str(row.meta["category"]) for name, row in items.items() if row.meta.get("category")}
+    tally = evaluations.tally(db, evaluation.id, label)
+    several = evaluation.samples > 1
+    return Figures(
+        evaluation=evaluation,
+        scorer=label,
+        whole=part(results),
+        missing=max(0, evaluation.items * evaluation.samples - len(results)),
+        estimated=tally.estimated,
+        cached=tally.cached,
+        cost_of_samples_usd=tally.cost_usd,
+        pass_at=metrics.mean_pass_at(results) if several else {},
+        maj_at=majority.maj_at(results, label) if several else (),
+        cut=budgets.under_budget(results),
+        forced=budgets.forced(db, evaluation, label),
+        by_variant=_parts(results, lambda one: one.variant),
+        by_category=_parts(results, lambda one: categories.get(one.item)),
+        groups=variants.groups(results),
+        shifts=variants.shifts(results, items),
+        refusals=variants.refusals(results, items),
+        weighted=variants.weighted(results, items),
+    )
+
+
+def part(results: Sequence[Result]) -> Part:
+    """The figures of these samples."""
+    seen = Counter(one.outcome for one in results)
+    return Part(
+        {name: seen[name] for name in OUTCOMES},
+        metrics.accuracy(results),
+        metrics.mean_value(results),
+        metrics.tokens(results),
+    )
+
+
+def _parts(results: Sequence[Result], name_of: Callable[[Result], str | None]) -> dict[str, Part]:
+    """A part for each name, in the order they come; none where there is but one, or far too many."""
+    found: dict[str, list[Result]] = {}
+    for one in results:
+        if (name := name_of(one)) is not None:
+            found.setdefault(name, []).append(one)
+    return {name: part(there) for name, there in found.items()} if 1 < len(found) <= _MOST_CATEGORIES else {}

@@ -1,0 +1,88 @@
+"""Questions with answers to choose from, set beside letters."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from o1lab.evaluate.suites.builders.base import Options, Question, Templates
+from o1lab.evaluate.suites.builders.drawing import drawn
+from o1lab.evaluate.suites.items import Item
+
+_LETTERS = string.ascii_uppercase
+
+
+class ChoiceOptions(Options):
+    """How the choices stand: shuffled (always the same way), and how many of the wrong ones."""
+
+    shuffle: bool = True
+    at_most: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lettered:
+    """Answers by letter, and the letter of the right one."""
+
+    choices: dict[str, str]
+    right: str
+
+    def letter(self, answer: str) -> str:
+        return next(letter for letter, one in self.choices.items() if one == answer)
+
+    @property
+    def lines(self) -> str:
+        return "\n".join(f"({letter}) {text}" for letter, text in self.choices.items())
+
+
+def choice(
+    questions: Sequence[Question], templates: Templates, options: ChoiceOptions, left_out: Callable[[str], None]
+) -> Iterator[Item]:
+    """One item a question; ``gold`` is the right letter, ``meta["choices"]`` the texts by letter.
+
+    The choices are the row's, or the gold answer and the wrong ones. A prompt without ``{{choices}}`` gets them below.
+    """
+    for question in questions:
+        right = right_choice(question)
+        wrong = [one for one in (question.choices or question.wrong) if one != right]
+        if right is None or not wrong:
+            left_out("has no choices, or the right one is not among them")
+            continue
+        lettered = letters(question.id, right, wrong[: options.at_most - 1], shuffle=options.shuffle)
+        values = question.values(choices=lettered.lines)
+        yield templates.item(
+            question,
+            [with_choices(templates, values), *question.turns],
+            values,
+            gold=(lettered.right,),
+            meta={**question.meta, "choices": lettered.choices},
+        )
+
+
+def with_choices(templates: Templates, values: dict[str, Any]) -> str:
+    """The prompt with the choices where it wants them, else below it."""
+    asked = templates.asked(values)
+    return asked if templates.wants("choices") else f"{asked}\n\n{values['choices']}"
+
+
+def right_choice(question: Question) -> str | None:
+    """The right one's text: gold may be that text, its letter, or its number from 0."""
+    gold = question.gold[0] if question.gold else ""
+    if not question.choices or gold in question.choices:
+        return gold or None
+    bare = gold.strip("() .")
+    if len(bare) == 1 and bare.upper() in _LETTERS[: len(question.choices)]:
+        return question.choices[_LETTERS.index(bare.upper())]
+    if bare.isascii() and bare.isdigit() and len(bare) < 4 and int(bare) < len(question.choices):
+        return question.choices[int(bare)]
+    return None
+
+
+def letters(key: str, right: str, wrong: Sequence[str], *, shuffle: bool = True) -> Lettered:
+    """The right answer among wrong ones, in an order that depends on ``key`` and nothing else."""
+    answers = list(dict.fromkeys([right, *wrong]))[: len(_LETTERS)]
+    if shuffle:
+        answers.sort(key=lambda answer: drawn(key, answer))
+    choices = dict(zip(_LETTERS, answers, strict=False))
+    return Lettered(choices, next(letter for letter, one in choices.items() if one == right))

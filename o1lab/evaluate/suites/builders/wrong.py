@@ -1,0 +1,117 @@
+"""Answers that are wrong and plausible, always the same one for the same question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from o1lab.chains.verify import normalise
+from o1lab.evaluate.suites.builders.drawing import drawn
+
+_NUMBER = re.compile(r"(?P<sign>[-−]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.(?P<part>[0-9]{1,30}))?")
+_FRACTION = re.compile(r"([-−]?[0-9]{1,30})/([0-9]{1,30})|(-?)\\[dt]?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}")
+_DIGITS = re.compile(r"[0-9]{1,30}")
+_AROUND = 200  # answers of other questions that are looked at
+_OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
+
+
+def wrong_answer(key: str, gold: Sequence[str], given: Sequence[str], others: Sequence[str]) -> str | None:
+    """A wrong answer: one the set gives, else near the gold number, else the opposite, else another question's answer.
+
+    Args:
+        key: what the choice depends on, beside the answers.
+        given: answers known to be wrong, the best first.
+        others: answers of other questions of the set.
+
+    Returns:
+        None when there is none that is surely not one of ``gold``.
+    """
+    if not gold:
+        return None
+    candidates = [*given]
+    if not candidates:
+        candidates = [*_near(key, gold[0]), *_opposite(gold[0])] or _elsewhere(key, gold[0], others)
+    return next((one for one in candidates if one.strip() and not same_as_any(one, gold)), None)
+
+
+def same_as_any(answer: str, gold: Sequence[str]) -> bool:
+    """Whether ``answer`` is one of ``gold``, in other words or as the same number."""
+    value = number(answer)
+    return any(_plain(answer) == _plain(one) or (value is not None and value == number(one)) for one in gold)
+
+
+def number(text: str) -> Fraction | None:
+    """The number a text is, if it is one: 2,125 and -0.5 and 3/4 and \\frac{3}{4}."""
+    bare = normalise(text).replace("−", "-").removesuffix("\\%").removesuffix("%").strip()
+    if match := _NUMBER.fullmatch(bare):
+        return Fraction(bare.replace(",", ""))
+    if match := _FRACTION.fullmatch(bare):
+        above, below = (match[1], match[2]) if match[1] else (match[3] + match[4], match[5])
+        return Fraction(int(above), int(below)) if int(below) else None
+    return None
+
+
+def _plain(text: str) -> str:
+    return " ".join(normalise(text).casefold().split())
+
+
+def _near(key: str, gold: str) -> list[str]:
+    """Numbers as someone gets them who slips: off by one or ten, two digits the wrong way round, twice as much.
+
+    In a text with numbers in it (a fraction, a pair) the first is changed into one that the text does not hold.
+    """
+    bare = normalise(gold)
+    if match := _NUMBER.fullmatch(bare):
+        digits, after = match["whole"].replace(",", ""), match["part"] or ""
+        size = int(digits + after)
+        slips = _slips(size)
+        written = [_written(one, len(after), "," in match["whole"]) for one in slips]
+        return sorted((match["sign"] + one for one in written), key=lambda one: drawn(key, one))
+    there = {int(found) for found in _DIGITS.findall(bare)}
+    if not there:
+        return []
+    first = next(iter(_DIGITS.finditer(bare)))
+    slips = sorted(_slips(int(first[0])), key=lambda one: drawn(key, one))
+    unlike = [one for one in [*slips, max(there) + 1] if one not in there]
+    return [f"{bare[: first.start()]}{one}{bare[first.end() :]}" for one in unlike]
+
+
+def _slips(size: int) -> list[int]:
+    """Sizes near ``size`` and unlike it, none below 0."""
+    slips = {size + 1, size + 2, size + 10, size * 2}
+    slips |= {size - step for step in (1, 2, 10) if size >= step}
+    text = str(size)
+    if len(text) > 1 and text[-1] != text[-2]:
+        slips.add(int(text[:-2] + text[-1] + text[-2]))
+    return sorted(slips - {size})
+
+
+def _written(size: int, after: int, grouped: bool) -> str:
+    """The digits of ``size`` as a number with so many of them after the point."""
+    text = str(size).rjust(after + 1, "0")
+    whole, part = (text[:-after], text[-after:]) if after else (text, "")
+    whole = f"{int(whole):,}" if grouped else whole
+    return f"{whole}.{part}" if part else whole
+
+
+def _opposite(gold: str) -> list[str]:
+    """No of yes, false of true; written as the other is."""
+    bare = normalise(gold)
+    other = _OPPOSITES.get(bare.casefold())
+    if other is None:
+        return []
+    return [other.capitalize() if bare[0].isupper() else other]
+
+
+def _elsewhere(key: str, gold: str, others: Sequence[str]) -> list[str]:
+    """Other questions' answers from a place that the key decides, those that look alike first; a few, for the first
+    may be the same answer."""
+    start = drawn(key) % len(others) if others else 0
+    around = [others[(start + step) % len(others)] for step in range(min(len(others), _AROUND))]
+    return sorted(around, key=lambda one: _look(one) != _look(gold))
+
+
+def _look(text: str) -> tuple[bool, bool, bool]:
+    """What makes an answer look like another: whether it has digits, is LaTeX, is words in LaTeX."""
+    return _DIGITS.search(text) is not None, "\\" in text, "\\text" in text

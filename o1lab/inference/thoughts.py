@@ -1,0 +1,92 @@
+"""Telling thought from answer while the text still comes, however the marks are cut into chunks."""
+
+from __future__ import annotations
+
+from o1lab.inference.events import Delta, Recast
+
+_MARKS: tuple[tuple[str, str], ...] = (
+    ("<think>", "</think>"),
+    ("<Thought>", "</Thought>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+_OPENINGS = tuple(opening for opening, _ in _MARKS)
+_CLOSINGS = tuple(closing for _, closing in _MARKS)
+
+
+class ThoughtSplitter:
+    """Feed it content as it arrives; it gives back what is certain and holds what could be half a mark.
+
+    A thought opens only at the start (white space aside): a mark inside an answer is text about marks.
+    A closing mark without its opening recasts what came before as thought.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._closing = ""
+        self._state = "start"
+
+    def feed(self, text: str) -> list[Delta | Recast]:
+        """What ``text`` adds."""
+        self._held += text
+        events: list[Delta | Recast] = []
+        while self._step(events):
+            pass
+        return events
+
+    def flush(self) -> list[Delta | Recast]:
+        """The rest, when no more text comes: half a mark is text after all."""
+        held, self._held = self._held, ""
+        if not held or (self._state == "start" and not held.strip()):
+            return []
+        return [Delta("thought" if self._state == "thought" else "answer", held)]
+
+    def _step(self, events: list[Delta | Recast]) -> bool:
+        match self._state:
+            case "start":
+                return self._start()
+            case "thought":
+                if self._until((self._closing,), "thought", events):
+                    self._state = "after"
+                    return True
+            case "open":
+                if self._until(_CLOSINGS, "answer", events):
+                    events.append(Recast())
+                    self._state = "after"
+                    return True
+            case "after":
+                # White space between the closing mark and the answer belongs to neither.
+                self._held = self._held.lstrip()
+                if self._held:
+                    self._state = "answer"
+                    return True
+            case _:
+                if self._held:
+                    events.append(Delta("answer", self._held))
+                    self._held = ""
+        return False
+
+    def _start(self) -> bool:
+        begun = self._held.lstrip()
+        for opening, closing in _MARKS:
+            if begun.startswith(opening):
+                self._held, self._closing, self._state = begun[len(opening) :], closing, "thought"
+                return True
+        if not begun or any(opening.startswith(begun) for opening in _OPENINGS):
+            return False
+        self._state = "open"
+        return True
+
+    def _until(self, marks: tuple[str, ...], kind: str, events: list[Delta | Recast]) -> bool:
+        """Give out the text before the first of ``marks``; whether one was found (and eaten)."""
+        found = [(at, mark) for mark in marks if (at := self._held.find(mark)) >= 0]
+        at, mark = min(found) if found else (len(self._held) - _half_mark(self._held, marks), "")
+        if at:
+            events.append(Delta("thought" if kind == "thought" else "answer", self._held[:at]))
+        self._held = self._held[at + len(mark) :]
+        return bool(found)
+
+
+def _half_mark(text: str, marks: tuple[str, ...]) -> int:
+    """The length of the longest end of ``text`` that is the beginning of a mark."""
+    longest = min(len(text), max(map(len, marks)) - 1)
+    return next((n for n in range(longest, 0, -1) if any(mark.startswith(text[-n:]) for mark in marks)), 0)

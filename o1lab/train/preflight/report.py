@@ -1,0 +1,270 @@
+"""What preflight found, and asking for it: the tensors are built by a process of its own that may import torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from o1lab.errors import LabError, RefusedError
+from o1lab.paths import Lab, log_dir
+from o1lab.train.launch import prepare, require_trainer, resolve_rows
+from o1lab.train.recipe import Recipe
+from o1lab.train.run_directory import RunDir, process_lives
+from store.connection import Store, open_store
+
+_FOLDER = ".preflight-"
+_DAY_S = 86_400
+
+
+class Problem(BaseModel):
+    """Why a run cannot start as it is, and what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Tokens(BaseModel):
+    """Row lengths in tokens, question included, before anything is dropped or cut."""
+
+    p50: int = 0
+    p95: int = 0
+    max: int = 0
+    total: int = 0
+
+
+class Bin(BaseModel):
+    """``count`` rows of ``low`` to below ``high`` tokens."""
+
+    low: int
+    high: int
+    count: int
+
+
+class SampleToken(BaseModel):
+    """A token of a row as the trainer sees it, and whether it is learned."""
+
+    text: str
+    trained: bool
+
+
+class Memory(BaseModel):
+    """The parts of the memory estimate, in bytes; the formula is in :mod:`o1lab.train.preflight.memory`."""
+
+    weights: int = 0
+    adapter: int = 0
+    activations: int = 0
+    overhead: int = 0
+    available: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.adapter + self.activations + self.overhead
+
+
+class Preflight(BaseModel):
+    """What the trainer will do with a recipe, from the very tensors it will use."""
+
+    ok: bool = False
+    problems: list[Problem] = Field(default_factory=list)
+    warnings: list[Problem] = Field(default_factory=list)
+    rows: int = 0
+    over_length: int = 0
+    tokens: Tokens = Field(default_factory=Tokens)
+    trained_tokens: int = 0
+    memory_bytes: int = 0
+    total_steps: int = 0
+    command: str = ""
+    histogram: list[Bin] = Field(default_factory=list)
+    train_rows: int = 0
+    eval_rows: int = 0
+    dropped_rows: int = 0
+    truncated_rows: int = 0
+    sample: list[SampleToken] = Field(default_factory=list)
+    sample_trace_id: str = ""
+    thought_survives: bool | None = None
+    end_of_turn: str = ""
+    end_of_turn_trained: bool | None = None
+    memory: Memory = Field(default_factory=Memory)
+    device: str = ""
+    dtype: str = ""
+    trainable_parameters: int = 0
+
+    def problem(self, code: str, message: str, hint: str) -> None:
+        """Find something that keeps the run from starting."""
+        self.problems.append(Problem(code=code, message=message, hint=hint))
+
+    def warning(self, code: str, message: str, hint: str) -> None:
+        """Find something that is worth knowing and keeps nothing from starting."""
+        self.warnings.append(Problem(code=code, message=message, hint=hint))
+
+    def refuse(self) -> None:
+        """Raise the first problem, if there is one.
+
+        Raises:
+            RefusedError: with the problem's own code.
+        """
+        if self.problems:
+            first = self.problems[0]
+            raise RefusedError(first.message, first.hint, code=first.code)
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of the contract first, the rest after them."""
+        return self.model_dump()
+
+
+def run_preflight(
+    lab: Lab,
+    recipe: Recipe,
+    *,
+    store: Store | None = None,
+    timeout_s: float = 1800.0,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Preflight:
+    """Look a recipe over without training: tokens, masks, lengths, memory, problems.
+
+    ``cancelled`` is asked several times a second; once it is true the process that looks is ended.
+
+    Raises:
+        NotFoundError: no such dataset or run to start from.
+        UsageError: the dataset is not the one whose hash the recipe names.
+        LabError: the training extra is missing, or the process that looks failed.
+    """
+    require_trainer()
+    opened = store or open_store(lab.database, create=False)
+    try:
+        resolved, rows = resolve_rows(lab, recipe, opened)
+    finally:
+        if store is None:
+            opened.close()
+    # Beside the runs, so that `init_from` means the same there; the dot hides it from lists.
+    try:
+        lab.runs.mkdir(parents=True, exist_ok=True)
+        sweep(lab)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{socket.gethostname()}-{os.getpid()}-", dir=lab.runs))
+    except OSError as error:
+        raise LabError(f"Cannot write in {lab.runs}: {error.strerror}.", "Check the lab's permissions.") from error
+    try:
+        run = RunDir(folder / "run")
+        prepare(lab, run, resolved, rows)
+        found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s, cancelled=cancelled)
+        return found.model_copy(update={"command": launching_command(lab, resolved)})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(lab: Lab) -> None:
+    """Remove the folders of preflights whose process was killed before it could.
+
+    A folder's name says whose it is. Another machine's processes cannot be asked about: its folders go after a day.
+    """
+    for folder in lab.runs.glob(f"{_FOLDER}*"):
+        host, _, pid = folder.name.removeprefix(_FOLDER).rpartition("-")[0].rpartition("-")
+        with suppress(OSError):
+            if host == socket.gethostname() and pid.isdigit():
+                left = not process_lives(int(pid), None)
+            else:
+                left = time.time() - folder.stat().st_mtime > _DAY_S
+            if left:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def inspect_run(
+    run: RunDir,
+    *,
+    runs: Path | None = None,
+    timeout_s: float = 1800.0,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Preflight:
+    """Preflight of a prepared run directory; its command is the one in command.txt.
+
+    Raises:
+        LabError: the process that looks failed; its last words are in the message.
+    """
+    command = [sys.executable, "-P", "-m", "o1lab.train.preflight.worker", str(run.path)]
+    if runs is not None:
+        command += ["--runs", str(runs)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    out, err = _output(process, timeout_s, cancelled)
+    last = out.strip().rpartition("\n")[2]
+    try:
+        found = json.loads(last)
+    except ValueError as error:
+        raise _broken(process.returncode, err) from error
+    return Preflight.model_validate(found)
+
+
+def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callable[[], bool]) -> tuple[str, str]:
+    """What the process wrote until it ended; it is ended if it takes too long or is not wanted any more."""
+    deadline = time.monotonic() + timeout_s
+    with process:
+        while True:
+            try:
+                return process.communicate(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                late = time.monotonic() > deadline
+                if not (late or cancelled()):
+                    continue
+                process.kill()
+                process.communicate()
+                if late:
+                    raise LabError(f"Preflight took longer than {timeout_s:.0f} s.", "Try a smaller dataset.") from None
+                raise LabError("Preflight was cancelled.", code="cancelled") from None
+
+
+def _broken(status: int, said: str) -> LabError:
+    """One sentence for a preflight that gave no result; all it said goes to the log."""
+    log = log_dir() / "o1lab.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(said)
+        hint = f"What it said is in {log}."
+    except OSError:
+        hint = ""
+    if status < 0:
+        return LabError(
+            f"Preflight was ended by signal {-status}.",
+            f"The machine may be out of memory. {hint}".strip(),
+            code="preflight",
+        )
+    words = said.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
+    return LabError(f"Preflight failed: {words}.", hint, code="preflight")
+
+
+def launching_command(lab: Lab, recipe: Recipe) -> str:
+    """The command line that starts this recipe, with what differs from the defaults."""
+    import shlex
+
+    defaults = Recipe(dataset=recipe.dataset)
+    words = ["o1lab", "--lab", str(lab.root), "train", "--base", recipe.base, "--dataset", recipe.dataset]
+    if recipe.init_from:
+        words += ["--init-from", recipe.init_from]
+    for name in Recipe.model_fields:
+        value = getattr(recipe, name)
+        if name in ("base", "dataset", "dataset_hash", "init_from") or value == getattr(defaults, name):
+            continue
+        text = (
+            json.dumps([probe.model_dump() for probe in value], ensure_ascii=False) if name == "probes" else str(value)
+        )
+        words += ["--set", f"{name}={text}"]
+    return shlex.join(words)

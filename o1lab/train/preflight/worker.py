@@ -1,0 +1,273 @@
+"""Preflight: look at what the trainer would see, in a process of its own, and print it as one JSON object.
+
+``python -P -m o1lab.train.preflight.worker RUN_DIR [--runs DIR]``. It builds the trainer's own dataset from the run
+directory's rows; only the model is a stand-in, because preparing rows asks the tokenizer alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from o1lab.errors import NotFoundError, O1LabError
+from o1lab.models.base import resolve_base
+from o1lab.train.devices import Device, resolve_device
+from o1lab.train.launch import Row
+from o1lab.train.parent_run import awaited
+from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.recipe import Recipe, load
+from o1lab.train.run_directory import QUIET, RunDir
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_BINS = 20
+_SAMPLE_TOKENS = 4000
+# A share of what is free that we leave alone: an estimate is not a measurement.
+_HEADROOM = 0.95
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--runs", type=Path, default=None, help="where the run to start from is looked for")
+    arguments = parser.parse_args()
+    # Libraries print; only our object may reach standard output.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.environ |= QUIET
+    run = RunDir(arguments.run)
+    found = inspect(run, arguments.runs or run.path.parent)
+    out.write(found.model_dump_json() + "\n")
+    out.close()
+    return 0
+
+
+def inspect(run: RunDir, runs: Path) -> Preflight:
+    """Everything preflight can tell of a prepared run directory."""
+    recipe = load(run.recipe)
+    command = run.command.read_text("utf-8").strip() if run.command.exists() else ""
+    found = Preflight(command=command)
+    device = Device("cpu")
+    try:
+        device = resolve_device(recipe.device)
+    except O1LabError as error:
+        found.problems.append(_problem(error))
+    os.environ.update(device.environment())
+    found.device = device.name
+    try:
+        base = resolve_base(recipe.base)
+    except O1LabError as error:
+        found.problems.append(_problem(error, _base_code(error)))
+        found.rows = sum(1 for _ in run.data.open("rb"))
+        return found
+    try:
+        _look(found, run, recipe, base=base, device=device, runs=runs)
+    except O1LabError as error:
+        found.problems.append(_problem(error))
+    found.ok = not found.problems
+    return found
+
+
+def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
+    from transformers import AutoConfig, GenerationConfig
+
+    from o1lab.train import tensors
+    from o1lab.train.preflight.memory import meta_model
+
+    if device.is_gpu:
+        _check_cuda(found, recipe)
+    rows = tensors.read_rows(run.data)
+    found.rows = len(rows)
+    tokenizer = tensors.load_tokenizer(base)
+    trainer, lengths = tensors.build_trainer(
+        tensors.stand_in(tokenizer), tokenizer, recipe, rows, run.path / ".preflight", cpu=True
+    )
+    train = trainer.train_dataset
+    found.over_length, found.dropped_rows, found.truncated_rows = lengths.over, lengths.dropped, lengths.truncated
+    found.train_rows = len(train)
+    found.eval_rows = len(trainer.eval_dataset) if trainer.eval_dataset is not None else 0
+    found.tokens, found.histogram = summary(lengths.lengths)
+    try:
+        tensors.refuse_over_length(lengths, recipe)
+    except O1LabError as error:
+        found.problems.append(_problem(error))
+    if not len(train):
+        found.problem(
+            "empty_dataset",
+            "No row is left to learn.",
+            "Raise max_length, or choose other traces.",
+        )
+        return
+    labels = train["labels"]
+    found.trained_tokens = sum(sum(label != tensors.IGNORED for label in row) for row in labels)
+    found.total_steps = recipe.total_steps(len(train))
+    ends = tensors.end_of_turn_ids(AutoConfig.from_pretrained(base), tokenizer)
+    if (base / "generation_config.json").is_file():
+        ends |= tensors.end_of_turn_ids(GenerationConfig.from_pretrained(base), tokenizer)
+    _check_ends(found, train, ends, tokenizer, recipe)
+    _check_thoughts(found, rows, recipe, tokenizer)
+    _show_sample(found, trainer, tokenizer)
+    model = meta_model(base)
+    _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
+    if recipe.init_from and awaited(recipe) is None:  # the adapter of a run that is still going is not there yet
+        _check_adapter(found, model, recipe, runs)
+
+
+def summary(lengths: list[int]) -> tuple[Tokens, list[Bin]]:
+    """Percentiles (nearest rank) and a histogram of at most 20 bins of equal width."""
+    if not lengths:
+        return Tokens(), []
+    ordered = sorted(lengths)
+
+    def rank(share: float) -> int:
+        return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+    low, high = ordered[0], ordered[-1]
+    width = max(math.ceil((high - low + 1) / _BINS), 1)
+    counts = [0] * (((high - low) // width) + 1)
+    for length in ordered:
+        counts[(length - low) // width] += 1
+    bins = [Bin(low=low + i * width, high=low + (i + 1) * width, count=count) for i, count in enumerate(counts)]
+    return Tokens(p50=rank(0.5), p95=rank(0.95), max=high, total=sum(ordered)), bins
+
+
+def _check_cuda(found: Preflight, recipe: Recipe) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    message = "There is an NVIDIA GPU, but the installed torch cannot use it."
+    hint = "Install a CUDA build of torch, or choose device cpu."
+    problem = Problem(code="device_missing", message=message, hint=hint)
+    (found.warnings if recipe.device == "auto" else found.problems).append(problem)
+    found.device = "cpu"
+
+
+def _check_ends(
+    found: Preflight, train: Any, ends: set[int], tokenizer: PreTrainedTokenizerBase, recipe: Recipe
+) -> None:
+    from o1lab.train.tensors import trains_end_of_turn
+
+    found.end_of_turn = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in sorted(ends))
+    without = sum(
+        not trains_end_of_turn(ids, labels, ends)
+        for ids, labels in zip(train["input_ids"], train["labels"], strict=True)
+    )
+    # A cut row has lost its end on purpose; over-long rows under `refuse` are whole.
+    without -= min(found.truncated_rows, without)
+    found.end_of_turn_trained = without == 0
+    if without:
+        found.problem(
+            "no_end_of_turn",
+            f"{without} of {len(train)} rows do not train the end of the turn: no stopping is learned.",
+            "The chat template should close the assistant's turn with the end-of-turn token: see the mask.",
+        )
+    if found.truncated_rows:
+        found.warning(
+            "truncated",
+            f"{found.truncated_rows} rows are cut at {recipe.max_length} tokens and teach no ending.",
+            "Raise max_length to keep them whole.",
+        )
+
+
+def _check_thoughts(found: Preflight, rows: list[Row], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
+    from o1lab.train.tensors import thought_survives
+
+    thinking = [row for row in rows if row.thought.strip()] if recipe.phase == 2 else []
+    if not thinking:
+        return
+    stripped = sum(not thought_survives(row, recipe, tokenizer) for row in thinking)
+    found.thought_survives = stripped == 0
+    if stripped:
+        found.problem(
+            "thought_stripped",
+            f"The base's chat template strips the thought from {stripped} of {len(thinking)} rows.",
+            "Take a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
+        )
+
+
+def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The row of median length as the trainer's collator hands it to the model."""
+    from o1lab.train.tensors import IGNORED
+
+    train = trainer.train_dataset
+    lengths = [len(ids) for ids in train["input_ids"]]
+    row = train[sorted(range(len(lengths)), key=lengths.__getitem__)[(len(lengths) - 1) // 2]]
+    batch = trainer.data_collator([{"input_ids": row["input_ids"], "labels": row["labels"]}])
+    ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+    found.sample_trace_id = row["trace_id"]
+    found.sample = [
+        SampleToken(text=text, trained=label != IGNORED)
+        for text, label in zip(token_texts(ids[:_SAMPLE_TOKENS], tokenizer), labels, strict=False)
+    ]
+
+
+def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Each token's own text. A character made of several tokens stands at the last of them, the others are empty."""
+    texts, pending = [], []
+    for token in ids:
+        pending.append(token)
+        text = tokenizer.decode(pending, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and len(pending) < 4:
+            texts.append("")
+            continue
+        texts.append(text)
+        pending = []
+    return texts
+
+
+def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, longest: int) -> None:
+    from o1lab.train.compute import choose_dtype
+    from o1lab.train.preflight.memory import available_bytes, estimate
+
+    gpu = found.device != "cpu"
+    chosen = choose_dtype(recipe.dtype, gpu=gpu, model_config=model.config)
+    found.dtype = chosen.name
+    guess = estimate(model, recipe, longest=longest, dtype_bytes=2 if chosen.name == "bf16" else 4, gpu=gpu)
+    available = available_bytes(gpu=gpu)
+    found.memory = Memory(
+        weights=guess.weights,
+        adapter=guess.adapter,
+        activations=guess.activations,
+        overhead=guess.overhead,
+        available=available,
+    )
+    found.memory_bytes = guess.total
+    found.trainable_parameters = guess.trainable
+    if not guess.trainable:
+        found.problem("no_targets", f"No layer is called {recipe.lora_targets}.", "Use all-linear.")
+    if guess.total > available * _HEADROOM:
+        found.problem(
+            "not_enough_memory",
+            f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free.",
+            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
+        )
+
+
+def _check_adapter(found: Preflight, model: PreTrainedModel, recipe: Recipe, runs: Path) -> None:
+    from o1lab.train.compute import adapter_mismatch
+
+    other = adapter_mismatch(model, recipe, runs)
+    if other:
+        found.problem(
+            "adapter_of_other_base",
+            other,
+            "Start from a run of the same base, or choose that run's base.",
+        )
+
+
+def _problem(error: O1LabError, code: str | None = None) -> Problem:
+    return Problem(code=code or error.code, message=error.message, hint=error.hint)
+
+
+def _base_code(error: O1LabError) -> str:
+    return "no_weights" if not isinstance(error, NotFoundError) and "weights" in error.message else "base_missing"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What every screen works with: the lab, its database, its settings, and the servers it may start."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from o1lab.paths import Lab, annotator
+from store import Store, open_store
+
+if TYPE_CHECKING:
+    from o1lab.config import Config
+    from o1lab.serve.manager import ServerManager
+
+
+@dataclass
+class LabContext:
+    """One open lab. Made once by the app and handed to each screen."""
+
+    lab: Lab
+    name: str
+    store: Store
+    annotator: str
+    _servers: ServerManager | None = field(default=None, repr=False)
+
+    @cached_property
+    def config(self) -> Config:
+        """The lab's settings, read and checked when first asked for: after the first paint.
+
+        Raises:
+            LabError: o1lab.toml is broken, with a sentence where.
+        """
+        from o1lab.config import load_config
+
+        return load_config(self.lab)
+
+    @property
+    def servers(self) -> ServerManager:
+        """The servers this app started; made when first asked for, because most sittings need none."""
+        if self._servers is None:
+            from o1lab.serve.manager import ServerManager
+
+            self._servers = ServerManager(self.lab)
+        return self._servers
+
+    async def close(self) -> None:
+        """Stop what this app started and close the database."""
+        if self._servers is not None:
+            await self._servers.close()
+        self.store.close()
+
+
+def open_context(lab: Lab) -> LabContext:
+    """Open a lab for the screens.
+
+    Raises:
+        StoreError: the lab cannot be opened, with a sentence why.
+    """
+    return LabContext(lab, lab_name(lab), open_store(lab.database), annotator())
+
+
+def lab_name(lab: Lab) -> str:
+    """What o1lab.toml calls the lab; a broken one is complained of when the settings are needed."""
+    try:
+        return str(tomllib.loads(lab.config.read_text("utf-8")).get("name", lab.name))
+    except (OSError, ValueError):
+        return lab.name

@@ -1,0 +1,358 @@
+"""One conversation drawn on its panes: what the session tells goes to the right pane, hidden while blind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
+from o1lab.inference.events import ChatError, Delta, Done, Failed, Recast, Started
+from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
+from o1lab.text import one_line
+from o1lab.widgets.stream_pane import StreamPane
+from screens.base.context import LabContext
+from screens.compare.panes import Panes
+from screens.compare.status import PaneState, mark
+from store import conversations
+
+if TYPE_CHECKING:
+    from o1lab.inference.chat_client import ChatClient
+
+log = logging.getLogger("o1lab.screens.compare")
+
+_OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The answer a key acts on: its pane's model, the question, the answer as it is on disk."""
+
+    ref: ModelRef
+    question: str
+    message: conversations.Message
+
+
+class Talk:
+    """Holds the session and draws it. ``changed`` is called when what may be done now changed.
+
+    Panes are numbered as the session numbers them; places from the left. The two differ when blind.
+    """
+
+    def __init__(
+        self, panes: Panes, context: LabContext, *, changed: Callable[[], None], verifier: Verifier | None
+    ) -> None:
+        self.panes = panes
+        self.context = context
+        self.refs: list[ModelRef] = []
+        self.settings = Settings()
+        self.session: ConversationSession | None = None
+        self.states: list[PaneState] = []
+        self.voted = False
+        self._changed = changed
+        self._verifier = verifier
+        self._client: ChatClient | None = None
+
+    # What there is.
+
+    @property
+    def turn(self) -> int:
+        return self.session.turn if self.session is not None else 0
+
+    @property
+    def busy(self) -> bool:
+        return any(state.busy for state in self.states)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether names and figures are kept back: blind, and no vote on this turn yet."""
+        return self.settings.blind and not self.voted and self.turn > 0
+
+    @property
+    def order(self) -> list[int]:
+        """The pane in each place."""
+        return self.session.order() if self.session is not None else list(range(len(self.refs)))
+
+    @property
+    def current_pane(self) -> int:
+        return self.order[min(self.panes.current, len(self.refs) - 1)]
+
+    @property
+    def votable(self) -> bool:
+        session = self.session
+        return session is not None and sum(session.answer(pane) is not None for pane in self.order) > 1
+
+    def stream(self, pane: int) -> StreamPane:
+        return self.panes.places[self.order.index(pane)]
+
+    def selected(self) -> Selected | None:
+        """The last answer of the current pane, None while there is none on disk."""
+        if self.session is None or not self.refs:
+            return None
+        pane = self.current_pane
+        message = self.session.answer(pane)
+        if message is None or self.states[pane].busy:
+            return None
+        return Selected(self.refs[pane], self.session.question(), message)
+
+    # Beginning, going on, ending.
+
+    async def begin(self, refs: Sequence[ModelRef]) -> None:
+        """A new conversation with these models; nothing is on disk before its first question."""
+        await self.close()
+        self.refs = list(refs)
+        await self._set_up()
+
+    async def reopen(self, identity: str) -> None:
+        """Go on with a saved conversation.
+
+        Raises:
+            StoreError: there is no such conversation.
+        """
+        session = await ConversationSession.resume(
+            self.context.store,
+            identity,
+            lambda model: find_model(self.context.lab, model, self.context.config),
+            opener=self._open,
+            listener=self._heard,
+            client=self._connections(),
+            verifier=self._verifier,
+        )
+        await self.close()
+        self.session, self.refs, self.settings = session, session.refs, session.settings
+        await self._set_up()
+        for pane, state in enumerate(self.states):
+            state.message = session.answer(pane)
+            state.phase = "ended" if state.message is not None else "idle"
+        votes = await self._votes(session.record.id)
+        self.voted = any(vote.turn == session.turn for vote in votes)
+        self.draw()
+
+    async def _set_up(self) -> None:
+        self.states = [PaneState() for _ in self.refs]
+        self.voted = False
+        await self.panes.set_count(len(self.refs))
+        self.name_panes()
+        self.panes.call_after_refresh(self.name_panes)  # once it is known how wide they are
+        self._changed()
+
+    async def send(self, text: str) -> None:
+        """Ask all panes. Nothing is shown as sent before it is on disk.
+
+        Raises:
+            UsageError: an answer is still coming, or there is nothing to ask.
+            StoreError: it could not be saved; nothing was asked.
+        """
+        if self.session is None:
+            self.session = await ConversationSession.begin(
+                self.context.store,
+                self.refs,
+                self.settings,
+                opener=self._open,
+                listener=self._heard,
+                title=one_line(text, TITLE_LENGTH),
+                client=self._connections(),
+                verifier=self._verifier,
+            )
+        self.session.settings = self.settings
+        await self.session.send(text)
+        self.voted = False
+        for pane in range(len(self.refs)):
+            stream = self.stream(pane)
+            if self.settings.blind:
+                stream.clear()  # what was said before would tell who this is
+            stream.add_user(text)
+            self._expect(pane)
+        self.name_panes()
+        self._changed()
+
+    def regenerate(self, pane: int) -> None:
+        """Ask one pane the last question again.
+
+        Raises:
+            UsageError: nothing was asked yet, or this pane still answers.
+        """
+        if self.session is None:
+            return
+        self.session.settings = self.settings
+        self.session.regenerate(pane)
+        self.stream(pane).drop_last_assistant()
+        self._expect(pane)
+        self._changed()
+
+    def failed_pane(self) -> int | None:
+        """The current pane if its answer failed, else the first one that did."""
+        failed = [pane for pane in self.order if self.states[pane].failed]
+        return self.current_pane if self.refs and self.current_pane in failed else next(iter(failed), None)
+
+    async def stop(self, pane: int | None = None) -> None:
+        """Stop one pane or all; what came is kept."""
+        if self.session is None:
+            return
+        await self.session.stop(pane)
+        for stopped in self.order if pane is None else [pane]:
+            if self.states[stopped].busy:  # nothing came, so nothing was saved: what was before stands again
+                self._settle(stopped)
+        self._changed()
+
+    async def vote(self, place: int | None, *, tie: bool = False) -> None:
+        """Prefer the answer in ``place``; without one, call it a tie, or none good.
+
+        Raises:
+            UsageError: there are not two answers.
+        """
+        if self.session is None:
+            return
+        winner: int | Literal["tie", "none"] = self.order[place] if place is not None else "tie" if tie else "none"
+        await self.session.vote(winner, self.context.annotator)
+        self.voted = True
+        self.draw()
+        self._changed()
+
+    async def tally(self) -> list[conversations.Vote]:
+        """Every vote that counts in this lab."""
+        return await self._votes(None)
+
+    async def close(self) -> None:
+        """Stop what runs (partial answers are kept) and leave the conversation."""
+        session, self.session = self.session, None
+        if session is not None:
+            await session.close()
+
+    async def shut_down(self) -> None:
+        await self.close()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    # Drawing.
+
+    def name_panes(self) -> None:
+        """Titles and status lines of all panes."""
+        names = []
+        # While panes come and go there may be more or fewer of them than models.
+        for place, (pane, stream) in enumerate(zip(self.order, self.panes.places, strict=False)):
+            ref, state = self.refs[pane], self.states[pane]
+            letter = chr(ord("A") + place)
+            name = f"model {letter}" if self.hidden else ref.label
+            if self.settings.blind and self.voted:
+                name = f"{letter} was {name}"
+            stream.set_title(f"{place + 1} {name}")
+            stream.set_status(
+                state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=self.hidden)
+            )
+            sign = "…" if state.busy else " " if self.hidden else mark(state.message)
+            names.append((f"{place + 1} {name}", sign))
+        self.panes.name_places(names)
+
+    def draw(self) -> None:
+        """Draw all that was said from the start; while blind, only the last turn."""
+        session = self.session
+        if session is None or self.busy:
+            self.name_panes()
+            return
+        for pane in range(len(self.refs)):
+            stream = self.stream(pane)
+            stream.clear()
+            for turn in range(session.turn if self.hidden else 1, session.turn + 1):
+                stream.add_user(session.question(turn))
+                self._draw_answer(stream, session.answer(pane, turn))
+        self.name_panes()
+
+    def _draw_answer(self, stream: StreamPane, message: conversations.Message | None) -> None:
+        if message is None:
+            return
+        if message.content or message.thought:
+            stream.add_assistant(message.content, message.thought, message.thought_tokens)
+        if message.state == "failed":
+            self._draw_failure(stream, message.error or "This answer failed.", "")
+
+    def _draw_failure(self, stream: StreamPane, sentence: str, hint: str) -> None:
+        if self.hidden:  # the sentence names the model
+            sentence, hint = "This model failed.", "Why is told after the vote."
+        stream.fail(sentence, f"{hint} ctrl+r tries again.".strip())
+
+    def _settle(self, pane: int) -> None:
+        assert self.session is not None  # noqa: S101 - only panes of a session are busy
+        state, stream = self.states[pane], self.stream(pane)
+        state.message = self.session.answer(pane)
+        state.enter("ended")
+        stream.finish()
+        stream.drop_last_assistant()
+        self._draw_answer(stream, state.message)
+        self.name_panes()
+
+    def _end_unsaved(self, pane: int, error: ChatError) -> None:
+        if self.session is None or not self.states[pane].busy:
+            return
+        self.states[pane].unsaved = True
+        if self.session.answer(pane) is None:
+            self.states[pane].enter("ended")
+            self.name_panes()
+            self._changed()
+        else:
+            self._settle(pane)
+            self._draw_failure(self.stream(pane), f"{error.sentence} The answer before stays.", error.hint)
+            self._changed()
+
+    def _expect(self, pane: int) -> None:
+        self.states[pane] = PaneState()
+        self.states[pane].enter("opening")
+        self.stream(pane).begin_assistant()
+
+    # What the session tells.
+
+    async def _open(self, ref: ModelRef) -> Opened:
+        state = self.states[self.refs.index(ref)]
+        servers = self.context.servers if ref.endpoint is None and ref.record is None else None
+        opened = await open_model(ref, servers)
+        if state.phase == "opening":
+            state.enter("waiting")
+        return opened
+
+    def _heard(self, told: PaneEvent) -> None:
+        if not self.panes.is_attached or self.session is None:
+            return
+        state, stream = self.states[told.pane], self.stream(told.pane)
+        match told.event:
+            case Started(ttft_s=ttft):
+                state.ttft_s = ttft
+                self.name_panes()
+            case Delta(kind="thought", text=text):
+                state.came("thinking")
+                stream.append_thought(text)
+            case Delta(text=text):
+                state.came("answering")
+                stream.append_answer(text)
+            case Recast():
+                said = stream.last_thought + stream.last_answer
+                stream.drop_last_assistant()
+                stream.begin_assistant()
+                stream.append_thought(said)
+            case Done(thought_tokens=tokens):
+                stream.set_thought_tokens(tokens)
+                stream.finish()
+            case Failed(error=error):
+                self._draw_failure(stream, error.sentence, error.hint)
+                # A retry that brought nothing replaces nothing: then no Saved follows.
+                self.panes.call_later(self._end_unsaved, told.pane, error)
+            case Saved(message=message):
+                if stream.streaming:  # stopped
+                    stream.finish()
+                state.message = message
+                state.enter("ended")
+                self.name_panes()
+                self._changed()
+
+    def _connections(self) -> ChatClient:
+        from o1lab.inference.chat_client import ChatClient
+
+        if self._client is None:
+            self._client = ChatClient()
+        return self._client
+
+    async def _votes(self, identity: str | None) -> list[conversations.Vote]:
+        import asyncio
+
+        return await asyncio.to_thread(lambda: conversations.votes(self.context.store.db, conversation_id=identity))

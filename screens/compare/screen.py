@@ -1,0 +1,387 @@
+"""Compare: one prompt, several models side by side; read, judge, and go to the chains that taught an answer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.containers import Horizontal
+from textual.css.query import NoMatches
+from textual.widgets import Static
+
+from o1lab.chat.conversation import Settings
+from o1lab.chat.verdicts import AnswerVerifier
+from o1lab.chat.votes import tally
+from o1lab.errors import O1LabError
+from o1lab.paths import assets_dir
+from o1lab.serve.registry import ModelRef, find_model, list_models
+from o1lab.text import one_line
+from o1lab.widgets.stream_pane import StreamPane
+from screens.base.context import LabContext
+from screens.compare.actions import Keeping
+from screens.compare.commands import LetterKeys
+from screens.compare.controller import Talk
+from screens.compare.models import choices, usual
+from screens.compare.panes import Panes
+from screens.compare.prompt import PromptInput
+from store.errors import StoreError
+
+# The space keeps a group's word from touching the next key in a compact footer.
+VOTE = Binding.Group("Vote ", compact=True)
+PROMPTS = Binding.Group("Prompt ", compact=True)
+STATUS_EVERY_S = 0.25
+
+
+class CompareScreen(Keeping):
+    """Panes above, the prompt below. Single letters are keys only while the prompt is not being written."""
+
+    TITLE = "COMPARE"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "compare.tcss"]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {LetterKeys}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("i", "write", "Write"),
+        Binding("enter", "send", "Send", show=False),
+        Binding("escape", "leave_prompt", "Keys", key_display="esc"),
+        *(Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE) for n in range(1, 10)),
+        Binding("0", "tie", "Tie"),
+        Binding("minus", "none_good", "None good", key_display="-"),
+        Binding("r", "regenerate", "Again"),
+        Binding("s", "stop", "Stop"),
+        Binding("S", "stop_all", "Stop all"),
+        Binding("ctrl+r", "retry", "Retry", key_display="^r"),
+        Binding("c", "chains", "Chains behind it", tooltip="The nearest chains this student was trained on"),
+        Binding("a", "add_trace", "To traces", tooltip="Keep this answer as a trace"),
+        Binding("m", "models", "Models"),
+        Binding("o", "settings", "Settings"),
+        Binding("b", "blind", "Blind"),
+        Binding("n", "step(1)", "Next prompt", group=PROMPTS),
+        Binding("p", "step(-1)", "Previous prompt", group=PROMPTS),
+        Binding("l", "prompt_sets", "Prompt sets"),
+        Binding("w", "save_prompt", "Save prompt"),
+        Binding("v", "show_prompt", "View prompt", tooltip="The prompt as this model sees it"),
+        Binding("T", "tally", "Tally"),
+        Binding("x", "close_pane", "Close pane"),
+        Binding("ctrl+n", "new", "New", key_display="^n", priority=True),
+        Binding("ctrl+o", "conversations", "Open", key_display="^o", priority=True),
+        Binding("E", "export", "Export"),
+        Binding("tab", "walk(1)", "Next pane", show=False),
+        Binding("shift+tab", "walk(-1)", "Previous pane", show=False),
+        Binding("right", "turn_to(1)", "Pane to the right", show=False),
+        Binding("left", "turn_to(-1)", "Pane to the left", show=False),
+    ]
+
+    def __init__(self, context: LabContext) -> None:
+        super().__init__(context)
+        self.notice = ""
+        self.votes_line = ""
+        self.panes = Panes(id="panes")
+        self.verifier = AnswerVerifier()
+        self.talk = Talk(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
+
+    # The frame.
+
+    def compose_body(self) -> ComposeResult:
+        yield self.panes
+        yield Static(id="hint", markup=False)
+        with Horizontal(id="ask"):
+            yield Static(">", id="sign", markup=False)
+            yield PromptInput(placeholder="Ask all of them: enter sends, ctrl+j breaks the line", id="prompt")
+
+    def on_mount(self) -> None:
+        self.clock = self.set_interval(STATUS_EVERY_S, self.tick, pause=True)
+        super().on_mount()
+        self.prompt.focus()
+        self.start(())
+
+    async def on_unmount(self) -> None:
+        await self.talk.shut_down()
+        self.verifier.close()
+
+    def on_resize(self, event: events.Resize) -> None:
+        # The base class has its own handler, which is called as well.
+        self.call_after_refresh(self.talk.name_panes)
+        self.refresh_state()
+
+    def on_screen_resume(self) -> None:
+        self.look_around()
+
+    @property
+    def prompt(self) -> PromptInput:
+        return self.query_one("#prompt", PromptInput)
+
+    def tick(self) -> None:
+        """Times and counts of panes that answer; nobody answers: nothing to do."""
+        self.talk.name_panes()
+        if not self.talk.busy:
+            self.clock.pause()
+
+    def refresh_state(self) -> None:
+        """What may be done now changed: heading, hint, footer, clock."""
+        self.set_heading()
+        self.draw_hint()
+        if self.talk.busy:
+            self.clock.resume()
+        self.refresh_bindings()
+
+    def set_heading(self, right: str = "") -> None:
+        super().set_heading(right or describe(self.talk.settings))
+
+    def draw_hint(self) -> None:
+        """The line over the prompt: what is worth knowing now on the left, the votes on the right."""
+        try:
+            line = self.query_one("#hint", Static)
+        except NoMatches:  # the last events of a closing screen
+            return
+        parts = [self.notice] if self.notice else []
+        if self.prompt_set is not None:
+            at, total = self.prompt_set.at + 1, len(self.prompt_set.prompts)
+            parts.append(f"{self.prompt_set.name} {at}/{total} (n next, p previous, each asked afresh)")
+        if self.talk.votable and not self.talk.voted and not self.talk.busy:
+            numbers = " ".join(str(n + 1) for n in range(len(self.talk.refs)))
+            writing = "esc, then " if self.prompt.has_focus else ""
+            parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
+        if not parts and not self.talk.turn:
+            parts.append("esc, then m models · l prompt sets · o settings · ctrl+o saved conversations")
+        left = " · ".join(parts)
+        room = max(self.app.size.width - 2, 10)
+        right = one_line(self.votes_line, max(room - len(left) - 2, room // 3))
+        left = one_line(left, room - len(right) - 2)
+        line.update(Text(left + " " * (room - len(left) - len(right)) + right, no_wrap=True))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        talk = self.talk
+        match action:
+            case "leave_prompt":
+                return bool(self.prompt.has_focus)
+            case "vote":
+                place = parameters[0]
+                return isinstance(place, int) and talk.votable and place <= len(talk.refs)
+            case "tie" | "none_good":
+                return talk.votable
+            case "stop" | "stop_all":
+                return talk.busy
+            case "retry":
+                return talk.failed_pane() is not None
+            case "regenerate":
+                return talk.turn > 0 and not talk.states[talk.current_pane].busy
+            case "add_trace":
+                return talk.selected() is not None
+            case "chains":
+                selected = talk.selected()
+                return selected is not None and selected.ref.run_id is not None and not talk.hidden
+            case "show_prompt":
+                return not talk.hidden
+            case "step":
+                return self.prompt_set is not None
+            case "export":
+                return talk.turn > 0
+            case "close_pane":
+                return len(talk.refs) > 1
+        return super().check_action(action, parameters)
+
+    def on_descendant_focus(self) -> None:
+        self.draw_hint()
+        self.refresh_bindings()
+
+    # Models.
+
+    def open(self, models: tuple[str, ...], prompt: str) -> None:
+        """Talk to these models (the usual ones without any), the prompt already written."""
+        if models or not self.talk.refs:
+            self.start(models)
+        if prompt:
+            self.prompt.text = prompt
+            self.prompt.move_cursor(self.prompt.document.end)
+        self.prompt.focus()
+
+    @work(exclusive=True, group="models")
+    async def start(self, models: tuple[str, ...]) -> None:
+        """A new conversation with models by name, or with the usual ones."""
+        lab, config = self.context.lab, self.context.config
+        refs: list[ModelRef] = []
+        try:
+            refs = await self.in_thread(lambda: [find_model(lab, name, config) for name in models])
+        except O1LabError as error:
+            self.report(error)
+        try:
+            if not refs:
+                refs = await self.in_thread(lambda: usual(lab, list_models(lab, config)))
+        except (O1LabError, StoreError) as error:
+            self.report(error)
+            return
+        await self.begin(refs)
+        self.look_around()
+        # openai takes a second to import: in a thread, while the first prompt is being written.
+        await self.in_thread(importlib.import_module, "o1lab.inference.chat_client")
+
+    async def begin(self, refs: Sequence[ModelRef]) -> None:
+        """A new conversation; the one before is on disk already."""
+        await self.talk.begin(refs)
+        self.refresh_state()
+
+    @work(exclusive=True, group="models")
+    async def action_models(self) -> None:
+        """Choose the models; other ones begin a new conversation."""
+        from screens.compare.dialogs import ModelsDialog
+
+        try:
+            refs = await self.in_thread(list_models, self.context.lab, self.context.config)
+        except O1LabError as error:
+            self.report(error)
+            return
+        known = {ref.id: ref for ref in [*self.talk.refs, *refs]}
+        chosen = await self.app.push_screen_wait(
+            ModelsDialog(choices(list(known.values())), [ref.id for ref in self.talk.refs])
+        )
+        if chosen is not None and list(chosen) != [ref.id for ref in self.talk.refs]:
+            await self.with_models([known[name] for name in chosen])
+
+    @work(exclusive=True, group="models")
+    async def action_close_pane(self) -> None:
+        """Take the current pane away."""
+        gone = self.talk.current_pane
+        await self.with_models([ref for pane, ref in enumerate(self.talk.refs) if pane != gone])
+
+    async def with_models(self, refs: Sequence[ModelRef]) -> None:
+        """Begin anew with other panes, the last question ready to be asked again."""
+        question = self.talk.session.question() if self.talk.session is not None else ""
+        await self.begin(refs)
+        if question and not self.prompt.text:
+            self.prompt.text = question
+            self.notify("A new conversation; the one before is saved. Enter asks its last question again.")
+        self.prompt.focus()
+
+    # Asking.
+
+    def on_prompt_input_sent(self, event: PromptInput.Sent) -> None:
+        self.ask(event.text)
+
+    def action_send(self) -> None:
+        self.ask(self.prompt.text)
+
+    @work(group="ask")
+    async def ask(self, text: str) -> None:
+        """Send to all panes; the prompt line is emptied once the question is on disk."""
+        if not text.strip():
+            return
+        try:
+            if self.prompt_set is not None and text == self.prompt_set.prompt and self.talk.turn and not self.talk.busy:
+                await self.talk.begin(self.talk.refs)
+            await self.talk.send(text)
+        except (O1LabError, StoreError) as error:
+            self.report(error)
+            return
+        if self.prompt.text == text:
+            self.prompt.clear()
+        self.look_around()
+
+    def action_regenerate(self) -> None:
+        self.answer_again(self.talk.current_pane)
+
+    def action_retry(self) -> None:
+        pane = self.talk.failed_pane()
+        if pane is not None:
+            self.answer_again(pane)
+
+    def on_stream_pane_retry_requested(self, event: StreamPane.RetryRequested) -> None:
+        self.answer_again(self.talk.order[self.panes.places.index(event.pane)])
+
+    def answer_again(self, pane: int) -> None:
+        """Ask one pane the last question again."""
+        try:
+            self.talk.regenerate(pane)
+        except O1LabError as error:
+            self.report(error)
+
+    async def action_stop(self) -> None:
+        await self.talk.stop(self.talk.current_pane)
+
+    async def action_stop_all(self) -> None:
+        await self.talk.stop()
+
+    @work(exclusive=True, group="models")
+    async def action_new(self) -> None:
+        """Begin anew with the same models."""
+        await self.begin(self.talk.refs)
+        self.prompt.focus()
+
+    # Voting.
+
+    async def action_vote(self, place: int) -> None:
+        await self.vote(place - 1)
+
+    async def action_tie(self) -> None:
+        await self.vote(None, tie=True)
+
+    async def action_none_good(self) -> None:
+        await self.vote(None)
+
+    async def vote(self, place: int | None, *, tie: bool = False) -> None:
+        """Record a preference, then say who was who."""
+        try:
+            await self.talk.vote(place, tie=tie)
+        except (O1LabError, StoreError) as error:
+            self.report(error)
+            return
+        self.look_around()
+
+    @work(exclusive=True, group="around")
+    async def look_around(self) -> None:
+        """Read the tally, and whether a training run shares this machine."""
+        from o1lab.serve.manager import training_notice
+
+        try:
+            self.notice = await self.in_thread(lambda: training_notice(self.context.lab) or "")
+            standings = {standing.model: standing for standing in tally(await self.talk.tally())}
+        except (O1LabError, StoreError) as error:
+            self.report(error)
+            return
+        mine = [standings[ref.id] for ref in self.talk.refs if ref.id in standings]
+        self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins}/{s.shown}" for s in mine) if mine else ""
+        self.refresh_state()
+
+    # Moving about.
+
+    def action_write(self) -> None:
+        self.prompt.focus()
+
+    def action_leave_prompt(self) -> None:
+        if self.panes.places:
+            self.panes.places[self.panes.current].focus()
+
+    def action_walk(self, steps: int) -> None:
+        """Through the panes and the prompt, round and round."""
+        count = len(self.panes.places)
+        here = self.panes.place_of_focus()
+        there = ((count if here is None else here) + steps) % (count + 1)
+        self.go_to(there)
+
+    def action_turn_to(self, steps: int) -> None:
+        count = len(self.panes.places)
+        if count:
+            self.go_to((self.panes.current + steps) % count)
+
+    def go_to(self, place: int) -> None:
+        """Focus the pane in ``place``; past the last one it is the prompt."""
+        if place >= len(self.panes.places):
+            self.prompt.focus()
+        else:
+            self.panes.show_place(place)
+            self.panes.places[place].focus()
+
+
+def describe(settings: Settings) -> str:
+    """The settings in a line."""
+    sampling = settings.sampling
+    parts = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
+    parts += [f"top-p {sampling.top_p:g}"] if sampling.top_p is not None else []
+    parts += [f"max {sampling.max_tokens}"] if sampling.max_tokens is not None else []
+    parts += [f"seed {sampling.seed}"] if sampling.seed is not None else []
+    parts += ["system prompt"] if settings.system else []
+    return " · ".join([*parts, f"blind {'on' if settings.blind else 'off'}"])

@@ -1,0 +1,204 @@
+"""A dataset out of a teacher run: which of its traces, what would be left out and why, then a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.css.query import NoMatches
+from textual.screen import ModalScreen
+from textual.widgets import Input, Select, Static
+
+from o1lab.distill import selection
+from o1lab.distill.selection import Choice, Keep, PerProblem
+from o1lab.text import one_line, visible
+from o1lab.widgets.form import Field, FieldRow
+from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.line_input import caught_up
+from o1lab.widgets.tall_text import TallText
+from screens.base.context import LabContext
+from screens.base.screen import words_of
+from screens.traces.annotate import Writer
+from store import datasets
+from store.connection import Store
+from store.query import parse_query
+from store.records import Dataset
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PER_PROBLEM = {
+    "all": "every chain of a problem",
+    "first": "one: the first that came",
+    "shortest": "one: the shortest",
+    "longest": "one: the longest",
+    "most-reflective": "one: the most reflective",
+    "person": "one: what a person accepted",
+}
+_KEEP = {"verified": "verified right alone", "all": "any verdict, said with each"}
+_PHASE = {"2": "2: teach the thought and then the solution", "1": "1: teach the solution alone (the format)"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which of a run's traces."""
+
+    keep: Keep
+    per_problem: PerProblem
+    phase: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A dataset as it was made, with what was left out."""
+
+    dataset: Dataset
+    dropped: Mapping[str, int]
+
+
+class TeacherDatasetDialog(ModalScreen[Made | None]):
+    """Choose, look, name."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "make", "Make it", priority=True, tooltip="Keep these rows under this name, for good"),
+        Binding("tab", "app.focus_next", "Next field"),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
+        Binding("escape", "dismiss(None)", "Cancel"),
+    ]
+
+    def __init__(self, context: LabContext, run_id: str, method: str) -> None:
+        super().__init__()
+        self.context = context
+        self.run_id = run_id
+        self.method = method
+        self.writer = Writer(context.store)
+        self.choice: Choice | None = None
+
+    def compose(self) -> ComposeResult:
+        phase = "1" if self.method == "reformat" else "2"
+        with Vertical(classes="box"):
+            yield Static(f"A dataset out of run {visible(self.run_id)}", classes="box-title", markup=False)
+            yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")
+            yield FieldRow(_choices("per_problem", _PER_PROBLEM, "how many of a problem's"), "all")
+            yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
+            yield FieldRow(Field("name", "line", "letters, digits, dots, dashes", ""), f"teacher-{self.run_id[:8]}")
+            with VerticalScroll(can_focus=False):
+                yield TallText("looking …", id="dataset-said", markup=False)
+            yield KeyFooter(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#row-keep", FieldRow).editor.focus()
+        self.preview()
+
+    async def on_unmount(self) -> None:
+        await self.writer.close()
+
+    @property
+    def wanted(self) -> Wanted:
+        keep, per_problem, phase = (self._text(name) for name in ("keep", "per_problem", "phase"))
+        return Wanted(cast(Keep, keep), cast(PerProblem, per_problem), int(phase))
+
+    def _text(self, name: str) -> str:
+        return self.query_one(f"#row-{name}", FieldRow).text
+
+    @on(Select.Changed)
+    def _changed(self) -> None:
+        self.preview()
+
+    @work(exclusive=True, group="preview")
+    async def preview(self) -> None:
+        """Choose, and say what would be in it and what would not."""
+        wanted, self.choice = self.wanted, None
+        try:
+            choice = await self.writer.do(choose, self.context.store, self.run_id, wanted)
+        except Exception as error:
+            self._say(Text(words_of(error), "bold red"))
+            return
+        if wanted == self.wanted:
+            self.choice = choice
+            self._say(choice_text(choice))
+
+    def _say(self, text: Text) -> None:
+        try:
+            self.query_one("#dataset-said", Static).update(text)
+        except NoMatches:
+            return  # closed meanwhile
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_make()
+
+    @work(exclusive=True, group="make")
+    async def action_make(self) -> None:
+        """Make the dataset, if its name can be one and something is in it."""
+        row = self.query_one("#row-name", FieldRow)
+        await caught_up(row.editor)
+        name = row.text.strip()
+        row.show_fault("" if NAME.fullmatch(name) else "up to 64 letters, digits, dots, dashes or underscores")
+        if not NAME.fullmatch(name):
+            row.editor.focus()
+            return
+        wanted = self.wanted
+        try:
+            made = await self.writer.do(make, self.context.store, self.run_id, name, wanted)
+        except Exception as error:
+            row.show_fault(words_of(error))
+            return
+        self.dismiss(made)
+
+
+def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
+    return Field(name, "choice", help_text, "", tuple((shown, value) for value, shown in words.items()))
+
+
+def choose(store: Store, run_id: str, wanted: Wanted) -> Choice:
+    """Which of a run's traces become rows (for a thread)."""
+    return selection.choose(
+        store, parse_query(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
+    )
+
+
+def make(store: Store, run_id: str, name: str, wanted: Wanted) -> Made:
+    """Choose anew and keep it, with what was left out and why (for a thread)."""
+    choice = choose(store, run_id, wanted)
+    made = datasets.snapshot(
+        store.db, name, choice.ids, phase=wanted.phase, query=f"run:{run_id}", selection=choice.selection,
+        drops=choice.drops,
+    )  # fmt: skip
+    return Made(made, datasets.drop_counts(store.db, made.name))
+
+
+def choice_text(choice: Choice) -> Text:
+    """The rows there would be, and what is left out for which reason."""
+    text = Text()
+    text.append(f"{len(choice.ids):,} rows", "bold green" if choice.ids else "bold yellow")
+    text.append(f" of {len(choice.ids) + len(choice.drops):,} traces of this run\n")
+    return text.append_text(_dropped(choice.counts))
+
+
+def made_text(made: Made) -> Text:
+    """A dataset that was made, as a person reads it."""
+    one = made.dataset
+    tokens = "unknown" if one.tokens is None else f"{one.tokens:,}"
+    text = Text.assemble(
+        ("hash    ", "dim"), (one.hash, "bold"), "\n",
+        ("rows    ", "dim"), f"{one.rows:,}\n",
+        ("tokens  ", "dim"), f"{tokens}\n",
+        ("phase   ", "dim"), f"{_PHASE[str(one.phase)]}\n",
+        ("filter  ", "dim"), f"{one_line(one.query, 200)}\n\n",
+    )  # fmt: skip
+    return text.append_text(_dropped(made.dropped)).append("\nThe dataset never changes.")
+
+
+def _dropped(counts: Mapping[str, int]) -> Text:
+    if not counts:
+        return Text("nothing is left out\n", "dim")
+    text = Text(f"left out {sum(counts.values()):,}:\n")
+    for reason, number in counts.items():
+        text.append(f"{number:>7,}  {one_line(reason, 100)}\n")
+    return text

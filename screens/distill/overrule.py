@@ -1,0 +1,69 @@
+"""Keep or leave out one problem by hand: the dialog."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from o1lab.text import one_line, visible
+from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.key_footer import KeyFooter
+from screens.distill.problem import RULED, WholeProblem
+from store.exclusions import Said
+
+
+class OverruleDialog(ModalScreen[tuple[Said, str] | None]):
+    """Gives the word and a note on it; escape says nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "say('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
+        Binding("x", "say('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
+        Binding("l", "say('none')", "As the rules say", tooltip="Take back what people said: the rules decide again"),
+        Binding("m", "note", "Note", tooltip="Write down why, first"),
+        Binding("escape,q", "dismiss(None)", "Cancel"),
+    ]
+
+    def __init__(self, whole: WholeProblem) -> None:
+        super().__init__()
+        self.whole = whole
+        self.note = ""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static("Overrule the rules on this problem?", classes="box-title", markup=False)
+            yield Static(self._words(), id="overrule-words", markup=False)
+            yield KeyFooter(show_command_palette=False, compact=True)
+
+    def _words(self) -> Text:
+        problem = self.whole.problem
+        text = Text()
+        text.append(f"{one_line(f'{problem.source} {problem.key}', 60)}\n", "bold")
+        text.append(f"{one_line(problem.statement, 200)}\n\n")
+        text.append("now    ", "dim").append("✓ kept" if problem.excluded_by is None else "✗ left out")
+        text.append("\nrules  ", "dim")
+        text.append("; ".join(f"{one.rule}: {one_line(one.reason, 90)}" for one, _ in self.whole.said) or "no finding")
+        if self.whole.rulings:
+            text.append("\nsaid   ", "dim").append(
+                f"{RULED[self.whole.ruling]}, {visible(self.whole.rulings[-1].annotator)}"
+            )
+        text.append("\nnote   ", "dim").append(visible(self.note) or "none; m writes one first")
+        return text
+
+    def action_say(self, ruling: Said) -> None:
+        """Take this word."""
+        self.dismiss((ruling, self.note))
+
+    @work
+    async def action_note(self) -> None:
+        """Write down why."""
+        note = await self.app.push_screen_wait(PromptDialog("Why, in your words", value=self.note))
+        if note is not None:
+            self.note = note.strip()
+            self.query_one("#overrule-words", Static).update(self._words())

@@ -1,0 +1,316 @@
+"""The pool: the lab's problems, what keeps them out of a teacher run, and a person's word against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from o1lab.text import one_line, visible
+from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.paged_table import Page, PagedTable
+from o1lab.widgets.tall_text import TallText
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+from screens.distill import problem as distill_problem
+from screens.distill.filter_bar import PoolFilter
+from screens.distill.problem import COLUMNS, RULED, PoolCounts, WholeProblem
+from screens.traces.annotate import Writer
+from store import exclusions, problems
+from store.connection import Store
+from store.exclusions import Said
+from store.problem_query import ProblemQuery, parse_problem_query
+
+
+class PoolPane(Vertical):
+    """The list of problems, and beside it the one under the cursor."""
+
+    RULE: ClassVar[Binding.Group] = Binding.Group("Rule")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the problems"),
+        Binding("o", "overrule", "Overrule", tooltip="Keep or leave out this problem, whatever the rules say"),
+        Binding("u", "undo", "Undo", tooltip="Take back your last word on a problem"),
+        Binding("F", "filters", "Rules", tooltip="Look at the problems with the rules: preview, then apply"),
+        Binding("t", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
+        Binding("n", "step(1)", "Next problem", show=False),
+        Binding("p", "step(-1)", "Previous problem", show=False),
+        Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the problem's id"),
+    ]
+
+    class Opened(Message):
+        """Enter on a problem."""
+
+    def __init__(self, context: LabContext, to_list: Callable[[Widget], None], *, id: str) -> None:
+        """``to_list`` brings the list into sight and gives a widget beside it the focus."""
+        super().__init__(id=id)
+        self.context = context
+        self.to_list = to_list
+        self.writer = Writer(context.store)
+        self.query_now = parse_problem_query("")
+        self._filter_before = self.query_now
+        self.counts: PoolCounts | None = None
+        self.wanted: str | None = None
+        """The problem that is being read or shown."""
+        self.shown: WholeProblem | None = None
+        self._said: list[tuple[str, Said]] = []
+        """What u takes back: problems, and the word that held before ours."""
+
+    @property
+    def lab_screen(self) -> LabScreen:
+        return cast(LabScreen, self.screen)
+
+    def compose(self) -> ComposeResult:
+        yield EmptyState(
+            "No problems in this lab yet.",
+            "Leave with q and import some:  o1lab import FILE...   or try:  o1lab demo",
+            id="no-problems",
+        )
+        yield TallText(id="pool-counts", markup=False)
+        yield PoolFilter(id="pool-filter")
+        with Horizontal(id="pool-panes"):
+            yield PagedTable(COLUMNS, id="problems", empty="No problem matches this filter. Press / to change it.")
+            with Vertical(id="problem"):
+                yield Static(id="problem-title", markup=False)
+                yield LineView(id="problem-text")
+        yield Static(id="pool-said", markup=False)
+
+    def on_mount(self) -> None:
+        self.apply(self.query_now)
+
+    async def on_unmount(self) -> None:
+        await self.writer.close()
+
+    @property
+    def table(self) -> PagedTable:
+        return self.query_one("#problems", PagedTable)
+
+    @property
+    def target(self) -> str | None:
+        """The problem under the cursor now: what a key means, however fast the keys came."""
+        key = self.table.cursor_key
+        return None if key is None else str(key)
+
+    @property
+    def filter_text(self) -> str:
+        """The filter in use, as it was typed."""
+        return self.query_now.source
+
+    def say(self, message: str | Text) -> None:
+        """A line at the foot of the pool."""
+        self.query_one("#pool-said", Static).update(message if isinstance(message, Text) else Text(visible(message)))
+
+    # The list.
+
+    def open(self, text: str) -> None:
+        """Show the problems of a filter."""
+        try:
+            query = parse_problem_query(text)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return
+        self.query_one(PoolFilter).set_text(text)
+        self.apply(query)
+
+    def apply(self, query: ProblemQuery) -> None:
+        """List the problems of ``query``."""
+        self.query_now = query
+        self.table.set_source(fetcher(self.context.store, query))
+        self.count()
+
+    def refresh_pool(self) -> None:
+        """The rules or a person spoke: read list, problem and counts again."""
+        self.table.reload()
+        self.count()
+        if self.wanted is not None:
+            self._read(self.wanted)
+
+    @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
+    async def look_for_changes(self) -> None:
+        """Show what another program, or another screen, wrote meanwhile."""
+        try:
+            if await self.writer.do(self.writer.others_wrote):
+                self.refresh_pool()
+        except Exception as error:
+            self.lab_screen.report(error)
+
+    @work(exclusive=True, group="count")
+    async def count(self) -> None:
+        """Count the pool again."""
+        try:
+            self.counts = await self.lab_screen.in_thread(distill_problem.count_pool, self.context.store)
+            self.set_class(not self.counts.total, "-empty")
+            self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
+            if not self.counts.total and self.screen.focused is self.table:
+                self.screen.set_focus(None)  # it is out of sight: its keys would do nothing
+        except NoMatches:
+            return  # the app closes
+        except Exception as error:
+            self.lab_screen.report(error)
+
+    @on(PagedTable.FetchFailed)
+    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
+        self.lab_screen.report(event.error)
+
+    @on(PagedTable.PageLoaded)
+    def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
+        if not event.total:
+            self.wanted = None
+            self._show(None)
+        found = f"{event.total:,} found" if self.query_now.source else ""
+        self.query_one("#problems").border_subtitle = found
+        if self.query_now.source:
+            self.say(f"{event.total:,} problems match this filter")
+
+    @on(PagedTable.RowHighlighted)
+    def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:
+        self.wanted = str(event.row.key)
+        self._read(self.wanted)
+
+    @on(PagedTable.RowSelected)
+    def _row_selected(self) -> None:
+        self.post_message(self.Opened())
+
+    @work(exclusive=True, group="problem")
+    async def _read(self, identity: str) -> None:
+        try:
+            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return
+        if self.wanted == identity:
+            self._show(whole)
+
+    def _show(self, whole: WholeProblem | None) -> None:
+        before, self.shown = self.shown, whole
+        if whole == before:
+            return
+        self.query_one("#problem-title", Static).update(distill_problem.title(whole) if whole else "")
+        distill_problem.show(self.query_one("#problem-text", LineView), whole)
+
+    # The filter.
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self._filter_before = self.query_now
+        self.to_list(self.query_one(PoolFilter).line)
+
+    @on(PoolFilter.Changed)
+    def _filter_changed(self, event: PoolFilter.Changed) -> None:
+        event.stop()
+        if event.query.source != self.query_now.source:
+            self.apply(event.query)
+        if event.final:
+            self.screen.set_focus(self.table)
+
+    @on(PoolFilter.GivenUp)
+    def _filter_given_up(self, event: PoolFilter.GivenUp) -> None:
+        event.stop()
+        self.query_one(PoolFilter).set_text(self._filter_before.source)
+        if self.query_now.source != self._filter_before.source:
+            self.apply(self._filter_before)
+        self.screen.set_focus(self.table)
+
+    # A person's word.
+
+    @work(group="rule")
+    async def action_overrule(self) -> None:
+        """Say what the rules do not: keep it, leave it out, or let them decide again."""
+        from screens.distill.overrule import OverruleDialog
+
+        if (identity := self.target) is None:
+            self.say("There is no problem under the cursor.")
+            return
+        try:
+            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+            answer = await self.app.push_screen_wait(OverruleDialog(whole))
+            if answer is None:
+                return
+            ruling, note = answer
+            await self.writer.do(rule_on, self.context.store, identity, ruling, self.context.annotator, note)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return
+        self._said.append((identity, cast(Said, whole.ruling)))
+        name = one_line(f"{whole.problem.source} {whole.problem.key}", 40)
+        self.say(
+            Text(f"saved: {name}: {RULED[ruling]}, by {visible(self.context.annotator)}; u takes it back", "green")
+        )
+        self.refresh_pool()
+
+    @work(group="rule")
+    async def action_undo(self) -> None:
+        """Take back the last word that was said here; the word before it holds again."""
+        if not self._said:
+            self.say("Nothing was said here since the app was opened; o on a problem changes its word.")
+            return
+        identity, before = self._said.pop()
+        try:
+            await self.writer.do(rule_on, self.context.store, identity, before, self.context.annotator, "taken back")
+        except Exception as error:
+            self._said.append((identity, before))
+            self.lab_screen.report(error)
+            return
+        self.say(Text(f"saved: problem {identity[:12]} is again: {RULED[before]}", "green"))
+        self.refresh_pool()
+
+    @work(group="rule")
+    async def action_filters(self) -> None:
+        """Look at the problems with the rules: what would come of it, then apply it."""
+        from screens.distill.rules import RulesDialog
+
+        try:
+            benchmarks = tuple(self.context.config.benchmarks)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return
+        last = self.counts.runs if self.counts else {}
+        said = await self.app.push_screen_wait(
+            RulesDialog(self.lab_screen.context, self.writer, self.query_now, benchmarks, last)
+        )
+        if said:
+            self.say(Text(visible(said), "green"))
+            self.refresh_pool()
+
+    def action_traces(self) -> None:
+        """The traces of this problem."""
+        from screens.base.messages import OpenTraces
+
+        if (identity := self.target) is not None:
+            self.post_message(OpenTraces(f"problem:{identity}"))
+
+    def action_step(self, rows: int) -> None:
+        """The next or previous problem of the list, from the problem that is being read."""
+        self.table.move_to(self.table.cursor + rows)
+
+    def action_copy_id(self) -> None:
+        """Copy the problem's id."""
+        if (identity := self.target) is not None:
+            self.app.copy_to_clipboard(identity)
+            self.say(f"copied the id {identity}")
+
+
+def fetcher(store: Store, query: ProblemQuery) -> Callable[[int, int], Page]:
+    """The list's source of pages for ``query``."""
+
+    def fetch(offset: int, limit: int) -> Page:
+        with store.explained():
+            found = problems.page_selected(store.db, query, limit=limit, offset=offset)
+            rows = [distill_problem.table_row(problem) for problem in found]
+            return Page(rows, problems.count_selected(store.db, query))
+
+    return fetch
+
+
+def rule_on(store: Store, identity: str, ruling: Said, annotator: str, note: str) -> None:
+    """Record a person's word (for the writer's thread)."""
+    exclusions.rule_on(store.db, [identity], ruling, annotator=annotator, note=note)

@@ -1,0 +1,129 @@
+"""The prompts a teacher is asked with: read them, and make a new version of one in $EDITOR."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import OptionList
+
+from o1lab.inference.prompts import Prompt, all_prompts, begin_version, keep_version
+from o1lab.ingest.edit import run_editor
+from o1lab.paths import assets_dir
+from o1lab.text import one_line, visible
+from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.text_pane import TextPane
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+
+
+class PromptsScreen(LabScreen):
+    """The list of prompts and the text of the selected one."""
+
+    TITLE = "DISTILL  prompts"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "edit", "Edit", tooltip="Edit a copy of it in $EDITOR: the next version, in this lab"),
+        Binding("tab", "app.focus_next", "Next pane", show=False),
+        Binding("escape", "back", "Back"),
+    ]
+
+    def __init__(self, context: LabContext) -> None:
+        super().__init__(context)
+        self.prompts: dict[str, Prompt] = {}
+        self.selected: str | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal():
+            yield CellList(id="prompts")
+            yield TextPane("prompt", id="prompt")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(CellList).focus()
+        self.read()
+
+    @work(exclusive=True, group="read")
+    async def read(self, selected: str | None = None) -> None:
+        """Read the prompts again."""
+        try:
+            found = await self.in_thread(all_prompts, self.context.lab)
+        except Exception as error:
+            self.report(error)
+            return
+        self.prompts = {prompt.label: prompt for prompt in found}
+        self.selected = selected or self.selected or next(iter(self.prompts), None)
+        own = self.context.lab.root / "prompts"
+        cells = {label: _cell(prompt, own=prompt.path.parent == own) for label, prompt in self.prompts.items()}
+        self.query_one(CellList).show(cells, self.selected)
+        self._show()
+
+    def _show(self) -> None:
+        if (prompt := self.prompts.get(self.selected or "")) is not None:
+            self.query_one(TextPane).show(_text(prompt))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        self.selected = event.option_id
+        self._show()
+        self.query_one(TextPane).scroll_home(animate=False)
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self) -> None:
+        self.query_one(TextPane).focus()
+
+    def action_back(self) -> None:
+        """From the text to the list, from the list to the screen before."""
+        if self.query_one(TextPane).has_focus:
+            self.query_one(CellList).focus()
+        else:
+            self.app.pop_screen()
+
+    @work(exclusive=True, group="edit")
+    async def action_edit(self) -> None:
+        """Edit a copy: a new version of the prompt in the lab, once it can be read as one."""
+        if (prompt := self.prompts.get(self.selected or "")) is None:
+            return
+        try:
+            draft = await self.in_thread(begin_version, self.context.lab, prompt.label)
+            try:
+                with self.app.suspend():
+                    run_editor(draft)
+            except SuspendNotSupported:
+                await self.in_thread(draft.unlink)
+                self.app.notify("This terminal cannot be handed to an editor.", severity="warning")
+                return
+            finally:
+                self.refresh(repaint=True, layout=True)
+            made = await self.in_thread(keep_version, draft, prompt)
+        except Exception as error:
+            self.report(error)
+            if "draft" in locals() and draft.exists():
+                self.app.notify(visible(f"Your text is kept in {draft}; e goes on with it."), markup=False, timeout=10)
+            return
+        if made is None:
+            self.app.notify("Nothing was changed, so there is no new version.", markup=False)
+            return
+        self.app.notify(visible(f"saved: {made.label} is at {made.path}"), markup=False)
+        self.read(made.label)
+
+
+def _cell(prompt: Prompt, *, own: bool) -> Text:
+    return Text.assemble(
+        (one_line(prompt.label, 24), "bold"), "  ", ("of this lab" if own else "o1lab's", "dim"),
+        (f"\n  {prompt.method}", "dim"), no_wrap=True,
+    )  # fmt: skip
+
+
+def _text(prompt: Prompt) -> Text:
+    text = Text.assemble(
+        (visible(prompt.label), "bold"), f"  for {visible(prompt.method)}  ", (prompt.hash, "dim"), "\n"
+    )
+    text.append(visible(" ".join(prompt.about.split())) + "\n\n")
+    for speaker, words in prompt.sections:
+        text.append(f"# {visible(speaker)}\n", "bold").append(visible(words) + "\n\n")
+    return text.append(visible(str(prompt.path)), "dim")

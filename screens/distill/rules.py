@@ -1,0 +1,243 @@
+"""Running the pool's rules: which ones, what would come of it, then for good. Both looks can be stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.css.query import NoMatches
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+
+from o1lab.distill.filters import RULES
+from o1lab.distill.filters.pool import FilterReport, chosen_rules, filter_pool
+from o1lab.errors import O1LabError, from_store
+from o1lab.text import visible
+from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.tall_text import TallText
+from screens.base.context import LabContext
+from screens.traces.annotate import Writer
+from store.connection import Store
+from store.errors import StoreError
+from store.exclusions import RuleRun
+from store.problem_query import ProblemQuery
+
+
+class _StoppedError(Exception):
+    """A person stopped the look."""
+
+
+class RulesDialog(ModalScreen[str | None]):
+    """Gives a sentence on what was applied, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "choose", "Choose", tooltip="Use this rule, or do not"),
+        Binding("a", "all", "All or none"),
+        Binding("f", "scope", "Of the filter", tooltip="Look at the problems of the pool's filter, or at all"),
+        Binding("p", "preview", "Preview", tooltip="Look, and say what would come of it; nothing is written"),
+        Binding("w", "apply", "Apply", tooltip="Write down what the rules find"),
+        Binding("s", "stop", "Stop", tooltip="Stop the look at once"),
+        Binding("escape", "close", "Close"),
+    ]
+
+    def __init__(
+        self,
+        context: LabContext,
+        writer: Writer,
+        query: ProblemQuery,
+        benchmarks: Collection[str],
+        last: Mapping[str, RuleRun],
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self.writer = writer
+        self.pool_filter = query
+        self.narrowed = bool(query.source)
+        self.benchmarks = benchmarks
+        self.last = last
+        self.chosen = tuple(RULES)
+        self.found: dict[str, int] = {}
+        """What the preview found, by rule."""
+        self._previewed: tuple[tuple[str, ...], bool] | None = None
+        self._stop: threading.Event | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static("Run the rules over the pool", classes="box-title", markup=False)
+            yield CellList(id="rules")
+            with VerticalScroll(can_focus=False, id="rules-below"):
+                yield TallText(id="rules-said", markup=False)
+            yield KeyFooter(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self._draw()
+        rules = self.query_one(CellList)
+        rules.highlighted = 0
+        rules.focus()
+        self._explain()
+
+    def on_unmount(self) -> None:
+        self.action_stop()
+
+    def _draw(self) -> None:
+        self.query_one(CellList).show({name: self._cell(name) for name in RULES}, None)
+
+    def _cell(self, name: str) -> Text:
+        rule, run = RULES[name], self.last.get(name)
+        when = "never ran" if run is None else f"last {run.excluded:,} of {run.looked:,}"
+        if run is not None and run.version != rule.version:
+            when += f" by version {run.version}"
+        sign = "[x] " if name in self.chosen else "[ ] "
+        now = f"now {self.found[name]:>7,}   " if name in self.found else ""
+        return Text.assemble(
+            sign, (f"{name:<17}", "bold"), (now, "bold"), f"{when}  ", (f"version {rule.version}", "dim"), no_wrap=True
+        )
+
+    @property
+    def working(self) -> bool:
+        return self._stop is not None
+
+    def _explain(self) -> None:
+        """What the rule under the cursor leaves out, and what will be looked at."""
+        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        scope = f"the problems of the filter {visible(self.pool_filter.source)}" if self.narrowed else "all problems"
+        text = Text.assemble((name, "bold"), f": {RULES[name].about}\n")
+        text.append(f"p looks at {scope} with the rules chosen and says what would come of it; nothing is written.")
+        self._say(text)
+
+    def _say(self, text: Text) -> None:
+        try:
+            self.query_one("#rules-said", Static).update(text)
+        except NoMatches:
+            return  # closed meanwhile
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self) -> None:
+        if not self.working and self._previewed is None:
+            self._explain()
+
+    @on(OptionList.OptionSelected)
+    def action_choose(self) -> None:
+        """Use the rule under the cursor, or do not."""
+        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        if not self.working:
+            self._choose(set(self.chosen) ^ {name})
+
+    def action_all(self) -> None:
+        """Every rule, or none if all are chosen."""
+        self._choose(set() if len(self.chosen) == len(RULES) else set(RULES))
+
+    def _choose(self, names: set[str]) -> None:
+        self.chosen = tuple(name for name in RULES if name in names)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Other rules or other problems: what was previewed says nothing any more."""
+        self._previewed = None
+        self.found = {}
+        self._draw()
+        self._explain()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "scope":
+            return bool(self.pool_filter.source) and not self.working
+        if action in ("preview", "all", "choose"):
+            return not self.working
+        if action == "apply":
+            return not self.working and self._previewed is not None
+        if action == "stop":
+            return self.working
+        return True
+
+    def action_scope(self) -> None:
+        """Look at the problems of the filter, or at all of them."""
+        self.narrowed = not self.narrowed
+        self._forget()
+
+    def action_stop(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+
+    def action_close(self) -> None:
+        """Stop a look that is going on; else leave."""
+        if self._stop is not None:
+            self._stop.set()
+        else:
+            self.dismiss(None)
+
+    def action_preview(self) -> None:
+        """Say what would come of it."""
+        self.look(dry_run=True)
+
+    def action_apply(self) -> None:
+        """Write it down."""
+        self.look(dry_run=False)
+
+    @work(exclusive=True)
+    async def look(self, *, dry_run: bool) -> None:
+        """Look at the problems with the chosen rules, in the writer's thread."""
+        names, narrowed = self.chosen, self.narrowed
+        if not names:
+            self._say(Text("Choose at least one rule (space, or a for all).", "yellow"))
+            return
+        stop = self._stop = threading.Event()
+        self._say(Text("It begins …   s stops"))
+        self.refresh_bindings()
+        query = self.pool_filter if narrowed else ProblemQuery()
+        run = partial(self._look, self.context.store, names, query, stop, dry_run=dry_run)
+        try:
+            report = await self.writer.do(run)
+        except _StoppedError:
+            words = "Nothing was written." if dry_run else "What was looked at until then is written; run it again."
+            self._say(Text(f"Stopped. {words}", "yellow"))
+        except Exception as error:
+            self._say_error(error)
+        else:
+            if not dry_run:
+                self.dismiss(
+                    f"saved: the rules looked at {report.total:,} problems: {report.kept:,} kept, "
+                    f"{report.excluded:,} left out"
+                )
+                return
+            self._previewed = (names, narrowed)
+            self.found = {one.name: one.excluded for one in report.rules}
+            self._draw()
+            self._say(report_text(report))
+        finally:
+            self._stop = None
+            if self.is_attached:
+                self.refresh_bindings()
+
+    def _look(
+        self, store: Store, names: tuple[str, ...], query: ProblemQuery, stop: threading.Event, *, dry_run: bool
+    ) -> FilterReport:
+        def tell(what: str, done: int, of: int) -> None:
+            if stop.is_set():
+                raise _StoppedError
+            self.app.call_from_thread(self._say, Text(f"{what}: {done:,} of {of:,}   s stops"))
+
+        return filter_pool(
+            store.db, chosen_rules(names), query, benchmarks=self.benchmarks, dry_run=dry_run, progress=tell
+        )
+
+    def _say_error(self, error: Exception) -> None:
+        if isinstance(error, StoreError):
+            error = from_store(error)
+        words = f"{error.message} {error.hint}" if isinstance(error, O1LabError) else f"{type(error).__name__}: {error}"
+        self._say(Text(visible(words), "bold red"))
+
+
+def report_text(report: FilterReport) -> Text:
+    """What a look came to in all; each rule's part stands beside it."""
+    text = Text(f"{report.total:,} problems: ").append(f"✓ {report.kept:,} kept", "green")
+    text.append(", ").append(f"✗ {report.excluded:,} left out", "red")
+    return text.append(" (with what people said)\nNothing is written yet: w applies it.")

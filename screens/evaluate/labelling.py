@@ -1,0 +1,110 @@
+"""Labelling a sample: what a key says of it makes a trace of it, in one transaction with the annotation."""
+
+from __future__ import annotations
+
+from textual import work
+
+from o1lab.errors import UsageError
+from o1lab.evaluate.rating import promote
+from o1lab.widgets.chain_reader import ChainReader
+from screens.base.context import LabContext
+from screens.base.messages import OpenCompare
+from screens.evaluate.attribution import Leads
+from screens.evaluate.sample_text import WholeSample
+from screens.traces.annotate import Act, AnnotatingScreen, Done
+from store import annotations as said
+from store import evaluations, traces
+from store.connection import Store
+
+
+class LabellingScreen(AnnotatingScreen):
+    """A screen that shows samples. Subclasses tell which of them a key means (``at_hand``) and which turn it shows."""
+
+    def __init__(self, context: LabContext) -> None:
+        super().__init__(context)
+        self.leads = Leads(context)
+
+    async def on_unmount(self) -> None:
+        await self.writer.close()
+        self.leads.close()
+
+    def at_hand(self) -> WholeSample | None:
+        """The sample that a key means now."""
+        raise NotImplementedError
+
+    def on_last_turn(self) -> bool:
+        """Whether the turn in sight is the last one, which is what a labelled sample keeps."""
+        return True
+
+    def target(self) -> str | None:
+        whole = self.at_hand()
+        return None if whole is None else whole.trace_id
+
+    def trace_in(self, reader: ChainReader) -> str | None:
+        if self.on_last_turn():
+            return self.target()
+        self.say("Only the last turn, the one that is scored, can be labelled: > goes to it.")
+        return None
+
+    def record(self, act: Act) -> Done:
+        whole = self.at_hand_of(act.trace_id)
+        return write(self.context.store, self.context.annotator, act, whole)
+
+    def at_hand_of(self, trace_id: str) -> int:
+        """The seq of the sample whose trace this is, or would be."""
+        raise NotImplementedError
+
+    def action_undo(self) -> None:
+        """Take back the last word on this sample."""
+        whole = self.at_hand()
+        own = whole is not None and any(record.annotator == self.context.annotator for record in whole.records)
+        if own or self._waiting:  # what is being written is not among the records yet
+            super().action_undo()
+        else:
+            self.say("You have said nothing of this sample that could be taken back.")
+
+    @work(exclusive=True, group="lead")
+    async def action_chains(self) -> None:
+        """The training chains most like this sample."""
+        if (whole := self.at_hand()) is not None:
+            await self.leads.chains(self, self, whole.seq)
+
+    @work(exclusive=True, group="lead")
+    async def action_run(self) -> None:
+        """The training run behind this model."""
+        if (whole := self.at_hand()) is not None:
+            await self.leads.run(self, self, whole.evaluation)
+
+    def action_back(self) -> None:
+        """Back to the list."""
+        self.dismiss()
+
+
+def write(store: Store, annotator: str, act: Act, seq: int) -> Done:
+    """Record ``act`` on a sample's trace, which comes to be with it; an undo takes back the last word on this sample.
+
+    Raises:
+        MissingError: the sample is gone.
+        UsageError: nothing came of it; or there is nothing to take back.
+    """
+    db = store.db
+    if act.kind != "undo":
+        record = promote.label(store, seq, act.kind, act.value, annotator=annotator, span=act.span)
+        return Done(act, record, traces.get(db, record.trace_id))
+    trace_id = evaluations.trace_of(db, seq)
+    undone = None if trace_id is None else said.undo(db, annotator=annotator, trace_id=trace_id)
+    if undone is None or undone.target is None or trace_id is None:
+        raise UsageError("You have said nothing of this sample that could be taken back.")
+    return Done(act, undone, traces.get(db, trace_id), None, said.get(db, undone.target), [trace_id])
+
+
+def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:
+    """Show a turn of a sample, nothing where it has none."""
+    reader.load(whole.documents[turn] if whole.documents else None)
+
+
+def compare_message(wholes: list[WholeSample]) -> OpenCompare:
+    """Ask these models the sample's question again, in Compare."""
+    models = tuple(dict.fromkeys(whole.evaluation.model for whole in wholes))
+    first = wholes[0].sample.turns
+    return OpenCompare(models, first[0].user if first else wholes[0].item.question)

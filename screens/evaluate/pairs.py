@@ -1,0 +1,249 @@
+"""Two evaluations item by item: what only one of them got right, whether that could be chance, and both answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from o1lab.paths import assets_dir
+from o1lab.text import one_line
+from o1lab.widgets.columns import Column, Page, Row
+from o1lab.widgets.paged_table import PagedTable
+from screens.base.context import LabContext
+from screens.base.messages import OpenCompare
+from screens.base.screen import LabScreen
+from screens.evaluate import sample_text as text_of
+from store import evaluations
+from store.connection import Store
+from store.evaluations import ItemRow
+
+if TYPE_CHECKING:
+    from o1lab.evaluate.stats.paired import Comparison
+
+KINDS = ("only_a", "only_b", "both", "neither")
+COLUMNS = (
+    Column("a", "A", 2),
+    Column("b", "B", 2),
+    Column("item", "item", 12, flex=1),
+    Column("question", "question", 20, flex=4),
+    Column("gold", "gold", 8, flex=1, priority=1),
+    Column("tokens_a", "A tok", 7, priority=2, justify="right"),
+    Column("tokens_b", "B tok", 7, priority=2, justify="right"),
+)
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two evaluations compared, and of every item the outcome of its first sample and its tokens, on either side."""
+
+    comparison: Comparison
+    outcomes: tuple[dict[str, str], dict[str, str]]
+    tokens: tuple[dict[str, int], dict[str, int]]
+
+
+def read_both(store: Store, a: str, b: str) -> Both:
+    """Compare two evaluations on the items both have (for a thread).
+
+    Raises:
+        MissingError: one is gone.
+        UsageError: they cannot be compared; it says why.
+    """
+    from o1lab.evaluate.stats.paired import compare_evaluations
+
+    with store.explained():
+        one, other = evaluations.get(store.db, a), evaluations.get(store.db, b)
+        comparison = compare_evaluations(store.db, one, other, common=True)
+        outcomes: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        tokens: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        for side, evaluation in enumerate((one, other)):
+            for found in evaluations.results(store.db, evaluation.id, comparison.scorer):
+                outcomes[side].setdefault(found.item, found.outcome)
+                tokens[side][found.item] = tokens[side].get(found.item, 0) + found.output_tokens
+    return Both(comparison, outcomes, tokens)
+
+
+class PairsScreen(LabScreen):
+    """Four lists: only A, only B, both, neither."""
+
+    TITLE = "PAIRS"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"kind('{kind}')", kind.replace("_", " "), show=False)
+            for number, kind in enumerate(KINDS, 1)
+        ),
+        Binding("tab", "next_kind(1)", "Next list", tooltip="Only A, only B, both, neither"),
+        Binding("shift+tab", "next_kind(-1)", "List before", show=False),
+        Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
+        Binding("escape", "back", "Back"),
+    ]
+
+    def __init__(self, context: LabContext, a: str, b: str) -> None:
+        super().__init__(context)
+        self.a, self.b = a, b
+        self.kind = "only_a"
+        self.both: Both | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Static("comparing …", id="pairs-line", markup=False)
+        yield Static(id="pairs-strip", markup=False)
+        yield PagedTable(COLUMNS, id="pairs-list", empty="No item is of this kind. tab goes to the next list.")
+        yield Static(id="pairs-peek", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.table.focus()
+        self.load()
+
+    @property
+    def table(self) -> PagedTable:
+        return self.query_one(PagedTable)
+
+    @work(exclusive=True, group="pairs")
+    async def load(self) -> None:
+        """Compare the two."""
+        try:
+            self.both = await self.in_thread(read_both, self.context.store, self.a, self.b)
+        except Exception as error:
+            self.query_one("#pairs-line", Static).update("These two cannot be compared.")
+            self.report(error)
+            return
+        self.query_one("#pairs-line", Static).update(headline(self.both.comparison))
+        paired = self.both.comparison.paired
+        self.action_kind(next((kind for kind in KINDS[:2] if getattr(paired, kind)), self.kind))
+
+    def items(self) -> tuple[str, ...]:
+        """The items of the list in sight."""
+        return () if self.both is None else cast(tuple[str, ...], getattr(self.both.comparison.paired, self.kind))
+
+    def action_kind(self, kind: str) -> None:
+        """Show one of the lists."""
+        self.kind = kind
+        both = self.both
+        if both is None:
+            return
+        items, store = self.items(), self.context.store
+
+        def fetch(offset: int, limit: int) -> Page:
+            with store.explained():
+                chosen = items[offset : offset + limit]
+                rows = [evaluations.item(store.db, both.comparison.a.id, name) for name in chosen]
+            return Page([_row(both, row) for row in rows], len(items))
+
+        self.query_one("#pairs-strip", Static).update(strip(both.comparison, kind))
+        self.query_one("#pairs-peek", Static).update("")
+        self.table.set_source(fetch)
+
+    def action_next_kind(self, by: int) -> None:
+        """The next of the lists."""
+        self.action_kind(KINDS[(KINDS.index(self.kind) + by) % len(KINDS)])
+
+    @on(PagedTable.FetchFailed)
+    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
+        self.report(event.error)
+
+    @on(PagedTable.RowHighlighted)
+    def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:
+        row = cast(ItemRow, event.row.data)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(one_line(row.item, 60), "bold").append("  gold ", "dim")
+        text.append(one_line(", ".join(row.gold), 100) or "none")
+        if self.both is not None:
+            for name, side in (("A", 0), ("B", 1)):
+                outcome = self.both.outcomes[side].get(row.item, "unscored")
+                sign, style = text_of.SIGNS[outcome]
+                text.append(f"  {name} ", "dim").append(f"{sign} {outcome}", style)
+        text.append("\n").append(one_line(row.question, 400))
+        self.query_one("#pairs-peek", Static).update(text)
+
+    @on(PagedTable.RowSelected)
+    def _row_selected(self, event: PagedTable.RowSelected) -> None:
+        from screens.evaluate.side_by_side import SamplePairScreen
+
+        if self.both is not None:
+            one = self.both.comparison
+            screen = SamplePairScreen(
+                self.context, (one.a.id, one.b.id), one.scorer, self.items(), event.index, moved=self.table.move_to
+            )
+            self.app.push_screen(screen)
+
+    @work(exclusive=True, group="compare")
+    async def action_compare(self) -> None:
+        """Ask both models the question again, in Compare, as it was put."""
+        row = self.table.cursor_row
+        if row is None or self.both is None:
+            return
+        one = self.both.comparison
+        try:
+            question = await self.in_thread(asked, self.context.store, one.a.id, str(row.key))
+        except Exception as error:
+            self.report(error)
+            return
+        self.post_message(OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
+
+    def action_back(self) -> None:
+        """Back to the samples."""
+        self.dismiss()
+
+
+def asked(store: Store, evaluation_id: str, item: str) -> str:
+    """What the user said first to a model (for a thread)."""
+    with store.explained():
+        seq = evaluations.find_sample(store.db, evaluation_id, item)
+        _, one = evaluations.sample(store.db, seq)
+        return one.turns[0].user if one.turns else evaluations.item(store.db, evaluation_id, item).question
+
+
+def headline(one: Comparison) -> Text:
+    """Both accuracies, and the difference with its interval and the chance that it is none."""
+    paired = one.paired
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for name, evaluation, rate in (("A", one.a, paired.a), ("B", one.b, paired.b)):
+        share = f"{100 * rate.correct / rate.n:.1f}%" if rate.n else "-"
+        text.append(f"{name} ", "bold").append(f"{one_line(evaluation.model, 28)} {share}   ")
+    text.append(f"{one.a.suite_label} by {one_line(one.scorer, 30)}", "dim").append("\n")
+    text.append(f"B - A {100 * paired.difference:+.1f} points", "bold")
+    if paired.interval is not None:
+        text.append(f" (95% {100 * paired.interval.low:+.1f} to {100 * paired.interval.high:+.1f})")
+    text.append(f" · McNemar p {p_of(paired.mcnemar_p)}")
+    if one.left_out:
+        text.append(f" · {one.left_out:,} items left out, not both have all samples of them", "yellow")
+    if one.other:
+        text.append(f" · asked differently: {one_line(', '.join(one.other), 60)}", "yellow")
+    return text
+
+
+def p_of(p: float) -> str:
+    """A chance to read: never a naked zero."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def strip(one: Comparison, kind: str) -> Text:
+    """The four lists, the one in sight in brackets."""
+    text = Text(no_wrap=True)
+    for number, name in enumerate(KINDS, 1):
+        title = name.replace("only_a", "only A").replace("only_b", "only B")
+        words = f"{title} {len(getattr(one.paired, name)):,}"
+        text.append(f"{number} ", "dim")
+        text.append(f"[{words}]" if name == kind else f" {words} ", "bold reverse" if name == kind else "dim").append(
+            "  "
+        )
+    return text
+
+
+def _row(both: Both, row: ItemRow) -> Row:
+    cells: dict[str, str | Text] = {
+        "item": one_line(row.item, 60),
+        "question": one_line(row.question, 300),
+        "gold": one_line(", ".join(row.gold), 60) or "-",
+    }
+    for side, name in enumerate("ab"):
+        cells[name] = text_of.mark(both.outcomes[side].get(row.item, "unscored"))
+        cells[f"tokens_{name}"] = f"{both.tokens[side].get(row.item, 0):,}"
+    return Row(row.item, cells, row)

@@ -1,0 +1,319 @@
+"""Marks from 0 to 100: one sample after another, blind and shuffled; each is on the disk before the next one shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from o1lab.errors import UsageError
+from o1lab.evaluate.rating import sheets
+from o1lab.evaluate.rating.sheets import Blind, Results, Sheet
+from o1lab.paths import assets_dir
+from o1lab.text import one_line, visible
+from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.sections import Section
+from o1lab.widgets.wrap import WrappedText
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+from screens.traces.annotate import Writer
+from store import ratings
+from store.connection import Store
+
+_LONGEST = 5  # characters of a mark: 87.25
+
+
+class RatingScreen(LabScreen):
+    """What an annotator has to mark. Nothing on it tells whose answer it is, how it was scored, or of which run."""
+
+    TITLE = "RATE"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "save", "Save", tooltip="Save the mark that was typed, and go on"),
+        Binding("backspace", "rub_out", "Rub out", show=False),
+        Binding("b", "step(-1)", "Back", tooltip="The sample before, to look at it or mark it anew"),
+        Binding("n", "step(1)", "Next", show=False, tooltip="The sample after"),
+        Binding("u", "undo", "Undo", tooltip="Take back your last mark"),
+        Binding("t", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
+        Binding("m", "note", "Note", tooltip="A note that is saved with the mark"),
+        Binding("r", "results", "Results", tooltip="Means and agreement; until all is marked it asks first"),
+        Binding("escape", "back", "Leave", tooltip="Leave; every mark is saved, and it goes on where it was"),
+    ]
+
+    def __init__(self, context: LabContext, evaluation_ids: Sequence[str]) -> None:
+        super().__init__(context)
+        self.ids = list(evaluation_ids)
+        self.writer = Writer(context.store)
+        self.sheet: Sheet | None = None
+        self.at = 0
+        self.shown: Blind | None = None
+        self.typed = ""
+        self.note = ""
+        self.with_thought = False
+        self._may_look = False  # everyone is done, or it was asked for
+        self._busy = True  # a mark is being written, or the next sample read: no key is taken for another one
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="rating-question", markup=False)
+        yield LineView(id="rating-answer")
+        with VerticalScroll(id="rating-results", can_focus=False):
+            yield Static(markup=False)
+        yield Static(id="rating-mark", markup=False)
+        yield Static(id="rating-said", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(LineView).focus()
+        self.begin()
+
+    async def on_unmount(self) -> None:
+        await self.writer.close()
+
+    @work(group="rating")
+    async def begin(self) -> None:
+        """Read the sheet, and go to the first sample without a mark."""
+        await self._go(None)
+
+    async def _go(self, at: int | None) -> None:
+        """Show the sample in a place, or the first without a mark; the sheet is read anew."""
+        self._busy = True
+        try:
+            self.sheet, self.shown, self.at = await self.in_thread(
+                _read, self.context.store, self.ids, self.context.annotator, at
+            )
+        except Exception as error:
+            self.report(error)
+            return
+        finally:
+            self._busy = False
+        self.typed, self.note = "", ""
+        if self.shown is not None:
+            self.remove_class("-over")
+            self._draw()
+        else:
+            await self._show_results()
+        self._draw_mark()
+
+    # What is shown.
+
+    def _draw(self) -> None:
+        one = self.shown
+        if one is None or self.sheet is None:
+            return
+        self.set_heading(f"{self.sheet.done:,} of {len(self.sheet.order):,} marked · {self.at + 1:,}")
+        self.query_one("#rating-question", Static).update(Text(visible(one.question)))
+        view = self.query_one(LineView)
+        parts: list[tuple[str, str]] = []
+        for number, turn in enumerate(one.turns):
+            if number:
+                parts.append(("user", turn.user))
+            if self.with_thought and turn.thought:
+                parts.append(("thought", turn.thought))
+            parts.append(("answer" if len(one.turns) == 1 else f"answer {number + 1}", turn.answer or "(empty)"))
+        view.show_sections([Section(WrappedText(f"{body}\n", view.text_width), header) for header, body in parts])
+
+    def _draw_mark(self) -> None:
+        one = self.shown
+        text = Text("mark 0 to 100: ")
+        text.append(self.typed or "_", "reverse")
+        if one is not None and one.mark is not None:
+            text.append(f"   you said {one.mark.value:g}", "dim")
+            text.append(f" “{one_line(one.mark.note, 40)}”" if one.mark.note else "", "dim")
+        if self.note:
+            text.append(f"   note “{one_line(self.note, 40)}”", "italic")
+        text.append("   enter saves", "dim")
+        self.query_one("#rating-mark", Static).update(text)
+
+    def say(self, message: str) -> None:
+        """A line at the foot."""
+        self.query_one("#rating-said", Static).update(Text(visible(message)))
+
+    def on_key(self, event: events.Key) -> None:
+        """Digits make the mark."""
+        super().on_key(event)
+        if event.character and event.character in "0123456789." and self.shown is not None:
+            event.stop()
+            event.prevent_default()
+            self.typed = (self.typed + event.character)[:_LONGEST]
+            self._draw_mark()
+
+    def action_rub_out(self) -> None:
+        """Take the last digit away."""
+        self.typed = self.typed[:-1]
+        self._draw_mark()
+
+    # What is done.
+
+    def action_save(self) -> None:
+        """Save the mark. A second enter while it is being written is not another mark."""
+        if self.shown is None or self._busy:
+            return
+        try:
+            value = sheets.mark_of(self.typed)
+        except UsageError as error:
+            self.say(error.hint if self.typed else "Type a mark first: a number from 0 to 100.")
+            self.typed = ""
+            self._draw_mark()
+            return
+        self._busy = True
+        self._save(self.shown, value, self.note)
+
+    @work(group="rating")
+    async def _save(self, one: Blind, value: float, note: str) -> None:
+        try:
+            await self.writer.do(write_mark, self.context.store, one.seq, value, self.context.annotator, note)
+        except Exception as error:
+            self._busy = False
+            self.say("NOT saved.")
+            self.report(error)
+            return
+        if self.closing:
+            return
+        self.say(f"saved: {value:g}; u takes it back")
+        await self._go(None)
+
+    @work(group="rating")
+    async def action_step(self, by: int) -> None:
+        """The sample before or after, marked or not."""
+        if self.sheet is None or self._busy:
+            return
+        at = self.at + by if self.shown is not None else len(self.sheet.order) - 1
+        if 0 <= at < len(self.sheet.order):
+            await self._go(at)
+        else:
+            self.say("There is none before this one." if by < 0 else "There is none after this one.")
+
+    @work(group="rating")
+    async def action_undo(self) -> None:
+        """Take back the last mark, and go to its sample."""
+        if self.sheet is None or self._busy:
+            return
+        self._busy = True
+        try:
+            seq = await self.writer.do(take_back, self.context.store, self.ids, self.context.annotator)
+        except Exception as error:
+            self._busy = False
+            self.report(error)
+            return
+        if seq is None:
+            self._busy = False
+            self.say("You have marked nothing here that could be taken back.")
+            return
+        self.say("taken back; mark it anew, or n goes on")
+        await self._go(next((at for at, (_, one) in enumerate(self.sheet.order) if one == seq), None))
+
+    def action_thought(self) -> None:
+        """Show the thought as well, or hide it."""
+        self.with_thought = not self.with_thought
+        self._draw()
+
+    @work(group="rating-note")
+    async def action_note(self) -> None:
+        """A note that is saved with the mark."""
+        note = await self.app.push_screen_wait(PromptDialog("Note on this answer", value=self.note))
+        if note is not None:
+            self.note = note.strip()
+            self._draw_mark()
+
+    @work(group="rating")
+    async def action_results(self) -> None:
+        """Means and agreement. Who sees them does not mark blindly any more, so until all is done it asks."""
+        from o1lab.widgets.dialogs import ConfirmDialog
+
+        if self._busy:
+            return
+        if not self._may_look:
+            question = ConfirmDialog(
+                "Look at the results before all is marked?",
+                "They name the models; marks that are given afterwards are not blind.",
+                danger=True,
+            )
+            if not await self.app.push_screen_wait(question):
+                return
+        await self._show_results(asked_for=True)
+
+    async def _show_results(self, *, asked_for: bool = False) -> None:
+        """In place of a sample: what came of it, or, until everyone who began is done, how far they are."""
+        try:
+            found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
+        except Exception as error:
+            self.report(error)
+            return
+        if self.closing:
+            return
+        self.shown = None
+        self.add_class("-over")
+        total = len(self.sheet.order) if self.sheet is not None else 0
+        self.set_heading(f"{self.sheet.done if self.sheet else 0:,} of {total:,} marked")
+        self._may_look = found.finished or asked_for
+        text = results_text(found) if self._may_look else progress_text(found)
+        self.query_one("#rating-results Static", Static).update(text)
+
+    def action_back(self) -> None:
+        """Leave; every mark is saved."""
+        self.dismiss()
+
+
+_KEYS = "\n\nb goes back to the last sample, u takes back the last mark, escape leaves."
+
+
+def results_text(found: Results) -> Text:
+    """What came of the marks."""
+    text = Text()
+    if not found.total:
+        return text.append("There is nothing to mark: no sample of these evaluations holds an answer.")
+    text.append("\n".join(visible(line) for line in sheets.as_lines(found)))
+    text.append(f"\n\nThe mean marks stand beside the other scorers' words as {sheets.label()}.", "dim")
+    return text.append(_KEYS, "dim")
+
+
+def progress_text(found: Results) -> Text:
+    """How far everyone is who began; no model is named."""
+    text = Text()
+    if not found.total:
+        return results_text(found)
+    text.append("You have marked everything.\n\n", "bold")
+    for name, done in found.progress.items():
+        text.append(f"{one_line(name, 40)}: {done:,} of {found.total:,}\n")
+    text.append("\nThe results wait until everyone is done; r shows them all the same.", "dim")
+    return text.append(_KEYS, "dim")
+
+
+def write_mark(store: Store, seq: int, value: float, annotator: str, note: str) -> None:
+    """Record a mark; when this returns it is on the disk (for the writer's thread)."""
+    ratings.rate(store.db, seq, value, annotator=annotator, note=note)
+
+
+def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
+    """Take back an annotator's last mark (for the writer's thread); its sample, None where there is none."""
+    seq = ratings.last_marked(store.db, ids, annotator)
+    if seq is not None:
+        ratings.rate(store.db, seq, None, annotator=annotator)
+    return seq
+
+
+def finish(store: Store, ids: Sequence[str], asked_for: bool) -> Results:
+    """What came of the marks (for the writer's thread).
+
+    Once everyone who began is done, or where it was asked for, the mean marks are put beside the other scorers' words:
+    of half a sheet they are no figure.
+    """
+    found = sheets.results(store.db, ids)
+    if found.finished or asked_for:
+        sheets.write_scores(store.db, ids)
+    return found
+
+
+def _read(store: Store, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, Blind | None, int]:
+    with store.explained():
+        sheet = sheets.sheet(store.db, ids, annotator)
+        place = sheet.next_at if at is None else at
+        shown = None if place is None else sheets.read(store.db, sheet, place)
+        return sheet, shown, place if place is not None else len(sheet.order)

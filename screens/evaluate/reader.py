@@ -1,0 +1,177 @@
+"""One sample in the chain reader, and from it the next: question, gold, what every scorer says, all turns, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from o1lab.paths import assets_dir
+from o1lab.text import visible
+from o1lab.widgets.chain_reader import ChainReader
+from screens.base.context import LabContext
+from screens.evaluate import sample_text as text_of
+from screens.evaluate.labelling import LabellingScreen, compare_message, load
+from screens.evaluate.sample_text import Listing, WholeSample, read_sample
+from screens.traces.annotate import Done
+from screens.traces.text import remarks
+from store.connection import Store
+from store.sample_list import SampleRow
+
+
+class SampleScreen(LabellingScreen):
+    """The sample at a place of a listing; n and p go on from there."""
+
+    TITLE = "SAMPLE"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "step(1)", "Next", tooltip="The next sample of the list"),
+        Binding("p", "step(-1)", "Previous", tooltip="The previous sample of the list"),
+        Binding("c", "chains", "Chains", tooltip="The training chains most like this sample of a student"),
+        Binding("o", "run", "Run", tooltip="The training run behind this model"),
+        Binding("C", "compare", "Compare", show=False, tooltip="Ask this model the question again, in Compare"),
+        Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
+        Binding("less_than_sign", "turn(-1)", "Turn before", show=False),
+        Binding("greater_than_sign", "turn(1)", "Turn after", show=False),
+        Binding("escape", "back", "Back to the list"),
+    ]
+
+    def __init__(
+        self, context: LabContext, listing: Listing, index: int, *, moved: Callable[[int], None] | None = None
+    ) -> None:
+        super().__init__(context)
+        self.listing = listing
+        self.index = index
+        self.total = 0
+        self.turn = 0
+        self.shown: WholeSample | None = None
+        self._moved = moved
+        self._seqs: dict[str, int] = {}  # of each trace that a key may mean: which sample it is
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="sample-title", markup=False)
+        yield Static(id="sample-origin", markup=False)
+        yield Static(id="sample-words", markup=False)
+        with VerticalScroll(id="statement", can_focus=False):
+            yield Static(id="statement-text", markup=False)
+        yield ChainReader(id="sample-reader")
+        yield Static(id="sample-remarks", markup=False)
+        yield Static(id="said", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.say("n p other samples · c nearest chains · o run · v label a stretch · esc list")
+        self.reader.focus()
+        self.go(self.index)
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.query_one(ChainReader)
+
+    # Which sample.
+
+    @work(exclusive=True, group="sample")
+    async def go(self, index: int) -> None:
+        """Read the sample at a place of the listing."""
+        try:
+            found, total = await self.in_thread(_read_at, self.context.store, self.listing, index)
+        except Exception as error:
+            self.report(error)
+            return
+        if found is None:
+            self.say("That was the last sample of the list." if index > self.index else "This is its first sample.")
+            return
+        self.index, self.total = index, total
+        if self._moved is not None:
+            self._moved(index)
+        self.show_sample(found)
+
+    def action_step(self, by: int) -> None:
+        """The next or previous sample of the list."""
+        if self.index + by < 0:
+            self.say("This is the first sample of the list.")
+        else:
+            self.go(self.index + by)
+
+    def show_sample(self, whole: WholeSample) -> None:
+        """Show a sample; the same one again only brings what was said of it up to date."""
+        before, self.shown = self.shown, whole
+        again = before is not None and before.seq == whole.seq
+        if whole.trace_id is not None:
+            self._seqs[whole.trace_id] = whole.seq
+        scorer = self.listing.scorer
+        self.query_one("#sample-title", Static).update(text_of.title(whole, scorer))
+        self.query_one("#sample-origin", Static).update(text_of.origin(whole))
+        self.query_one("#sample-words", Static).update(text_of.words(whole, scorer))
+        self.query_one("#sample-remarks", Static).update(remarks(whole.records) if whole.labelled else "")
+        if again and self.on_last_turn():
+            self.reader.set_spans(text_of.spans_of(whole.records))
+        elif not again:
+            self.show_turn(max(len(whole.sample.turns) - 1, 0))
+
+    def show_turn(self, number: int) -> None:
+        """Show one exchange, with what went before it above."""
+        if self.shown is None:
+            return
+        self.turn = number
+        turns = len(self.shown.sample.turns)
+        several = f"< turn {number + 1} of {turns} > · " if turns > 1 else ""
+        self.set_heading(f"{several}sample {self.index + 1:,} of {self.total:,}")
+        self.query_one("#statement-text", Static).update(text_of.conversation(self.shown, number))
+        statement = self.query_one("#statement", VerticalScroll)
+        if number:
+            statement.call_after_refresh(statement.scroll_end, animate=False)
+        else:
+            statement.scroll_home(animate=False)
+        load(self.reader, self.shown, number)
+
+    def action_turn(self, by: int) -> None:
+        """The turn before or after."""
+        turns = len(self.shown.sample.turns) if self.shown is not None else 0
+        if 0 <= self.turn + by < turns:
+            self.show_turn(self.turn + by)
+        else:
+            self.say("This sample has one turn." if turns < 2 else "There is no turn beyond this one.")
+
+    def on_last_turn(self) -> bool:
+        return self.shown is None or self.turn >= len(self.shown.sample.turns) - 1
+
+    def action_statement(self) -> None:
+        """Show the whole question, or fold it."""
+        self.toggle_class("-statement")
+
+    def action_compare(self) -> None:
+        """Ask this model the question again, in Compare."""
+        if self.shown is not None:
+            self.post_message(compare_message([self.shown]))
+
+    # Labels.
+
+    def at_hand(self) -> WholeSample | None:
+        return self.shown
+
+    def at_hand_of(self, trace_id: str) -> int:
+        return self._seqs[trace_id]
+
+    async def on_done(self, done: Done) -> None:
+        if self.shown is not None and self._seqs.get(done.act.trace_id) == self.shown.seq:
+            fresh = await self.in_thread(read_sample, self.context.store, self.shown.seq)
+            if self.shown is not None and self.shown.seq == fresh.seq:
+                self.show_sample(fresh)
+
+    def say(self, message: str | Text) -> None:
+        text = message if isinstance(message, Text) else Text(visible(message))
+        self.query_one("#said", Static).update(text)
+
+
+def _read_at(store: Store, listing: Listing, index: int) -> tuple[WholeSample | None, int]:
+    page = listing.page(store, index, 1)
+    if not page.rows:
+        return None, page.total
+    return read_sample(store, cast(SampleRow, page.rows[0].data).seq), page.total

@@ -1,0 +1,260 @@
+"""How a sample reads: its line in the list, what stands over it in the reader, what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from o1lab.evaluate.rating import promote
+from o1lab.evaluate.sample_filter import SampleQuery
+from o1lab.text import one_line, visible
+from o1lab.widgets.columns import Column, Page, Row
+from o1lab.widgets.document import ReaderDocument
+from screens.traces.reading import document_of
+from store import annotations as said
+from store import evaluations, sample_list
+from store.connection import Store
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
+from store.records import Annotation
+from store.sample_list import SampleRow
+
+# Every outcome has a sign of its own as well as a colour.
+SIGNS = {
+    "correct": ("✓", "green"),
+    "incorrect": ("✗", "red"),
+    "incomplete": ("…", "yellow"),
+    "unextracted": ("∅", "magenta"),
+    "unscored": ("?", "cyan"),
+    "failed": ("!", "bold red"),
+}
+COLUMNS = (
+    Column("outcome", "", 1),
+    Column("item", "item", 12, flex=1),
+    Column("question", "question", 16, flex=3),
+    Column("gold", "gold", 7, flex=1, priority=2),
+    Column("answer", "answer", 7, flex=1, priority=1),
+    Column("tokens", "tokens", 6, justify="right"),
+    Column("labelled", "", 1, priority=3),
+    Column("reason", "reason", 16, flex=2, priority=4),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSample:
+    """Everything the reader shows of a sample. ``trace_id`` is the trace it is, or would become."""
+
+    seq: int
+    evaluation: Evaluation
+    item: ItemRow
+    sample: NewSample
+    scores: tuple[NewScore, ...]
+    labelled: bool
+    trace_id: str | None
+    records: tuple[Annotation, ...]
+    documents: tuple[ReaderDocument, ...]
+    """Each turn as the reader shows it; the labelled stretches are the last one's, which is what a trace keeps."""
+
+    def outcome(self, scorer: str) -> str:
+        """How it came out under a scorer."""
+        if self.sample.state != "complete":
+            return self.sample.state
+        score = self.score(scorer)
+        return "unscored" if score is None else score.outcome
+
+    def score(self, scorer: str) -> NewScore | None:
+        """A scorer's word."""
+        return next((score for score in self.scores if score.scorer == scorer), None)
+
+
+def read_sample(store: Store, seq: int) -> WholeSample:
+    """Read a sample (for a thread).
+
+    Raises:
+        MissingError: it is gone.
+    """
+    with store.explained():
+        db = store.db
+        evaluation_id, sample = evaluations.sample(db, seq)
+        evaluation = evaluations.get(db, evaluation_id)
+        item = evaluations.item(db, evaluation_id, sample.item)
+        trace_id = evaluations.trace_of(db, seq)
+        records = () if trace_id is None else tuple(said.of_trace(db, trace_id))
+        holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
+        becomes = promote.as_trace(evaluation, item, sample).id if holds else None
+        scores = tuple(evaluations.scores_of(db, seq))
+        last = len(sample.turns) - 1
+        documents = tuple(
+            document_of(turn.thought, turn.answer, records if at == last else ())
+            for at, turn in enumerate(sample.turns)
+        )
+        return WholeSample(
+            seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records, documents
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which samples are listed: of which evaluation, by whose word, under which filter."""
+
+    evaluation_id: str
+    scorer: str
+    query: SampleQuery = SampleQuery()  # noqa: RUF009 - frozen
+
+    def page(self, store: Store, offset: int, limit: int) -> Page:
+        """A page of it (for a thread)."""
+        with store.explained():
+            rows, total = sample_list.page(
+                store.db, self.evaluation_id, self.scorer, outcomes=self.query.outcomes, words=self.query.words,
+                variant=self.query.variant, longest_first=self.query.longest_first, limit=limit, offset=offset,
+            )  # fmt: skip
+        return Page([table_row(row) for row in rows], total)
+
+
+def mark(outcome: str) -> Text:
+    sign, style = SIGNS.get(outcome, ("?", ""))
+    return Text(sign, style)
+
+
+def table_row(row: SampleRow) -> Row:
+    """A sample as a row of the list."""
+    cells: dict[str, str | Text] = {
+        "outcome": mark(row.outcome),
+        "item": name_of(row.item, row.sample),
+        "question": one_line(row.question, 300),
+        "gold": one_line(", ".join(row.gold), 60) or "-",
+        "answer": "-" if row.answer is None else one_line(row.answer, 60),
+        "tokens": f"{row.output_tokens:,}",
+        "labelled": Text("L" if row.trace_id else "", "bold"),
+        "reason": one_line(row.reason, 120),
+    }
+    return Row(row.seq, cells, row)
+
+
+def graded(value: float | None) -> str:
+    """A scorer's value, where it says more than right or wrong."""
+    return "" if value is None or value in (0, 1) else f" {value:.2f}"
+
+
+def name_of(item: str, sample: int) -> str:
+    """An item's sample: the number stands behind it from the second on."""
+    return one_line(item, 60) + (f" #{sample + 1}" if sample else "")
+
+
+def peek(row: SampleRow, scorer: str) -> Text:
+    """Three lines on the sample under the cursor."""
+    sign, style = SIGNS.get(row.outcome, ("?", ""))
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{sign} {row.outcome}", style).append(f"  {name_of(row.item, row.sample)}", "bold")
+    text.append(f"  {scorer}: ", "dim").append(one_line(row.reason, 300) or "no word of it")
+    text.append(graded(row.value))
+    text.append("\ngold ", "dim").append(one_line(", ".join(row.gold), 80) or "none")
+    text.append("  answer ", "dim").append("none found" if row.answer is None else one_line(row.answer, 80))
+    text.append(f"  {row.output_tokens:,} tokens", "dim")
+    if row.thought_tokens is not None:
+        text.append(f", {row.thought_tokens:,} of them thought", "dim")
+    if row.variant:
+        text.append(f"  put as {one_line(row.variant, 20)}", "dim")
+    text.append("\n").append(one_line(row.question, 400))
+    return text
+
+
+def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
+    """Whose samples these are and, once they are counted, how they came out: every outcome that occurs."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(one_line(evaluation.suite_label, 24), "bold").append(f" {one_line(evaluation.model, 28)} ")
+    if tally is None:
+        return text.append(f"  {one_line(scorer, 40)}", "dim")
+    for outcome, number in tally.outcomes.items():
+        if number:
+            sign, style = SIGNS[outcome]
+            text.append(" ").append(f"{sign} {number:,}", style)
+    total = tally.total
+    share = f"  {100 * tally.outcomes['correct'] / total:.1f}% of {total:,}" if total else "  no samples yet"
+    return text.append(share).append(f"  {one_line(scorer, 40)}", "dim")
+
+
+# The reader.
+
+
+def title(whole: WholeSample, scorer: str) -> Text:
+    """Item, gold, answer and outcome: what is always in sight."""
+    score = whole.score(scorer)
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append_text(verdict(whole, scorer)).append(f" · {name_of(whole.sample.item, whole.sample.sample)}", "bold")
+    line.append(" · gold ", "dim").append(one_line(", ".join(whole.item.gold), 60) or "none")
+    if score is not None:
+        line.append(" · answer ", "dim").append("none found" if score.answer is None else one_line(score.answer, 60))
+    return line
+
+
+def verdict(whole: WholeSample, scorer: str) -> Text:
+    """The outcome with its sign."""
+    outcome = whole.outcome(scorer)
+    sign, style = SIGNS.get(outcome, ("?", ""))
+    return Text(f"{sign} {outcome}", style)
+
+
+def origin(whole: WholeSample) -> Text:
+    """Who answered, in how many tokens, and how it was asked."""
+    one, evaluation = whole.sample, whole.evaluation
+    parts = [one_line(evaluation.model, 40), evaluation.suite_label, f"{one.output_tokens:,} tok"]
+    if one.thought_tokens is not None:
+        parts.append(f"{one.thought_tokens:,} thought")
+    parts += ["counted by us"] if one.estimated else []
+    parts += [f"put as {one_line(whole.item.variant, 20)}"] if whole.item.variant else []
+    parts += ["taken from an earlier evaluation"] if one.cached else []
+    parts.append(f"trace {whole.trace_id[:8]}" if whole.labelled and whole.trace_id else "not labelled")
+    return Text(" · ".join(parts), "dim", no_wrap=True, overflow="ellipsis")
+
+
+def words(whole: WholeSample, scorer: str) -> Text:
+    """What every scorer says, the shown one first, a line each; and why the response ended, where it was cut."""
+    lines = []
+    if whole.sample.state != "complete":
+        lines.append(
+            Text.assemble((whole.sample.state, "bold yellow"), f": {one_line(whole.sample.reason, 300) or '-'}")
+        )
+    for score in sorted(whole.scores, key=lambda one: one.scorer != scorer):
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(one_line(score.scorer, 48), "bold" if score.scorer == scorer else "dim").append(" ")
+        sign, style = SIGNS.get(score.outcome, ("?", ""))
+        line.append(f"{sign} {score.outcome}", style)
+        line.append(graded(score.value))
+        line.append(f": {one_line(score.reason, 400)}" if score.reason else "")
+        lines.append(line)
+    return Text("\n").join(lines or [Text("no scorer has looked at it", "dim")])
+
+
+LONGEST_SAID = 4000  # characters of one remark: the widget that shows them lays them out at once
+
+
+def conversation(whole: WholeSample, turn: int) -> Text:
+    """What was said before an answer: the question, and earlier turns with what the model answered.
+
+    Of a long remark its ends are shown; an earlier answer is read whole as the turn it is.
+    """
+    text = Text()
+    turns = whole.sample.turns
+    if not turns:
+        return text.append_text(_ends(whole.item.question))
+    for earlier in turns[:turn]:
+        text.append("user: ", "dim").append_text(_ends(earlier.user)).append("\nmodel: ", "dim")
+        text.append_text(_ends(earlier.answer)).append("\n")
+    return text.append("user: " if len(turns) > 1 else "", "dim").append_text(_ends(turns[turn].user))
+
+
+def _ends(said: str) -> Text:
+    """All of a remark, or its beginning and its end with what lies between them counted."""
+    left_out = len(said) - LONGEST_SAID
+    if left_out <= 0:
+        return Text(visible(said))
+    half = LONGEST_SAID // 2
+    text = Text(visible(said[:half]))
+    return text.append(f" ... {left_out:,} characters ... ", "dim").append(visible(said[-half:]))
+
+
+def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:
+    """The labelled stretches among what was said."""
+    return [(*record.span, record.value) for record in records if record.span]

@@ -1,0 +1,235 @@
+"""Two models' samples of one item side by side, each in a reader of its own; from here a case study is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from o1lab.paths import assets_dir
+from o1lab.text import one_line, visible
+from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.dialogs import PromptDialog
+from screens.base.context import LabContext
+from screens.evaluate import sample_text as text_of
+from screens.evaluate.labelling import LabellingScreen, compare_message, load
+from screens.evaluate.sample_text import WholeSample, read_sample
+from screens.traces.annotate import Done
+from screens.traces.text import remarks
+from store import evaluations
+from store.connection import Store
+
+
+class SampleColumn(Vertical):
+    """One sample: three lines about it, and its last turn in a reader."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(classes="column")
+        self.letter = name
+        self.whole: WholeSample | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="column-title", markup=False)
+        yield ChainReader()
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.query_one(ChainReader)
+
+    def show(self, whole: WholeSample, scorer: str) -> None:
+        """Show a sample; the same one again keeps its place."""
+        before, self.whole = self.whole, whole
+        score = whole.score(scorer)
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{self.letter} ", "bold").append_text(text_of.verdict(whole, scorer))
+        line.append(f"  {one_line(score.answer, 24) if score and score.answer else 'no answer'}")
+        line.append(f"  {whole.sample.output_tokens:,} tok", "dim").append(f"  {one_line(whole.evaluation.model, 30)}")
+        reason = whole.sample.reason if whole.sample.state != "complete" else score.reason if score else ""
+        line.append(f"\n{one_line(reason, 200) or '-'}", "dim").append("\n")
+        line.append_text(remarks(whole.records) if whole.labelled else Text("not labelled", "dim"))
+        self.query_one(".column-title", Static).update(line)
+        if before is not None and before.seq == whole.seq:
+            self.reader.set_spans(text_of.spans_of(whole.records))
+        else:
+            load(self.reader, whole, max(len(whole.sample.turns) - 1, 0))
+
+
+class SamplePairScreen(LabellingScreen):
+    """Both answers to an item; n and p go on in the list they come from."""
+
+    TITLE = "BESIDE"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab,shift+tab", "column", "Other side"),
+        Binding("n", "step(1)", "Next", tooltip="The next item of the list"),
+        Binding("p", "step(-1)", "Previous", tooltip="The previous item of the list"),
+        Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
+        Binding("E", "case", "Case study", tooltip="Write this pair with its labels as Markdown, HTML or LaTeX"),
+        Binding("c", "chains", "Chains", tooltip="The training chains most like this side's sample"),
+        Binding("o", "run", "Run", tooltip="The training run behind this side's model"),
+        Binding("less_than_sign", "sample(-1)", "Sample before", show=False),
+        Binding("greater_than_sign", "sample(1)", "Sample after", show=False),
+        Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
+        Binding("escape", "back", "Back to the list"),
+    ]
+
+    def __init__(
+        self, context: LabContext, pair: tuple[str, str], scorer: str, items: Sequence[str], index: int,
+        *, moved: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(context)
+        self.pair = pair
+        self.scorer = scorer
+        self.items = items
+        self.index = index
+        self.number = 0  # which of the item's samples
+        self.here = 0
+        self._moved = moved
+        self._seqs: dict[str, int] = {}
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="pair-question", markup=False)
+        with Horizontal(id="pair-columns"):
+            yield SampleColumn("A")
+            yield SampleColumn("B")
+        yield Static(id="said", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.columns[0].add_class("-first")
+        self.go(self.index, 0)
+
+    @property
+    def columns(self) -> list[SampleColumn]:
+        return list(self.query(SampleColumn))
+
+    @work(exclusive=True, group="pair")
+    async def go(self, index: int, number: int) -> None:
+        """Read both samples of an item."""
+        item = self.items[index]
+        try:
+            found = await self.in_thread(_read_pair, self.context.store, self.pair, item, number)
+        except Exception as error:
+            self.report(error)
+            return
+        self.index, self.number = index, number
+        if self._moved is not None:
+            self._moved(index)
+        for column, whole in zip(self.columns, found, strict=True):
+            self._show(column, whole)
+        self._mark()
+
+    def _show(self, column: SampleColumn, whole: WholeSample) -> None:
+        if whole.trace_id is not None:
+            self._seqs[whole.trace_id] = whole.seq
+        column.show(whole, self.scorer)
+
+    def _mark(self) -> None:
+        for at, column in enumerate(self.columns):
+            column.set_class(at == self.here, "-here")
+        self.set_focus(self.columns[self.here].reader.body)
+        whole = self.at_hand()
+        if whole is not None:
+            asked = text_of.conversation(whole, max(len(whole.sample.turns) - 1, 0))
+            gold = one_line(", ".join(whole.item.gold), 60) or "none"
+            self.query_one("#pair-question", Static).update(Text.assemble((f"gold {gold}  ", "bold"), asked))
+            number = f" · sample {self.number + 1}" if self.number else ""
+            self.set_heading(f"{one_line(whole.sample.item, 40)}{number} · {self.index + 1:,} of {len(self.items):,}")
+
+    def action_column(self) -> None:
+        """The other side."""
+        self.here = 1 - self.here
+        self._mark()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click moves to the other side as tab does."""
+        for at, column in enumerate(self.columns):
+            if column.has_focus_within and at != self.here:
+                self.here = at
+                self._mark()
+
+    def action_step(self, by: int) -> None:
+        """The next or previous item of the list."""
+        if 0 <= self.index + by < len(self.items):
+            self.go(self.index + by, 0)
+        else:
+            self.say("That was the last item of the list." if by > 0 else "This is the first item of the list.")
+
+    def action_sample(self, by: int) -> None:
+        """Another sample of the same item."""
+        whole = self.at_hand()
+        if whole is not None and 0 <= self.number + by < whole.evaluation.samples:
+            self.go(self.index, self.number + by)
+        else:
+            self.say("There is no other sample of this item that way.")
+
+    def action_statement(self) -> None:
+        """Show the whole question, or fold it."""
+        self.toggle_class("-statement")
+
+    def action_compare(self) -> None:
+        """Ask both models the question again, in Compare."""
+        wholes = [column.whole for column in self.columns if column.whole is not None]
+        if wholes:
+            self.post_message(compare_message(wholes))
+
+    @work(exclusive=True, group="case")
+    async def action_case(self) -> None:
+        """Write this pair with its labels; the file's name says as what."""
+        from o1lab.evaluate.report import cases
+
+        item, number = self.items[self.index], self.number
+        safe = "".join(letter if letter.isalnum() else "-" for letter in item)[:60]
+        proposed = self.context.lab.exports / f"case-{safe}.html"
+        name = await self.app.push_screen_wait(PromptDialog("Write to (.md, .html or .tex)", value=str(proposed)))
+        if not name or not name.strip():
+            return
+
+        def work() -> Path:
+            path = Path(name.strip()).expanduser()
+            with self.context.store.explained():
+                one = cases.case(self.context.store, *self.pair, item, sample=number)
+            cases.write(one, path)
+            return path
+
+        try:
+            path = await self.in_thread(work)
+        except Exception as error:
+            self.report(error)
+            return
+        self.say(f"written: {path}")
+
+    # Labels.
+
+    def at_hand(self) -> WholeSample | None:
+        return self.columns[self.here].whole
+
+    def at_hand_of(self, trace_id: str) -> int:
+        return self._seqs[trace_id]
+
+    def trace_in(self, reader: ChainReader) -> str | None:
+        return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
+
+    async def on_done(self, done: Done) -> None:
+        for column in self.columns:
+            if column.whole is not None and column.whole.trace_id == done.act.trace_id:
+                fresh = await self.in_thread(read_sample, self.context.store, column.whole.seq)
+                if column.whole.seq == fresh.seq:
+                    self._show(column, fresh)
+
+    def say(self, message: str | Text) -> None:
+        text = message if isinstance(message, Text) else Text(visible(message))
+        self.query_one("#said", Static).update(text)
+
+
+def _read_pair(store: Store, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:
+    with store.explained():
+        seqs = [evaluations.find_sample(store.db, evaluation, item, number) for evaluation in pair]
+    return [read_sample(store, seq) for seq in seqs]

@@ -1,0 +1,202 @@
+"""Lab: what there is, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from o1lab.text import one_line
+from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
+from screens.base.screen import LabScreen
+from store import datasets, evaluations, problems, runs, teacher_runs, traces
+from store.connection import Store
+from store.evaluations import Evaluation
+from store.problem_query import parse_problem_query
+from store.query import TraceQuery
+from store.records import Dataset, RunRecord
+
+# What a teacher could still be asked: problems that no rule leaves out, with an answer to check it against.
+UNDISTILLED = "excluded:no has:answer -has:trace"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the lab holds, counted."""
+
+    problems: int
+    undistilled: int
+    teacher_runs: list[str]
+    decisions: dict[str, int]
+    verdicts: dict[str, int]
+    datasets: list[Dataset]
+    runs: list[RunRecord]
+    evaluations: list[Evaluation]
+    note: str
+
+    @property
+    def traces(self) -> int:
+        return sum(self.decisions.values())
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something a person can do next."""
+
+    key: str
+    title: str
+    why: str
+
+
+def look(store: Store) -> Overview:
+    """Count what the lab holds (reads the database; call it in a thread)."""
+    db = store.db
+    everything = TraceQuery()
+    return Overview(
+        problems.count(db),
+        problems.count_selected(db, parse_problem_query(UNDISTILLED)),
+        [run.id for run in teacher_runs.all_runs(db)],
+        traces.counts(db, everything, "decision"),
+        traces.counts(db, everything, "verdict"),
+        datasets.all_datasets(db),
+        runs.all_runs(db),
+        evaluations.all_evaluations(db),
+        store.note,
+    )
+
+
+def next_steps(overview: Overview) -> list[Step]:
+    """What makes sense now, the most useful first."""
+    distill = Step("distill", "Distill long thoughts (f3)", f"{overview.undistilled:,} problems have no trace yet")
+    to_distill = [distill] if overview.undistilled else []
+    if not overview.traces:
+        words = "leave the app and run: o1lab import FILE..., or try o1lab demo"
+        return [*to_distill, *_to_evaluate(overview), Step("import", "Import chains", words)]
+    steps = []
+    undecided = overview.decisions.get("", 0)
+    curate = Step("traces", "Curate traces", f"{undecided:,} without a decision" if undecided else "all are decided")
+    if overview.datasets:
+        newest = overview.datasets[0]
+        train = Step("train", f"Train a student on {newest.name}", f"{newest.rows:,} rows, hash {newest.hash}")
+        compare = Step("compare", "Talk to teacher and student", "side by side, from one prompt")
+        steps = [compare, train] if overview.runs else [train, compare]
+        steps += [Step("run", f"Look at run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
+        return [*steps, *_to_evaluate(overview), curate, *to_distill]
+    if overview.decisions.get("accept", 0):
+        steps.append(Step("dataset", "Make a dataset of what you accepted", "press d on the Traces screen"))
+    talk = Step("compare", "Talk to the models", "the base and any teacher")
+    return [*steps, curate, *to_distill, talk, *_to_evaluate(overview)]
+
+
+def _to_evaluate(overview: Overview) -> list[Step]:
+    """An evaluation to look at, or the first one to set up once there is something to measure."""
+    if overview.evaluations:
+        newest = overview.evaluations[0]
+        words = f"{newest.suite_label} by {newest.model}"
+        return [Step("evaluation", "Look at the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
+    return [Step("evaluate", "Evaluate base and student (f6)", "gains beside losses")] if overview.runs else []
+
+
+class OverviewScreen(LabScreen):
+    """The first screen: counts on top, the next steps below."""
+
+    TITLE = "LAB"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "refresh", "Refresh")]
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="overview", can_focus=False):
+            yield Static(id="counts", markup=False)
+            yield Static("What to do next", classes="section", markup=False)
+            yield OptionList(id="steps", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#steps").focus()
+
+    def on_screen_resume(self) -> None:
+        self.action_refresh()
+
+    @work(exclusive=True)
+    async def action_refresh(self) -> None:
+        """Count again."""
+        try:
+            overview = await self.in_thread(look, self.context.store)
+        except Exception as error:
+            self.report(error)
+            return
+        self.overview = overview
+        self.query_one("#counts", Static).update(_counts(overview))
+        options = self.query_one("#steps", OptionList)
+        kept = options.highlighted or 0
+        options.clear_options()
+        steps = next_steps(overview)
+        options.add_options(Option(_step(step), id=step.key) for step in steps)
+        options.highlighted = min(kept, len(steps) - 1)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        newest = self.overview.datasets[0].name if self.overview.datasets else None
+        if event.option_id in ("traces", "import"):
+            self.post_message(OpenTraces())
+        elif event.option_id == "dataset":
+            self.post_message(OpenTraces("decision:accept"))
+        elif event.option_id == "distill":
+            self.post_message(OpenDistill(UNDISTILLED))
+        elif event.option_id == "train":
+            self.post_message(OpenTraining(newest))
+        elif event.option_id == "run":
+            self.post_message(OpenRun(self.overview.runs[0].id))
+        elif event.option_id == "compare":
+            self.post_message(OpenCompare())
+        elif event.option_id == "evaluation":
+            self.post_message(OpenEvaluation(self.overview.evaluations[0].id))
+        elif event.option_id == "evaluate":
+            self.post_message(OpenEvaluation())
+
+
+def _counts(overview: Overview) -> Text:
+    decisions, verdicts = overview.decisions, overview.verdicts
+    lines = [
+        ("problems", f"{overview.problems:,}"),
+        (
+            "traces",
+            f"{overview.traces:,}   {decisions.get('accept', 0):,} accepted · "
+            f"{decisions.get('reject', 0):,} rejected · "
+            f"{decisions.get('', 0):,} to do",
+        ),
+        (
+            "verdicts",
+            f"{verdicts.get('correct', 0):,} correct · {verdicts.get('incorrect', 0):,} incorrect · "
+            f"{verdicts.get('unverifiable', 0):,} unverifiable · {verdicts.get('', 0):,} not verified",
+        ),
+        ("distilled", _newest(overview.teacher_runs)),
+        ("datasets", "  ".join(f"{one_line(d.name, 24)} ({d.rows:,})" for d in overview.datasets[:4]) or "none yet"),
+        ("runs", "  ".join(f"{run.id} on {one_line(run.dataset, 24)}" for run in overview.runs[:4]) or "none yet"),
+    ]
+    if overview.evaluations:
+        suites = len({one.suite_label for one in overview.evaluations})
+        words = f"{len(overview.evaluations):,} on {suites:,} suite{'s' if suites > 1 else ''}"
+        lines.append(("evaluated", f"{words}, the newest {one_line(overview.evaluations[0].suite_label, 30)}"))
+    if overview.note:
+        lines.append(("note", overview.note))
+    text = Text()
+    for name, value in lines:
+        text.append(f"{name:>10}  ", "dim").append(value + "\n")
+    return text
+
+
+def _newest(ids: list[str]) -> str:
+    """How many there are, and the newest of them."""
+    if not ids:
+        return "no teacher run yet"
+    return f"{len(ids):,} teacher run{'s' if len(ids) > 1 else ''}, the newest {one_line(ids[0], 10)}"
+
+
+def _step(step: Step) -> Text:
+    return Text.assemble(("› ", "dim"), (step.title, "bold"), "  ", (step.why, "dim"))

@@ -1,0 +1,178 @@
+"""The dialogs of the Traces screen that show what a filter chooses before something is done with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, TypeVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Input, RadioButton, RadioSet, Static
+
+from o1lab.text import one_line, visible
+from o1lab.widgets.line_input import LineInput, caught_up
+from o1lab.widgets.tall_text import TallText
+from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
+from store.records import TraceRow
+
+Answer = TypeVar("Answer")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODELS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a filter chooses: how many traces, of which verdicts, teachers and decisions, and the first of them."""
+
+    total: int
+    verdicts: Mapping[str, int]
+    models: Mapping[str, int]
+    decisions: Mapping[str, int]
+    incomplete: int
+    looping: int
+    sample: tuple[TraceRow, ...]
+
+    @property
+    def decided(self) -> int:
+        return self.total - self.decisions.get("", 0)
+
+
+def summary(chosen: Chosen, query: str) -> Text:
+    """The counts, and what ought to make a person stop."""
+    text = Text()
+    text.append("filter    ", "dim").append(f"{visible(query) or 'everything'}\n")
+    text.append("traces    ", "dim").append(f"{chosen.total:,}", "bold").append("\n")
+    text.append("verdicts  ", "dim")
+    for verdict in VERDICTS:
+        if number := chosen.verdicts.get(verdict or "", 0):
+            text.append_text(verdict_mark(verdict)).append(f" {number:,} {verdict or 'not verified'}  ")
+    text.append("\n").append("decided   ", "dim")
+    for decision in DECISIONS:
+        if number := chosen.decisions.get(decision or "", 0):
+            text.append_text(decision_mark(decision)).append(f" {number:,} {decision or 'to do'}  ")
+    text.append("\n").append("teachers  ", "dim")
+    models = sorted(chosen.models.items(), key=lambda item: -item[1])
+    text.append(", ".join(f"{one_line(name, 30)} {number:,}" for name, number in models[:_MODELS]))
+    if len(models) > _MODELS:
+        text.append(f" and {len(models) - _MODELS} more")
+    warnings = []
+    if wrong := chosen.verdicts.get("incorrect", 0):
+        warnings.append(f"{wrong:,} have a wrong answer")
+    if chosen.incomplete:
+        warnings.append(f"{chosen.incomplete:,} were cut off")
+    if chosen.looping:
+        warnings.append(f"{chosen.looping:,} loop")
+    if warnings:
+        text.append("\n! ", "bold yellow").append(", ".join(warnings), "yellow")
+    return text
+
+
+def rows(chosen: Chosen) -> Text:
+    """The first traces, a line each."""
+    text = Text(no_wrap=True)
+    for row in chosen.sample:
+        text.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
+        text.append(f" {problem_name(row)}  {one_line(row.model, 30)}  {size(row.chars)} {state(row)}\n")
+    if chosen.total > len(chosen.sample):
+        text.append(f"… and {chosen.total - len(chosen.sample):,} more", "dim")
+    return text
+
+
+class _Box(ModalScreen[Answer]):
+    """A framed box in the middle: what is chosen, a scrolling sample of it, the keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel"),
+        Binding("pagedown", "scroll_rows(1)", "Page down", show=False),
+        Binding("pageup", "scroll_rows(-1)", "Page up", show=False),
+    ]
+
+    def __init__(self, chosen: Chosen, query: str) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.text = query
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static(self.question(), classes="box-title", markup=False)
+            yield from self.asked()
+            with VerticalScroll(classes="sample", can_focus=False):
+                yield Static(rows(self.chosen), markup=False)
+            yield Footer(show_command_palette=False, compact=True)
+
+    def question(self) -> str:
+        """The box's title."""
+        raise NotImplementedError
+
+    def asked(self) -> ComposeResult:
+        """What stands between the title and the sample."""
+        yield Static(summary(self.chosen, self.text), markup=False)
+
+    def action_scroll_rows(self, pages: int) -> None:
+        """Scroll the sample."""
+        scroll = self.query_one(".sample", VerticalScroll)
+        scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
+
+
+class BulkDialog(_Box[str | None]):
+    """Shows which traces a bulk decision concerns; a, x and s decide, escape leaves them alone."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "dismiss('accept')", "Accept all"),
+        Binding("x", "dismiss('reject')", "Reject all"),
+        Binding("s", "dismiss('skip')", "Skip all"),
+    ]
+
+    def question(self) -> str:
+        return f"One decision for {self.chosen.total:,} traces"
+
+    def asked(self) -> ComposeResult:
+        yield from super().asked()
+        if self.chosen.decided:
+            yield Static(
+                f"! {self.chosen.decided:,} already have a decision, which this one replaces. "
+                "To spare them, cancel and add decision:none to the filter.",
+                classes="warning",
+                markup=False,
+            )
+
+
+class DatasetDialog(_Box[tuple[str, int] | None]):
+    """Asks for a dataset's name and phase beside what will be in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Make it", priority=True)]
+
+    def question(self) -> str:
+        return f"A dataset of {self.chosen.total:,} traces"
+
+    def asked(self) -> ComposeResult:
+        yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
+        with RadioSet(id="dataset-phase", compact=True):
+            yield RadioButton("phase 2: teach the thought and then the solution", value=True)
+            yield RadioButton("phase 1: teach the solution alone (the format)")
+        yield from super().asked()
+        yield TallText(id="dataset-error", classes="warning", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#dataset-name").focus()
+
+    @on(Input.Submitted)
+    async def action_make(self) -> None:
+        """Make the dataset, if its name can be one."""
+        line = self.query_one("#dataset-name", Input)
+        await caught_up(line)
+        name = line.value.strip()
+        if not _NAME.fullmatch(name):
+            self.query_one("#dataset-error", Static).update(
+                "A name has up to 64 letters, digits, dots, dashes or underscores and begins with a letter or a digit."
+            )
+            return
+        phase = 1 if self.query_one(RadioSet).pressed_index == 1 else 2
+        self.dismiss((name, phase))

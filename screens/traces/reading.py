@@ -1,0 +1,103 @@
+"""What the Traces screen reads from the store. Plain functions: they run in a thread, on its own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from o1lab.chains.moves import segment
+from o1lab.widgets.document import ReaderDocument, Segment, Span
+from o1lab.widgets.paged_table import Page
+from screens.traces.text import table_row
+from store import annotations as said
+from store import datasets, traces
+from store.annotations import Progress
+from store.connection import Store
+from store.query import TraceQuery
+from store.records import Annotation, TraceRow, TraceText
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Everything the reader shows of one trace."""
+
+    row: TraceRow
+    text: TraceText
+    document: ReaderDocument
+    records: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words a filter can be completed with, by field."""
+
+    values: dict[str, list[str]]
+
+
+def read_chain(store: Store, trace_id: str) -> Chain:
+    """One trace with its moves and annotations.
+
+    Raises:
+        MissingError: there is no such trace.
+    """
+    row = traces.get(store.db, trace_id)
+    text = traces.text(store.db, row.id)
+    records = tuple(said.of_trace(store.db, row.id))
+    return Chain(row, text, document_of(text.thought, text.solution, records), records)
+
+
+def document_of(thought: str, solution: str, records: tuple[Annotation, ...] = ()) -> ReaderDocument:
+    """A response to read. One without a thought is read as if it thought aloud: it has moves, and can be labelled."""
+    told, answer = (thought, solution) if thought else (solution, "")
+    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in segment(told))
+    return ReaderDocument(told, answer, segments, spans_of(records))
+
+
+def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:
+    """The labelled stretches among ``records``."""
+    return tuple(Span(*record.span, record.value) for record in records if record.span)
+
+
+def read_siblings(store: Store, problem_id: str) -> list[TraceRow]:
+    """All traces of one problem."""
+    return traces.of_problem(store.db, problem_id)
+
+
+def fetcher(store: Store, query: TraceQuery) -> Callable[[int, int], Page]:
+    """The list's source of pages for ``query``."""
+
+    def fetch(offset: int, limit: int) -> Page:
+        with store.explained():
+            rows = traces.page(store.db, query, limit=limit, offset=offset)
+            return Page([table_row(row) for row in rows], traces.count(store.db, query))
+
+    return fetch
+
+
+def locator(store: Store, query: TraceQuery) -> Callable[[str | int], int | None]:
+    """Where a trace stands in the list of ``query``."""
+
+    def locate(key: str | int) -> int | None:
+        return traces.position(store.db, query, str(key))
+
+    return locate
+
+
+def progress_of(store: Store, query: TraceQuery, annotator: str) -> Progress:
+    """Progress through the filter, whatever it asks of the decision: else `decision:none` would never advance."""
+    kept = tuple(condition for condition in query.conditions if condition.field != "decision")
+    return said.progress(store.db, replace(query, conditions=kept), annotator=annotator)
+
+
+def vocabulary(store: Store) -> Vocabulary:
+    """Models, sources, tags and datasets of this lab, for completion."""
+    everything = TraceQuery()
+    return Vocabulary(
+        {
+            "model": sorted(traces.counts(store.db, everything, "model")),
+            "source": sorted(traces.counts(store.db, everything, "source")),
+            "synthesis": sorted(traces.counts(store.db, everything, "synthesis")),
+            "tag": [tag for tag, _ in said.tags(store.db)],
+            "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
+        }
+    )

@@ -1,0 +1,183 @@
+"""The chains of one problem side by side, each with a scroll of its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from o1lab.paths import assets_dir
+from o1lab.text import one_line, visible
+from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.tall_text import TallText
+from screens.base.context import LabContext
+from screens.traces.annotate import AnnotatingScreen, Done, Writer
+from screens.traces.reading import Chain, read_chain, read_siblings, spans_of
+from screens.traces.text import decision_mark, moves, problem_name, remarks, size, state, verdict_mark
+from store.records import TraceRow
+
+NARROWEST = 38  # cells of a column that can still be read
+
+
+class Column(Vertical):
+    """One chain: two lines about it, and its reader."""
+
+    def __init__(self) -> None:
+        super().__init__(classes="column")
+        self.chain: Chain | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="column-title", markup=False)
+        yield ChainReader()
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.query_one(ChainReader)
+
+    def show(self, chain: Chain) -> None:
+        """Show a chain; the same one again keeps its place."""
+        before, self.chain = self.chain, chain
+        row = chain.row
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
+        line.append(f" {one_line(row.model, 30)}", "bold").append(f"  {one_line(row.answer or 'no answer', 24)}")
+        line.append(f"  {size(row.chars)} {state(row)} ", "dim").append_text(moves(row.moves))
+        line.append("\n").append_text(remarks(chain.records))
+        self.query_one(".column-title", Static).update(line)
+        if before is not None and before.row.id == row.id:
+            self.reader.set_spans(spans_of(chain.records))
+        else:
+            self.reader.load(chain.document)
+
+
+class BesideScreen(AnnotatingScreen):
+    """Columns over the traces of one problem; as many as fit are in sight, < and > move on to the others."""
+
+    TITLE = "SIDE BY SIDE"
+    CSS_PATH = assets_dir() / "styles" / "traces.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "column(1)", "Next chain"),
+        Binding("shift+tab", "column(-1)", "Previous chain", show=False),
+        Binding("i", "statement", "Problem", show=False, tooltip="Show the whole statement of the problem, or fold it"),
+        Binding("c,escape", "back", "Back to the list"),
+    ]
+
+    def __init__(self, context: LabContext, writer: Writer, row: TraceRow) -> None:
+        super().__init__(context, writer)
+        self.row = row
+        self.chains: list[TraceRow] = []
+        self.first = 0  # which of the siblings stands in the first column
+        self.here = 0  # which of the siblings has the focus
+
+    def compose_body(self) -> ComposeResult:
+        yield TallText(id="statement-text", markup=False)
+        yield Horizontal(id="columns")
+        yield Static(id="said", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.load()
+
+    @work(exclusive=True, group="beside")
+    async def load(self) -> None:
+        """Read which traces there are, then show the one it all began with and its neighbours."""
+        try:
+            self.chains = await self.in_thread(read_siblings, self.context.store, self.row.problem_id)
+        except Exception as error:
+            self.report(error)
+            return
+        self.here = next((at for at, row in enumerate(self.chains) if row.id == self.row.id), 0)
+        await self.fill()
+
+    def fitting(self) -> int:
+        """How many columns fit."""
+        return max(1, min(len(self.chains), self.app.size.width // NARROWEST))
+
+    async def fill(self) -> None:
+        """Fill the columns that fit, so that the one with the focus is among them."""
+        number = self.fitting()
+        self.first = max(0, min(self.first, self.here, len(self.chains) - number))
+        self.first = max(self.first, self.here - number + 1)
+        holder = self.query_one("#columns", Horizontal)
+        columns = list(self.query(Column))
+        for extra in columns[number:]:
+            await extra.remove()
+        if (missing := number - len(columns)) > 0:
+            await holder.mount(*(Column() for _ in range(missing)))
+        for at, column in enumerate(self.query(Column)):
+            row = self.chains[self.first + at]
+            column.set_class(at == 0, "-first")
+            if column.chain is None or column.chain.row.id != row.id:
+                column.show(await self.in_thread(read_chain, self.context.store, row.id))
+        self._mark()
+
+    def _mark(self) -> None:
+        number = len(self.chains)
+        for at, column in enumerate(self.query(Column)):
+            is_here = self.first + at == self.here
+            column.set_class(is_here, "-here")
+            if is_here:
+                column.reader.focus()
+        first = next(iter(self.query(Column)), None)
+        if first is not None and first.chain is not None:
+            text = first.chain.text
+            gold = one_line(text.gold, 40) if text.gold is not None else "none known"
+            statement = text.statement if self.has_class("-statement") else one_line(text.statement, 400)
+            self.query_one("#statement-text", Static).update(
+                Text.assemble((f"gold {gold}", "bold"), "  ", visible(statement))
+            )
+        self.set_heading(f"{problem_name(self.row)} · chain {self.here + 1} of {number}")
+
+    @work(exclusive=True, group="beside")
+    async def action_column(self, step: int) -> None:
+        """Go to the next chain, round at the end."""
+        if self.chains:
+            self.here = (self.here + step) % len(self.chains)
+            await self.fill()
+
+    def action_statement(self) -> None:
+        """Show the whole statement, or a line of it."""
+        self.toggle_class("-statement")
+        self._mark()
+
+    def action_back(self) -> None:
+        """Back to the list."""
+        self.dismiss()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click moves on to another column as tab does."""
+        for at, column in enumerate(self.query(Column)):
+            if column.has_focus_within and self.first + at != self.here:
+                self.here = self.first + at
+                self._mark()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        if self.chains:
+            self._rearrange()
+
+    @work(exclusive=True, group="beside")
+    async def _rearrange(self) -> None:
+        await self.fill()
+
+    # Annotations.
+
+    def target(self) -> str | None:
+        return self.chains[self.here].id if self.chains else None
+
+    def trace_in(self, reader: ChainReader) -> str | None:
+        return next((c.chain.row.id for c in self.query(Column) if c.reader is reader and c.chain), None)
+
+    async def on_done(self, done: Done) -> None:
+        for column in self.query(Column):
+            if column.chain is not None and column.chain.row.id in (done.act.trace_id, done.row.id, *done.touched):
+                column.show(await self.in_thread(read_chain, self.context.store, column.chain.row.id))
+
+    def say(self, message: str | Text) -> None:
+        text = message if isinstance(message, Text) else Text(visible(message))
+        self.query_one("#said", Static).update(text)

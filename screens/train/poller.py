@@ -1,0 +1,242 @@
+"""What the Train screen reads from run directories, gathered in a thread: only what changed since the last look."""
+
+from __future__ import annotations
+
+import math
+import threading
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from o1lab.errors import UsageError
+from o1lab.paths import Lab
+from o1lab.train import recipe as recipes
+from o1lab.train.launch import list_runs
+from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
+from o1lab.train.run_directory import RunDir, RunState, checkpoint_step
+from store import runs
+from store.connection import Store
+
+Value = TypeVar("Value")
+
+LOG_LINES = 200
+_PACE_LINES = 20
+_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run as the list shows it.
+
+    ``loss`` is the last one it wrote; ``dataset`` is empty for a run that this lab did not start; ``place`` is its
+    place among those that wait for its device.
+    """
+
+    run: RunDir
+    state: RunState
+    loss: float | None
+    dataset: str
+    place: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+
+@dataclass(frozen=True)
+class Points:
+    """New points of one run's curve: in place of what was given before, or after it."""
+
+    run_id: str
+    replaces: bool
+    steps: array[float]
+    values: array[float]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the screen shows of the selected run beside its curve."""
+
+    line: RunLine
+    recipe: recipes.Recipe | None
+    last: dict[str, float]
+    seconds_left: float | None
+    samples: tuple[dict[str, Any], ...]
+    log: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the lab's runs: the list, the selected run, and what is new on the curves of ``metric``."""
+
+    lines: tuple[RunLine, ...]
+    detail: Detail | None
+    points: tuple[Points, ...]
+    metric: str
+
+    @property
+    def active(self) -> int:
+        """How many are at work."""
+        return sum(line.state.active for line in self.lines)
+
+
+@dataclass
+class _Followed:
+    """A run whose curve is drawn, and how much of it was handed out."""
+
+    metrics: Metrics
+    samples: Samples
+    sent: tuple[str, int] | None = None
+    count: int = 0
+
+    def new_points(self, run_id: str, metric: str) -> Points | None:
+        """What is new of ``metric``; None when nothing is."""
+        steps, values = self.metrics.steps, self.metrics.column(metric)
+        if metric.startswith("eval_"):  # measured now and then: lines without it are no gap in the curve
+            known = [index for index, value in enumerate(values) if not math.isnan(value)]
+            steps, values = array("d", (steps[i] for i in known)), array("d", (values[i] for i in known))
+        key = (metric, self.metrics.generation)
+        replaces = self.sent != key
+        first = 0 if replaces else self.count
+        if not replaces and first >= len(steps):
+            return None
+        self.sent, self.count = key, len(steps)
+        return Points(run_id, replaces, steps[first:], values[first:])
+
+
+@dataclass
+class Watch:
+    """Looks at the runs of a lab; remembers what it has read. One look at a time: it locks."""
+
+    lab: Lab
+    store: Store
+    _followed: dict[str, _Followed] = field(default_factory=dict)
+    _recipes: dict[str, tuple[int, recipes.Recipe | None]] = field(default_factory=dict)
+    _losses: dict[str, tuple[int, float | None]] = field(default_factory=dict)
+    _logs: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, selected: str | None, marked: Iterable[str], metric: str) -> Look:
+        """Read what is new.
+
+        Args:
+            selected: the run to give in detail; the newest when it is None or gone.
+            marked: runs whose curves are wanted as well.
+            metric: which metric the curves show.
+        """
+        with self._lock:
+            known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
+            found = list_runs(self.lab)
+            place = places(state for _, state in found)
+            lines = tuple(
+                RunLine(run, state, self._loss(run), known.get(run.id, ""), place.get(run.id)) for run, state in found
+            )
+            by_id = {line.id: line for line in lines}
+            chosen = by_id.get(selected or "") or next(iter(lines), None)
+            wanted = list(dict.fromkeys([*([chosen.id] if chosen else []), *marked]))
+            points = []
+            for run_id in (run_id for run_id in wanted if run_id in by_id):
+                followed = self._follow(by_id[run_id].run)
+                followed.metrics.poll()
+                if (new := followed.new_points(run_id, metric)) is not None:
+                    points.append(new)
+            for gone in self._followed.keys() - set(wanted):
+                del self._followed[gone]
+            return Look(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
+
+    def forget(self, run_id: str) -> None:
+        """Give the whole curve of this run again at the next look: what was given got lost."""
+        with self._lock:
+            self._followed.pop(run_id, None)
+
+    def _follow(self, run: RunDir) -> _Followed:
+        if run.id not in self._followed:
+            self._followed[run.id] = _Followed(Metrics(run.metrics), Samples(run.samples))
+        return self._followed[run.id]
+
+    def _detail(self, line: RunLine) -> Detail:
+        followed = self._follow(line.run)
+        followed.samples.poll()
+        metrics = followed.metrics
+        return Detail(
+            line,
+            self._recipe(line.run),
+            metrics.last(),
+            seconds_left(metrics, line.state),
+            tuple(followed.samples.items),
+            self._log(line.run),
+            tuple(checkpoint_step(path) for path in line.run.checkpoints()),
+        )
+
+    def _recipe(self, run: RunDir) -> recipes.Recipe | None:
+        def read() -> recipes.Recipe | None:
+            try:
+                return recipes.load(run.recipe)
+            except UsageError:
+                return None
+
+        return _cached(self._recipes, run.id, _stamp(run.recipe), read)
+
+    def _loss(self, run: RunDir) -> float | None:
+        return _cached(
+            self._losses, run.id, _size(run.metrics), lambda: last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
+        )
+
+    def _log(self, run: RunDir) -> tuple[str, ...]:
+        return _cached(self._logs, run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
+
+
+def seconds_left(metrics: Metrics, state: RunState) -> float | None:
+    """The time the rest takes at the pace of the last steps; None when it is not running or has no pace yet."""
+    steps, elapsed = metrics.steps, metrics.column("elapsed_s")
+    if state.state != "running" or len(steps) < 2:
+        return None
+    first = max(len(steps) - 1 - _PACE_LINES, 0)
+    done, took = steps[-1] - steps[first], elapsed[-1] - elapsed[first]
+    if not done > 0 or not took > 0:
+        return None
+    return max(state.status.total_steps - steps[-1], 0) * took / done
+
+
+def places(states: Iterable[RunState]) -> dict[str, int]:
+    """Each waiting run's place in its device's queue, from 1: whose process came first is first.
+
+    A run that waits for another run is in no queue yet.
+    """
+    queues: dict[tuple[str, str], list[RunState]] = {}
+    for state in states:
+        if state.state == "queued" and not state.status.after:
+            queues.setdefault((state.status.host, state.status.device), []).append(state)
+    return {
+        state.id: place
+        for queue in queues.values()
+        for place, state in enumerate(sorted(queue, key=lambda waiting: waiting.status.pid_started or math.inf), 1)
+    }
+
+
+def _last_loss(metrics: Path) -> float | None:
+    return last_metrics(metrics, limit=_TAIL_BYTES).get("loss")
+
+
+def _cached(kept: dict[str, tuple[int, Value]], run_id: str, stamp: int, read: Callable[[], Value]) -> Value:
+    """What ``read`` gave when the file's stamp was last this one."""
+    if run_id not in kept or kept[run_id][0] != stamp:
+        kept[run_id] = (stamp, read())
+    return kept[run_id][1]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1

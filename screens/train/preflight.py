@@ -1,0 +1,141 @@
+"""Preflight: what the trainer will do with a recipe, shown from its own tensors; from here the run is launched."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from o1lab.paths import assets_dir
+from o1lab.text import visible
+from o1lab.train import launch
+from o1lab.train.preflight.report import Preflight, run_preflight
+from o1lab.train.recipe import Recipe
+from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.text_pane import TextPane
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+from screens.train.preflight_text import report_text
+
+
+class PreflightScreen(LabScreen):
+    """Looks in a process of its own, then shows what it found; launches only what is in order."""
+
+    TITLE = "TRAIN  preflight"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "train.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "launch", "Launch"),
+        Binding("y", "copy_command", "Copy command"),
+        Binding("r", "look", "Look again"),
+        Binding("escape", "back", "Back to the form"),
+    ]
+
+    def __init__(self, context: LabContext, recipe: Recipe, *, launched: Callable[[str], None]) -> None:
+        super().__init__(context)
+        self.recipe = recipe
+        self.launched = launched
+        self.found: Preflight | None = None
+        self.run_id: str | None = None
+        self._cancelled = threading.Event()
+
+    def compose_body(self) -> ComposeResult:
+        yield TallText(id="verdict", markup=False)
+        yield TextPane("what the trainer will see", id="preflight")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#preflight").focus()
+        self.action_look()
+
+    def on_unmount(self) -> None:
+        self._cancelled.set()
+
+    @work(exclusive=True, group="preflight")
+    async def action_look(self) -> None:
+        """Build the tensors and look at them."""
+        self._cancelled.set()
+        cancelled = self._cancelled = threading.Event()
+        self.found = None
+        self.refresh_bindings()
+        self.query_one("#preflight", TextPane).show(Text())
+        started = time.monotonic()
+        clock = self.set_interval(0.5, lambda: self._say_waiting(started))
+        self._say_waiting(started)
+        try:
+            self.found = await self.in_thread(
+                lambda: run_preflight(
+                    self.context.lab, self.recipe, store=self.context.store, cancelled=cancelled.is_set
+                )
+            )
+        except Exception as error:
+            if not cancelled.is_set():
+                self.report(error)
+                self.query_one("#verdict", Static).update(Text(f"✗ {visible(str(error))}", "bold red"))
+            return
+        finally:
+            clock.stop()
+        self._show(self.found)
+
+    def _say_waiting(self, started: float) -> None:
+        elapsed = time.monotonic() - started
+        self.query_one("#verdict", Static).update(
+            f"… Tokenizing every row as the trainer will: {elapsed:.0f} s. esc cancels."
+        )
+
+    def _show(self, found: Preflight) -> None:
+        if found.ok:
+            verdict = Text("✓ Ready. Press enter to launch.", "bold green")
+        else:
+            verdict = Text(f"✗ Not like this: {len(found.problems)} to put right. Press esc for the form.", "bold red")
+        self.query_one("#verdict", Static).update(verdict)
+        self.query_one("#preflight", TextPane).show(report_text(found, self.recipe))
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Launching is offered only for what is in order."""
+        if action == "launch":
+            return bool(self.found and self.found.ok) or None
+        return self.found is not None or None if action in ("copy_command", "look") else True
+
+    @work(exclusive=True, group="launch")
+    async def action_launch(self) -> None:
+        """Start the run as a process of its own; it outlives this app."""
+        if self.run_id or not (self.found and self.found.ok):
+            return
+        try:
+            run, _ = await self.in_thread(
+                lambda: launch.launch(self.context.lab, self.recipe, store=self.context.store)
+            )
+        except Exception as error:
+            self.report(error)
+            return
+        self.app.notify(f"The run {run.id} starts. It goes on if you leave o1lab.", markup=False)
+        self.run_id = run.id
+        self._leave()
+
+    def on_screen_resume(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Go to the run once it is launched; if another mode is shown by then, on coming back."""
+        if self.run_id and self.is_current:
+            self.app.pop_screen()
+            self.launched(self.run_id)
+
+    def action_copy_command(self) -> None:
+        """Copy the command that starts this run, and show it."""
+        if self.found:
+            self.app.copy_to_clipboard(visible(self.found.command))
+            self.app.notify(visible(self.found.command), title="Copied", markup=False)
+
+    def action_back(self) -> None:
+        """Back to the form; a look that is under way ends."""
+        self._cancelled.set()
+        self.app.pop_screen()

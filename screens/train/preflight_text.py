@@ -1,0 +1,139 @@
+"""What preflight found, as text: lengths as bars, the loss mask as brackets and colour, problems with their hints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from o1lab.text import visible
+from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken
+from o1lab.train.recipe import Recipe
+from screens.train.text import number, size
+
+BAR_CELLS = 40
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+# What is learned stands between these and is coloured; what is only read is dim.
+LEARNED = ("⟦", "⟧")
+
+
+def report_text(found: Preflight, recipe: Recipe) -> Text:
+    """The whole report: problems first, then what the tensors hold, then the command."""
+    text = Text()
+    for problem in found.problems:
+        text.append_text(_problem("✗", "bold red", problem))
+    for warning in found.warnings:
+        text.append_text(_problem("!", "bold yellow", warning))
+    for title, lines in (
+        ("Checks", _checks(found, recipe)),
+        ("Rows", _rows(found, recipe)),
+        ("Memory", _memory(found)),
+        ("Tokens a row", histogram(found.histogram, recipe.max_length)),
+        ("A row as the trainer sees it", mask(found)),
+        ("The command that starts this", Text(visible(found.command))),
+    ):
+        if lines:
+            text.append(f"\n{title}\n" if text else f"{title}\n", "bold").append_text(lines).append("\n")
+    return text
+
+
+def _problem(sign: str, style: str, problem: Problem) -> Text:
+    text = Text.assemble((f"{sign} {visible(problem.message)}", style), "\n")
+    if problem.hint:
+        text.append(f"  {visible(problem.hint)}\n")
+    return text
+
+
+def _checks(found: Preflight, recipe: Recipe) -> Text:
+    over = "refused, never cut silently" if recipe.over_length == "refuse" else f"they are set to {recipe.over_length}"
+    checks: list[tuple[bool | None, str]] = [
+        (not found.over_length, f"rows over {recipe.max_length:,} tokens: {found.over_length:,} ({over})"),
+        (found.thought_survives, "the thought survives the chat template"),
+        (found.end_of_turn_trained, f"the end of the turn {visible(found.end_of_turn)} is learned in every row"),
+    ]
+    lines = []
+    for passed, words in checks:
+        sign, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "dim")}[passed]
+        note = "  (nothing to check)" if passed is None else ""
+        lines.append(Text.assemble((sign, style), f" {words}", (note, "dim")))
+    return Text("\n").join(lines)
+
+
+def _rows(found: Preflight, recipe: Recipe) -> Text:
+    rows = f"{found.rows:,} in the dataset; {found.train_rows:,} learned"
+    if found.eval_rows:
+        rows += f", {found.eval_rows:,} held out for eval_loss"
+    if found.dropped_rows:
+        rows += f", {found.dropped_rows:,} dropped"
+    if found.truncated_rows:
+        rows += f", {found.truncated_rows:,} cut (a cut row teaches no ending)"
+    tokens = found.tokens
+    share = f" ({found.trained_tokens / tokens.total:.0%} of {tokens.total:,})" if tokens.total else ""
+    parameters = number(found.trainable_parameters / 1e6)
+    batch = recipe.batch_size * recipe.grad_accumulation
+    return Text(
+        f"{rows}\n"
+        f"tokens a row: median {tokens.p50:,}, 95 % below {tokens.p95:,}, longest {tokens.max:,}\n"
+        f"{found.trained_tokens:,} tokens carry the loss{share}\n"
+        f"{found.total_steps:,} steps of {batch} rows; {parameters} M parameters learn, on {found.device}"
+        + (f" in {found.dtype}" if found.dtype else "")
+    )
+
+
+def _memory(found: Preflight) -> Text:
+    memory = found.memory
+    if not found.memory_bytes:
+        return Text()
+    parts = ", ".join(
+        f"{name} {size(value)}"
+        for name, value in (
+            ("weights", memory.weights),
+            ("adapter and optimizer", memory.adapter),
+            ("activations", memory.activations),
+            ("the rest", memory.overhead),
+        )
+        if value
+    )
+    free = f" of {size(memory.available)} free" if memory.available else ""
+    return Text(f"about {size(found.memory_bytes)}{free}: {parts}")
+
+
+def histogram(bins: Sequence[Bin], max_length: int) -> Text:
+    """A bar a bin of lengths; bins beyond ``max_length`` are marked with a sign as well as in colour."""
+    most = max((item.count for item in bins), default=0)
+    lines = []
+    for item in bins:
+        beyond = item.high - 1 > max_length
+        eighths = round(item.count / most * BAR_CELLS * 8) if most else 0
+        bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+        lines.append(
+            Text.assemble(
+                (f"{item.low:>7,}–{item.high - 1:<7,} ", "dim"),
+                (bar or ("▏" if item.count else ""), "red" if beyond else "cyan"),
+                f" {item.count:,}",
+                (" ! over the limit" if beyond and item.count else "", "bold red"),
+            )
+        )
+    return Text("\n").join(lines)
+
+
+def mask(found: Preflight) -> Text:
+    """The sample's tokens: learned ones between brackets and coloured, the others dim."""
+    if not found.sample:
+        return Text()
+    opening, closing = LEARNED
+    text = Text.assemble(("dim is read only; ", "dim"), (f"{opening}between brackets is learned{closing}", "green"))
+    text.append(f"  trace {visible(found.sample_trace_id)}\n\n" if found.sample_trace_id else "\n\n", "dim")
+    for learned, tokens in _stretches(found.sample):
+        words = visible("".join(token.text for token in tokens))
+        text.append(f"{opening}{words}{closing}" if learned else words, "green" if learned else "dim")
+    return text
+
+
+def _stretches(tokens: Sequence[SampleToken]) -> list[tuple[bool, list[SampleToken]]]:
+    found: list[tuple[bool, list[SampleToken]]] = []
+    for token in tokens:
+        if not found or found[-1][0] != token.trained:
+            found.append((token.trained, []))
+        found[-1][1].append(token)
+    return found

@@ -1,0 +1,235 @@
+"""How a training run reads: its state, header, figures and answers as text. Pure functions, no widget."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from o1lab.text import one_line, visible
+from screens.train.poller import Detail, RunLine
+
+# Each state has a sign of its own: colour only repeats it.
+SIGNS = {
+    "queued": ("…", "yellow"),
+    "starting": ("○", "cyan"),
+    "running": ("▶", "bold cyan"),
+    "stopping": ("◼", "yellow"),
+    "finished": ("✓", "green"),
+    "stopped": ("■", "yellow"),
+    "failed": ("✗", "bold red"),
+    "dead": ("†", "bold red"),
+}
+METRICS = {
+    "loss": "loss",
+    "eval_loss": "eval loss",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "mean_token_accuracy": "token accuracy",
+    "tokens_per_second": "tokens/s",
+}
+
+
+def duration(seconds: float) -> str:
+    """``1m49s``, ``2h03m``, ``3d04h``: the two largest units."""
+    whole = round(seconds)
+    for size, unit, part, smaller in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // part:02}{smaller}"
+    return f"{whole}s"
+
+
+def number(value: float) -> str:
+    """A figure of a metric in about five characters; NaN and infinity are written out."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{value:+}"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def state_words(line: RunLine) -> Text:
+    """The sign and the name of a run's state."""
+    sign, style = SIGNS.get(line.state.state, ("?", ""))
+    words = line.state.state + (" (silent)" if line.state.stale and line.state.active else "")
+    return Text.assemble((f"{sign} {words}", style))
+
+
+def list_cell(line: RunLine, *, marked: bool) -> Text:
+    """A run in the list, two lines: sign, mark, id, steps and loss; state and dataset."""
+    status = line.state.status
+    sign, style = SIGNS.get(line.state.state, ("?", ""))
+    steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
+    loss = "" if line.loss is None else number(line.loss)
+    words = line.state.state + (f", place {line.place}" if line.place else "")
+    words += f", after {one_line(status.after, 10)}" if status.after else ""
+    return Text.assemble(
+        (f"{sign} ", style),
+        ("●" if marked else " ", "bold"),
+        (f" {one_line(line.id, 10):<10}", "bold"),
+        f"{steps:>10} {loss:>8}\n",
+        (f"    {words}" + (f" · {one_line(line.dataset, 20)}" if line.dataset else ""), "dim"),
+        no_wrap=True,
+    )
+
+
+def header(detail: Detail) -> Text:
+    """Two lines: who, in which state, how far; on what."""
+    line, recipe, status = detail.line, detail.recipe, detail.line.state.status
+    step = max(status.step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
+    parts = [state_words(line), Text(f"step {step:,}/{status.total_steps:,}")]
+    if "epoch" in detail.last:
+        parts.append(Text(f"epoch {detail.last['epoch']:.2f}"))
+    if detail.seconds_left is not None:
+        parts.append(Text(f"{duration(detail.seconds_left)} left", "bold"))
+    elif "elapsed_s" in detail.last:
+        parts.append(Text(f"took {duration(detail.last['elapsed_s'])}"))
+    first = Text.assemble(("run ", "dim"), (one_line(line.id, 24), "bold"), " ", Text(" · ").join(parts))
+    facts = [line.dataset]
+    if recipe is not None:
+        facts = [
+            f"{one_line(recipe.base, 40)} + LoRA r{recipe.lora_r}",
+            f"{one_line(recipe.dataset, 32)} ({recipe.dataset_hash[:8]})" if recipe.dataset_hash else recipe.dataset,
+            f"phase {recipe.phase}",
+        ]
+        if recipe.init_from:
+            facts.append(f"from {recipe.init_from}")
+    facts.append(" ".join(part for part in (status.device, status.dtype) if part))
+    if detail.checkpoints:
+        facts.append(f"saved at {', '.join(map(str, detail.checkpoints[-3:]))}")
+    second = Text(visible(" · ".join(fact for fact in facts if fact)), "dim")
+    return Text("\n", no_wrap=True).join([first, second])
+
+
+def notice(detail: Detail) -> Text:
+    """What a person must not miss (a spike, a failure, a death), or what the run waits for; often empty."""
+    status, state = detail.line.state.status, detail.line.state
+    grave = state.state in ("failed", "dead")
+    if not status.message:
+        if state.active and state.stale:
+            return Text(
+                f"! No sign of life for {duration(state.heartbeat_age_s or 0)}; its host is silent.", "bold yellow"
+            )
+        return Text()
+    text = visible(" ".join(filter(None, (status.message, status.hint))))
+    if grave:
+        return Text(f"✗ {text}", "bold red")
+    if state.state == "running":
+        return Text(f"! {text}", "bold yellow")
+    return Text(f"· {text}", "dim")
+
+
+def figures(last: dict[str, float]) -> Text:
+    """The newest values on one line."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for key, label, shown in (
+        ("loss", "loss", number),
+        ("eval_loss", "eval", number),
+        ("learning_rate", "lr", number),
+        ("grad_norm", "grad", number),
+        ("mean_token_accuracy", "acc", lambda value: f"{value:.3f}"),
+        ("tokens_per_second", "tok/s", number),
+        ("rss_bytes", "RSS", size),
+        ("gpu_memory_bytes", "GPU mem", size),
+        ("gpu_util", "GPU", lambda value: f"{value:.0f} %"),
+    ):
+        if key in last:
+            value = last[key]
+            bad = not math.isfinite(value)
+            text.append(f"{label} ", "dim").append(shown(value) if not bad else "NaN!", "bold red" if bad else "bold")
+            text.append("  ")
+    return text
+
+
+def answers(detail: Detail) -> Text:
+    """What the student answered to each probe, step by step, with a sign for right and wrong."""
+    if not detail.samples:
+        if detail.recipe is not None and not detail.recipe.probes:
+            return Text("This recipe asks nothing. Write probes into the form of the next run.", "dim")
+        return Text("No answer yet: the probes are asked at every evaluation.", "dim")
+    start = "start" if detail.recipe is not None and detail.recipe.init_from else "base"
+    text = Text()
+    for prompt, asked in _by_prompt(detail.samples).items():
+        text.append(f"> {one_line(prompt, 300)}", "bold")
+        gold = next((item["gold"] for item in asked if item.get("gold")), None)
+        text.append(f"  gold {one_line(str(gold), 40)}\n" if gold is not None else "\n", "dim")
+        for item in asked:
+            step = item.get("step", 0)
+            text.append(f"{start if step == 0 else step:>6} ", "dim")
+            text.append(f"{_sign(item)} ", {"✓": "green", "✗": "red"}.get(_sign(item), ""))
+            text.append(one_line(_final(item), 200))
+            text.append(f"  {item['tokens']} tok\n" if "tokens" in item else "\n", "dim")
+    text.rstrip()
+    return text
+
+
+def full_answers(detail: Detail) -> Text:
+    """Every answer to every probe, thought and all."""
+    text = Text()
+    for prompt, asked in _by_prompt(detail.samples).items():
+        text.append(f"> {visible(prompt)}\n", "bold")
+        for item in asked:
+            text.append(f"\nstep {item.get('step', 0)} {_sign(item)}\n", "dim").append(_full(item) + "\n")
+        text.append("\n")
+    return text or answers(detail)
+
+
+def _by_prompt(samples: tuple[dict[str, Any], ...]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for item in samples:
+        found.setdefault(str(item.get("prompt", "")), []).append(item)
+    return found
+
+
+def _sign(item: dict[str, Any]) -> str:
+    correct = item.get("correct")
+    return "✓" if correct is True else "✗" if correct is False else "·"
+
+
+def _final(item: dict[str, Any]) -> str:
+    """What counts of an answer: what the verifier took out of it, else its end."""
+    text = str(item.get("answer") or "")
+    return str(item.get("final") or text.rpartition("</think>")[2].strip() or text)
+
+
+def _full(item: dict[str, Any]) -> str:
+    tokens = f"  ({item['tokens']} tokens)" if "tokens" in item else ""
+    cut = "" if item.get("complete", True) else "  (cut off: longer than probe_tokens)"
+    return visible(str(item.get("answer") or "")) + tokens + cut
+
+
+def facts(detail: Detail) -> Text:
+    """The files of a run as a person reads them (reads them; call it in a thread)."""
+    run = detail.line.run
+    dataset = run.read_json(run.dataset)
+    dataset.pop("trace_ids", None)
+    parts = (
+        ("folder", str(run.path)),
+        ("checkpoints", ", ".join(f"step {step}" for step in detail.checkpoints) or "none yet"),
+        ("command", _read(run.command)),
+        ("dataset", "\n".join(f"{key}: {value}" for key, value in dataset.items())),
+        ("recipe", _read(run.recipe)),
+        ("environment", _read(run.env)),
+    )
+    text = Text()
+    for title, body in parts:
+        text.append(f"{title}\n", "bold").append(visible(body.strip()) + "\n\n")
+    return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"

@@ -1,0 +1,117 @@
+"""Two phases out of one recipe, as scripts start them: real workers, a tiny base."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from o1lab.cli.main import run as o1lab
+from o1lab.paths import Lab
+from o1lab.train.recipe import load
+from o1lab.train.run_directory import RunDir, find_run
+from store import datasets, open_store
+from store.query import TraceQuery
+from tests.support.tiny_model import make_tiny_model
+from tests.support.training_lab import make_lab
+
+pytest.importorskip("trl", reason="the train extra is not installed")
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 900
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    made = make_lab(tmp_path / "lab")
+    store = open_store(made.database)
+    datasets.create(store.db, "format", TraceQuery(), phase=1)
+    store.close()
+    return made
+
+
+def recipe_file(base: Path, folder: Path, *, first_steps: int) -> Path:
+    path = folder / "two.yaml"
+    quick = {
+        "base": str(base), "batch_size": 4, "max_length": 128, "dtype": "fp32", "device": "cpu", "save_steps": 0,
+        "eval_steps": 0, "lora_r": 4, "lora_alpha": 8,
+    }  # fmt: skip
+    two = [{"dataset": "format", "steps": first_steps}, {"dataset": "sums", "steps": 3, "learning_rate": 1e-4}]
+    path.write_text(yaml.safe_dump({**quick, "phases": two}))
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def until(holds: Any, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+def test_one_recipe_trains_phase_1_and_then_phase_2_from_its_adapter(
+    lab: Lab, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--lab", str(lab.root), "train", "--recipe", str(recipe_file(base, tmp_path, first_steps=4))]
+    assert o1lab([*command, "--dry-run", "--json"]) == 0
+    looked = said(capsys)
+    assert looked["ok"] is True
+    assert [phase["total_steps"] for phase in looked["phases"]] == [4, 3]
+    assert (looked["total_steps"], looked["rows"]) == (7, 48)
+    assert looked["phases"][0]["trained_tokens"] < looked["phases"][1]["trained_tokens"]  # the thought is phase 2's
+
+    assert o1lab([*command, "--no-check", "--wait", "--json"]) == 0
+    told = said(capsys)
+    first, second = (find_run(lab, item["run_id"]) for item in told["runs"])
+    assert (told["run_id"], told["dir"], told["pid"]) == (second.id, str(second.path), told["runs"][1]["pid"])
+    assert [item["state"] for item in told["runs"]] == ["finished", "finished"]
+    assert load(second.recipe).init_from == f"{first.id}/step-4"
+    assert load(second.recipe).lora_r == 4
+    assert (load(first.recipe).phase, load(second.recipe).phase) == (1, 2)
+    assert first.checkpoint(4).is_dir()
+    assert second.checkpoint(3).is_dir()
+    assert second.read_status().after == ""
+
+
+def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
+    lab: Lab, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recipe_file(base, tmp_path, first_steps=200)
+    assert o1lab(["--lab", str(lab.root), "train", "--recipe", str(path), "--no-check", "--json"]) == 0
+    first, second = (find_run(lab, item["run_id"]) for item in said(capsys)["runs"])
+    until(lambda: second.read_status().after == first.id and first.read_status().step > 0, "both to be on their way")
+    assert o1lab(["--lab", str(lab.root), "runs", "stop", first.id, "--wait", "--json"]) == 0
+    capsys.readouterr()
+    until(lambda: not second.state().active, "the second to end")
+    ended = second.read_status()
+    assert (ended.state, ended.after) == ("failed", "")
+    assert f"The run {first.id}, which this one was to go on from, was stopped" in ended.message
+
+    shorten(first, first.read_status().step + 2)
+    for run in (first, second):
+        assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
+    capsys.readouterr()
+    until(lambda: not second.state().active, "the second to end")
+    assert (first.state().state, second.state().state) == ("finished", "finished")
+    assert load(second.recipe).init_from == f"{first.id}/{first.checkpoints()[-1].name}"
+
+
+def shorten(run: RunDir, steps: int) -> None:
+    """Let a stopped run end soon after it is resumed."""
+    values = yaml.safe_load(run.recipe.read_text())
+    run.recipe.write_text(yaml.safe_dump({**values, "steps": steps}))

@@ -1,0 +1,226 @@
+"""The verbs train and runs, as scripts use them, with real processes and a tiny base."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.cli.main import run as o1lab
+from o1lab.paths import Lab
+from o1lab.train.metrics_reader import Metrics
+from o1lab.train.run_directory import RunDir, find_run, list_run_dirs, process_lives
+from tests.support.tiny_model import make_tiny_model
+from tests.support.training_lab import make_lab
+
+pytest.importorskip("trl", reason="the train extra is not installed")
+pytestmark = pytest.mark.slow
+
+QUICK = ["steps=4", "batch_size=4", "max_length=128", "dtype=fp32", "device=cpu", "save_steps=0", "eval_steps=0"]
+PATIENCE_S = 900
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return make_lab(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture(autouse=True)
+def _own_queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def command(lab: Lab, base: Path, *more: str, settings: list[str] | None = None) -> list[str]:
+    words = ["--lab", str(lab.root), "train", "--base", str(base), "--dataset", "sums"]
+    for setting in settings if settings is not None else QUICK:
+        words += ["--set", setting]
+    return [*words, *more, "--json"]
+
+
+def until(holds: Any, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+def steps(run: RunDir) -> int:
+    metrics = Metrics(run.metrics)
+    metrics.poll()
+    return int(metrics.steps[-1]) if metrics.steps else 0
+
+
+def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert o1lab(command(lab, base, "--dry-run")) == 0
+    found = said(capsys)
+    assert found["ok"] is True
+    assert (found["rows"], found["over_length"], found["problems"], found["total_steps"]) == (24, 0, [], 4)
+    assert found["tokens"]["p50"] <= found["tokens"]["p95"] <= found["tokens"]["max"]
+    assert sum(b["count"] for b in found["histogram"]) == 24
+    assert 0 < found["trained_tokens"] < found["tokens"]["total"]
+    assert found["memory_bytes"] > 0
+    assert found["thought_survives"] is True
+    assert found["end_of_turn_trained"] is True
+    assert f"--base {base}" in found["command"]
+    assert "--set steps=4" in found["command"]
+    text = "".join(token["text"] for token in found["sample"])
+    trained = "".join(token["text"] for token in found["sample"] if token["trained"])
+    assert "What is" in text
+    assert trained.startswith("<think>\nones:")
+    assert trained.rstrip().endswith("<|im_end|>")
+    assert not list(lab.runs.glob("*"))
+
+
+def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows over length, and a template that strips thoughts and ends: one process finds all of it."""
+    stripping = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+        "{{ message['content'].split('</think>')[-1].strip() }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    base = make_tiny_model(tmp_path / "stripping", template=stripping)
+    assert o1lab(command(lab, base, "--dry-run", "--set", "max_length=20")) == 5
+    found = said(capsys)
+    assert found["ok"] is False
+    assert found["over_length"] > 0
+    codes = {problem["code"] for problem in found["problems"]}
+    assert codes == {"over_length", "thought_stripped", "no_end_of_turn"}
+
+
+@pytest.mark.parametrize("broken", ["absent", "no_weights"])
+def test_a_base_that_cannot_be_used_is_named_and_nothing_starts(
+    broken: str, lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    if broken == "no_weights":
+        make_tiny_model(folder)
+        (folder / "model.safetensors").unlink()
+    expected = "no_weights" if broken == "no_weights" else "base_missing"
+    before = sorted(lab.runs.glob("*"))
+    assert o1lab(command(lab, folder, "--dry-run")) == 5
+    assert [problem["code"] for problem in said(capsys)["problems"]] == [expected]
+    assert o1lab(command(lab, folder)) == 5
+    assert said(capsys)["error"]["code"] == expected
+    assert sorted(lab.runs.glob("*")) == before
+
+
+def test_train_show_and_watch(
+    lab: Lab, base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base.parent)  # the worker runs elsewhere: a relative path must mean the same there
+    assert o1lab(command(lab, Path(base.name), "--no-check", "--wait", "--set", "phase=1")) == 0
+    first = said(capsys)
+    assert (first["state"], first["step"]) == ("finished", 4)
+    assert Path(first["dir"]).is_dir()
+    assert o1lab(["--lab", str(lab.root), "runs", "ls", "--json"]) == 0
+    listed = said(capsys)
+    assert listed["total"] == 1
+    item = listed["items"][0]
+    assert set(item) == {
+        "id", "state", "step", "total_steps", "loss", "base", "dataset_hash", "heartbeat_age_s"
+    }  # fmt: skip
+    assert (item["id"], item["state"], item["base"]) == (first["run_id"], "finished", str(base))
+    assert item["loss"] > 0
+    assert o1lab(["--lab", str(lab.root), "runs", "show", first["run_id"][:4], "--json"]) == 0
+    shown = said(capsys)
+    assert shown["checkpoints"] == ["step-4"]
+    assert shown["last_metrics"]["step"] == 4
+    assert shown["recipe"]["phase"] == 1
+    assert shown["log_tail"]
+    assert o1lab(["--lab", str(lab.root), "runs", "watch", first["run_id"]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:4]] == [f"step {n}/4" for n in range(1, 5)]
+    assert o1lab(["--lab", str(lab.root), "runs", "stop", first["run_id"], "--json"]) == 2
+    assert o1lab(["--lab", str(lab.root), "runs", "resume", first["run_id"], "--json"]) == 2
+
+
+def test_what_is_not_there_is_said_with_its_exit_status(
+    lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, status in (
+        (["runs", "show", "zzzz"], 4),
+        (["runs", "watch", "zzzz"], 4),
+        (["runs", "stop", "zzzz"], 4),
+        (["runs", "resume", "zzzz"], 4),
+        (["train", "--dataset", "absent", "--dry-run"], 4),
+        (["train", "--dry-run"], 2),
+        (["train", "--dataset", "sums", "--set", "lora_r=0"], 2),
+        (["train", "--dataset", "sums", "--init-from", "zzzz", "--dry-run"], 4),
+        (["train", "--dataset", "sums", "--set", "dataset_hash=other", "--dry-run"], 2),
+    ):
+        assert o1lab(["--lab", str(lab.root), *words, "--json"]) == status, words
+        assert set(said(capsys)["error"]) == {"code", "message", "hint"}
+
+
+def test_a_run_outlives_its_launcher_and_its_own_death_and_the_next_one_waits(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One long run: its launcher is killed, then its worker; it is resumed; a second phase waits behind it."""
+    lab = make_lab(tmp_path / "lab")
+    try:
+        _outlive(lab, base, capsys)
+    finally:  # nothing must train on behind a failed test
+        for left in list_run_dirs(lab):
+            left.ask_to_stop()
+
+
+def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [*QUICK[1:], "steps=20000", "save_steps=20"]
+    words = [sys.executable, "-P", "-m", "o1lab", *command(lab, base, "--wait", "--no-check", settings=settings)]
+    launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    until(lambda: bool(list_run_dirs(lab)), "a run")
+    run = list_run_dirs(lab)[0]
+    until(lambda: run.read_status().state == "running", "the worker runs")
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait()
+    seen = steps(run)
+    until(lambda: steps(run) > seen + 5 and bool(run.checkpoints()), "it goes on without its launcher")
+    worker = run.read_status()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: not process_lives(worker.pid, worker.pid_started), "the worker is gone")
+    run.write_status(replace(run.read_status(), heartbeat=1.0))  # as if some time had passed
+    assert o1lab(["--lab", str(lab.root), "runs", "show", run.id, "--json"]) == 0
+    shown = said(capsys)
+    assert shown["state"] == "dead"
+    assert "loss" in shown["message"]
+    assert f"runs resume {run.id}" in shown["hint"]
+    reached = run.checkpoints()[-1].name
+    assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
+    resumed = said(capsys)
+    assert (resumed["id"], resumed["checkpoint"]) == (run.id, reached)
+    until(
+        lambda: run.read_status().state == "running" and steps(run) > int(reached.removeprefix("step-")), "it goes on"
+    )
+    next_one = command(lab, base, "--no-check", "--init-from", run.id, settings=[*QUICK[1:], "steps=2"])
+    assert o1lab(next_one) == 0
+    second = find_run(lab, said(capsys)["run_id"])
+    assert f"init_from: {run.id}/step-" in second.recipe.read_text()
+    until(lambda: "another run" in second.read_status().message, "the second waits")
+    assert second.state().state == "queued"
+    assert run.state().state == "running"
+    assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--wait", "--json"]) == 0
+    stopped = said(capsys)
+    assert stopped["state"] == "stopped"
+    assert stopped["checkpoint"] == f"step-{stopped['step']}"
+    until(lambda: second.read_status().state == "finished", "the second has had its turn")

@@ -1,0 +1,253 @@
+"""The samples of an evaluation on the screen: the list, the reader, labels, pairs, and marks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from textual.app import ComposeResult
+from textual.pilot import Pilot
+
+from o1lab.app import LabApp
+from o1lab.evaluate.rating import sheets
+from o1lab.evaluate.rating.sheets import Blind
+from screens.base.context import LabContext, open_context
+from screens.base.messages import OpenCompare
+from screens.base.screen import LabScreen
+from screens.evaluate.pairs import PairsScreen
+from screens.evaluate.rating import RatingScreen
+from screens.evaluate.reader import SampleScreen
+from screens.evaluate.samples import SamplesPane
+from screens.evaluate.side_by_side import SamplePairScreen
+from store import annotations as said
+from store import evaluations, open_store, ratings
+from store.evaluations import NewSample, Turn
+from tests.support.compare_lab import Recording, shown, until
+from tests.support.evaluate_lab import BASE, STUDENT, make_lab
+
+SIZE = (100, 30)
+
+
+class Host(LabScreen):
+    """A screen with nothing but the pane."""
+
+    TITLE = "SAMPLES"
+
+    def compose_body(self) -> ComposeResult:
+        yield SamplesPane(self.context)
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabContext:
+    monkeypatch.setenv("O1LAB_ANNOTATOR", "ann")
+    return open_context(make_lab(tmp_path / "lab"))
+
+
+@asynccontextmanager
+async def samples(
+    context: LabContext, evaluation: str = "student-1", query: str = ""
+) -> AsyncIterator[tuple[Pilot[int], SamplesPane]]:
+    """The pane on the samples of an evaluation."""
+    app = Recording(context, mode="lab")
+    async with app.run_test(size=SIZE) as pilot:
+        host = Host(context)
+        await app.push_screen(host)
+        pane = host.query_one(SamplesPane)
+        pane.show(evaluation, query=query)
+        await until(pilot, lambda: pane.table.total, "the samples")
+        pane.table.focus()
+        await until(pilot, lambda: pane.at_hand is not None, "the first sample")
+        yield pilot, pane
+
+
+async def opened(pilot: Pilot[int]) -> SampleScreen:
+    """The reader, once it shows its sample."""
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, SampleScreen), "the reader")
+    screen = pilot.app.screen
+    assert isinstance(screen, SampleScreen)
+    await until(pilot, lambda: screen.shown is not None and screen.total, "the sample")
+    return screen
+
+
+async def test_the_list_is_filtered_as_one_types_and_escape_brings_it_back(context: LabContext) -> None:
+    async with samples(context) as (pilot, pane):
+        await until(pilot, lambda: "✓ 4 ✗ 1" in " ".join(shown(pilot).split()), "the outcomes")
+        await pilot.press("slash", *"outcome:wrong", "enter")
+        await until(pilot, lambda: pane.table.total == 2, "the two that went wrong")
+        assert pilot.app.focused is pane.table
+        await pilot.press("slash", *" x", "escape")
+        await until(pilot, lambda: pane.line.value == "outcome:wrong" and pane.table.total == 2, "the filter before")
+        await pilot.press("slash", "ctrl+u", *"outcome:rotten", "enter")
+        await until(pilot, lambda: "There is no outcome 'rotten'" in shown(pilot), "what is wrong with it")
+        await pilot.press("escape", "l")
+        await until(pilot, lambda: pane.at_hand and pane.at_hand.item == "add:5", "the longest first")
+
+
+async def test_the_reader_shows_gold_answer_and_reason_and_goes_on_to_the_next(context: LabContext) -> None:
+    async with samples(context, query="sort:longest") as (pilot, pane):
+        screen = await opened(pilot)
+        await until(pilot, lambda: "∅ unextracted: it holds no answer" in shown(pilot), "the reason")
+        assert "What is 308 + 553?" in shown(pilot)
+        await pilot.press("n", "n")
+        await until(pilot, lambda: "math@1 ✗ incorrect: 911 is not 681" in shown(pilot), "the one after the next")
+        assert "gold 681 · answer 911" in shown(pilot)
+        assert screen.reader.document is not None and len(screen.reader.document.segments) > 2
+        await pilot.press("p", "escape")
+        await until(pilot, lambda: pilot.app.screen is pane.screen, "the list")
+        await until(pilot, lambda: pane.at_hand and pane.at_hand.item == "add:4", "the cursor on the last one read")
+
+
+async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext) -> None:
+    async with samples(context) as (pilot, _):
+        screen = await opened(pilot)
+        seq = screen.shown.seq if screen.shown else 0
+        await pilot.press("v", "enter")
+        await pilot.pause()
+        await pilot.press(*"slip", "enter")
+        await until(pilot, lambda: evaluations.trace_of(context.store.db, seq), "the trace")
+        trace = evaluations.trace_of(context.store.db, seq)
+        assert trace is not None
+        await until(pilot, lambda: "1 span: slip" in shown(pilot), "the label")
+        await pilot.press("x")
+        await until(pilot, lambda: "rejected by ann" in shown(pilot), "the decision")
+        assert {record.kind for record in said.of_trace(context.store.db, trace)} == {"span", "decision"}
+        await pilot.press("u", "u")
+        await until(pilot, lambda: not said.of_trace(context.store.db, trace), "nothing said any more")
+
+
+async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabContext) -> None:
+    turns = (Turn("2 + 2?", "Two and two.", "4"), Turn("Are you sure?", "They doubt it.", "No: 5."))
+    with context.store.db.atomic():
+        evaluations.add_samples(context.store.db, "student-1", [NewSample("add:0", 0, "complete", turns, "k")])
+    async with samples(context) as (pilot, _):
+        screen = await opened(pilot)
+        await until(pilot, lambda: "< turn 2 of 2 >" in shown(pilot) and "They doubt it." in shown(pilot), "the last")
+        assert "model: 4" in shown(pilot)
+        await pilot.press("less_than_sign")
+        await until(pilot, lambda: "< turn 1 of 2 >" in shown(pilot) and "Two and two." in shown(pilot), "the first")
+        await pilot.press("v", "enter")
+        await until(pilot, lambda: "Only the last turn" in shown(pilot), "why it cannot be labelled")
+        assert screen.shown is not None and evaluations.trace_of(context.store.db, screen.shown.seq) is None
+
+
+async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> None:
+    async with samples(context) as (pilot, _):
+        await pilot.press("c")
+        await until(pilot, lambda: "the nearest first" in shown(pilot) and "What is 123 + 288?" in shown(pilot), "it")
+    async with samples(context, "base-1") as (pilot, _):
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app, Recording) and pilot.app.said, "why not")
+        assert isinstance(pilot.app, Recording) and "was not trained in this lab" in pilot.app.said[0]
+
+
+async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to_compare(
+    context: LabContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with samples(context, "base-1") as (pilot, _):
+        await pilot.press("d")
+        await until(pilot, lambda: "Which other model" in shown(pilot) and "student-1" in shown(pilot), "the choice")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PairsScreen), "the pairs")
+        screen = pilot.app.screen
+        assert isinstance(screen, PairsScreen)
+        await until(pilot, lambda: screen.both and screen.table.total == 1, "what only the base got right")
+        await until(pilot, lambda: "[only A 1]" in shown(pilot), "the lists")
+        words = shown(pilot)
+        assert "only B 3" in words and "both 1" in words and "neither 1" in words
+        assert "McNemar p = 0.625" in words
+        await pilot.press("tab")
+        await until(pilot, lambda: screen.table.total == 3, "what only the student got right")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SamplePairScreen), "both answers")
+        beside = pilot.app.screen
+        assert isinstance(beside, SamplePairScreen)
+        await until(pilot, lambda: beside.at_hand() is not None, "the samples")
+        await until(pilot, lambda: "✗ incorrect" in shown(pilot) and "✓ correct" in shown(pilot), "both outcomes")
+        await pilot.press("v", "enter")  # the base's answer has no thought: it is labelled itself
+        await pilot.pause()
+        await pilot.press(*"guess", "enter")
+        await until(pilot, lambda: "1 span: guess" in shown(pilot), "the label")
+        await pilot.press("E")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "written: " in shown(pilot), "the case study")
+        [page] = context.lab.exports.glob("case-add-0.html")
+        assert "<sup>guess</sup>" in page.read_text("utf-8")
+        told: list[OpenCompare] = []
+        monkeypatch.setattr(LabApp, "on_open_compare", lambda _, message: told.append(message))
+        await pilot.press("C")
+        await until(pilot, lambda: told, "what Compare is asked for")
+        assert (told[0].models, told[0].prompt) == ((BASE, STUDENT), "What is 123 + 288?")
+
+
+@asynccontextmanager
+async def rating_of(context: LabContext) -> AsyncIterator[tuple[Pilot[int], RatingScreen]]:
+    app = Recording(context, mode="lab")
+    async with app.run_test(size=SIZE) as pilot:
+        screen = RatingScreen(context, ["base-1", "student-1"])
+        await app.push_screen(screen)
+        await until(pilot, lambda: screen.shown is not None, "the first sample")
+        yield pilot, screen
+
+
+def moved_on(screen: RatingScreen, before: Blind | None) -> bool:
+    """Whether another sample is shown than before."""
+    return screen.shown is not before
+
+
+async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(context: LabContext) -> None:
+    other = open_store(context.lab.database)  # what another program would find if this one were killed now
+    async with rating_of(context) as (pilot, screen):
+        seen: list[tuple[int, int]] = []
+        draw = screen._draw
+
+        def drawn() -> None:
+            done = len(ratings.standing(other.db, ["base-1", "student-1"], "ann"))
+            seen.append((done, screen.sheet.done if screen.sheet else -1))
+            draw()
+
+        screen._draw = drawn  # type: ignore[method-assign]  # looks at the disk before the sample is shown
+        for number in range(11):
+            words = shown(pilot)
+            hidden = (BASE, STUDENT, "base", "student", "incorrect", "math@1", "Wait, let me check")
+            assert not [word for word in hidden if word in words]
+            next_one = partial(moved_on, screen, screen.shown)
+            await pilot.press(*str(80 + number), "enter")
+            await until(pilot, next_one, "the next")
+        assert seen == [(number, number) for number in range(1, 11)]
+        await until(pilot, lambda: "Krippendorff's alpha" in shown(pilot), "the results")
+        assert STUDENT in shown(pilot) and "human@1" in shown(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: screen.shown is not None, "the last one again")
+        await pilot.press("1", "2", "3", "enter")
+        await until(pilot, lambda: "A mark is a number" in shown(pilot), "what a mark is")
+        await pilot.press("t")
+    other.close()
+
+
+async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_asked_for(context: LabContext) -> None:
+    ids = ["base-1", "student-1"]
+    for name, count in (("ann", 10), ("bob", 3)):
+        for _, seq in sheets.sheet(context.store.db, ids, name).order[:count]:
+            ratings.rate(context.store.db, seq, 50, annotator=name)
+    async with rating_of(context) as (pilot, screen):
+        assert screen.at == 10
+        await pilot.press("b")
+        await until(pilot, lambda: "you said 50" in shown(pilot), "the mark before")
+        await pilot.press("n")
+        await until(pilot, lambda: screen.at == 10, "the last")
+        await pilot.press(*"90", "enter")
+        await until(pilot, lambda: "bob: 3 of 11" in shown(pilot), "how far the others are")
+        assert BASE not in shown(pilot)
+        other = open_store(context.lab.database)  # the marks of some samples are no figure yet
+        assert [list(evaluations.scorers(other.db, one)) for one in ids] == [["math@1"], ["math@1"]]
+        await pilot.press("r")
+        await until(pilot, lambda: "before all is marked?" in shown(pilot), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: BASE in shown(pilot), "the results")
+        assert all("human@1" in evaluations.scorers(other.db, one) for one in ids)
+        other.close()

@@ -1,0 +1,297 @@
+"""The Traces screen, driven by its keys: list, filter, reader, narrow and wide, other programs on the same lab."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from o1lab.app import LabApp
+from o1lab.widgets.dialogs import EmptyState
+from screens.base.context import open_context
+from screens.traces.filter_bar import FilterBar, QuerySuggester, explain, is_unfinished, with_sort
+from screens.traces.screen import TracesScreen
+from store import annotations as said
+from store import traces
+from store.connection import open_store
+from store.query import parse_query
+from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context
+
+WIDE = (140, 40)
+NARROW = (80, 24)
+PATIENCE_S = 60.0  # on a machine that is busy with other tests
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Let the app work until ``condition`` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to that")
+
+
+def traces_screen(app: LabApp) -> TracesScreen:
+    screen = app.screen
+    assert isinstance(screen, TracesScreen)
+    return screen
+
+
+async def ready(pilot: Pilot[int], app: LabApp) -> TracesScreen:
+    """The screen once it shows a chain."""
+    await until(pilot, lambda: isinstance(app.screen, TracesScreen) and app.screen.shown is not None)
+    return traces_screen(app)
+
+
+def words(screen: TracesScreen, selector: str) -> str:
+    return str(screen.query_one(selector, Static).content)
+
+
+def typed(text: str) -> list[str]:
+    """The key names for typing ``text``."""
+    names = {
+        " ": "space",
+        ":": "colon",
+        ">": "greater_than_sign",
+        "=": "equals_sign",
+        "-": "minus",
+        '"': "quotation_mark",
+    }
+    return [names.get(character, character) for character in text]
+
+
+async def test_the_list_shows_the_chain_under_the_cursor_with_its_problem_and_verdict(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        assert screen.table.total == 8
+        assert "gold 411 · answer 411 ✓ correct" in words(screen, "#title")
+        await pilot.press("j", "j")
+        await until(pilot, lambda: "✗ incorrect" in words(screen, "#title"))
+        assert "gold 411 · answer 401" in words(screen, "#title")
+        assert "What is 123 + 288?" in words(screen, "#statement-text")
+        assert screen.reader.document is not None
+        assert "401" in screen.reader.document.thought
+        assert "8 traces · 0 accepted" in words(screen, "#heading")  # type: ignore[arg-type]
+
+
+async def test_a_filter_narrows_the_list_while_it_is_typed_and_enter_leaves_the_line(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 40), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("verdict:wrong sort:-chars"))
+        await until(pilot, lambda: screen.table.total == 10)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.table.has_focus)
+        assert screen.query_now.descending
+        await pilot.press("slash", *typed(" subtracting"), "escape")
+        await until(pilot, lambda: screen.table.has_focus)
+        assert screen.query_now.source == "verdict:wrong sort:-chars"
+        await until(pilot, lambda: screen.table.total == 10)
+
+
+async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("verdict:wrong"))
+        for key in ("ctrl+u", *"wait", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: screen.query_now.source == "wait" and screen.table.has_focus)
+
+
+async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path) -> None:
+    context = seeded_context(tmp_path / "lab", 8)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        # The a and the x of a filter decide on nothing, and the j behind enter is no letter of it.
+        for key in ("slash", *"axa", "ctrl+u", *"max", "enter", "j"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: screen.query_now.source == "max" and screen.table.has_focus)
+        await pilot.pause()
+        assert screen.query_one(FilterBar).line.value == "max"
+        assert list(said.everything(context.store.db)) == []
+
+
+async def test_words_search_the_texts(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 40), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed('"start over"'), "enter")
+        await until(pilot, lambda: screen.table.total == 10)
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.model == "Sky-T1-14B")
+
+
+async def test_a_filter_that_means_nothing_says_so_under_the_line_and_keeps_the_list(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("verdict:maybe"), "enter")
+        assert "cannot be 'maybe'" in words(screen, "#filter-help")
+        assert screen.query_one(FilterBar).has_class("-wrong")
+        assert screen.query_one(FilterBar).line.has_focus
+        assert screen.table.total == 8
+
+
+async def test_the_filter_completes_fields_and_values() -> None:
+    suggester = QuerySuggester()
+    suggester.values = {"model": ["Sky-T1-14B"], "tag": ["wrong carry"]}
+    assert await suggester.get_suggestion("ver") == "verdict:"
+    assert await suggester.get_suggestion("verdict:in") == "verdict:incorrect"
+    assert await suggester.get_suggestion("reflect>=2 teacher:sky") == "reflect>=2 teacher:sky-T1-14B"
+    assert await suggester.get_suggestion("-deci") == "-decision:"
+    assert await suggester.get_suggestion("backt") == "backtrack>="
+    assert await suggester.get_suggestion("zzz") is None
+    assert explain("verdict:") == "verdict: correct, incorrect, unverifiable, none"
+    assert is_unfinished("a verdict:")
+    assert not is_unfinished("a verdict:wrong")
+    assert with_sort("sort:chars wait", "-tokens") == "wait sort:-tokens"
+    assert with_sort("wait sort:chars", "added") == "wait"
+
+
+async def test_eighty_columns_show_one_pane_at_a_time(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        chain, folded = screen.query_one("#chain"), screen.query_one("#folded")
+        assert screen.table.display
+        assert not chain.display
+        await pilot.press("enter")
+        await until(pilot, lambda: chain.display and not screen.table.display)
+        assert screen.reader.body.has_focus
+        assert folded.display
+        assert "1/8" in words(screen, "#folded")
+        await pilot.press("full_stop")
+        await until(pilot, lambda: "2/8" in words(screen, "#folded"))
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.table.has_focus and screen.table.display)
+        await pilot.press("tab")
+        await until(pilot, lambda: screen.reader.body.has_focus)
+        await pilot.resize_terminal(*WIDE)
+        await until(pilot, lambda: screen.table.display and chain.display)
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_enter_before_the_rows_came_opens_the_chain_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    gate = threading.Event()
+    real = traces.page
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        assert gate.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, TracesScreen) and app.screen.table.has_focus)
+        screen = traces_screen(app)
+        await pilot.press("enter")
+        assert screen.shown is None
+        gate.set()
+        await until(pilot, lambda: screen.reader.body.has_focus)
+        assert screen.shown is not None
+        await pilot.press("escape", "j")
+        await until(pilot, lambda: screen.shown is not None and screen.table.cursor_key == screen.shown.row.id)
+        assert screen.table.has_focus
+
+
+async def test_an_empty_lab_names_the_next_action(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 0), mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: app.screen.has_class("-empty"))
+        assert app.screen.query_one(EmptyState).display
+        await pilot.press("a", "x", "t", "m", "e", "d", "D", "c", "y", "u", "i")
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_another_screen_opens_a_filter_and_a_trace(tmp_path: Path) -> None:
+    context = seeded_context(tmp_path / "lab", 240)
+    ids = list(all_ids(context.store))
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        screen.open("teacher:gemma", ids[238])
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.id == ids[238])
+        await until(pilot, lambda: screen.target() == ids[238])
+        await until(pilot, lambda: screen.table.cursor_key == ids[238])
+        assert screen.reader.body.has_focus
+        screen.open("verdict:nonsense", None)
+        await until(pilot, lambda: len(app._notifications) == 1)
+        assert screen.query_now.source == "teacher:gemma"
+
+
+async def test_what_another_program_wrote_appears_and_the_cursor_stays(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", 12)
+    app = LabApp(open_context(lab), mode="traces")
+    other = open_store(lab.database)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("decision:none"), "enter", "j", "j", "j")
+        ids = list(all_ids(other))
+        await until(pilot, lambda: screen.target() == ids[3])
+        await screen.look_for_changes().wait()
+        said.annotate(other.db, ids[0], "decision", "accept", annotator="somebody else")
+        await screen.look_for_changes().wait()
+        await until(pilot, lambda: screen.table.total == 11 and screen.target() == ids[3])
+        assert screen.table.cursor == 2
+        said.annotate(other.db, ids[3], "tag", "seen", annotator="somebody else")
+        await screen.look_for_changes().wait()
+        await until(pilot, lambda: "#seen" in words(screen, "#remarks"))
+    other.close()
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_hostile_chains_are_shown_literally(tmp_path: Path, size: tuple[int, int]) -> None:
+    context = seeded_context(tmp_path / "lab", 0)
+    raw = f"<think>{HOSTILE * 3}\n{'x' * 1_000_000}</think>{HOSTILE}"
+    add_raw(context.store, raw, statement=f"{HOSTILE} What is it?", model=f"m{HOSTILE}")
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=size) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("i", "enter")
+        await until(pilot, lambda: screen.reader.body.has_focus)
+        svg = app.export_screenshot()
+        strips = ["".join(s.text for s in screen.reader.body.render_line(y)) for y in range(8)]
+        assert any("[bold red]not markup[/]" in line for line in strips)
+        assert any("␛" in line for line in strips)
+        for forbidden in ("\x1b", "\x07", "\x00", "\u202e", "\u2066", "\x9b"):
+            assert forbidden not in svg
+            assert all(forbidden not in line for line in strips)
+        await pilot.press("G", "g", "a")
+        await until(pilot, lambda: "accepted by tester" in words(screen, "#remarks"))
+
+
+async def test_every_action_is_in_the_palette(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 4), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        titles = " | ".join(command.title for command in app.get_system_commands(screen))
+        for action in (
+            "Accept", "Reject", "Skip", "Rate 5", "Tags", "Note", "Edit", "Undo", "Filter", "Sort", "Dataset",
+            "Decide all", "Random queue", "Export annotations", "Side by side", "Copy id", "Next to do", "Problem",
+        ):  # fmt: skip
+            assert f"{action} (" in titles
+
+
+@pytest.mark.parametrize(
+    "text", ["carry", "carry -mistake", "carry -mistake sort:-added", "wait sort:chars", '"start over"']
+)
+def test_a_search_pages_and_counts_what_it_finds(tmp_path: Path, text: str) -> None:
+    db = seeded_context(tmp_path / "lab", 40).store.db
+    query = parse_query(text)
+    found = traces.ids(db, query)
+    assert 0 < len(found) < 41
+    assert [row.id for row in traces.page(db, query, limit=15, offset=5)] == found[5:20]
+    assert traces.count(db, query) == len(found)

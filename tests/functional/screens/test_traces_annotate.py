@@ -1,0 +1,463 @@
+"""Annotating on the Traces screen: nothing is confirmed before it is on the disk, lost, or said of another trace."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from o1lab.app import LabApp
+from o1lab.widgets.dialogs import PromptDialog
+from screens.base.context import LabContext
+from screens.traces import annotate
+from screens.traces.annotate import Act, Done
+from screens.traces.dialogs import BulkDialog, DatasetDialog
+from screens.traces.side_by_side import BesideScreen, Column
+from screens.train.screen import TrainScreen
+from store import annotations as said
+from store import datasets, traces
+from store.connection import Store, open_store
+from store.query import parse_query
+from tests.functional.screens.test_traces import NARROW, WIDE, ready, traces_screen, typed, until, words
+from tests.functional.screens.test_train import points
+from tests.support.fake_runs import metric_line, write_run
+from tests.support.lab_seed import all_ids, seeded_context
+
+
+def on_disk(context: LabContext) -> list[tuple[str, str, str]]:
+    """What a fresh process would find: (trace, kind, value) of every record."""
+    fresh = open_store(context.lab.database)
+    try:
+        return [(record.trace_id, record.kind, record.value) for record in said.everything(fresh.db)]
+    finally:
+        fresh.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> LabContext:
+    return seeded_context(tmp_path / "lab", 12)
+
+
+@pytest.fixture
+def ids(context: LabContext) -> list[str]:
+    return list(all_ids(context.store))
+
+
+async def test_a_decision_is_on_disk_before_it_is_confirmed_and_the_next_trace_comes(
+    context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = annotate.write
+
+    def held(store: Store, annotator: str, act: Act) -> Done:
+        assert gate.wait(30)
+        return real(store, annotator, act)
+
+    monkeypatch.setattr(annotate, "write", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("a")
+        await pilot.pause()
+        assert words(screen, "#said") == ""
+        assert screen.target() == ids[0]
+        gate.set()
+        await until(pilot, lambda: "saved" in words(screen, "#said"))
+        assert "tester: accepted · add:0 solver" in words(screen, "#said")
+        assert on_disk(context) == [(ids[0], "decision", "accept")]
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.id == ids[1])
+        assert screen.table.cursor_key == ids[1]
+        await until(pilot, lambda: "1 accepted" in words(screen, "#heading"))
+
+
+async def test_fast_keys_are_said_of_the_trace_they_were_pressed_on(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        # Away from the trace before its decision is written: the next key is of the row below.
+        await pilot.press("a", "j", "x", "4", "j", "s")
+        await until(pilot, lambda: len(on_disk(context)) == 4)
+        expected = [
+            (ids[0], "decision", "accept"),
+            (ids[1], "decision", "reject"),
+            (ids[1], "rating", "4"),
+            (ids[2], "decision", "skip"),
+        ]
+        recorded = on_disk(context)
+        assert [record[1:] for record in recorded] == [record[1:] for record in expected]
+        assert recorded[0] == expected[0]
+        assert len({record[0] for record in recorded if record[1] == "decision"}) == 3
+        assert screen.is_current
+
+
+async def test_a_key_pressed_before_its_row_came_is_said_of_that_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = seeded_context(tmp_path / "many", 240)
+    last = list(all_ids(context.store))[-1]
+    gate = threading.Event()
+    real = traces.page
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        if options.get("offset"):
+            assert gate.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("G", "4")
+        assert screen.table.cursor_row is None
+        assert on_disk(context) == []
+        gate.set()
+        await until(pilot, lambda: on_disk(context) == [(last, "rating", "4")])
+
+
+async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(
+    context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = annotate.write
+
+    def held(store: Store, annotator: str, act: Act) -> Done:
+        assert gate.wait(30)
+        return real(store, annotator, act)
+
+    monkeypatch.setattr(annotate, "write", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("a", "a", "a", "3", "j")
+        await pilot.press("x", "k")
+        gate.set()
+        await until(pilot, lambda: len(on_disk(context)) == 3)
+        assert on_disk(context) == [
+            (ids[0], "decision", "accept"),
+            (ids[0], "rating", "3"),
+            (ids[1], "decision", "reject"),
+        ]
+        # The cursor is back on the first trace, whose decision was written last of all but one: nothing jumps away
+        # from a trace the person went to on purpose after the key.
+        await until(pilot, lambda: screen.target() is not None)
+
+
+async def test_what_waits_is_written_when_the_app_is_left(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot, app)
+        await pilot.press("a", "q")
+    assert on_disk(context) == [(ids[0], "decision", "accept")]
+
+
+async def test_a_list_of_what_is_to_do_goes_on_from_its_place(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("decision:none"), "enter", "j", "j", "enter")
+        await until(pilot, lambda: screen.target() == ids[2])
+        for number in (3, 4, 5):
+            await pilot.press("x")
+            await until(pilot, lambda number=number: screen.target() == ids[number])  # type: ignore[misc]
+        assert screen.reader.body.has_focus
+        await until(pilot, lambda: screen.table.total == 9)
+        assert "3/9" in words(screen, "#folded")
+
+
+async def test_a_failed_write_says_so_and_stays_on_the_trace(
+    context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(store: Store, annotator: str, act: Act) -> Done:
+        import sqlite3
+
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(annotate, "write", full)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("a")
+        await until(pilot, lambda: "NOT saved" in words(screen, "#said"))
+        assert "accepted" in words(screen, "#said")
+        assert screen.target() == ids[0]
+        assert any("disk" in note.message and "full" in note.message for note in app._notifications)
+
+
+async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabContext, ids: list[str]) -> None:
+    said.annotate(context.store.db, ids[5], "tag", "careful", annotator="tester")
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        app.screen.query_one(Input).value = "careful, two words"
+        await pilot.press("enter")
+        await until(pilot, lambda: "#two words" in words(screen, "#remarks"))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        assert app.screen.query_one(Input).value == "careful, two words, "
+        app.screen.query_one(Input).value = "two words"
+        await pilot.press("enter")
+        await until(pilot, lambda: "#careful" not in words(screen, "#remarks"))
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        await pilot.press(*typed("nice check"), "enter")
+        await until(pilot, lambda: "“nice check”" in words(screen, "#remarks"))
+        await pilot.press("5")
+        await until(pilot, lambda: "rated 5/5" in words(screen, "#remarks"))
+        await pilot.press("enter", "J", "J", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        await pilot.press(*typed("opening"), "enter")
+        await until(pilot, lambda: "1 span: opening" in words(screen, "#remarks"))
+        span = next(record for record in said.of_trace(context.store.db, ids[0]) if record.kind == "span")
+        assert span.span is not None
+        thought = traces.text(context.store.db, ids[0]).thought
+        assert thought[slice(*span.span)].startswith("Okay, so I need to find 123 + 288.")
+        assert screen.target() == ids[0]
+
+
+async def test_undo_takes_back_and_returns_to_the_trace(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("a")
+        await until(pilot, lambda: screen.target() == ids[1])
+        await pilot.press("u")
+        await until(pilot, lambda: screen.target() == ids[0] and "took back " in words(screen, "#said"))
+        assert "saved" not in words(screen, "#said")
+        assert traces.get(context.store.db, ids[0]).decision is None
+        await until(pilot, lambda: "to do" in words(screen, "#remarks"))
+        await pilot.press("u")
+        await until(pilot, lambda: "nothing to take back" in words(screen, "#said"))
+
+
+async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
+    context: LabContext, ids: list[str]
+) -> None:
+    said.annotate(context.store.db, ids[2], "decision", "accept", annotator="somebody")
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("slash", *typed("verdict:wrong"), "enter", "D")
+        await until(pilot, lambda: isinstance(app.screen, BulkDialog))
+        dialog = app.screen
+        assert isinstance(dialog, BulkDialog)
+        assert (dialog.chosen.total, dialog.chosen.decided) == (3, 1)
+        assert dialog.chosen.models == {"Gemma-27B": 3}
+        await pilot.press("x")
+        await until(pilot, lambda: "3 traces rejected" in words(screen, "#said"))
+        assert traces.counts(context.store.db, parse_query(""), "decision") == {"": 9, "reject": 3}
+        await pilot.press("u")
+        await until(pilot, lambda: "took back one decision on 3 traces" in words(screen, "#said"))
+        assert traces.counts(context.store.db, parse_query(""), "decision") == {"": 11, "accept": 1}
+
+
+async def test_escape_leaves_a_bulk_decision_undone(context: LabContext) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, BulkDialog))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert on_disk(context) == []
+
+
+async def test_a_random_queue_holds_n_traces_and_escape_leaves_it(context: LabContext) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("Q")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog))
+        app.screen.query_one(Input).value = "5"
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.table.total == 5)
+        await until(pilot, lambda: "queue: 5 traces" in words(screen, "#heading"))
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.table.total == 12)
+
+
+async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabContext, ids: list[str]) -> None:
+    for one in (ids[0], ids[4]):
+        said.annotate(context.store.db, one, "decision", "accept", annotator="tester")
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, DatasetDialog))
+        app.screen.query_one(Input).value = "not a name!"
+        await pilot.press("enter")
+        assert isinstance(app.screen, DatasetDialog)
+        app.screen.query_one(Input).value = "first"
+        await pilot.press("enter")
+        await until(pilot, lambda: "hash" in words(screen, "#said"))
+        made = datasets.get(context.store.db, "first")
+        assert (made.rows, made.query, made.phase) == (2, "decision:accept", 2)
+        assert made.hash in words(screen, "#said")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+
+
+async def test_a_dataset_of_nothing_is_not_asked_for(context: LabContext) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("d")
+        await until(pilot, lambda: "Nothing is accepted" in words(screen, "#said"))
+        assert app.screen is screen
+
+
+async def test_annotations_are_exported_as_jsonl(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("a", "W")
+        await until(pilot, lambda: "wrote 1 annotations" in words(screen, "#said"))
+    [path] = context.lab.exports.glob("annotations-*.jsonl")
+    [line] = path.read_text("utf-8").splitlines()
+    assert json.loads(line)["trace_id"] == ids[0]
+
+
+async def test_copying_gives_the_trace_id(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot, app)
+        await pilot.press("y")
+        assert app.clipboard == ids[0]
+
+
+def an_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = tmp_path / "editor"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", str(program))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(LabApp, "suspend", lambda self: nullcontext())
+
+
+def drafts(folder: Path) -> list[Path]:
+    return list(folder.glob("o1lab-edit-*/*"))
+
+
+async def test_an_edited_chain_is_a_new_trace_with_its_parent_verified_again(
+    context: LabContext, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_editor(tmp_path, monkeypatch, 'sed -i "s/401/411/g" "$1"')
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("j", "j")
+        await until(pilot, lambda: screen.target() == ids[2])
+        await pilot.press("e")
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.parent_id == ids[2])
+        assert screen.shown is not None
+        row = screen.shown.row
+        assert (row.verdict, row.synthesis, row.answer) == ("correct", "human", "411")
+        assert row.measured_by is not None
+        assert traces.get(context.store.db, ids[2]).verdict == "incorrect"
+        assert on_disk(context) == [(ids[2], "edit", row.id)]
+        assert drafts(tmp_path) == []
+
+
+async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
+    context: LabContext, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_editor(tmp_path, monkeypatch, 'sed -i "s/401/411/g" "$1"')
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("j", "j")
+        await until(pilot, lambda: screen.target() == ids[2])
+        await pilot.press("e")
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.parent_id == ids[2])
+        assert screen.shown is not None
+        edited = screen.shown.row.id
+        await until(pilot, lambda: screen.target() == edited)
+        await pilot.press("k", "u")
+        await until(pilot, lambda: screen.target() == edited)
+        assert f"took back the edit; its text stays as trace {edited[:8]}: x rejects it" in words(screen, "#said")
+        await pilot.press("x")
+        await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
+        assert said.of_trace(context.store.db, ids[2]) == []
+
+
+async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
+    context: LabContext, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(context.lab.runs, "eeee0005", "running", steps=10)
+    line = json.dumps(metric_line(11, 100))
+    an_editor(tmp_path, monkeypatch, f"cat >> {run.metrics} <<'END'\n{line}\nEND")  # the worker goes on meanwhile
+    app = LabApp(context, mode="train")
+    async with app.run_test(size=WIDE) as pilot:
+        train = app.screen
+        assert isinstance(train, TrainScreen)
+        await until(pilot, lambda: points(train, "eeee0005") == 10)
+        await pilot.press("f2")
+        screen = await ready(pilot, app)
+        await pilot.press("e")
+        await until(pilot, lambda: "Nothing was changed" in words(screen, "#said"))
+        said.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
+        await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
+        await pilot.press("f4")
+        await until(pilot, lambda: points(train, "eeee0005") == 11)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("true", "Nothing was changed"),
+        ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in"),
+        ('printf "caf\\351" > "$1"', "Your text is kept in"),
+    ],
+)
+async def test_an_edit_that_comes_to_nothing_records_nothing_and_keeps_the_text(
+    context: LabContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    an_editor(tmp_path, monkeypatch, script)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("e")
+        await until(pilot, lambda: told in words(screen, "#said"))
+        assert on_disk(context) == []
+        kept = drafts(tmp_path)
+        assert bool(kept) == ("kept" in told)
+
+
+@pytest.mark.parametrize(("size", "columns"), [(NARROW, 2), (WIDE, 3)])
+async def test_chains_of_one_problem_stand_side_by_side(
+    context: LabContext, ids: list[str], size: tuple[int, int], columns: int
+) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot, app)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, BesideScreen) and len(app.screen.query(Column)) == columns)
+        beside = app.screen
+        assert isinstance(beside, BesideScreen)
+        await until(pilot, lambda: next(iter(beside.query(Column))).reader.body.has_focus)
+        assert beside.target() == ids[0]
+        await pilot.press("tab", "tab", "tab")
+        await until(pilot, lambda: beside.target() == ids[3])
+        last = list(beside.query(Column))[-1]
+        await until(pilot, lambda: last.reader.body.has_focus and last.chain is not None)
+        assert last.chain is not None
+        assert last.chain.row.id == ids[3]
+        before = last.reader.body.scroll_offset.y
+        await pilot.press("space")
+        await until(pilot, lambda: last.reader.body.scroll_offset.y > before)
+        assert next(iter(beside.query(Column))).reader.body.scroll_offset.y == 0
+        await pilot.press("x")
+        await until(pilot, lambda: on_disk(context) == [(ids[3], "decision", "reject")])
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not beside)
+        screen = traces_screen(app)
+        await until(pilot, lambda: "1 rejected" in words(screen, "#heading"))

@@ -1,0 +1,445 @@
+"""The Train screen, driven by its keys, on run directories in the contract's format."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from o1lab.app import LabApp
+from o1lab.config import init_lab
+from o1lab.errors import RefusedError
+from o1lab.paths import Lab
+from o1lab.train import launch
+from o1lab.train.metrics_reader import Metrics
+from o1lab.train.recipe import Recipe
+from o1lab.train.run_directory import RunDir, RunState, Status
+from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.loss_plot import LossPlot
+from screens.base.context import open_context
+from screens.base.messages import OpenCompare, OpenTraces
+from screens.jobs import poll_loop
+from screens.train import screen as train
+from screens.train import text as train_text
+from screens.train.panes import LogPane, overlap
+from screens.train.poller import Watch, places, seconds_left
+from screens.train.screen import TrainScreen
+from store import open_store
+from tests.support.compare_lab import shown, until
+from tests.support.fake_runs import PROBES, append, metric_line, write_run
+
+WIDE = (120, 40)
+
+
+class Asked(LabApp):
+    """The app, but what a screen asks of another is only written down."""
+
+    asked: list[Any]
+
+    async def on_open_compare(self, message: OpenCompare) -> None:
+        self.asked = [message]
+
+    async def on_open_traces(self, message: OpenTraces) -> None:
+        self.asked = [message]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return init_lab(tmp_path / "lab", name="test")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poll_loop, "LIVE_S", 0.1)
+    monkeypatch.setattr(poll_loop, "IDLE_S", 0.1)
+    monkeypatch.setattr(train, "LOG_S", 0.1)
+
+
+def app_on(lab: Lab) -> Asked:
+    return Asked(open_context(lab), mode="train")
+
+
+def screen_of(pilot: Pilot[int]) -> TrainScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, TrainScreen)
+    return screen
+
+
+async def opened(pilot: Pilot[int], run_id: str) -> TrainScreen:
+    """The screen with this run chosen and its curve given to the plot."""
+    screen = screen_of(pilot)
+    screen.open_run(run_id)
+    await until(pilot, lambda: screen.detail and screen.detail.line.id == run_id, f"the run {run_id}")
+    return screen
+
+
+def points(screen: TrainScreen, run_id: str) -> int:
+    """How many points of a run the plot holds."""
+    plot = screen.query_one(LossPlot)
+    return len(plot._curves[run_id].steps) if run_id in plot.names else 0
+
+
+def sample(step: int, answer: str, *, correct: bool | None, prompt: int = 0) -> dict[str, Any]:
+    probe = PROBES[prompt]
+    final = answer.rsplit(maxsplit=1)[-1]
+    told = {"step": step, "prompt": probe.prompt, "gold": probe.gold, "answer": answer, "final": final}
+    return {**told, "correct": correct, "tokens": 7}
+
+
+async def test_an_empty_lab_names_the_next_action(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "No runs yet" in shown(pilot), "the empty state")
+        assert "Press a" in shown(pilot)
+
+
+async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", age=50)
+    write_run(lab.runs, "bbbb0002", "stopped", steps=40, age=10, saved=[40])
+    write_run(lab.runs, "cccc0003", "running", steps=9, age=30, heartbeat=1.0, pid=2**22 + 1, log="Killed\n")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        runs = screen_of(pilot).query_one(CellList)
+        await until(pilot, lambda: runs.option_count == 3, "the list")
+        assert [option.id for option in runs.options] == ["bbbb0002", "cccc0003", "aaaa0001"]
+        text = shown(pilot)
+        last = json.loads(RunDir(lab.runs / "bbbb0002").metrics.read_text().splitlines()[-1])["loss"]
+        assert "■" in text and "40/100" in text and train_text.number(last) in text
+        assert "† " in text and "dead" in text and "✓" in text
+
+
+async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
+    log = "".join(f"line {n}\n" for n in range(300)) + "Out of memory: killed \x1b[31mhere\n"
+    write_run(lab.runs, "cccc0003", "running", steps=9, heartbeat=1.0, pid=2**22 + 1, log=log)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "cccc0003")
+        await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
+        await until(pilot, lambda: "Out of memory: killed ␛[31mhere" in shown(pilot), "the log's end")
+        text = shown(pilot)
+        assert "† dead" in text and "The process is gone without a word" in text
+        assert "line 299" in text
+        assert "\x1b" not in text
+
+
+async def test_a_failed_run_says_why_and_what_to_do(lab: Lab) -> None:
+    write_run(lab.runs, "dddd0004", "failed", steps=12, message="The loss became nan at step 12.", hint="Lower it.")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "dddd0004")
+        await until(pilot, lambda: "✗ The loss became nan at step 12. Lower it." in shown(pilot), "the reason")
+
+
+async def test_a_spike_of_a_running_run_is_called_out(lab: Lab) -> None:
+    write_run(lab.runs, "eeee0005", "running", steps=30, message="Loss spike at step 28: 9.")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "eeee0005")
+        await until(pilot, lambda: "! Loss spike at step 28: 9." in shown(pilot), "the spike")
+
+
+async def test_what_a_run_writes_appears(lab: Lab) -> None:
+    run = write_run(lab.runs, "eeee0005", "running", steps=10, samples=[sample(0, "77200", correct=False)])
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "eeee0005")
+        await until(pilot, lambda: points(screen, "eeee0005") == 10, "ten points")
+        await until(pilot, lambda: "base ✗ 77200" in shown(pilot), "the base's answer")
+        append(run.metrics, [metric_line(11, 100)])
+        with run.metrics.open("a") as file:
+            file.write('{"step": 12, "lo')  # the worker is in the middle of a line
+        append(run.samples, [sample(11, "<think>ones</think> 1458", correct=True)])
+        with run.log.open("a") as file:
+            file.write("one more line\n")
+        await until(pilot, lambda: points(screen, "eeee0005") == 11, "the eleventh point")
+        await until(pilot, lambda: "11 ✓ 1458" in shown(pilot), "the student's answer")
+        await until(pilot, lambda: "one more line" in shown(pilot), "the log's new line")
+        with run.metrics.open("a") as file:
+            file.write('ss": 0.5}\n')
+        await until(pilot, lambda: points(screen, "eeee0005") == 12, "the line's end")
+        await until(pilot, lambda: "step 12/100" in shown(pilot), "the step")
+
+
+async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
+    run = write_run(lab.runs, "eeee0005", "running", steps=30)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "eeee0005")
+        await until(pilot, lambda: points(screen, "eeee0005") == 30, "the curve")
+        append(run.metrics, [{"event": "resumed", "step": 20}, metric_line(21, 100)])
+        await until(pilot, lambda: points(screen, "eeee0005") == 21, "the curve cut at 20 and gone on")
+
+
+async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "eeee0005", "running", steps=10)
+    looks = []
+    plain = Watch.look
+    monkeypatch.setattr(Watch, "look", lambda self, *args: (looks.append(1), plain(self, *args))[1])
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: len(looks) > 3, "a few looks")
+        await pilot.press("f1")
+        await pilot.pause(0.1)
+        before = len(looks)
+        await pilot.pause(0.3)
+        assert len(looks) == before
+        await pilot.press("f4")
+        await until(pilot, lambda: len(looks) > before, "looks again")
+
+
+async def test_runs_laid_over_each_other_and_other_metrics(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", age=50)
+    write_run(lab.runs, "bbbb0002", steps=40, seed=2, age=10)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        plot = screen.query_one(LossPlot)
+        await until(pilot, lambda: plot.names == ["aaaa0001"], "the first curve")
+        await pilot.press("space", "p")
+        await until(pilot, lambda: points(screen, "bbbb0002") == 40 and points(screen, "aaaa0001") == 100, "both")
+        assert "●" in shown(pilot)
+        await pilot.press("m", "m")
+        await until(pilot, lambda: "learning rate" in shown(pilot), "the metric's name")
+        await until(pilot, lambda: sorted(plot.names) == ["aaaa0001", "bbbb0002"], "both again")
+        await pilot.press("M", "M")
+        await pilot.press("n", "space", "p")
+        await until(pilot, lambda: plot.names == ["bbbb0002"], "the mark gone, the other run chosen")
+
+
+async def test_stop_asks_first_and_then_creates_the_file(lab: Lab) -> None:
+    run = write_run(lab.runs, "eeee0005", "running", steps=10)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "eeee0005")
+        await pilot.press("x")
+        await until(pilot, lambda: "Stop the run eeee0005?" in shown(pilot), "the question")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
+        assert not run.stop_file.exists()
+        await pilot.press("x")
+        await until(pilot, lambda: pilot.app.screen is not screen, "the question again")
+        await pilot.press("y")
+        await until(pilot, run.stop_file.exists, "control/stop")
+
+
+async def test_a_finished_run_is_not_stopped(lab: Lab) -> None:
+    run = write_run(lab.runs, "aaaa0001")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("x")
+        await until(pilot, lambda: "there is nothing to stop" in shown(pilot), "a word")
+        assert not run.stop_file.exists()
+
+
+async def test_resume_goes_on_with_the_chosen_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "bbbb0002", "stopped", steps=40, saved=[40])
+    resumed: list[str] = []
+    monkeypatch.setattr(launch, "resume", lambda lab, run_id: resumed.append(run_id))
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "bbbb0002")
+        await pilot.press("r")
+        await until(pilot, lambda: resumed == ["bbbb0002"], "the resuming")
+
+
+async def test_a_refused_resume_says_why(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "bbbb0002", "stopped", steps=40)
+
+    def refuse(lab: Lab, run_id: str) -> None:
+        raise RefusedError("The run has no checkpoint to go on from.", "Start it again.")
+
+    monkeypatch.setattr(launch, "resume", refuse)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "bbbb0002")
+        await pilot.press("r")
+        await until(pilot, lambda: "no checkpoint to go on from" in shown(pilot), "the reason")
+
+
+async def test_compare_takes_teacher_last_checkpoint_and_base(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", saved=[50, 100])
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("o")
+        await until(pilot, lambda: hasattr(app, "asked"), "the message")
+        message = app.asked[0]
+        assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
+        assert message.prompt == PROBES[0].prompt
+
+
+async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
+    write_run(lab.runs, "eeee0005", "running", steps=3)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "eeee0005")
+        await pilot.press("o")
+        await until(pilot, lambda: "has no checkpoint yet" in shown(pilot), "the reason")
+        assert not hasattr(app, "asked")
+
+
+async def test_traces_of_the_run(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("t")
+        await until(pilot, lambda: hasattr(app, "asked"), "the message")
+        assert app.asked[0].query == 'dataset:"col-add-400"'
+
+
+async def test_the_command_is_copied(lab: Lab) -> None:
+    run = write_run(lab.runs, "aaaa0001")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("y")
+        await until(pilot, lambda: pilot.app.clipboard == run.command.read_text().strip(), "the clipboard")
+
+
+async def test_facts_and_full_answers(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", samples=[sample(0, "<think>ones: 8</think> 1458", correct=True)], saved=[100])
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        await pilot.press("i")
+        await until(pilot, lambda: "checkpoints" in shown(pilot) and "step 100" in shown(pilot), "the facts")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
+        await pilot.press("v")
+        await until(pilot, lambda: "<think>ones: 8</think> 1458  (7 tokens)" in shown(pilot), "the whole answer")
+
+
+async def test_one_pane_at_a_time_on_a_narrow_terminal(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", log="the last words\n", samples=[sample(0, "12", correct=False)])
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.detail, "the run")
+        await until(pilot, lambda: "[Runs]" in shown(pilot), "the list")
+        assert "the last words" not in shown(pilot) and "smoothed" not in shown(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "[Curve]" in shown(pilot) and "smoothed" in shown(pilot), "the curve")
+        await pilot.press("tab")
+        await until(pilot, lambda: "base ✗ 12" in shown(pilot), "the answers")
+        await pilot.press("tab")
+        await until(pilot, lambda: "the last words" in shown(pilot), "the log")
+        await pilot.press("escape")
+        await until(pilot, lambda: "[Runs]" in shown(pilot), "the list again")
+
+
+async def test_every_action_is_in_the_palette(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        titles = " ".join(command.title for command in app.get_system_commands(screen))
+        for binding in TrainScreen.BINDINGS:
+            assert binding.description and binding.description in titles  # type: ignore[union-attr]
+        commands = list(app.get_system_commands(screen))
+        assert len({command.title for command in commands}) == len(commands)
+        helps = " ".join(command.help for command in commands)
+        assert "CellList" not in helps and "TrainScreen" not in helps
+
+
+async def test_escape_closes_the_help_before_it_goes_back(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001")
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        pane = screen.pane
+        await pilot.press("question_mark")
+        await until(pilot, lambda: bool(screen.query("HelpPanel")), "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.query("HelpPanel"), "its end")
+        assert screen.pane == pane
+
+
+def test_a_look_gives_only_what_is_new(lab: Lab) -> None:
+    run = write_run(lab.runs, "eeee0005", "running", steps=10)
+    store = open_store(lab.database)
+    watch = Watch(lab, store)
+    first = watch.look(None, (), "loss").points[0]
+    assert first.replaces and len(first.steps) == 10
+    assert watch.look(None, (), "loss").points == ()
+    append(run.metrics, [metric_line(11, 100)])
+    second = watch.look(None, (), "loss").points[0]
+    assert not second.replaces and list(second.steps) == [11.0]
+    assert watch.look(None, (), "grad_norm").points[0].replaces
+    watch.forget("eeee0005")
+    assert len(watch.look(None, (), "grad_norm").points[0].steps) == 11
+    store.close()
+
+
+def test_evaluations_have_no_gaps_between_them(lab: Lab) -> None:
+    run = write_run(lab.runs, "aaaa0001", steps=10)
+    append(run.metrics, [{"step": 5, "eval_loss": 1.0}, metric_line(11, 100), {"step": 11, "eval_loss": 0.5}])
+    store = open_store(lab.database)
+    found = Watch(lab, store).look(None, (), "eval_loss").points[0]
+    assert list(found.values) == [0.5] or not any(map(math.isnan, found.values))
+    assert found.steps[-1] == 11.0
+    store.close()
+
+
+def test_time_left_follows_the_pace_of_the_last_steps(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    append(metrics_path := tmp_path / "metrics.jsonl", ({"step": s, "elapsed_s": s * 2.0} for s in range(1, 41)))
+    append(metrics_path, ({"step": s, "elapsed_s": 80.0 + (s - 40) * 3.0} for s in range(41, 62)))
+    metrics.poll()
+    state = RunState("r", "running", Status("running", step=61, total_steps=100), 0.0)
+    assert seconds_left(metrics, state) == pytest.approx(39 * 3.0)
+    ended = RunState("r", "finished", Status("finished", step=61, total_steps=61), 0.0)
+    assert seconds_left(metrics, ended) is None
+
+
+def test_places_in_the_queue_by_device() -> None:
+    def waiting(run_id: str, started: float, device: str = "cpu") -> RunState:
+        return RunState(run_id, "queued", Status("queued", host="box", pid_started=started, device=device), 0.0)
+
+    running = RunState("now", "running", Status("running", host="box", device="cpu"), 0.0)
+    states = [waiting("late", 3.0), running, waiting("early", 1.0), waiting("other", 2.0, "cuda:0")]
+    assert places(states) == {"early": 1, "late": 2, "other": 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "known"),
+    [("", "abc", 0), ("abc", "abcd", 3), ("abc", "bcd", 2), ("abc", "xyz", 0), ("aaa", "aaa", 3)],
+)
+def test_overlap_of_two_tails(before: str, now: str, known: int) -> None:
+    assert overlap(tuple(before), tuple(now)) == known
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0s"), (59, "59s"), (109, "1m49s"), (7380, "2h03m"), (273_600, "3d04h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert train_text.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0112, "0.0112"), (5e-4, "5.0e-4"), (451.3, "451"), (1234.5, "1,234"), (math.nan, "NaN"), (math.inf, "+inf")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert train_text.number(value) == text
+
+
+def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
+    run = write_run(
+        lab.runs, "aaaa0001", recipe=Recipe(dataset="d", probes=PROBES),
+        samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": ["?"]}],
+    )  # fmt: skip
+    store = open_store(lab.database)
+    detail = Watch(lab, store).look(run.id, (), "loss").detail
+    assert detail is not None
+    text = train_text.answers(detail).plain + train_text.full_answers(detail).plain
+    assert "\x1b" not in text and "␛[2J[red]no[/]" in text and "[bold]?" in text
+    store.close()
+
+
+def test_figures_call_out_what_is_not_a_number() -> None:
+    assert "loss NaN!" in train_text.figures({"loss": math.nan, "learning_rate": 1e-4}).plain

@@ -1,0 +1,329 @@
+"""Setting up a run with the keyboard alone: the form, preflight, launching."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Select, TextArea
+
+from o1lab.app import LabApp
+from o1lab.errors import LabError
+from o1lab.paths import Lab
+from o1lab.train import launch
+from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.recipe import Probe, Recipe, dump
+from o1lab.train.run_directory import RunDir, find_run
+from o1lab.widgets.form import FieldRow
+from screens.base.context import open_context
+from screens.train import fields, preflight, preflight_text
+from screens.train.form import TrainForm
+from screens.train.preflight import PreflightScreen
+from screens.train.screen import TrainScreen
+from tests.support.compare_lab import shown, until
+from tests.support.fake_runs import write_run
+from tests.support.tiny_model import make_tiny_model
+from tests.support.training_lab import make_lab
+
+FOUND = Preflight(
+    ok=True,
+    rows=24,
+    train_rows=24,
+    tokens=Tokens(p50=40, p95=60, max=70, total=1000),
+    trained_tokens=600,
+    total_steps=8,
+    memory_bytes=2_500_000_000,
+    memory=Memory(weights=500_000_000, adapter=2_000_000_000, available=9_000_000_000),
+    command="o1lab train --dataset sums",
+    histogram=[Bin(low=30, high=40, count=16), Bin(low=40, high=50, count=8), Bin(low=50, high=60, count=0)],
+    sample=[
+        SampleToken(text="user\n", trained=False),
+        SampleToken(text="1 + 2?", trained=False),
+        SampleToken(text="<think>", trained=True),
+        SampleToken(text="3\x1b", trained=True),
+    ],
+    thought_survives=True,
+    end_of_turn="<|im_end|>",
+    end_of_turn_trained=True,
+    device="cpu",
+    dtype="bf16",
+    trainable_parameters=4_880_000,
+)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return make_lab(tmp_path / "lab")
+
+
+def app_on(lab: Lab) -> LabApp:
+    return LabApp(open_context(lab), mode="train")
+
+
+async def form_of(pilot: Pilot[int], key: str = "a") -> TrainForm:
+    """The form, drawn, after ``key`` on the Train screen."""
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm) and pilot.app.screen.query("#go"), "the form")
+    screen = pilot.app.screen
+    assert isinstance(screen, TrainForm)
+    await until(pilot, lambda: screen.focused is not None, "the focus")
+    return screen
+
+
+def field(form: TrainForm, name: str) -> FieldRow:
+    return form.query_one(f"#row-{name}", FieldRow)
+
+
+async def test_every_part_of_a_recipe_has_a_field_with_its_help(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=(120, 60)) as pilot:
+        form = await form_of(pilot)
+        names = [row.field.name for row in form.query(FieldRow)]
+        assert sorted(names) == sorted(set(Recipe.model_fields) - {"dataset_hash"})
+        for row in form.query(FieldRow):
+            assert row.field.help == Recipe.model_fields[row.field.name].description
+        assert "Rank of the adapter" in shown(pilot)
+
+
+async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = await form_of(pilot)
+        for _ in fields.FIELDS[:-1]:
+            await pilot.press("tab")
+        row = field(form, fields.FIELDS[-1])
+        assert form.focused is row.editor  # the last one, scrolled into sight
+        await until(pilot, lambda: "Keep only the newest so many checkpoints" in shown(pilot), "its help")
+        assert row.region.overlaps(form.query_one("#fields").region)
+
+
+async def test_a_fault_is_told_beside_its_field_and_holds_the_run_back(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = await form_of(pilot)
+        field(form, "lora_r").editor.focus()
+        await pilot.press("x")
+        await until(pilot, lambda: "✗ Input should be a valid integer" in shown(pilot), "the fault")
+        await pilot.press("ctrl+r")
+        assert pilot.app.screen is form
+        await pilot.press("backspace")
+        await until(pilot, lambda: "✗" not in shown(pilot), "the fault gone")
+
+
+async def test_without_a_dataset_the_form_says_where_one_is_made(tmp_path: Path) -> None:
+    from o1lab.config import init_lab
+
+    app = app_on(init_lab(tmp_path / "empty"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await form_of(pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "make one on the Traces screen" in shown(pilot), "where to make one")
+
+
+async def test_a_recipe_file_for_the_dataset_is_where_the_form_begins(lab: Lab) -> None:
+    (lab.root / "recipes").mkdir()
+    kept = Recipe(dataset="sums", steps=7, batch_size=3, probes=[Probe(prompt="1 + 1?", gold="2"), Probe(prompt="Hm")])
+    (lab.root / "recipes" / "mine.yaml").write_text(dump(kept))
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = await form_of(pilot)
+        assert field(form, "steps").text == "7"
+        assert field(form, "probes").text == "1 + 1? => 2\nHm"
+        recipe, faults = fields.judge(form.texts())
+        assert faults == {} and recipe == kept
+
+
+async def test_what_was_typed_is_there_again(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = await form_of(pilot)
+        editor = field(form, "steps").editor
+        assert isinstance(editor, Input)
+        editor.focus()
+        await pilot.press("4", "2", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the list")
+        again = await form_of(pilot)
+        assert field(again, "steps").text == "42"
+
+
+async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -> None:
+    recipe = Recipe(dataset="sums", steps=9, learning_rate=1e-3)
+    write_run(lab.runs, "aaaa0001", recipe=recipe, saved=[50, 100])
+    app = app_on(lab)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, TrainScreen)
+        await until(pilot, lambda: screen.detail, "the run")
+        form = await form_of(pilot, "A")
+        assert field(form, "steps").text == "9"
+        editor = field(form, "init_from").editor
+        assert isinstance(editor, Select)
+        editor.focus()
+        await pilot.press("enter", "down", "enter")  # the first after "a fresh adapter"
+        await until(pilot, lambda: field(form, "init_from").text == "aaaa0001/step-100", "the last checkpoint")
+        judged, _ = fields.judge(form.texts())
+        assert judged is not None
+        assert judged.init_from == "aaaa0001/step-100" and judged.learning_rate == 1e-3
+
+
+async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("steps: 11\nschedule: linear\nprobes:\n- prompt: 2 + 2?\n  gold: '4'\n")
+    app = app_on(lab)
+    async with app.run_test(size=(120, 40)) as pilot:
+        form = await form_of(pilot)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: pilot.app.screen is not form, "the question")
+        await pilot.press(*str(path).replace("/", "/"), "enter")
+        await until(pilot, lambda: pilot.app.screen is form and field(form, "steps").text == "11", "the values")
+        assert field(form, "schedule").text == "linear"
+        editor = field(form, "probes").editor
+        assert isinstance(editor, TextArea) and editor.text == "2 + 2? => 4"
+
+
+async def to_preflight(pilot: Pilot[int]) -> PreflightScreen:
+    await form_of(pilot)
+    await pilot.press("ctrl+r")
+    await until(pilot, lambda: isinstance(pilot.app.screen, PreflightScreen), "preflight")
+    screen = pilot.app.screen
+    assert isinstance(screen, PreflightScreen)
+    return screen
+
+
+async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[Recipe] = []
+
+    def start(lab: Lab, recipe: Recipe, *, store: Any = None) -> tuple[RunDir, int]:
+        launched.append(recipe)
+        return write_run(lab.runs, "feed0001", "running", steps=2, recipe=recipe), 1
+
+    monkeypatch.setattr(preflight, "run_preflight", lambda *_, **__: FOUND)
+    monkeypatch.setattr(launch, "launch", start)
+    app = app_on(lab)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await to_preflight(pilot)
+        await until(pilot, lambda: "✓ Ready" in shown(pilot), "the verdict")
+        text = shown(pilot)
+        assert "⟦<think>3␛⟧" in text and "24 in the dataset" in text
+        assert "about 2.5 GB of 9.0 GB free" in text and "o1lab train --dataset sums" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the way to the run")
+        screen = pilot.app.screen
+        assert isinstance(screen, TrainScreen)
+        await until(pilot, lambda: screen.detail and screen.detail.line.id == "feed0001", "the run")
+        assert [recipe.dataset for recipe in launched] == ["sums"]
+        assert screen.draft == {}
+
+
+async def test_what_is_not_in_order_cannot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = FOUND.model_copy(
+        update={
+            "ok": False,
+            "over_length": 3,
+            "problems": [Problem(code="over_length", message="3 rows are too long.", hint="Raise max_length.")],
+        }
+    )
+    launched: list[object] = []
+    monkeypatch.setattr(preflight, "run_preflight", lambda *_, **__: bad)
+    monkeypatch.setattr(launch, "launch", lambda *_, **__: launched.append(1))
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_preflight(pilot)
+        await until(pilot, lambda: "✗ 3 rows are too long." in shown(pilot), "the problem")
+        assert "Raise max_length." in shown(pilot)
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm), "the form again")
+        assert launched == []
+
+
+async def test_a_look_can_be_cancelled(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def look(*_: Any, cancelled: Any, **__: Any) -> Preflight:
+        begun.set()
+        while not cancelled():
+            threading.Event().wait(0.01)
+        ended.set()
+        raise LabError("Preflight was cancelled.", code="cancelled")
+
+    monkeypatch.setattr(preflight, "run_preflight", look)
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_preflight(pilot)
+        await until(pilot, begun.is_set, "the beginning")
+        assert "esc cancels" in shown(pilot)
+        await pilot.press("escape")
+        await until(pilot, ended.is_set, "the end")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm), "the form again")
+        assert "Preflight was cancelled" not in shown(pilot)
+
+
+async def test_trouble_in_preflight_is_one_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(*_: Any, **__: Any) -> Preflight:
+        raise LabError("Training needs torch.", "Install the extra.")
+
+    monkeypatch.setattr(preflight, "run_preflight", look)
+    app = app_on(lab)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await to_preflight(pilot)
+        await until(pilot, lambda: "✗ Training needs torch. Install the extra." in shown(pilot), "the sentence")
+
+
+@pytest.mark.parametrize(
+    ("text", "probes"),
+    [
+        ("What is 1 + 1? => 2", [{"prompt": "What is 1 + 1?", "gold": "2"}]),
+        ("a => b => c\n\nno gold", [{"prompt": "a => b", "gold": "c"}, {"prompt": "no gold", "gold": None}]),
+        ("two\\nlines =>", [{"prompt": "two\nlines", "gold": None}]),
+    ],
+)
+def test_probes_are_a_line_each(text: str, probes: list[dict[str, str | None]]) -> None:
+    assert fields.as_value("probes", text) == probes
+
+
+def test_rows_over_the_limit_are_marked_in_the_histogram() -> None:
+    text = preflight_text.histogram(FOUND.histogram, 45).plain.splitlines()
+    assert "!" not in text[0] and "over the limit" in text[1] and "over the limit" not in text[2]
+    assert text[0].count("█") == 2 * text[1].count("█") == preflight_text.BAR_CELLS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_from_the_form_to_a_finished_run(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real thing with a tiny model: preflight's process, the detached worker, its curve on the screen."""
+    pytest.importorskip("trl", reason="the train extra is not installed")
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+    base = make_tiny_model(tmp_path / "base")
+    quick = {"base": str(base), "dataset": "sums", "steps": 4, "batch_size": 4, "max_length": 128, "dtype": "fp32",
+             "device": "cpu", "save_steps": 0, "eval_steps": 0, "probe_tokens": 4,
+             "probes": [Probe(prompt="What is 1 + 1?", gold="2")]}  # fmt: skip
+    (lab.root / "recipes").mkdir()
+    (lab.root / "recipes" / "quick.yaml").write_text(dump(Recipe.model_validate(quick)))
+    app = app_on(lab)
+    async with app.run_test(size=(120, 60)) as pilot:
+        screen = await to_preflight(pilot)
+        await wait_long(pilot, lambda: screen.found is not None)
+        assert screen.found is not None and screen.found.ok, screen.found
+        await until(pilot, lambda: "✓ Ready" in shown(pilot) and "⟦<think>" in shown(pilot), "the mask")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the run")
+        live = pilot.app.screen
+        assert isinstance(live, TrainScreen)
+        await wait_long(pilot, lambda: live.detail and live.detail.line.state.state in ("finished", "failed", "dead"))
+        assert live.detail is not None
+        run = find_run(lab, live.detail.line.id)
+        assert live.detail.line.state.state == "finished", run.log_tail()
+        assert live.detail.checkpoints == (4,)
+        assert "step 4/4" in shown(pilot) and "> What is 1 + 1?" in shown(pilot)
+
+
+async def wait_long(pilot: Pilot[int], condition: Any, seconds: float = 240) -> None:
+    """As ``until``, for processes that import torch."""
+    for _ in range(int(seconds / 0.2)):
+        if condition():
+            return
+        await pilot.pause(0.2)
+    raise AssertionError(f"in vain waited {seconds} s; on the screen:\n{shown(pilot)}")

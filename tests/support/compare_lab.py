@@ -1,0 +1,96 @@
+"""Labs whose endpoints are fault servers, and an app on its Compare screen talking to them over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import tomlkit
+from textual.pilot import Pilot
+
+from o1lab.app import LabApp
+from o1lab.config import init_lab
+from o1lab.paths import Lab
+from screens.base.context import LabContext, open_context
+from screens.compare.screen import CompareScreen
+from tests.support.fault_server import FaultServer
+
+PATIENCE = 1500  # turns of the loop
+
+
+def lab_with(folder: Path, servers: dict[str, FaultServer]) -> Lab:
+    """A lab whose endpoints are ``servers`` by name, in their order."""
+    lab = init_lab(folder, name="faults")
+    document = tomlkit.document()
+    document.add("name", "faults")
+    endpoints = tomlkit.aot()
+    for name, server in servers.items():
+        endpoints.append(tomlkit.item({"name": name, "url": server.url, "model": name, "role": "other"}))
+    document.add("endpoints", endpoints)
+    lab.config.write_text(tomlkit.dumps(document), "utf-8")
+    return lab
+
+
+@asynccontextmanager
+async def comparing(
+    lab: Lab, models: tuple[str, ...], *, size: tuple[int, int] = (100, 30)
+) -> AsyncIterator[tuple[Pilot[int], CompareScreen]]:
+    """The app on its Compare screen with a pane for each of ``models``; the prompt has the focus."""
+    context = open_context(lab)
+    app = Recording(context, mode="compare")
+    async with app.run_test(size=size) as pilot:
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        await until(pilot, lambda: bool(screen.talk.refs), "the usual models")
+        screen.open(models, "")
+        await until(pilot, lambda: [ref.id for ref in screen.talk.refs] == list(models), "the models asked for")
+        yield pilot, screen
+
+
+class Recording(LabApp):
+    """Keeps what was said to the person."""
+
+    def __init__(self, context: LabContext, *, mode: str) -> None:
+        super().__init__(context, mode=mode)
+        self.said: list[str] = []
+
+    def notify(self, message: str, **options: object) -> None:  # type: ignore[override]
+        self.said.append(message)
+        super().notify(message, **options)  # type: ignore[arg-type]
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], object], what: str) -> None:
+    """Let the app run until ``condition`` holds."""
+    for _ in range(PATIENCE):
+        if condition():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"in vain waited for {what}; on the screen:\n{shown(pilot)}")
+
+
+async def ask(pilot: Pilot[int], screen: CompareScreen, text: str) -> None:
+    """Write a prompt and press enter."""
+    turn = screen.talk.turn
+    screen.prompt.focus()
+    screen.prompt.text = text
+    await pilot.press("enter")
+    await until(pilot, lambda: screen.talk.turn == turn + 1 or screen.talk.turn == 1, "the question on disk")
+
+
+async def answered(pilot: Pilot[int], screen: CompareScreen) -> None:
+    await until(pilot, lambda: screen.talk.turn and not screen.talk.busy, "all answers")
+    await pilot.pause()
+
+
+def shown(pilot: Pilot[int]) -> str:
+    """What stands on the screen, as text."""
+    strips = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+def text_of(screen: CompareScreen, place: int) -> str:
+    """Everything in the pane in ``place``, folded or not."""
+    body = screen.panes.places[place].body
+    body.flush()
+    return "\n".join(section.text.text for section in body.sections)

@@ -1,0 +1,533 @@
+"""Evaluations driven in this process against a server that misbehaves: nothing is lost, and nothing is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from o1lab.distill.work_queue import JournalIndex
+from o1lab.errors import LabError, UsageError
+from o1lab.evaluate.run import control
+from o1lab.evaluate.run.asking import FORCE
+from o1lab.evaluate.run.judging import Judge
+from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.scorers.math import MathScorer
+from o1lab.evaluate.scorers.protocol import Attempt, Score
+from o1lab.evaluate.suites.suite import ScorerSpec
+from o1lab.inference import journal
+from o1lab.inference.calls import CallKey, Response
+from o1lab.inference.client import Teacher
+from store import evaluations
+from store.connection import open_store
+from tests.support.distill_lab import FakeClock
+from tests.support.distill_server import Question
+from tests.support.eval_lab import EvalServer, begin, make_lab, outcomes, run, stored, write_items, write_suite
+
+JUDGED = {"name": "judge"}
+
+
+async def test_a_sample_says_how_it_came_about(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6, input_usd=1.0, output_usd=10.0)
+        folder, status = await run(lab, samples=2)
+    assert (status.state, status.done, status.correct, status.incorrect) == ("finished", 12, 8, 4)
+    assert status.cost_usd == pytest.approx(12 * (3 + 50) / 1e6)
+    one = stored(lab, folder)["sum-100", 1]
+    assert (one.state, one.turns[0].thought, one.turns[0].answer) == (
+        "complete",
+        "100 and 107: add them.",
+        "\\boxed{217}",
+    )
+    assert (one.input_tokens, one.output_tokens, one.meta["served_model"]) == (3, 5, "m")
+    assert one.thought_tokens == 3 and one.estimated  # split by characters: 22 of them are the thought's
+    assert one.meta["options"]["seed"] == 43
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "reason", "said"),
+    [
+        ("length", "incomplete", "length", "\\boxed{207}"),
+        ("hidden-length", "incomplete", "length", ""),
+        ("refusal", "complete", "", "I cannot help with that."),
+        ("content-filter", "incomplete", "content_filter", ""),
+        ("moderated", "failed", "content_filter", ""),
+        ("context", "failed", "context_length", ""),
+        ("html-200", "failed", "not_api", ""),
+        ("no-answer", "failed", "empty", ""),
+        ("not-json", "failed", "malformed", ""),
+        ("empty-choices", "failed", "empty", ""),
+        ("endless-body", "failed", "endless", ""),
+    ],
+)
+async def test_every_end_has_its_outcome(mode: str, state: str, reason: str, said: str, tmp_path: Path) -> None:
+    def treat(question: Question, _before: int) -> str:
+        return mode if question[0] == 100 else "ok"
+
+    with EvalServer(treat=treat, words=lambda question: [f"\\boxed{{{question[0] + question[1]}}}"]) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, status = await run(lab)
+    assert status.state == "finished"
+    one = stored(lab, folder)["sum-100", 0]
+    assert (one.state, one.reason) == (state, reason)
+    assert not said or one.turns[-1].answer == said
+    expected = {"complete": "unextracted"}.get(state, state)
+    assert outcomes(lab, folder) == {"correct": 2, expected: 1}
+    assert getattr(status, expected) == 1 and status.done == (2 if state == "failed" else 3)
+
+
+async def test_a_model_that_never_stops_is_cut_off(tmp_path: Path) -> None:
+    def treat(question: Question, _before: int) -> str:
+        return "endless" if question[0] == 101 else "ok"
+
+    with EvalServer(treat=treat) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        write_suite(lab, sampling={"max_tokens": 5000})  # as much as is streamed
+        folder, status = await run(lab)
+    assert (status.state, status.done, outcomes(lab, folder)) == ("finished", 2, {"incorrect": 1, "incomplete": 1})
+    assert stored(lab, folder)["sum-101", 0].turns[0].answer.endswith("and on and on")
+
+
+async def test_a_sample_of_two_megabytes_is_a_sample(tmp_path: Path) -> None:
+    with EvalServer(words=lambda question: ["x " * 1_000_000, f"\\boxed{{{question[0] + question[1]}}}"]) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        folder, _ = await run(lab)
+        assert outcomes(lab, folder) == {"correct": 2}
+        again, status = await run(lab)
+    assert status.cached == 2 and len(stored(lab, again)["sum-100", 0].turns[0].answer) > 2_000_000
+
+
+async def test_what_was_asked_in_just_the_same_way_is_not_asked_again(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 4, input_usd=1.0, output_usd=10.0)
+        await run(lab, samples=2, temperature=0.7)
+        assert server.asked.total() == 8
+        folder, status = await run(lab, samples=3, temperature=0.7)  # one more of each
+        assert (server.asked.total(), status.cached, status.done, status.correct) == (12, 8, 12, 6)
+        assert status.cost_usd == pytest.approx(4 * 53 / 1e6)
+        sample = stored(lab, folder)["sum-101", 0]
+        assert sample.cached and sample.cost_usd == 0 and sample.output_tokens == 5
+        for other in ({"temperature": 0.6}, {"seed": 7}, {"max_tokens": 65}, {"top_p": 0.5}, {"force_answer": 9}):
+            _, status = await run(lab, **({"temperature": 0.7} | other))
+            assert status.cached == 0
+        _, status = await run(lab, temperature=0.7, reuse=False)
+        assert status.cached == 0 and server.asked.total() == 12 + 6 * 4
+        await run(lab, temperature=0.7, model="judge-2")
+        assert len(server.asked_of("judge-2")) == 4  # another model
+
+
+async def test_the_second_turn_has_the_first_answer_and_no_thought_in_its_history(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder = begin(lab)
+        item = next(folder.items())
+        two = json.loads(item.line()) | {"turns": [*item.turns, "Are you sure?"], "system": "Be brief."}
+        folder.items_file.write_text(json.dumps(two) + "\n")
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.done, status.incorrect) == (1, 1)
+    assert [message["role"] for message in server.requests[1]["messages"]] == ["system", "user", "assistant", "user"]
+    assert server.requests[1]["messages"][2]["content"] == "\\boxed{217}"
+    sample = stored(lab, folder)["sum-100", 0]
+    assert [turn.user for turn in sample.turns] == ["What is 100 + 107?", "Are you sure?"]
+    assert sample.output_tokens == 10
+
+
+async def test_a_forced_answer_is_asked_with_what_was_said_so_far(tmp_path: Path) -> None:
+    def treat(_question: Question, before: int) -> str:
+        return "ok" if before else "length"
+
+    with EvalServer(treat=treat) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        folder, status = await run(lab, force_answer=32)
+        last = server.requests[-1]
+    assert (status.done, status.incorrect, status.correct, status.incomplete) == (2, 1, 1, 0)
+    assert last["max_tokens"] == 32
+    assert [message["role"] for message in last["messages"]] == ["user", "assistant", "user"]
+    assert "<think>" not in last["messages"][1]["content"] and "add them." in last["messages"][1]["content"]
+    assert last["messages"][2]["content"] == FORCE
+    sample = stored(lab, folder)["sum-100", 0]
+    assert sample.meta["forced"] and len(sample.turns) == 2 and sample.output_tokens == 10
+
+
+async def test_a_cut_off_sample_stays_so_where_even_its_last_word_is_cut_off(tmp_path: Path) -> None:
+    with EvalServer("length") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, _ = await run(lab, force_answer=32)
+    assert outcomes(lab, folder) == {"incomplete": 1}
+
+
+async def test_an_endpoint_that_dies_stops_the_run_which_then_goes_on(tmp_path: Path) -> None:
+    with EvalServer(treat=lambda question, _: "500" if question[0] >= 104 else "ok") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 60)
+        folder, status = await run(lab, attempts=1)
+        assert (status.state, status.stopped_by) == ("stopped", "failures")
+        assert "failed" in status.message and "--resume" in status.hint
+        before = status
+        server.treat = None
+        control.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.state, status.done, status.failed, status.correct) == ("finished", 60, 0, 40)
+    assert before.failed >= 20 and status.faults["server"] == before.faults["server"]
+    asked_whole = [question for question, number in server.answered.items() if number > 1]
+    assert asked_whole == []
+
+
+async def test_a_wrong_key_ends_the_run(tmp_path: Path) -> None:
+    with EvalServer("401") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 9)
+        _, status = await run(lab)
+    assert (status.state, status.stopped_by, status.done) == ("stopped", "key", 0)
+
+
+async def test_a_suite_that_changed_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder = begin(lab, budget_tokens=150)
+        assert (await drive(lab, folder, clock=FakeClock())).stopped_by == "budget_tokens"
+        write_suite(lab, version=2, prompt="Please: {{question}}", scorer={"name": "exact"})
+        write_items(lab, [(300, 301)])
+        control.resume(lab, folder.id, {"budget_tokens": 10**6})
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.state, status.done, status.correct) == ("finished", 6, 4)
+        assert set(server.asked.values()) == {1}
+        (lab.suites / "sums.yaml").unlink()
+        assert control.resume(lab, folder.id) == folder
+
+
+async def test_a_judge_is_paid_once_and_prose_is_unscored(tmp_path: Path) -> None:
+    def verdict(question: Question, _before: int) -> str:
+        return "I think it is rather good." if question[0] == 101 else json.dumps({"verdict": "correct", "reason": "."})
+
+    with EvalServer(verdict=verdict) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        folder, status = await run(lab, judge="judge")
+        assert (status.done, status.correct, status.unscored) == (3, 2, 1)
+        paid = len(server.asked_of("judge"))
+        label = folder.scored_by().label
+        assert "judge@" in label and paid == 4  # the prose is asked for once more
+        control.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).unscored == 1
+        assert (len(server.asked_of("judge")), len(server.asked_of("m"))) == (paid, 3)
+        server.verdict = lambda _question, _before: json.dumps({"verdict": "incorrect", "reason": "No."})
+        control.rescore(lab, folder.id, {"judge": "judge-2"})
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        assert (status.state, status.incorrect, status.unscored) == ("finished", 3, 0)
+        assert (len(server.asked_of("judge-2")), len(server.asked_of("m"))) == (3, 3)
+    assert outcomes(lab, folder, label) == {"correct": 2, "unscored": 1}  # the first judge's word stays
+    assert outcomes(lab, folder) == {"incorrect": 3}
+
+
+async def test_a_judge_is_paid_once_whatever_the_items_are_called(tmp_path: Path) -> None:
+    with EvalServer(verdict=lambda _question, _before: "I think it is rather good.") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        write_suite(lab, scorer=JUDGED)
+        names = ("问题-1", 'q"2', "q\\3", "4/q")
+        rows = [{"id": name, "question": f"What is {at} + 1?", "gold": str(at + 1)} for at, name in enumerate(names)]
+        (lab.suites / "data" / "sums.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        folder, status = await run(lab, judge="judge")
+        paid = len(server.requests)
+        assert (status.unscored, paid) == (4, 4 + 2 * 4)
+        control.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).unscored == 4
+    assert len(server.requests) == paid
+
+
+async def test_a_mark_beyond_all_numbers_is_asked_for_once_more_and_no_other_is(tmp_path: Path) -> None:
+    def verdict(question: Question, _before: int) -> str:
+        return f'{{"score": 1{"0" * 400}}}' if question[0] == 101 else '{"score": 90}'
+
+    with EvalServer(verdict=verdict) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        _, status = await run(lab, judge="judge")
+    assert (status.correct, status.unscored, len(server.asked_of("judge"))) == (2, 1, 4)
+
+
+async def test_a_judge_is_asked_the_same_only_once_in_a_session(tmp_path: Path) -> None:
+    asked = []
+
+    class OneTeacher(Teacher):
+        def __init__(self) -> None: ...
+
+        async def call(self, key: CallKey, *_: object, **__: object) -> Response:
+            asked.append(key)
+            return Response(key, "done", thought="Hm.", answer=f"{len(asked)}")
+
+    judge = Judge(OneTeacher(), JournalIndex(tmp_path / "none.jsonl"), 1)
+    messages = [{"role": "user", "content": "Is it?"}]
+    answers = [(await judge(CallKey("q", 0, turn), messages)).answer for turn in (0, 0, 1, 0)]
+    assert answers == ["1", "1", "2", "1"]
+    assert (await judge(CallKey("q", 0), [{"role": "user", "content": "Is it not?"}])).answer == "3"
+
+
+async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(_self: MathScorer, _attempts: object) -> list[Score]:
+        raise RuntimeError("out of memory")
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        monkeypatch.setattr(MathScorer, "look_at", no_memory)
+        folder, status = await run(lab)
+        assert (status.state, status.done, status.unscored) == ("finished", 3, 3)
+        assert "broke at 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
+        monkeypatch.undo()
+        control.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.correct, status.incorrect, status.unscored, status.message) == (2, 1, 0, "")
+
+
+async def test_scoring_anew_looks_again_at_what_the_scorer_could_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_tell(_self: MathScorer, attempts: list[Attempt]) -> list[Score]:
+        return [Score("unscored", reason="it took too long")] * len(attempts)
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        monkeypatch.setattr(MathScorer, "look_at", cannot_tell)
+        folder, _ = await run(lab)
+        monkeypatch.undo()
+        control.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).unscored == 3  # that is its word, until it is asked for
+        control.rescore(lab, folder.id)
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+    assert (status.correct, status.unscored, server.asked.total()) == (2, 0, 3)
+
+
+async def test_a_judge_that_is_away_is_asked_again_for_what_it_did_not_say(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        server.treat = lambda question, _: "500" if question[0] == 102 and question[2] == 0 else "ok"
+        server.mode = "treated"  # so that the judge, whose seed is 0, is treated too
+        folder, status = await run(lab, judge="judge", attempts=1)
+        assert (status.done, status.correct, status.unscored) == (3, 2, 1)
+        server.mode, server.treat = "ok", None
+        control.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.correct, status.unscored) == (3, 0)
+    assert len(server.asked_of("m")) == 3 and len(server.asked_of("judge")) == 4
+
+
+async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder, _ = await run(lab)
+        asked = server.asked.total()
+        write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
+        control.rescore(lab, folder.id)
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        assert (status.state, status.requested, status.done, status.correct) == ("finished", 6, 6, 4)
+        assert server.asked.total() == asked
+        assert not status.priced  # what the model was paid is as little known as before
+        control.rescore(lab, folder.id)
+        assert "nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
+    store = open_store(lab.database)
+    assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
+    assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
+    store.close()
+
+
+async def test_samples_that_cannot_differ_are_spoken_of(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        _, status = await run(lab, samples=2)
+        assert [note for note in status.notes if "temperature 0" in note]
+        for fine in ({"samples": 2, "temperature": 0.6}, {"samples": 1}):
+            assert not (await run(lab, **fine))[1].notes
+
+
+async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder, status = await run(lab, budget_tokens=150, concurrency=1)
+        assert (status.state, status.stopped_by) == ("stopped", "budget_tokens")
+        left, asked = 6 - status.done, server.asked.total()
+        write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
+        for _ in range(2):
+            control.rescore(lab, folder.id)
+            status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+            assert (status.state, status.stopped_by, status.unscored) == ("stopped", "budget_tokens", 0)
+            assert f"{left} samples have not been asked for" in status.message and "--resume" in status.hint
+        assert server.asked.total() == asked
+        folder.write_status(replace(status, state="running", pid=None))  # its process was killed
+        control.rescore(lab, folder.id)
+        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        assert (status.state, status.stopped_by) == ("stopped", "interrupt")
+        control.resume(lab, folder.id, {"budget_tokens": 10**6})
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.state, status.stopped_by, status.done, status.message) == ("finished", None, 6, "")
+
+
+async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder, status = await run(lab, budget_tokens=150, concurrency=1)
+        asked = server.asked.total()
+        monkeypatch.setattr(MathScorer, "version", 2)
+        control.resume(lab, folder.id, {"budget_tokens": 10**6})
+        with pytest.raises(LabError, match=r"began with: it was math@1") as told:
+            await drive(lab, folder, clock=FakeClock())
+        assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
+        control.rescore(lab, folder.id)
+        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        control.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.correct, status.incorrect, outcomes(lab, folder)) == (4, 2, {"correct": 4, "incorrect": 2})
+    assert folder.scored_by().label == "math@2"
+
+
+async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, _ = await run(lab)
+        write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
+        with monkeypatch.context() as patched:
+            patched.setattr("o1lab.evaluate.run.control.evaluations.set_scorer", killed)
+            with pytest.raises(KeyboardInterrupt):
+                control.rescore(lab, folder.id)
+        control.resume(lab, folder.id)
+        await drive(lab, folder, clock=FakeClock())
+    store = open_store(lab.database)
+    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@1(part=final)"
+    store.close()
+    assert outcomes(lab, folder) == {"correct": 2, "incorrect": 1}
+
+
+async def test_judges_of_one_name_at_two_servers_are_two(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        elsewhere = server.url.replace("127.0.0.1", "localhost")
+        text = lab.config.read_text().replace('model = "judge-2"', 'model = "judge"')
+        at = text.rindex(server.url)
+        lab.config.write_text(text[:at] + elsewhere + text[at + len(server.url) :])
+        write_suite(lab, scorer=JUDGED)
+        folder, _ = await run(lab, judge="judge")
+        before = folder.scored_by().label
+        server.verdict = lambda _question, _before: json.dumps({"verdict": "incorrect", "reason": "No."})
+        control.rescore(lab, folder.id, {"judge": "judge-2"})
+        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        after = folder.scored_by().label
+    assert (outcomes(lab, folder, before), outcomes(lab, folder, after)) == ({"correct": 3}, {"incorrect": 3})
+    hashes = {path.stem.removeprefix("judge-") for path in folder.judge_journals}
+    assert {label.rpartition(" ")[2].rstrip(")") for label in (before, after)} == hashes and len(hashes) == 2
+
+
+async def test_a_model_that_was_replaced_is_not_asked_for_the_rest(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 6)
+        folder = begin(lab)
+        lab.config.write_text(lab.config.read_text().replace('model = "m"', 'model = "n"'))
+        with pytest.raises(LabError, match="not the model any more"):
+            await drive(lab, folder, clock=FakeClock())
+        status = folder.status()
+    assert status is not None and status.state == "failed" and server.asked.total() == 0
+
+
+async def test_a_judge_that_says_nothing_does_not_hold_up_whoever_gives_up(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        write_suite(lab, scorer=JUDGED)
+        server.mode, server.treat = "treated", lambda question, _: "ok" if question[2] else "blocks"
+        folder = begin(lab, judge="judge")
+        given_up = asyncio.create_task(drive(lab, folder, clock=FakeClock()))
+        await asyncio.to_thread(server.wait_until_asked, 4)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        status = folder.status()
+        assert status is not None and (status.state, status.stopped_by) == ("stopped", "interrupt")
+        server.mode, server.treat = "ok", None
+        server.release.set()
+        control.resume(lab, folder.id)
+        assert (await drive(lab, folder, clock=FakeClock())).correct == 2
+        assert len(server.asked_of("m")) == 2
+
+
+async def test_what_the_budget_left_unjudged_is_judged_later(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        write_suite(lab, scorer=JUDGED)
+        folder = begin(lab, judge="judge", budget_tokens=3000)  # a judge may say more than this
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.stopped_by, status.unscored, len(server.asked_of("judge"))) == ("budget_tokens", 3, 0)
+        control.resume(lab, folder.id, {"budget_tokens": 10**6})
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.state, status.correct, len(server.asked_of("m"))) == ("finished", 3, 3)
+
+
+async def test_an_alias_that_was_moved_is_noted(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        await run(lab, limit=1)
+        store = open_store(lab.database)
+        with store.db.atomic():
+            store.db.execute(
+                'UPDATE sample_texts SET meta = replace(meta, \'"served_model": "m"\', \'"served_model": "o"\')'
+            )
+        store.close()
+        _, status = await run(lab)
+    assert sorted(status.notes[0].split("answered as ")[1].rstrip(".").split(", and then as ")) == ["m", "o"]
+
+
+async def test_one_process_works_on_an_evaluation_at_a_time(tmp_path: Path) -> None:
+    with EvalServer("blocks") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder = begin(lab)
+        first = asyncio.create_task(drive(lab, folder, clock=FakeClock()))
+        await asyncio.to_thread(server.wait_until_asked, 1)
+        with pytest.raises(UsageError, match="Another process"):
+            await drive(lab, folder)
+        server.release.set()
+        assert (await first).done == 1
+
+
+async def test_a_fault_of_ours_is_kept_with_its_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder = begin(lab)
+
+        def broken(_one: object) -> tuple[str, str]:
+            raise ValueError("oops")
+
+        monkeypatch.setattr("o1lab.evaluate.run.asking.split", broken)
+        status = await drive(lab, folder, clock=FakeClock())
+        assert (status.state, status.failed) == ("finished", 3)
+        assert stored(lab, folder)["sum-100", 0].reason == "internal: ValueError: oops"
+        assert "Traceback" in folder.log.read_text()
+        monkeypatch.undo()
+        control.resume(lab, folder.id)
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.done, status.failed, server.asked.total()) == (3, 0, 3)  # the answers were in the journal
+    assert len(list(journal.read(folder.journal))) == 3
+
+
+async def test_a_scorer_of_persons_leaves_its_samples_to_them(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        write_suite(lab, scorer={"name": "human"})
+        folder, status = await run(lab)
+    assert outcomes(lab, folder) == {"unscored": 2}
+    assert "eval rate" in status.message
+
+
+def test_a_judge_where_none_is_asked_and_none_where_one_is(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1)
+    with pytest.raises(UsageError, match="asks no judge"):
+        begin(lab, judge="judge")
+    write_suite(lab, scorer=JUDGED)
+    with pytest.raises(UsageError, match="--judge"):
+        begin(lab)
+    assert not list(lab.evals.glob("*"))
+    assert begin(lab, judge="judge").scored_by().spec == ScorerSpec(name="judge")

@@ -1,0 +1,181 @@
+"""Annotations and datasets: append-only, derived state, undo, merge, kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from store import Store, annotations, datasets, open_store, traces
+from store.errors import MissingError, NameTakenError, StoreError
+from store.query import parse_query
+from tests.unit.store.test_store import add_chain, found
+
+
+def say(store: Store, trace: str, kind: str, value: str, **more: object) -> str:
+    return annotations.annotate(store.db, trace, kind, value, annotator="me", **more).id  # type: ignore[arg-type]
+
+
+def test_the_last_word_counts_and_undo_brings_back_the_one_before(store: Store) -> None:
+    trace = add_chain(store, "s", "t")
+    say(store, trace, "decision", "accept")
+    say(store, trace, "rating", "4")
+    say(store, trace, "decision", "reject")
+    assert traces.get(store.db, trace).decision == "reject"
+    annotations.undo(store.db, annotator="me")
+    row = traces.get(store.db, trace)
+    assert (row.decision, row.rating) == ("accept", 4)
+    annotations.undo(store.db, annotator="me")
+    annotations.undo(store.db, annotator="me")
+    row = traces.get(store.db, trace)
+    assert (row.decision, row.rating) == (None, None)
+    assert annotations.undo(store.db, annotator="me") is None
+    assert len(annotations.of_trace(store.db, trace, alive=False)) == 6
+
+
+def test_an_undo_is_of_ones_own_work(store: Store) -> None:
+    trace = add_chain(store, "s", "t")
+    say(store, trace, "decision", "accept")
+    assert annotations.undo(store.db, annotator="somebody else") is None
+    assert traces.get(store.db, trace).decision == "accept"
+
+
+def test_tags_come_and_go(store: Store) -> None:
+    trace = add_chain(store, "s", "t")
+    say(store, trace, "tag", "nice")
+    say(store, trace, "tag", "long")
+    say(store, trace, "untag", "nice")
+    assert annotations.tags_of(store.db, trace) == ["long"]
+    assert annotations.tags(store.db) == [("long", 1)]
+    assert found(store, "tag:long") == [trace]
+
+
+def test_a_bulk_decision_is_undone_at_once(store: Store) -> None:
+    ids = [add_chain(store, f"p{i}", "t") for i in range(5)]
+    say(store, ids[0], "decision", "skip")
+    batch, number = annotations.decide_all(store.db, parse_query(""), "reject", annotator="me")
+    assert number == 5
+    assert found(store, "decision:rejected") == ids
+    undone = annotations.undo(store.db, annotator="me")
+    assert undone is not None and undone.target == batch
+    assert found(store, "decision:reject") == []
+    assert found(store, "decision:skip") == [ids[0]]
+
+
+def test_the_next_undecided_follows_the_list_and_begins_again(store: Store) -> None:
+    ids = [add_chain(store, f"p{i}", "x" * i) for i in range(4)]
+    query = parse_query("sort:-chars")
+    say(store, ids[3], "decision", "accept")
+    say(store, ids[1], "decision", "accept")
+    assert traces.next_undecided(store.db, query, ids[3]) == ids[2]
+    assert traces.next_undecided(store.db, query, ids[2]) == ids[0]
+    assert traces.next_undecided(store.db, query, ids[0]) == ids[2]
+    assert traces.next_undecided(store.db, parse_query("decision:accept"), ids[3]) is None
+
+
+def test_progress_counts_and_paces(store: Store) -> None:
+    ids = [add_chain(store, f"p{i}", "t") for i in range(3)]
+    assert annotations.progress(store.db, parse_query(""), annotator="me").per_hour is None
+    say(store, ids[0], "decision", "accept")
+    say(store, ids[1], "decision", "reject")
+    progress = annotations.progress(store.db, parse_query(""), annotator="me")
+    assert (progress.total, progress.decided, progress.today) == (3, 2, 2)
+    assert progress.per_hour is not None and progress.per_hour > 0
+    assert progress.by_decision == {"none": 1, "accept": 1, "reject": 1}
+
+
+def test_labs_merge_each_others_records_once(store: Store, tmp_path: Path) -> None:
+    other = open_store(tmp_path / "other.db")
+    trace = add_chain(store, "s", "t")
+    add_chain(other, "s", "t")
+    elsewhere = add_chain(other, "only there", "t")
+    say(other, trace, "decision", "accept")
+    say(other, trace, "span", "key step", span=(0, 1))
+    say(other, elsewhere, "decision", "accept")
+    records = list(annotations.everything(other.db))
+    added, known, homeless = annotations.merge(store.db, records)
+    assert (added, known, len(homeless)) == (2, 0, 1)
+    assert annotations.merge(store.db, records)[:2] == (0, 2)
+    assert traces.get(store.db, trace).decision == "accept"
+    assert annotations.of_trace(store.db, trace)[1].span == (0, 1)
+    other.close()
+
+
+def test_nobody_annotates_what_is_not_there(store: Store) -> None:
+    with pytest.raises(MissingError):
+        say(store, "0123456789abcdef", "decision", "accept")
+
+
+ANNOTATOR = """
+import sys
+from pathlib import Path
+from store import annotations, open_store
+store = open_store(Path(sys.argv[1]))
+number = 0
+while True:
+    made = annotations.annotate(store.db, sys.argv[2], "note", str(number), annotator="me")
+    print(made.id, flush=True)
+    number += 1
+"""
+
+
+def test_sigkill_loses_no_confirmed_annotation(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "lab.db")
+    trace = add_chain(store, "s", "t")
+    for kept in (1, 7, 40):
+        process = subprocess.Popen(
+            [sys.executable, "-c", ANNOTATOR, str(tmp_path / "lab.db"), trace], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        confirmed = [process.stdout.readline().strip() for _ in range(kept)]
+        os.kill(process.pid, signal.SIGKILL)
+        confirmed += process.stdout.read().split()[:-1]  # the last line may be cut
+        process.wait()
+        fresh = open_store(tmp_path / "lab.db")
+        assert set(confirmed) <= {record.id for record in annotations.of_trace(fresh.db, trace)}
+        assert fresh.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        fresh.close()
+    store.close()
+
+
+def test_a_dataset_is_its_content(store: Store, tmp_path: Path) -> None:
+    ids = [add_chain(store, f"p{i}", f"thought {i}", f"answer {i}") for i in range(3)]
+    say(store, ids[0], "decision", "accept")
+    say(store, ids[2], "decision", "accept")
+    made = datasets.create(store.db, "good", parse_query("decision:accept"))
+    assert (made.rows, made.tokens) == (2, None)
+    assert datasets.create(store.db, "good", parse_query("decision:accept")).created_at == made.created_at
+    say(store, ids[1], "decision", "accept")
+    with pytest.raises(NameTakenError):
+        datasets.create(store.db, "good", parse_query("decision:accept"))
+    assert [row.trace_id for row in datasets.rows(store.db, "good")] == [ids[0], ids[2]]
+    assert datasets.create(store.db, "format", parse_query("decision:accept"), phase=1).hash != made.hash
+    assert [row.thought for row in datasets.rows(store.db, "format")] == ["", "", ""]
+    assert datasets.get(store.db, made.hash[:6]).name == "good"
+    assert found(store, "dataset:good") == [ids[0], ids[2]]
+
+    other = open_store(tmp_path / "other.db")
+    for i in (0, 2):
+        add_chain(other, f"p{i}", f"thought {i}", f"answer {i}")
+    assert datasets.create(other.db, "same", parse_query("")).hash == made.hash
+    other.close()
+
+
+def test_an_empty_or_unknown_dataset_is_an_error(store: Store) -> None:
+    with pytest.raises(StoreError, match="no trace"):
+        datasets.create(store.db, "none", parse_query("decision:accept"))
+    with pytest.raises(MissingError):
+        datasets.get(store.db, "none")
+
+
+def test_undo_on_one_trace_leaves_the_rest_of_its_batch(store: Store) -> None:
+    one, other = add_chain(store, "a", "t"), add_chain(store, "b", "t")
+    annotations.decide_all(store.db, parse_query(""), "accept", annotator="me")
+    annotations.undo(store.db, annotator="me", trace_id=one)
+    assert [traces.get(store.db, trace).decision for trace in (one, other)] == [None, "accept"]
+    annotations.undo(store.db, annotator="me")
+    assert traces.get(store.db, other).decision is None

@@ -1,0 +1,77 @@
+"""A run that starts from another run's adapter takes its shape, and says so where the recipe asks for another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.cli.main import run as o1lab
+from o1lab.errors import LabError, UsageError
+from o1lab.paths import Lab
+from o1lab.train.adapter import adapter_shape, find_checkpoint
+from o1lab.train.recipe import Recipe, override, resolve
+from tests.support.fake_runs import write_run
+from tests.support.training_lab import make_lab
+
+RUN = "aaaa0001"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A lab with a finished run whose adapter has rank 8 on two kinds of layers."""
+    lab = make_lab(tmp_path / "lab", count=4)
+    run = write_run(lab.runs, RUN, state="finished", saved=(8,), recipe=Recipe(dataset="sums", lora_r=8, lora_alpha=16))
+    config = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": ["v_proj", "q_proj"]}
+    (run.checkpoint(8) / "adapter_config.json").write_text(json.dumps(config))
+    return lab
+
+
+SHAPE = {"lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_targets": "q_proj,v_proj"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"lora_r": 8, "lora_alpha": 16},
+        {"lora_targets": "v_proj, q_proj"},
+        {"lora_targets": "all-linear"},  # the words of the recipe that made it
+    ],
+)
+def test_the_adapter_gives_the_run_its_shape(lab: Lab, asked: dict[str, Any]) -> None:
+    recipe = resolve({"dataset": "sums", "init_from": RUN, **asked})
+    assert adapter_shape(recipe, find_checkpoint(lab, RUN)) == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("lora_r", 16), ("lora_alpha", 32), ("lora_dropout", 0.1), ("lora_targets", "o_proj")]
+)
+def test_a_recipe_that_asks_for_another_shape_is_told(lab: Lab, name: str, value: Any) -> None:
+    recipe = resolve({"dataset": "sums", "init_from": RUN, name: value})
+    with pytest.raises(UsageError, match=f"{name} .*asks for {value}"):
+        adapter_shape(recipe, find_checkpoint(lab, RUN))
+
+
+def test_a_setting_taken_back_is_not_asked_for(lab: Lab) -> None:
+    recipe = resolve(override({"dataset": "sums", "init_from": RUN, "lora_r": 64}, ["lora_r=none"]))
+    assert adapter_shape(recipe, find_checkpoint(lab, RUN)) == SHAPE
+
+
+def test_a_folder_without_an_adapter_is_told(lab: Lab) -> None:
+    checkpoint = find_checkpoint(lab, RUN)
+    (checkpoint / "adapter_config.json").write_text("{}")
+    with pytest.raises(LabError, match="no readable adapter"):
+        adapter_shape(Recipe(dataset="sums"), checkpoint)
+
+
+def test_on_the_command_line_it_is_a_usage_error(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("trl", reason="the train extra is not installed")
+    words = ["--lab", str(lab.root), "train", "--dataset", "sums", "--init-from", RUN, "--set", "lora_r=64", "--json"]
+    assert o1lab(words) == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert told["code"] == "adapter_shape"
+    assert "lora_r 8" in told["message"]
+    assert not [path for path in lab.runs.iterdir() if path.name != RUN]
