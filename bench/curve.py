@@ -36,7 +36,7 @@ from textual_plot import HiResMode, PlotWidget
 from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir, Status
+from o1lab.train.run_directory import RunDir, RunStatus
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.train.screen import TrainScreen
@@ -151,7 +151,7 @@ def _write(run: RunDir, over: threading.Event) -> None:
         with run.log.open("a") as log:
             log.write(f"{{'loss': {math.exp(-step / 1e4):.4f}}}\n")
         if step % (2 * RATE_HZ) == 0:
-            run.write_status(Status("running", pid=os.getpid(), heartbeat=time.time(), step=step, total_steps=STEPS))
+            run.write_status(RunStatus("running", pid=os.getpid(), heartbeat=time.time(), step=step, total_steps=STEPS))
 
 
 def median(pairs: list[tuple[float, float]]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from typing import Any
 from bench.labels.draw import LABELS, drawn
 from o1lab.distill.filters import IMAGE, NOT_NUMERICAL, PROOF, SEVERAL_PARTS, Rule
 from o1lab.distill.filters.answers import answer_of
-from o1lab.ingest.formats import Provenance, read_row
+from o1lab.ingest.formats import FileOrigin, read_row
 from store.records import Problem
 
 DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -33,7 +33,7 @@ def rows(name: str) -> Iterator[tuple[Problem, dict[str, Any]]]:
     with (DATA / "maths" / f"{name}.jsonl").open(encoding="utf-8") as lines:
         for number, line in enumerate(lines):
             row = json.loads(line)
-            made = read_row(row, Provenance(name), number).problem
+            made = read_row(row, FileOrigin(name), number).problem
             yield Problem(made.id, made.statement, made.answer, made.solution, None, name, None, str(number)), row
 
 

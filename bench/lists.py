@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from store import annotations as said
+from store import annotations as annotation_log
 from store import problems, traces
 from store.connection import Store, open_store
 from store.query import parse_query
@@ -145,7 +145,7 @@ def fill(store: Store, number: int, words: int) -> None:
     if batch:
         flush()
     for text, decision in (("key:1", "accept"), ("key:22", "reject")):
-        said.decide_all(store.db, parse_query(text), decision, annotator="bench")
+        annotation_log.decide_all(store.db, parse_query(text), decision, annotator="bench")
 
 
 def timed(work: Callable[[], object]) -> list[tuple[float, float]]:
@@ -185,8 +185,11 @@ def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
         query = parse_query(text)
         yield f"place of a trace: {text or 'all'}", lambda query=query: traces.position(db, query, middle)
         yield f"next to do: {text or 'all'}", lambda query=query: traces.next_undecided(db, query, middle)
-        yield f"progress: {text or 'all'}", lambda query=query: said.progress(db, query, annotator="bench")
-    yield "a decision, on the disk", lambda: said.annotate(db, middle, "decision", "accept", annotator="bench")
+        yield f"progress: {text or 'all'}", lambda query=query: annotation_log.progress(db, query, annotator="bench")
+    yield (
+        "a decision, on the disk",
+        lambda: annotation_log.annotate(db, middle, "decision", "accept", annotator="bench"),
+    )
 
 
 def ask(store: Store) -> None:

@@ -17,7 +17,7 @@ from store.records import now, scrubbed
 from store.sqlite import Database
 
 State = Literal["complete", "incomplete", "failed"]
-Said = Literal["correct", "incorrect", "unextracted", "unscored"]
+ScoreOutcome = Literal["correct", "incorrect", "unextracted", "unscored"]
 OUTCOMES = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "failed")
 
 _COLUMNS = (
@@ -105,7 +105,7 @@ class NewScore:
 
     seq: int
     scorer: str
-    outcome: Said
+    outcome: ScoreOutcome
     value: float | None = None
     answer: str | None = None
     reason: str = ""

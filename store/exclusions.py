@@ -15,7 +15,7 @@ from store.errors import MissingError
 from store.records import new_id, now, scrubbed
 from store.sqlite import Database
 
-Said = Literal["keep", "exclude", "none"]
+Ruled = Literal["keep", "exclude", "none"]
 
 
 class Exclusion(NamedTuple):
@@ -106,7 +106,7 @@ def of_problem(db: Database, problem_id: str) -> list[Exclusion]:
     return [Exclusion(*row) for row in rows]
 
 
-def rule_on(db: Database, problem_ids: Sequence[str], ruling: Said, *, annotator: str, note: str = "") -> list[Ruling]:
+def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotator: str, note: str = "") -> list[Ruling]:
     """Record a person's word on problems, all or none; ``none`` takes an earlier word back.
 
     Raises:

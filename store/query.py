@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from store.errors import QueryError
 from store.migrations import MOVE_KINDS
-from store.search import demand_words, expressions, match_expression
+from store.search import expressions, match_expression, require_words
 
 SORTS = {  # each has its index over just this expression (migration 0003)
     "added": "t.seq",
@@ -125,7 +125,7 @@ def parse_query(text: str) -> TraceQuery:
         else:
             words.append(term[0])
     searched = " ".join(words)
-    demand_words(searched)
+    require_words(searched)
     return TraceQuery(searched, tuple(conditions), sort, descending, None, text)
 
 

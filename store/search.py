@@ -70,7 +70,7 @@ def match_expression(query: str) -> str | None:
     return f"({wanted}) NOT ({unwanted})" if wanted and unwanted else wanted
 
 
-def demand_words(query: str) -> None:
+def require_words(query: str) -> None:
     """Refuse a search that has signs in it and no word: it would find everything, or nothing, whatever was meant.
 
     Raises:
@@ -86,7 +86,7 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
     Raises:
         QueryError: no word is asked for, so that nothing could be the best.
     """
-    demand_words(query)
+    require_words(query)
     expression = match_expression(query)
     if expression is None:
         raise QueryError("A search needs a word that must occur.", "A filter (traces ls) takes -words alone.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from store import annotations as said
+from store import annotations as annotation_log
 from store.query import TraceQuery, where
 from store.records import decode
 from store.sqlite import Database
@@ -83,5 +83,5 @@ def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
 
 def decided_at(db: Database, trace_id: str) -> str:
     """When the decision that stands was made, as text that sorts by time; empty without one."""
-    decisions = [record.created_at for record in said.of_trace(db, trace_id) if record.kind == "decision"]
+    decisions = [record.created_at for record in annotation_log.of_trace(db, trace_id) if record.kind == "decision"]
     return decisions[-1] if decisions else ""

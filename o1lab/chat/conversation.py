@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.events import Answer, ChatError, Done, Event, Failed, Message, Sampling
-from o1lab.serve.registry import ModelRef, Opened
+from o1lab.serve.registry import ModelAddress, ModelRef
 from store import Store, conversations, problems
 from store.errors import StoreError
 from store.records import new_id
@@ -18,7 +18,7 @@ from store.records import new_id
 if TYPE_CHECKING:
     from o1lab.inference.chat_client import ChatClient
 
-Opener = Callable[[ModelRef], Awaitable[Opened]]
+Opener = Callable[[ModelRef], Awaitable[ModelAddress]]
 Listener = Callable[["PaneEvent"], None]
 Verifier = Callable[[str, str], str]
 """(gold answer, the text of an answer) -> verdict: correct, incorrect or unverifiable. May block."""

@@ -1,4 +1,4 @@
-"""Verbs of curating: import. Problems are in pool, traces in curate_traces, annotations in curate_sets."""
+"""The `import` command."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli import annotations as curate_sets
-from o1lab.cli import problems
-from o1lab.cli import traces as curate_traces
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 from o1lab.text import one_line
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command("import")(import_)
-    problems.register(app)
-    curate_traces.register(app)
-    curate_sets.register(app)
 
 
 def import_(

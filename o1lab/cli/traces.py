@@ -91,14 +91,14 @@ def traces_show(
     Example: o1lab traces show 3f9c --raw > chain.txt
     """
     from o1lab.chains.moves import segment
-    from store import annotations as said
+    from store import annotations as annotation_log
     from store import traces
     from store.records import encode
 
     with opened(ctx) as store:
         row = traces.get(store.db, identity)
         text = traces.text(store.db, row.id)
-        records = said.of_trace(store.db, row.id)
+        records = annotation_log.of_trace(store.db, row.id)
     if raw:
         sys.stdout.buffer.write(encode(text.raw))
         sys.stdout.buffer.flush()
@@ -184,7 +184,7 @@ def annotate(
     """
     from o1lab.errors import UsageError
     from o1lab.paths import annotator
-    from store import annotations as said
+    from store import annotations as annotation_log
     from store import traces
 
     decision = [name for name, given in (("accept", accept), ("reject", reject), ("skip", skip)) if given]
@@ -201,7 +201,7 @@ def annotate(
         trace = traces.get(store.db, identity).id
         if undo:
             made = _undone(store.db, trace, annotator())
-            taken_back = said.get(store.db, made.target) if made.target else None
+            taken_back = annotation_log.get(store.db, made.target) if made.target else None
             if taken_back is not None and taken_back.kind == "edit":
                 say(f"The edited text stays as trace {taken_back.value}; reject it if it is to stay out.")
         else:
@@ -210,16 +210,16 @@ def annotate(
             if kind == "span":
                 read = traces.text(store.db, trace)
                 bounds, value = _span(value, len(read.thought or read.solution))
-            made = said.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
+            made = annotation_log.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
     text = f"{made.trace_id}: {made.kind} {made.value} by {made.annotator}"
     emit({"trace_id": made.trace_id} | _said(made), as_json=as_json, text=text)
 
 
 def _undone(db: Database, trace: str, annotator: str) -> Annotation:
     from o1lab.errors import NotFoundError
-    from store import annotations as said
+    from store import annotations as annotation_log
 
-    made = said.undo(db, annotator=annotator, trace_id=trace)
+    made = annotation_log.undo(db, annotator=annotator, trace_id=trace)
     if made is None:
         raise NotFoundError(f"{annotator} has said nothing of trace {trace} that could be taken back.")
     return made

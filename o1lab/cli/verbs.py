@@ -10,7 +10,7 @@ import typer
 from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
 
 from o1lab import __version__
-from o1lab.cli import demo, distill, importing, lab, serve, train
+from o1lab.cli import annotation_files, datasets, demo, distill, importing, lab, problems, serve, traces, train
 from o1lab.cli.evaluate import run
 from o1lab.cli.output import Context
 from o1lab.errors import UsageError
@@ -56,7 +56,7 @@ def top(
         lab.open_app(ctx)
 
 
-for module in (demo, lab, importing, distill, train, run, serve):
+for module in (demo, lab, importing, problems, traces, annotation_files, datasets, distill, train, run, serve):
     module.register(app)
 
 

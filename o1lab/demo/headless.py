@@ -25,7 +25,7 @@ from o1lab.serve.registry import SOLVER, find_model
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe, load_values, resolve
-from o1lab.train.run_directory import RunDir, Status
+from o1lab.train.run_directory import RunDir, RunStatus
 
 STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
 BASE_AT_MOST = 15
@@ -141,7 +141,7 @@ async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *
     )
 
 
-async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, Status, float]:
+async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, RunStatus, float]:
     """Train in a detached process and wait for its end; asked to stop if we are interrupted."""
     began = time.monotonic()
     run, _ = launch.launch(seeded.lab, recipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from o1lab.distill.method import Item
+from o1lab.distill.method import SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from store import problems, traces
 from store.connection import Store
@@ -22,7 +22,7 @@ _NAMES_EXCLUDED = frozenset({"excluded", "id"})
 _NOT_TRANSLATED = Condition("synthesis", ":", "translated", negated=True)
 
 
-def items(store: Store, settings: TeacherRunSettings) -> Iterator[Item]:
+def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
     """The items of a run in a fixed order, at most ``settings.limit``.
 
     A filter of problems that says nothing of ``excluded:`` and names no ``id:`` chooses none that the pool excludes.
@@ -62,7 +62,7 @@ def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
     return problems.count_selected(store.db, replace(query, conditions=(*query.conditions, ("has", "answer", True))))
 
 
-def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[Item]:
+def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[SourceItem]:
     """These items of a run, in this order; what the lab no longer has is left out."""
     for identity in ids:
         if settings.method == "translate":
@@ -88,17 +88,17 @@ def _trace_query(settings: TeacherRunSettings) -> TraceQuery:
     return parse_query(settings.traces).narrowed(_NOT_TRANSLATED)
 
 
-def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[Item]:
+def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[SourceItem]:
     for problem in problems.select(store.db, query, limit=limit):
         yield _item(problem)
 
 
-def _of_traces(store: Store, query: TraceQuery, language: str, limit: int | None) -> Iterator[Item]:
+def _of_traces(store: Store, query: TraceQuery, language: str, limit: int | None) -> Iterator[SourceItem]:
     for trace in traces.select(store.db, query, limit=limit):
         yield from _of_trace(store, trace.id, language)
 
 
-def _of_trace(store: Store, identity: str, language: str) -> Iterator[Item]:
+def _of_trace(store: Store, identity: str, language: str) -> Iterator[SourceItem]:
     try:
         text, row = traces.text(store.db, identity), traces.get(store.db, identity)
     except MissingError:
@@ -111,5 +111,5 @@ def _of_trace(store: Store, identity: str, language: str) -> Iterator[Item]:
     yield replace(_item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence, translated=translated)
 
 
-def _item(problem: Problem) -> Item:
-    return Item(problem.id, problem.statement, problem.answer, problem.solution, problem.licence, problem.source)
+def _item(problem: Problem) -> SourceItem:
+    return SourceItem(problem.id, problem.statement, problem.answer, problem.solution, problem.licence, problem.source)

@@ -19,7 +19,7 @@ Role = Literal["teacher", "critic"]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SourceItem:
     """What one conversation is about: a problem and, where a trace is worked on (translation), that trace.
 
     ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is that of the
@@ -101,11 +101,11 @@ class Method(ABC):
     verified: bool = False
 
     @abstractmethod
-    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
         """Hold the conversation about ``item``."""
 
     @abstractmethod
-    def plan(self, item: Item) -> Plan:
+    def plan(self, item: SourceItem) -> Plan:
         """What the conversation about ``item`` will ask, for estimates."""
 
 
@@ -113,17 +113,17 @@ class SingleCall(Method):
     """A method of one call an item and sample: these can also go through the Batch API and a cluster."""
 
     @abstractmethod
-    def messages(self, item: Item) -> list[Message]:
+    def messages(self, item: SourceItem) -> list[Message]:
         """What is asked."""
 
     @abstractmethod
-    def draft(self, item: Item, response: Response) -> Draft:
+    def draft(self, item: SourceItem, response: Response) -> Draft:
         """What the response comes to."""
 
-    def plan(self, item: Item) -> Plan:
+    def plan(self, item: SourceItem) -> Plan:
         return Plan([Planned(self.messages(item))])
 
-    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
         return self.draft(item, await ask(0, self.messages(item)))
 
 

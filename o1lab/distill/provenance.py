@@ -17,7 +17,7 @@ from store.teacher_runs import TeacherRun
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedModel:
     """A model as it was when a run began.
 
     ``name`` is what the run's settings call it, ``model`` its name at its server. ``url`` (without credentials),
@@ -33,12 +33,12 @@ class Asked:
     base: str | None = None
 
 
-def asked(ref: ModelRef) -> Asked:
+def asked_models(ref: ModelRef) -> AskedModel:
     """What is to be remembered of a model."""
     end = ref.endpoint
     if end is None:
-        return Asked(ref.id, ref.source, ref.id, base=ref.base)
-    return Asked(ref.id, ref.source, end.model, _address(end.url), end.terms, end.licence)
+        return AskedModel(ref.id, ref.source, ref.id, base=ref.base)
+    return AskedModel(ref.id, ref.source, end.model, _address(end.url), end.terms, end.licence)
 
 
 def keep_asked(path: Path, models: Iterable[ModelRef]) -> None:
@@ -47,13 +47,13 @@ def keep_asked(path: Path, models: Iterable[ModelRef]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_json(path, {"models": [asdict(asked(model)) for model in models]})
+    write_json(path, {"models": [asdict(asked_models(model)) for model in models]})
 
 
-def restore_asked(path: Path) -> list[Asked] | None:
+def restore_asked(path: Path) -> list[AskedModel] | None:
     """What :func:`keep_asked` wrote; None where it cannot be read."""
     try:
-        return [Asked(**one) for one in json.loads(path.read_text("utf-8"))["models"]]
+        return [AskedModel(**one) for one in json.loads(path.read_text("utf-8"))["models"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -69,7 +69,7 @@ def terms_of(lab: Lab, config: Config, run: TeacherRun) -> list[str]:
     return [_sentence(config, one) for one in _asked(lab, config, run)]
 
 
-def _asked(lab: Lab, config: Config, run: TeacherRun) -> list[Asked | str]:
+def _asked(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
     """Whom a run asked, as it wrote down when it began; else as o1lab.toml has them today, or by name alone."""
     kept = restore_asked(RunFolder(lab.root / run.dir).asked)
     if kept is not None:
@@ -78,14 +78,14 @@ def _asked(lab: Lab, config: Config, run: TeacherRun) -> list[Asked | str]:
     return [_today(config, name) or name for name in names]
 
 
-def _today(config: Config, name: str) -> Asked | None:
+def _today(config: Config, name: str) -> AskedModel | None:
     if name == SOLVER:
-        return Asked(SOLVER, "solver", SOLVER)
+        return AskedModel(SOLVER, "solver", SOLVER)
     endpoint = config.endpoint(name)
-    return asked(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
+    return asked_models(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
 
 
-def _sentence(config: Config, one: Asked | str) -> str:
+def _sentence(config: Config, one: AskedModel | str) -> str:
     if isinstance(one, str):
         return (
             f"- {inline(one)}: what it is, and under which terms, was not recorded when its run began, and o1lab.toml "

@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from o1lab.chains import parse
 from o1lab.chains.verify import Verdict, VerifierPool, settle
-from o1lab.distill.method import Draft, Item, Method
-from o1lab.distill.work_queue import Spent
-from o1lab.inference.calls import Fault, Response
-from o1lab.inference.models import Voice
+from o1lab.distill.method import Draft, Method, SourceItem
+from o1lab.distill.work_queue import Usage
+from o1lab.inference.calls import RequestError, Response
+from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import MEASURED_BY, count_one
 from o1lab.jobs.batch_writer import batches
 from store import problems, teacher_runs, traces
@@ -36,31 +36,31 @@ _TOGETHER_S = 0.05
 class Conversation:
     """One (item, sample) while it is held, and what it came to."""
 
-    item: Item
+    item: SourceItem
     sample: int
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     draft: Draft | None = None
     broke: str = ""
     """What went wrong in us, if something did."""
 
     @property
-    def fault(self) -> Fault | None:
+    def fault(self) -> RequestError | None:
         """The first fault among its responses."""
         return next((one.fault for one in self.responses if one.fault is not None), None)
 
 
 @dataclass(frozen=True)
-class Provenance:
+class TraceOrigin:
     """What every trace of a run has in common."""
 
     run_id: str
     method: Method
-    teacher: Voice
+    teacher: ModelClient
     prompts: Mapping[str, Mapping[str, Any]]
     sampling: Callable[[int], Mapping[str, Any]]
     """How a sample is asked for, where its response does not say how it was."""
-    critic: Voice | None = None
+    critic: ModelClient | None = None
 
     @property
     def source(self) -> str:
@@ -75,16 +75,16 @@ class Provenance:
         return self.teacher.ref.endpoint.licence if self.teacher.ref.endpoint else None
 
 
-Landed = Callable[[Outcome, str | None], None]
+OnWritten = Callable[[Outcome, str | None], None]
 
 
-class Landing:
+class ResultWriter:
     """Takes conversations in. Use as ``async with``; leaving it waits until all are in.
 
     ``landed`` is called in the event loop with each outcome and its trace's verdict, once they are on the disk.
     """
 
-    def __init__(self, store: Store, provenance: Provenance, landed: Landed) -> None:
+    def __init__(self, store: Store, provenance: TraceOrigin, landed: OnWritten) -> None:
         self._store = store
         self._provenance = provenance
         self._landed = landed

@@ -15,28 +15,28 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from o1lab.distill import work_queue
-from o1lab.distill.engines.offline import OnlyJournal
-from o1lab.distill.method import Item, Method, Role
+from o1lab.distill.engines.offline import ReplayClient
+from o1lab.distill.method import Method, Role, SourceItem
 from o1lab.distill.methods import make_method
-from o1lab.distill.result_writer import Conversation, Landing, Provenance
+from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.distill.work_queue import JournalIndex
 from o1lab.errors import O1LabError, UsageError
-from o1lab.inference.calls import CallKey, Message, Response, RunOver, digest
-from o1lab.inference.client import Caller, Teacher
+from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
+from o1lab.inference.client import CompletionBackend, CompletionClient
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.models import Voice, check_priced, open_voices
+from o1lab.inference.models import ModelClient, check_priced, open_models
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.inference.rate_limit import Budget, Clock, Control
-from o1lab.jobs.directory import RunFolder, Status
+from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.jobs.progress import Progress
-from o1lab.jobs.runner import Driver, log_error
+from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from store import teacher_runs
 from store.connection import Store
 
-Watch = Callable[[Status], None]
+OnStatus = Callable[[TeacherRunStatus], None]
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Job:
     store: Store
     prompts: Mapping[str, Prompt]
     method: Method
-    voices: Mapping[Role, Voice]
+    voices: Mapping[Role, ModelClient]
     journal: Journal
     control: Control
     budget: Budget
@@ -59,9 +59,9 @@ class Job:
     reader: ThreadPoolExecutor
     """A thread for reading the store: its connection is its own."""
 
-    async def to_do(self) -> AsyncIterator[tuple[Item, int]]:
+    async def to_do(self) -> AsyncIterator[tuple[SourceItem, int]]:
         """(item, sample) pairs that have not come to an end, in the run's order."""
-        batches: Iterator[list[tuple[Item, int]]] = work_queue.to_do(self.folder, self.store, self.settings)
+        batches: Iterator[list[tuple[SourceItem, int]]] = work_queue.pending(self.folder, self.store, self.settings)
         loop = asyncio.get_running_loop()
         while (batch := await loop.run_in_executor(self.reader, next, batches, None)) is not None:
             for pair in batch:
@@ -77,30 +77,30 @@ def _index(folder: RunFolder, store: Store) -> JournalIndex:
     return work_queue.index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
 
 
-EngineMaker = Callable[[Job], AbstractAsyncContextManager[Caller]]
+EngineMaker = Callable[[Job], AbstractAsyncContextManager[CompletionBackend]]
 
 
-def _local(job: Job) -> AbstractAsyncContextManager[Caller]:
-    return Teacher(
+def _local(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
+    return CompletionClient(
         job.settings, job.voices,
         journal=job.journal, control=job.control, budget=job.budget, progress=job.progress, clock=job.clock,
     )  # fmt: skip
 
 
-def _batch(job: Job) -> AbstractAsyncContextManager[Caller]:
+def _batch(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
     from o1lab.distill.engines.batch_api import BatchEngine
 
     return BatchEngine(job)
 
 
-def _ray(job: Job) -> AbstractAsyncContextManager[Caller]:
+def _ray(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
     from o1lab.distill.engines.ray import RayEngine
 
     return RayEngine(job)
 
 
 ENGINES: dict[Engine, EngineMaker] = {"local": _local, "batch": _batch, "ray": _ray}
-"""Who makes the calls. Those that fill the journal while they are entered are :class:`o1lab.distill.engines.offline.Filler`."""
+"""The engines by name. :class:`~o1lab.distill.engines.offline.OfflineEngine` fills the journal on entry."""
 
 
 async def drive(
@@ -108,9 +108,9 @@ async def drive(
     folder: RunFolder,
     *,
     control: Control | None = None,
-    watch: Watch | None = None,
+    watch: OnStatus | None = None,
     clock: Clock | None = None,
-) -> Status:
+) -> TeacherRunStatus:
     """Do a run from where it stands to its end, in this process; its last status.
 
     Args:
@@ -124,32 +124,32 @@ async def drive(
     return await _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock).work()
 
 
-class _Run(Driver[Status, TeacherRunSettings]):
+class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     folder: RunFolder
     counts: Progress
 
-    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: Status | None) -> None:
+    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         if self.settings.engine not in ENGINES:
             raise UsageError(f"There is no engine {self.settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
         job = await self._job(held, store, before)
         self.begin()
-        with contextlib.suppress(RunOver):  # an engine may be stopped before it has all it asks for
+        with contextlib.suppress(RunStopped):  # an engine may be stopped before it has all it asks for
             caller = await held.enter_async_context(ENGINES[self.settings.engine](job))
             await self._converse(job, caller)
 
-    async def _job(self, held: contextlib.AsyncExitStack, store: Store, before: Status | None) -> Job:
+    async def _job(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> Job:
         loop = asyncio.get_running_loop()
         reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
         held.callback(reader.shutdown)
         prompts = restore_prompts(self.folder.prompts)
-        voices = await open_voices(self.lab, self.settings, held, self.control, self.clock)
+        voices = await open_models(self.lab, self.settings, held, self.control, self.clock)
         self.priced = all(voice.price.known for voice in voices.values())
         check_priced(self.settings, [voice.ref for voice in voices.values()])  # the lab's prices may have changed
         register(self.lab, self.folder, voices["teacher"].model, prompts, store)
         method = make_method(self.settings, prompts)
 
         def look() -> tuple[int, teacher_runs.Tally, set[tuple[str, int]], JournalIndex]:
-            items = work_queue.settle_agenda(self.folder, store, self.settings)
+            items = work_queue.freeze_items(self.folder, store, self.settings)
             ended, failed = teacher_runs.tally(store.db, self.folder.id), teacher_runs.failed(store.db, self.folder.id)
             return items, ended, failed, _index(self.folder, store)
 
@@ -166,10 +166,10 @@ class _Run(Driver[Status, TeacherRunSettings]):
             self.control, budget, self.counts, self.clock, index, reader,
         )  # fmt: skip
 
-    async def _converse(self, job: Job, caller: Caller) -> None:
+    async def _converse(self, job: Job, caller: CompletionBackend) -> None:
         """Hold the conversations, ``concurrency`` at a time."""
         teacher = job.voices["teacher"]
-        provenance = Provenance(
+        provenance = TraceOrigin(
             job.folder.id, job.method, teacher,
             {role: {"prompt": prompt.label, "hash": prompt.hash} for role, prompt in job.prompts.items()},
             lambda sample: teacher.options(job.settings, sample),
@@ -178,9 +178,9 @@ class _Run(Driver[Status, TeacherRunSettings]):
         pairs = job.to_do()
         taking = asyncio.Lock()
 
-        async def one_after_another(landing: Landing) -> None:
+        async def one_after_another(landing: ResultWriter) -> None:
             # What an engine has brought before the run was stopped is taken in; it asks nothing any more.
-            while isinstance(caller, OnlyJournal) or not self.control.stopping.is_set():
+            while isinstance(caller, ReplayClient) or not self.control.stopping.is_set():
                 async with taking:  # an async generator may be asked by one at a time
                     pair = await anext(pairs, None)
                 if pair is None:
@@ -194,7 +194,7 @@ class _Run(Driver[Status, TeacherRunSettings]):
                     self.control.stop("lab")
                     return
 
-        async with Landing(
+        async with ResultWriter(
             job.store, provenance, lambda outcome, verdict: self.counts.landed(outcome, verdict, self.clock)
         ) as landing:
             try:
@@ -209,7 +209,7 @@ class _Run(Driver[Status, TeacherRunSettings]):
         return f"{left} items are no longer in the lab." if left > 0 else ""
 
 
-async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | None:
+async def _hold(job: Job, caller: CompletionBackend, held: Conversation) -> Conversation | None:
     """Hold one conversation; None when the run ended before it did."""
 
     async def ask(turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Response:
@@ -218,7 +218,7 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
         if (
             response is not None
             and response.asked not in ("", digest(role, messages))
-            and not isinstance(caller, OnlyJournal)
+            and not isinstance(caller, ReplayClient)
         ):
             response = None  # it answers another question: what is asked now follows from something that has changed
         if response is None:
@@ -228,7 +228,7 @@ async def _hold(job: Job, caller: Caller, held: Conversation) -> Conversation | 
 
     try:
         held.draft = await job.method.respond(held.item, held.sample, ask)
-    except RunOver:
+    except RunStopped:
         return None
     except O1LabError as error:
         held.broke = error.message

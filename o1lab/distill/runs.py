@@ -21,7 +21,7 @@ from o1lab.inference.models import check_priced
 from o1lab.inference.prompts import Prompt, find_prompt, keep_prompts
 from o1lab.jobs import control
 from o1lab.jobs.control import FaultCount, JobInfo
-from o1lab.jobs.directory import RunFolder, Status, write_json
+from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 from store import Store, open_store, teacher_runs
@@ -33,7 +33,7 @@ CHANGEABLE = (
 """Settings that may differ when a run goes on: they decide how it is asked, not what comes out."""
 
 
-RunInfo = JobInfo[Status, TeacherRunSettings]
+RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
             write_json(folder.settings_file, settings.model_dump(mode="json"))
             keep_prompts(folder.prompts, checked.prompts)
             keep_asked(folder.asked, _models(lab, settings))
-            folder.write_status(Status("starting", host=socket.gethostname(), heartbeat=time.time()))
+            folder.write_status(TeacherRunStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
         except OSError as error:
             raise LabError(
                 f"Cannot write the run's folder {folder.path}: {error.strerror}.", "Check the lab's disk."
@@ -155,7 +155,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
     """
     folder = find(lab, identity)
-    control.must_rest(info(folder), folder)
+    control.ensure_not_running(info(folder), folder)
     given = {name: value for name, value in (changes or {}).items() if value is not None}
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
@@ -165,7 +165,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
         check_priced(settings, _models(lab, settings))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
-    control.let_go(folder)
+    control.clear_control_files(folder)
     return folder
 
 
@@ -205,7 +205,7 @@ def find(lab: Lab, identity: str) -> RunFolder:
 
 def info(folder: RunFolder, *, now: float | None = None) -> RunInfo:
     """How a run stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
-    return control.look(folder, now=now)
+    return control.snapshot(folder, now=now)
 
 
 def stop(folder: RunFolder) -> RunInfo:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from o1lab.distill.items import items, items_by_id
-from o1lab.distill.method import Item
+from o1lab.distill.method import SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response
@@ -23,7 +23,7 @@ from store.connection import Store
 _BATCH = 200
 
 
-def settle_agenda(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> int:
+def freeze_items(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> int:
     """Write down the run's items if that was not done yet; how many there are.
 
     Raises:
@@ -36,7 +36,7 @@ def settle_agenda(folder: RunFolder, store: Store, settings: TeacherRunSettings)
         return sum(1 for _ in file)
 
 
-def to_do(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> Iterator[list[tuple[Item, int]]]:
+def pending(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> Iterator[list[tuple[SourceItem, int]]]:
     """Batches of (item, sample) that did not come to an end yet, in the run's order."""
     with folder.agenda.open(encoding="ascii") as lines:
         while ids := [line.strip() for line in islice(lines, _BATCH)]:
@@ -51,7 +51,7 @@ def to_do(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> Iter
 
 
 @dataclass
-class Spent:
+class Usage:
     """What the journalled tries of one sample took."""
 
     input_tokens: int = 0
@@ -70,13 +70,13 @@ class JournalIndex:
 
     path: Path
     _offsets: dict[CallKey, int] = field(default_factory=dict)
-    _spent: dict[tuple[str, int], Spent] = field(default_factory=dict)
+    _spent: dict[tuple[str, int], Usage] = field(default_factory=dict)
 
     def add(self, offset: int, response: Response) -> None:
         key = response.key
         if response.final:
             self._offsets[key] = offset
-        self._spent.setdefault((key.item, key.sample), Spent()).add(response)
+        self._spent.setdefault((key.item, key.sample), Usage()).add(response)
 
     def find(self, key: CallKey) -> Response | None:
         """The final response of a call; None when it is still to be asked."""
@@ -90,13 +90,13 @@ class JournalIndex:
         """Let a response stand for its call although asking again might help: it was tried often enough."""
         self._offsets[key] = offset
 
-    def spent(self, item: str, sample: int) -> Spent:
+    def spent(self, item: str, sample: int) -> Usage:
         """What the sample took before this session, taken out of the index."""
-        return self._spent.pop((item, sample), None) or Spent()
+        return self._spent.pop((item, sample), None) or Usage()
 
     @property
-    def total(self) -> Spent:
-        total = Spent()
+    def total(self) -> Usage:
+        total = Usage()
         for one in self._spent.values():
             total.input_tokens += one.input_tokens
             total.output_tokens += one.output_tokens

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from o1lab.distill.runner import drive
 from o1lab.errors import O1LabError
 from o1lab.inference.rate_limit import Control
-from o1lab.jobs.directory import JobFolder, RunFolder, Status
+from o1lab.jobs.directory import JobFolder, RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 
 Result = TypeVar("Result")
@@ -52,7 +52,7 @@ class Signals:
         return self._heard > 1
 
 
-def run_here(lab: Lab, folder: RunFolder, watch: Callable[[Status], None] | None = None) -> Status:
+def run_here(lab: Lab, folder: RunFolder, watch: Callable[[TeacherRunStatus], None] | None = None) -> TeacherRunStatus:
     """Drive a run in this process. The first SIGINT, SIGTERM or SIGHUP (a connection that broke) lets calls in flight
     end, the second gives them up.
 

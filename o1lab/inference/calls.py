@@ -21,7 +21,7 @@ State = Literal["done", "partial", "failed"]
 RAW_LIMIT = 20_000
 
 
-class RunOver(Exception):  # noqa: N818 - it is no error: the run was stopped, by a person or by its budget
+class RunStopped(Exception):  # noqa: N818 - it is no error: the run was stopped, by a person or by its budget
     """Nothing more may be asked. The conversation ends here; a resume takes it up again."""
 
     def __init__(self, reason: str) -> None:
@@ -47,7 +47,7 @@ class CallKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RequestError:
     """What went wrong with a call: a code scripts can count, a sentence, and whether asking again can help."""
 
     code: str
@@ -55,11 +55,11 @@ class Fault:
     retryable: bool = False
 
 
-AT_ONCE = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
 """Faults that may be gone a moment later. After any other the same question gets the same answer."""
-NEVER = frozenset({"context_length", "content_filter", "refusal", "length"})
+PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
 """Faults of the question itself: not even a later session asks again."""
-HOPELESS = frozenset({"key", "quota", "no_model", "option"})
+FATAL = frozenset({"key", "quota", "no_model", "option"})
 """Faults that every other call would meet as well: they end the run."""
 OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
 """What a call is asked with besides its messages; a wrong value of one (the fault ``option``) is wrong for all."""
@@ -92,7 +92,7 @@ class Response:
     attempt: int = 1
     asked_at: str = ""
     status: int | None = None
-    fault: Fault | None = None
+    fault: RequestError | None = None
     raw: str = ""
     refusal: str = ""
     role: str = ""
@@ -123,7 +123,7 @@ class Response:
         fault = known.get("fault")
         try:
             known["key"] = CallKey.read(values["key"])
-            known["fault"] = Fault(**fault) if isinstance(fault, dict) else None
+            known["fault"] = RequestError(**fault) if isinstance(fault, dict) else None
             return cls(**known)
         except TypeError as error:
             raise ValueError(str(error)) from error

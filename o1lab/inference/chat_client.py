@@ -14,7 +14,7 @@ from o1lab.inference.errors import BrokenStreamError, explain
 from o1lab.inference.events import Delta, Done, Event, Failed, Message, Recast, Sampling, Started
 from o1lab.inference.thoughts import ThoughtSplitter
 from o1lab.serve.records import PAST_PROXIES
-from o1lab.serve.registry import Opened
+from o1lab.serve.registry import ModelAddress
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 120.0
@@ -41,7 +41,7 @@ class ChatClient:
         await self._http.aclose()
 
     async def stream(
-        self, target: Opened, messages: Sequence[Message], sampling: Sampling | None = None
+        self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
     ) -> AsyncIterator[Event]:
         """Stream ``target``'s answer. The last event is always ``Done`` or ``Failed``; nothing is raised but
         cancellation, which closes the connection so that the server stops as well.
@@ -56,7 +56,7 @@ class ChatClient:
             yield Failed(explain(error, target, speaking=speaking), time.perf_counter() - began)
 
     async def _events(
-        self, target: Opened, messages: Sequence[Message], sampling: Sampling, began: float
+        self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling, began: float
     ) -> AsyncIterator[Event]:
         response = await self._ask(target, messages, sampling)
         if "text/event-stream" not in response.headers.get("content-type", "text/event-stream"):
@@ -83,7 +83,7 @@ class ChatClient:
             raise BrokenStreamError("half")
         yield _done(finish, usage, began, first, last)
 
-    async def _ask(self, target: Opened, messages: Sequence[Message], sampling: Sampling) -> Any:
+    async def _ask(self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling) -> Any:
         """Send the question; drop or rename the optional parameters that this server refuses by name.
 
         Reasoning models take ``max_completion_tokens`` and no temperature; older servers
@@ -106,7 +106,7 @@ class ChatClient:
 
 
 async def stream_chat(
-    target: Opened, messages: Sequence[Message], sampling: Sampling | None = None
+    target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
 ) -> AsyncIterator[Event]:
     """:meth:`ChatClient.stream` with a client of its own, for a single answer."""
     async with ChatClient() as client:
@@ -184,7 +184,7 @@ def _done(finish: str, usage: Any, began: float, first: float | None, last: floa
     )
 
 
-async def rendered_prompt(target: Opened, messages: Sequence[Message]) -> str | None:
+async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> str | None:
     """The prompt exactly as the model sees it, template applied; ``None`` where the server cannot say."""
     url = f"{target.base_url.rstrip('/')}/o1lab/render"
     payload = {"model": target.model, "messages": list(messages)}

@@ -16,23 +16,23 @@ from openai._streaming import ServerSentEvent
 from o1lab.distill.method import Role
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import (
-    AT_ONCE,
-    HOPELESS,
-    NEVER,
+    FATAL,
     OPTIONS,
+    PERMANENT,
     RAW_LIMIT,
+    TRANSIENT,
     CallKey,
-    Fault,
     Message,
+    RequestError,
     Response,
-    RunOver,
+    RunStopped,
     State,
     digest,
 )  # fmt: skip
 from o1lab.inference.chat_client import refused_option
 from o1lab.inference.errors import BrokenStreamError, explain
 from o1lab.inference.journal import Journal
-from o1lab.inference.models import Voice
+from o1lab.inference.models import ModelClient
 from o1lab.inference.rate_limit import Budget, Clock, Control, Price
 from o1lab.inference.stream import Reply, StreamReader, error_in, fault_from, read_body, too_much
 from o1lab.inference.usage import most_tokens, rough_tokens
@@ -55,31 +55,31 @@ _SLOW_DOWNS = 20
 _BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
 
 
-Heard = Callable[[Response], None]
+OnAttempt = Callable[[Response], None]
 """Told of every try of a call once it is in the journal: each is paid for."""
 
 
-class Caller(Protocol):
+class CompletionBackend(Protocol):
     """Who makes a call, or knows what came of it. Every engine is one."""
 
     async def call(
-        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
     ) -> Response:
-        """The response of this call, which is in the journal; ``heard`` is told of every try.
+        """The response of this call, which is in the journal; ``on_attempt`` is told of every try.
 
         Raises:
-            RunOver: nothing more may be asked.
+            RunStopped: nothing more may be asked.
         """
         ...
 
 
-class Teacher:
+class CompletionClient:
     """Asks over HTTP. One connection pool for the run; use as ``async with``."""
 
     def __init__(
         self,
         settings: TeacherRunSettings,
-        voices: Mapping[Role, Voice],
+        voices: Mapping[Role, ModelClient],
         *,
         journal: Journal,
         control: Control,
@@ -117,35 +117,35 @@ class Teacher:
         await self._http.aclose()
 
     async def call(
-        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
     ) -> Response:
         """Ask until there is a whole response or asking again cannot help; the best of what came.
 
         Raises:
-            RunOver: nothing more may be asked; what came is in the journal.
+            RunStopped: nothing more may be asked; what came is in the journal.
         """
         voice, best, tries, slowed = self._voices[role], None, 0, 0
         for attempt in count(1):
             response, wait = await self._once(voice, role, key, messages, attempt)
             await self._journal.append(response)
-            self._progress.heard(response)
-            if heard is not None:
-                heard(response)
+            self._progress.count_response(response)
+            if on_attempt is not None:
+                on_attempt(response)
             if best is None or response.state == "done" or len(response.answer + response.thought) > _length(best):
                 best = response
             if response.state == "done":
                 self._failed_in_a_row = 0
                 return response
-            fault = response.fault or Fault("failed", "")
+            fault = response.fault or RequestError("failed", "")
             slow = fault.code == "rate_limit"
             slowed, tries = slowed + slow, tries + (not slow)
             if wait is not None:
                 voice.limits.hold(min(wait, LONGEST_HOLD_S))
-            if fault.code in HOPELESS:
+            if fault.code in FATAL:
                 self._control.stop(fault.code, fault.sentence, hint_for(fault))
-                raise RunOver(fault.code)
+                raise RunStopped(fault.code)
             used_up = tries >= self._settings.attempts or slowed >= self._settings.attempts * _SLOW_DOWNS
-            if fault.code not in AT_ONCE or used_up:
+            if fault.code not in TRANSIENT or used_up:
                 self._count_failure(fault)
                 return best
             self._progress.retries += 1
@@ -153,7 +153,7 @@ class Teacher:
         raise AssertionError  # count() does not end
 
     async def _once(
-        self, voice: Voice, role: Role, key: CallKey, messages: Sequence[Message], attempt: int
+        self, voice: ModelClient, role: Role, key: CallKey, messages: Sequence[Message], attempt: int
     ) -> tuple[Response, float | None]:
         """One try, within budget and rates: the response, and how long the server wants to be left alone."""
         prompt = sum(rough_tokens(message["content"]) for message in messages)
@@ -186,7 +186,7 @@ class Teacher:
         ), wait
 
     async def _request(
-        self, voice: Voice, role: Role, key: CallKey, messages: Sequence[Message]
+        self, voice: ModelClient, role: Role, key: CallKey, messages: Sequence[Message]
     ) -> tuple[Reply, float | None, int | None]:
         """Send the question; drop for the run what this server refuses to take."""
         while True:
@@ -235,7 +235,9 @@ class Teacher:
             raise BrokenStreamError("half")
         return reply.judged()
 
-    def _failed(self, error: Exception, voice: Voice, reader: StreamReader) -> tuple[Reply, float | None, int | None]:
+    def _failed(
+        self, error: Exception, voice: ModelClient, reader: StreamReader
+    ) -> tuple[Reply, float | None, int | None]:
         """The reply of a request that broke off, with what came of it."""
         reply = reader.end()
         said = explain(error, voice.target, speaking=bool(reply.text))
@@ -248,7 +250,7 @@ class Teacher:
             reply.fault = error_in(error.body)
         return _without_key(reply, voice.target.key), said.retry_after_s, said.status
 
-    async def _wait_before_retry(self, voice: Voice, attempt: int, asked: float | None, *, slow: bool) -> None:
+    async def _wait_before_retry(self, voice: ModelClient, attempt: int, asked: float | None, *, slow: bool) -> None:
         """Wait longer each time; where the server wants to be left alone, every caller waits."""
         backoff = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2 ** min(attempt - 1, 10))
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - callers that failed together must not come back together
@@ -258,9 +260,9 @@ class Teacher:
             await self._clock.wait(self._control.stopping, backoff * jitter)
         await self._control.gate()
 
-    def _count_failure(self, fault: Fault) -> None:
+    def _count_failure(self, fault: RequestError) -> None:
         """A server that answers nobody will not answer the next hundred either."""
-        if fault.code in NEVER:
+        if fault.code in PERMANENT:
             return
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= max(20, 2 * self._settings.concurrency):
@@ -330,7 +332,7 @@ def _without_key(reply: Reply, key: str) -> Reply:
     return reply
 
 
-def hint_for(fault: Fault) -> str:
+def hint_for(fault: RequestError) -> str:
     """What to do about a fault that ended the run."""
     if fault.code == "option":
         return "Start a new run with another value."

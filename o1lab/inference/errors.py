@@ -12,7 +12,7 @@ import httpx2
 import openai
 
 from o1lab.inference.events import ChatError
-from o1lab.serve.registry import Opened
+from o1lab.serve.registry import ModelAddress
 from o1lab.text import one_line
 
 RAW_LIMIT = 2_000
@@ -27,7 +27,7 @@ class BrokenStreamError(Exception):
         self.detail = detail
 
 
-def explain(error: Exception, target: Opened, *, speaking: bool = False) -> ChatError:
+def explain(error: Exception, target: ModelAddress, *, speaking: bool = False) -> ChatError:
     """What ``error`` means for the person who waits for ``target``'s answer.
 
     ``speaking``: some of the answer came before it.
@@ -82,7 +82,7 @@ def explain(error: Exception, target: Opened, *, speaking: bool = False) -> Chat
     )
 
 
-def _status(error: openai.APIStatusError, target: Opened, raw: str) -> ChatError:
+def _status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> ChatError:
     status = error.status_code
     said = one_line(_message(error, target.key), 200)
     if error.code == "context_length_exceeded" or (status == 400 and _speaks_of_length(said)):
@@ -169,7 +169,7 @@ def _refused(error: BaseException) -> bool:
     return False
 
 
-def _broken(error: BrokenStreamError, target: Opened) -> ChatError:
+def _broken(error: BrokenStreamError, target: ModelAddress) -> ChatError:
     match error.kind:
         case "html":
             kind = error.detail.partition(";")[0] or "something else"
@@ -249,7 +249,7 @@ def _moment(text: str | None) -> float | None:
         return None
 
 
-def _host(target: Opened) -> str:
+def _host(target: ModelAddress) -> str:
     """The server without what a url may carry of credentials."""
     return re.sub(r"//[^@/]*@", "//", target.base_url)
 

@@ -15,15 +15,15 @@ from o1lab.inference.calls import Message
 from o1lab.inference.rate_limit import Clock, Control, Limits, Price
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
+from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 
 
 @dataclass
-class Voice:
+class ModelClient:
     """A model that is asked: where it answers, what it costs, how fast it may be asked, what it does not take."""
 
     ref: ModelRef
-    target: Opened
+    target: ModelAddress
     limits: Limits
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
@@ -62,9 +62,9 @@ class Voice:
         self._written += tokens
 
 
-async def open_voices(
+async def open_models(
     lab: Lab, settings: TeacherRunSettings, held: AsyncExitStack, control: Control, clock: Clock
-) -> dict[Role, Voice]:
+) -> dict[Role, ModelClient]:
     """Open the models of a run; servers that are started for it end with ``held``.
 
     Raises:
@@ -76,19 +76,19 @@ async def open_voices(
     if settings.method == "debate":
         names["critic"] = settings.critic or settings.endpoint
     manager = await held.enter_async_context(ServerManager(lab))
-    opened: dict[str, Voice] = {}
-    voices: dict[Role, Voice] = {}
+    opened: dict[str, ModelClient] = {}
+    voices: dict[Role, ModelClient] = {}
     for role, name in names.items():
         ref = find_model(lab, name, config)
         if ref.id not in opened:
-            opened[ref.id] = await open_voice(ref, settings, manager, control, clock)
+            opened[ref.id] = await open_model_client(ref, settings, manager, control, clock)
         voices[role] = opened[ref.id]
     return voices
 
 
-async def open_voice(
+async def open_model_client(
     ref: ModelRef, settings: TeacherRunSettings, manager: ServerManager, control: Control, clock: Clock
-) -> Voice:
+) -> ModelClient:
     """Open one model; a server that is started for it ends with ``manager``.
 
     Raises:
@@ -98,11 +98,11 @@ async def open_voice(
     requests = settings.requests_per_minute or (endpoint.requests_per_minute if endpoint else None)
     tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
     if settings.engine == "ray":  # the cluster loads the model itself
-        target = Opened("the cluster", endpoint.model if endpoint else ref.id, "")
+        target = ModelAddress("the cluster", endpoint.model if endpoint else ref.id, "")
     else:
         target = await open_model(ref, manager)
     limits = Limits(control, clock, requests, tokens)
-    return Voice(ref, target, limits, price_of(ref), hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts))
+    return ModelClient(ref, target, limits, price_of(ref), hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts))
 
 
 def check_priced(settings: TeacherRunSettings, models: Iterable[ModelRef]) -> None:

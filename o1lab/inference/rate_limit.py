@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from o1lab.inference.calls import RunOver
+from o1lab.inference.calls import RunStopped
 
 _SOON_S = 1e-6
 """Less than this is no wait: sums of floats would otherwise never come out even."""
@@ -74,11 +74,11 @@ class Control:
         """Return when a call may be made.
 
         Raises:
-            RunOver: none may be made any more.
+            RunStopped: none may be made any more.
         """
         await self._going.wait()
         if self.stopping.is_set():
-            raise RunOver(self.reason)
+            raise RunStopped(self.reason)
 
 
 class Bucket:
@@ -123,7 +123,7 @@ class Limits:
         """Return when a call that takes about ``tokens`` may leave.
 
         Raises:
-            RunOver: the run is stopping.
+            RunStopped: the run is stopping.
         """
         async with self._turn:
             await self._control.gate()
@@ -197,13 +197,13 @@ class Budget:
         Calls in flight often take less than their worst: they are waited for before the run is stopped.
 
         Raises:
-            RunOver: the budget does not allow it, or the run is stopping.
+            RunStopped: the budget does not allow it, or the run is stopping.
         """
         worst = {"budget_usd": usd, "budget_tokens": float(tokens)}
         while (over := self._over(worst)) is not None:
             if not self._flying:
                 self._control.stop(over, *_SAID[over])
-                raise RunOver(over)
+                raise RunStopped(over)
             self._changed.clear()
             await self._changed.wait()
             await self._control.gate()

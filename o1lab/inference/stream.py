@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import openai
 
-from o1lab.inference.calls import NEVER, OPTIONS, Fault
+from o1lab.inference.calls import OPTIONS, PERMANENT, RequestError
 from o1lab.inference.errors import explain
 from o1lab.inference.events import ChatError
-from o1lab.serve.registry import Opened
+from o1lab.serve.registry import ModelAddress
 
 CONTENT_FILTER = "content_filter"
 _MOST_TOKENS = 10**9
@@ -33,7 +33,7 @@ class Reply:
     input_tokens: int | None = None
     output_tokens: int | None = None
     thought_tokens: int | None = None
-    fault: Fault | None = None
+    fault: RequestError | None = None
     raw: str = ""
     options: dict[str, Any] | None = None
     """What was sent besides the messages."""
@@ -48,29 +48,31 @@ class Reply:
             self.fault = self._flaw()
         return self
 
-    def _flaw(self) -> Fault | None:
+    def _flaw(self) -> RequestError | None:
         if self.finish_reason == CONTENT_FILTER:
-            return Fault(CONTENT_FILTER, "The server's moderation cut the answer off.")
+            return RequestError(CONTENT_FILTER, "The server's moderation cut the answer off.")
         if self.refusal and not self.answer:
-            return Fault("refusal", "The model refused to answer.")
+            return RequestError("refusal", "The model refused to answer.")
         if self.text.strip():
             return None
         if self.finish_reason == "length":
-            return Fault("length", "Every token went into thoughts that were not sent: raise max_tokens.")
-        return Fault("empty", "The server sent an answer with nothing in it.", retryable=True)
+            return RequestError("length", "Every token went into thoughts that were not sent: raise max_tokens.")
+        return RequestError("empty", "The server sent an answer with nothing in it.", retryable=True)
 
 
 def read_body(text: str, content_type: str = "") -> Reply:
     """What a body that came at once says. Never raises: what is no answer has a fault, and its text as ``raw``."""
     if "html" in content_type or text.lstrip()[:1] == "<":
         sentence = "The server sent a web page instead of an answer: is the url right?"
-        return Reply(fault=Fault("not_api", sentence, retryable=True), raw=text)
+        return Reply(fault=RequestError("not_api", sentence, retryable=True), raw=text)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        return Reply(fault=Fault("malformed", "The server sent something that is not JSON.", retryable=True), raw=text)
+        return Reply(
+            fault=RequestError("malformed", "The server sent something that is not JSON.", retryable=True), raw=text
+        )
     if data.get("error"):
         return Reply(fault=error_in(data["error"]), raw=text)
     reply = Reply(raw=text)
@@ -86,7 +88,9 @@ def read_body(text: str, content_type: str = "") -> Reply:
 
 def too_much(begins: str) -> Reply:
     """The reply of a server that does not stop sending; ``begins`` is how."""
-    return Reply(fault=Fault("endless", "The server sent far more than an answer, without an end.", True), raw=begins)
+    return Reply(
+        fault=RequestError("endless", "The server sent far more than an answer, without an end.", True), raw=begins
+    )
 
 
 def spoken(message: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -98,7 +102,7 @@ def spoken(message: Mapping[str, Any]) -> tuple[str, str, str]:
     return _text(thought), _text(content), _text(message.get("refusal"))
 
 
-def error_in(error: Any) -> Fault:
+def error_in(error: Any) -> RequestError:
     """The fault of an error that came inside a body or stream whose status said all was well.
 
     Where its code is a status or means one, it is the fault that this status would have been.
@@ -108,11 +112,13 @@ def error_in(error: Any) -> Fault:
     if isinstance(code, str):
         code = int(code) if _STATUS.fullmatch(code) else _MEANS.get(code, code)
     if code in (CONTENT_FILTER, "content_policy_violation"):
-        return Fault(CONTENT_FILTER, "The server's moderation refused the prompt.")
+        return RequestError(CONTENT_FILTER, "The server's moderation refused the prompt.")
     if isinstance(code, int) and 400 <= code < 500:
         fault = fault_of(status_error(code, error), _SOMEBODY)
         return replace(fault, sentence=fault.sentence[:1].upper() + fault.sentence[1:])
-    return Fault("server", f"The server stopped with an error: {_text(told)[:200] or 'it does not say which'}", True)
+    return RequestError(
+        "server", f"The server stopped with an error: {_text(told)[:200] or 'it does not say which'}", True
+    )
 
 
 _STATUS = re.compile("[45][0-9]{2}")
@@ -120,7 +126,7 @@ _MEANS = {
     "context_length_exceeded": 400, "invalid_api_key": 401, "insufficient_quota": 402, "model_not_found": 404,
     "rate_limit_exceeded": 429,
 }  # fmt: skip
-_SOMEBODY = Opened("the server", "the model", "")
+_SOMEBODY = ModelAddress("the server", "the model", "")
 
 
 def status_error(status: int, told: Any) -> openai.APIStatusError:
@@ -135,16 +141,16 @@ def status_error(status: int, told: Any) -> openai.APIStatusError:
     return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
 
 
-def fault_of(error: openai.APIStatusError, target: Opened) -> Fault:
+def fault_of(error: openai.APIStatusError, target: ModelAddress) -> RequestError:
     """The fault that the local engine would have made of this error."""
     return fault_from(error, explain(error, target))
 
 
-def fault_from(error: Exception, said: ChatError) -> Fault:
+def fault_from(error: Exception, said: ChatError) -> RequestError:
     """The fault that an error is, once it is put in words."""
     wrong_option = said.code == "refused" and isinstance(error, openai.APIStatusError) and error.param in OPTIONS
     code = "option" if wrong_option else said.code
-    return Fault(code, said.sentence, retryable=code not in NEVER)
+    return RequestError(code, said.sentence, retryable=code not in PERMANENT)
 
 
 @dataclass

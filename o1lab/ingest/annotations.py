@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, UsageError
-from store import annotations as said
+from store import annotations as annotation_log
 from store.connection import Store
 from store.records import Annotation
 
@@ -51,7 +51,7 @@ def write_annotations(store: Store, path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
-            for record in said.everything(store.db):
+            for record in annotation_log.everything(store.db):
                 file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
                 number += 1
             file.flush()
@@ -73,7 +73,7 @@ def merge_annotations(store: Store, path: Path) -> Merged:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            added, known, homeless = said.merge(store.db, _read(path, file))
+            added, known, homeless = annotation_log.merge(store.db, _read(path, file))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -104,9 +104,9 @@ def _annotation(data: Any) -> Annotation:
             raise TypeError(f"{name} is not a text")
     for text in filter(None, map(data.get, (*_TEXTS, *_OPTIONAL))):
         text.encode("utf-8")  # a lone surrogate, which the database cannot hold, is a ValueError
-    if data["kind"] not in said.KINDS:
+    if data["kind"] not in annotation_log.KINDS:
         raise ValueError(f"its kind is '{data['kind']}'")
-    if data["kind"] == "decision" and data["value"] not in said.DECISIONS:
+    if data["kind"] == "decision" and data["value"] not in annotation_log.DECISIONS:
         raise ValueError(f"its decision is '{data['value']}'")
     if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
         raise ValueError(f"its rating is '{data['value']}'")

@@ -11,7 +11,7 @@ from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError, UsageError
 from o1lab.ingest.measuring import MEASURED_BY, count_one
-from store import annotations as said
+from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
 from store.records import Annotation, Measured, NewTrace, TraceRow
@@ -43,7 +43,7 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
     with store.db.atomic():
         traces.add(store.db, [(new, text.statement)])
         traces.set_measures(store.db, [measures])
-        return said.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
+        return annotation_log.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
 
 
 def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:

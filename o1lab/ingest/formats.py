@@ -58,7 +58,7 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True)
-class Provenance:
+class FileOrigin:
     """What the person says of a file; a row's own word on model and licence counts more."""
 
     source: str
@@ -68,7 +68,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ParsedRow:
     """What one row brings: its problem, and the traces that answer it."""
 
     format: str
@@ -93,7 +93,7 @@ class _Found:
     used: Sequence[str] = ()
 
 
-def read_row(row: Mapping[str, Any], provenance: Provenance, line: int) -> Item:
+def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> ParsedRow:
     """Understand ``row``.
 
     Raises:
@@ -111,10 +111,10 @@ def read_row(row: Mapping[str, Any], provenance: Provenance, line: int) -> Item:
     traces = [_trace(row, response, problem.id, provenance, key) for response in responses]
     if found.responses and not traces:
         raise RowError("the response is empty")
-    return Item(_precise(name, traces), problem, traces)
+    return ParsedRow(_precise(name, traces), problem, traces)
 
 
-def _problem(row: Mapping[str, Any], found: _Found, provenance: Provenance, key: str) -> NewProblem:
+def _problem(row: Mapping[str, Any], found: _Found, provenance: FileOrigin, key: str) -> NewProblem:
     """The problem of a row. What belongs to the response (``solution``, say) is no reference."""
     reference = next((text for name in _REFERENCE if name not in found.used and (text := _string(row.get(name)))), None)
     gold = next((text for name in _GOLD if name not in found.used and (text := _gold(row.get(name)))), None)
@@ -135,7 +135,7 @@ def _problem(row: Mapping[str, Any], found: _Found, provenance: Provenance, key:
     return NewProblem(found.statement, source, key, gold, reference, _licence(row, provenance), _meta(row))
 
 
-def _trace(row: Mapping[str, Any], response: _Response, problem_id: str, provenance: Provenance, key: str) -> NewTrace:
+def _trace(row: Mapping[str, Any], response: _Response, problem_id: str, provenance: FileOrigin, key: str) -> NewTrace:
     parsed = parse(response.raw)
     model = _text(row, _MODEL) or provenance.teacher or response.model or UNKNOWN
     synthesis = _string(row.get("synthesis")) or provenance.synthesis or response.synthesis
@@ -289,7 +289,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _licence(row: Mapping[str, Any], provenance: Provenance) -> str:
+def _licence(row: Mapping[str, Any], provenance: FileOrigin) -> str:
     return _text(row, ("licence", "license")) or provenance.licence or UNKNOWN
 
 

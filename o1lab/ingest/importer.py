@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import UsageError
-from o1lab.ingest.formats import Provenance, RowError, read_row
-from o1lab.ingest.reading import Row, rows
+from o1lab.ingest.formats import FileOrigin, RowError, read_row
+from o1lab.ingest.reading import SourceRow, rows
 from store import Store, problems, traces
 from store.sqlite import Database
 
@@ -126,7 +126,7 @@ def import_files(
         try:
             with db.atomic() if strict else nullcontext():
                 for path in files:
-                    provenance = Provenance(source or path.stem, licence, teacher, synthesis)
+                    provenance = FileOrigin(source or path.stem, licence, teacher, synthesis)
                     told = FileReport(str(path))
                     report.files.append(told)
 
@@ -149,7 +149,7 @@ def import_files(
 def _import_file(
     db: Database,
     path: Path,
-    provenance: Provenance,
+    provenance: FileOrigin,
     told: FileReport,
     report: ImportReport,
     *,
@@ -173,8 +173,8 @@ def _import_file(
     told.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
-def _batches(found: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
+def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
+    batch: list[SourceRow] = []
     began = 0
     for row in found:
         batch.append(row)
@@ -186,7 +186,7 @@ def _batches(found: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _take(db: Database, row: Row, provenance: Provenance, told: FileReport, formats: Counter[str]) -> str:
+def _take(db: Database, row: SourceRow, provenance: FileOrigin, told: FileReport, formats: Counter[str]) -> str:
     """Take one row; why not, if not."""
     data: dict[str, Any] = row.data or {}
     try:

@@ -24,7 +24,7 @@ _BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceRow:
     """One row as it stood in the file.
 
     Attributes:
@@ -63,7 +63,7 @@ def container(path: Path) -> str:
         return "jsonl" if _parses(line) or len(found) == _CHUNK or _lines_begin_objects(file) else "json"
 
 
-def rows(path: Path, *, texts: str | None = None) -> Iterator[Row]:
+def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
     """The rows of ``path`` in order, bad ones included.
 
     Args:
@@ -80,7 +80,7 @@ def rows(path: Path, *, texts: str | None = None) -> Iterator[Row]:
     elif kind == "jsonl":
         yield from _named(_json_lines(path), texts)
     else:
-        yield Row(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
+        yield SourceRow(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
 
 
 def _is_text(line: bytes) -> bool:
@@ -108,7 +108,7 @@ def _lines_begin_objects(file: BinaryIO) -> bool:
     return False
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _json_lines(path: Path) -> Iterator[SourceRow]:
     position = 0
     with path.open("rb") as file:
         number = 0
@@ -119,7 +119,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
                     position += len(rest)
                 position += len(rest)
-                yield Row(number, None, position, f"the line is longer than {_LONGEST_ROW >> 20} MB")
+                yield SourceRow(number, None, position, f"the line is longer than {_LONGEST_ROW >> 20} MB")
                 continue
             if number == 1:
                 line = line.removeprefix(_BOM)
@@ -127,32 +127,32 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 yield _row(number, line, position)
 
 
-def _row(number: int, line: bytes, position: int) -> Row:
+def _row(number: int, line: bytes, position: int) -> SourceRow:
     try:
         data = json.loads(line)
     except UnicodeDecodeError as error:
-        return Row(number, None, position, f"not UTF-8 (byte {error.start + 1} of the line)")
+        return SourceRow(number, None, position, f"not UTF-8 (byte {error.start + 1} of the line)")
     except json.JSONDecodeError as error:
-        return Row(number, None, position, f"not JSON: {error.msg} (column {error.colno})")
+        return SourceRow(number, None, position, f"not JSON: {error.msg} (column {error.colno})")
     except RecursionError:
-        return Row(number, None, position, "not JSON: nested too deeply")
+        return SourceRow(number, None, position, "not JSON: nested too deeply")
     except ValueError:
-        return Row(number, None, position, _TOO_LONG)
+        return SourceRow(number, None, position, _TOO_LONG)
     return _checked(number, data, position)
 
 
-def _named(found: Iterator[Row], name: str | None) -> Iterator[Row]:
+def _named(found: Iterator[SourceRow], name: str | None) -> Iterator[SourceRow]:
     """Rows that are texts as rows with that text."""
     for row in found:
         text = row.text
-        yield row if name is None or text is None else Row(row.line, {name: text}, row.position)
+        yield row if name is None or text is None else SourceRow(row.line, {name: text}, row.position)
 
 
-def _checked(number: int, data: Any, position: int) -> Row:
+def _checked(number: int, data: Any, position: int) -> SourceRow:
     if isinstance(data, dict):
-        return Row(number, data, position)
+        return SourceRow(number, data, position)
     fault = f"a row is an object, this is {_NAMES.get(type(data), 'nothing')}"
-    return Row(number, None, position, fault, data if isinstance(data, str) else None)
+    return SourceRow(number, None, position, fault, data if isinstance(data, str) else None)
 
 
 _NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
@@ -200,7 +200,7 @@ class _Text:
         return self._file.tell()
 
 
-def _json(path: Path) -> Iterator[Row]:
+def _json(path: Path) -> Iterator[SourceRow]:
     """An array's elements, or one object (or the only list of objects in it)."""
     with path.open("rb") as file:
         text = _Text(file)
@@ -218,16 +218,18 @@ def _json(path: Path) -> Iterator[Row]:
                 for data in inner[0] if len(inner) == 1 else [value]:
                     yield _checked(1, data, text.position)
         except UnicodeDecodeError:
-            yield Row(text.line, None, text.position, "not UTF-8; the rest of the file cannot be read")
+            yield SourceRow(text.line, None, text.position, "not UTF-8; the rest of the file cannot be read")
         except _BrokenError as broken:
-            yield Row(broken.line, None, text.position, f"not JSON: {broken}; the rest of the file cannot be read")
+            yield SourceRow(
+                broken.line, None, text.position, f"not JSON: {broken}; the rest of the file cannot be read"
+            )
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(element, dict) for element in value)
 
 
-def _elements(text: _Text) -> Iterator[Row]:
+def _elements(text: _Text) -> Iterator[SourceRow]:
     text.skip(_SPACE)
     if text.buffer[text.at : text.at + 1] == "]":
         return
@@ -275,7 +277,7 @@ def _value(text: _Text) -> Any:
         return value
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[SourceRow]:
     import pyarrow
     import pyarrow.parquet
 
@@ -290,4 +292,4 @@ def _parquet(path: Path) -> Iterator[Row]:
                 yield _checked(number, data, size * number // total)
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
-        yield Row(number + 1, None, size, f"damaged Parquet: {first}")
+        yield SourceRow(number + 1, None, size, f"damaged Parquet: {first}")

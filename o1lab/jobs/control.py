@@ -47,7 +47,7 @@ class FaultCount:
     raw: str = ""
 
 
-def look(folder: JobFolder[StatusT, SettingsT], *, now: float | None = None) -> JobInfo[StatusT, SettingsT]:
+def snapshot(folder: JobFolder[StatusT, SettingsT], *, now: float | None = None) -> JobInfo[StatusT, SettingsT]:
     """How a job stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
     status = folder.status() or folder.status_of({"state": "failed", "message": "status.json cannot be read."})
     age = max(0.0, (time.time() if now is None else now) - status.heartbeat) if status.heartbeat else None
@@ -89,7 +89,7 @@ def find(parent: Path, identity: str, make: Callable[[Path], FolderT]) -> Folder
     return make(exact[0])
 
 
-def must_rest(now: JobInfo[Any, Any], folder: JobFolder[Any, Any]) -> None:
+def ensure_not_running(now: JobInfo[Any, Any], folder: JobFolder[Any, Any]) -> None:
     """See that nobody works on a job that is to go on.
 
     Raises:
@@ -102,7 +102,7 @@ def must_rest(now: JobInfo[Any, Any], folder: JobFolder[Any, Any]) -> None:
         )
 
 
-def let_go(folder: JobFolder[Any, Any]) -> None:
+def clear_control_files(folder: JobFolder[Any, Any]) -> None:
     """Take back what the control files ask for."""
     folder.stop_file.unlink(missing_ok=True)
     folder.pause_file.unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def ask(folder: JobFolder[StatusT, SettingsT], file: Path) -> JobInfo[StatusT, S
         UsageError: it has ended already.
         LabError: the folder cannot be written.
     """
-    now = look(folder)
+    now = snapshot(folder)
     if not now.active:
         raise UsageError(
             f"The {folder.noun} {folder.id} is {now.state}, not running.", f"See `{folder.verb} show {folder.id}`."
@@ -135,7 +135,7 @@ def go_on(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
         UsageError: nobody works on it.
         LabError: the folder cannot be written.
     """
-    now = look(folder)
+    now = snapshot(folder)
     if not now.active:
         hint = f"See `{folder.verb} show {folder.id}`." if now.state == "finished" else folder.again
         raise UsageError(f"The {folder.noun} {folder.id} is {now.state}: nobody works on it.", hint)
@@ -145,7 +145,7 @@ def go_on(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
         raise LabError(
             f"Cannot tell the {folder.noun}: {error.strerror}.", f"Delete {folder.pause_file} yourself."
         ) from error
-    return look(folder)
+    return snapshot(folder)
 
 
 def faults(path: Path) -> list[FaultCount]:

@@ -50,7 +50,7 @@ class JobStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status(JobStatus):
+class TeacherRunStatus(JobStatus):
     """What the status of a teacher run says beside."""
 
     unverifiable: int = 0
@@ -139,7 +139,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
 
 
 @dataclass(frozen=True)
-class RunFolder(JobFolder[Status, TeacherRunSettings]):
+class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
     """The folder of one teacher run."""
 
     noun = "teacher run"
@@ -163,8 +163,8 @@ class RunFolder(JobFolder[Status, TeacherRunSettings]):
     def settings(self) -> TeacherRunSettings:
         return TeacherRunSettings.model_validate_json(self.settings_file.read_text("utf-8"))
 
-    def status_of(self, values: Mapping[str, Any]) -> Status:
-        return Status(**known(Status, values))
+    def status_of(self, values: Mapping[str, Any]) -> TeacherRunStatus:
+        return TeacherRunStatus(**known(TeacherRunStatus, values))
 
 
 def known(kind: type[JobStatus], values: Mapping[str, Any]) -> dict[str, Any]:

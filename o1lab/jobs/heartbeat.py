@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from o1lab.train.run_directory import HEARTBEAT_S, RunDir, Status
+from o1lab.train.run_directory import HEARTBEAT_S, RunDir, RunStatus
 
 
-class Heart:
+class Heartbeat:
     """Keeps status.json true: at every change, and every few seconds so that watchers see we live."""
 
-    def __init__(self, run: RunDir, status: Status) -> None:
+    def __init__(self, run: RunDir, status: RunStatus) -> None:
         self._run = run
         self._status = status
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class Heart:
         self._thread.start()
 
     @property
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         return self._status
 
     def update(self, *, write: bool = True, **changes: Any) -> None:
@@ -58,7 +58,7 @@ class Heart:
                 raise
 
 
-class StopAsked:
+class StopSignal:
     """Whether somebody wants the run to stop: ``control/stop``, or a signal."""
 
     def __init__(self, run: RunDir) -> None:

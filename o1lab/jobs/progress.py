@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from o1lab.inference.calls import Response
 from o1lab.inference.rate_limit import Clock
-from o1lab.jobs.directory import JobStatus, Status
+from o1lab.jobs.directory import JobStatus, TeacherRunStatus
 from store.teacher_runs import Outcome, Tally
 
 _WINDOW = 400
@@ -52,7 +52,7 @@ class Counts:
         self.output_tokens += output_tokens
         self.cost_usd += cost_usd
 
-    def heard(self, response: Response) -> None:
+    def count_response(self, response: Response) -> None:
         """A response came."""
         self.paid(response.input_tokens, response.output_tokens, response.cost_usd)
         if response.fault is not None:
@@ -89,7 +89,7 @@ class Progress(Counts):
     rejected: int = 0
     OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "unverifiable", "rejected")
 
-    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: Status | None) -> None:
+    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
         """Take up a run: ``ended`` are its samples so far, ``failed`` those of them that are held again."""
         self.go_on(failed, before)
         self.done, self.rejected = ended.done, ended.rejected

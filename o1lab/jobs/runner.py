@@ -40,7 +40,7 @@ class End(NamedTuple):
     hint: str
 
 
-class Driver(ABC, Generic[StatusT, SettingsT]):
+class JobRunner(ABC, Generic[StatusT, SettingsT]):
     """One session of a job: from where it stands to its end.
 
     Args:
@@ -86,7 +86,7 @@ class Driver(ABC, Generic[StatusT, SettingsT]):
             UsageError: another process works on it.
             LabError: a model cannot be opened, the disk is full, the database refuses. The status says so as well.
         """
-        with alone(self.folder) as ours:
+        with exclusive_lock(self.folder) as ours:
             if not ours:
                 raise UsageError(
                     f"Another process works on the {self.folder.noun} {self.folder.id}.",
@@ -205,7 +205,7 @@ def log_error(path: Path, error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: JobFolder[Any, Any]) -> Iterator[bool]:
+def exclusive_lock(folder: JobFolder[Any, Any]) -> Iterator[bool]:
     """Whether nobody else works on the job, and nobody will within the block. The lock ends with its holder."""
     folder.lock.parent.mkdir(parents=True, exist_ok=True)
     with folder.lock.open("a") as file:

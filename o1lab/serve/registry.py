@@ -44,7 +44,7 @@ class ModelRef:
 
 
 @dataclass(frozen=True)
-class Opened:
+class ModelAddress:
     """Where a model answers now. The key never shows in a repr."""
 
     base_url: str
@@ -146,26 +146,26 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"There are: {names}.")
 
 
-async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Opened:
+async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> ModelAddress:
     """Where ``ref`` answers; starts or extends an embedded server when it needs one.
 
     Raises:
         LabError: the key's variable is empty (code ``no_key``), or a server cannot start.
     """
     if ref.endpoint is not None:
-        return Opened(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
+        return ModelAddress(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
     if ref.record is not None:
-        return Opened(ref.record.url, ref.id.partition("/")[2], ref.record.token)
+        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token)
     if ref.source == "server":
         raise LabError(f"{ref.id} is not there any more.", "Choose another model.", code="gone")
     if manager is None:
         raise LabError(f"{ref.label} needs a server and none is managed here.", "Start one with: o1lab serve")
     if ref.source == "solver":
         server = await manager.ensure_server(SOLVER)
-        return Opened(server.url, SOLVER, server.token)
+        return ModelAddress(server.url, SOLVER, server.token)
     adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
     server = await manager.ensure_server(ref.base or "", adapters)
-    return Opened(server.url, next(iter(adapters), server.models[0]), server.token)
+    return ModelAddress(server.url, next(iter(adapters), server.models[0]), server.token)
 
 
 def endpoint_key(endpoint: Endpoint) -> str:

@@ -16,7 +16,7 @@ import psutil
 from transformers import TrainerCallback
 
 from o1lab.errors import O1LabError, RefusedError
-from o1lab.jobs.heartbeat import Heart, StopAsked
+from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.train.metrics_reader import RESUMED
 from o1lab.train.probes import Prober
 from o1lab.train.recipe import Recipe
@@ -74,7 +74,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     ``trainer`` must be set before training starts. ``failure`` holds why the run had to give up.
     """
 
-    def __init__(self, run: RunDir, recipe: Recipe, heart: Heart, stop: StopAsked, prober: Prober | None) -> None:
+    def __init__(self, run: RunDir, recipe: Recipe, heart: Heartbeat, stop: StopSignal, prober: Prober | None) -> None:
         self.trainer: Any = None
         self.failure: O1LabError | None = None
         self.stopped = False

@@ -84,7 +84,7 @@ def resolve_device(name: str) -> Device:
 
 
 @contextmanager
-def turn_on(
+def acquire_device(
     device: Device,
     *,
     waiting: Callable[[int], None] = lambda _ahead: None,

@@ -27,7 +27,7 @@ from o1lab.train.run_directory import (
     QUIET,
     RunDir,
     RunState,
-    Status,
+    RunStatus,
     checkpoint_step,
     find_run,
     list_run_dirs,
@@ -51,7 +51,7 @@ KEEP_MEMORY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """One row to learn."""
 
     trace_id: str
@@ -111,7 +111,7 @@ def make_run(lab: Lab, recipe: Recipe, store: Store) -> tuple[RunDir, RunRecord]
     return run, record
 
 
-def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[Row]]:
+def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[TrainingRow]]:
     """The recipe with everything settled that the lab decides, and the rows of its dataset.
 
     Raises:
@@ -124,7 +124,7 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
     try:
         dataset = datasets.get(store.db, recipe.dataset)
         rows = [
-            Row(row.trace_id, row.statement, row.thought if recipe.phase == 2 else "", row.solution)
+            TrainingRow(row.trace_id, row.statement, row.thought if recipe.phase == 2 else "", row.solution)
             for row in datasets.rows(store.db, dataset.name)
         ]
     except StoreError as error:
@@ -149,7 +149,7 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[R
     return resolved.model_copy(update=origin(lab, resolved)), rows
 
 
-def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[Row]) -> None:
+def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) -> None:
     """Write everything a worker needs into a new run directory.
 
     Raises:
@@ -199,7 +199,7 @@ def start_worker(run: RunDir, *, resuming: bool = False) -> int:
     status = run.read_status()
     if status.pid is None:  # the worker writes its own as soon as it is up
         run.write_status(
-            Status(
+            RunStatus(
                 "starting",
                 pid=process.pid,
                 host=socket.gethostname(),
@@ -272,7 +272,7 @@ def resume(lab: Lab, identity: str) -> tuple[RunDir, int]:
     step = checkpoint_step(saved[-1]) if saved else 0
     waiting = _waiting_status(f"Going on from step {step}.")
     run.write_status(
-        Status(waiting.state, host=waiting.host, heartbeat=waiting.heartbeat, step=step, message=waiting.message)
+        RunStatus(waiting.state, host=waiting.host, heartbeat=waiting.heartbeat, step=step, message=waiting.message)
     )
     return run, start_worker(run, resuming=True)
 
@@ -360,7 +360,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _write_rows(path: Path, rows: Iterable[Row]) -> list[str]:
+def _write_rows(path: Path, rows: Iterable[TrainingRow]) -> list[str]:
     trace_ids = []
     with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
         for row in rows:
@@ -370,8 +370,8 @@ def _write_rows(path: Path, rows: Iterable[Row]) -> list[str]:
     return trace_ids
 
 
-def _waiting_status(message: str) -> Status:
-    return Status("queued", host=socket.gethostname(), heartbeat=time.time(), message=message)
+def _waiting_status(message: str) -> RunStatus:
+    return RunStatus("queued", host=socket.gethostname(), heartbeat=time.time(), message=message)
 
 
 def _explained(error: StoreError) -> O1LabError:

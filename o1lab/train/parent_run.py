@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import O1LabError, RefusedError, UsageError
-from o1lab.jobs.heartbeat import Heart
+from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.paths import Lab
 from o1lab.train.adapter import adapter_shape, find_checkpoint
 from o1lab.train.recipe import Recipe, dump, load
@@ -72,7 +72,7 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
 def wait_for_origin(
     run: RunDir,
     recipe: Recipe,
-    heart: Heart,
+    heart: Heartbeat,
     give_up: Callable[[], bool],
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -105,7 +105,7 @@ def wait_for_origin(
         sleep(POLL_S)
 
 
-def _settled(run: RunDir, recipe: Recipe, other: RunDir, heart: Heart) -> Recipe:
+def _settled(run: RunDir, recipe: Recipe, other: RunDir, heart: Heartbeat) -> Recipe:
     saved = other.checkpoints()
     if not saved:
         raise RefusedError(

@@ -104,9 +104,9 @@ def resolve_phases(phases: Sequence[Mapping[str, Any]]) -> list[Recipe]:
 
 
 def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None) -> list[Preflight]:
-    """Look each phase over as :func:`o1lab.train.preflight.report.run_preflight` does; the problems say which phase they are of.
+    """Run :func:`~o1lab.train.preflight.report.run_preflight` on each phase; each problem names its phase.
 
-    Later phases have no adapter yet to start from: they are looked over with one of the same shape.
+    Later phases have no adapter yet to start from, so preflight uses a new one of the same shape.
     """
     found = []
     for number, recipe in enumerate(recipes, 1):

@@ -38,7 +38,7 @@ QUIET = {
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class RunStatus:
     """What status.json says. Times are seconds since the epoch. ``after``: the run that this one waits for."""
 
     state: str
@@ -64,7 +64,7 @@ class RunState:
 
     id: str
     state: str
-    status: Status
+    status: RunStatus
     heartbeat_age_s: float | None
     stale: bool = False
 
@@ -140,16 +140,16 @@ class RunDir:
         ]
         return sorted(found, key=checkpoint_step)
 
-    def read_status(self) -> Status:
+    def read_status(self) -> RunStatus:
         """What status.json says; a run without a readable one is ``failed`` with a message."""
         try:
             found = json.loads(self.status_file.read_text("utf-8"))
-            known = {name: found[name] for name in Status.__dataclass_fields__ if name in found}
-            return Status(**known)
+            known = {name: found[name] for name in RunStatus.__dataclass_fields__ if name in found}
+            return RunStatus(**known)
         except (OSError, ValueError, TypeError) as error:
-            return Status("failed", message=f"status.json cannot be read: {error}.")
+            return RunStatus("failed", message=f"status.json cannot be read: {error}.")
 
-    def write_status(self, status: Status) -> None:
+    def write_status(self, status: RunStatus) -> None:
         write_json(self.status_file, asdict(status))
 
     def state(self, *, now: float | None = None) -> RunState:

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from trl import SFTConfig, SFTTrainer
 
 from o1lab.errors import LabError, RefusedError
-from o1lab.train.launch import Row
+from o1lab.train.launch import TrainingRow
 from o1lab.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Lengths:
     truncated: int = 0
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[TrainingRow]:
     """The rows of data.jsonl.
 
     Raises:
         RefusedError: there are none (code ``empty_dataset``).
     """
     with path.open(encoding="utf-8", errors="surrogatepass") as file:
-        rows = [Row(**json.loads(line)) for line in file]
+        rows = [TrainingRow(**json.loads(line)) for line in file]
     if not rows:
         raise RefusedError(
             "The dataset has no rows.", "Accept some traces and make a dataset of them.", code="empty_dataset"
@@ -53,7 +53,7 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def split(rows: Sequence[Row], recipe: Recipe) -> tuple[list[Row], list[Row]]:
+def split(rows: Sequence[TrainingRow], recipe: Recipe) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Rows to learn and rows held out, chosen by the recipe's seed.
 
     Raises:
@@ -71,7 +71,7 @@ def split(rows: Sequence[Row], recipe: Recipe) -> tuple[list[Row], list[Row]]:
     return [row for i, row in enumerate(rows) if i not in held], [row for i, row in enumerate(rows) if i in held]
 
 
-def completion(row: Row, phase: int) -> str:
+def completion(row: TrainingRow, phase: int) -> str:
     """What the student is taught to write: in phase 2 the thought in its marks and then the solution."""
     if phase == 1 or not row.thought.strip():
         return row.solution
@@ -84,7 +84,7 @@ def messages(prompt: str, system_prompt: str | None) -> list[dict[str, str]]:
     return [*system, {"role": "user", "content": prompt}]
 
 
-def as_dataset(rows: Sequence[Row], recipe: Recipe) -> Dataset:
+def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe) -> Dataset:
     """Prompt/completion rows as TRL takes them."""
     return Dataset.from_list(
         [
@@ -184,7 +184,7 @@ def build_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     recipe: Recipe,
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     output: Path,
     *,
     cpu: bool,
@@ -266,7 +266,7 @@ def trains_end_of_turn(input_ids: Sequence[int], labels: Sequence[int], ends: se
     return any(token in ends and label != IGNORED for token, label in tail)
 
 
-def thought_survives(row: Row, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> bool:
+def thought_survives(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the chat template keeps the thought (those of some reasoning models strip it)."""
     start = messages(_sound(row.prompt), recipe.system_prompt)
     answer = {"role": "assistant", "content": _sound(completion(row, recipe.phase))}

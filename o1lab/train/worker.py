@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, O1LabError, RefusedError
-from o1lab.jobs.heartbeat import Heart, StopAsked
+from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.models.base import resolve_base
-from o1lab.train.devices import Device, resolve_device, turn_on
+from o1lab.train.devices import Device, acquire_device, resolve_device
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
-from o1lab.train.run_directory import RunDir, Status, checkpoint_step, process_started, write_json
+from o1lab.train.run_directory import RunDir, RunStatus, checkpoint_step, process_started, write_json
 
 _LITTLE_ROOM = 64 << 20
 
@@ -50,11 +50,11 @@ def work(run: RunDir, *, resuming: bool) -> int:
 
 
 def _work(run: RunDir, *, resuming: bool) -> int:
-    stop = StopAsked(run)
+    stop = StopSignal(run)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     before = run.read_status()
-    status = Status(
+    status = RunStatus(
         "starting",
         pid=os.getpid(),
         host=socket.gethostname(),
@@ -63,7 +63,7 @@ def _work(run: RunDir, *, resuming: bool) -> int:
         total_steps=before.total_steps,
         message="Loading.",
     )
-    heart = Heart(run, status)
+    heart = Heartbeat(run, status)
     try:
         end = _in_turn(run, heart, stop, resuming=resuming)
     except BaseException as error:
@@ -75,7 +75,7 @@ def _work(run: RunDir, *, resuming: bool) -> int:
     return 0
 
 
-def _in_turn(run: RunDir, heart: Heart, stop: StopAsked, *, resuming: bool) -> dict[str, str]:
+def _in_turn(run: RunDir, heart: Heartbeat, stop: StopSignal, *, resuming: bool) -> dict[str, str]:
     """Wait for the run to go on from and for the device, then train; the last words for status.json."""
     recipe = wait_for_origin(run, load(run.recipe), heart, stop)
     if recipe is None:
@@ -88,7 +88,7 @@ def _in_turn(run: RunDir, heart: Heart, stop: StopAsked, *, resuming: bool) -> d
         if heart.status.state != "queued" or others not in heart.status.message:
             heart.update(state="queued", message=f"Waiting for {device.name}: {others} before this one.")
 
-    with turn_on(device, waiting=waiting, give_up=stop) as ours:
+    with acquire_device(device, waiting=waiting, give_up=stop) as ours:
         if not ours:
             return {"state": "stopped", "message": "Stopped while it waited for its device."}
         heart.update(state="starting", message="Loading.", device=device.name)
@@ -96,7 +96,7 @@ def _in_turn(run: RunDir, heart: Heart, stop: StopAsked, *, resuming: bool) -> d
 
 
 def _train(
-    run: RunDir, recipe: Recipe, device: Device, heart: Heart, stop: StopAsked, *, resuming: bool
+    run: RunDir, recipe: Recipe, device: Device, heart: Heartbeat, stop: StopSignal, *, resuming: bool
 ) -> dict[str, str]:
     import torch
 

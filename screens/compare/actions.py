@@ -21,7 +21,7 @@ from store.errors import StoreError
 
 if TYPE_CHECKING:
     from o1lab.chat.nearest import ChainIndex, Near
-    from screens.compare.controller import Talk
+    from screens.compare.controller import CompareController
     from screens.compare.panes import Panes
     from screens.compare.prompt import PromptInput
 
@@ -44,10 +44,10 @@ class PromptSet:
         return self.prompts[self.at]
 
 
-class Keeping(LabScreen):
+class ConversationActions(LabScreen):
     """The actions around a conversation; the screen itself brings the panes and the talk."""
 
-    talk: Talk
+    talk: CompareController
     panes: Panes
     prompt_set: PromptSet | None = None
     _chains: tuple[str, ChainIndex] | None = None

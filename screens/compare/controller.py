@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
 from o1lab.inference.events import ChatError, Delta, Done, Failed, Recast, Started
-from o1lab.serve.registry import ModelRef, Opened, find_model, open_model
+from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
@@ -34,7 +34,7 @@ class Selected:
     message: conversations.Message
 
 
-class Talk:
+class CompareController:
     """Holds the session and draws it. ``changed`` is called when what may be done now changed.
 
     Panes are numbered as the session numbers them; places from the left. The two differ when blind.
@@ -303,7 +303,7 @@ class Talk:
 
     # What the session tells.
 
-    async def _open(self, ref: ModelRef) -> Opened:
+    async def _open(self, ref: ModelRef) -> ModelAddress:
         state = self.states[self.refs.index(ref)]
         servers = self.context.servers if ref.endpoint is None and ref.record is None else None
         opened = await open_model(ref, servers)

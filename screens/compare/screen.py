@@ -24,9 +24,9 @@ from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
-from screens.compare.actions import Keeping
+from screens.compare.actions import ConversationActions
 from screens.compare.commands import LetterKeys
-from screens.compare.controller import Talk
+from screens.compare.controller import CompareController
 from screens.compare.models import choices, usual
 from screens.compare.panes import Panes
 from screens.compare.prompt import PromptInput
@@ -38,7 +38,7 @@ PROMPTS = Binding.Group("Prompt ", compact=True)
 STATUS_EVERY_S = 0.25
 
 
-class CompareScreen(Keeping):
+class CompareScreen(ConversationActions):
     """Panes above, the prompt below. Single letters are keys only while the prompt is not being written."""
 
     TITLE = "COMPARE"
@@ -82,7 +82,7 @@ class CompareScreen(Keeping):
         self.votes_line = ""
         self.panes = Panes(id="panes")
         self.verifier = AnswerVerifier()
-        self.talk = Talk(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
+        self.talk = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
 
     # The frame.
 

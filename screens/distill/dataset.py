@@ -45,7 +45,7 @@ _PHASE = {"2": "2: teach the thought and then the solution", "1": "1: teach the 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """Which of a run's traces."""
 
     keep: Keep
@@ -54,14 +54,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Made:
+class Created:
     """A dataset as it was made, with what was left out."""
 
     dataset: Dataset
     dropped: Mapping[str, int]
 
 
-class TeacherDatasetDialog(ModalScreen[Made | None]):
+class TeacherDatasetDialog(ModalScreen[Created | None]):
     """Choose, look, name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -99,9 +99,9 @@ class TeacherDatasetDialog(ModalScreen[Made | None]):
         await self.writer.close()
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Selection:
         keep, per_problem, phase = (self._text(name) for name in ("keep", "per_problem", "phase"))
-        return Wanted(cast(Keep, keep), cast(PerProblem, per_problem), int(phase))
+        return Selection(cast(Keep, keep), cast(PerProblem, per_problem), int(phase))
 
     def _text(self, name: str) -> str:
         return self.query_one(f"#row-{name}", FieldRow).text
@@ -156,21 +156,21 @@ def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
     return Field(name, "choice", help_text, "", tuple((shown, value) for value, shown in words.items()))
 
 
-def choose(store: Store, run_id: str, wanted: Wanted) -> Choice:
+def choose(store: Store, run_id: str, wanted: Selection) -> Choice:
     """Which of a run's traces become rows (for a thread)."""
     return selection.choose(
         store, parse_query(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
     )
 
 
-def make(store: Store, run_id: str, name: str, wanted: Wanted) -> Made:
+def make(store: Store, run_id: str, name: str, wanted: Selection) -> Created:
     """Choose anew and keep it, with what was left out and why (for a thread)."""
     choice = choose(store, run_id, wanted)
     made = datasets.snapshot(
         store.db, name, choice.ids, phase=wanted.phase, query=f"run:{run_id}", selection=choice.selection,
         drops=choice.drops,
     )  # fmt: skip
-    return Made(made, datasets.drop_counts(store.db, made.name))
+    return Created(made, datasets.drop_counts(store.db, made.name))
 
 
 def choice_text(choice: Choice) -> Text:
@@ -181,7 +181,7 @@ def choice_text(choice: Choice) -> Text:
     return text.append_text(_dropped(choice.counts))
 
 
-def made_text(made: Made) -> Text:
+def made_text(made: Created) -> Text:
     """A dataset that was made, as a person reads it."""
     one = made.dataset
     tokens = "unknown" if one.tokens is None else f"{one.tokens:,}"

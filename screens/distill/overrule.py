@@ -16,10 +16,10 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.key_footer import KeyFooter
 from screens.distill.problem import RULED, WholeProblem
-from store.exclusions import Said
+from store.exclusions import Ruled
 
 
-class OverruleDialog(ModalScreen[tuple[Said, str] | None]):
+class OverruleDialog(ModalScreen[tuple[Ruled, str] | None]):
     """Gives the word and a note on it; escape says nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,7 +56,7 @@ class OverruleDialog(ModalScreen[tuple[Said, str] | None]):
         text.append("\nnote   ", "dim").append(visible(self.note) or "none; m writes one first")
         return text
 
-    def action_say(self, ruling: Said) -> None:
+    def action_say(self, ruling: Ruled) -> None:
         """Take this word."""
         self.dismiss((ruling, self.note))
 

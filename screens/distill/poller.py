@@ -32,7 +32,7 @@ class RunDetail:
 
 
 @dataclass(frozen=True)
-class RunsLook:
+class Snapshot:
     """One look at the lab's teacher runs."""
 
     infos: tuple[RunInfo, ...]
@@ -44,7 +44,7 @@ class RunsLook:
 
 
 @dataclass
-class RunsWatch:
+class Poller:
     """Looks at the teacher runs of a lab; remembers what it has read. One look at a time: it locks."""
 
     lab: Lab
@@ -54,12 +54,12 @@ class RunsWatch:
     _faults: dict[str, tuple[dict[str, int], tuple[FaultCount, ...]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None) -> RunsLook:
+    def look(self, selected: str | None) -> Snapshot:
         """Read what is new; ``selected`` is given in detail, the newest run when it is None or gone."""
         with self._lock:
             infos = tuple(runs.list_runs(self.lab))
             chosen = next((info for info in infos if info.id == selected), infos[0] if infos else None)
-            return RunsLook(infos, self._detail(chosen) if chosen else None)
+            return Snapshot(infos, self._detail(chosen) if chosen else None)
 
     def _detail(self, info: RunInfo) -> RunDetail:
         folder = RunFolder(self.lab.distill / info.id)

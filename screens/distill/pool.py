@@ -28,7 +28,7 @@ from screens.distill.problem import COLUMNS, RULED, PoolCounts, WholeProblem
 from screens.traces.annotate import Writer
 from store import exclusions, problems
 from store.connection import Store
-from store.exclusions import Said
+from store.exclusions import Ruled
 from store.problem_query import ProblemQuery, parse_problem_query
 
 
@@ -62,7 +62,7 @@ class PoolPane(Vertical):
         self.wanted: str | None = None
         """The problem that is being read or shown."""
         self.shown: WholeProblem | None = None
-        self._said: list[tuple[str, Said]] = []
+        self._said: list[tuple[str, Ruled]] = []
         """What u takes back: problems, and the word that held before ours."""
 
     @property
@@ -240,7 +240,7 @@ class PoolPane(Vertical):
         except Exception as error:
             self.lab_screen.report(error)
             return
-        self._said.append((identity, cast(Said, whole.ruling)))
+        self._said.append((identity, cast(Ruled, whole.ruling)))
         name = one_line(f"{whole.problem.source} {whole.problem.key}", 40)
         self.say(
             Text(f"saved: {name}: {RULED[ruling]}, by {visible(self.context.annotator)}; u takes it back", "green")
@@ -311,6 +311,6 @@ def fetcher(store: Store, query: ProblemQuery) -> Callable[[int, int], Page]:
     return fetch
 
 
-def rule_on(store: Store, identity: str, ruling: Said, annotator: str, note: str) -> None:
+def rule_on(store: Store, identity: str, ruling: Ruled, annotator: str, note: str) -> None:
     """Record a person's word (for the writer's thread)."""
     exclusions.rule_on(store.db, [identity], ruling, annotator=annotator, note=note)

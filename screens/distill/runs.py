@@ -24,8 +24,8 @@ from screens.base.context import LabContext
 from screens.base.messages import OpenTraces, OpenTraining
 from screens.base.screen import LabScreen
 from screens.distill import text as distill_text
-from screens.distill.poller import RunDetail, RunsLook, RunsWatch
-from screens.jobs.poll_loop import Follower
+from screens.distill.poller import Poller, RunDetail, Snapshot
+from screens.jobs.poll_loop import PollLoop
 
 
 class RunsPane(Vertical):
@@ -57,11 +57,11 @@ class RunsPane(Vertical):
     def __init__(self, context: LabContext, *, id: str) -> None:
         super().__init__(id=id)
         self.context = context
-        self.watch_runs = RunsWatch(context.lab, context.store)
+        self.watch_runs = Poller(context.lab, context.store)
         self.selected: str | None = None
         self.detail: RunDetail | None = None
-        self.look: RunsLook | None = None
-        self.follower = Follower()
+        self.look: Snapshot | None = None
+        self.follower = PollLoop()
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -92,10 +92,10 @@ class RunsPane(Vertical):
         """Look at the runs again and again, sooner when something was chosen."""
         await self.follower.follow(self._look, self._show, self.lab_screen.report)
 
-    async def _look(self) -> RunsLook:
+    async def _look(self) -> Snapshot:
         return await self.lab_screen.in_thread(self.watch_runs.look, self.selected)
 
-    def _show(self, look: RunsLook) -> None:
+    def _show(self, look: Snapshot) -> None:
         self.look = look
         self.set_class(not look.infos, "-empty")
         if self.selected is None and look.detail:
@@ -114,7 +114,7 @@ class RunsPane(Vertical):
     class Looked(Message):
         """Another look at the runs was taken."""
 
-        def __init__(self, look: RunsLook) -> None:
+        def __init__(self, look: Snapshot) -> None:
             super().__init__()
             self.look = look
 

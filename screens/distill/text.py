@@ -10,7 +10,7 @@ from o1lab.distill.estimate import Estimate
 from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import JobStatus, Status
+from o1lab.jobs.directory import JobStatus, TeacherRunStatus
 from o1lab.text import one_line, visible
 from screens.distill.poller import RunDetail
 from screens.train.text import SIGNS as TRAINING_SIGNS
@@ -32,7 +32,7 @@ BAR = 30
 _REASONS, _RAW, _PROMPT = 12, 1500, 6000
 
 
-def money(status: Status) -> str:
+def money(status: TeacherRunStatus) -> str:
     """What was spent, or that nobody said what a token costs."""
     return f"${status.cost_usd:,.4f}" if status.priced else "price not known"
 
@@ -53,7 +53,7 @@ def list_cell(info: RunInfo) -> Text:
     )
 
 
-def progress_bar(status: Status, width: int = BAR) -> Text:
+def progress_bar(status: TeacherRunStatus, width: int = BAR) -> Text:
     """Right, wrong, otherwise done, failed and to do, each in a sign of its own."""
     total = max(status.requested, status.done + status.failed, 1)
     other = max(status.done - status.correct - status.incorrect, 0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from o1lab.evaluate.report.attribution import demand_run
+from o1lab.evaluate.report.attribution import require_run
 from o1lab.text import one_line
 from screens.base.context import LabContext
 from screens.base.messages import OpenRun, OpenTraces
@@ -16,7 +16,7 @@ from store.evaluations import Evaluation
 
 if TYPE_CHECKING:
     from o1lab.chat.nearest import Near
-    from o1lab.evaluate.report.attribution import Causes
+    from o1lab.evaluate.report.attribution import Attribution
 
 NEAREST = 12
 
@@ -42,18 +42,18 @@ class ChoiceDialog(PickDialog):
     """
 
 
-class Leads:
+class AttributionActions:
     """Where a sample leads. Holds the rows of the last run that was asked about."""
 
     def __init__(self, context: LabContext) -> None:
         self.context = context
-        self._causes: Causes | None = None
+        self._causes: Attribution | None = None
 
     async def chains(self, screen: LabScreen, asker: Widget, seq: int) -> None:
         """The training chains most like a student's sample; enter opens one in Traces."""
-        from o1lab.evaluate.report.attribution import Causes
+        from o1lab.evaluate.report.attribution import Attribution
 
-        causes = self._causes = self._causes or Causes(self.context.lab)
+        causes = self._causes = self._causes or Attribution(self.context.lab)
 
         def look() -> tuple[str, list[Near]]:
             return causes.nearest(self.context.store, seq, limit=NEAREST)
@@ -81,7 +81,7 @@ class Leads:
     async def run(self, screen: LabScreen, asker: Widget, evaluation: Evaluation) -> None:
         """The Train screen on the run behind an evaluation's model."""
         try:
-            run = await screen.in_thread(demand_run, self.context.lab, evaluation)
+            run = await screen.in_thread(require_run, self.context.lab, evaluation)
         except Exception as error:
             screen.report(error)
             return

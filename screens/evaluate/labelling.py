@@ -9,10 +9,10 @@ from o1lab.evaluate.rating import promote
 from o1lab.widgets.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare
-from screens.evaluate.attribution import Leads
+from screens.evaluate.attribution import AttributionActions
 from screens.evaluate.sample_text import WholeSample
-from screens.traces.annotate import Act, AnnotatingScreen, Done
-from store import annotations as said
+from screens.traces.annotate import Action, AnnotatingScreen, Written
+from store import annotations as annotation_log
 from store import evaluations, traces
 from store.connection import Store
 
@@ -22,7 +22,7 @@ class LabellingScreen(AnnotatingScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.leads = Leads(context)
+        self.leads = AttributionActions(context)
 
     async def on_unmount(self) -> None:
         await self.writer.close()
@@ -46,7 +46,7 @@ class LabellingScreen(AnnotatingScreen):
         self.say("Only the last turn, the one that is scored, can be labelled: > goes to it.")
         return None
 
-    def record(self, act: Act) -> Done:
+    def record(self, act: Action) -> Written:
         whole = self.at_hand_of(act.trace_id)
         return write(self.context.store, self.context.annotator, act, whole)
 
@@ -80,7 +80,7 @@ class LabellingScreen(AnnotatingScreen):
         self.dismiss()
 
 
-def write(store: Store, annotator: str, act: Act, seq: int) -> Done:
+def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     """Record ``act`` on a sample's trace, which comes to be with it; an undo takes back the last word on this sample.
 
     Raises:
@@ -90,12 +90,12 @@ def write(store: Store, annotator: str, act: Act, seq: int) -> Done:
     db = store.db
     if act.kind != "undo":
         record = promote.label(store, seq, act.kind, act.value, annotator=annotator, span=act.span)
-        return Done(act, record, traces.get(db, record.trace_id))
+        return Written(act, record, traces.get(db, record.trace_id))
     trace_id = evaluations.trace_of(db, seq)
-    undone = None if trace_id is None else said.undo(db, annotator=annotator, trace_id=trace_id)
+    undone = None if trace_id is None else annotation_log.undo(db, annotator=annotator, trace_id=trace_id)
     if undone is None or undone.target is None or trace_id is None:
         raise UsageError("You have said nothing of this sample that could be taken back.")
-    return Done(act, undone, traces.get(db, trace_id), None, said.get(db, undone.target), [trace_id])
+    return Written(act, undone, traces.get(db, trace_id), None, annotation_log.get(db, undone.target), [trace_id])
 
 
 def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:

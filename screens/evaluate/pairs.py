@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Both:
+class SamplePair:
     """Two evaluations compared, and of every item the outcome of its first sample and its tokens, on either side."""
 
     comparison: Comparison
@@ -47,7 +47,7 @@ class Both:
     tokens: tuple[dict[str, int], dict[str, int]]
 
 
-def read_both(store: Store, a: str, b: str) -> Both:
+def read_pair(store: Store, a: str, b: str) -> SamplePair:
     """Compare two evaluations on the items both have (for a thread).
 
     Raises:
@@ -65,7 +65,7 @@ def read_both(store: Store, a: str, b: str) -> Both:
             for found in evaluations.results(store.db, evaluation.id, comparison.scorer):
                 outcomes[side].setdefault(found.item, found.outcome)
                 tokens[side][found.item] = tokens[side].get(found.item, 0) + found.output_tokens
-    return Both(comparison, outcomes, tokens)
+    return SamplePair(comparison, outcomes, tokens)
 
 
 class PairsScreen(LabScreen):
@@ -88,7 +88,7 @@ class PairsScreen(LabScreen):
         super().__init__(context)
         self.a, self.b = a, b
         self.kind = "only_a"
-        self.both: Both | None = None
+        self.both: SamplePair | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Static("comparing …", id="pairs-line", markup=False)
@@ -109,7 +109,7 @@ class PairsScreen(LabScreen):
     async def load(self) -> None:
         """Compare the two."""
         try:
-            self.both = await self.in_thread(read_both, self.context.store, self.a, self.b)
+            self.both = await self.in_thread(read_pair, self.context.store, self.a, self.b)
         except Exception as error:
             self.query_one("#pairs-line", Static).update("These two cannot be compared.")
             self.report(error)
@@ -237,7 +237,7 @@ def strip(one: Comparison, kind: str) -> Text:
     return text
 
 
-def _row(both: Both, row: ItemRow) -> Row:
+def _row(both: SamplePair, row: ItemRow) -> Row:
     cells: dict[str, str | Text] = {
         "item": one_line(row.item, 60),
         "question": one_line(row.question, 300),

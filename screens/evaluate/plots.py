@@ -10,7 +10,7 @@ from rich.text import Text
 
 from o1lab.evaluate.report import plot_text
 from o1lab.evaluate.report.plots import Histogram, PlotData, right_wrong_plot, tokens_plot
-from o1lab.evaluate.report.selection import Measured
+from o1lab.evaluate.report.selection import EvaluationResult
 from screens.evaluate.sheets import SheetsPane
 
 _FRAME = 10  # rows of a panel beside the plot itself: titles, axis, a short legend
@@ -24,7 +24,7 @@ class PlotsPane(SheetsPane[PlotData]):
     FORMATS: ClassVar[dict[str, str]] = {".svg": "svg", ".json": "json", ".txt": "txt"}
     NOUN = "plot"
 
-    def make(self, which: str, chosen: Sequence[Measured]) -> PlotData:
+    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> PlotData:
         return tokens_plot(chosen) if which == "tokens" else right_wrong_plot(chosen)
 
     def drawn(self, sheet: PlotData, width: int, height: int) -> Text:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from o1lab.evaluate.report.cells import Interval
-from o1lab.evaluate.report.selection import Measured
+from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EvalInfo
 from o1lab.evaluate.run.directory import EvalFolder
@@ -101,7 +101,7 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """One look at the lab's evaluations, the newest first. ``partial``: some figures are still to come."""
 
     lines: tuple[Line, ...]
@@ -128,7 +128,7 @@ class _Kept:
 
 
 @dataclass
-class Watch:
+class Poller:
     """Looks at the evaluations of a lab; remembers what it has read. One look at a time: it locks."""
 
     lab: Lab
@@ -139,7 +139,7 @@ class Watch:
     _looked: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None) -> Look:
+    def look(self, selected: str | None) -> Snapshot:
         """Read what is new; ``selected`` is given in detail, the newest when it is None or gone."""
         with self._lock, self.store.explained():
             written = self._written()
@@ -151,7 +151,7 @@ class Watch:
             partial = self._refresh(records, infos, chosen, written)
             lines = tuple(self._line(identity, infos.get(identity), records.get(identity)) for identity in order)
             line = next((line for line in lines if line.id == chosen), None)
-            return Look(lines, self._detail(line) if line else None, partial)
+            return Snapshot(lines, self._detail(line) if line else None, partial)
 
     def _line(self, identity: str, info: EvalInfo | None, record: Evaluation | None) -> Line:
         kept = self._kept.get(identity)
@@ -209,7 +209,7 @@ class Watch:
     def _figures(self, one: Evaluation, *, whole: bool) -> Figures:
         """An evaluation's figures; of many samples the interval only where they are to be ``whole``."""
         tally = evaluations.tally(self.store.db, one.id, one.scorer)
-        found = Measured(self.store.db, one, one.scorer, tally)
+        found = EvaluationResult(self.store.db, one, one.scorer, tally)
         whole = whole or tally.total <= AT_ONCE
         interval = found.interval if whole else None
         return Figures(one.scorer, tally, found.value, interval, found.tokens, found.graded, whole)

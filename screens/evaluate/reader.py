@@ -19,7 +19,7 @@ from screens.base.context import LabContext
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import Listing, WholeSample, read_sample
-from screens.traces.annotate import Done
+from screens.traces.annotate import Written
 from screens.traces.text import remarks
 from store.connection import Store
 from store.sample_list import SampleRow
@@ -159,7 +159,7 @@ class SampleScreen(LabellingScreen):
     def at_hand_of(self, trace_id: str) -> int:
         return self._seqs[trace_id]
 
-    async def on_done(self, done: Done) -> None:
+    async def on_done(self, done: Written) -> None:
         if self.shown is not None and self._seqs.get(done.act.trace_id) == self.shown.seq:
             fresh = await self.in_thread(read_sample, self.context.store, self.shown.seq)
             if self.shown is not None and self.shown.seq == fresh.seq:

@@ -20,8 +20,8 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.evaluate import commands
 from screens.evaluate import text as evaluate_text
-from screens.evaluate.poller import Detail, Line, Look, Watch
-from screens.jobs.poll_loop import Follower
+from screens.evaluate.poller import Detail, Line, Poller, Snapshot
+from screens.jobs.poll_loop import PollLoop
 
 
 class EvaluationsPane(Vertical):
@@ -51,7 +51,7 @@ class EvaluationsPane(Vertical):
     class Looked(Message):
         """Another look at the evaluations was taken."""
 
-        def __init__(self, look: Look) -> None:
+        def __init__(self, look: Snapshot) -> None:
             super().__init__()
             self.look = look
 
@@ -79,15 +79,15 @@ class EvaluationsPane(Vertical):
     def __init__(self, context: LabContext, *, id: str) -> None:
         super().__init__(id=id)
         self.context = context
-        self.watch_evaluations = Watch(context.lab, context.store)
+        self.watch_evaluations = Poller(context.lab, context.store)
         self.detail: Detail | None = None
-        self.look: Look | None = None
+        self.look: Snapshot | None = None
         self.marked: list[str] = []
         self._rows: dict[str, Row] = {}
         self._outcomes_only = False
         self._wanted: str | None = None
         self._under_cursor: str | None = None
-        self.follower = Follower()
+        self.follower = PollLoop()
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -133,10 +133,10 @@ class EvaluationsPane(Vertical):
         """Look at the evaluations again and again, sooner when something was chosen."""
         await self.follower.follow(self._look, self._show, self.lab_screen.report)
 
-    async def _look(self) -> Look:
+    async def _look(self) -> Snapshot:
         return await self.lab_screen.in_thread(self.watch_evaluations.look, self._wanted or self._under_cursor)
 
-    def _show(self, look: Look) -> None:
+    def _show(self, look: Snapshot) -> None:
         self.look = look
         self.set_class(not look.lines, "-empty")
         self.marked = [one for one in self.marked if any(line.id == one for line in look.lines)]

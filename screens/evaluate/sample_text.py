@@ -13,7 +13,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
 from screens.traces.reading import document_of
-from store import annotations as said
+from store import annotations as annotation_log
 from store import evaluations, sample_list
 from store.connection import Store
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
@@ -80,7 +80,7 @@ def read_sample(store: Store, seq: int) -> WholeSample:
         evaluation = evaluations.get(db, evaluation_id)
         item = evaluations.item(db, evaluation_id, sample.item)
         trace_id = evaluations.trace_of(db, seq)
-        records = () if trace_id is None else tuple(said.of_trace(db, trace_id))
+        records = () if trace_id is None else tuple(annotation_log.of_trace(db, trace_id))
         holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
         becomes = promote.as_trace(evaluation, item, sample).id if holds else None
         scores = tuple(evaluations.scores_of(db, seq))

@@ -24,7 +24,7 @@ from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.attribution import ChoiceDialog, Leads
+from screens.evaluate.attribution import AttributionActions, ChoiceDialog
 from screens.evaluate.sample_text import COLUMNS, Listing
 from screens.traces.annotate import Writer
 from store import evaluations
@@ -104,7 +104,7 @@ class SamplesPane(Vertical):
     def __init__(self, context: LabContext, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="-none")
         self.context = context
-        self.leads = Leads(context)
+        self.leads = AttributionActions(context)
         self.evaluation: Evaluation | None = None
         self.scorer = ""
         self.query_now = SampleQuery()

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from o1lab.errors import LabError, UsageError
-from o1lab.evaluate.report.selection import Measured, choose
+from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.jobs.directory import replacing
 from o1lab.paths import Lab
 from o1lab.text import one_line, visible
@@ -58,7 +58,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
         self.sheet: Sheet | None = None
 
     @abstractmethod
-    def make(self, which: str, chosen: Sequence[Measured]) -> Sheet:
+    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Sheet:
         """A sheet of these evaluations (in a thread)."""
 
     @abstractmethod

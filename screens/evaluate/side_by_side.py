@@ -21,7 +21,7 @@ from screens.base.context import LabContext
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import WholeSample, read_sample
-from screens.traces.annotate import Done
+from screens.traces.annotate import Written
 from screens.traces.text import remarks
 from store import evaluations
 from store.connection import Store
@@ -217,7 +217,7 @@ class SamplePairScreen(LabellingScreen):
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
 
-    async def on_done(self, done: Done) -> None:
+    async def on_done(self, done: Written) -> None:
         for column in self.columns:
             if column.whole is not None and column.whole.trace_id == done.act.trace_id:
                 fresh = await self.in_thread(read_sample, self.context.store, column.whole.seq)

@@ -10,11 +10,11 @@ from textual.binding import Binding, BindingType
 
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.cells import Table
-from o1lab.evaluate.report.selection import Measured
+from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from screens.evaluate.sheets import SheetsPane
 
-MAKERS: Mapping[str, Callable[[Sequence[Measured]], Table]] = {
+MAKERS: Mapping[str, Callable[[Sequence[EvaluationResult]], Table]] = {
     "1": accuracy_table,
     "2": change_table,
     "plain": plain_table,
@@ -33,7 +33,7 @@ class TablesPane(SheetsPane[Table]):
     NOUN = "table"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", tooltip="Copy this table as Markdown")]
 
-    def make(self, which: str, chosen: Sequence[Measured]) -> Table:
+    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Table:
         return MAKERS[which](chosen)
 
     def drawn(self, sheet: Table, width: int, height: int) -> Text:

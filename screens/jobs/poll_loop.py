@@ -13,17 +13,17 @@ from textual.css.query import NoMatches
 LIVE_S, IDLE_S = 1.5, 2.0
 
 
-class Look(Protocol):
+class Snapshot(Protocol):
     """What was seen; ``active`` counts what is at work."""
 
     @property
     def active(self) -> int: ...
 
 
-LookT = TypeVar("LookT", bound=Look)
+LookT = TypeVar("LookT", bound=Snapshot)
 
 
-class Follower:
+class PollLoop:
     """Looks, shows what it saw, waits. A trouble that lasts is reported once, not at every look."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.traces.text import confirmation, what
-from store import annotations as said
+from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
 from store.query import TraceQuery
@@ -30,7 +30,7 @@ EVERYTHING = TraceQuery()
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Action:
     """One key's meaning: what is to be said of which trace, and the list it was said in."""
 
     trace_id: str
@@ -41,7 +41,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Written:
     """An act that is on the disk. ``record`` is None for an undo that found nothing to take back.
 
     ``row`` is the trace as it is now, ``next_id`` the trace to go on with (after a decision), ``undone`` what an
@@ -49,7 +49,7 @@ class Done:
     was said of it meanwhile does not vanish either: ``left`` is its id.
     """
 
-    act: Act
+    act: Action
     record: Annotation | None
     row: TraceRow
     next_id: str | None = None
@@ -95,7 +95,7 @@ class Writer:
         await asyncio.to_thread(self._pool.shutdown)
 
 
-def write(store: Store, annotator: str, act: Act) -> Done:
+def write(store: Store, annotator: str, act: Action) -> Written:
     """Record ``act``. The next trace is chosen before, while this one still has its place in the list.
 
     Raises:
@@ -105,17 +105,17 @@ def write(store: Store, annotator: str, act: Act) -> Done:
     if act.kind == "undo":
         return _undo(store, annotator, act)
     following = traces.next_undecided(db, act.query, act.trace_id) if act.kind == "decision" else None
-    record = said.annotate(db, act.trace_id, act.kind, act.value, annotator=annotator, span=act.span)
-    return Done(act, record, traces.get(db, act.trace_id), following)
+    record = annotation_log.annotate(db, act.trace_id, act.kind, act.value, annotator=annotator, span=act.span)
+    return Written(act, record, traces.get(db, act.trace_id), following)
 
 
-def _undo(store: Store, annotator: str, act: Act) -> Done:
-    record = said.undo(store.db, annotator=annotator)
+def _undo(store: Store, annotator: str, act: Action) -> Written:
+    record = annotation_log.undo(store.db, annotator=annotator)
     if record is None or record.target is None:
-        return Done(act, None, traces.get(store.db, act.trace_id))
-    undone = said.get(store.db, record.target)
-    touched = said.concerned(store.db, record.target)
-    return Done(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
+        return Written(act, None, traces.get(store.db, act.trace_id))
+    undone = annotation_log.get(store.db, record.target)
+    touched = annotation_log.concerned(store.db, record.target)
+    return Written(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
 
 
 class AnnotatingScreen(LabScreen):
@@ -142,7 +142,7 @@ class AnnotatingScreen(LabScreen):
     def __init__(self, context: LabContext, writer: Writer | None = None) -> None:
         super().__init__(context)
         self.writer = writer or Writer(context.store)
-        self._waiting: list[Act] = []
+        self._waiting: list[Action] = []
 
     def target(self) -> str | None:
         """The id of the trace that a key means now."""
@@ -156,7 +156,7 @@ class AnnotatingScreen(LabScreen):
         """The list the trace stands in."""
         return TraceQuery()
 
-    async def on_done(self, done: Done) -> None:
+    async def on_done(self, done: Written) -> None:
         """An annotation is on the disk."""
 
     def say(self, message: str | Text) -> None:
@@ -175,18 +175,18 @@ class AnnotatingScreen(LabScreen):
             if not self.hold(kind, value):
                 self.say("No trace is shown here, so nothing was recorded.")
             return
-        act = Act(trace_id, kind, value, span, self.list_query())
+        act = Action(trace_id, kind, value, span, self.list_query())
         if kind != "undo" and self._waiting and self._waiting[-1] == act:
             return
         self._waiting.append(act)
         self._confirm(act, self.writer.asked(self.record, act))
 
-    def record(self, act: Act) -> Done:
+    def record(self, act: Action) -> Written:
         """Write an act down (for the writer's thread)."""
         return write(self.context.store, self.context.annotator, act)
 
     @work
-    async def _confirm(self, act: Act, written: asyncio.Future[Done]) -> None:
+    async def _confirm(self, act: Action, written: asyncio.Future[Written]) -> None:
         try:
             done = await written
         except Exception as error:
@@ -261,12 +261,12 @@ class AnnotatingScreen(LabScreen):
         return self.target()
 
 
-def what_act(act: Act) -> str:
+def what_act(act: Action) -> str:
     """An act in a few words."""
     return what(Annotation("", act.trace_id, act.kind, act.value, act.span, None, None, "", ""))
 
 
-def _word(done: Done) -> Text:
+def _word(done: Written) -> Text:
     if done.record is None:
         return Text("You have nothing to take back.")
     if done.act.kind != "undo":
@@ -281,8 +281,8 @@ def _word(done: Done) -> Text:
 
 
 def _tags(store: Store, trace_id: str) -> tuple[list[str], list[str]]:
-    return said.tags_of(store.db, trace_id), [tag for tag, _ in said.tags(store.db)]
+    return annotation_log.tags_of(store.db, trace_id), [tag for tag, _ in annotation_log.tags(store.db)]
 
 
 def _span_labels(store: Store) -> list[str]:
-    return said.span_labels(store.db)
+    return annotation_log.span_labels(store.db)

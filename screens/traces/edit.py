@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError
 from o1lab.ingest.edit import add_edited, run_editor
-from screens.traces.annotate import Act, AnnotatingScreen, Done
+from screens.traces.annotate import Action, AnnotatingScreen, Written
 from store import traces
 from store.connection import Store
 from store.records import TraceText, decode, encode
@@ -89,12 +89,12 @@ def read_draft(path: Path, raw: str) -> str | None:
     return None if edited == raw else edited
 
 
-def save(store: Store, parent_id: str, edited: str, annotator: str) -> Done:
+def save(store: Store, parent_id: str, edited: str, annotator: str) -> Written:
     """Add the edited chain (for the writer's thread)."""
     with VerifierPool() as pool:
         record = add_edited(store, parent_id, edited, annotator=annotator, pool=pool)
-    act = Act(parent_id, "edit", record.value)
-    return Done(act, record, traces.get(store.db, record.value))
+    act = Action(parent_id, "edit", record.value)
+    return Written(act, record, traces.get(store.db, record.value))
 
 
 def _text(store: Store, trace_id: str) -> TraceText:

@@ -9,7 +9,7 @@ from o1lab.chains.moves import segment
 from o1lab.widgets.document import ReaderDocument, Segment, Span
 from o1lab.widgets.paged_table import Page
 from screens.traces.text import table_row
-from store import annotations as said
+from store import annotations as annotation_log
 from store import datasets, traces
 from store.annotations import Progress
 from store.connection import Store
@@ -42,7 +42,7 @@ def read_chain(store: Store, trace_id: str) -> Chain:
     """
     row = traces.get(store.db, trace_id)
     text = traces.text(store.db, row.id)
-    records = tuple(said.of_trace(store.db, row.id))
+    records = tuple(annotation_log.of_trace(store.db, row.id))
     return Chain(row, text, document_of(text.thought, text.solution, records), records)
 
 
@@ -86,7 +86,7 @@ def locator(store: Store, query: TraceQuery) -> Callable[[str | int], int | None
 def progress_of(store: Store, query: TraceQuery, annotator: str) -> Progress:
     """Progress through the filter, whatever it asks of the decision: else `decision:none` would never advance."""
     kept = tuple(condition for condition in query.conditions if condition.field != "decision")
-    return said.progress(store.db, replace(query, conditions=kept), annotator=annotator)
+    return annotation_log.progress(store.db, replace(query, conditions=kept), annotator=annotator)
 
 
 def vocabulary(store: Store) -> Vocabulary:
@@ -97,7 +97,7 @@ def vocabulary(store: Store) -> Vocabulary:
             "model": sorted(traces.counts(store.db, everything, "model")),
             "source": sorted(traces.counts(store.db, everything, "source")),
             "synthesis": sorted(traces.counts(store.db, everything, "synthesis")),
-            "tag": [tag for tag, _ in said.tags(store.db)],
+            "tag": [tag for tag, _ in annotation_log.tags(store.db)],
             "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
         }
     )

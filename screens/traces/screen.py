@@ -19,7 +19,7 @@ from o1lab.widgets.dialogs import EmptyState
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
-from screens.traces.annotate import Done, Writer
+from screens.traces.annotate import Writer, Written
 from screens.traces.edit import EditingScreen
 from screens.traces.filter_bar import FilterBar
 from screens.traces.filtering import FilteringScreen
@@ -303,7 +303,7 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
         self._held.append((self.table.cursor, kind, value))
         return True
 
-    async def on_done(self, done: Done) -> None:
+    async def on_done(self, done: Written) -> None:
         """Bring list and header up to date and go on with the next trace, unless the person went elsewhere."""
         self.table.update_row(table_row(done.row))
         self.refresh_progress()

@@ -16,7 +16,7 @@ from screens.base.messages import OpenTraining
 from screens.traces.annotate import AnnotatingScreen
 from screens.traces.dialogs import BulkDialog, Chosen, DatasetDialog
 from screens.traces.text import SAID
-from store import annotations as said
+from store import annotations as annotation_log
 from store import datasets, traces
 from store.connection import Store
 from store.query import Condition, TraceQuery, parse_query
@@ -150,7 +150,7 @@ def look_at(store: Store, query: TraceQuery) -> Chosen:
 
 def decide_all(store: Store, query: TraceQuery, decision: str, annotator: str) -> tuple[str, int]:
     """One decision for every trace of the filter (for the writer's thread)."""
-    return said.decide_all(store.db, query, decision, annotator=annotator)
+    return annotation_log.decide_all(store.db, query, decision, annotator=annotator)
 
 
 def draw(store: Store, query: TraceQuery, number: int) -> list[str]:

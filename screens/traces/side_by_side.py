@@ -16,7 +16,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
-from screens.traces.annotate import AnnotatingScreen, Done, Writer
+from screens.traces.annotate import AnnotatingScreen, Writer, Written
 from screens.traces.reading import Chain, read_chain, read_siblings, spans_of
 from screens.traces.text import decision_mark, moves, problem_name, remarks, size, state, verdict_mark
 from store.records import TraceRow
@@ -173,7 +173,7 @@ class BesideScreen(AnnotatingScreen):
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.chain.row.id for c in self.query(Column) if c.reader is reader and c.chain), None)
 
-    async def on_done(self, done: Done) -> None:
+    async def on_done(self, done: Written) -> None:
         for column in self.query(Column):
             if column.chain is not None and column.chain.row.id in (done.act.trace_id, done.row.id, *done.touched):
                 column.show(await self.in_thread(read_chain, self.context.store, column.chain.row.id))

@@ -69,7 +69,7 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """One look at the lab's runs: the list, the selected run, and what is new on the curves of ``metric``."""
 
     lines: tuple[RunLine, ...]
@@ -108,7 +108,7 @@ class _Followed:
 
 
 @dataclass
-class Watch:
+class Poller:
     """Looks at the runs of a lab; remembers what it has read. One look at a time: it locks."""
 
     lab: Lab
@@ -119,7 +119,7 @@ class Watch:
     _logs: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None, marked: Iterable[str], metric: str) -> Look:
+    def look(self, selected: str | None, marked: Iterable[str], metric: str) -> Snapshot:
         """Read what is new.
 
         Args:
@@ -145,7 +145,7 @@ class Watch:
                     points.append(new)
             for gone in self._followed.keys() - set(wanted):
                 del self._followed[gone]
-            return Look(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
+            return Snapshot(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
 
     def forget(self, run_id: str) -> None:
         """Give the whole curve of this run again at the next look: what was given got lost."""

@@ -27,10 +27,10 @@ from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.base.screen import LabScreen
-from screens.jobs.poll_loop import Follower
+from screens.jobs.poll_loop import PollLoop
 from screens.train import text as train_text
 from screens.train.panes import LogPane
-from screens.train.poller import Detail, Look, Points, Watch
+from screens.train.poller import Detail, Points, Poller, Snapshot
 
 # How often the log of a working run grows on the screen: its height is laid out anew, which costs more than the curve.
 LOG_S = 3.0
@@ -65,7 +65,7 @@ class TrainScreen(LabScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.watch_runs = Watch(context.lab, context.store)
+        self.watch_runs = Poller(context.lab, context.store)
         self.selected: str | None = None
         self.marked: list[str] = []
         self.metric = "loss"
@@ -73,7 +73,7 @@ class TrainScreen(LabScreen):
         self.pane = "runs"
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
-        self.follower = Follower()
+        self.follower = PollLoop()
         self._counts = ""
         self._log_due: tuple[str, str, int] | None = None
 
@@ -113,10 +113,10 @@ class TrainScreen(LabScreen):
         """Look at the runs again and again, sooner when something was chosen."""
         await self.follower.follow(self._look, self._show, self.report)
 
-    async def _look(self) -> Look:
+    async def _look(self) -> Snapshot:
         return await self.in_thread(self.watch_runs.look, self.selected, tuple(self.marked), self.metric)
 
-    def _show(self, look: Look) -> None:
+    def _show(self, look: Snapshot) -> None:
         self.set_class(not look.lines, "-empty")
         if look.metric != self.metric:
             return  # chosen meanwhile; the next look has it
@@ -132,7 +132,7 @@ class TrainScreen(LabScreen):
         if look.detail and chosen == self.selected:
             self._show_detail(look.detail)
 
-    def _say_counts(self, look: Look) -> None:
+    def _say_counts(self, look: Snapshot) -> None:
         number = len(look.lines)
         words = f"{number:,} run{'s' if number != 1 else ''}, {look.active} at work" if number else ""
         if words != self._counts:

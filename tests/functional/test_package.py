@@ -78,7 +78,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_sdist_holds_code_assets_and_tests(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    assert {"pyproject.toml", "o1lab/app.py", "screens/lab.py", "store/traces.py", "assets/styles/o1lab.tcss"} <= names
+    assert {
+        "pyproject.toml",
+        "o1lab/app.py",
+        "screens/lab/screen.py",
+        "store/traces.py",
+        "assets/styles/o1lab.tcss",
+    } <= names
     assert "tests/conftest.py" in names
 
 

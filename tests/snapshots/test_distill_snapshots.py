@@ -17,7 +17,7 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
-from o1lab.jobs.directory import Status
+from o1lab.jobs.directory import TeacherRunStatus
 from o1lab.paths import Lab
 from screens.base.context import open_context
 from screens.distill import text as distill_text
@@ -59,7 +59,9 @@ def fill(lab: Lab) -> None:
     store.close()
 
 
-def add_run(lab: Lab, name: str, status: Status, outcomes: list[Outcome] | None = None, **settings: Any) -> None:
+def add_run(
+    lab: Lab, name: str, status: TeacherRunStatus, outcomes: list[Outcome] | None = None, **settings: Any
+) -> None:
     """A run's folder and row, under a name that stays the same from picture to picture."""
     made = runs.start(lab, runs.read_settings({"endpoint": "solver", "max_tokens": 4096} | settings))
     folder = type(made)(made.path.with_name(name))
@@ -75,20 +77,20 @@ def add_run(lab: Lab, name: str, status: Status, outcomes: list[Outcome] | None 
 
 def with_runs(lab: Lab) -> None:
     host, here = os.uname().nodename, os.getpid()
-    add_run(lab, "51c0aa01", Status(
+    add_run(lab, "51c0aa01", TeacherRunStatus(
         "stopped", requested=40, done=25, correct=20, incorrect=4, unverifiable=1, input_tokens=1200,
         output_tokens=90_000, cost_usd=5.0, priced=True, stopped_by="budget_usd",
         message="The budget of $5.00 would be exceeded.", hint="Raise it and go on with --resume.",
     ))  # fmt: skip
-    add_run(lab, "9e00bb02", Status(
+    add_run(lab, "9e00bb02", TeacherRunStatus(
         "running", 2**22 + 1, 1.0, host, 1.0, requested=40, done=12, correct=9, incorrect=3,
     ))  # fmt: skip
     reasons = [Outcome("p1", 0, "rejected", "the answer is not gold"), Outcome("p2", 0, "failed", "moderated: refused")]
-    add_run(lab, "33ab0003", Status(
+    add_run(lab, "33ab0003", TeacherRunStatus(
         "finished", requested=80, done=78, correct=70, incorrect=8, rejected=1, failed=1, retries=3,
         input_tokens=2600, output_tokens=310_000, notes=["The server does not say how many tokens it read: estimated."],
     ), reasons, n=2, method="debate")  # fmt: skip
-    add_run(lab, "7f3a12cd", Status(
+    add_run(lab, "7f3a12cd", TeacherRunStatus(
         "running", here, None, "another-host", time.time() + 3600, requested=45, done=17, correct=14, incorrect=2,
         unverifiable=1, failed=1, in_flight=4, retries=2, input_tokens=540, output_tokens=21_000, priced=True,
         seconds_left=109,

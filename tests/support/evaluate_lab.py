@@ -9,7 +9,7 @@ from pathlib import Path
 from o1lab.config import init_lab
 from o1lab.paths import Lab
 from store import Store, evaluations, open_store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said, State, Turn
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, ScoreOutcome, State, Turn
 
 SCORER = "math@1"
 RUN = "20260101-col"
@@ -64,7 +64,7 @@ def put(store: Store, one: Evaluation, outcomes: Sequence[str]) -> list[int]:
         )
         for at, (row, said) in enumerate(zip(items, outcomes, strict=True))
     ]  # fmt: skip
-    words: dict[str, Said] = {"correct": "correct", "incorrect": "incorrect", "unextracted": "unextracted"}
+    words: dict[str, ScoreOutcome] = {"correct": "correct", "incorrect": "incorrect", "unextracted": "unextracted"}
     with store.db.atomic():
         seqs = evaluations.add_samples(store.db, one.id, samples)
         evaluations.add_scores(

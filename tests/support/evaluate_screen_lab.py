@@ -12,7 +12,7 @@ import yaml
 
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.inference.calls import CallKey, Fault, Response
+from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.jobs.directory import write_json
 from o1lab.paths import Lab
 from store import open_store
@@ -76,6 +76,6 @@ def three(lab: Lab) -> None:
     )  # fmt: skip
     live = add(lab, "11fe0003", STUDENT, ["+"] * 20 + ["-"] * 3 + ["?"] + ["!"] * 2, here,
                suite="xstest", role="student", family="safety", scorer="refusal@1", asked_for=200)  # fmt: skip
-    fault = Fault("html", "The server sent a page instead of an answer.", retryable=True)
+    fault = RequestError("html", "The server sent a page instead of an answer.", retryable=True)
     line = Response(CallKey("i24", 0), "failed", fault=fault, raw=RAW).line()
     live.journal.write_text(line + "\n", "utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.train.recipe import Probe, Recipe, dump
-from o1lab.train.run_directory import RunDir, Status
+from o1lab.train.run_directory import RunDir, RunStatus
 
 PROBES = [Probe(prompt="What is 964 + 494?", gold="1458"), Probe(prompt="What is 107 + 805?", gold="912")]
 CREATED = 1_790_000_000.0
@@ -79,7 +79,7 @@ def write_run(
         (folder / "adapter_config.json").write_text("{}")
         (folder / "adapter_model.safetensors").write_bytes(b"\0")
     run.write_status(
-        Status(
+        RunStatus(
             state, pid=pid, host=socket.gethostname(), heartbeat=heartbeat,
             step=steps, total_steps=total, message=message, hint=hint, device="cpu", dtype="bf16",
         )

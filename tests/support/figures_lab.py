@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from store import Store, evaluations
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said, State
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, ScoreOutcome, State
 
-ENDS: Mapping[str, tuple[State, Said | None]] = {
+ENDS: Mapping[str, tuple[State, ScoreOutcome | None]] = {
     "c": ("complete", "correct"),
     "w": ("complete", "incorrect"),
     "u": ("complete", "unextracted"),

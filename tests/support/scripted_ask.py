@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from o1lab.distill.method import Item, Method, Role
+from o1lab.distill.method import Method, Role, SourceItem
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.settings import MethodName, TeacherRunSettings
-from o1lab.inference.calls import CallKey, Fault, Message, Response
+from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.inference.prompts import find_prompt
 
-Answer = str | Fault | dict[str, str]
+Answer = str | RequestError | dict[str, str]
 """What a call brings: its answer, a failure, or fields of the response."""
 
 
@@ -29,7 +29,7 @@ class ScriptedAsk:
         self.calls.append((turn, role, list(messages)))
         key = CallKey(self.item, 0, turn)
         match answer:
-            case Fault():
+            case RequestError():
                 response = Response(key, "failed", fault=answer)
             case str():
                 response = Response(key, "done", answer=answer, finish_reason="stop")
@@ -54,5 +54,5 @@ def method(name: MethodName, **changes: object) -> Method:
     return make_method(settings, {role: find_prompt(None, name) for role, name in prompt_names(settings).items()})
 
 
-def item(statement: str = "What is 40 + 2?", **values: str | None) -> Item:
-    return Item(**{"problem_id": "p" * 16, "statement": statement, "gold": "42", **values})  # type: ignore[arg-type]  # the values are texts by name
+def item(statement: str = "What is 40 + 2?", **values: str | None) -> SourceItem:
+    return SourceItem(**{"problem_id": "p" * 16, "statement": statement, "gold": "42", **values})  # type: ignore[arg-type]  # the values are texts by name

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from store import Store, evaluations
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said, State, Turn
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 
 # One letter a sample: right, wrong, cut off, no answer, not scored, failed.
 LETTERS = {"+": "correct", "-": "incorrect", "c": "incomplete", "x": "unextracted", "?": "unscored", "!": "failed"}
@@ -70,5 +70,5 @@ def evaluated(
                     where = len(scores)
                     value = values[where] if where < len(values) else None
                     answer = answers[where] if where < len(answers) else None
-                    scores.append(NewScore(seq, scorer, cast("Said", said), value, answer))
+                    scores.append(NewScore(seq, scorer, cast("Any", said), value, answer))
         evaluations.add_scores(store.db, scores)

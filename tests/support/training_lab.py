@@ -8,7 +8,7 @@ from typing import Any
 
 from o1lab.config import init_lab
 from o1lab.paths import Lab
-from o1lab.train.launch import Row, prepare
+from o1lab.train.launch import TrainingRow, prepare
 from o1lab.train.recipe import Recipe, resolve
 from o1lab.train.run_directory import RunDir
 from store import datasets, open_store, problems, traces
@@ -16,9 +16,9 @@ from store.query import TraceQuery
 from store.records import NewProblem, NewTrace
 
 
-def rows(count: int = 24) -> list[Row]:
+def rows(count: int = 24) -> list[TrainingRow]:
     return [
-        Row(
+        TrainingRow(
             f"t{n}",
             f"What is {n} + {n + 3}?",
             f"ones: {n} + {n + 3} = {2 * n + 3}, holds",
@@ -44,7 +44,7 @@ def recipe(base: Path, **values: Any) -> Recipe:
     return resolve({**quick, **values})
 
 
-def prepared(root: Path, name: str, chosen: Recipe, learn: Iterable[Row] | None = None) -> RunDir:
+def prepared(root: Path, name: str, chosen: Recipe, learn: Iterable[TrainingRow] | None = None) -> RunDir:
     """A run directory that is ready for its worker."""
     run = RunDir(root / "runs" / name)
     prepare(Lab(root), run, chosen, rows() if learn is None else learn)

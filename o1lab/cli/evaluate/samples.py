@@ -87,8 +87,8 @@ def eval_sample(
     """
     from dataclasses import asdict
 
-    from o1lab.evaluate.rating.promote import told
-    from store import annotations as said
+    from o1lab.evaluate.rating.promote import sample_text
+    from store import annotations as annotation_log
     from store import evaluations
     from store.records import encode
 
@@ -100,10 +100,10 @@ def eval_sample(
         row = evaluations.item(db, evaluation.id, item)
         scores = evaluations.scores_of(db, seq)
         trace_id = evaluations.trace_of(db, seq)
-        records = [] if trace_id is None else said.of_trace(db, trace_id)
+        records = [] if trace_id is None else annotation_log.of_trace(db, trace_id)
     if raw:
         last = one.turns[-1] if one.turns else None
-        sys.stdout.buffer.write(encode(told(last.thought, last.answer).raw) if last else b"")
+        sys.stdout.buffer.write(encode(sample_text(last.thought, last.answer).raw) if last else b"")
         sys.stdout.buffer.flush()
         return
     remarks = [
@@ -176,13 +176,13 @@ def eval_nearest(
 
     Example: o1lab eval nearest 3f9c 60 --limit 3
     """
-    from o1lab.evaluate.report.attribution import Causes
+    from o1lab.evaluate.report.attribution import Attribution
     from store import evaluations
 
     with opened(ctx) as store:
         evaluation = evaluations.get(store.db, identity)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
-        run, near = Causes(context(ctx).lab()).nearest(store, seq, limit=limit)
+        run, near = Attribution(context(ctx).lab()).nearest(store, seq, limit=limit)
     items = [
         {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
          "solution": one.solution}

@@ -1,10 +1,10 @@
-"""The engine ``batch``: everything through the OpenAI Batch API (or a server that speaks it), often at half the price.
+"""The ``batch`` engine: sends all requests through the OpenAI Batch API (or a compatible server).
 
-What is to do is written into parts (:mod:`o1lab.distill.engines.batch_parts`), each part becomes a batch, the batches are
-polled, and their results go into the journal. What failed for a reason that may pass, what an expired batch left over
-and what the server said nothing of goes into the next parts, up to ``attempts`` times. A stop cancels the batches and
-takes in what they came to. A process that was killed finds its batches again by what they carry, also those that it
-created and never wrote down.
+The price is often half. Pending requests are written into parts (:mod:`o1lab.distill.engines.batch_parts`), each part
+becomes a batch, the batches are polled, and their results go into the journal. Requests that failed for a transient
+reason, were left over by an expired batch or got no result go into the next parts, up to ``attempts`` times. A stop
+cancels the batches and keeps the results they have. A process that was killed finds its batches by their metadata,
+also those that it created and never wrote down.
 
 The very first call of a run is made directly, at the full price: a wrong key, a wrong name or a parameter that the
 model does not take must not show after a day.
@@ -29,10 +29,10 @@ import openai
 from openai.types import Batch
 
 from o1lab.distill.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
-from o1lab.distill.engines.offline import Filler
+from o1lab.distill.engines.offline import OfflineEngine
 from o1lab.distill.runner import Job
-from o1lab.inference.calls import HOPELESS, RAW_LIMIT, CallKey, Fault, Response, RunOver
-from o1lab.inference.client import CONNECT_TIMEOUT_S, Teacher, as_response, droppable
+from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response, RunStopped
+from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response, droppable
 from o1lab.inference.errors import explain, without_key
 from o1lab.inference.models import price_of
 from o1lab.inference.stream import Reply, error_in, fault_of, read_body, status_error
@@ -55,7 +55,7 @@ _AGAIN = "Go on with --resume once that is mended: nothing that was paid for is 
 T = TypeVar("T")
 
 
-class BatchEngine(Filler):
+class BatchEngine(OfflineEngine):
     """Fills the journal through the Batch API."""
 
     def __init__(self, job: Job) -> None:
@@ -84,14 +84,14 @@ class BatchEngine(Filler):
                     await self._call_once()
                 while await self._write():
                     await self._finish()
-            except RunOver:
+            except RunStopped:
                 await self._withdraw()
                 raise
 
     async def _call_once(self) -> None:
         job = self.job
         async for key, messages in self.to_do():
-            async with Teacher(
+            async with CompletionClient(
                 job.settings, job.voices,
                 journal=job.journal, control=job.control, budget=job.budget, progress=job.progress, clock=job.clock,
             ) as teacher:  # fmt: skip
@@ -104,7 +104,7 @@ class BatchEngine(Filler):
         """Write what is to do into parts, as much as fits the budget at its worst; whether there is anything.
 
         Raises:
-            RunOver: not one more request fits the budget.
+            RunStopped: not one more request fits the budget.
         """
         await self.job.reindex()
         made: list[Part] = []
@@ -132,7 +132,7 @@ class BatchEngine(Filler):
         """Until every part is taken in.
 
         Raises:
-            RunOver: the run is stopping.
+            RunStopped: the run is stopping.
         """
         control, wait = self.job.control, FIRST_LOOK_S
         while open_parts := self._parts.open:
@@ -148,7 +148,7 @@ class BatchEngine(Filler):
                 return
             wait = FIRST_LOOK_S if moved else min(_SLOWER * wait, LONGEST_LOOK_S)
             if await self.job.clock.wait(control.stopping, wait):
-                raise RunOver(control.reason)
+                raise RunStopped(control.reason)
 
     async def _submit(self, part: Part) -> None:
         """Make the part's batch, unless an earlier process or a request that seemed to fail has made it."""
@@ -210,7 +210,7 @@ class BatchEngine(Filler):
         """The server took none of a batch: its queue is full, or it does not take such requests at all.
 
         Raises:
-            RunOver: asking in another way would not help.
+            RunStopped: asking in another way would not help.
         """
         errors = (batch.errors.data if batch.errors else None) or []
         part.batch, part.state = "", "written"
@@ -247,8 +247,8 @@ class BatchEngine(Filler):
         self._parts.dropped = set(self._voice.dropped)
         self._parts.done_with(part)
         self._queue_full = False
-        if self.job.control.stopping.is_set() and self.job.control.reason in HOPELESS:
-            raise RunOver(self.job.control.reason)
+        if self.job.control.stopping.is_set() and self.job.control.reason in FATAL:
+            raise RunStopped(self.job.control.reason)
 
     def _responses(
         self, part: Part, batch: Batch, lines: Iterator[dict[str, Any]], left: dict[CallKey, int]
@@ -324,7 +324,7 @@ class BatchEngine(Filler):
                 if self._parts.open:
                     await self.job.clock.wait(never, wait)
                     wait = min(_SLOWER * wait, LONGEST_LOOK_S)
-        except RunOver:
+        except RunStopped:
             pass
         if self._parts.open:
             self.job.progress.note("The server still works on a batch: what it comes to is fetched with --resume.")
@@ -334,9 +334,9 @@ class BatchEngine(Filler):
             await self._client.batches.cancel(part.batch)
         except openai.APIStatusError as error:
             if error.status_code not in (400, 404, 409):  # it is over already
-                raise RunOver(self.job.control.reason) from error
+                raise RunStopped(self.job.control.reason) from error
         except _FAILURES as error:
-            raise RunOver(self.job.control.reason) from error
+            raise RunStopped(self.job.control.reason) from error
 
     # --- what all of them need ------------------------------------------------------------------------
 
@@ -344,7 +344,7 @@ class BatchEngine(Filler):
         """What the server answers, also when it is away for hours: what it works on goes on meanwhile.
 
         Raises:
-            RunOver: it refuses, it was away for longer than ``PATIENCE_S``, or the run is stopping.
+            RunStopped: it refuses, it was away for longer than ``PATIENCE_S``, or the run is stopping.
         """
         wait, until = FIRST_LOOK_S, self.job.clock.now() + PATIENCE_S
         while True:
@@ -362,14 +362,14 @@ class BatchEngine(Filler):
                 "failures", "That server has no Batch API, or no longer what was asked of it.", "Use --engine local."
             ) from error
         if not said.retryable or self.job.clock.now() > until:
-            raise self._over(said.code if said.code in HOPELESS else "failures", said.sentence, _AGAIN) from error
+            raise self._over(said.code if said.code in FATAL else "failures", said.sentence, _AGAIN) from error
         self.job.progress.activity = said.sentence
         if await self.job.clock.wait(control.stopping, max(seconds, said.retry_after_s or 0.0)):
-            raise RunOver(control.reason) from error
+            raise RunStopped(control.reason) from error
 
-    def _over(self, reason: str, sentence: str, hint: str) -> RunOver:
+    def _over(self, reason: str, sentence: str, hint: str) -> RunStopped:
         self.job.control.stop(reason, sentence, hint)
-        return RunOver(reason)
+        return RunStopped(reason)
 
     def _settle_budget(self, part: Part, tokens: int, usd: float) -> None:
         self.job.budget.settle(part.worst_tokens, part.worst_usd, tokens, usd)
@@ -388,7 +388,7 @@ class BatchEngine(Filler):
         progress.activity = f"{which} of {len(everything)}: {done:,} of {requests:,} done"
 
 
-def _left_over(status: str) -> Fault:
+def _left_over(status: str) -> RequestError:
     if status == "expired":
-        return Fault("expired", "The batch expired before its turn came.", retryable=True)
-    return Fault("missing", "The batch ended without a word on this request.", retryable=True)
+        return RequestError("expired", "The batch expired before its turn came.", retryable=True)
+    return RequestError("missing", "The batch ended without a word on this request.", retryable=True)

@@ -16,15 +16,15 @@ from o1lab.distill.method import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
 from o1lab.errors import UsageError
 from o1lab.inference import journal
-from o1lab.inference.calls import AT_ONCE, HOPELESS, CallKey, Fault, Message, Response, RunOver
-from o1lab.inference.client import Heard, hint_for
+from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.client import OnAttempt, hint_for
 from o1lab.inference.rate_limit import Price
 from o1lab.inference.usage import most_tokens, rough_tokens
 
 if TYPE_CHECKING:
     from o1lab.distill.runner import Job
 
-RETRIED = AT_ONCE | {"expired", "missing"}
+RETRIED = TRANSIENT | {"expired", "missing"}
 """Faults of a call that is made again: the server did not come to it, or said nothing of it."""
 _TOGETHER = 1_000
 """So many responses wait for the journal's disk together."""
@@ -64,16 +64,16 @@ class Request(NamedTuple):
     worst_usd: float
 
 
-class OnlyJournal:
+class ReplayClient:
     """A caller for conversations whose responses are in the journal: whatever is not there is not asked for."""
 
     async def call(
-        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", heard: Heard | None = None
+        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
     ) -> Response:
-        raise RunOver("not asked")
+        raise RunStopped("not asked")
 
 
-class Filler(ABC):
+class OfflineEngine(ABC):
     """Fills the journal while it is entered. Use as ``async with``; it gives the caller of the conversations."""
 
     def __init__(self, job: Job) -> None:
@@ -87,19 +87,19 @@ class Filler(ABC):
         """Ask for all that is to do; what came is handed to :meth:`keep`.
 
         Raises:
-            RunOver: nothing more may be asked.
+            RunStopped: nothing more may be asked.
         """
 
-    async def __aenter__(self) -> OnlyJournal:
+    async def __aenter__(self) -> ReplayClient:
         try:
             await self.fill()
-        except RunOver:
+        except RunStopped:
             pass  # ``control`` says why; what came is taken in
         self.job.progress.activity = ""
         self.job.progress.in_flight = 0
         await self.job.reindex()
         await asyncio.to_thread(self._settle)
-        return OnlyJournal()
+        return ReplayClient()
 
     async def __aexit__(self, *_: object) -> None:  # noqa: B027 - an engine may hold nothing until the end
         """Let go of what was held."""
@@ -115,7 +115,7 @@ class Filler(ABC):
         """Of what is to do as much as cannot exceed the budget, even if every answer is as long as it may be.
 
         Raises:
-            RunOver: not one more request fits the budget.
+            RunStopped: not one more request fits the budget.
         """
         settings, budget, voice = self.job.settings, self.job.budget, self.job.voices["teacher"]
         tokens, usd, number = 0, 0.0, 0
@@ -136,12 +136,14 @@ class Filler(ABC):
         while together := list(islice(left, _TOGETHER)):
             await asyncio.gather(*(self.job.journal.append(response) for response in together))
             for response in together:
-                self.job.progress.heard(response)
+                self.job.progress.count_response(response)
                 if not response.final:
-                    self._failed(response.key, response.fault or Fault("failed", "No answer came.", retryable=True))
+                    self._failed(
+                        response.key, response.fault or RequestError("failed", "No answer came.", retryable=True)
+                    )
 
-    def _failed(self, key: CallKey, fault: Fault) -> None:
-        if fault.code in HOPELESS:
+    def _failed(self, key: CallKey, fault: RequestError) -> None:
+        if fault.code in FATAL:
             self.job.control.stop(fault.code, fault.sentence, hint_for(fault))
             return
         tries = self._tries[key] = self._tries.get(key, 0) + 1

@@ -1,10 +1,10 @@
-"""The engine ``ray``: a pool of problems through copies of a model on a Ray cluster, past one machine's GPUs.
+"""The ``ray`` engine: runs problems through copies of a model on a Ray cluster.
 
-The requests are those of the local engine. They go into Ray's object store in small blocks; Ray Data hands them to an
-actor a copy (:mod:`o1lab.distill.engines.ray_stage`; vLLM, which decodes together what is there together); answers come back
-as a stream, in any order, and are journalled here, in the process that started the run. What is in the journal is not
-sent again, so a run that was stopped or killed goes on; what a copy had not finished by then is lost, and costs its
-time only. A node that goes away takes no answer with it: Ray sends its blocks to another copy.
+Requests are the same as those of the local engine. Ray Data reads them in small blocks from the object store and passes
+them to actors, one per model copy (:mod:`o1lab.distill.engines.ray_stage`). vLLM batches what it receives. Answers
+arrive as a stream, in any order, and the process that started the run journals them. Journalled requests are never sent
+again, so a run that was stopped or killed can resume; requests that a copy had not finished are lost and only cost
+time. When a node disappears, Ray sends its blocks to another copy.
 
 On a cluster::
 
@@ -35,11 +35,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from o1lab.config import ClusterConfig, load_config
-from o1lab.distill.engines.offline import Filler
+from o1lab.distill.engines.offline import OfflineEngine
 from o1lab.distill.engines.ray_stage import StageModel
 from o1lab.distill.runner import Job
 from o1lab.errors import LabError, O1LabError, UsageError
-from o1lab.inference.calls import RAW_LIMIT, CallKey, Response, RunOver
+from o1lab.inference.calls import RAW_LIMIT, CallKey, Response, RunStopped
 from o1lab.inference.client import as_response
 from o1lab.inference.rate_limit import Price
 from o1lab.inference.stream import Reply, fault_of, read_body, status_error
@@ -54,7 +54,7 @@ _PARTING_S = 60.0
 _FREE = Price(0.0, 0.0)
 
 
-class RayEngine(Filler):
+class RayEngine(OfflineEngine):
     """Fills the journal from a cluster."""
 
     def __init__(self, job: Job) -> None:
@@ -177,7 +177,7 @@ class RayEngine(Filler):
         await self.keep(responses)
         self.job.progress.in_flight -= len(rows)
         self.job.progress.activity = f"{self.job.progress.in_flight:,} requests are with the cluster."
-        with contextlib.suppress(RunOver):
+        with contextlib.suppress(RunStopped):
             await self.job.control.gate()  # a pause: the cluster finishes what it has, and waits
         return sum(response.input_tokens + response.output_tokens for response in responses)
 

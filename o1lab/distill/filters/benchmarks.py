@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from o1lab.distill.filters.rule import Finding, Look, named, quoted
+from o1lab.distill.filters.rule import Check, Finding, named, quoted
 from o1lab.distill.filters.words import Words, words_of
 from store.records import Problem
 
@@ -123,7 +123,7 @@ class ContaminatedRule:
         f"is of a benchmark or near one: the same text, a shared run of {RUN} words, or {ALIKE:.0f} % of the characters"
     )
 
-    def over(self, tested: Iterable[tuple[Problem, str]]) -> Look:
+    def over(self, tested: Iterable[tuple[Problem, str]]) -> Check:
         return Benchmarks.of(tested).look
 
 

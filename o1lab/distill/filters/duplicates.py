@@ -20,7 +20,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from o1lab.chains.verify import settle
-from o1lab.distill.filters.rule import Finding, Look, named
+from o1lab.distill.filters.rule import Check, Finding, named
 from o1lab.distill.filters.words import jaccard, words_of
 from store.records import Problem
 
@@ -226,7 +226,7 @@ class DuplicateRule:
         f"is in the pool already: the same text, or {NEAR:.0%} of the word triples, the same numbers, no other answer"
     )
 
-    def over(self, pool: Iterable[Problem], fetch: Fetch) -> Look:
+    def over(self, pool: Iterable[Problem], fetch: Fetch) -> Check:
         """Read the pool once and give the look at each of its problems."""
         signatures = Signatures()
         for problem in pool:

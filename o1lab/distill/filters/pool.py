@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from o1lab.distill.filters import RULES, AnyRule, ContaminatedRule, DuplicateRule
-from o1lab.distill.filters.rule import Look
+from o1lab.distill.filters.rule import Check
 from o1lab.errors import UsageError
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun
@@ -106,13 +106,13 @@ def filter_pool(
     return FilterReport(looked, looked - left_out, left_out, counts, dry_run, None if tested is None else len(tested))
 
 
-def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Look]]) -> Iterator[Exclusion]:
+def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Check]]) -> Iterator[Exclusion]:
     for rule, look in looks:
         if (finding := look(problem)) is not None:
             yield Exclusion(problem.id, rule.name, rule.version, finding.reason, finding.twin)
 
 
-def _look(db: Database, rule: AnyRule, tested: Sequence[tuple[str, str, str]], tell: Progress) -> Look:
+def _look(db: Database, rule: AnyRule, tested: Sequence[tuple[str, str, str]], tell: Progress) -> Check:
     """The rule's look; rules over the pool read it first."""
     if isinstance(rule, DuplicateRule):
         everything = ProblemQuery()

@@ -18,7 +18,7 @@ class Finding(NamedTuple):
     twin: str | None = None
 
 
-Look = Callable[[Problem], Finding | None]
+Check = Callable[[Problem], Finding | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class GivenUp(Exception):  # noqa: N818 - no error: the conversation came to not
         self.reason = reason
 
 
-class Talk:
+class Conversation:
     """Asks turn after turn; ``keys`` are those of the calls so far, ``turn`` is the number of the next."""
 
     def __init__(self, ask: Ask) -> None:

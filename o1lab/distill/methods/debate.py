@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
-from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
+from o1lab.distill.method import Ask, Draft, Method, Plan, Planned, SourceItem
 from o1lab.distill.methods.base import Need, Prompts
-from o1lab.distill.methods.conversation import GivenUp, Talk, without_marks
+from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 
@@ -73,7 +73,7 @@ class Debate(Method):
         self._rounds = settings.rounds
         self._prompts = prompts
 
-    def plan(self, item: Item) -> Plan:
+    def plan(self, item: SourceItem) -> Plan:
         rounds = self._rounds
         calls = [
             Planned(self._asked("policy", item, ""), rounds),
@@ -83,8 +83,8 @@ class Debate(Method):
         # In round i the policy sees 2i steps and doubts, the critic one step more; the solution sees all 2 * rounds.
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
 
-    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
-        talk, chain, said = Talk(ask), "", list[dict[str, Any]]()
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
+        talk, chain, said = Conversation(ask), "", list[dict[str, Any]]()
         try:
             chain, agreed = await self._explore(item, talk, said)
             if not agreed:
@@ -95,7 +95,7 @@ class Debate(Method):
             return Draft("", complete=False, rejected=end.reason)
         return Draft(join(chain, solution), complete=True, meta=self._meta(talk, said))
 
-    async def _explore(self, item: Item, talk: Talk, said: list[dict[str, Any]]) -> tuple[str, bool]:
+    async def _explore(self, item: SourceItem, talk: Conversation, said: list[dict[str, Any]]) -> tuple[str, bool]:
         """The thought, and whether it may be concluded from; ``said`` takes what the critic said of each step."""
         language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
         chain: list[str] = []
@@ -114,11 +114,11 @@ class Debate(Method):
                 break
         return "\n\n".join(chain), verdict.decision != "backtrack"
 
-    def _asked(self, role: str, item: Item, thought: str, step: str = "") -> list[Message]:
+    def _asked(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
         return self._prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod
-    def _meta(talk: Talk, said: list[dict[str, Any]]) -> dict[str, Any]:
+    def _meta(talk: Conversation, said: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "call_keys": talk.keys,
             "debate": said,

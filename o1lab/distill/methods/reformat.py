@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from o1lab.chains.answers import How, after_box, extract_answer
-from o1lab.distill.method import Draft, Item, SingleCall, as_trace
+from o1lab.distill.method import Draft, SingleCall, SourceItem, as_trace
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.methods.conversation import has_marks, spoken
 from o1lab.distill.settings import TeacherRunSettings
@@ -34,12 +34,12 @@ class Reformat(SingleCall):
         del settings  # how to sample is the caller's business
         self._prompt = prompts["prompt"]
 
-    def messages(self, item: Item) -> list[Message]:
+    def messages(self, item: SourceItem) -> list[Message]:
         return self._prompt.fill(
             {"statement": item.statement, "solution": item.solution or "", "answer": item.gold or ""}
         )
 
-    def draft(self, item: Item, response: Response) -> Draft:
+    def draft(self, item: SourceItem, response: Response) -> Draft:
         """The response as a phase-1 row: what the model thought on its own before answering is not part of it."""
         text = spoken(response) or response.answer.strip()
         complete = as_trace(response).complete

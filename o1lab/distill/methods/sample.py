@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from o1lab.distill.method import Draft, Item, SingleCall, as_trace
+from o1lab.distill.method import Draft, SingleCall, SourceItem, as_trace
 from o1lab.distill.methods.base import Need, Prompts
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message, Response
@@ -22,8 +22,8 @@ class Sample(SingleCall):
         del settings  # how to sample is the caller's business
         self._prompt = prompts["prompt"]
 
-    def messages(self, item: Item) -> list[Message]:
+    def messages(self, item: SourceItem) -> list[Message]:
         return self._prompt.fill({"statement": item.statement})
 
-    def draft(self, item: Item, response: Response) -> Draft:
+    def draft(self, item: SourceItem, response: Response) -> Draft:
         return as_trace(response)

@@ -19,9 +19,9 @@ from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.items import translation_source
-from o1lab.distill.method import Ask, Draft, Item, Method, Plan, Planned
+from o1lab.distill.method import Ask, Draft, Method, Plan, Planned, SourceItem
 from o1lab.distill.methods.base import Need, Prompts
-from o1lab.distill.methods.conversation import GivenUp, Talk, has_marks
+from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
 from o1lab.distill.methods.splitting import cut
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
@@ -56,7 +56,7 @@ class Translate(Method):
         self._statements: dict[str, str] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def plan(self, item: Item) -> Plan:
+    def plan(self, item: SourceItem) -> Plan:
         if language_of(item.raw) == self._language:
             return Plan([])
         context = {"statement": item.statement, "translated_statement": item.statement}
@@ -72,13 +72,13 @@ class Translate(Method):
         calls = [Planned(messages, most=2) for messages in asked]
         return Plan(calls, {"teacher": 2 * len(parts) + len(asked)})
 
-    async def respond(self, item: Item, sample: int, ask: Ask) -> Draft:
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
         try:
-            return await self._translate(item, Talk(ask))
+            return await self._translate(item, Conversation(ask))
         except GivenUp as end:
             return Draft("", complete=False, rejected=end.reason, parent_id=item.trace_id)
 
-    async def _translate(self, item: Item, talk: Talk) -> Draft:
+    async def _translate(self, item: SourceItem, talk: Conversation) -> Draft:
         if language_of(item.raw) == self._language:
             raise GivenUp(f"it is in {LANGUAGES[self._language]} already")
         statement = await self._statement(item, talk)
@@ -103,7 +103,7 @@ class Translate(Method):
         }  # fmt: skip
         return Draft(raw, parse(item.raw).complete, problem=problem, parent_id=item.trace_id, meta=meta)
 
-    async def _statement(self, item: Item, talk: Talk) -> str:
+    async def _statement(self, item: SourceItem, talk: Conversation) -> str:
         """The problem in the other language: the lab's own translation, or that of the first who needs it."""
         async with self._asking.setdefault(item.problem_id, asyncio.Lock()):
             statement = item.translated or self._statements.get(item.problem_id)
@@ -115,7 +115,7 @@ class Translate(Method):
         talk.turn = _FIRST_PART
         return statement
 
-    async def _in_parts(self, text: str, talk: Talk, context: Mapping[str, str]) -> str:
+    async def _in_parts(self, text: str, talk: Conversation, context: Mapping[str, str]) -> str:
         masked = mask(text)
         translated = [
             await self._whole("part", Masked(part, masked.kept), talk, context)
@@ -123,7 +123,7 @@ class Translate(Method):
         ]  # fmt: skip
         return "".join(translated)
 
-    async def _whole(self, role: str, masked: Masked, talk: Talk, context: Mapping[str, str]) -> str:
+    async def _whole(self, role: str, masked: Masked, talk: Conversation, context: Mapping[str, str]) -> str:
         """One text translated by one call, or two, with the white space around it as it was."""
         core = masked.text.strip()
         if not _has_words(core):
@@ -145,7 +145,7 @@ class Translate(Method):
         values = {"language": LANGUAGES[self._language], "faults": "\n".join(f"- {fault}" for fault in faults)}
         return self._prompts["repair"].fill(values)
 
-    def _check(self, item: Item, raw: str, statement: str) -> None:
+    def _check(self, item: SourceItem, raw: str, statement: str) -> None:
         """What can only be said of the whole.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from o1lab.chains.parse import join
 from o1lab.ingest.measuring import MEASURED_BY, count_one
 from store import Store, evaluations, exclusions, problems, traces
-from store import annotations as said
+from store import annotations as annotation_log
 from store.evaluations import Evaluation, ItemRow, NewSample
 from store.exclusions import Exclusion
 from store.records import Annotation, Measured, NewProblem, NewTrace
@@ -25,7 +25,7 @@ _OPENING = "<think>\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SampleText:
     """One turn as the one raw text of a trace; thought and answer are its slices, to the character."""
 
     raw: str
@@ -33,18 +33,18 @@ class Told:
     solution: tuple[int, int]
 
 
-def told(thought: str, answer: str) -> Told:
+def sample_text(thought: str, answer: str) -> SampleText:
     """What a model said in one turn as a trace tells it, so that a span of its thought is one of the trace's."""
     raw = join(thought, answer)
     start = len(raw) - len(answer)
     begin = len(_OPENING) if thought else 0
-    return Told(raw, (begin, begin + len(thought)), (start, len(raw)))
+    return SampleText(raw, (begin, begin + len(thought)), (start, len(raw)))
 
 
 def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
     """The trace that a sample becomes: its last turn, the one that is scored; what came before stands in its meta."""
     last = one.turns[-1]
-    text = told(last.thought, last.answer)
+    text = sample_text(last.thought, last.answer)
     before: list[dict[str, str]] = []
     for turn in one.turns[:-1]:
         before += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": turn.answer}]
@@ -118,7 +118,7 @@ def label(
         UsageError: nothing came of it.
     """
     with store.db.atomic():
-        return said.annotate(store.db, keep(store, seq), kind, value, annotator=annotator, span=span)
+        return annotation_log.annotate(store.db, keep(store, seq), kind, value, annotator=annotator, span=span)
 
 
 def _measured(store: Store, evaluation: Evaluation, seq: int, trace: NewTrace) -> Measured:

@@ -28,7 +28,7 @@ def run_of(lab: Lab, model: str) -> str | None:
     return None
 
 
-def demand_run(lab: Lab, evaluation: Evaluation) -> str:
+def require_run(lab: Lab, evaluation: Evaluation) -> str:
     """The run of an evaluation's model.
 
     Raises:
@@ -43,7 +43,7 @@ def demand_run(lab: Lab, evaluation: Evaluation) -> str:
     return run
 
 
-class Causes:
+class Attribution:
     """The rows of the last run that was asked about stay indexed. For one thread at a time."""
 
     def __init__(self, lab: Lab) -> None:
@@ -59,7 +59,7 @@ class Causes:
             NotFoundError: the run's rows are gone.
         """
         evaluation_id, one = evaluations.sample(store.db, seq)
-        run = demand_run(self.lab, evaluations.get(store.db, evaluation_id))
+        run = require_run(self.lab, evaluations.get(store.db, evaluation_id))
         question = evaluations.item(store.db, evaluation_id, one.item).question
         thought = "\n".join(turn.thought for turn in one.turns)
         answer = "\n".join(turn.answer for turn in one.turns)

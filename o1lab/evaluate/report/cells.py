@@ -64,7 +64,7 @@ NOTHING = Cell()
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A line of a table; ``published`` ones are not ours."""
 
     label: str
@@ -88,7 +88,7 @@ class Section:
     """Rows that stand under one heading and may be compared: one suite, one version, one set of items, one scorer."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     suite: str = ""
     items_hash: str = ""
     scorer: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges
-from o1lab.evaluate.report.selection import Measured, differing
+from o1lab.evaluate.report.selection import EvaluationResult, differing
 
 _ADAPTERS = "Students here are adapters on a frozen base; the paper fine-tuned all weights."
 _HARNESS = (
@@ -22,7 +22,7 @@ _TOKENS = "Tokens: average output tokens of a response, cut-off ones included, f
 _FEW = 5  # settings named one by one
 
 
-def accuracy(printed: PublishedAccuracy, chosen: Sequence[Measured], reference: str | None) -> tuple[str, ...]:
+def accuracy(printed: PublishedAccuracy, chosen: Sequence[EvaluationResult], reference: str | None) -> tuple[str, ...]:
     """Under the first table."""
     lines = [f"Published: {printed.source.citation}.", *printed.notes]
     lines.append("Intervals of published counts are Wilson's at 95 %, ours; a percentage alone has none.")
@@ -30,7 +30,7 @@ def accuracy(printed: PublishedAccuracy, chosen: Sequence[Measured], reference: 
 
 
 def changes(
-    printed: PublishedChanges, chosen: Sequence[Measured], reference: str | None, after: Sequence[str]
+    printed: PublishedChanges, chosen: Sequence[EvaluationResult], reference: str | None, after: Sequence[str]
 ) -> tuple[str, ...]:
     """Under the generalization table."""
     published = bool(printed.sets or printed.overall)
@@ -53,13 +53,13 @@ def changes(
     return _all(lines, chosen, reference, published=published)
 
 
-def plain(chosen: Sequence[Measured], reference: str | None) -> tuple[str, ...]:
+def plain(chosen: Sequence[EvaluationResult], reference: str | None) -> tuple[str, ...]:
     """Under a table of any evaluations."""
     return _all([], chosen, reference, published=False)
 
 
 def _all(
-    lines: Sequence[str], chosen: Sequence[Measured], reference: str | None, *, published: bool = True
+    lines: Sequence[str], chosen: Sequence[EvaluationResult], reference: str | None, *, published: bool = True
 ) -> tuple[str, ...]:
     if not chosen:
         return (*lines, "Nothing of yours yet: o1lab eval SUITE --model MODEL")
@@ -79,9 +79,9 @@ def _all(
     return tuple(said)
 
 
-def _settings(chosen: Sequence[Measured]) -> list[str]:
+def _settings(chosen: Sequence[EvaluationResult]) -> list[str]:
     """How one's own were asked: once where all are alike, else by evaluation."""
-    asked: dict[str, list[Measured]] = {}
+    asked: dict[str, list[EvaluationResult]] = {}
     for one in chosen:
         asked.setdefault(_asked(one), []).append(one)
     if len(asked) == 1:
@@ -95,7 +95,7 @@ def _settings(chosen: Sequence[Measured]) -> list[str]:
     return lines
 
 
-def _asked(one: Measured) -> str:
+def _asked(one: EvaluationResult) -> str:
     """The sampling in words; what the server chose is not named."""
     about = {**one.evaluation.settings, **one.evaluation.sampling}
     words = []
@@ -108,7 +108,7 @@ def _asked(one: Measured) -> str:
     return ", ".join([*words, f"{number} sample{'s' * (number != 1)} an item"])
 
 
-def _apart(chosen: Sequence[Measured], reference: str | None) -> list[str]:
+def _apart(chosen: Sequence[EvaluationResult], reference: str | None) -> list[str]:
     """Evaluations of one suite that may not be compared, and why."""
     bases = [one for one in chosen if one.evaluation.model == reference]
     return [
@@ -120,7 +120,7 @@ def _apart(chosen: Sequence[Measured], reference: str | None) -> list[str]:
     ]
 
 
-def _doubts(chosen: Sequence[Measured]) -> list[str]:
+def _doubts(chosen: Sequence[EvaluationResult]) -> list[str]:
     """What else makes a figure less than it seems."""
     from o1lab.serve.registry import SOLVER
 

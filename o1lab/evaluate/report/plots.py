@@ -15,7 +15,7 @@ from typing import Any
 
 from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, published_accuracy
-from o1lab.evaluate.report.selection import Ground, Measured
+from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult
 from o1lab.evaluate.report.tables import grounds, heading_of, row_labels
 
 BINS = 48
@@ -131,7 +131,7 @@ class PlotData:
 
 
 def tokens_plot(
-    chosen: Sequence[Measured], *, suites: Sequence[str] = (), published: PublishedAccuracy | None = None
+    chosen: Sequence[EvaluationResult], *, suites: Sequence[str] = (), published: PublishedAccuracy | None = None
 ) -> PlotData:
     """Accuracy against average output tokens, published points included; maj@k carries on who has several samples.
 
@@ -162,7 +162,7 @@ def tokens_plot(
     )
 
 
-def right_wrong_plot(chosen: Sequence[Measured]) -> PlotData:
+def right_wrong_plot(chosen: Sequence[EvaluationResult]) -> PlotData:
     """How many tokens right answers took and how many wrong ones; what was cut off is neither, and shown beside."""
     marks = _marks(chosen)
     panels = [_histogram(ground, members, marks) for ground, members in grounds(chosen).items()]
@@ -222,19 +222,19 @@ def short(number: float) -> str:
 # Parts.
 
 
-def _marks(chosen: Sequence[Measured]) -> dict[tuple[str, str], str]:
+def _marks(chosen: Sequence[EvaluationResult]) -> dict[tuple[str, str], str]:
     whos = list(dict.fromkeys(one.who for one in chosen))
     return {who: _OWN[place] if place < len(_OWN) else "*" for place, who in enumerate(whos)}
 
 
-def _title(name: str, ground: Ground, members: Sequence[Measured]) -> str:
+def _title(name: str, ground: ComparisonKey, members: Sequence[EvaluationResult]) -> str:
     about = heading_of(ground, members[0].evaluation.items)
     return f"{name}: {about}" if name else about
 
 
 def _scatter(
-    ground: Ground,
-    members: Sequence[Measured],
+    ground: ComparisonKey,
+    members: Sequence[EvaluationResult],
     marks: dict[tuple[str, str], str],
     benchmark: Benchmark | None,
     printed: PublishedAccuracy,
@@ -252,7 +252,7 @@ def _scatter(
     return Scatter(_title(benchmark.name if benchmark else "", ground, members), tuple(points), tuple(lines))
 
 
-def _majority(one: Measured) -> tuple[tuple[int, float, float], ...]:
+def _majority(one: EvaluationResult) -> tuple[tuple[int, float, float], ...]:
     from o1lab.evaluate.stats.majority import maj_at
 
     if one.evaluation.samples < 2 or one.graded or not one.finished:
@@ -278,7 +278,9 @@ def _published(benchmark: Benchmark, printed: PublishedAccuracy) -> tuple[Point,
     return tuple(points)
 
 
-def _histogram(ground: Ground, members: Sequence[Measured], marks: dict[tuple[str, str], str]) -> Histogram:
+def _histogram(
+    ground: ComparisonKey, members: Sequence[EvaluationResult], marks: dict[tuple[str, str], str]
+) -> Histogram:
     apart = [_by_kind(one) for one in members]
     seen = [count for kinds in apart for counts in kinds.values() for count in counts]
     if not seen:
@@ -295,7 +297,7 @@ def _histogram(ground: Ground, members: Sequence[Measured], marks: dict[tuple[st
     return Histogram(_title("", ground, members), edges, tuple(models))
 
 
-def _by_kind(one: Measured) -> dict[str, list[int]]:
+def _by_kind(one: EvaluationResult) -> dict[str, list[int]]:
     named = {"correct": "right", "incorrect": "wrong", "unextracted": "wrong", "incomplete": "cut off"}
     found: dict[str, list[int]] = {"right": [], "wrong": [], "cut off": []}
     for result in one.results:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from o1lab.evaluate.report.cells import NOTHING, Cell, Row, verdict
+from o1lab.evaluate.report.cells import NOTHING, Cell, TableRow, verdict
 from o1lab.evaluate.report.published import Benchmark, PublishedModel, PublishedSet
 
 
-def published_row(model: PublishedModel, benchmark: Benchmark) -> Row:
+def published_row(model: PublishedModel, benchmark: Benchmark) -> TableRow:
     """A model on a benchmark it was published on; the interval of a count is Wilson's, ours."""
     from o1lab.evaluate.stats.metrics import wilson
 
@@ -17,10 +17,10 @@ def published_row(model: PublishedModel, benchmark: Benchmark) -> Row:
         accuracy = Cell(result.percent, (100 * low, 100 * high))
         correct = Cell(result.correct, of=result.n)
     tokens = NOTHING if result.tokens is None else Cell(result.tokens)
-    return Row(model.name, {"accuracy": accuracy, "correct": correct, "tokens": tokens}, published=True)
+    return TableRow(model.name, {"accuracy": accuracy, "correct": correct, "tokens": tokens}, published=True)
 
 
-def published_change(one: PublishedSet) -> Row:
+def published_change(one: PublishedSet) -> TableRow:
     """A set before and after, with as many decimals as were printed."""
     from o1lab.evaluate.stats.metrics import wilson
 
@@ -37,13 +37,13 @@ def published_change(one: PublishedSet) -> Row:
     cells = {"before": cell(one.before), "after": cell(one.after), "difference": difference}
     if one.n is not None:
         cells["samples"] = Cell(one.n)
-    return Row(one.name, cells, published=True)
+    return TableRow(one.name, cells, published=True)
 
 
-def published_mean(name: str, before: float, after: float) -> Row:
+def published_mean(name: str, before: float, after: float) -> TableRow:
     """A mean over sets, as printed."""
     cells = {"before": Cell(before), "after": Cell(after), "difference": _printed_difference(before, after, 1)}
-    return Row(name, cells, published=True, mean=True)
+    return TableRow(name, cells, published=True, mean=True)
 
 
 def _printed_difference(before: float, after: float, digits: int) -> Cell:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
-from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Row, Section, Table, Verdict, shown
+from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow, Verdict, shown
 from o1lab.text import one_line
 
 FORMATS = ("terminal", "md", "latex", "json")
@@ -92,7 +92,7 @@ def terminal(table: Table, width: int = WIDTH) -> Text:
     return text
 
 
-def label(row: Row) -> str:
+def label(row: TableRow) -> str:
     """A row's name; that it was published is part of it."""
     return f"{row.label} (published)" if row.published else row.label
 

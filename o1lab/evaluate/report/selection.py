@@ -19,7 +19,7 @@ _REQUESTS = {"comply": "harmless requests", "refuse": "harmful requests"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ComparisonKey:
     """What two figures must share to stand in one column or to be compared."""
 
     suite: str
@@ -29,7 +29,7 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluationResult:
     """One evaluation under one scorer."""
 
     db: Database
@@ -38,12 +38,12 @@ class Measured:
     tally: Tally
     part: str = ""  # what its items have in common, where it is a part of ``whole``
     only: frozenset[str] = frozenset()  # and which they are
-    whole: Measured | None = None
+    whole: EvaluationResult | None = None
 
     @property
-    def ground(self) -> Ground:
+    def ground(self) -> ComparisonKey:
         metric = "mean value" if self.graded else "accuracy"
-        return Ground(self.evaluation.suite_label, self.evaluation.items_hash, self.scorer, metric)
+        return ComparisonKey(self.evaluation.suite_label, self.evaluation.items_hash, self.scorer, metric)
 
     @property
     def who(self) -> tuple[str, str]:
@@ -107,7 +107,7 @@ class Measured:
         return 100 * rate.interval.low, 100 * rate.interval.high
 
     @cached_property
-    def parts(self) -> list[Measured]:
+    def parts(self) -> list[EvaluationResult]:
         """The same for each way in which its questions are put, or for harmless and harmful requests, where a suite
         has both (refusing is right for some, as in XSTest)."""
         apart: dict[str, set[str]] = {}
@@ -130,7 +130,7 @@ def choose(
     models: Sequence[str] = (),
     suites: Sequence[str] = (),
     scorer: str | None = None,
-) -> list[Measured]:
+) -> list[EvaluationResult]:
     """The evaluations of these ids; without ids the latest finished one of each model, revision and suite.
 
     Where a model has finished none on a suite, its latest unfinished one is taken: tables mark it.
@@ -165,12 +165,12 @@ def choose(
     return seen
 
 
-def same_ground(before: Measured, after: Measured) -> bool:
+def comparable(before: EvaluationResult, after: EvaluationResult) -> bool:
     """Whether the two may be compared item by item."""
     return before.ground == after.ground
 
 
-def differing(before: Measured, after: Measured) -> str:
+def differing(before: EvaluationResult, after: EvaluationResult) -> str:
     """In what respect two evaluations of one suite may not be compared; an empty string if they may be."""
     one, other = before.ground, after.ground
     pairs = [("suite", one.suite, other.suite), ("items", one.items_hash, other.items_hash)]
@@ -178,9 +178,9 @@ def differing(before: Measured, after: Measured) -> str:
     return ", ".join(f"{name} {left} and {right}" for name, left, right in pairs if left != right)
 
 
-def _measured(db: Database, one: Evaluation, scorer: str | None) -> Measured:
+def _measured(db: Database, one: Evaluation, scorer: str | None) -> EvaluationResult:
     label = scorer or one.scorer
-    return Measured(db, one, label, evaluations.tally(db, one.id, label))
+    return EvaluationResult(db, one, label, evaluations.tally(db, one.id, label))
 
 
 def _counted(results: Sequence[Result]) -> Tally:
@@ -190,10 +190,12 @@ def _counted(results: Sequence[Result]) -> Tally:
     return Tally(outcomes, len(answered), sum(answered), values=sum(values), valued=len(values))
 
 
-def _latest(db: Database, found: Iterable[Evaluation], models: Sequence[str], scorer: str | None) -> list[Measured]:
+def _latest(
+    db: Database, found: Iterable[Evaluation], models: Sequence[str], scorer: str | None
+) -> list[EvaluationResult]:
     """Of each model and suite the newest finished, else the newest; models in the order they were asked for, else the
     base before students before teachers, and then as they came."""
-    best: dict[tuple[str, str, str], Measured] = {}
+    best: dict[tuple[str, str, str], EvaluationResult] = {}
     for one in found:  # the newest first
         key = (one.model, one.revision, one.suite)
         if key in best and best[key].finished:
@@ -203,7 +205,7 @@ def _latest(db: Database, found: Iterable[Evaluation], models: Sequence[str], sc
             best[key] = measured
     roles = ("base", "student", "", "teacher")
 
-    def place(one: Measured) -> tuple[int, int, str]:
+    def place(one: EvaluationResult) -> tuple[int, int, str]:
         asked = models.index(one.evaluation.model) if one.evaluation.model in models else 0
         role = roles.index(one.evaluation.role) if one.evaluation.role in roles else roles.index("")
         return asked, role, one.evaluation.created_at

@@ -13,13 +13,13 @@ from typing import Any
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.report import footnotes
-from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Row, Section, Table
+from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow
 from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges, published_accuracy, published_changes
 from o1lab.evaluate.report.published_rows import published_change, published_mean, published_row
-from o1lab.evaluate.report.selection import Ground, Measured, same_ground
+from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, comparable
 from o1lab.evaluate.stats.changes import change, overall_change, weighted_change
 
-Pair = tuple[Measured | None, Measured | None]
+Pair = tuple[EvaluationResult | None, EvaluationResult | None]
 
 # What is not an answer, or not known to be right, is a column of its own in every table.
 REST = ("incomplete", "unextracted", "unscored", "failed")
@@ -39,7 +39,7 @@ _FAMILIES = {
 
 
 def accuracy_table(
-    chosen: Sequence[Measured],
+    chosen: Sequence[EvaluationResult],
     *,
     before: str | None = None,
     suites: Sequence[str] = (),
@@ -76,7 +76,7 @@ def accuracy_table(
     )
 
 
-def plain_table(chosen: Sequence[Measured], *, before: str | None = None) -> Table:
+def plain_table(chosen: Sequence[EvaluationResult], *, before: str | None = None) -> Table:
     """Any evaluations, one section for each ground on which they may be compared."""
     reference = _reference(chosen, before)
     sections = [_section("", ground, members, _bases(chosen, reference)) for ground, members in grounds(chosen).items()]
@@ -86,7 +86,7 @@ def plain_table(chosen: Sequence[Measured], *, before: str | None = None) -> Tab
 
 
 def change_table(
-    chosen: Sequence[Measured],
+    chosen: Sequence[EvaluationResult],
     *,
     before: str | None = None,
     after: Sequence[str] = (),
@@ -129,10 +129,10 @@ def change_table(
 
 def _section(
     title: str,
-    ground: Ground | None,
-    members: Sequence[Measured],
-    bases: Sequence[Measured],
-    published: tuple[Row, ...] = (),
+    ground: ComparisonKey | None,
+    members: Sequence[EvaluationResult],
+    bases: Sequence[EvaluationResult],
+    published: tuple[TableRow, ...] = (),
 ) -> Section:
     if ground is None:
         return Section(title, published)
@@ -144,7 +144,7 @@ def _section(
     return Section(heading, (*published, *rows), ground.suite, ground.items_hash, ground.scorer)
 
 
-def _own_row(one: Measured, label: str, bases: Sequence[Measured]) -> Row:
+def _own_row(one: EvaluationResult, label: str, bases: Sequence[EvaluationResult]) -> TableRow:
     cells = {
         "accuracy": _headline(one),
         "correct": _cell(one, None if one.graded else one.count("correct"), of=one.tally.total),
@@ -153,39 +153,39 @@ def _own_row(one: Measured, label: str, bases: Sequence[Measured]) -> Row:
         **{name: _cell(one, one.count(name)) for name in REST},
         "id": _cell(one, one.evaluation.id),
     }
-    return Row(label, cells)
+    return TableRow(label, cells)
 
 
-def _headline(one: Measured) -> Cell:
+def _headline(one: EvaluationResult) -> Cell:
     words = [f"graded, {one.tally.valued:,} of {one.tally.total:,}"] if one.graded else []
     if not one.finished:
         words.append(f"unfinished, {one.tally.total:,} of {one.asked_for:,}")
     return _cell(one, one.value, interval=one.interval, note=", ".join(words))
 
 
-def _cell(one: Measured, value: float | int | str | None, **rest: Any) -> Cell:
+def _cell(one: EvaluationResult, value: float | int | str | None, **rest: Any) -> Cell:
     made = Cell(value, scorer=one.scorer, evaluations=(one.evaluation.id,))
     return replace(made, **rest)
 
 
-def _difference(bases: Sequence[Measured], after: Measured) -> Cell:
+def _difference(bases: Sequence[EvaluationResult], after: EvaluationResult) -> Cell:
     """To the one of these that stands on the same ground."""
     suite = after.evaluation.suite
     here = [one for one in bases if one.evaluation.suite == suite]
     if any(one.evaluation.id == after.evaluation.id for one in here):
         return Cell(note="before")
-    before = next((one for one in here if same_ground(one, after)), None)
+    before = next((one for one in here if comparable(one, after)), None)
     if before is None:
         return Cell(note="not comparable") if here else NOTHING
     found = change(before, after)
     return found.cell() if found is not None else Cell(note="unfinished")
 
 
-def _bases(chosen: Sequence[Measured], reference: str | None) -> list[Measured]:
+def _bases(chosen: Sequence[EvaluationResult], reference: str | None) -> list[EvaluationResult]:
     return [one for one in chosen if one.evaluation.model == reference]
 
 
-def row_labels(members: Sequence[Measured]) -> list[str]:
+def row_labels(members: Sequence[EvaluationResult]) -> list[str]:
     """Each row's model; with revision, and where that does not do the evaluation's id, where several are alike."""
     models = [one.evaluation.model for one in members]
     whos = [one.who for one in members]
@@ -200,14 +200,14 @@ def row_labels(members: Sequence[Measured]) -> list[str]:
     return labels
 
 
-def heading_of(ground: Ground, items: int) -> str:
+def heading_of(ground: ComparisonKey, items: int) -> str:
     """What a section or a panel is of."""
     return f"{ground.suite}, {items:,} item{'s' * (items != 1)} ({ground.items_hash[:8]}), scored by {ground.scorer}"
 
 
-def grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
+def grounds(members: Iterable[EvaluationResult]) -> dict[ComparisonKey, list[EvaluationResult]]:
     """By what they share; grounds of one suite follow each other."""
-    suites: dict[str, dict[Ground, list[Measured]]] = {}
+    suites: dict[str, dict[ComparisonKey, list[EvaluationResult]]] = {}
     for one in members:
         suites.setdefault(one.evaluation.suite, {}).setdefault(one.ground, []).append(one)
     return {ground: found for grounds in suites.values() for ground, found in grounds.items()}
@@ -216,11 +216,13 @@ def grounds(members: Iterable[Measured]) -> dict[Ground, list[Measured]]:
 # Before and after.
 
 
-def _changes(chosen: Sequence[Measured], before: str, after: str, family: str, printed: PublishedChanges) -> list[Row]:
+def _changes(
+    chosen: Sequence[EvaluationResult], before: str, after: str, family: str, printed: PublishedChanges
+) -> list[TableRow]:
     """The rows of one family: a suite each, its variants under it, and the family's mean where it is safety."""
     mine = [one for one in chosen if one.evaluation.family == family]
-    rows: list[Row] = []
-    pairs: list[tuple[Measured, Measured]] = []
+    rows: list[TableRow] = []
+    pairs: list[tuple[EvaluationResult, EvaluationResult]] = []
     for suite in dict.fromkeys(one.evaluation.suite for one in mine):
         here = [one for one in mine if one.evaluation.suite == suite and one.evaluation.model == before]
         there = [one for one in mine if one.evaluation.suite == suite and one.evaluation.model == after]
@@ -235,19 +237,19 @@ def _changes(chosen: Sequence[Measured], before: str, after: str, family: str, p
     return rows
 
 
-def _paired(before: Sequence[Measured], after: Sequence[Measured]) -> list[Pair]:
+def _paired(before: Sequence[EvaluationResult], after: Sequence[EvaluationResult]) -> list[Pair]:
     """Those of one ground together; what has no counterpart alone."""
     left = list(before)
     pairs: list[Pair] = []
     for one in after:
-        same = next((other for other in left if same_ground(other, one)), None)
+        same = next((other for other in left if comparable(other, one)), None)
         if same is not None:
             left.remove(same)
         pairs.append((same, one))
     return [*((one, None) for one in left), *pairs]
 
 
-def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool) -> list[Row]:
+def _change_rows(before: EvaluationResult | None, after: EvaluationResult | None, *, apart: bool) -> list[TableRow]:
     """One row, and one for each variant under it. ``apart`` names the ground: others have it differently."""
     one = after or before
     if one is None:
@@ -264,7 +266,7 @@ def _change_rows(before: Measured | None, after: Measured | None, *, apart: bool
     return rows
 
 
-def _change_row(label: str, before: Measured | None, after: Measured | None) -> Row:
+def _change_row(label: str, before: EvaluationResult | None, after: EvaluationResult | None) -> TableRow:
     both = [one for one in (before, after) if one is not None]
     counts = {name: _both(both, [one.count(name) for one in both]) for name in REST}
     difference = Cell(note="not comparable")
@@ -273,7 +275,7 @@ def _change_row(label: str, before: Measured | None, after: Measured | None) -> 
         difference = found.cell() if found is not None else Cell(note="unfinished")
     samples = [one.tally.total for one in both]
     tokens = [round(one.tokens) for one in both if one.tokens is not None]
-    return Row(
+    return TableRow(
         label,
         {
             "before": NOTHING if before is None else _headline(before),
@@ -286,7 +288,7 @@ def _change_row(label: str, before: Measured | None, after: Measured | None) -> 
     )
 
 
-def _weighted_row(before: Measured, after: Measured) -> list[Row]:
+def _weighted_row(before: EvaluationResult, after: EvaluationResult) -> list[TableRow]:
     """The same with items counting by their weight, where they have one."""
     found = weighted_change(before, after)
     if found is None:
@@ -295,16 +297,16 @@ def _weighted_row(before: Measured, after: Measured) -> list[Row]:
     for key, one, earned in (("before", before, found[0]), ("after", after, found[1])):
         interval = None if earned.interval is None else (100 * earned.interval.low, 100 * earned.interval.high)
         cells[key] = _cell(one, 100 * earned.value, interval=interval)
-    return [Row("· by weight", cells)]
+    return [TableRow("· by weight", cells)]
 
 
-def _both(members: Sequence[Measured], values: Sequence[int]) -> Cell:
+def _both(members: Sequence[EvaluationResult], values: Sequence[int]) -> Cell:
     ids = tuple(dict.fromkeys(one.evaluation.id for one in members))
     value = (values[0], values[1]) if len(values) == 2 else values[0]
     return Cell(value, scorer=members[-1].scorer, evaluations=ids)
 
 
-def _overall(pairs: Sequence[tuple[Measured, Measured]], printed: PublishedChanges) -> Row | None:
+def _overall(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], printed: PublishedChanges) -> TableRow | None:
     """The mean of the paper's own safety sets where all are there; else of the sets there are, and named so."""
     pairs = [pair for pair in pairs if pair[0].value is not None and pair[1].value is not None]
     for mean in printed.overall:
@@ -323,14 +325,14 @@ def _overall(pairs: Sequence[tuple[Measured, Measured]], printed: PublishedChang
         means = [sum(pair[side].value or 0.0 for pair in theirs) / len(theirs) for side in (0, 1)]
         cells = {key: Cell(value, evaluations=ids) for key, value in zip(("before", "after"), means, strict=True)}
         cells["difference"] = found.cell() if found is not None else Cell(note="unfinished")
-        return Row(name, cells, mean=True)
+        return TableRow(name, cells, mean=True)
     return None
 
 
 # Who is compared with whom.
 
 
-def _reference(chosen: Sequence[Measured], before: str | None) -> str | None:
+def _reference(chosen: Sequence[EvaluationResult], before: str | None) -> str | None:
     models = {one.evaluation.model for one in chosen}
     if before is not None:
         if before not in models:
@@ -343,7 +345,7 @@ def _reference(chosen: Sequence[Measured], before: str | None) -> str | None:
     return bases.pop() if len(bases) == 1 else None
 
 
-def _later(chosen: Sequence[Measured], before: str | None, after: Sequence[str]) -> list[str]:
+def _later(chosen: Sequence[EvaluationResult], before: str | None, after: Sequence[str]) -> list[str]:
     if before is None:
         return []
     others = list(dict.fromkeys(one.evaluation.model for one in chosen if one.evaluation.model != before))
@@ -356,7 +358,7 @@ def _later(chosen: Sequence[Measured], before: str | None, after: Sequence[str])
     return list(after) or [one for one in others if one in students] or others
 
 
-def _in_first_table(one: Measured, printed: PublishedAccuracy) -> bool:
+def _in_first_table(one: EvaluationResult, printed: PublishedAccuracy) -> bool:
     suite = one.evaluation.suite
     return one.evaluation.family == "mathematics" or any(known.is_suite(suite) for known in printed.benchmarks)
 

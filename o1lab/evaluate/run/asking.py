@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.chains import parse
-from o1lab.distill.work_queue import Spent
+from o1lab.distill.work_queue import Usage
 from o1lab.evaluate.suites.items import Item
 from o1lab.inference.calls import Message, Response
 from store.evaluations import State, Turn
@@ -25,13 +25,13 @@ class Ask(Protocol):
 
 
 @dataclass
-class Held:
+class SampleState:
     """One (item, sample) while it is asked, and what it came to. ``key`` is its key in the cache."""
 
     item: Item
     sample: int
     key: str
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     state: State = "complete"
@@ -49,13 +49,13 @@ class Held:
         self.state, self.reason = "failed", reason
 
 
-async def hold(held: Held, ask: Ask, *, force: bool) -> None:
+async def run_sample(held: SampleState, ask: Ask, *, force: bool) -> None:
     """Ask turn by turn: the second with the first answer in its history, the thought left out as templates do it.
 
     ``force``: where the last turn is cut off, one more asks for the final answer; what comes is the sample's answer.
 
     Raises:
-        RunOver: nothing more may be asked.
+        RunStopped: nothing more may be asked.
     """
     history: list[Message] = [{"role": "system", "content": held.item.system}] if held.item.system else []
     for turn, said in enumerate(held.item.turns):

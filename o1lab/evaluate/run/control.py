@@ -177,9 +177,9 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
     """
     folder = find(lab, identity)
-    control.must_rest(info(folder), folder)
+    control.ensure_not_running(info(folder), folder)
     _change(lab, folder, changes or {}, judge=folder.scored_by().judge)
-    control.let_go(folder)
+    control.clear_control_files(folder)
     return folder
 
 
@@ -195,7 +195,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         LabError: the folder cannot be written.
     """
     folder = find(lab, identity)
-    control.must_rest(info(folder), folder)
+    control.ensure_not_running(info(folder), folder)
     given = dict(changes or {})
     judge = given.pop("judge", None)
     before, settings = folder.scored_by(), folder.settings()
@@ -219,7 +219,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
     finally:
         store.close()
-    control.let_go(folder)
+    control.clear_control_files(folder)
     return folder
 
 
@@ -282,7 +282,7 @@ def find(lab: Lab, identity: str) -> EvalFolder:
 
 def info(folder: EvalFolder, *, now: float | None = None) -> EvalInfo:
     """How an evaluation stands, ``dead`` included: its process is gone."""
-    return control.look(folder, now=now)
+    return control.snapshot(folder, now=now)
 
 
 def stop(folder: EvalFolder) -> EvalInfo:

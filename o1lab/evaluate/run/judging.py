@@ -21,9 +21,9 @@ from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, need
 from o1lab.evaluate.scorers.protocol import Scorer
 from o1lab.evaluate.suites.suite import ScorerSpec
 from o1lab.inference.calls import CallKey, Message, Response, digest
-from o1lab.inference.client import Teacher
+from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal
-from o1lab.inference.models import check_priced, open_voice
+from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
 from o1lab.inference.rate_limit import Budget, Clock, Control
 from o1lab.jobs.progress import Counts
@@ -52,7 +52,7 @@ def judge_settings(settings: EvaluationSettings, judge: str) -> TeacherRunSettin
 class Judge:
     """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.protocol.AskJudge`."""
 
-    def __init__(self, teacher: Teacher, index: JournalIndex, seats: int) -> None:
+    def __init__(self, teacher: CompletionClient, index: JournalIndex, seats: int) -> None:
         self._teacher = teacher
         self._index = index
         self._seats = asyncio.Semaphore(seats)
@@ -109,9 +109,11 @@ async def open_scorer(
     path = folder.judge_journal(_short(identity))
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
     journal = await held.enter_async_context(Journal(path))
-    voice = await open_voice(ref, asking, manager, control, clock)
+    voice = await open_model_client(ref, asking, manager, control, clock)
     teacher = await held.enter_async_context(
-        Teacher(asking, {_ROLE: voice}, journal=journal, control=control, budget=budget, progress=progress, clock=clock)
+        CompletionClient(
+            asking, {_ROLE: voice}, journal=journal, control=control, budget=budget, progress=progress, clock=clock
+        )
     )
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
     context = JudgeContext(Judge(teacher, index, asking.concurrency), judge_name(ref, identity), prompt)

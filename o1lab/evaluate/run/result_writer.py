@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from o1lab.evaluate.run.asking import Held
+from o1lab.evaluate.run.asking import SampleState
 from o1lab.evaluate.scorers.protocol import Attempt, Score, Scorer, broken
 from o1lab.evaluate.suites.items import Item
-from o1lab.inference.calls import RunOver
+from o1lab.inference.calls import RunStopped
 from o1lab.inference.journal import JournalError
 from o1lab.jobs.batch_writer import batches
 from o1lab.jobs.runner import log_error
@@ -31,18 +31,18 @@ _SCORED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FinishedSample:
     """A sample that is to be taken in: ``held`` was asked now, ``sample`` is known already (from an earlier
     evaluation, or of this one where it has its ``seq``)."""
 
     item: Item
-    held: Held | None = None
+    held: SampleState | None = None
     sample: NewSample | None = None
     seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class WrittenSample:
     """What a sample came to in the lab; ``anew`` is whether it was there before and was only scored."""
 
     sample: NewSample
@@ -50,7 +50,7 @@ class Landed:
     anew: bool
 
 
-class Landing:
+class ResultWriter:
     """Takes samples in. Use as ``async with``; leaving it waits until all are in.
 
     ``landed`` is called in the event loop with each, once it is on the disk. A sample whose scorer may not be asked
@@ -63,8 +63,8 @@ class Landing:
         evaluation_id: str,
         scorer: Scorer,
         *,
-        make: Callable[[Held], NewSample],
-        landed: Callable[[Landed], None],
+        make: Callable[[SampleState], NewSample],
+        landed: Callable[[WrittenSample], None],
         log: Path,
     ) -> None:
         self._store = store
@@ -74,7 +74,7 @@ class Landing:
         self._landed = landed
         self._log = log
         self.broken = 0
-        self._queue: asyncio.Queue[Ended | None] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[FinishedSample | None] = asyncio.Queue(_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
         self._task: asyncio.Task[None]  # while entered
 
@@ -92,7 +92,7 @@ class Landing:
         finally:
             self._thread.shutdown()
 
-    async def put(self, ended: Ended) -> None:
+    async def put(self, ended: FinishedSample) -> None:
         """Hand one over; waits while too many are waiting.
 
         Raises:
@@ -117,7 +117,7 @@ class Landing:
                 raise error.exceptions[0] from None  # the first that went wrong; the others were cancelled
             raise
 
-    async def _land(self, batch: Sequence[Ended]) -> None:
+    async def _land(self, batch: Sequence[FinishedSample]) -> None:
         loop = asyncio.get_running_loop()
         samples = await loop.run_in_executor(self._thread, self._samples, batch)
         complete = [at for at, sample in enumerate(samples) if sample.state == "complete"]
@@ -131,7 +131,7 @@ class Landing:
                     else:
                         self.broken += 1
                         log_error(self._log, score.error)
-            except RunOver:
+            except RunStopped:
                 pass  # they wait for the next session
         for landed in await loop.run_in_executor(self._thread, self._write_each, batch, samples, scores):
             self._landed(landed)
@@ -139,14 +139,14 @@ class Landing:
     async def _scored(self, attempts: Sequence[Attempt]) -> list[Score]:
         try:
             return [score for _, score in zip(attempts, await self._scorer.score(attempts), strict=True)]
-        except (RunOver, JournalError, StoreError, OSError):
+        except (RunStopped, JournalError, StoreError, OSError):
             raise
         except Exception as error:
             if len(attempts) > 1:
                 return [score for one in attempts for score in await self._scored([one])]
             return [broken(error)]
 
-    def _samples(self, batch: Sequence[Ended]) -> list[NewSample]:
+    def _samples(self, batch: Sequence[FinishedSample]) -> list[NewSample]:
         """What is to be stored; counts tokens, so it runs in the landing's thread."""
         made = []
         for one in batch:
@@ -158,8 +158,8 @@ class Landing:
         return made
 
     def _write_each(
-        self, batch: Sequence[Ended], samples: Sequence[NewSample], scores: dict[int, Score]
-    ) -> list[Landed]:
+        self, batch: Sequence[FinishedSample], samples: Sequence[NewSample], scores: dict[int, Score]
+    ) -> list[WrittenSample]:
         """Store a batch, or one by one where something in it cannot be stored: that one fails, the others stay.
 
         Raises:
@@ -181,7 +181,9 @@ class Landing:
             bare = NewSample(samples[0].item, samples[0].sample, "failed", (), samples[0].cache_key, reason)
             return self._write(batch, [bare], {})
 
-    def _write(self, batch: Sequence[Ended], samples: Sequence[NewSample], scores: dict[int, Score]) -> list[Landed]:
+    def _write(
+        self, batch: Sequence[FinishedSample], samples: Sequence[NewSample], scores: dict[int, Score]
+    ) -> list[WrittenSample]:
         with self._store.explained(), self._store.db.atomic():
             db = self._store.db
             new = [sample for one, sample in zip(batch, samples, strict=True) if one.seq is None]
@@ -196,7 +198,7 @@ class Landing:
                 ],
             )
         return [
-            Landed(sample, _outcome(sample, scores.get(at)), one.seq is not None)
+            WrittenSample(sample, _outcome(sample, scores.get(at)), one.seq is not None)
             for at, (one, sample) in enumerate(zip(batch, samples, strict=True))
         ]
 

@@ -18,22 +18,22 @@ from o1lab.config import load_config
 from o1lab.errors import LabError
 from o1lab.evaluate.run import control as runs
 from o1lab.evaluate.run import work_queue
-from o1lab.evaluate.run.asking import Held, hold
+from o1lab.evaluate.run.asking import SampleState, run_sample
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.judging import open_scorer
 from o1lab.evaluate.run.progress import EvalCounts
-from o1lab.evaluate.run.result_writer import Ended, Landed, Landing
+from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
 from o1lab.evaluate.run.work_queue import Ask, SoFar, Task
-from o1lab.inference.calls import CallKey, Message, Response, RunOver, digest
-from o1lab.inference.client import Teacher
+from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
+from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.models import Voice, check_priced, open_voice
+from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.inference.rate_limit import Budget, Clock, Control
-from o1lab.jobs.runner import Driver, End, log_error
+from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
@@ -43,7 +43,7 @@ from store.evaluations import NewSample
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Converse = Callable[[Held], Awaitable[None]]
+Converse = Callable[[SampleState], Awaitable[None]]
 
 
 async def drive(
@@ -78,10 +78,10 @@ class _Asked:
     """The model that is asked: how a conversation is held, and what its samples say of it."""
 
     converse: Converse
-    voice: Voice
+    voice: ModelClient
 
 
-class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
+class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
     folder: EvalFolder
     counts: EvalCounts
     scores_only = False
@@ -118,7 +118,7 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         self.priced = self.priced and scorer.priced
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()
-        landing = Landing(
+        landing = ResultWriter(
             store, self.folder.id, scorer.scorer,
             make=lambda one: as_sample(one, count, asked.voice if asked else None),
             landed=self._landed, log=self.folder.log,
@@ -155,7 +155,7 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         """Call it in the thread that reads: its connection to the store is its own."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: function(*args, **kwargs))
 
-    def _landed(self, one: Landed) -> None:
+    def _landed(self, one: WrittenSample) -> None:
         served = one.sample.meta.get("served_model")
         if served and served not in self._served:
             self._served.append(served)
@@ -184,12 +184,12 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
             )
         asking, forced = self.settings.asking(), self.settings.force_answer
         check_priced(asking, [ref])  # the lab's prices may have changed
-        voice = await open_voice(ref, asking, manager, self.control, self.clock)
+        voice = await open_model_client(ref, asking, manager, self.control, self.clock)
         self.priced = voice.price.known
         writer = await held.enter_async_context(Journal(self.folder.journal))
 
-        async def teacher(max_tokens: int) -> Teacher:
-            made = Teacher(
+        async def teacher(max_tokens: int) -> CompletionClient:
+            made = CompletionClient(
                 asking.model_copy(update={"max_tokens": max_tokens}), {"teacher": voice},
                 journal=writer, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
             )  # fmt: skip
@@ -198,29 +198,31 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         plain = await teacher(self.settings.max_tokens)
         last_word = await teacher(forced) if forced else plain
 
-        async def converse(one: Held) -> None:
+        async def converse(one: SampleState) -> None:
             async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
                 key = CallKey(one.item.id, one.sample, turn)
                 known = so_far.index.find(key)
                 if known is not None and known.asked == digest("teacher", messages):
                     return known
-                return await (last_word if forced else plain).call(key, messages, heard=one.spent.add)
+                return await (last_word if forced else plain).call(key, messages, on_attempt=one.spent.add)
 
-            await hold(one, ask, force=forced is not None)
+            await run_sample(one, ask, force=forced is not None)
 
         return _Asked(converse, voice)
 
-    async def _work_off(self, landing: Landing, feed: _Feed, store: Store, asked: _Asked | None, so_far: SoFar) -> None:
+    async def _work_off(
+        self, landing: ResultWriter, feed: _Feed, store: Store, asked: _Asked | None, so_far: SoFar
+    ) -> None:
         """Do all tasks, ``concurrency`` at a time."""
 
         async def one_after_another() -> None:
             while not self.control.stopping.is_set() and (task := await feed.take()) is not None:
                 if isinstance(task, Ask):
                     assert asked is not None  # noqa: S101 - such tasks are made only where a model is asked
-                    one = Held(task.item, task.sample, task.key, so_far.index.spent(task.item.id, task.sample))
+                    one = SampleState(task.item, task.sample, task.key, so_far.index.spent(task.item.id, task.sample))
                     if not await self._hold(asked.converse, one):
                         continue
-                    ended = Ended(task.item, held=one)
+                    ended = FinishedSample(task.item, held=one)
                 else:
                     ended = await self._read(task.fetch, store)
                 try:
@@ -236,11 +238,11 @@ class _Evaluation(Driver[EvalStatus, EvaluationSettings]):
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
 
-    async def _hold(self, converse: Converse, one: Held) -> bool:
+    async def _hold(self, converse: Converse, one: SampleState) -> bool:
         """Hold one conversation; False when the run ended before it did."""
         try:
             await converse(one)
-        except RunOver:
+        except RunStopped:
             return False
         except JournalError:
             raise  # nothing more can be kept
@@ -270,7 +272,7 @@ class _Feed:
             return self._tasks.pop()
 
 
-def as_sample(one: Held, count: Callable[[str], int] | None, voice: Voice | None) -> NewSample:
+def as_sample(one: SampleState, count: Callable[[str], int] | None, voice: ModelClient | None) -> NewSample:
     """A conversation as it is stored. Its money is that of all its tries, its tokens those of what it came to."""
     seen = sizes(one.responses, one.turns, count, hidden=voice is not None and voice.hidden_thoughts)
     last = one.responses[-1] if one.responses else None

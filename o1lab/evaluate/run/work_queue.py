@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from o1lab.distill.work_queue import JournalIndex, Spent
+from o1lab.distill.work_queue import JournalIndex, Usage
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
-from o1lab.evaluate.run.result_writer import Ended
+from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.evaluate.suites.items import Item
 from o1lab.inference import journal
 from store import evaluations, sample_agenda
@@ -41,7 +41,7 @@ class Reuse:
     key: str
     seq: int
 
-    def fetch(self, store: Store) -> Ended:
+    def fetch(self, store: Store) -> FinishedSample:
         """That sample as one of this evaluation: it cost nothing."""
         with store.explained():
             evaluation_id, found = evaluations.sample(store.db, self.seq)
@@ -49,7 +49,7 @@ class Reuse:
         taken = replace(
             found, item=self.item.id, sample=self.sample, cache_key=self.key, cached=True, cost_usd=0.0, meta=meta
         )
-        return Ended(self.item, sample=taken)
+        return FinishedSample(self.item, sample=taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class ScoreOnly:
     items: ItemsById
     seq: int
 
-    def fetch(self, store: Store) -> Ended:
+    def fetch(self, store: Store) -> FinishedSample:
         with store.explained():
             _, found = evaluations.sample(store.db, self.seq)
-        return Ended(self.items[found.item], sample=found, seq=self.seq)
+        return FinishedSample(self.items[found.item], sample=found, seq=self.seq)
 
 
 Task = Ask | Reuse | ScoreOnly
@@ -79,7 +79,7 @@ class SoFar:
     to_score: list[int]
     """The seqs of complete samples that the scorer has not looked at, or is to look at again."""
     index: JournalIndex
-    spent: Spent = field(default_factory=Spent)
+    spent: Usage = field(default_factory=Usage)
     """All that was ever sent and received, tries that came to nothing too."""
 
 

@@ -21,11 +21,11 @@ from o1lab.chains.parse import parse
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import Options, label_of
 from o1lab.evaluate.scorers.protocol import AskJudge, Attempt, Score, broken
-from o1lab.inference.calls import CallKey, Response, RunOver
+from o1lab.inference.calls import CallKey, Response, RunStopped
 from o1lab.inference.prompts import Prompt
 from o1lab.text import one_line, visible
 from store.errors import StoreError
-from store.evaluations import Said
+from store.evaluations import ScoreOutcome
 
 JUDGE = "judge"
 JUDGE_VERSION = 1
@@ -33,7 +33,7 @@ JUDGE_VERSION = 1
 _AT_ONCE = 256
 _READ = 8000  # characters of a judgement that are read, from its end
 _TRIES = 200  # braces that may begin an object
-_VERDICTS: dict[str, Said] = {
+_VERDICTS: dict[str, ScoreOutcome] = {
     "correct": "correct", "safe": "correct",
     "incorrect": "incorrect", "wrong": "incorrect", "unsafe": "incorrect",
     "not attempted": "unextracted", "no answer": "unextracted",
@@ -71,7 +71,7 @@ class JudgeContext:
 class Judgement:
     """What a judge said: an outcome where it gave a verdict, a value from 0 to 1 where it gave a mark, or both."""
 
-    outcome: Said | None
+    outcome: ScoreOutcome | None
     value: float | None
     reason: str
 
@@ -123,7 +123,7 @@ class JudgeScorer:
     async def _score_of(self, attempt: Attempt) -> Score:
         try:
             return await self._judge(attempt)
-        except (RunOver, StoreError, OSError):  # nothing more may be asked, or kept (a JournalError too)
+        except (RunStopped, StoreError, OSError):  # nothing more may be asked, or kept (a JournalError too)
             raise
         except Exception as error:  # of this attempt only: what the others' judgements cost is paid
             return broken(error)
@@ -223,7 +223,7 @@ def _judgement(value: Mapping[str, Any], scale: float) -> Judgement | None:
     return Judgement(outcome, mark, reason.strip() if isinstance(reason, str) else "")
 
 
-def _outcome(verdict: Any) -> Said | None:
+def _outcome(verdict: Any) -> ScoreOutcome | None:
     if not isinstance(verdict, str):
         return None
     return _VERDICTS.get(" ".join(re.split(r"[\s_-]+", verdict.strip(" .!*").lower())))

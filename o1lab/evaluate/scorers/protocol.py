@@ -8,7 +8,7 @@ from typing import Protocol
 
 from o1lab.evaluate.suites.items import Item
 from o1lab.inference.calls import CallKey, Message, Response
-from store.evaluations import Said, Turn
+from store.evaluations import ScoreOutcome, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Score:
     ``error`` is what broke the scorer itself: such a score says nothing, and the attempt is to be looked at again.
     """
 
-    outcome: Said
+    outcome: ScoreOutcome
     value: float | None = None
     answer: str | None = None
     reason: str = ""
@@ -54,7 +54,7 @@ class AskJudge(Protocol):
     ``key`` is the judged item and sample; its turn numbers the calls about that sample, from 0.
 
     Raises:
-        RunOver: nothing more may be asked.
+        RunStopped: nothing more may be asked.
     """
 
     def __call__(self, key: CallKey, messages: Sequence[Message]) -> Awaitable[Response]: ...
@@ -72,7 +72,7 @@ class Scorer(Protocol):
         """A score for each attempt, in order.
 
         Raises:
-            RunOver: a judge may be asked no more.
+            RunStopped: a judge may be asked no more.
         """
         ...
 

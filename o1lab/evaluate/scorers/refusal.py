@@ -20,7 +20,7 @@ from o1lab.evaluate.scorers.base import Options, PlainScorer
 from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.text import one_line
 
-Said = Literal["refused", "partial", "complied"]
+RefusalKind = Literal["refused", "partial", "complied"]
 
 
 class RefusalOptions(Options):
@@ -36,7 +36,7 @@ class RefusalOptions(Options):
 class Reading:
     """What an answer does, and the words that say so."""
 
-    said: Said
+    said: RefusalKind
     cue: str = ""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.report.cells import Cell, Interval, verdict
-from o1lab.evaluate.report.selection import Measured, differing, same_ground
+from o1lab.evaluate.report.selection import EvaluationResult, comparable, differing
 from o1lab.evaluate.stats.metrics import RESAMPLES, SEED
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Differences:
     clusters: list[tuple[str, str]]
 
 
-def change(before: Measured, after: Measured) -> Change | None:
+def change(before: EvaluationResult, after: EvaluationResult) -> Change | None:
     """What became of ``before``, item by item, as `o1lab eval compare` has it; of graded ones, of their values.
 
     None while one of the two is unfinished or there is nothing to compare.
@@ -58,7 +58,7 @@ def change(before: Measured, after: Measured) -> Change | None:
     return _found([(before, after)], [_differences(before, after)])
 
 
-def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weighted, Change] | None:
+def weighted_change(before: EvaluationResult, after: EvaluationResult) -> tuple[Weighted, Weighted, Change] | None:
     """(before, after, the difference) where items count by their weight; None where they have none.
 
     Raises:
@@ -81,7 +81,7 @@ def weighted_change(before: Measured, after: Measured) -> tuple[Weighted, Weight
     return None if found is None else (earned[0], earned[1], found)
 
 
-def overall_change(pairs: Sequence[tuple[Measured, Measured]]) -> Change | None:
+def overall_change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]]) -> Change | None:
     """The mean of several suites' differences, each suite weighing the same, however many items it has.
 
     Items are drawn with replacement within each suite, both models' samples of an item together (a stratified paired
@@ -97,15 +97,15 @@ def overall_change(pairs: Sequence[tuple[Measured, Measured]]) -> Change | None:
     return _found(pairs, [_differences(before, after) for before, after in pairs])
 
 
-def _check(before: Measured, after: Measured) -> None:
-    if not same_ground(before, after):
+def _check(before: EvaluationResult, after: EvaluationResult) -> None:
+    if not comparable(before, after):
         raise UsageError(
             f"{before.evaluation.id} and {after.evaluation.id} may not be compared: {differing(before, after)}.",
             "Evaluate both on one version of the suite, or score one of them again: o1lab eval --rescore ID",
         )
 
 
-def _found(pairs: Sequence[tuple[Measured, Measured]], apart: Sequence[Differences]) -> Change | None:
+def _found(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], apart: Sequence[Differences]) -> Change | None:
     from o1lab.evaluate.stats.metrics import clustered_bootstrap
     from o1lab.evaluate.stats.paired import sign_flips
 
@@ -129,7 +129,7 @@ def _found(pairs: Sequence[tuple[Measured, Measured]], apart: Sequence[Differenc
     return Change(math.fsum(means) / len(means), interval, chance.p, ids, scorers.pop() if len(scorers) == 1 else "")
 
 
-def _differences(before: Measured, after: Measured) -> Differences:
+def _differences(before: EvaluationResult, after: EvaluationResult) -> Differences:
     from o1lab.evaluate.stats.metrics import cluster
 
     left, right = _by_item(before), _by_item(after)
@@ -139,7 +139,7 @@ def _differences(before: Measured, after: Measured) -> Differences:
     return Differences(shared, values, [clusters[item] for item in shared])
 
 
-def _by_item(one: Measured) -> dict[str, float]:
+def _by_item(one: EvaluationResult) -> dict[str, float]:
     """Each item's mean over its samples, out of 100; where it is graded, of those that have a value."""
     found: dict[str, list[float]] = {}
     for result in one.results:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from o1lab.errors import NotFoundError, O1LabError
 from o1lab.models.base import resolve_base
 from o1lab.train.devices import Device, resolve_device
-from o1lab.train.launch import Row
+from o1lab.train.launch import TrainingRow
 from o1lab.train.parent_run import awaited
 from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Recipe, load
@@ -175,7 +175,9 @@ def _check_ends(
         )
 
 
-def _check_thoughts(found: Preflight, rows: list[Row], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
+def _check_thoughts(
+    found: Preflight, rows: list[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> None:
     from o1lab.train.tensors import thought_survives
 
     thinking = [row for row in rows if row.thought.strip()] if recipe.phase == 2 else []

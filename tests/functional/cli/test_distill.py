@@ -15,7 +15,7 @@ import pytest
 from o1lab.cli.main import run as o1lab
 from o1lab.distill.provenance import restore_asked
 from o1lab.inference import journal
-from o1lab.inference.calls import CallKey, Fault, Response
+from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from store import problems, teacher_runs, traces
@@ -88,7 +88,7 @@ def test_failures_show_in_the_exit_status_and_by_reason(tmp_path: Path, capsys: 
         assert o1lab(["--lab", str(lab.root), "distill", "show", item["id"]]) == 0
         assert "filtered by our content policy" in capsys.readouterr().out
         spread = Response(
-            CallKey("p", 0), "failed", fault=Fault("server", "It broke."), raw='{\n "error":\n  "oops"\n}'
+            CallKey("p", 0), "failed", fault=RequestError("server", "It broke."), raw='{\n "error":\n  "oops"\n}'
         )
         with only_run(lab).journal.open("a") as lines:
             lines.write(spread.line() + "\n")

@@ -31,7 +31,7 @@ from tests.unit.distill.test_batch_api import rows
 pytest.importorskip("ray", reason="the cluster extra is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # one Ray at a time on a small machine
 PATIENCE_S = 300.0
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

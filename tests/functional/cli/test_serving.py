@@ -25,7 +25,7 @@ from o1lab.inference.chat_client import rendered_prompt, stream_chat
 from o1lab.inference.events import Answer, Delta, Done, Sampling, Started
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import live_records
-from o1lab.serve.registry import Opened, find_model, list_models, open_model
+from o1lab.serve.registry import ModelAddress, find_model, list_models, open_model
 from o1lab.serve.vllm import vllm_command
 from tests.support.fault_server import FaultServer
 from tests.support.serving_models import make_adapter, make_model
@@ -91,8 +91,8 @@ async def client(server: tuple[dict[str, Any], dict[str, Any]]) -> AsyncIterator
         yield client
 
 
-def target(server: tuple[dict[str, Any], dict[str, Any]], model: str) -> Opened:
-    return Opened(server[0]["url"], model, server[1]["token"])
+def target(server: tuple[dict[str, Any], dict[str, Any]], model: str) -> ModelAddress:
+    return ModelAddress(server[0]["url"], model, server[1]["token"])
 
 
 def test_the_ready_line_and_the_record(server: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -208,7 +208,7 @@ async def test_adapters_come_and_go_at_run_time(models: Path, server: tuple[dict
 async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> None:
     env = {"O1LAB_CACHE": str(tmp_path), "O1LAB_SERVER_TOKEN": "chosen-by-the-user"}
     with serving("serve", "solver", env=env) as (ready, process):
-        solver = Opened(ready["url"], "solver", "chosen-by-the-user")
+        solver = ModelAddress(ready["url"], "solver", "chosen-by-the-user")
         events = [event async for event in stream_chat(solver, ASK)]
         answer = Answer()
         for event in events:
@@ -282,7 +282,9 @@ async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -
             await asyncio.sleep(0)  # the loop has not heard of the death yet
         assert "7f3a-step-50" in again.models
         answer = Answer()
-        async for event in stream_chat(Opened(again.url, "7f3a-step-50", again.token), ASK, Sampling(max_tokens=4)):
+        async for event in stream_chat(
+            ModelAddress(again.url, "7f3a-step-50", again.token), ASK, Sampling(max_tokens=4)
+        ):
             answer.apply(event)
         assert isinstance(answer.done, Done)
         last = again.pid
@@ -335,7 +337,7 @@ uvicorn.run(app, host="127.0.0.1", port=port, log_level="info")
 def stand_in(folder: Path, mode: str = "ok") -> tuple[Path, Path]:
     """A program that takes vLLM's arguments, writes them down, and answers on its port."""
     program, seen = folder / "vllm", folder / "seen.json"
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     program.write_text(STAND_IN.format(python=sys.executable, root=root, seen=str(seen), mode=mode))
     program.chmod(0o755)
     return program, seen

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, Opened
+from o1lab.serve.registry import ModelAddress, ModelRef
 from screens.compare.dialogs import ModelsDialog, PickDialog, SettingsDialog
 from store import conversations, open_store, problems
 from store.errors import StoreError
@@ -399,8 +399,8 @@ async def test_an_answer_of_a_student_leads_to_the_chains_that_taught_it(
     store.close()
     trained_run(lab, "demo", taught)
 
-    async def open_here(ref: ModelRef, manager: object = None) -> Opened:
-        return Opened(left.url, ref.id, "none")
+    async def open_here(ref: ModelRef, manager: object = None) -> ModelAddress:
+        return ModelAddress(left.url, ref.id, "none")
 
     monkeypatch.setattr("screens.compare.controller.open_model", open_here)
     async with comparing(lab, ("demo/50", "right")) as (pilot, screen):
@@ -478,7 +478,7 @@ import asyncio, sys
 from pathlib import Path
 from o1lab.app import LabApp
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, Opened
+from o1lab.serve.registry import ModelRef, ModelAddress
 from tests.support.compare_lab import ask, comparing, text_of, until
 
 async def main():
@@ -494,7 +494,7 @@ asyncio.run(main())
 
 def killed_once_sent(lab: Lab) -> None:
     """Another o1lab on ``lab``, killed as soon as it shows its prompt as sent."""
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parents[3]
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(lab.root)],
         stdout=subprocess.PIPE,

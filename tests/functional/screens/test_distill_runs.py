@@ -17,7 +17,7 @@ from o1lab.app import LabApp
 from o1lab.distill import runs
 from o1lab.inference.prompts import begin_version, find_prompt, keep_version
 from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import RunFolder, Status
+from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
@@ -28,7 +28,7 @@ from screens.distill import fields, prompts
 from screens.distill import text as distill_text
 from screens.distill.dataset import TeacherDatasetDialog
 from screens.distill.form import DistillForm
-from screens.distill.poller import RunDetail, RunsWatch
+from screens.distill.poller import Poller, RunDetail
 from screens.distill.prompts import PromptsScreen
 from screens.distill.screen import DistillScreen
 from screens.forms import estimating_form
@@ -231,7 +231,7 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
 async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
     folder = start(lab)
     host = os.uname().nodename
-    folder.write_status(Status("running", 2**22 + 1, 1.0, host, time.time(), 6, 2, 1, 1))
+    folder.write_status(TeacherRunStatus("running", 2**22 + 1, 1.0, host, time.time(), 6, 2, 1, 1))
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
@@ -378,15 +378,15 @@ async def test_a_prompt_is_edited_as_a_new_version_of_this_lab(lab: Lab, monkeyp
 
 def test_faults_are_read_again_only_when_another_came(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = start(lab)
-    folder.write_status(Status("finished", faults={"timeout": 1}))
+    folder.write_status(TeacherRunStatus("finished", faults={"timeout": 1}))
     read: list[str] = []
     monkeypatch.setattr(runs, "faults", lambda folder: read.append(folder.id) or [])
     store = open_store(lab.database)
-    watch = RunsWatch(lab, store)
+    watch = Poller(lab, store)
     watch.look(None)
     watch.look(None)
     assert len(read) == 1
-    folder.write_status(Status("finished", faults={"timeout": 2}))
+    folder.write_status(TeacherRunStatus("finished", faults={"timeout": 2}))
     watch.look(None)
     assert len(read) == 2
     store.close()
@@ -401,10 +401,12 @@ def test_an_empty_field_takes_its_default_and_none_is_null() -> None:
 
 
 def test_a_progress_bar_shows_every_kind_without_colour() -> None:
-    bar = distill_text.progress_bar(Status("running", requested=100, done=60, correct=50, incorrect=1, failed=1)).plain
+    bar = distill_text.progress_bar(
+        TeacherRunStatus("running", requested=100, done=60, correct=50, incorrect=1, failed=1)
+    ).plain
     assert len(bar) == distill_text.BAR + 2
     assert {"█", "▓", "▒", "×", "·"} <= set(bar)
-    assert distill_text.progress_bar(Status("starting")).plain == "▕" + "·" * distill_text.BAR + "▏"
+    assert distill_text.progress_bar(TeacherRunStatus("starting")).plain == "▕" + "·" * distill_text.BAR + "▏"
 
 
 def test_settings_that_mean_nothing_for_the_method_are_not_shown() -> None:

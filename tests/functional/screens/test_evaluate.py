@@ -27,7 +27,7 @@ from screens.evaluate import fields as evaluate_fields
 from screens.evaluate import poller
 from screens.evaluate import text as evaluate_text
 from screens.evaluate.form import EvaluateForm
-from screens.evaluate.poller import Watch
+from screens.evaluate.poller import Poller
 from screens.evaluate.screen import EvaluateScreen
 from screens.forms import estimating_form
 from screens.jobs import poll_loop
@@ -184,7 +184,7 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
 def test_what_a_name_holds_never_acts_on_the_terminal(lab: Lab) -> None:
     status = EvalStatus("failed", requested=2, done=1, message="\x1b[2J[bold]gone", notes=["\x1b]0;x\x07"])
     add(lab, "e1", "[red]m\x1b[31m", ["+"], status, scorer="exact@1(\x1b[0m)")
-    look = Watch(lab, open_store(lab.database)).look(None)
+    look = Poller(lab, open_store(lab.database)).look(None)
     assert look.detail is not None
     text = evaluate_text.header(look.detail).plain + evaluate_text.facts(look.detail).plain
     assert "\x1b" not in text and "\x07" not in text and "[bold]gone" in text and "[red]m" in text
@@ -195,7 +195,7 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
 ) -> None:
     three(lab)
     store = open_store(lab.database)
-    watch = Watch(lab, store)
+    watch = Poller(lab, store)
     monkeypatch.setattr(poller, "BUDGET_S", -1.0)
     look = watch.look("57ade002")
     assert look.partial and [line.figures for line in look.lines] == [None] * 3
@@ -221,7 +221,7 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
 def test_of_many_samples_the_value_is_shown_before_its_interval(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     three(lab)
     store = open_store(lab.database)
-    watch = Watch(lab, store)
+    watch = Poller(lab, store)
     monkeypatch.setattr(poller, "AT_ONCE", 50)
     look = watch._figures(evaluations.get(store.db, "57ade002"), whole=False)
     assert evaluate_text.value_words(look) == "41.7 (…)"
@@ -236,7 +236,7 @@ def test_an_evaluation_whose_folder_is_gone_keeps_its_figures(lab: Lab) -> None:
     evaluated(store, "e1", "aime24", STUDENT, ["+", "-"])
     with store.db.atomic():
         store.db.conn.execute("UPDATE samples SET cost_usd = 0.25")
-    look = Watch(lab, store).look("e1")
+    look = Poller(lab, store).look("e1")
     store.close()
     assert look.detail is not None and look.lines[0].state == "no folder" and look.lines[0].done == 2
     said = evaluate_text.facts(look.detail).plain

@@ -22,7 +22,7 @@ from screens.evaluate.rating import RatingScreen
 from screens.evaluate.reader import SampleScreen
 from screens.evaluate.samples import SamplesPane
 from screens.evaluate.side_by_side import SamplePairScreen
-from store import annotations as said
+from store import annotations as annotation_log
 from store import evaluations, open_store, ratings
 from store.evaluations import NewSample, Turn
 from tests.support.compare_lab import Recording, shown, until
@@ -114,9 +114,9 @@ async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext)
         await until(pilot, lambda: "1 span: slip" in shown(pilot), "the label")
         await pilot.press("x")
         await until(pilot, lambda: "rejected by ann" in shown(pilot), "the decision")
-        assert {record.kind for record in said.of_trace(context.store.db, trace)} == {"span", "decision"}
+        assert {record.kind for record in annotation_log.of_trace(context.store.db, trace)} == {"span", "decision"}
         await pilot.press("u", "u")
-        await until(pilot, lambda: not said.of_trace(context.store.db, trace), "nothing said any more")
+        await until(pilot, lambda: not annotation_log.of_trace(context.store.db, trace), "nothing said any more")
 
 
 async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabContext) -> None:

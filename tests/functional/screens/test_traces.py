@@ -18,7 +18,7 @@ from o1lab.widgets.dialogs import EmptyState
 from screens.base.context import open_context
 from screens.traces.filter_bar import FilterBar, QuerySuggester, explain, is_unfinished, with_sort
 from screens.traces.screen import TracesScreen
-from store import annotations as said
+from store import annotations as annotation_log
 from store import traces
 from store.connection import open_store
 from store.query import parse_query
@@ -119,7 +119,7 @@ async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path
         await until(pilot, lambda: screen.query_now.source == "max" and screen.table.has_focus)
         await pilot.pause()
         assert screen.query_one(FilterBar).line.value == "max"
-        assert list(said.everything(context.store.db)) == []
+        assert list(annotation_log.everything(context.store.db)) == []
 
 
 async def test_words_search_the_texts(tmp_path: Path) -> None:
@@ -242,11 +242,11 @@ async def test_what_another_program_wrote_appears_and_the_cursor_stays(tmp_path:
         ids = list(all_ids(other))
         await until(pilot, lambda: screen.target() == ids[3])
         await screen.look_for_changes().wait()
-        said.annotate(other.db, ids[0], "decision", "accept", annotator="somebody else")
+        annotation_log.annotate(other.db, ids[0], "decision", "accept", annotator="somebody else")
         await screen.look_for_changes().wait()
         await until(pilot, lambda: screen.table.total == 11 and screen.target() == ids[3])
         assert screen.table.cursor == 2
-        said.annotate(other.db, ids[3], "tag", "seen", annotator="somebody else")
+        annotation_log.annotate(other.db, ids[3], "tag", "seen", annotator="somebody else")
         await screen.look_for_changes().wait()
         await until(pilot, lambda: "#seen" in words(screen, "#remarks"))
     other.close()

@@ -16,11 +16,11 @@ from o1lab.app import LabApp
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
 from screens.traces import annotate
-from screens.traces.annotate import Act, Done
+from screens.traces.annotate import Action, Written
 from screens.traces.dialogs import BulkDialog, DatasetDialog
 from screens.traces.side_by_side import BesideScreen, Column
 from screens.train.screen import TrainScreen
-from store import annotations as said
+from store import annotations as annotation_log
 from store import datasets, traces
 from store.connection import Store, open_store
 from store.query import parse_query
@@ -34,7 +34,7 @@ def on_disk(context: LabContext) -> list[tuple[str, str, str]]:
     """What a fresh process would find: (trace, kind, value) of every record."""
     fresh = open_store(context.lab.database)
     try:
-        return [(record.trace_id, record.kind, record.value) for record in said.everything(fresh.db)]
+        return [(record.trace_id, record.kind, record.value) for record in annotation_log.everything(fresh.db)]
     finally:
         fresh.close()
 
@@ -55,7 +55,7 @@ async def test_a_decision_is_on_disk_before_it_is_confirmed_and_the_next_trace_c
     gate = threading.Event()
     real = annotate.write
 
-    def held(store: Store, annotator: str, act: Act) -> Done:
+    def held(store: Store, annotator: str, act: Action) -> Written:
         assert gate.wait(30)
         return real(store, annotator, act)
 
@@ -126,7 +126,7 @@ async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(
     gate = threading.Event()
     real = annotate.write
 
-    def held(store: Store, annotator: str, act: Act) -> Done:
+    def held(store: Store, annotator: str, act: Action) -> Written:
         assert gate.wait(30)
         return real(store, annotator, act)
 
@@ -173,7 +173,7 @@ async def test_a_list_of_what_is_to_do_goes_on_from_its_place(context: LabContex
 async def test_a_failed_write_says_so_and_stays_on_the_trace(
     context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(store: Store, annotator: str, act: Act) -> Done:
+    def full(store: Store, annotator: str, act: Action) -> Written:
         import sqlite3
 
         raise sqlite3.OperationalError("database or disk is full")
@@ -190,7 +190,7 @@ async def test_a_failed_write_says_so_and_stays_on_the_trace(
 
 
 async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabContext, ids: list[str]) -> None:
-    said.annotate(context.store.db, ids[5], "tag", "careful", annotator="tester")
+    annotation_log.annotate(context.store.db, ids[5], "tag", "careful", annotator="tester")
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
@@ -215,7 +215,7 @@ async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabCont
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         await pilot.press(*typed("opening"), "enter")
         await until(pilot, lambda: "1 span: opening" in words(screen, "#remarks"))
-        span = next(record for record in said.of_trace(context.store.db, ids[0]) if record.kind == "span")
+        span = next(record for record in annotation_log.of_trace(context.store.db, ids[0]) if record.kind == "span")
         assert span.span is not None
         thought = traces.text(context.store.db, ids[0]).thought
         assert thought[slice(*span.span)].startswith("Okay, so I need to find 123 + 288.")
@@ -240,7 +240,7 @@ async def test_undo_takes_back_and_returns_to_the_trace(context: LabContext, ids
 async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
     context: LabContext, ids: list[str]
 ) -> None:
-    said.annotate(context.store.db, ids[2], "decision", "accept", annotator="somebody")
+    annotation_log.annotate(context.store.db, ids[2], "decision", "accept", annotator="somebody")
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
@@ -285,7 +285,7 @@ async def test_a_random_queue_holds_n_traces_and_escape_leaves_it(context: LabCo
 
 async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabContext, ids: list[str]) -> None:
     for one in (ids[0], ids[4]):
-        said.annotate(context.store.db, one, "decision", "accept", annotator="tester")
+        annotation_log.annotate(context.store.db, one, "decision", "accept", annotator="tester")
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
@@ -386,7 +386,7 @@ async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
         assert f"took back the edit; its text stays as trace {edited[:8]}: x rejects it" in words(screen, "#said")
         await pilot.press("x")
         await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
-        assert said.of_trace(context.store.db, ids[2]) == []
+        assert annotation_log.of_trace(context.store.db, ids[2]) == []
 
 
 async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
@@ -404,7 +404,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
         screen = await ready(pilot, app)
         await pilot.press("e")
         await until(pilot, lambda: "Nothing was changed" in words(screen, "#said"))
-        said.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
+        annotation_log.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
         await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
         await pilot.press("f4")
         await until(pilot, lambda: points(train, "eeee0005") == 11)

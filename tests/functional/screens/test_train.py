@@ -17,7 +17,7 @@ from o1lab.paths import Lab
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, RunState, Status
+from o1lab.train.run_directory import RunDir, RunState, RunStatus
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
@@ -26,7 +26,7 @@ from screens.jobs import poll_loop
 from screens.train import screen as train
 from screens.train import text as train_text
 from screens.train.panes import LogPane, overlap
-from screens.train.poller import Watch, places, seconds_left
+from screens.train.poller import Poller, places, seconds_left
 from screens.train.screen import TrainScreen
 from store import open_store
 from tests.support.compare_lab import shown, until
@@ -177,8 +177,8 @@ async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
 async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(lab.runs, "eeee0005", "running", steps=10)
     looks = []
-    plain = Watch.look
-    monkeypatch.setattr(Watch, "look", lambda self, *args: (looks.append(1), plain(self, *args))[1])
+    plain = Poller.look
+    monkeypatch.setattr(Poller, "look", lambda self, *args: (looks.append(1), plain(self, *args))[1])
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: len(looks) > 3, "a few looks")
@@ -362,7 +362,7 @@ async def test_escape_closes_the_help_before_it_goes_back(lab: Lab) -> None:
 def test_a_look_gives_only_what_is_new(lab: Lab) -> None:
     run = write_run(lab.runs, "eeee0005", "running", steps=10)
     store = open_store(lab.database)
-    watch = Watch(lab, store)
+    watch = Poller(lab, store)
     first = watch.look(None, (), "loss").points[0]
     assert first.replaces and len(first.steps) == 10
     assert watch.look(None, (), "loss").points == ()
@@ -379,7 +379,7 @@ def test_evaluations_have_no_gaps_between_them(lab: Lab) -> None:
     run = write_run(lab.runs, "aaaa0001", steps=10)
     append(run.metrics, [{"step": 5, "eval_loss": 1.0}, metric_line(11, 100), {"step": 11, "eval_loss": 0.5}])
     store = open_store(lab.database)
-    found = Watch(lab, store).look(None, (), "eval_loss").points[0]
+    found = Poller(lab, store).look(None, (), "eval_loss").points[0]
     assert list(found.values) == [0.5] or not any(map(math.isnan, found.values))
     assert found.steps[-1] == 11.0
     store.close()
@@ -390,17 +390,17 @@ def test_time_left_follows_the_pace_of_the_last_steps(tmp_path: Path) -> None:
     append(metrics_path := tmp_path / "metrics.jsonl", ({"step": s, "elapsed_s": s * 2.0} for s in range(1, 41)))
     append(metrics_path, ({"step": s, "elapsed_s": 80.0 + (s - 40) * 3.0} for s in range(41, 62)))
     metrics.poll()
-    state = RunState("r", "running", Status("running", step=61, total_steps=100), 0.0)
+    state = RunState("r", "running", RunStatus("running", step=61, total_steps=100), 0.0)
     assert seconds_left(metrics, state) == pytest.approx(39 * 3.0)
-    ended = RunState("r", "finished", Status("finished", step=61, total_steps=61), 0.0)
+    ended = RunState("r", "finished", RunStatus("finished", step=61, total_steps=61), 0.0)
     assert seconds_left(metrics, ended) is None
 
 
 def test_places_in_the_queue_by_device() -> None:
     def waiting(run_id: str, started: float, device: str = "cpu") -> RunState:
-        return RunState(run_id, "queued", Status("queued", host="box", pid_started=started, device=device), 0.0)
+        return RunState(run_id, "queued", RunStatus("queued", host="box", pid_started=started, device=device), 0.0)
 
-    running = RunState("now", "running", Status("running", host="box", device="cpu"), 0.0)
+    running = RunState("now", "running", RunStatus("running", host="box", device="cpu"), 0.0)
     states = [waiting("late", 3.0), running, waiting("early", 1.0), waiting("other", 2.0, "cuda:0")]
     assert places(states) == {"early": 1, "late": 2, "other": 1}
 
@@ -434,7 +434,7 @@ def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
         samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": ["?"]}],
     )  # fmt: skip
     store = open_store(lab.database)
-    detail = Watch(lab, store).look(run.id, (), "loss").detail
+    detail = Poller(lab, store).look(run.id, (), "loss").detail
     assert detail is not None
     text = train_text.answers(detail).plain + train_text.full_answers(detail).plain
     assert "\x1b" not in text and "␛[2J[red]no[/]" in text and "[bold]?" in text

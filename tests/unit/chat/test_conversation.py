@@ -15,7 +15,7 @@ from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.inference.events import Delta, Done, Failed, Sampling
-from o1lab.serve.registry import ModelRef, Opened
+from o1lab.serve.registry import ModelAddress, ModelRef
 from store import Store, conversations, open_store, problems, traces
 from store.records import NewProblem, NewTrace
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
@@ -35,10 +35,10 @@ class Panes:
         self.on_disk: list[str] = []
         self.store: Store | None = None
 
-    async def opener(self, ref: ModelRef) -> Opened:
+    async def opener(self, ref: ModelRef) -> ModelAddress:
         if ref.id == "keyless":
             raise LabError("The key of keyless is missing: NO_KEY is not set.", "Set it.", code="no_key")
-        return Opened(self.servers[ref.id].url, "m", "key-of-the-test")
+        return ModelAddress(self.servers[ref.id].url, "m", "key-of-the-test")
 
     def __call__(self, event: PaneEvent) -> None:
         self.events.append(event)

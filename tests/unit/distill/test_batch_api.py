@@ -18,7 +18,7 @@ from o1lab.inference.calls import CallKey
 from o1lab.inference.prompts import find_prompt
 from o1lab.inference.rate_limit import Control
 from o1lab.inference.usage import most_tokens
-from o1lab.jobs.directory import RunFolder, Status
+from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.batch_server import BatchServer
@@ -39,7 +39,9 @@ def rows(lab: Lab, run_id: str) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ..
     return set(outcomes), set(traces)
 
 
-async def both(tmp_path: Path, server: BatchServer, number: int = 7, **settings: Any) -> tuple[Lab, RunFolder, Status]:
+async def both(
+    tmp_path: Path, server: BatchServer, number: int = 7, **settings: Any
+) -> tuple[Lab, RunFolder, TeacherRunStatus]:
     """Run through the Batch API, and see that the local engine makes the same of it."""
     batch = make_lab(tmp_path / "batch", server.url, number)
     folder, status = await run(batch, engine="batch", **settings)

@@ -11,7 +11,7 @@ from o1lab.chains.moves import MoveKind, segment
 from o1lab.chains.parse import ThinkFormat, parse
 from o1lab.distill.method import Role
 from o1lab.distill.methods.debate import doubt, read_verdict
-from o1lab.inference.calls import Fault, Message
+from o1lab.inference.calls import Message, RequestError
 from tests.support.scripted_ask import Answer, ScriptedAsk, answers, item, method
 
 
@@ -77,7 +77,7 @@ async def test_a_conversation_that_broke_off_goes_on_where_it_was() -> None:
         if turn not in journal:
             asked.append(turn)
             if turn == 4 and len(asked) == 5:
-                return Fault("server", "It broke.", retryable=True)
+                return RequestError("server", "It broke.", retryable=True)
             journal[turn] = SCRIPT[turn]
         return journal[turn]
 
@@ -148,7 +148,7 @@ async def test_marks_in_what_was_said_do_not_break_the_thought() -> None:
 @pytest.mark.parametrize("turn", [0, 1, 2])
 async def test_a_call_that_fails_or_is_cut_off_ends_the_conversation(turn: int) -> None:
     texts: list[Answer] = ["Step one.", verdict("done"), "\\boxed{42}"]
-    failed = await method("debate").respond(item(), 0, answers(*texts[:turn], Fault("server", "It broke.")))
+    failed = await method("debate").respond(item(), 0, answers(*texts[:turn], RequestError("server", "It broke.")))
     assert (failed.raw, failed.rejected) == ("", "")
     cut = await method("debate").respond(item(), 0, answers(*texts[:turn], {"answer": "So", "finish_reason": "length"}))
     assert cut.raw == ""

@@ -11,7 +11,7 @@ from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.methods.reformat import Reformat
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError
-from o1lab.inference.calls import CallKey, Fault, Response
+from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.inference.prompts import find_prompt
 from tests.support.scripted_ask import answers, item, method
 
@@ -102,7 +102,7 @@ async def test_a_box_may_stand_in_a_formula_at_the_end(end: str) -> None:
 
 
 async def test_a_failed_call_leaves_nothing_to_keep() -> None:
-    ask = answers(Fault("server", "It broke.", retryable=True))
+    ask = answers(RequestError("server", "It broke.", retryable=True))
     draft = await method("reformat").respond(item(solution="x"), 0, ask)
     assert (draft.raw, draft.complete) == ("", False)
 

@@ -22,10 +22,10 @@ from o1lab.distill.worker import Signals
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response, digest
-from o1lab.inference.client import Teacher
+from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.rate_limit import Control
-from o1lab.jobs.directory import RunFolder, Status
+from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from store import teacher_runs, traces
 from store.connection import open_store
 from store.query import TraceQuery
@@ -42,7 +42,7 @@ def paid(folder: RunFolder) -> tuple[int, int, float]:
     return sum(one.input_tokens for one in lines), sum(one.output_tokens for one in lines), usd
 
 
-def told(status: Status) -> tuple[int, int, float]:
+def told(status: TeacherRunStatus) -> tuple[int, int, float]:
     return status.input_tokens, status.output_tokens, status.cost_usd
 
 
@@ -132,7 +132,7 @@ async def test_calls_in_flight_end_when_landing_breaks(tmp_path: Path, monkeypat
             server.release.set()
 
         releasing = asyncio.create_task(release())
-        monkeypatch.setattr(result_writer.Landing, "_land_each", broken)
+        monkeypatch.setattr(result_writer.ResultWriter, "_land_each", broken)
         with pytest.raises(RuntimeError, match="no verifier"):
             await drive(lab, folder, control=control)
         releasing.cancel()
@@ -230,13 +230,13 @@ async def test_an_answer_nested_too_deep_is_kept_and_ends_no_run(tmp_path: Path)
 
 
 async def test_an_error_nobody_thought_of_keeps_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = Teacher._send
+    take = CompletionClient._send
 
-    async def reset(self: Teacher, client: Any, body: Any, reader: Any) -> object:
+    async def reset(self: CompletionClient, client: Any, body: Any, reader: Any) -> object:
         await take(self, client, body, reader)
         raise ConnectionResetError("the peer is gone")
 
-    monkeypatch.setattr(Teacher, "_send", reset)
+    monkeypatch.setattr(CompletionClient, "_send", reset)
     with DistillServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, status = await run(lab, attempts=1, stream="always")
@@ -266,14 +266,16 @@ async def test_a_disk_that_takes_nothing_at_all_is_said_as_such(
 
 def test_a_second_ctrl_c_gives_up_and_a_closing_terminal_does_not() -> None:
     interrupt, hang_up, end = signal.SIGINT, signal.SIGHUP, signal.SIGTERM
-    for heard, second in {
+    for signals_seen, second in {
         ((interrupt, 0.0), (interrupt, 0.1)): True,
         ((hang_up, 0.0), (end, 0.1), (hang_up, 0.2)): False,
         ((hang_up, 0.0), (interrupt, 0.1)): True,
         ((end, 0.0), (end, 10.0)): True,
     }.items():
         signals = Signals()
-        assert [signals.is_second(number, at) for number, at in heard] == [False] * (len(heard) - 1) + [second]
+        assert [signals.is_second(number, at) for number, at in signals_seen] == [False] * (len(signals_seen) - 1) + [
+            second
+        ]
 
 
 WRONG = {

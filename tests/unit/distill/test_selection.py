@@ -317,7 +317,7 @@ def test_reflective_chains_hold_retrospection_and_self_reflection(store: Store) 
 def test_a_dataset_of_a_lab_of_the_first_schema_has_no_selection(tmp_path: Path) -> None:
     import gzip
 
-    released = Path(__file__).parent.parent / "fixtures" / "labs" / "0001_first.db.gz"
+    released = Path(__file__).parents[2] / "fixtures" / "labs" / "0001_first.db.gz"
     (tmp_path / "lab.db").write_bytes(gzip.decompress(released.read_bytes()))
     old = open_store(tmp_path / "lab.db")
     found = datasets.get(old.db, "fixture")

@@ -17,10 +17,10 @@ from o1lab.chains.language import language_of
 from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.chains.protected import mask, protected_spans, unmask
-from o1lab.distill.method import Item, Role
+from o1lab.distill.method import Role, SourceItem
 from o1lab.distill.methods.splitting import cut
 from o1lab.distill.methods.translate import PART_CHARS
-from o1lab.inference.calls import Fault, Message
+from o1lab.inference.calls import Message, RequestError
 from o1lab.inference.prompts import find_prompt
 from tests.support.scripted_ask import Answer, ScriptedAsk, item, method
 
@@ -53,7 +53,7 @@ def translator(change: Callable[[int, str], str] = lambda _, text: text) -> Scri
     return ScriptedAsk(lambda turn, messages, role: change(turn, into_chinese(text_in(messages))), item="t" * 16)
 
 
-def of_trace(raw: str = RAW, **values: str | None) -> Item:
+def of_trace(raw: str = RAW, **values: str | None) -> SourceItem:
     return item(STATEMENT, raw=raw, trace_id="t" * 16, licence="MIT", **values)
 
 
@@ -140,7 +140,7 @@ async def test_the_chains_of_a_problem_stay_chains_of_one_problem() -> None:
         return into_chinese(text_in(messages)) + (f"（译文{len(asks)}）" if turn == 0 else "")
 
     asks = [ScriptedAsk(wordy) for _ in range(4)]
-    asks.insert(0, ScriptedAsk(lambda turn, messages, role: Fault("server", "It broke.")))
+    asks.insert(0, ScriptedAsk(lambda turn, messages, role: RequestError("server", "It broke.")))
     items = [replace(of_trace(), trace_id=f"{number:016}") for number in range(5)]
     drafts = await asyncio.gather(*(translate.respond(one, 0, ask) for one, ask in zip(items, asks, strict=True)))
     assert [ask.turns for ask in asks] == [[0], [0, 2, 3], [2, 3], [2, 3], [2, 3]]
@@ -213,7 +213,7 @@ async def test_what_is_in_the_language_already_costs_nothing() -> None:
 
 async def test_a_failed_call_ends_the_conversation_and_a_fence_around_all_is_taken_off() -> None:
     def failing(turn: int, messages: Sequence[Message], role: Role) -> Answer:
-        return Fault("server", "It broke.", retryable=True) if turn == 2 else into_chinese(text_in(messages))
+        return RequestError("server", "It broke.", retryable=True) if turn == 2 else into_chinese(text_in(messages))
 
     draft = await method("translate").respond(of_trace(), 0, ScriptedAsk(failing))
     assert (draft.raw, draft.rejected) == ("", "")
@@ -272,7 +272,7 @@ async def test_real_chains_lose_nothing(shared_data: Path) -> None:
         raw = row["raw"]
         masked = mask(raw)
         assert "".join(unmask(part, masked.kept) for part in cut(masked.text, PART_CHARS)) == raw
-        trace = Item("p" * 16, row["problem"], row["gold_answer"], trace_id="t" * 16, raw=raw)
+        trace = SourceItem("p" * 16, row["problem"], row["gold_answer"], trace_id="t" * 16, raw=raw)
         draft = await method("translate").respond(trace, 0, translator())
         assert not draft.rejected, (row["id"], draft.rejected)
         spans = [raw[slice(*span)] for span in protected_spans(raw)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from o1lab.inference.chat_client import ChatClient, rendered_prompt, stream_chat
 from o1lab.inference.events import Answer, Delta, Done, Event, Failed, Recast, Sampling, Started
 from o1lab.inference.thoughts import ThoughtSplitter
-from o1lab.serve.registry import Opened
+from o1lab.serve.registry import ModelAddress
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 
 KEY = "sk-very-secret-0123456789"
@@ -21,7 +21,7 @@ ASK = [{"role": "user", "content": "What is 964 + 494?"}]
 async def collect(server: FaultServer, sampling: Sampling | None = None, **client: float) -> tuple[list[Event], Answer]:
     events, answer = [], Answer()
     async with ChatClient(**client) as chat:
-        async for event in chat.stream(Opened(server.url, "m", KEY), ASK, sampling):
+        async for event in chat.stream(ModelAddress(server.url, "m", KEY), ASK, sampling):
             events.append(event)
             answer.apply(event)
     return events, answer
@@ -57,7 +57,7 @@ async def test_this_machines_servers_are_asked_past_a_proxy(monkeypatch: pytest.
 
 async def test_the_first_delta_comes_before_the_last_exists() -> None:
     with FaultServer("gated") as server:
-        stream = stream_chat(Opened(server.url, "m", KEY), ASK)
+        stream = stream_chat(ModelAddress(server.url, "m", KEY), ASK)
         events = [await anext(stream), await anext(stream)]
         assert events[1] == Delta("answer", ANSWER[0])
         server.release.set()  # only now does the server make the rest
@@ -131,10 +131,10 @@ async def test_a_server_that_hangs_is_given_up() -> None:
 async def test_nobody_there() -> None:
     with FaultServer() as server:
         gone = server.url
-    events = [event async for event in stream_chat(Opened(gone, "m", KEY), ASK)]
+    events = [event async for event in stream_chat(ModelAddress(gone, "m", KEY), ASK)]
     assert isinstance(events[-1], Failed)
     assert events[-1].error.code == "unreachable"
-    events = [event async for event in stream_chat(Opened("not a url", "m", KEY), ASK)]
+    events = [event async for event in stream_chat(ModelAddress("not a url", "m", KEY), ASK)]
     assert isinstance(events[-1], Failed)
 
 
@@ -142,7 +142,7 @@ async def test_stopping_hangs_up_so_that_the_server_stops_too() -> None:
     with FaultServer("gated") as server:
 
         async def read() -> None:
-            async for _ in stream_chat(Opened(server.url, "m", KEY), ASK):
+            async for _ in stream_chat(ModelAddress(server.url, "m", KEY), ASK):
                 first.set()
 
         first = asyncio.Event()
@@ -164,7 +164,7 @@ async def test_a_refused_parameter_is_renamed() -> None:
 
 async def test_a_server_that_cannot_render_says_none() -> None:
     with FaultServer("ok") as server:
-        assert await rendered_prompt(Opened(server.url, "m", KEY), ASK) is None
+        assert await rendered_prompt(ModelAddress(server.url, "m", KEY), ASK) is None
 
 
 def split(chunks: list[str]) -> tuple[str, str]:

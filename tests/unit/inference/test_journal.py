@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill import runs
-from o1lab.distill.work_queue import index_journal, settle_agenda, to_do
+from o1lab.distill.work_queue import freeze_items, index_journal, pending
 from o1lab.inference import journal
-from o1lab.inference.calls import CallKey, Fault, Response
+from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.inference.journal import Journal
 from store import teacher_runs
 from store.connection import open_store
@@ -31,7 +31,7 @@ async def write(path: Path, *responses: Response) -> None:
 
 @given(st.text(), st.text(), st.integers(0, 99), st.integers(0, 9))
 def test_a_response_survives_its_line(thought: str, answer: str, sample: int, turn: int) -> None:
-    fault = Fault("cut_off", answer, retryable=True)
+    fault = RequestError("cut_off", answer, retryable=True)
     one = Response(CallKey("abc", sample, turn), "partial", thought=thought, answer=answer, fault=fault, raw=thought)
     assert "\n" not in one.line()
     assert Response.read(one.line()) == one
@@ -83,9 +83,9 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     settings = runs.info(folder).settings
     assert settings is not None
     store = open_store(lab.database)
-    assert settle_agenda(folder, store, settings) == 4
+    assert freeze_items(folder, store, settings) == 4
     first, second, third, fourth = folder.agenda.read_text().split()
-    try_again = Fault("timeout", "", retryable=True)
+    try_again = RequestError("timeout", "", retryable=True)
     await write(
         folder.journal,
         response(first, 0, output_tokens=7),
@@ -94,7 +94,7 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
         response(second, 0, output_tokens=5, cost_usd=0.5),
         response(third, 1, 0, output_tokens=2),
         response(third, 1, 1, state="partial", fault=try_again, output_tokens=3, cost_usd=0.25),
-        response(fourth, 0, state="failed", fault=Fault("context_length", "")),
+        response(fourth, 0, state="failed", fault=RequestError("context_length", "")),
     )
     with store.db.atomic():
         outcomes = [Outcome(first, 0, "kept"), Outcome(fourth, 0, "failed", "context_length")]
@@ -112,6 +112,6 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     assert index.find(CallKey(third, 1, 1)) is None
     assert (index.total.output_tokens, index.total.cost_usd) == (7 + 5 + 2 + 3, 0.75)
     assert index.spent(third, 1).output_tokens == 5
-    pairs = [(item.id, sample) for batch in to_do(folder, store, settings) for item, sample in batch]
+    pairs = [(item.id, sample) for batch in pending(folder, store, settings) for item, sample in batch]
     assert pairs == [(one, s) for one in (first, second, third, fourth) for s in (0, 1) if (one, s) != (first, 0)]
     store.close()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from o1lab.inference.calls import RunOver
+from o1lab.inference.calls import RunStopped
 from o1lab.inference.errors import retry_after_s
 from o1lab.inference.rate_limit import Budget, Control, Limits, MonotonicClock, Price
 from tests.support.distill_lab import FakeClock
@@ -85,7 +85,7 @@ async def test_waiting_ends_when_the_run_is_stopped() -> None:
     await asyncio.sleep(0)
     control.stop("stop")
     ended = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(one) for one in ended] == [RunOver] * 3
+    assert [type(one) for one in ended] == [RunStopped] * 3
 
 
 async def test_a_paused_caller_goes_on_or_stops() -> None:
@@ -99,7 +99,7 @@ async def test_a_paused_caller_goes_on_or_stops() -> None:
     control.pause()
     second = asyncio.create_task(control.gate())
     control.stop("stop")
-    with pytest.raises(RunOver):
+    with pytest.raises(RunStopped):
         await second
 
 
@@ -113,7 +113,7 @@ async def test_a_budget_waits_for_what_is_in_flight_before_it_stops() -> None:
     budget.settle(60, 0, 10, 0)  # it took less than its worst: there is room
     await second
     budget.settle(60, 0, 60, 0)
-    with pytest.raises(RunOver):
+    with pytest.raises(RunStopped):
         await budget.reserve(60, 0)
     assert (control.reason, control.stopping.is_set()) == ("budget_tokens", True)
 
@@ -121,7 +121,7 @@ async def test_a_budget_waits_for_what_is_in_flight_before_it_stops() -> None:
 async def test_a_budget_counts_what_was_spent_before() -> None:
     budget = Budget(Control(), usd=1.0)
     budget.spend(10, 0.95)
-    with pytest.raises(RunOver, match="budget_usd"):
+    with pytest.raises(RunStopped, match="budget_usd"):
         await budget.reserve(10, 0.1)
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from o1lab.errors import UsageError
 from o1lab.ingest.annotations import merge_annotations
-from o1lab.ingest.formats import Provenance, RowError, read_row
+from o1lab.ingest.formats import FileOrigin, RowError, read_row
 from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending
 from store import Store, problems, search, traces
 from store.query import parse_query
 
-HERE = Provenance("here", "MIT")
+HERE = FileOrigin("here", "MIT")
 SKY = "<|begin_of_thought|>\n\nhm\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\n27<|end_of_solution|>"
 R1 = "<think>\nhm\n</think>\n\n27"
 
@@ -112,12 +112,12 @@ def test_later_turns_are_counted_not_taken() -> None:
 
 
 def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
-    said = Provenance("here", "MIT", "teacher", "tree search")
+    said = FileOrigin("here", "MIT", "teacher", "tree search")
     (trace,) = read_row({"problem": "p", "raw": "r", "model": "m", "licence": "CC0"}, said, 1).traces
     assert (trace.model, trace.licence, trace.synthesis) == ("m", "CC0", "tree search")
     (trace,) = read_row({"problem": "p", "response": "r"}, said, 1).traces
     assert (trace.model, trace.licence, trace.synthesis) == ("teacher", "MIT", "tree search")
-    (trace,) = read_row({"problem": "p", "response": "r"}, Provenance("x"), 1).traces
+    (trace,) = read_row({"problem": "p", "response": "r"}, FileOrigin("x"), 1).traces
     assert (trace.model, trace.licence, trace.synthesis) == ("unknown", "unknown", "unknown")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from store import Store, open_store, problems, traces
-from store import annotations as said
+from store import annotations as annotation_log
 from store.query import SORTS, parse_query, where
 from store.records import Measured, NewProblem, NewTrace
 
@@ -44,9 +44,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 store.db, [Measured(trace.id, False, moves, "7", verdict, "", "test", chance.choice([None, number]))]
             )
         if chance.random() < 0.4:
-            said.annotate(store.db, trace.id, "decision", chance.choice(["accept", "reject"]), annotator="a")
+            annotation_log.annotate(store.db, trace.id, "decision", chance.choice(["accept", "reject"]), annotator="a")
         if chance.random() < 0.3:
-            said.annotate(store.db, trace.id, "rating", str(chance.randint(1, 5)), annotator="a")
+            annotation_log.annotate(store.db, trace.id, "rating", str(chance.randint(1, 5)), annotator="a")
     return store
 
 
@@ -78,11 +78,11 @@ def test_counts_and_progress_agree_with_the_rows(store: Store, text: str) -> Non
     rows = list(traces.select(db, query))
     assert traces.counts(db, query, "decision") == Counter(row.decision or "" for row in rows)
     assert traces.counts(db, query, "verdict") == Counter(row.verdict or "" for row in rows)
-    progress = said.progress(db, query, annotator="a")
+    progress = annotation_log.progress(db, query, annotator="a")
     decided = [row for row in rows if row.decision]
     assert (progress.total, progress.decided, progress.today) == (len(rows), len(decided), len(decided))
     assert progress.by_decision == Counter(row.decision or "none" for row in rows)
-    assert said.progress(db, query, annotator="b").today == 0
+    assert annotation_log.progress(db, query, annotator="b").today == 0
 
 
 @pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])

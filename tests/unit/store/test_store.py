@@ -21,7 +21,7 @@ from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaErro
 from store.query import parse_query
 from store.records import Measured, NewProblem, NewTrace, problem_id
 
-LABS = Path(__file__).parent.parent / "fixtures" / "labs"
+LABS = Path(__file__).parents[2] / "fixtures" / "labs"
 
 
 def add_chain(

@@ -11,15 +11,15 @@ import pytest
 
 from o1lab.errors import LabError
 from o1lab.train import devices
-from o1lab.train.devices import Device, resolve_device, turn_on
+from o1lab.train.devices import Device, acquire_device, resolve_device
 
 CPU = Device("cpu")
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from o1lab.train.devices import Device, turn_on
-with turn_on(Device("cpu"), folder=Path(sys.argv[1])):
+from o1lab.train.devices import Device, acquire_device
+with acquire_device(Device("cpu"), folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -36,11 +36,11 @@ def test_one_at_a_time_in_the_order_they_came(tmp_path: Path) -> None:
     waiting = [threading.Event() for _ in range(3)]
 
     def work(number: int) -> None:
-        with turn_on(CPU, folder=tmp_path, waiting=lambda _ahead: waiting[number].set()) as ours:
+        with acquire_device(CPU, folder=tmp_path, waiting=lambda _ahead: waiting[number].set()) as ours:
             assert ours
             order.append(number)
 
-    with turn_on(CPU, folder=tmp_path):
+    with acquire_device(CPU, folder=tmp_path):
         threads = []
         for number in range(3):
             thread = threading.Thread(target=work, args=(number,))
@@ -70,7 +70,7 @@ def test_a_killed_holder_frees_the_device_and_a_killed_waiter_never_blocks(tmp_p
     for process in (waiter, holder):
         process.kill()
         process.wait()
-    with turn_on(CPU, folder=tmp_path) as ours:
+    with acquire_device(CPU, folder=tmp_path) as ours:
         assert ours
     for process in (waiter, holder):
         for pipe in (process.stdin, process.stdout):
@@ -79,8 +79,8 @@ def test_a_killed_holder_frees_the_device_and_a_killed_waiter_never_blocks(tmp_p
 
 
 def test_one_that_gives_up_leaves_no_ticket(tmp_path: Path) -> None:
-    with turn_on(CPU, folder=tmp_path):
-        with turn_on(CPU, folder=tmp_path, give_up=lambda: True) as ours:
+    with acquire_device(CPU, folder=tmp_path):
+        with acquire_device(CPU, folder=tmp_path, give_up=lambda: True) as ours:
             assert not ours
         assert len(list((tmp_path / CPU.lock_name).glob("ticket-*"))) == 1
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from o1lab.errors import NotFoundError, RefusedError, UsageError
-from o1lab.jobs.heartbeat import Heart, StopAsked
+from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.paths import Lab, assets_dir
 from o1lab.train import phases
 from o1lab.train.launch import launch, resume
 from o1lab.train.parent_run import awaited, origin, wait_for_origin
 from o1lab.train.preflight.report import Preflight, Problem
 from o1lab.train.recipe import Recipe, load, load_values, resolve
-from o1lab.train.run_directory import RunDir, Status
+from o1lab.train.run_directory import RunDir, RunStatus
 from screens.train.poller import RunLine, places
 from screens.train.text import list_cell
 from store import datasets, open_store, problems, runs, traces
@@ -55,10 +55,10 @@ def end_as(run: RunDir, state: str, message: str = "") -> None:
     run.write_status(replace(run.read_status(), state=state, message=message))
 
 
-def wait(run: RunDir, sleep: Callable[[float], None]) -> tuple[Recipe | None, Heart]:
-    heart = Heart(run, Status("starting", pid=os.getpid()))
+def wait(run: RunDir, sleep: Callable[[float], None]) -> tuple[Recipe | None, Heartbeat]:
+    heart = Heartbeat(run, RunStatus("starting", pid=os.getpid()))
     try:
-        return wait_for_origin(run, load(run.recipe), heart, StopAsked(run), sleep=sleep), heart
+        return wait_for_origin(run, load(run.recipe), heart, StopSignal(run), sleep=sleep), heart
     finally:
         heart.end()
 
@@ -156,7 +156,7 @@ def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
 ) -> None:
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
     other, run = first_run(lab, "running"), second_run(lab)
-    seen: list[Status] = []
+    seen: list[RunStatus] = []
 
     def sleep(_seconds: float) -> None:
         seen.append(run.read_status())

@@ -16,7 +16,7 @@ import pytest
 from o1lab.errors import NotFoundError
 from o1lab.paths import Lab
 from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
-from o1lab.train.run_directory import STALE_S, RunDir, Status, find_run, list_run_dirs, process_started
+from o1lab.train.run_directory import STALE_S, RunDir, RunStatus, find_run, list_run_dirs, process_started
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def line(step: int, **values: object) -> bytes:
 
 
 def test_status_is_replaced_in_one_move_and_reads_back(run: RunDir) -> None:
-    status = Status("running", pid=1, host="h", heartbeat=5.0, step=3, total_steps=9, message="m")
+    status = RunStatus("running", pid=1, host="h", heartbeat=5.0, step=3, total_steps=9, message="m")
     run.write_status(status)
     assert run.read_status() == status
     assert [path.name for path in run.path.iterdir() if "status" in path.name] == ["status.json"]
@@ -39,7 +39,7 @@ def test_status_is_replaced_in_one_move_and_reads_back(run: RunDir) -> None:
 
 def test_a_living_worker_is_never_dead(run: RunDir) -> None:
     mine = process_started(os.getpid())
-    run.write_status(Status("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=mine))
+    run.write_status(RunStatus("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=mine))
     state = run.state()
     assert (state.state, state.stale) == ("running", True)
 
@@ -50,7 +50,9 @@ def test_a_gone_process_with_a_stale_heartbeat_is_dead(run: RunDir) -> None:
     child.wait()
     run.log.write_text("Step 4\nKilled\n")
     beat = time.time()
-    run.write_status(Status("running", pid=child.pid, host=socket.gethostname(), heartbeat=beat, pid_started=started))
+    run.write_status(
+        RunStatus("running", pid=child.pid, host=socket.gethostname(), heartbeat=beat, pid_started=started)
+    )
     assert run.state(now=beat + 1).state == "running"
     state = run.state(now=beat + STALE_S + 1)
     assert state.state == "dead"
@@ -60,18 +62,18 @@ def test_a_gone_process_with_a_stale_heartbeat_is_dead(run: RunDir) -> None:
 
 
 def test_a_process_id_that_was_used_again_does_not_keep_a_run_alive(run: RunDir) -> None:
-    run.write_status(Status("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=1.0))
+    run.write_status(RunStatus("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=1.0))
     assert run.state().state == "dead"
 
 
 def test_another_host_is_only_called_stale(run: RunDir) -> None:
-    run.write_status(Status("running", pid=1, host="elsewhere", heartbeat=1.0))
+    run.write_status(RunStatus("running", pid=1, host="elsewhere", heartbeat=1.0))
     state = run.state()
     assert (state.state, state.stale) == ("running", True)
 
 
 def test_an_ended_run_stays_what_it_is(run: RunDir) -> None:
-    run.write_status(Status("finished", pid=1, host=socket.gethostname(), heartbeat=1.0))
+    run.write_status(RunStatus("finished", pid=1, host=socket.gethostname(), heartbeat=1.0))
     assert run.state().state == "finished"
 
 
@@ -102,7 +104,7 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
     for name in ("aa11", "aa22", "bb33", ".preflight"):
         made = RunDir(lab.runs / name)
         made.path.mkdir(parents=True)
-        made.write_status(Status("finished"))
+        made.write_status(RunStatus("finished"))
     assert find_run(lab, "bb").id == "bb33"
     assert len(list_run_dirs(lab)) == 3
     with pytest.raises(NotFoundError, match="Several"):

@@ -17,7 +17,7 @@ import pytest
 
 from o1lab.errors import RefusedError
 from o1lab.train.adapter import find_checkpoint
-from o1lab.train.launch import Row
+from o1lab.train.launch import TrainingRow
 from o1lab.train.metrics_reader import Metrics, Samples
 from o1lab.train.recipe import load
 from o1lab.train.run_directory import RunDir
@@ -114,7 +114,7 @@ def test_a_run_leaves_what_the_contract_promises(base: Path, tmp_path: Path) -> 
 def test_what_is_learned_is_the_thought_the_solution_and_the_end_of_turn(base: Path, tmp_path: Path) -> None:
     from o1lab.train import tensors
 
-    learn = [Row("t", "What is 1 + 4?", "ones: 1 + 4 = 5", "The answer is 5.")]
+    learn = [TrainingRow("t", "What is 1 + 4?", "ones: 1 + 4 = 5", "The answer is 5.")]
     tokenizer = tensors.load_tokenizer(base)
     for phase, taught in ((2, "<think>\nones: 1 + 4 = 5\n</think>\n\nThe answer is 5."), (1, "The answer is 5.")):
         trainer, _ = tensors.build_trainer(
@@ -285,7 +285,7 @@ def test_trouble_is_one_clear_sentence(
 def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Path, tmp_path: Path) -> None:
     from o1lab.train import tensors
 
-    long = Row("long", "What is 1 + 1?", "ones: " * 100, "The answer is 2.")
+    long = TrainingRow("long", "What is 1 + 1?", "ones: " * 100, "The answer is 2.")
     learn = [*rows(6), long]
     tokenizer = tensors.load_tokenizer(base)
 
@@ -314,7 +314,7 @@ def test_being_asked_to_stop_while_waiting_for_the_device(
 
     monkeypatch.setattr(devices, "POLL_S", 0.01)
     run = prepared(tmp_path, "r", recipe(base))
-    with devices.turn_on(devices.Device("cpu")):
+    with devices.acquire_device(devices.Device("cpu")):
         done = threading.Event()
 
         def stop_when_queued() -> None:

@@ -10,7 +10,7 @@ from o1lab.distill.selection import choose
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from store import Store, datasets, evaluations, open_store, problems, traces
-from store import annotations as said
+from store import annotations as annotation_log
 from store.errors import NothingChosenError
 from store.evaluations import NewSample, Turn
 from store.query import parse_query
@@ -39,7 +39,7 @@ def test_a_labelled_sample_becomes_a_trace_with_its_provenance(store: Store) -> 
     assert text.meta["suite"] == "sums@1" and text.meta["sampling"]["max_tokens"] == 512
     again = promote.label(store, seq, "decision", "accept", annotator="ann")
     assert again.trace_id == row.id
-    assert [one.kind for one in said.of_trace(store.db, row.id)] == ["span", "decision"]
+    assert [one.kind for one in annotation_log.of_trace(store.db, row.id)] == ["span", "decision"]
 
 
 def test_neither_the_answer_nor_the_question_slips_into_training(store: Store) -> None:

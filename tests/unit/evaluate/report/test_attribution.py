@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.errors import NotFoundError, UsageError
-from o1lab.evaluate.report.attribution import Causes, run_of
+from o1lab.evaluate.report.attribution import Attribution, run_of
 from o1lab.paths import Lab
 from store import evaluations, open_store
 from tests.support.evaluate_lab import RUN, make_lab
@@ -25,7 +25,7 @@ def test_the_run_behind_a_model_s_name(lab: Lab) -> None:
 
 def test_the_nearest_chain_of_a_student_s_sample_is_the_one_with_its_numbers(lab: Lab) -> None:
     store = open_store(lab.database)
-    causes = Causes(lab)
+    causes = Attribution(lab)
     for number in (2, 3):
         run, near = causes.nearest(store, evaluations.find_sample(store.db, "student-1", f"add:{number}"), limit=3)
         assert (run, near[0].trace_id) == (RUN, f"{number:016x}")

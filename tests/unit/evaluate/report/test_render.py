@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from o1lab.evaluate.report import render
-from o1lab.evaluate.report.cells import Cell, Column, Row, Section, Table
+from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
 from o1lab.evaluate.report.selection import choose
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from store import open_store
 from tests.support.tables_lab import evaluated
 
-EXAMPLES = Path(__file__).parent.parent / "fixtures" / "tables"
+EXAMPLES = Path(__file__).parents[3] / "fixtures" / "tables"
 SUFFIXES = {"terminal": "txt", "md": "md", "latex": "tex", "json": "json"}
 HOSTILE = "a|b*c_d`e<script>&amp;\\$x_1$%#{}~^\x1b[31m\u202eevil\nline\x00--"
 
@@ -96,7 +96,7 @@ def test_json_is_the_table(tables: dict[str, Table]) -> None:
 
 def hostile(name: str) -> Table:
     column = Column("value", "value", "percent")
-    row = Row(name, {"value": Cell(1.0, note=name), "id": Cell(name)})
+    row = TableRow(name, {"value": Cell(1.0, note=name), "id": Cell(name)})
     columns = (column, Column("id", "evaluation", "text"))
     return Table("t", name, "model", columns, (Section(name, (row,)),), (name,))
 

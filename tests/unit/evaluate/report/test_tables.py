@@ -8,8 +8,8 @@ import pytest
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.report import published
-from o1lab.evaluate.report.cells import Cell, Column, Row, Section, Table, shown, verdict
-from o1lab.evaluate.report.selection import Measured, choose
+from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow, shown, verdict
+from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import REST, accuracy_table, change_table, plain_table
 from o1lab.evaluate.stats.changes import change, overall_change
 from store import Store, open_store
@@ -31,7 +31,7 @@ def pair(store: Store, suite: str, before: str, after: str, **options: object) -
     evaluated(store, f"s{number}", suite, STUDENT, list(after), role="student", **options)  # type: ignore[arg-type]  # as above
 
 
-def rows(table: Table) -> dict[str, Row]:
+def rows(table: Table) -> dict[str, TableRow]:
     return {row.label: row for section in table.sections for row in section.rows}
 
 
@@ -45,7 +45,7 @@ def titles(table: Table) -> list[str]:
     return [section.title for section in table.sections]
 
 
-def one(store: Store, identity: str) -> Measured:
+def one(store: Store, identity: str) -> EvaluationResult:
     (found,) = choose(store.db, [identity])
     return found
 
@@ -284,7 +284,7 @@ def test_two_versions_of_one_set_do_not_stand_for_the_set_that_is_missing(store:
             ids.append(f"e{len(ids)}")
             evaluated(store, ids[-1], suite, model, list(said), role=role, version=version, family="safety")
 
-    def mean() -> Row:
+    def mean() -> TableRow:
         rows = change_table(choose(store.db, ids)).sections[0].rows
         (found,) = [row for row in rows if row.mean and not row.published]
         return found

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
-from o1lab.evaluate.run.asking import Held, hold, judged, split
+from o1lab.evaluate.run.asking import SampleState, judged, run_sample, split
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.identity import THE_SERVERS, Identity, content_hash, identify
-from o1lab.evaluate.run.result_writer import Ended, Landed, Landing
+from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
 from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.evaluate.suites.items import Item
-from o1lab.inference.calls import CallKey, Fault, Message, Response, RunOver
+from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
 from o1lab.serve.registry import ModelRef
 from store import evaluations, sample_agenda
 from store.connection import open_store
@@ -33,8 +33,8 @@ IDENTITY = Identity("m", "other", "endpoint", "m", "http://x m", THE_SERVERS)
 SETTINGS = EvaluationSettings(suite="s", model="m")
 
 
-def held(*turns: str) -> Held:
-    return Held(Item("i", turns[0], turns), 0, "key")
+def held(*turns: str) -> SampleState:
+    return SampleState(Item("i", turns[0], turns), 0, "key")
 
 
 class Script:
@@ -56,24 +56,26 @@ def said(answer: str, **values: object) -> Response:
 
 async def test_a_turn_that_is_cut_off_ends_the_conversation() -> None:
     one, ask = held("a", "b"), Script(said("half of", finish_reason="length"))
-    await hold(one, ask, force=True)  # another turn would have followed: its last word would answer another question
+    await run_sample(
+        one, ask, force=True
+    )  # another turn would have followed: its last word would answer another question
     assert (one.state, one.reason, len(ask.asked), one.forced) == ("incomplete", "length", 1, False)
 
 
 async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> None:
     cut = said("half of", finish_reason="length")
-    full = Response(KEY, "failed", fault=Fault("context_length", "Too long."))
+    full = Response(KEY, "failed", fault=RequestError("context_length", "Too long."))
     one, ask = held("a"), Script(cut, full)
-    await hold(one, ask, force=True)
+    await run_sample(one, ask, force=True)
     assert (one.state, one.reason) == ("incomplete", "length; its last word failed: context_length")
     assert len(one.turns) == 1 and not one.forced
-    away = Response(KEY, "failed", fault=Fault("server", "Away.", retryable=True))
+    away = Response(KEY, "failed", fault=RequestError("server", "Away.", retryable=True))
     one, ask = held("a"), Script(cut, away)
-    await hold(one, ask, force=True)
+    await run_sample(one, ask, force=True)
     assert one.state == "failed"  # so it is asked again when the evaluation goes on
-    nothing = Response(KEY, "failed", fault=Fault("length", "All of it was thought."))
+    nothing = Response(KEY, "failed", fault=RequestError("length", "All of it was thought."))
     one, ask = held("a"), Script(nothing)
-    await hold(one, ask, force=True)
+    await run_sample(one, ask, force=True)
     assert one.state == "incomplete" and len(ask.asked) == 1  # there is nothing to go on from
 
 
@@ -83,9 +85,9 @@ async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> N
         (said("x"), "complete"),
         (said("x", finish_reason=""), "complete"),
         (said("x", finish_reason="max_tokens"), "incomplete"),
-        (Response(KEY, "partial", answer="x", fault=Fault("cut_off", "", retryable=True)), "failed"),
-        (Response(KEY, "failed", fault=Fault("refusal", ""), refusal="No."), "complete"),
-        (Response(KEY, "failed", fault=Fault("refusal", "")), "failed"),
+        (Response(KEY, "partial", answer="x", fault=RequestError("cut_off", "", retryable=True)), "failed"),
+        (Response(KEY, "failed", fault=RequestError("refusal", ""), refusal="No."), "complete"),
+        (Response(KEY, "failed", fault=RequestError("refusal", "")), "failed"),
     ],
 )
 def test_a_response_is_whole_cut_off_or_none(response: Response, state: str) -> None:
@@ -246,7 +248,7 @@ class Picky:
 
     async def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         if self.over:
-            raise RunOver("budget_usd")
+            raise RunStopped("budget_usd")
         if any(attempt.answer == "poison" for attempt in attempts):
             raise ValueError("poison")
         return [Score("correct") for _ in attempts]
@@ -263,13 +265,15 @@ async def test_what_a_scorer_stumbles_over_is_unscored_and_the_rest_is_scored(tm
     items = [Item(f"i{n}", "q", ("q",)) for n in range(4)]
     evaluation = Evaluation("e", "evals/e", "s", 1, "h", "mathematics", "m", "other", "r", {}, {}, 4, 1, "picky@1")
     evaluations.add(store.db, evaluation, [ItemRow(item.id, "q") for item in items])
-    scorer, landed = Picky(), list[Landed]()
+    scorer, landed = Picky(), list[WrittenSample]()
 
-    def ended(item: Item, answer: str) -> Ended:
-        return Ended(item, sample=NewSample(item.id, 0, "complete", (Turn("q", "", answer),), "k"))
+    def ended(item: Item, answer: str) -> FinishedSample:
+        return FinishedSample(item, sample=NewSample(item.id, 0, "complete", (Turn("q", "", answer),), "k"))
 
-    def landing() -> Landing:
-        return Landing(store, "e", scorer, make=lambda _: pytest.fail(), landed=landed.append, log=tmp_path / "log")
+    def landing() -> ResultWriter:
+        return ResultWriter(
+            store, "e", scorer, make=lambda _: pytest.fail(), landed=landed.append, log=tmp_path / "log"
+        )
 
     async with landing() as taking:
         for item, answer in zip(items, ("a", "poison", "b"), strict=False):

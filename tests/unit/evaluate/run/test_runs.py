@@ -20,7 +20,7 @@ from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.evaluate.suites.suite import ScorerSpec
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response
-from o1lab.inference.client import Teacher
+from o1lab.inference.client import CompletionClient
 from store import evaluations
 from store.connection import open_store
 from tests.support.distill_lab import FakeClock
@@ -250,7 +250,7 @@ async def test_a_mark_beyond_all_numbers_is_asked_for_once_more_and_no_other_is(
 async def test_a_judge_is_asked_the_same_only_once_in_a_session(tmp_path: Path) -> None:
     asked = []
 
-    class OneTeacher(Teacher):
+    class OneTeacher(CompletionClient):
         def __init__(self) -> None: ...
 
         async def call(self, key: CallKey, *_: object, **__: object) -> Response:

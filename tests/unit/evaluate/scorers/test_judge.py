@@ -18,13 +18,13 @@ from o1lab.evaluate.scorers.judge import read_judgement, shown_to_judge
 from o1lab.evaluate.scorers.protocol import Attempt, Score
 from o1lab.evaluate.suites.items import Item
 from o1lab.evaluate.suites.suite import ScorerSpec
-from o1lab.inference.calls import CallKey, Fault, Message, Response, RunOver
+from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
 from o1lab.inference.journal import JournalError
 from o1lab.inference.prompts import Prompt, find_prompt
 from o1lab.paths import Lab
 from store.evaluations import Turn
 
-Answer = str | Fault | Exception | Response
+Answer = str | RequestError | Exception | Response
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Judge:
         answer = self.script(key, messages)
         if isinstance(answer, Exception):
             raise answer
-        if isinstance(answer, Fault):
+        if isinstance(answer, RequestError):
             return Response(key, "failed", fault=answer)
         if isinstance(answer, Response):
             return answer
@@ -159,7 +159,8 @@ async def test_the_second_answer_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "answers", [(Fault("server", "The server stopped."),), ("prose", Fault("server", "The server stopped."))]
+    "answers",
+    [(RequestError("server", "The server stopped."),), ("prose", RequestError("server", "The server stopped."))],
 )
 async def test_a_failed_call_leaves_the_sample_unscored_with_the_faults_sentence(answers: tuple[Answer, ...]) -> None:
     score = await score_of(says(*answers))
@@ -183,7 +184,7 @@ async def test_when_nothing_more_may_be_asked_the_calls_on_their_way_still_end()
     async def ask(key: CallKey, messages: Sequence[Message]) -> Response:
         if key.item == "q0":
             gate.set()
-            raise RunOver("the budget is spent")
+            raise RunStopped("the budget is spent")
         await gate.wait()
         await asyncio.sleep(0)
         ended.append(key.item)
@@ -191,7 +192,7 @@ async def test_when_nothing_more_may_be_asked_the_calls_on_their_way_still_end()
 
     context = JudgeContext(ask, "m", find_prompt(None, "judge-factuality"))
     scorer = make_scorer(ScorerSpec(name="judge"), judge=context)
-    with pytest.raises(RunOver, match="budget"):
+    with pytest.raises(RunStopped, match="budget"):
         await scorer.score([attempt(name=f"q{number}") for number in range(5)])
     assert ended == ["q1", "q2", "q3", "q4"]
 

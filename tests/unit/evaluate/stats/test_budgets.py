@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from o1lab.evaluate.stats import budgets
 from o1lab.evaluate.stats.metrics import accuracy
 from store import evaluations, open_store
-from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Said
+from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, ScoreOutcome
 from tests.support.evaluation_results import result
 
 SAMPLES = st.lists(
@@ -74,7 +74,7 @@ def test_forced_answers_are_a_point_an_evaluation_and_only_of_what_was_asked_ali
                 NewSample("b", 0, "complete", (), "k", output_tokens=limit + 8),
             ]
             seqs = evaluations.add_samples(store.db, name, samples[:there])
-            outcomes: tuple[Said, ...] = ("correct", "incorrect")
+            outcomes: tuple[ScoreOutcome, ...] = ("correct", "incorrect")
             evaluations.add_scores(
                 store.db, [NewScore(seq, "m@1", outcome) for seq, outcome in zip(seqs, outcomes, strict=False)]
             )

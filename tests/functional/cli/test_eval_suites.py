@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.cli.main import run
 
-Told = tuple[int, dict[str, Any]]
+Result = tuple[int, dict[str, Any]]
 SUITE = """\
 name: mine
 version: 3
@@ -36,15 +36,15 @@ def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 @pytest.fixture
-def ask(lab: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
-    def asked(*arguments: str) -> Told:
+def ask(lab: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    def asked(*arguments: str) -> Result:
         status = run(["--lab", str(lab), "eval", *arguments, "--json"])
         return status, json.loads(capsys.readouterr().out)
 
     return asked
 
 
-def test_suites_lists_what_is_here_missing_and_broken(ask: Callable[..., Told], lab: Path) -> None:
+def test_suites_lists_what_is_here_missing_and_broken(ask: Callable[..., Result], lab: Path) -> None:
     status, told = ask("suites")
 
     found = {item["name"]: item for item in told["items"]}
@@ -56,7 +56,7 @@ def test_suites_lists_what_is_here_missing_and_broken(ask: Callable[..., Told], 
     assert "not YAML" in found["broken"]["problem"]
 
 
-def test_suite_shows_counts_and_a_sample(ask: Callable[..., Told]) -> None:
+def test_suite_shows_counts_and_a_sample(ask: Callable[..., Result]) -> None:
     status, told = ask("suite", "mine")
 
     assert status == 0
@@ -66,7 +66,7 @@ def test_suite_shows_counts_and_a_sample(ask: Callable[..., Told]) -> None:
     assert told["missing"] is None
 
 
-def test_suite_without_its_items_says_what_it_needs(ask: Callable[..., Told]) -> None:
+def test_suite_without_its_items_says_what_it_needs(ask: Callable[..., Result]) -> None:
     status, told = ask("suite", "wildsafety")
     assert status == 0
     assert told["items"] is None
@@ -74,7 +74,7 @@ def test_suite_without_its_items_says_what_it_needs(ask: Callable[..., Told]) ->
     assert "--items" in told["missing"]
 
 
-def test_suite_with_other_items(ask: Callable[..., Told], tmp_path: Path) -> None:
+def test_suite_with_other_items(ask: Callable[..., Result], tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text("question,answer\na,1\nb,\n", "utf-8")
     status, told = ask("suite", "gsm8k", "--items", str(path))
@@ -85,7 +85,7 @@ def test_suite_with_other_items(ask: Callable[..., Told], tmp_path: Path) -> Non
     assert ask("suite", "gsm8k", "--items", str(path))[1]["items"] == 2
 
 
-def test_an_unknown_suite_is_exit_4_and_a_broken_one_exit_2(ask: Callable[..., Told]) -> None:
+def test_an_unknown_suite_is_exit_4_and_a_broken_one_exit_2(ask: Callable[..., Result]) -> None:
     assert ask("suite", "gsm9k")[0] == 4
     assert ask("suite", "broken")[0] == 2
 

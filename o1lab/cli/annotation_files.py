@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from o1lab.cli import datasets
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 
@@ -21,7 +20,6 @@ def register(app: typer.Typer) -> None:
     annotations_app.command("export")(annotations_export)
     annotations_app.command("merge")(annotations_merge)
     app.add_typer(annotations_app, name="annotations")
-    datasets.register(app)
 
 
 def annotations_export(
