@@ -3,7 +3,7 @@
 The shapes are in ``tests/fixtures/json_shapes.json``, written as ``tests/support/json_shapes.py`` says. Record a new
 verb, or output that changes on purpose, with::
 
-    RECORD_JSON_SHAPES=1 python -m pytest tests/functional/test_cli_json_shapes.py
+    RECORD_JSON_SHAPES=1 python -m pytest tests/functional/cli/test_json_shapes.py
 
 Read the diff of the file before you commit it: keys and exit statuses are a contract with scripts.
 """
@@ -25,14 +25,14 @@ import pytest
 import typer
 
 from o1lab.cli.verbs import app
-from o1lab.locations import Lab
+from o1lab.paths import Lab
 from store import Store, open_store
 from store.evaluations import ItemRow
-from tests import evaluate_lab, figures_lab, training_lab
-from tests.eval_lab import EvalServer, make_lab, write_suite
-from tests.fake_runs import write_run
+from tests.support import evaluate_lab, figures_lab, training_lab
+from tests.support.eval_lab import EvalServer, make_lab, write_suite
+from tests.support.fake_runs import write_run
 from tests.support.json_shapes import RECORDED, Recorder
-from tests.tiny_model import make_tiny_model
+from tests.support.tiny_model import make_tiny_model
 
 PATIENCE_S = 120
 
