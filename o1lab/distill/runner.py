@@ -18,19 +18,20 @@ from o1lab.distill import work_queue
 from o1lab.distill.engines.offline import ReplayClient
 from o1lab.distill.method import Method, Role, SourceItem
 from o1lab.distill.methods import make_method
+from o1lab.distill.progress import Progress
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.distill.work_queue import JournalIndex
 from o1lab.errors import O1LabError, UsageError
-from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
+from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionBackend, CompletionClient
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.models import ModelClient, check_priced, open_models
 from o1lab.inference.prompts import Prompt, restore_prompts
-from o1lab.inference.rate_limit import Budget, Clock, Control
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
-from o1lab.jobs.progress import Progress
+from o1lab.inference.rate_limit import Budget
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from store import teacher_runs

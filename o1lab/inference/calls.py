@@ -21,14 +21,6 @@ State = Literal["done", "partial", "failed"]
 RAW_LIMIT = 20_000
 
 
-class RunStopped(Exception):  # noqa: N818 - it is no error: the run was stopped, by a person or by its budget
-    """Nothing more may be asked. The conversation ends here; a resume takes it up again."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class CallKey(NamedTuple):
     """Which call of a run: the item (a problem's or trace's id), its sample from 0, its turn from 0."""
 

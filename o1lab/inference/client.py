@@ -25,7 +25,6 @@ from o1lab.inference.calls import (
     Message,
     RequestError,
     Response,
-    RunStopped,
     State,
     digest,
 )  # fmt: skip
@@ -33,9 +32,10 @@ from o1lab.inference.chat_client import refused_option
 from o1lab.inference.errors import BrokenStreamError, explain
 from o1lab.inference.journal import Journal
 from o1lab.inference.models import ModelClient
-from o1lab.inference.rate_limit import Budget, Clock, Control, Price
+from o1lab.inference.rate_limit import Budget, Price
 from o1lab.inference.stream import Reply, StreamReader, error_in, fault_from, read_body, too_much
 from o1lab.inference.usage import most_tokens, rough_tokens
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.progress import Counts
 from o1lab.serve.records import PAST_PROXIES
 from store.records import now
@@ -128,7 +128,8 @@ class CompletionClient:
         for attempt in count(1):
             response, wait = await self._once(voice, role, key, messages, attempt)
             await self._journal.append(response)
-            self._progress.count_response(response)
+            code = response.fault.code if response.fault is not None else ""
+            self._progress.paid(response.input_tokens, response.output_tokens, response.cost_usd, fault=code)
             if on_attempt is not None:
                 on_attempt(response)
             if best is None or response.state == "done" or len(response.answer + response.thought) > _length(best):

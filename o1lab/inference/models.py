@@ -12,7 +12,8 @@ from o1lab.distill.method import Role
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message
-from o1lab.inference.rate_limit import Clock, Control, Limits, Price
+from o1lab.inference.rate_limit import Limits, Price
+from o1lab.jobs.control import Clock, Control
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model

@@ -31,11 +31,12 @@ from openai.types import Batch
 from o1lab.distill.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
 from o1lab.distill.engines.offline import OfflineEngine
 from o1lab.distill.runner import Job
-from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response, RunStopped
+from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response
 from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response, droppable
 from o1lab.inference.errors import explain, without_key
 from o1lab.inference.models import price_of
 from o1lab.inference.stream import Reply, error_in, fault_of, read_body, status_error
+from o1lab.jobs.control import RunStopped
 from o1lab.serve.records import PAST_PROXIES
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 60.0

@@ -16,10 +16,11 @@ from o1lab.distill.method import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
 from o1lab.errors import UsageError
 from o1lab.inference import journal
-from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response
 from o1lab.inference.client import OnAttempt, hint_for
 from o1lab.inference.rate_limit import Price
 from o1lab.inference.usage import most_tokens, rough_tokens
+from o1lab.jobs.control import RunStopped
 
 if TYPE_CHECKING:
     from o1lab.distill.runner import Job
@@ -136,7 +137,8 @@ class OfflineEngine(ABC):
         while together := list(islice(left, _TOGETHER)):
             await asyncio.gather(*(self.job.journal.append(response) for response in together))
             for response in together:
-                self.job.progress.count_response(response)
+                code = response.fault.code if response.fault is not None else ""
+                self.job.progress.paid(response.input_tokens, response.output_tokens, response.cost_usd, fault=code)
                 if not response.final:
                     self._failed(
                         response.key, response.fault or RequestError("failed", "No answer came.", retryable=True)

@@ -39,10 +39,11 @@ from o1lab.distill.engines.offline import OfflineEngine
 from o1lab.distill.engines.ray_stage import StageModel
 from o1lab.distill.runner import Job
 from o1lab.errors import LabError, O1LabError, UsageError
-from o1lab.inference.calls import RAW_LIMIT, CallKey, Response, RunStopped
+from o1lab.inference.calls import RAW_LIMIT, CallKey, Response
 from o1lab.inference.client import as_response
 from o1lab.inference.rate_limit import Price
 from o1lab.inference.stream import Reply, fault_of, read_body, status_error
+from o1lab.jobs.control import RunStopped
 from o1lab.models import resolve_base
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line

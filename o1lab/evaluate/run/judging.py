@@ -25,7 +25,8 @@ from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal
 from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
-from o1lab.inference.rate_limit import Budget, Clock, Control
+from o1lab.inference.rate_limit import Budget
+from o1lab.jobs.control import Clock, Control
 from o1lab.jobs.progress import Counts
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
