@@ -13,14 +13,14 @@ from store.teacher_runs import Outcome, Tally
 
 @dataclass
 class Progress(Counts):
-    """The numbers of a teacher run."""
+    """The counts of a teacher run."""
 
     unverifiable: int = 0
     rejected: int = 0
     OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "unverifiable", "rejected")
 
     def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
-        """Take up a run: ``ended`` are its samples so far, ``failed`` those of them that are held again."""
+        """Continue a run; ``ended`` are its samples so far, ``failed`` those of them that are asked again."""
         self.go_on(failed, before)
         self.done, self.rejected = ended.done, ended.rejected
         self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
@@ -28,7 +28,7 @@ class Progress(Counts):
         self.cost_usd = ended.cost_usd
 
     def landed(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
-        """A sample came to its end."""
+        """Count a sample that ended."""
         self.ended(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
         if outcome.state == "failed":
             return

@@ -129,7 +129,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     folder: RunFolder
     counts: Progress
 
-    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
+    async def execute(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         if self.settings.engine not in ENGINES:
             raise UsageError(f"There is no engine {self.settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
         job = await self._job(held, store, before)

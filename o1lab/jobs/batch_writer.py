@@ -1,4 +1,4 @@
-"""What arrives close together, together: many things share a transaction and its fsync."""
+"""Batches of results that arrive close together, so that they share a transaction and its fsync."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ T = TypeVar("T")
 
 
 async def batches(queue: asyncio.Queue[T | None], *, most: int, together_s: float) -> AsyncIterator[list[T]]:
-    """Lists of at most ``most`` that came within about ``together_s`` seconds, until None is taken from the queue."""
+    """Yield the items of a queue in batches, until None is taken from it.
+
+    Args:
+        queue: the items; None ends the iteration.
+        most: the largest size of a batch.
+        together_s: about how many seconds a batch waits for further items.
+    """
     over = False
     while not over:
         batch: list[T] = []

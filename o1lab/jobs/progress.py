@@ -1,4 +1,4 @@
-"""What a job that asks models has come to so far, as its status shows it."""
+"""The counts of a job that asks models, as its status shows them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from o1lab.jobs.control import Clock
 from o1lab.jobs.directory import CountedStatus
 
 _WINDOW = 400
-"""The time left follows the speed of so many last samples."""
+"""How many of the last samples the estimate of the time left is based on."""
 
 
 @dataclass
 class Counts:
-    """The numbers of any job. Tokens and money are those of every response there is, whatever became of it."""
+    """The counts of any job. Tokens and money are those of all responses, including failed ones."""
 
     requested: int = 0
     done: int = 0
@@ -28,17 +28,17 @@ class Counts:
     output_tokens: int = 0
     cost_usd: float = 0.0
     activity: str = ""
-    """What it is waiting for, in words."""
+    """What the job is waiting for, for a person."""
     faults: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     _to_hold_again: set[tuple[str, int]] = field(default_factory=set)
-    """Samples that failed in an earlier session: they count as failed until they have ended anew."""
+    """Samples that failed in an earlier session; they count as failed until they end again."""
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     OF_SAMPLES: ClassVar[tuple[str, ...]] = ("requested", "done", "correct", "incorrect", "failed")
-    """What a job that goes on shows as it was, until everything is counted anew."""
+    """Counts that a resumed job shows unchanged until everything has been counted again."""
 
     def go_on(self, failed: set[tuple[str, int]], before: CountedStatus | None) -> None:
-        """Take up a job: ``failed`` are the samples that are held again."""
+        """Continue the counts of an earlier session; ``failed`` are the samples that are asked again."""
         self.failed, self._to_hold_again = len(failed), failed
         if before is not None:
             self.retries = before.retries
@@ -61,12 +61,12 @@ class Counts:
             self.faults[fault] += 1
 
     def note(self, text: str) -> None:
-        """Something the person should know, once."""
+        """Add a sentence for a person, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def ended(self, item: str, sample: int, clock: Clock, *, failed: bool) -> None:
-        """A sample came to its end."""
+        """Count a sample that ended."""
         self._ends.append(clock.now())
         if (item, sample) in self._to_hold_again:
             self._to_hold_again.remove((item, sample))
@@ -75,7 +75,7 @@ class Counts:
         self.done += not failed
 
     def seconds_left(self, clock: Clock) -> float | None:
-        """By the speed of the last samples; None before there is one."""
+        """The estimated time left in seconds, from the speed of the last samples; None until two have ended."""
         if len(self._ends) < 2:
             return None
         took = clock.now() - self._ends[0]

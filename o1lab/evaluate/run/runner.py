@@ -88,7 +88,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
     scores_only = False
     manager: ServerManager | None = None
 
-    async def do(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+    async def execute(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
         self._served: list[str] = []
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
         held.callback(self._reader.shutdown)
