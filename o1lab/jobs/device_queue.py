@@ -130,9 +130,7 @@ def _take_ticket(queue: Path) -> tuple[Path, IO[str]]:
     held = hidden.open("w")
     fcntl.flock(held, fcntl.LOCK_EX)
     ticket = queue / f"ticket-{name}"
-    hidden.rename(
-        ticket
-    )  # visible only once it is locked: never mistaken for a dead ticket
+    hidden.rename(ticket)  # visible only once it is locked: never mistaken for a dead ticket
     return ticket, held
 
 

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.errors import RefusedError
+from o1lab.jobs.directory import JobInfo
 from o1lab.paths import Lab
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
@@ -121,7 +122,7 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
         await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
         await until(pilot, lambda: "Out of memory: killed ␛[31mhere" in shown(pilot), "the log's end")
         text = shown(pilot)
-        assert "† dead" in text and "The process is gone without a word" in text
+        assert "† dead" in text and "The process ended without reporting why" in text
         assert "line 299" in text
         assert "\x1b" not in text
 
@@ -390,17 +391,17 @@ def test_time_left_follows_the_pace_of_the_last_steps(tmp_path: Path) -> None:
     append(metrics_path := tmp_path / "metrics.jsonl", ({"step": s, "elapsed_s": s * 2.0} for s in range(1, 41)))
     append(metrics_path, ({"step": s, "elapsed_s": 80.0 + (s - 40) * 3.0} for s in range(41, 62)))
     metrics.poll()
-    state = RunState("r", "running", RunStatus("running", step=61, total_steps=100), 0.0)
+    state = JobInfo("r", "running", RunStatus("running", step=61, total_steps=100), 0.0)
     assert seconds_left(metrics, state) == pytest.approx(39 * 3.0)
-    ended = RunState("r", "finished", RunStatus("finished", step=61, total_steps=61), 0.0)
+    ended = JobInfo("r", "finished", RunStatus("finished", step=61, total_steps=61), 0.0)
     assert seconds_left(metrics, ended) is None
 
 
 def test_places_in_the_queue_by_device() -> None:
     def waiting(run_id: str, started: float, device: str = "cpu") -> RunState:
-        return RunState(run_id, "queued", RunStatus("queued", host="box", pid_started=started, device=device), 0.0)
+        return JobInfo(run_id, "queued", RunStatus("queued", host="box", pid_started=started, device=device), 0.0)
 
-    running = RunState("now", "running", RunStatus("running", host="box", device="cpu"), 0.0)
+    running = JobInfo("now", "running", RunStatus("running", host="box", device="cpu"), 0.0)
     states = [waiting("late", 3.0), running, waiting("early", 1.0), waiting("other", 2.0, "cuda:0")]
     assert places(states) == {"early": 1, "late": 2, "other": 1}
 
