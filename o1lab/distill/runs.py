@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from o1lab.config import load_config
-from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
+from o1lab.distill.method import single
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
@@ -77,7 +77,9 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
-    check_engine(settings.engine, make_method(settings, prompts))
+    method = make_method(settings, prompts)
+    if settings.engine != "local":
+        single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:

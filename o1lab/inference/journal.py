@@ -1,4 +1,4 @@
-"""The journal of a teacher run: one line a response, on the disk before the response counts.
+"""The journal of a job: one line a response, on the disk before the response counts.
 
 Lines are only appended. A crash may leave half a line at the end; it is set apart by a newline when the journal is
 opened again, and readers pass it over. One process writes at a time (the run's lock sees to that).
@@ -161,17 +161,17 @@ def _append(file: int, lines: bytes) -> None:
 
 @dataclass
 class JournalIndex:
-    """Where the journal holds what samples that have not ended need: offsets of final responses, and what was spent."""
+    """Where the journal holds the final responses of samples that have not ended, and what those samples took."""
 
     path: Path
     _offsets: dict[CallKey, int] = field(default_factory=dict)
-    _spent: dict[tuple[str, int], Usage] = field(default_factory=dict)
+    _usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
 
     def add(self, offset: int, response: Response) -> None:
         key = response.key
         if response.final:
             self._offsets[key] = offset
-        self._spent.setdefault((key.item, key.sample), Usage()).add(response)
+        self._usage.setdefault((key.item, key.sample), Usage()).add(response)
 
     def find(self, key: CallKey) -> Response | None:
         """The final response of a call; None when it is still to be asked."""
@@ -182,17 +182,17 @@ class JournalIndex:
         return key in self._offsets
 
     def take(self, offset: int, key: CallKey) -> None:
-        """Let a response stand for its call although asking again might help: it was tried often enough."""
+        """Count a response as final although a retry might help: the call was tried often enough."""
         self._offsets[key] = offset
 
-    def spent(self, item: str, sample: int) -> Usage:
-        """What the sample took before this session, taken out of the index."""
-        return self._spent.pop((item, sample), None) or Usage()
+    def usage(self, item: str, sample: int) -> Usage:
+        """What the sample took before this session; it is taken out of the index."""
+        return self._usage.pop((item, sample), None) or Usage()
 
     @property
     def total(self) -> Usage:
         total = Usage()
-        for one in self._spent.values():
+        for one in self._usage.values():
             total.input_tokens += one.input_tokens
             total.output_tokens += one.output_tokens
             total.cost_usd += one.cost_usd

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import UsageError
+from o1lab.inference.budget import Price
 from o1lab.inference.calls import Message, Role
-from o1lab.inference.rate_limit import Clock, Control, Limits, Price
+from o1lab.inference.rate_limit import Clock, Control, Limits
 from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -50,6 +51,16 @@ class ModelClient:
     def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
         """The request as every engine sends it."""
         return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
+
+    def dropper(self, note: Callable[[str], None]) -> Callable[[str], None]:
+        """What to call when the server refuses an option: it is left out from then on, and ``note`` tells the user."""
+
+        def drop(option: str) -> None:
+            if option not in self.dropped:
+                self.dropped.add(option)
+                note(f"{self.ref.id} does not take {option}: it is left out.")
+
+        return drop
 
     def typical(self, most: int) -> int:
         """About how many tokens it writes: the mean so far, ``most`` before anything came."""
