@@ -15,23 +15,23 @@ from dataclasses import dataclass
 from o1lab.distill import work_queue
 from o1lab.distill.method import Method, SourceItem, single
 from o1lab.distill.methods import make_method
+from o1lab.distill.progress import Progress
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
 from o1lab.inference.budget import Budget
-from o1lab.inference.calls import CallKey, Message, Response, Role, RunStopped, digest
+from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.engines.offline import OfflineWork
 from o1lab.inference.journal import Journal, JournalError, JournalIndex, index_journal
 from o1lab.inference.models import ModelClient, check_priced, open_models
 from o1lab.inference.prompts import Prompt, restore_prompts
-from o1lab.inference.rate_limit import Clock, Control
 from o1lab.inference.settings import Engine
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
-from o1lab.jobs.progress import Progress
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager

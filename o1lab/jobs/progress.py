@@ -6,10 +6,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from o1lab.inference.calls import Response
-from o1lab.inference.rate_limit import Clock
-from o1lab.jobs.directory import JobStatus, TeacherRunStatus
-from store.teacher_runs import Outcome, Tally
+from o1lab.jobs.control import Clock
+from o1lab.jobs.directory import CountedStatus
 
 _WINDOW = 400
 """The time left follows the speed of so many last samples."""
@@ -39,7 +37,7 @@ class Counts:
     OF_SAMPLES: ClassVar[tuple[str, ...]] = ("requested", "done", "correct", "incorrect", "failed")
     """What a job that goes on shows as it was, until everything is counted anew."""
 
-    def go_on(self, failed: set[tuple[str, int]], before: JobStatus | None) -> None:
+    def go_on(self, failed: set[tuple[str, int]], before: CountedStatus | None) -> None:
         """Take up a job: ``failed`` are the samples that are held again."""
         self.failed, self._to_hold_again = len(failed), failed
         if before is not None:
@@ -47,16 +45,20 @@ class Counts:
             self.faults.update(before.faults)
             self.notes.extend(before.notes)
 
-    def paid(self, input_tokens: int, output_tokens: int, cost_usd: float) -> None:
+    def paid(self, input_tokens: int, output_tokens: int, cost_usd: float, *, fault: str = "") -> None:
+        """Count what a response took.
+
+        Args:
+            input_tokens: tokens of the request.
+            output_tokens: tokens of the response.
+            cost_usd: its price in US dollars.
+            fault: the code of the request's error, if it failed.
+        """
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
         self.cost_usd += cost_usd
-
-    def count_response(self, response: Response) -> None:
-        """A response came."""
-        self.paid(response.input_tokens, response.output_tokens, response.cost_usd)
-        if response.fault is not None:
-            self.faults[response.fault.code] += 1
+        if fault:
+            self.faults[fault] += 1
 
     def note(self, text: str) -> None:
         """Something the person should know, once."""
@@ -79,34 +81,3 @@ class Counts:
         took = clock.now() - self._ends[0]
         left = self.requested - self.done - self.failed + len(self._to_hold_again)
         return took / (len(self._ends) - 1) * max(0, left)
-
-
-@dataclass
-class Progress(Counts):
-    """The numbers of a teacher run."""
-
-    unverifiable: int = 0
-    rejected: int = 0
-    OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "unverifiable", "rejected")
-
-    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
-        """Take up a run: ``ended`` are its samples so far, ``failed`` those of them that are held again."""
-        self.go_on(failed, before)
-        self.done, self.rejected = ended.done, ended.rejected
-        self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
-        self.input_tokens, self.output_tokens = ended.input_tokens, ended.output_tokens
-        self.cost_usd = ended.cost_usd
-
-    def landed(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
-        """A sample came to its end."""
-        self.ended(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
-        if outcome.state == "failed":
-            return
-        self.rejected += outcome.state == "rejected"
-        match verdict:
-            case "correct":
-                self.correct += 1
-            case "incorrect":
-                self.incorrect += 1
-            case "unverifiable":
-                self.unverifiable += 1

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import socket
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from o1lab.errors import LabError, O1LabError, UsageError, from_store
-from o1lab.inference.rate_limit import Clock, Control, MonotonicClock
-from o1lab.jobs.directory import JobFolder, SettingsT, StatusT
+from o1lab.jobs.control import Clock, Control, MonotonicClock
+from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, SettingsT, StatusT
 from o1lab.jobs.progress import Counts
 from o1lab.paths import Lab
-from o1lab.train.run_directory import HEARTBEAT_S, process_started
+from o1lab.process import started_at
 from store.connection import Store, open_store
 from store.errors import StoreError
 
@@ -66,7 +65,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         self.settings = folder.settings()
         self.priced = False
         self._watch = watch
-        self._pid_started = process_started(os.getpid())
+        self._pid_started = started_at(os.getpid())
         self._started_at = time.time()
         self._written = 0.0
         self._heart: asyncio.Task[None] | None = None
@@ -86,7 +85,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             UsageError: another process works on it.
             LabError: a model cannot be opened, the disk is full, the database refuses. The status says so as well.
         """
-        with exclusive_lock(self.folder) as ours:
+        with self.folder.exclusive_lock() as ours:
             if not ours:
                 raise UsageError(
                     f"Another process works on the {self.folder.noun} {self.folder.id}.",
@@ -144,7 +143,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         """Do as the control files say; of a folder that cannot be looked into nothing is asked."""
         with contextlib.suppress(OSError):
             if self.folder.stop_file.exists():
-                self.control.stop("stop", "The run was asked to stop.", self.folder.again)
+                self.control.stop("stop", "The run was asked to stop.", self.folder.resume_hint)
             if self.folder.pause_file.exists():
                 self.control.pause()
             else:
@@ -186,7 +185,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
 
     def _told(self, error: BaseException) -> End:
         """The last words for an end that nobody wanted."""
-        again = self.folder.again
+        again = self.folder.resume_hint
         match error:
             case asyncio.CancelledError() | KeyboardInterrupt():
                 return End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
@@ -202,18 +201,3 @@ def log_error(path: Path, error: BaseException) -> None:
     """Keep a traceback in a job's log."""
     with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
         traceback.print_exception(error, file=log)
-
-
-@contextlib.contextmanager
-def exclusive_lock(folder: JobFolder[Any, Any]) -> Iterator[bool]:
-    """Whether nobody else works on the job, and nobody will within the block. The lock ends with its holder."""
-    folder.lock.parent.mkdir(parents=True, exist_ok=True)
-    with folder.lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a file system that knows no locks: it cannot be told
-            pass
-        yield True

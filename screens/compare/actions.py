@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from o1lab.errors import LabError, O1LabError
+from o1lab.files import write_text
 from o1lab.serve.registry import ModelRef, open_model
 from o1lab.text import one_line, visible
 from screens.base.messages import OpenTraces
@@ -230,7 +230,7 @@ class ConversationActions(LabScreen):
             page = export_markdown(record, said, conversations.votes(db.db, conversation_id=record.id))
             slug = re.sub(r"[^a-z0-9]+", "-", record.title.lower()).strip("-")[:40] or "conversation"
             path = self.context.lab.exports / f"{record.created_at[:10]}-{slug}-{record.id[:6]}.md"
-            _write(path, page)
+            write_text(path, page)
             return path
 
         try:
@@ -348,10 +348,3 @@ class ConversationActions(LabScreen):
 
 def _prompts(count: int) -> str:
     return f"{count:,} prompt{'' if count == 1 else 's'}"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)

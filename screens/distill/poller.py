@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runs import RunInfo
 from o1lab.errors import LabError
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import Prompt, restore_prompts
-from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from store import teacher_runs
 from store.connection import Store
@@ -57,7 +57,7 @@ class Poller:
     def look(self, selected: str | None) -> Snapshot:
         """Read what is new; ``selected`` is given in detail, the newest run when it is None or gone."""
         with self._lock:
-            infos = tuple(runs.list_runs(self.lab))
+            infos = tuple(runs.TEACHER_RUNS.infos(self.lab))
             chosen = next((info for info in infos if info.id == selected), infos[0] if infos else None)
             return Snapshot(infos, self._detail(chosen) if chosen else None)
 

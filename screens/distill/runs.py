@@ -14,7 +14,8 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 
 from o1lab.distill import runs
-from o1lab.jobs.directory import RunFolder
+from o1lab.distill.run_directory import RunFolder
+from o1lab.jobs import manage
 from o1lab.paths import Lab
 from o1lab.text import visible
 from o1lab.widgets.cell_list import CellList
@@ -240,19 +241,19 @@ class RunsPane(Vertical):
 
 def pause(lab: Lab, run_id: str) -> None:
     """Ask a run to make no new call (for a thread)."""
-    runs.pause(RunFolder(lab.distill / run_id))
+    manage.pause(RunFolder(lab.distill / run_id))
 
 
 def go_on(lab: Lab, run_id: str) -> None:
     """Let a run make calls again (for a thread)."""
-    runs.go_on(RunFolder(lab.distill / run_id))
+    runs.TEACHER_RUNS.resume(lab, RunFolder(lab.distill / run_id))
 
 
 def stop(lab: Lab, run_id: str) -> None:
     """Ask a run to stop (for a thread)."""
-    runs.stop(RunFolder(lab.distill / run_id))
+    manage.stop(RunFolder(lab.distill / run_id))
 
 
-def resume(lab: Lab, run_id: str) -> int:
-    """Start a process that goes on with a run; its pid (for a thread)."""
-    return runs.launch_detached(runs.resume(lab, run_id))
+def resume(lab: Lab, run_id: str) -> None:
+    """Resume a run (for a thread)."""
+    runs.TEACHER_RUNS.resume(lab, RunFolder(lab.distill / run_id))

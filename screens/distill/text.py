@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from o1lab.distill.estimate import Estimate
+from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import JobStatus, TeacherRunStatus
+from o1lab.inference.journal import FaultCount
+from o1lab.jobs.directory import CountedStatus
 from o1lab.text import one_line, visible
 from screens.distill.poller import RunDetail
 from screens.train.text import SIGNS as TRAINING_SIGNS
@@ -102,7 +103,7 @@ def facts(detail: RunDetail) -> Text:
     return text
 
 
-def add_trouble(text: Text, state: str, status: JobStatus) -> None:
+def add_trouble(text: Text, state: str, status: CountedStatus) -> None:
     """What stopped a job that asks models, if something did, and what to do."""
     if state == "dead":
         text.append("† Its process is gone without a word. ", "bold red")

@@ -12,6 +12,7 @@ from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.evaluate.scorers import needs_judge, scorer_label
 from o1lab.evaluate.suites.suite import find_suite
+from o1lab.jobs import manage
 from o1lab.paths import Lab
 from o1lab.serve.registry import list_models
 from screens.evaluate.poller import Line
@@ -21,22 +22,22 @@ BUDGETS = {"budget_usd": "dollars", "budget_tokens": "tokens"}
 
 def pause(lab: Lab, identity: str) -> None:
     """Ask an evaluation to make no new call."""
-    control.pause(EvalFolder(lab.evals / identity))
+    manage.pause(EvalFolder(lab.evals / identity))
 
 
 def go_on(lab: Lab, identity: str) -> None:
     """Let an evaluation make calls again."""
-    control.go_on(EvalFolder(lab.evals / identity))
+    control.EVALUATIONS.resume(lab, EvalFolder(lab.evals / identity))
 
 
 def stop(lab: Lab, identity: str) -> None:
     """Ask an evaluation to stop."""
-    control.stop(EvalFolder(lab.evals / identity))
+    manage.stop(EvalFolder(lab.evals / identity))
 
 
-def resume(lab: Lab, identity: str, changes: Mapping[str, Any]) -> int:
-    """Start a process that goes on with an evaluation; its pid."""
-    return control.launch_detached(control.resume(lab, identity, changes))
+def resume(lab: Lab, identity: str, changes: Mapping[str, Any]) -> None:
+    """Resume an evaluation."""
+    control.EVALUATIONS.resume(lab, EvalFolder(lab.evals / identity), changes)
 
 
 def rescore(lab: Lab, identity: str, changes: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EvalInfo
 from o1lab.evaluate.run.directory import EvalFolder
-from o1lab.jobs.control import FaultCount
+from o1lab.inference.journal import FaultCount
 from o1lab.paths import Lab
 from store import evaluations
 from store.connection import Store
@@ -143,7 +143,7 @@ class Poller:
         """Read what is new; ``selected`` is given in detail, the newest when it is None or gone."""
         with self._lock, self.store.explained():
             written = self._written()
-            infos = {info.id: info for info in control.list_runs(self.lab)}
+            infos = {info.id: info for info in control.EVALUATIONS.infos(self.lab)}
             records = {one.id: one for one in evaluations.all_evaluations(self.store.db)}
             unregistered = [identity for identity in infos if identity not in records]
             order = [*unregistered, *records]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from o1lab.jobs.directory import JobStatus
+from o1lab.jobs.directory import CountedStatus
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
 from screens.distill.text import SIGNS as RUN_SIGNS
@@ -103,7 +103,7 @@ def value_words(figures: Figures) -> str:
 
 def cost_words(line: Line) -> str:
     """What it cost, or that nobody said what a token costs."""
-    status: JobStatus | None = line.info.status if line.info else None
+    status: CountedStatus | None = line.info.status if line.info else None
     if status is not None and status.priced:
         return f"${status.cost_usd:,.2f}" if status.cost_usd >= 100 else f"${status.cost_usd:.4f}"
     if line.figures and line.figures.tally.cost_usd:

@@ -11,14 +11,14 @@ from pydantic import ValidationError
 
 from o1lab.config import Config
 from o1lab.errors import UsageError
+from o1lab.jobs.device_queue import visible_gpus
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
 from o1lab.train import recipe as recipes
-from o1lab.train.devices import visible_gpus
-from o1lab.train.launch import list_runs
+from o1lab.train.launch import RUNS
 from o1lab.train.parent_run import END
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import checkpoint_step
 from o1lab.widgets.form import Field, Kind
 from store import datasets
 from store.sqlite import Database
@@ -50,7 +50,7 @@ class Options:
 def look(lab: Lab, config: Config, db: Database) -> Options:
     """What there is to choose from (reads the lab; call it in a thread)."""
     known = datasets.all_datasets(db)
-    known_runs = list_runs(lab)
+    known_runs = [(run, run.info()) for run in RUNS.directories(lab)]
     adapters = [
         (f"run {run.id} step {checkpoint_step(path)} ({state.state})", f"{run.id}/{path.name}")
         for run, state in known_runs

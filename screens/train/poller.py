@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from o1lab.errors import UsageError
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab
 from o1lab.train import recipe as recipes
-from o1lab.train.launch import list_runs
+from o1lab.train.launch import RUNS
 from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
-from o1lab.train.run_directory import RunDir, RunState, checkpoint_step
+from o1lab.train.run_directory import RunDir, RunState
 from store import runs
 from store.connection import Store
 
@@ -129,7 +130,7 @@ class Poller:
         """
         with self._lock:
             known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
-            found = list_runs(self.lab)
+            found = [(run, run.info()) for run in RUNS.directories(self.lab)]
             place = places(state for _, state in found)
             lines = tuple(
                 RunLine(run, state, self._loss(run), known.get(run.id, ""), place.get(run.id)) for run, state in found

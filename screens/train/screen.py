@@ -15,7 +15,8 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from o1lab.errors import LabError, UsageError
-from o1lab.paths import assets_dir
+from o1lab.jobs import manage
+from o1lab.paths import Lab, assets_dir
 from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
@@ -282,7 +283,7 @@ class TrainScreen(LabScreen):
                 danger=True,
             )
         ):
-            await self._command(launch.stop, "It saves a checkpoint and stops.", line.id)
+            await self._command(stop, "It saves a checkpoint and stops.", line.id)
 
     @work(group="command")
     async def action_resume(self) -> None:
@@ -354,3 +355,8 @@ class TrainScreen(LabScreen):
         if self.detail is None:
             self.app.notify("There is no run yet: press a to set one up.", markup=False)
         return self.detail
+
+
+def stop(lab: Lab, run_id: str) -> None:
+    """Ask a run to stop (for a thread)."""
+    manage.stop(launch.RUNS.find(lab, run_id))

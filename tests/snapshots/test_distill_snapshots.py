@@ -17,7 +17,7 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
-from o1lab.jobs.directory import TeacherRunStatus
+from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.paths import Lab
 from screens.base.context import open_context
 from screens.distill import text as distill_text

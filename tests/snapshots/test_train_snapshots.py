@@ -12,8 +12,8 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.jobs import device_queue as devices
 from o1lab.paths import Lab
-from o1lab.train import devices
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.train import preflight as train_preflight

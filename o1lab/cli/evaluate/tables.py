@@ -180,13 +180,13 @@ def _write(path: Path, text: str) -> None:
         LabError: it cannot be written there.
     """
     from o1lab.errors import LabError
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     hint = "Name a file in a folder that is there."
     if not path.parent.is_dir():  # a folder is not made of a slip of the pen
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text.encode(errors="backslashreplace").decode())
     except OSError as error:
         raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from o1lab.evaluate.run.directory import EvalStatus
-from o1lab.inference.rate_limit import Clock
+from o1lab.jobs.control import Clock
 from o1lab.jobs.progress import Counts
 from store.evaluations import OUTCOMES, Tally
 

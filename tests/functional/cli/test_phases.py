@@ -97,7 +97,7 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
     until(lambda: second.read_status().after == first.id and first.read_status().step > 0, "both to be on their way")
     assert o1lab(["--lab", str(lab.root), "runs", "stop", first.id, "--wait", "--json"]) == 0
     capsys.readouterr()
-    until(lambda: not second.state().active, "the second to end")
+    until(lambda: not second.info().active, "the second to end")
     ended = second.read_status()
     assert (ended.state, ended.after) == ("failed", "")
     assert f"The run {first.id}, which this one was to go on from, was stopped" in ended.message
@@ -106,8 +106,8 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
     for run in (first, second):
         assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
     capsys.readouterr()
-    until(lambda: not second.state().active, "the second to end")
-    assert (first.state().state, second.state().state) == ("finished", "finished")
+    until(lambda: not second.info().active, "the second to end")
+    assert (first.info().state, second.info().state) == ("finished", "finished")
     assert load(second.recipe).init_from == f"{first.id}/{first.checkpoints()[-1].name}"
 
 

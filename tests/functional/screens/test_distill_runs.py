@@ -15,9 +15,9 @@ from textual.widgets import Static
 
 from o1lab.app import LabApp
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import begin_version, find_prompt, keep_version
-from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
@@ -60,7 +60,7 @@ def lab(tmp_path: Path, server: DistillServer) -> Iterator[Lab]:
 
 def end(folder: RunFolder) -> None:
     """Stop a run that a test launched, and wait until its process is gone."""
-    while (info := runs.info(folder)).active and info.status.pid is not None:
+    while (info := folder.info()).active and info.status.pid is not None:
         folder.stop_file.touch()
         folder.pause_file.unlink(missing_ok=True)
         time.sleep(0.05)  # the poll of an outside process, not a wait for a moment
@@ -231,7 +231,7 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
 async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
     folder = start(lab)
     host = os.uname().nodename
-    folder.write_status(TeacherRunStatus("running", 2**22 + 1, 1.0, host, time.time(), 6, 2, 1, 1))
+    folder.write_status(TeacherRunStatus("running", 2**22 + 1, 1.0, host, time.time(), requested=6, done=2))
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
@@ -246,7 +246,7 @@ async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
 def test_a_raw_response_is_shown_literally_and_not_all_of_it(lab: Lab) -> None:
     folder = start(lab)
     fault = FaultCount("html", 3, "[bold]It is a page.", "k", "<html>\x1b[2J[red]" + "x" * 1_000_000)
-    text = distill_text.facts(RunDetail(runs.info(folder), folder, {}, {}, (fault,), False, False)).plain
+    text = distill_text.facts(RunDetail(folder.info(), folder, {}, {}, (fault,), False, False)).plain
     assert "<html>␛[2J[red]xxx" in text and "[bold]It is a page." in text
     assert "(1,000,015 characters)" in text and len(text) < 10_000
 

@@ -256,7 +256,7 @@ def server() -> Iterator[DistillServer]:
 def end(lab: Lab) -> None:
     """Stop what a test launched, and wait until the processes are gone."""
     for folder in (EvalFolder(path) for path in lab.evals.glob("*")):
-        info = control.info(folder)
+        info = folder.info()
         if info.active and info.status.pid is not None:
             folder.stop_file.touch()
             folder.pause_file.unlink(missing_ok=True)
