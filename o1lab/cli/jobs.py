@@ -38,6 +38,18 @@ CHANGES: dict[str, Any] = {
 DetachOption = Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")]
 
 
+def evaluation_id(ctx: typer.Context, value: str) -> str:
+    """Callback of arguments: an evaluation's id in place of its name; anything else as it is."""
+    from o1lab.jobs.directory import id_of_name
+
+    return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
+
+
+def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
+    """As :func:`evaluation_id`, for several."""
+    return [evaluation_id(ctx, value) for value in values]
+
+
 class Row(NamedTuple):
     """A job in a list: its JSON and its line."""
 

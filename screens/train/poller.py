@@ -218,10 +218,6 @@ def places(states: Iterable[RunState]) -> dict[str, int]:
     }
 
 
-def _last_loss(metrics: Path) -> float | None:
-    return last_metrics(metrics, limit=_TAIL_BYTES).get("loss")
-
-
 def _cached(kept: dict[str, tuple[int, Value]], run_id: str, stamp: int, read: Callable[[], Value]) -> Value:
     """What ``read`` gave when the file's stamp was last this one."""
     if run_id not in kept or kept[run_id][0] != stamp:
