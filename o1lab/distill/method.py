@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from o1lab.chains import parse
-from o1lab.inference.calls import Message, Response
+from o1lab.errors import UsageError
+from o1lab.inference.calls import Message, Response, Role
+from o1lab.inference.settings import Engine
 from store.records import NewProblem
-
-Role = Literal["teacher", "critic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +132,17 @@ def as_trace(response: Response) -> Draft:
     raw = parse.join(response.thought, response.answer) if response.thought else response.answer
     whole = response.state == "done" and response.finish_reason not in ("length", "content_filter")
     return Draft(raw, complete=whole)
+
+
+def single(engine: Engine, method: Method) -> SingleCall:
+    """``method``, if an engine that sends all calls at once can run it.
+
+    Raises:
+        UsageError: it needs several calls a conversation.
+    """
+    if not isinstance(method, SingleCall):
+        raise UsageError(
+            f"The engine {engine} asks for everything at once, and {method.name} goes on from what it was answered.",
+            "Leave --engine out: the local engine holds conversations of several calls.",
+        )
+    return method

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from o1lab.config import load_config
-from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
+from o1lab.distill.method import single
 from o1lab.distill.methods import make_method, prompt_names
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
@@ -80,11 +80,13 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-    check_priced(settings, models)
+    check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
-    check_engine(settings.engine, make_method(settings, prompts))
+    method = make_method(settings, prompts)
+    if settings.engine != "local":
+        single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:
@@ -180,7 +182,7 @@ def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
         )
     if given:
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings, _models(lab, settings))
+        check_priced(settings, _models(lab, settings), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     folder.clear_control_files()
 

@@ -75,11 +75,11 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         self._heart: asyncio.Task[None] | None = None
 
     @abstractmethod
-    async def execute(self, held: contextlib.AsyncExitStack, store: Store, before: StatusT | None) -> None:
+    async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: StatusT | None) -> None:
         """Do all the work of the session.
 
         Args:
-            held: closed at the end of the session; for models, journals and the like.
+            stack: closed at the end of the session; for models, journals and the like.
             store: the lab's database.
             before: the status that the previous session left.
 
@@ -118,8 +118,8 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             self._write_status("starting", message="Opening the model.")
             store = open_store(self.lab.database)
             try:
-                async with contextlib.AsyncExitStack() as held:
-                    await self.execute(held, store, before)
+                async with contextlib.AsyncExitStack() as stack:
+                    await self.execute(stack, store, before)
             finally:
                 if self._heart is not None:
                     self._heart.cancel()

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from o1lab.distill.run_directory import RunFolder
 from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
@@ -57,11 +56,11 @@ class Part:
 
 
 class Parts:
-    """All parts of a run, kept in its folder."""
+    """All parts of a job, kept in its directory."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._state_file = folder.path / "batches.json"
-        self._files = folder.path / "batches"
+    def __init__(self, directory: Path) -> None:
+        self._state_file = directory / "batches.json"
+        self._files = directory / "batches"
         self.parts: list[Part] = []
         self.dropped: set[str] = set()
         """Parameters that the server refused by name: known when the run goes on."""
