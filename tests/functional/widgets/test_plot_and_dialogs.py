@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from o1lab.train.curve import ema
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.loss_plot import Curve, LossPlot
 
 
