@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from store import Store, open_store
+from tests.support.tiny_model import make_tiny_model
+from tests.support.warm_python import WarmPython
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exhaustive", action="store_true", help="run the cases that are marked exhaustive, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the exhaustive cases unless they are asked for."""
+    if config.getoption("--exhaustive") or "exhaustive" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +57,39 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data are not at {folder} (set O1LAB_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def session_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of the session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def tiny_base(session_root: Path) -> Path:
+    """A tiny base model, made once for the session. Do not write into it."""
+    folder = session_root / "tiny-base" / "base"
+    with (session_root / "tiny-base.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            draft = make_tiny_model(folder.parent / "draft")
+            draft.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not hasattr(os, "pidfd_open"):  # the fork server is for Linux; elsewhere the real interpreter does
+        yield sys.executable
+        return
+    server = WarmPython(tmp_path_factory.mktemp("warm"))
+    yield str(server.executable)
+    server.close()
+
+
+@pytest.fixture
+def warm_python(_warm_python: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Trainers, preflight and model servers start from a process that has imported torch; returns the executable."""
+    monkeypatch.setattr(sys, "executable", _warm_python)
+    return _warm_python
