@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from store import Store, open_store
+from tests.support import warm_python as warm_python_server
 from tests.support.tiny_model import make_tiny_model
-from tests.support.warm_python import WarmPython
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +29,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` means: three workers for two cores, because a test of a screen waits half of its time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
 
 
 @pytest.fixture(autouse=True)
@@ -69,27 +76,31 @@ def session_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_base(session_root: Path) -> Path:
     """A tiny base model, made once for the session. Do not write into it."""
-    folder = session_root / "tiny-base" / "base"
-    with (session_root / "tiny-base.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            draft = make_tiny_model(folder.parent / "draft")
-            draft.rename(folder)
-    return folder
+    return _once(session_root, "base", make_tiny_model)
 
 
 @pytest.fixture(scope="session")
-def _warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _warm_python(session_root: Path) -> str:
     if not hasattr(os, "pidfd_open"):  # the fork server is for Linux; elsewhere the real interpreter does
-        yield sys.executable
-        return
-    server = WarmPython(tmp_path_factory.mktemp("warm"))
-    yield str(server.executable)
-    server.close()
+        return sys.executable
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return str(_once(session_root, "warm", lambda folder: warm_python_server.start(folder, owner)) / "python")
 
 
 @pytest.fixture
-def warm_python(_warm_python: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Trainers, preflight and model servers start from a process that has imported torch; returns the executable."""
+def warm_python(_warm_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers, preflight and model servers are forked from a process that has imported torch."""
     monkeypatch.setattr(sys, "executable", _warm_python)
-    return _warm_python
+
+
+def _once(session_root: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one worker of the session makes and all use."""
+    folder = session_root / name
+    with (session_root / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / ".done"
+        if not done.exists():
+            folder.mkdir()  # a worker that failed leaves it: the others fail, too
+            make(folder)
+            done.touch()
+    return folder

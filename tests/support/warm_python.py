@@ -3,7 +3,7 @@
 Importing torch, transformers, PEFT and TRL takes five seconds of processor time, again in each trainer, preflight and
 model server that a test starts. Here one process per test session imports them once and forks for each request:
 
-1. ``WarmPython`` starts the fork server (this module as a program) and writes a small program, the client.
+1. ``start`` starts the fork server (this module as a program) and writes a small program, the client.
 2. A test sets ``sys.executable`` to the client, and the code under test starts ``python -P -m MODULE ...`` as always.
 3. The client passes its arguments, folder, environment and standard streams to the fork server, which forks. It ends
    with the exit status of the forked process, passes SIGTERM and SIGINT on, and takes it along when it is killed.
@@ -53,34 +53,37 @@ sys.exit(status)
 """
 
 
-class WarmPython:
-    """The fork server; ``executable`` is the client. Close it to end the server."""
+def start(folder: Path, owner: int) -> Path:
+    """Start a fork server that ends with the process ``owner``.
 
-    def __init__(self, folder: Path) -> None:
-        from o1lab.train.run_directory import QUIET
+    Args:
+        folder: an empty folder for the client and the server's socket.
+        owner: a process id.
 
-        self.executable = folder / "python"
-        address = str(folder / "socket")
-        client = CLIENT.format(python=sys.executable, modules=MODULES, address=address)
-        self.executable.write_text(client, "utf-8")
-        self.executable.chmod(0o755)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.support.warm_python", address],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | QUIET | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == READY, "the fork server did not start"
+    Returns:
+        The client, which takes the place of ``sys.executable``.
+    """
+    from o1lab.train.run_directory import QUIET
 
-    def close(self) -> None:
-        """End the server. Processes it has forked go on, as they would without it."""
-        with self._process:  # its standard input closes, which it waits for
-            pass
+    executable, address = folder / "python", str(folder / "socket")
+    executable.write_text(CLIENT.format(python=sys.executable, modules=MODULES, address=address), "utf-8")
+    executable.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "tests.support.warm_python", address, str(owner)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | QUIET | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == READY, "the fork server did not start"
+    process.returncode = 0  # nobody waits for it: it may outlive this process
+    return executable
 
 
 def main() -> None:
-    """Import what is slow to import, then fork for each request until standard input ends."""
+    """Import what is slow to import, then fork for each request until the owner ends."""
     import datasets  # noqa: F401
     import torch  # noqa: F401
     import transformers
@@ -94,14 +97,15 @@ def main() -> None:
     _ = transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM, transformers.Trainer, trl.SFTTrainer
     assert threading.active_count() == 1, threading.enumerate()  # a fork keeps the calling thread only
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the supervisors
+    owner = os.pidfd_open(int(sys.argv[2]))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()
         sys.stdout.buffer.write(READY)
         sys.stdout.flush()
         while True:
-            ready, _, _ = select.select([listener, 0], [], [])
-            if 0 in ready:
+            ready, _, _ = select.select([listener, owner], [], [])
+            if owner in ready:
                 os._exit(0)  # nothing to clean up
             connection, _ = listener.accept()
             if os.fork() == 0:
