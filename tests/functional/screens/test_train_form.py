@@ -176,7 +176,8 @@ async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
         form = await form_of(pilot)
         await pilot.press("ctrl+l")
         await until(pilot, lambda: pilot.app.screen is not form, "the question")
-        await pilot.press(*str(path).replace("/", "/"), "enter")
+        pilot.app.screen.query_one(Input).value = str(path)  # a hundred keys would take seconds
+        await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen is form and field(form, "steps").text == "11", "the values")
         assert field(form, "schedule").text == "linear"
         editor = field(form, "probes").editor
