@@ -26,7 +26,7 @@ quick: check ## what to run while you work: lint, format, types, contracts, fast
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --dist loadgroup -m 'not slow and not model'
 
 test: check pytest ## everything, with a short demo that proves the plumbing and not the effect
-	$(BIN)/o1lab demo --headless --plumbing
+	lab=$$(mktemp -d) && $(BIN)/o1lab demo --headless --plumbing --lab $$lab/demo && rm -r $$lab
 
 check: setup ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
