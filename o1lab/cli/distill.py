@@ -70,7 +70,7 @@ def distill(
         folder = runs.resume(lab, resume, values)
     else:
         if "endpoint" not in values:
-            raise UsageError("No teacher was named.", "Give --endpoint NAME; `--endpoint solver` needs no key.")
+            raise UsageError("No teacher is given.", "Add --endpoint NAME; `--endpoint solver` needs no key.")
         settings = runs.read_settings(values)
         if estimate:
             _estimate(lab, settings, as_json=as_json)
@@ -219,7 +219,7 @@ def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
     from o1lab.distill.worker import run_here
 
     folder = runs.find(lab, run_id)
-    say(f"Run {folder.id} (to go on after an interruption: o1lab distill --resume {folder.id})")
+    say(f"Run {folder.id} (after an interruption, continue with: o1lab distill --resume {folder.id})")
     line = ProgressLine()
     try:
         run_here(lab, folder, watch=line.show)
@@ -241,7 +241,7 @@ def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
     finally:
         store.close()
     if unanswered:
-        say(f"{unanswered:,} problems of that filter have no answer: what is said of them cannot be verified.")
+        say(f"{unanswered:,} of the chosen problems have no answer, so responses to them cannot be verified.")
 
 
 def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
@@ -255,17 +255,17 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         store.close()
 
     if found.most_cost_usd is None:
-        money = "no price known: input_usd and output_usd of the endpoint in o1lab.toml"
+        money = "price not known; set input_usd and output_usd of the endpoint in o1lab.toml"
     elif found.cost_usd is None:
         money = f"at most ${found.most_cost_usd:,.4f}"
     else:
         money = f"${found.cost_usd:,.4f}, at most ${found.most_cost_usd:,.4f}"
-    usual = "no earlier response to judge by" if found.output_tokens is None else f"{found.output_tokens:,}"
+    usual = "not known, there is no earlier response" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
         *([f"unverifiable   {found.unanswered:,} of them have no answer"] if found.unanswered else []),
         f"input tokens   {found.input_tokens:,} ({found.rule})",
-        f"output tokens  {usual}" + (f" (mean of {found.based_on:,} earlier responses)" if found.based_on else ""),
+        f"output tokens  {usual}" + (f" (from the mean of {found.based_on:,} responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",
         f"money          {money}",
     ]

@@ -90,10 +90,10 @@ def train(
     run, pid = launch(lab, chosen)
     answer: dict[str, Any] = {"run_id": run.id, "dir": str(run.path), "pid": pid}
     if not wait:
-        emit(answer, as_json=as_json, text=f"Run {run.id} has begun (pid {pid}). Watch it: o1lab runs watch {run.id}")
+        emit(answer, as_json=as_json, text=f"Run {run.id} started (pid {pid}). Follow it: o1lab runs watch {run.id}")
         return
     if not as_json:
-        say(f"Run {run.id} has begun (pid {pid}).")
+        say(f"Run {run.id} started (pid {pid}).")
     state = follow_run(run, quiet=as_json)
     answer |= {"state": state.state, "step": state.status.step, "message": state.status.message}
     emit(answer, as_json=as_json, text=ended_text(run, state))
@@ -202,14 +202,14 @@ def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[
         values |= recipes.load_values(path)
     if phases.has_phases(values):
         if "dataset" in chosen:
-            raise UsageError("Each phase of this recipe has a dataset of its own.", "Leave --dataset out.")
+            raise UsageError("Each phase of this recipe has its own dataset.", "Leave --dataset out.")
         return phases.laid_over(phases.split(values), chosen, settings)
     if "dataset" in chosen:
         values.pop("dataset_hash", None)  # that of the recipe's own dataset
     values |= chosen
     values = recipes.override(values, settings)
     if not values.get("dataset"):
-        raise UsageError("No dataset was named.", "Give --dataset NAME, or a recipe that names one.")
+        raise UsageError("No dataset is given.", "Add --dataset NAME, or a recipe with a dataset.")
     return [values]
 
 

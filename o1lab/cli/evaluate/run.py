@@ -91,7 +91,7 @@ def eval_run(
     else:
         if missing := next((name for name in ("suite", "model") if name not in values), None):
             raise UsageError(
-                f"No {missing} was named.",
+                f"No {missing} is given.",
                 f"o1lab eval SUITE --model MODEL; suites: see `o1lab eval suites`; models: {_models(lab)}.",
             )
         settings = control.read_settings(lab, values)
@@ -226,7 +226,7 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     from o1lab.evaluate.run.worker import run_here
 
     folder = control.find(lab, eval_id)
-    say(f"Evaluation {folder.id} (to go on after an interruption: o1lab eval --resume {folder.id})")
+    say(f"Evaluation {folder.id} (after an interruption, continue with: o1lab eval --resume {folder.id})")
     line, given_up = ProgressLine(), False
     try:
         run_here(lab, folder, scores_only=scores_only, watch=line.show)

@@ -83,11 +83,11 @@ class EvaluationSettings(BaseModel):
     reuse: bool = Field(default=True, description="Reuse samples of earlier evaluations with the same settings.")
 
     def doubt(self) -> str:
-        """What a person should know of these settings before anything is paid; mostly nothing."""
+        """A warning about settings that rarely make sense together; empty where there is none."""
         if self.samples > 1 and self.temperature == 0:
             return (
-                f"At temperature 0 the {self.samples} samples of an item hardly differ: "
-                "pass@k and maj@k want --temperature 0.6 or so."
+                f"At temperature 0 the {self.samples} samples of an item hardly differ; "
+                "pass@k and maj@k need a temperature such as --temperature 0.6."
             )
         return ""
 
