@@ -123,47 +123,43 @@ class Setting:
 
 @lru_cache
 def settings_of(model: type[BaseModel]) -> dict[str, Setting]:
-    """Every field of a settings model by its name, section by section in the order of the model.
+    """Every field of a settings model by its name, section by section.
 
-    The fields of a derived model come before those that it inherits.
+    Sections that a model adds come before those it inherits, fields that it adds to a section after the others. A field
+    that it declares again keeps its place, and its section and help where it names none.
     """
     found: dict[str, Setting] = {}
-    for owner in model.__mro__:
-        section = OTHER
-        for name in getattr(owner, "model_fields", {}):
-            if name in found or name not in owner.__annotations__ or _inherited(owner, name):
-                continue
-            info = model.model_fields[name]
-            display = next((one for one in info.metadata if isinstance(one, Display)), Display())
-            section = display.section or section
-            found[name] = _setting(name, section, info, display)
-    order = list(dict.fromkeys(one.section for one in found.values()))
+    order: list[str] = []
+    for owner in reversed([one for one in model.__mro__ if issubclass(one, BaseModel)]):
+        section, added = OTHER, dict[str, None]()
+        for name in (one for one in owner.__annotations__ if one in model.model_fields):
+            above = found.get(name)
+            found[name] = _setting(name, owner.model_fields[name], section, above)
+            if above is None:
+                section = found[name].section
+                added[section] = None
+        order[:0] = [one for one in added if one not in order]
     return {one.name: one for one in sorted(found.values(), key=lambda one: order.index(one.section))}
 
 
-def _inherited(owner: type, name: str) -> bool:
-    """Whether a class above declares the field first: there is its place."""
-    return any(name in getattr(base, "model_fields", {}) for base in owner.__mro__[1:])
-
-
-def _setting(name: str, section: str, info: FieldInfo, display: Display) -> Setting:
-    annotation: Any = info.annotation
-    inner = annotation
-    if get_origin(annotation) in (Union, UnionType):
-        inner = next(part for part in get_args(annotation) if part is not type(None))
+def _setting(name: str, info: FieldInfo, section: str, above: Setting | None) -> Setting:
+    """The setting of a field; ``above`` is the one it declares again."""
+    display = next((one for one in info.metadata if isinstance(one, Display)), Display())
+    inner: Any = info.annotation
+    if get_origin(inner) in (Union, UnionType):
+        inner = next(part for part in get_args(inner) if part is not type(None))
     listed = get_args(inner) if get_origin(inner) is Literal else ()
-    kind = get_origin(inner) or inner
     return Setting(
         name,
-        section,
-        info.description or "",
-        str if listed else kind,
+        display.section or (above.section if above else section),
+        info.description or (above.help if above else ""),
+        str if listed else get_origin(inner) or inner,
         listed,
         _bounds(info),
         info.is_required(),
         None if info.is_required() else info.get_default(call_default_factory=True),
         display,
-        annotation,
+        info.annotation,
     )
 
 

@@ -68,7 +68,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-    check_priced(settings, models)
+    check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
@@ -158,7 +158,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         )
     if given:
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings, _models(lab, settings))
+        check_priced(settings, _models(lab, settings), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     control.clear_control_files(folder)
     return folder

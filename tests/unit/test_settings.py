@@ -22,7 +22,9 @@ class Shared(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int | None, Display("Limits", empty="no limit")] = Field(default=None, ge=1, description="Most.")
-    heat: Annotated[float | None, Display("Sampling", none="leave it out")] = Field(default=0.5, gt=0, le=1)
+    heat: Annotated[float | None, Display("Sampling", none="leave it out")] = Field(
+        default=0.5, gt=0, le=1, description="How hot."
+    )
 
 
 class Pretend(Shared):
@@ -34,6 +36,7 @@ class Pretend(Shared):
     lines: list[str] = Field(default_factory=list)
     quick: bool = False
     seed: Annotated[int, Display("Sampling")] = 1
+    limit: Annotated[int | None, Display(default="the lab's")] = Field(default=4, ge=1)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -52,15 +55,16 @@ def test_every_default_survives_as_text(model: type[BaseModel]) -> None:
     assert model.model_validate(values_of(model, texts)) == whole
 
 
-def test_fields_of_the_model_come_first_and_sections_stay_together() -> None:
+def test_sections_of_the_model_come_first_and_inherited_fields_keep_their_place() -> None:
     found = settings_of(Pretend)
     assert [(one.section, one.name) for one in found.values()] == [
         ("What", "mode"), ("What", "phase"), ("What", "about"), ("What", "lines"), ("What", "quick"),
-        ("Sampling", "seed"), ("Sampling", "heat"), ("Limits", "limit"),
+        ("Limits", "limit"), ("Sampling", "heat"), ("Sampling", "seed"),
     ]  # fmt: skip
     assert found["heat"].bounds == "0<x<=1" and found["limit"].bounds == "x>=1" and found["seed"].bounds == ""
     assert found["mode"].choices == ("a", "b") and found["quick"].kind is bool
-    assert (found["limit"].unset, found["heat"].unset, found["quick"].unset) == ("no limit", "0.5", "no")
+    assert (found["limit"].unset, found["heat"].unset, found["quick"].unset) == ("the lab's", "0.5", "no")
+    assert found["limit"].help == "Most." and settings_of(Shared)["limit"].unset == "no limit"
 
 
 def test_texts_become_values() -> None:

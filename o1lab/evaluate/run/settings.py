@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from o1lab.distill.settings import TeacherRunSettings
+from o1lab.inference.settings import TO_SERVER, RequestSettings
 from o1lab.settings import NONE, Display
 
 _OF_SUITE = "the suite's"
-_TO_SERVER = "leave it to the server"
-_OF_LAB = "as in o1lab.toml"
 
 
-class EvaluationSettings(BaseModel):
+class EvaluationSettings(RequestSettings):
     """The settings of one evaluation; the resolved form, the suite's defaults included, is what is stored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     suite: Annotated[str, Display("Suite and model", argument=True)] = Field(
         description="Suite to evaluate on: a name (`o1lab eval suites` lists them) or the path of a suite file."
@@ -39,46 +35,16 @@ class EvaluationSettings(BaseModel):
     samples: Annotated[int, Display("Sampling", default=_OF_SUITE)] = Field(
         default=1, ge=1, description="Samples per item, each with its own seed; maj@k and pass@k need several."
     )
-    temperature: Annotated[float | None, Display(default=_OF_SUITE, none=_TO_SERVER)] = Field(
-        default=0.0, ge=0, description="Sampling temperature; 0 gives the most likely response."
-    )
-    top_p: Annotated[float | None, Display(default=_OF_SUITE, none=_TO_SERVER)] = Field(
-        default=None, gt=0, le=1, description="Probability mass of nucleus sampling."
-    )
-    seed: Annotated[int | None, Display(default=_OF_SUITE, none=_TO_SERVER)] = Field(
-        default=42, description="Seed of the first sample; sample k uses seed + k."
-    )
+    temperature: Annotated[float | None, Display(default=_OF_SUITE, none=TO_SERVER)] = Field(default=0.0, ge=0)
+    top_p: Annotated[float | None, Display(default=_OF_SUITE, none=TO_SERVER)] = Field(default=None, gt=0, le=1)
+    seed: Annotated[int | None, Display(default=_OF_SUITE, none=TO_SERVER)] = 42
     max_tokens: Annotated[int, Display(default=_OF_SUITE)] = Field(
         default=4096,
         ge=1,
         description="Maximum length of a response in tokens, thought included; a longer one counts as incomplete.",
     )
-    reasoning_effort: Annotated[str | None, Display(empty="not sent")] = Field(
-        default=None, description="Reasoning effort, for models that accept one: low, medium or high."
-    )
     force_answer: Annotated[int | None, Display(empty="never", metavar="N")] = Field(
         default=None, ge=1, description="Ask a truncated response for its final answer, in at most N more tokens."
-    )
-
-    budget_usd: Annotated[float | None, Display("Budgets", empty="no limit")] = Field(
-        default=None, gt=0, description="Stop before more US dollars are spent; needs the prices in o1lab.toml."
-    )
-    budget_tokens: Annotated[int | None, Display(empty="no limit")] = Field(
-        default=None, gt=0, description="Stop before more tokens are used, input and output together."
-    )
-
-    concurrency: Annotated[int, Display("Requests")] = Field(
-        default=16, ge=1, description="Maximum number of requests at the same time."
-    )
-    requests_per_minute: Annotated[int | None, Display(empty=_OF_LAB)] = Field(
-        default=None, ge=1, description="Maximum number of requests per minute."
-    )
-    tokens_per_minute: Annotated[int | None, Display(empty=_OF_LAB)] = Field(
-        default=None, ge=1, description="Maximum number of tokens per minute."
-    )
-    attempts: int = Field(default=5, ge=1, description="Attempts at one request before its sample counts as failed.")
-    silence_timeout_s: Annotated[float, Display(options=("--silence-timeout",), metavar="SECONDS")] = Field(
-        default=600, gt=0, description="Seconds that a server may stay silent before the request is tried again."
     )
     reuse: bool = Field(default=True, description="Reuse samples of earlier evaluations with the same settings.")
 
@@ -90,22 +56,3 @@ class EvaluationSettings(BaseModel):
                 "pass@k and maj@k need a temperature such as --temperature 0.6."
             )
         return ""
-
-    def asking(self) -> TeacherRunSettings:
-        """The same for the client that asks."""
-        return TeacherRunSettings(
-            endpoint=self.model,
-            n=self.samples,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            max_tokens=self.max_tokens,
-            reasoning_effort=self.reasoning_effort,
-            concurrency=self.concurrency,
-            requests_per_minute=self.requests_per_minute,
-            tokens_per_minute=self.tokens_per_minute,
-            attempts=self.attempts,
-            silence_timeout_s=self.silence_timeout_s,
-            budget_usd=self.budget_usd,
-            budget_tokens=self.budget_tokens,
-        )
