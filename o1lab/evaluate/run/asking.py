@@ -8,7 +8,7 @@ from typing import Protocol
 
 from o1lab.chains import parse
 from o1lab.distill.work_queue import Usage
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
 from store.evaluations import State, Turn
 

@@ -17,9 +17,8 @@ from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
-from o1lab.evaluate.scorers.protocol import Scorer
-from o1lab.evaluate.suites.suite import ScorerSpec
+from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
+from o1lab.evaluate.scorers.base import Scorer
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal
@@ -50,7 +49,7 @@ def judge_settings(settings: EvaluationSettings, judge: str) -> TeacherRunSettin
 
 
 class Judge:
-    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.protocol.AskJudge`."""
+    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.base.AskJudge`."""
 
     def __init__(self, teacher: CompletionClient, index: JournalIndex, seats: int) -> None:
         self._teacher = teacher

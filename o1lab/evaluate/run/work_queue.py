@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from o1lab.distill.work_queue import JournalIndex, Usage
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.result_writer import FinishedSample
-from o1lab.evaluate.suites.items import Item
 from o1lab.inference import journal
 from store import evaluations, sample_agenda
 from store.connection import Store
