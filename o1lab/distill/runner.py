@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from o1lab.distill import work_queue
 from o1lab.distill.engines.offline import ReplayClient
-from o1lab.distill.method import Method, Role, SourceItem
 from o1lab.distill.methods import make_method
+from o1lab.distill.methods.base import Method, Role, SourceItem
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.runs import register
 from o1lab.distill.settings import Engine, TeacherRunSettings

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from o1lab.config import load_config
 from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
-from o1lab.distill.methods import make_method, prompt_names
+from o1lab.distill.methods import METHODS, make_method, prompt_names
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
@@ -81,7 +81,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     with store.explained():
         items = count_items(store, settings)
     if not items:
-        what = settings.traces if settings.method == "translate" else settings.problems
+        what = settings.traces if METHODS.get(settings.method).source == "traces" else settings.problems
         raise LabError(
             f"Nothing in the lab fits '{what}'.",
             "Import problems (`o1lab import FILE`), or choose others with --problems.",
@@ -92,7 +92,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
 
 def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
     """The models of a run, its teacher first."""
-    critic = settings.critic if settings.method == "debate" else None
+    critic = settings.critic if "critic" in METHODS.get(settings.method).roles else None
     config = load_config(lab)
     return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-MethodName = Literal["sample", "reformat", "translate", "debate"]
 Engine = Literal["local", "batch", "ray"]
+
+
+def method_names() -> tuple[str, ...]:
+    """The distillation methods that ``method`` takes, plugins included."""
+    from o1lab.distill.methods.base import METHODS
+
+    return METHODS.names()
+
+
+def _known_method(name: str) -> str:
+    if name not in (names := method_names()):
+        raise ValueError(f"there is no method '{name}'; there are {', '.join(names)}")
+    return name
+
+
+MethodName = Annotated[str, AfterValidator(_known_method)]
 
 
 class TeacherRunSettings(BaseModel):

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from o1lab.distill.items import items, items_by_id
-from o1lab.distill.method import SourceItem
+from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response

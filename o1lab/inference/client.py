@@ -13,7 +13,7 @@ import httpx2
 import openai
 from openai._streaming import ServerSentEvent
 
-from o1lab.distill.method import Role
+from o1lab.distill.methods.base import Role
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import (
     FATAL,

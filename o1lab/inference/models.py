@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
-from o1lab.distill.method import Role
+from o1lab.distill.methods.base import Role
 from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message

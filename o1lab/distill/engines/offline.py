@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from o1lab.distill.method import Method, Role, SingleCall
+from o1lab.distill.methods.base import Method, Role, SingleCall
 from o1lab.distill.settings import Engine
 from o1lab.errors import UsageError
 from o1lab.inference import journal

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from o1lab.distill.filters.answers import answer_of, gives_several_answers
-from o1lab.distill.filters.rule import Rule, quoted
+from o1lab.distill.filters.rule import quoted, rule
 from store.records import Problem
 
 LONGEST = 100_000
@@ -36,6 +36,7 @@ _ALL = re.compile(
 )
 
 
+@rule("proof", version=1, order=20, about="asks for a proof, or for what only an argument settles")
 def asks_for_proof(problem: Problem) -> str | None:
     """Why the problem is settled by an argument and not by a value, or None.
 
@@ -75,6 +76,12 @@ _ASKS = re.compile(
 )
 
 
+@rule(
+    "several-parts",
+    version=1,
+    order=50,
+    about="asks for several things: labelled parts, or an answer of several numbers",
+)
 def has_several_parts(problem: Problem) -> str | None:
     """Why there is more than one thing to answer, or None: labelled parts that each ask, or an answer in several."""
     text = problem.statement[:LONGEST]
@@ -122,6 +129,7 @@ _FEWEST_OPTIONS = 3
 _FARTHEST = 600
 
 
+@rule("multiple-choice", version=1, order=60, about="gives options to choose from")
 def is_multiple_choice(problem: Problem) -> str | None:
     """Why the problem is one of choosing among options, or None."""
     text = problem.statement[:LONGEST]
@@ -139,10 +147,3 @@ def is_multiple_choice(problem: Problem) -> str | None:
     if answer and len(answer) < 40 and _LETTER_ALONE.fullmatch(answer) and (which := _WHICH.search(text)):
         return f"asks {quoted(which[0])} and the answer is a letter"
     return None
-
-
-PROOF = Rule("proof", 1, "asks for a proof, or for what only an argument settles", asks_for_proof)
-SEVERAL_PARTS = Rule(
-    "several-parts", 1, "asks for several things: labelled parts, or an answer of several numbers", has_several_parts
-)
-MULTIPLE_CHOICE = Rule("multiple-choice", 1, "gives options to choose from", is_multiple_choice)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from o1lab.config import load_config
-from o1lab.distill.method import Role
+from o1lab.distill.methods.base import Role
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.distill.work_queue import JournalIndex, index_journal
 from o1lab.errors import LabError, UsageError
