@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from o1lab.config import load_config
 from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
-from o1lab.distill.methods import METHODS, make_method, prompt_names
+from o1lab.distill.methods import METHODS, find_prompts, make_method
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
 from o1lab.inference.models import check_priced
-from o1lab.inference.prompts import Prompt, find_prompt, keep_prompts
+from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import control
 from o1lab.jobs.control import FaultCount, JobInfo
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
@@ -75,8 +75,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
             endpoint_key(model.endpoint)
     check_priced(settings, models)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
-    names = prompt_names(settings, hidden_thoughts=hidden)
-    prompts = {role: find_prompt(lab, name) for role, name in names.items()}
+    prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
     check_engine(settings.engine, make_method(settings, prompts))
     with store.explained():
         items = count_items(store, settings)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 from o1lab.distill.methods.base import METHODS, Method, Need, Prompts, SingleCall, method
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.errors import UsageError
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.inference.prompts import Prompt, find_prompt
+from o1lab.paths import Lab
 
-__all__ = ["METHODS", "Method", "Need", "Prompts", "SingleCall", "make_method", "method", "prompt_names"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Need",
+    "Prompts",
+    "SingleCall",
+    "find_prompts",
+    "make_method",
+    "method",
+    "prompt_names",
+]
 
 
 def prompt_names(settings: TeacherRunSettings, *, hidden_thoughts: bool = False) -> dict[str, str]:
@@ -24,6 +39,26 @@ def prompt_names(settings: TeacherRunSettings, *, hidden_thoughts: bool = False)
     if settings.prompt:
         names[next(iter(needs))] = settings.prompt
     return names
+
+
+def find_prompts(lab: Lab | None, settings: TeacherRunSettings, *, hidden_thoughts: bool = False) -> dict[str, Prompt]:
+    """The prompts that :func:`prompt_names` names, by role.
+
+    Raises:
+        NotFoundError: there is no such prompt.
+        UsageError: a prompt file is broken.
+    """
+    kind = METHODS.get(settings.method)
+    found = {}
+    for role, name in prompt_names(settings, hidden_thoughts=hidden_thoughts).items():
+        need = kind.needs[role]
+        try:
+            found[role] = find_prompt(lab, name)
+        except NotFoundError:
+            if name != need.default or not need.text:
+                raise
+            found[role] = Prompt(name, 1, kind.name, "", (("user", need.text),), Path(inspect.getfile(kind)))
+    return found
 
 
 def make_method(settings: TeacherRunSettings, prompts: Prompts) -> Method:

@@ -100,11 +100,14 @@ class Need(NamedTuple):
         default: the name of the prompt unless the run names another.
         slots: what the method can fill in.
         hidden_thoughts: the default for teachers that hide their thoughts, where it is another prompt.
+        text: what the user says in the default prompt, for a method that brings no prompt file. A file of that name
+            in LAB/prompts is used instead.
     """
 
     default: str
     slots: frozenset[str]
     hidden_thoughts: str = ""
+    text: str = ""
 
 
 Prompts = Mapping[str, Prompt]
