@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from o1lab.config import load_config
-from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
 from o1lab.distill.methods import METHODS, find_prompts, make_method
+from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
@@ -73,10 +73,12 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-    check_priced(settings, models)
+    check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
-    check_engine(settings.engine, make_method(settings, prompts))
+    method = make_method(settings, prompts)
+    if settings.engine != "local":
+        single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:
@@ -162,7 +164,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         )
     if given:
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings, _models(lab, settings))
+        check_priced(settings, _models(lab, settings), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     control.clear_control_files(folder)
     return folder

@@ -1,12 +1,12 @@
-"""How a teacher run asks: everything that decides what comes out, written out in full in its folder."""
+"""The settings of a teacher run: everything that decides its result, stored in full in its folder."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-Engine = Literal["local", "batch", "ray"]
+from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 
 
 def method_names() -> tuple[str, ...]:
@@ -25,10 +25,8 @@ def _known_method(name: str) -> str:
 MethodName = Annotated[str, AfterValidator(_known_method)]
 
 
-class TeacherRunSettings(BaseModel):
+class TeacherRunSettings(RequestSettings):
     """The settings of one run; the resolved form, defaults included, is what is stored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: MethodName = "sample"
     endpoint: str = Field(description="a model of the lab: an endpoint of o1lab.toml, `solver`, a run's checkpoint")
@@ -38,22 +36,10 @@ class TeacherRunSettings(BaseModel):
     traces: str = Field(default="", description="translate: which traces, in the traces' filter language")
     limit: int | None = Field(default=None, ge=1, description="at most so many items")
     n: int = Field(default=1, ge=1, description="samples an item")
-    temperature: float | None = Field(default=0.6, ge=0, description="null leaves it to the server")
-    top_p: float | None = Field(default=0.95, gt=0, le=1)
-    seed: int | None = Field(default=42, description="sample k is asked with seed + k")
-    max_tokens: int = Field(default=8192, ge=1)
-    reasoning_effort: str | None = None
     language: Literal["zh", "en"] = Field(default="zh", description="translate: into which language")
     rounds: int = Field(default=6, ge=1, description="debate: at most so many steps of the policy")
 
     engine: Engine = "local"
-    stream: Literal["auto", "always", "never"] = Field(
+    stream: StreamMode = Field(
         default="auto", description="auto streams where max_tokens is over 4,096: streaming costs CPU"
     )
-    concurrency: int = Field(default=16, ge=1)
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
-    attempts: int = Field(default=5, ge=1, description="times one call is tried within a run")
-    silence_timeout_s: float = Field(default=600, gt=0, description="how long a server may say nothing")
-    budget_usd: float | None = Field(default=None, gt=0)
-    budget_tokens: int | None = Field(default=None, gt=0, description="input and output together")

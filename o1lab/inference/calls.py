@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
+Role = Literal["teacher", "critic"]
+"""Which of a job's models a call goes to. Judges and evaluated models are asked as ``teacher``."""
 
 
 def digest(role: str, messages: Sequence[Message]) -> str:
@@ -46,23 +48,53 @@ class CallKey(NamedTuple):
         return cls(item, int(sample), int(turn))
 
 
+TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+"""Errors that a second attempt may not meet. After any other the same request gets the same answer."""
+PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
+"""Errors that come from the request itself: not even a later session sends it again."""
+FATAL = frozenset({"key", "quota", "no_model", "option"})
+"""Errors that every other call would meet as well: they end the run."""
+OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
+"""What a call is sent with besides its messages; a wrong value of one (the error ``option``) is wrong for all calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestError:
-    """What went wrong with a call: a code scripts can count, a sentence, and whether asking again can help."""
+    """Why a call failed. No field ever holds a key.
+
+    Attributes:
+        code: what scripts count; ``TRANSIENT``, ``PERMANENT`` and ``FATAL`` say what follows from it.
+        sentence: what happened, for a person.
+        retryable: whether a later session sends the request again.
+        hint: what to do about it.
+        retry_after_s: how many seconds the server asks to wait.
+        status: the HTTP status, where there was one.
+        raw: what the server sent, as text.
+
+    The journal holds the first three.
+    """
 
     code: str
     sentence: str
     retryable: bool = False
+    hint: str = field(default="", compare=False)
+    retry_after_s: float | None = field(default=None, compare=False)
+    status: int | None = field(default=None, compare=False)
+    raw: str = field(default="", compare=False)
 
+    @classmethod
+    def of(cls, code: str, sentence: str, hint: str = "", **more: Any) -> Self:
+        """An error whose code decides whether a later session sends the request again."""
+        return cls(code, sentence, code not in PERMANENT, hint, **more)
 
-TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
-"""Faults that may be gone a moment later. After any other the same question gets the same answer."""
-PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
-"""Faults of the question itself: not even a later session asks again."""
-FATAL = frozenset({"key", "quota", "no_model", "option"})
-"""Faults that every other call would meet as well: they end the run."""
-OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
-"""What a call is asked with besides its messages; a wrong value of one (the fault ``option``) is wrong for all."""
+    @property
+    def transient(self) -> bool:
+        """Whether a second attempt may succeed."""
+        return self.code in TRANSIENT
+
+    def as_json(self) -> dict[str, Any]:
+        """What the journal holds."""
+        return {"code": self.code, "sentence": self.sentence, "retryable": self.retryable}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +138,8 @@ class Response:
 
     def line(self) -> str:
         """One line of JSON, without its newline."""
-        values = asdict(self) | {"key": str(self.key)}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"key": str(self.key), "fault": self.fault.as_json() if self.fault is not None else None}
         return json.dumps({name: value for name, value in values.items() if value not in ("", None)})
 
     @classmethod

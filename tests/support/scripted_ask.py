@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from o1lab.distill.methods import make_method, prompt_names
-from o1lab.distill.methods.base import Method, Role, SourceItem
+from o1lab.distill.methods.base import Method, SourceItem
 from o1lab.distill.settings import MethodName, TeacherRunSettings
-from o1lab.inference.calls import CallKey, Message, RequestError, Response
+from o1lab.inference.calls import CallKey, Message, RequestError, Response, Role
 from o1lab.inference.prompts import find_prompt
 
 Answer = str | RequestError | dict[str, str]

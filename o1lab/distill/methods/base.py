@@ -16,12 +16,12 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from o1lab.chains import parse
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.inference.calls import Message, Response
+from o1lab.errors import UsageError
+from o1lab.inference.calls import Message, Response, Role
 from o1lab.inference.prompts import Prompt
+from o1lab.inference.settings import Engine
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import NewProblem
-
-Role = Literal["teacher", "critic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +192,17 @@ def as_trace(response: Response) -> Draft:
     raw = parse.join(response.thought, response.answer) if response.thought else response.answer
     whole = response.state == "done" and response.finish_reason not in ("length", "content_filter")
     return Draft(raw, complete=whole)
+
+
+def single(engine: Engine, method: Method) -> SingleCall:
+    """``method``, if an engine that sends all calls at once can run it.
+
+    Raises:
+        UsageError: it needs several calls per conversation.
+    """
+    if not isinstance(method, SingleCall):
+        raise UsageError(
+            f"The engine {engine} asks for everything at once, and {method.name} goes on from what it was answered.",
+            "Leave --engine out: the local engine holds conversations of several calls.",
+        )
+    return method

@@ -80,7 +80,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
         endpoint_key(ref.endpoint)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
-    check_priced(settings.asking(), [one for one in (ref, judge) if one is not None])
+    check_priced(settings, [one for one in (ref, judge) if one is not None])
     store = open_store(lab.database)
     try:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
@@ -207,7 +207,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         judge = judge or before.judge
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
     _change(lab, folder, given, judge=scored_by.judge)
-    check_priced(folder.settings().asking(), [ref] if ref is not None else [])
+    check_priced(folder.settings(), [ref] if ref is not None else [])
     store = open_store(lab.database)
     try:
         register(lab, folder, store)
@@ -237,7 +237,7 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
         )
     if given:
         settings = _valid(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings.asking(), _models(lab, settings, judge))
+        check_priced(settings, _models(lab, settings, judge))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
 
 
