@@ -27,7 +27,7 @@ from store.teacher_runs import Outcome
 
 @dataclass
 class Conversation:
-    """One (item, sample) while it is held, and what it came to."""
+    """One (item, sample): its responses so far, and its result."""
 
     item: SourceItem
     sample: int

@@ -136,23 +136,23 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     folder: RunFolder
     counts: Progress
 
-    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
+    async def do(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         if self.settings.engine not in ENGINES:
             raise UsageError(f"There is no engine {self.settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
-        job = await self._job(held, store, before)
+        job = await self._job(stack, store, before)
         self.begin()
         with contextlib.suppress(RunStopped):  # an engine may be stopped before it has all it asks for
-            client = await held.enter_async_context(ENGINES[self.settings.engine](job))
+            client = await stack.enter_async_context(ENGINES[self.settings.engine](job))
             await self._converse(job, client)
 
-    async def _job(self, held: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> Job:
+    async def _job(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> Job:
         folder, settings, read = self.folder, self.settings, Reader()
-        held.callback(read.close)
+        stack.callback(read.close)
         prompts = restore_prompts(folder.prompts)
         names: dict[Role, str] = {"teacher": settings.endpoint}
         if "critic" in METHODS.get(settings.method).roles:
             names["critic"] = settings.critic or settings.endpoint
-        manager = await held.enter_async_context(ServerManager(self.lab))
+        manager = await stack.enter_async_context(ServerManager(self.lab))
         models = await open_models(
             self.lab, names, settings, manager, control=self.control, clock=self.clock, engine=settings.engine
         )
@@ -170,7 +170,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         self.counts.paid(earlier.input_tokens, earlier.output_tokens, earlier.cost_usd)
         budget = Budget(self.control, settings.budget_usd, settings.budget_tokens)
         budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
-        journal = await held.enter_async_context(Journal(folder.journal))
+        journal = await stack.enter_async_context(Journal(folder.journal))
         context = CallContext(journal, self.control, budget, self.counts, self.clock)
         method = make_method(settings, prompts)
         return Job(self.lab, folder, settings, store, prompts, method, models, context, index, read)

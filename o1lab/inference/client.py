@@ -39,7 +39,7 @@ LONGEST_HOLD_S = 3600.0
 """The longest that a server is left alone, whatever it asks for."""
 
 _SLOW_DOWNS = 20
-"""How many times ``attempts`` a call may be told to slow down: that is not a failure of the call."""
+"""A call may get 429 (slow down) this many times ``attempts``: that is not a failure of the call."""
 _BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
 
 

@@ -66,7 +66,7 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
 
     Where its code is a status, or stands for one, the result is the one of a response with this status.
     """
-    told = error.get("message") if isinstance(error, dict) else error
+    message = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, str):
         code = int(code) if _STATUS.fullmatch(code) else _STATUS_OF_CODE.get(code, code)
@@ -74,9 +74,14 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
         return _moderated(target, None, raw)
     if isinstance(code, int) and 400 <= code < 500:
         return classify(status_error(code, error), target)
-    text = one_line(without_key(told, target.key), 200) if isinstance(told, str) and told else "it does not say which"
+    text = one_line(without_key(message, target.key), 200) if isinstance(message, str) else ""
     hint = "What came before it is kept; try again."
-    return RequestError.of("server", f"The server of {target.model} stopped with an error: {text}", hint, raw=raw)
+    return RequestError.of(
+        "server",
+        f"The server of {target.model} stopped with an error: {text or 'it does not say which'}",
+        hint,
+        raw=raw,
+    )
 
 
 def status_error(status: int, error: Any) -> openai.APIStatusError:
@@ -147,8 +152,8 @@ _WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
 
 def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> RequestError:
     status, host, model = error.status_code, host_of(target), target.model
-    told = error.body.get("message") if isinstance(error.body, dict) else None
-    message = one_line(without_key(told if isinstance(told, str) else error.message, target.key), 200)
+    own = error.body.get("message") if isinstance(error.body, dict) else None
+    message = one_line(without_key(own if isinstance(own, str) else error.message, target.key), 200)
     if error.code == "context_length_exceeded" or (status == 400 and _LENGTH.search(message)):
         code, sentence = "context_length", f"The conversation is too long for {model}."
         hint = "Begin a new one, or shorten the prompt."
@@ -201,10 +206,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
-    told = headers.get("retry-after")
-    if (wait := _number(told)) is not None:
+    asked = headers.get("retry-after")
+    if (wait := _number(asked)) is not None:
         return wait
-    until = _moment(told)
+    until = _moment(asked)
     if until is None:
         return None
     now = _moment(headers.get("date"))

@@ -1,4 +1,4 @@
-"""The models of a run: where they answer, what they cost, how fast they may be asked."""
+"""The models of a job: their address, price, rates and options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 
 @dataclass
 class ModelClient:
-    """A model that is asked: where it answers, what it costs, how fast it may be asked, what it does not take."""
+    """A model of a job: its address, its rates, its price, and the options that it refuses."""
 
     ref: ModelRef
     target: ModelAddress
@@ -27,17 +27,17 @@ class ModelClient:
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
     dropped: set[str] = field(default_factory=set)
-    """Parameters that this server refused by name."""
+    """Options that this server refused by name."""
     _replies: int = 0
     _written: int = 0
 
     @property
     def model(self) -> str:
-        """The name its traces carry."""
+        """The model's name in its traces."""
         return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
 
     def options(self, settings: RequestSettings, sample: int) -> dict[str, Any]:
-        """How it is asked for this sample: what was set, less what it refuses."""
+        """The options for this sample: those that are set and not refused."""
         limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
         options = {
             "temperature": settings.temperature,
@@ -63,7 +63,7 @@ class ModelClient:
         return drop
 
     def typical(self, most: int) -> int:
-        """About how many tokens it writes: the mean so far, ``most`` before anything came."""
+        """About how many tokens a response has: the mean so far, ``most`` before the first."""
         return self._written // self._replies if self._replies else most
 
     def wrote(self, tokens: int) -> None:

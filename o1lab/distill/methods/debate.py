@@ -84,19 +84,19 @@ class Debate(Method):
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
 
     async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        talk, chain, said = Conversation(ask), "", list[dict[str, Any]]()
+        talk, chain, verdicts = Conversation(ask), "", list[dict[str, Any]]()
         try:
-            chain, agreed = await self._explore(item, talk, said)
+            chain, agreed = await self._explore(item, talk, verdicts)
             if not agreed:
                 reason = f"the critic did not believe the last of {self._rounds} steps"
-                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, said))
+                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
             solution = without_marks(await talk.say(self._asked("solution", item, chain)))
         except GivenUp as end:
             return Draft("", complete=False, rejected=end.reason)
-        return Draft(join(chain, solution), complete=True, meta=self._meta(talk, said))
+        return Draft(join(chain, solution), complete=True, meta=self._meta(talk, verdicts))
 
-    async def _explore(self, item: SourceItem, talk: Conversation, said: list[dict[str, Any]]) -> tuple[str, bool]:
-        """The thought, and whether it may be concluded from; ``said`` takes what the critic said of each step."""
+    async def _explore(self, item: SourceItem, talk: Conversation, verdicts: list[dict[str, Any]]) -> tuple[str, bool]:
+        """The thought, and whether it may be concluded from; ``verdicts`` collects those on each step."""
         language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
         chain: list[str] = []
         verdict = Verdict("go on")
@@ -106,7 +106,7 @@ class Debate(Method):
                 raise GivenUp("the policy proposed an empty step")
             messages = self._asked("critic", item, "\n\n".join(chain), step)
             verdict = read_verdict(await talk.say(messages, role="critic"))
-            said.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
+            verdicts.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
             chain.append(step)
             if verdict.decision == "backtrack":
                 chain.append(doubt(verdict.reason, language))
@@ -118,12 +118,12 @@ class Debate(Method):
         return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod
-    def _meta(talk: Conversation, said: list[dict[str, Any]]) -> dict[str, Any]:
+    def _meta(talk: Conversation, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "call_keys": talk.keys,
-            "debate": said,
-            "backtracks": sum(one["decision"] == "backtrack" for one in said),
-            "unread_verdicts": sum(not one["read"] for one in said),
+            "debate": verdicts,
+            "backtracks": sum(one["decision"] == "backtrack" for one in verdicts),
+            "unread_verdicts": sum(not one["read"] for one in verdicts),
         }
 
 

@@ -79,7 +79,7 @@ class OpenScorer:
 
 
 async def open_scorer(
-    held: AsyncExitStack,
+    stack: AsyncExitStack,
     lab: Lab,
     folder: EvalFolder,
     manager: ServerManager,
@@ -87,7 +87,7 @@ async def open_scorer(
     settings: EvaluationSettings,
     context: Callable[[Journal], CallContext],
 ) -> OpenScorer:
-    """The scorer of an evaluation, with its judge opened where it has one; ``held`` closes all of it.
+    """The scorer of an evaluation, with its judge opened where it has one; ``stack`` closes all of it.
 
     Args:
         context: makes what the judge's calls share with the others of the evaluation; its journal is its own.
@@ -98,19 +98,19 @@ async def open_scorer(
     """
     who = folder.scored_by()
     if who.judge is None:
-        return OpenScorer(await held.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
+        return OpenScorer(await stack.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
     ref = find_model(lab, who.judge, load_config(lab))
     judging = judge_settings(settings)
     check_priced(judging, [ref])
     identity = await asyncio.to_thread(identify, lab, ref)
     path = folder.judge_journal(_short(identity))
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
-    shared = context(await held.enter_async_context(Journal(path)))
+    shared = context(await stack.enter_async_context(Journal(path)))
     model = await open_model_client(ref, judging, manager, shared.control, shared.clock)
-    client = await held.enter_async_context(CompletionClient(judging, {_ROLE: model}, shared))
+    client = await stack.enter_async_context(CompletionClient(judging, {_ROLE: model}, shared))
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
     judge = JudgeContext(Judge(client, index, judging.concurrency), judge_name(ref, identity), prompt)
-    scorer = await held.enter_async_context(_as_before(make_scorer(who.spec, judge=judge), who, folder))
+    scorer = await stack.enter_async_context(_as_before(make_scorer(who.spec, judge=judge), who, folder))
     return OpenScorer(scorer, model.price.known)
 
 

@@ -97,9 +97,9 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self._broken = 0
         self._served: list[str] = []
 
-    async def do(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+    async def do(self, stack: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
         self._before = before
-        held.callback(self._read.close)
+        stack.callback(self._read.close)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
         known = runs.register(self.lab, self.folder, store)
         if known.scorer != scored_by.label:  # a kill came between the writes of the folder and of the row
@@ -115,7 +115,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
         manager = self._manager
         if manager is None:
-            manager = await held.enter_async_context(ServerManager(self.lab))
+            manager = await stack.enter_async_context(ServerManager(self.lab))
         self.priced = not self._scores_only or before is None or before.priced
         if doubt := self.settings.doubt():
             self.counts.note(doubt)
@@ -123,8 +123,8 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         def context(journal: Journal) -> CallContext:
             return CallContext(journal, self.control, budget, self.counts, self.clock)
 
-        model = None if self._scores_only else await self._open_model(held, manager, context, identity, so_far)
-        scorer = await open_scorer(held, self.lab, self.folder, manager, settings=self.settings, context=context)
+        model = None if self._scores_only else await self._open_model(stack, manager, context, identity, so_far)
+        scorer = await open_scorer(stack, self.lab, self.folder, manager, settings=self.settings, context=context)
         self.priced = self.priced and scorer.priced
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()
@@ -184,7 +184,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
 
     async def _open_model(
         self,
-        held: AsyncExitStack,
+        stack: AsyncExitStack,
         manager: ServerManager,
         context: Callable[[Journal], CallContext],
         identity: Identity,
@@ -206,11 +206,11 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         check_priced(settings, [ref])  # the lab's prices may have changed
         model = await open_model_client(ref, settings, manager, self.control, self.clock)
         self.priced = model.price.known
-        shared = context(await held.enter_async_context(Journal(self.folder.journal)))
+        shared = context(await stack.enter_async_context(Journal(self.folder.journal)))
 
         async def client(max_tokens: int) -> CompletionClient:
             limited = settings.model_copy(update={"max_tokens": max_tokens})
-            return await held.enter_async_context(CompletionClient(limited, {"teacher": model}, shared))
+            return await stack.enter_async_context(CompletionClient(limited, {"teacher": model}, shared))
 
         plain = await client(settings.max_tokens)
         last_word = await client(forced) if forced else plain

@@ -75,7 +75,7 @@ class SoFar:
 
     tally: Tally
     failed: set[tuple[str, int]]
-    """Samples that failed: they are held again."""
+    """Samples that failed: they are repeated."""
     ended: set[tuple[str, int]]
     to_score: list[int]
     """The seqs of complete samples that the scorer has not looked at, or is to look at again."""
@@ -90,7 +90,7 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
     Args:
         label: the scorer's.
         again: look again at what the scorer could not tell. What a judge answered is in its journal, so that only
-            what failed is asked anew.
+            what failed is asked again.
     """
     db = store.db
     with store.explained():

@@ -1,7 +1,7 @@
-"""Base of the engines that send everything before any conversation is held: the Batch API, a Ray cluster.
+"""Base of the engines that send all calls before any conversation starts: the Batch API, a Ray cluster.
 
-They fill the journal, and then the conversations are held with a client that makes no calls. So rows, verdicts and
-outcomes come about as they do with the local engine, and what is in the journal is not asked for again.
+They fill the journal, and then the conversations run with a client that makes no calls. So rows, verdicts and outcomes
+are made as they are with the local engine, and calls that are in the journal are not made again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from o1lab.inference.usage import most_tokens, rough_tokens
 from o1lab.paths import Lab
 
 RETRIED = TRANSIENT | {"expired", "missing"}
-"""Errors of a call that is made again: the server did not come to it, or said nothing of it."""
+"""Errors of a call that is made again: the server did not get to it, or sent no result."""
 _TOGETHER = 1_000
 """How many responses are written to the journal together."""
 

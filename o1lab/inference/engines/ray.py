@@ -18,7 +18,7 @@ written on the node where the command runs. Nodes need o1lab and vLLM; ``[cluste
 "/path/to/python"}`` names an environment of their own.
 
 vLLM's engine is driven here directly, not through ``ray.data.llm``: its output (2.60) has no finish reason, so a chain
-that was cut off could not be told from a whole one.
+that was cut off would look like a whole one.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RayEngine(OfflineEngine):
         await asyncio.to_thread(_leave)
 
     async def _put(self) -> list[Any]:
-        """What is to do, in blocks in the object store: here only their names are held."""
+        """The calls to be made, in blocks in the object store; this process keeps only references."""
         import pyarrow
         import ray
 
@@ -227,7 +227,7 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
     Raises:
         LabError: Ray is not installed, there is no such cluster, or it has not the GPUs that one copy needs.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a run is anybody's business
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # runs are private
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # once we have left, nothing starts another Ray
     try:
         import ray
