@@ -126,6 +126,7 @@ class Method(ABC):
         requires: what a problem must have to be an item, such as ``solution`` and ``answer``.
         roles: the models it talks to.
         phase: the phase of training that its traces are made for.
+        uses: the settings it reads that other methods do not, such as ``rounds``.
     """
 
     name: ClassVar[str]
@@ -136,6 +137,7 @@ class Method(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     roles: ClassVar[tuple[Role, ...]] = ("teacher",)
     phase: ClassVar[Literal[1, 2]] = 2
+    uses: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
         self.settings = settings

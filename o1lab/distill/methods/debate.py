@@ -63,6 +63,7 @@ class Debate(Method):
 
     synthesis = "multi-agent"
     roles = ("teacher", "critic")
+    uses = ("rounds",)
     needs: ClassVar[Mapping[str, Need]] = {
         "policy": Need("debate-policy", frozenset({"statement", "thought"})),
         "critic": Need("debate-critic", frozenset({"statement", "thought", "step"})),

@@ -44,6 +44,7 @@ class Translate(Method):
 
     synthesis = "translated"
     source = "traces"
+    uses = ("language",)
     needs: ClassVar[Mapping[str, Need]] = {
         "part": Need("translate-part", frozenset({"language", "statement", "translated_statement", "text"})),
         "statement": Need("translate-statement", frozenset({"language", "text"})),
