@@ -111,12 +111,13 @@ def _gpu() -> Check:
 
 def _plugins() -> Check:
     """Import every plugin: what is broken shows here and not in the middle of a run."""
+    from o1lab.distill.engines import ENGINES
     from o1lab.distill.filters import RULES
     from o1lab.distill.methods import METHODS
     from o1lab.evaluate.scorers import SCORERS
     from o1lab.ingest.importers import IMPORTERS
 
-    registries: list[Registry[Any]] = [SCORERS, METHODS, RULES, IMPORTERS]
+    registries: list[Registry[Any]] = [SCORERS, METHODS, RULES, IMPORTERS, ENGINES]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
         broken = [problem for registry in registries for problem in registry.problems()]

@@ -68,8 +68,9 @@ class Registry(Generic[T]):
     Args:
         kind: what a part is called in messages, such as ``scorer``.
         group: the entry point group of plugins, such as ``o1lab.scorers``.
-        package: the package whose modules hold the built-in parts. A built-in part is found fastest in the module of
-            its own name (``no-answer`` in ``no_answer.py``); otherwise all modules of the package are imported.
+        package: the package whose modules hold the built-in parts, or the one module that does. A built-in part is
+            found fastest in the module of its own name (``no-answer`` in ``no_answer.py``); otherwise all modules of
+            the package are imported.
     """
 
     def __init__(self, kind: str, group: str, package: str) -> None:
@@ -191,7 +192,7 @@ class Registry(Generic[T]):
         if self._builtins_loaded:
             return
         package = importlib.import_module(self.package)
-        for info in pkgutil.iter_modules(package.__path__):
+        for info in pkgutil.iter_modules(getattr(package, "__path__", [])):
             if not info.ispkg and not info.name.startswith("_"):
                 importlib.import_module(f"{self.package}.{info.name}")
         self._builtins_loaded = True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
+from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
 from o1lab.distill.methods import METHODS, find_prompts, make_method
 from o1lab.distill.methods.base import single
@@ -72,7 +73,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
     method = make_method(settings, prompts)
-    if settings.engine != "local":
+    if not ENGINES.get(settings.engine).conversations:
         single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)

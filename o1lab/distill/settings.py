@@ -27,7 +27,21 @@ def _known_method(name: str) -> str:
     return name
 
 
+def engine_names() -> tuple[str, ...]:
+    """The engines that ``engine`` takes, plugins included."""
+    from o1lab.distill.engines import ENGINES
+
+    return ENGINES.names()
+
+
+def _known_engine(name: str) -> str:
+    if name not in (names := engine_names()):
+        raise ValueError(f"there is no engine '{name}'; there are {', '.join(names)}")
+    return name
+
+
 MethodName = Annotated[str, AfterValidator(_known_method)]
+EngineName = Annotated[Engine, AfterValidator(_known_engine)]
 
 
 def _method(values: Mapping[str, object]) -> type[Method] | None:
@@ -88,7 +102,7 @@ class TeacherRunSettings(RequestSettings):
     )
     n: int = Field(default=1, ge=1, description="Samples per problem, each with its own seed.")
 
-    engine: Annotated[Engine, Display("Requests")] = Field(
+    engine: Annotated[EngineName, Display("Requests", choices=engine_names)] = Field(
         default="local",
         description="local asks from this machine now, batch uses the OpenAI Batch API (cheaper, later), ray runs "
         "vLLM on the [cluster] of o1lab.toml.",

@@ -15,7 +15,7 @@ from o1lab.distill.filters.pool import chosen_rules
 from o1lab.distill.methods import METHODS, Need, SingleCall, make_method, method
 from o1lab.distill.methods.base import Draft, SourceItem, as_trace
 from o1lab.distill.methods.sample import Sample
-from o1lab.distill.settings import method_names
+from o1lab.distill.settings import engine_names, method_names
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers import SCORERS, PlainScorer, ScorerSpec, make_scorer, scorer, scorer_label
 from o1lab.evaluate.scorers.base import Attempt, Options, Score
@@ -126,6 +126,7 @@ def test_two_plugins_of_one_name_the_first_by_its_package_wins(registry: Registr
 def test_the_built_in_parts_are_in_their_order() -> None:
     assert METHODS.names()[:4] == ("sample", "reformat", "translate", "debate")
     assert SCORERS.names()[:8] == ("math", "exact", "match", "choice", "refusal", "claims", "human", "judge")
+    assert engine_names()[:3] == ("local", "batch", "ray")
     assert IMPORTERS.names()[:7] == ("s1", "recorded", "sharegpt", "messages", "reasoning", "alpaca", "problems")
 
 

@@ -1,4 +1,4 @@
-"""Other packages add methods, scorers, rules and importers, which the command line then uses."""
+"""Other packages add methods, scorers, rules, importers and engines, which the command line then uses."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_the_example_package_is_used_through_the_verbs(site: Path, tmp_path: Pat
         [*o1lab, "import", lines(tmp_path / "sums.jsonl", SUMS)],
         [*o1lab, "problems", "filter", "--rules", "example-shout"],
         [*o1lab, "problems", "rules"],
-        [*o1lab, "distill", "-e", "solver", "--method", "example-echo", "--problems", "excluded:no source:sums"],
+        [*o1lab, "distill", "-e", "solver", "--method", "example-echo", "--engine", "example-relay",
+         "--problems", "excluded:no source:sums"],
         [*o1lab, "traces", "ls"],
         [*o1lab, "eval", "cards", "-m", "solver"],
         [*o1lab, "doctor"],
@@ -85,7 +86,11 @@ def test_the_example_package_is_used_through_the_verbs(site: Path, tmp_path: Pat
     assert (evaluated["scorer_version"], evaluated["correct"]) == ("example-length@3(longest=30)", 3)
     [plugins] = [check for check in doctor["checks"] if check["name"] == "plugins"]
     assert plugins["ok"]
-    assert "scorer example-length, method example-echo, rule example-shout, importer example-cards" in plugins["detail"]
+    parts = (
+        "scorer example-length", "method example-echo", "rule example-shout", "importer example-cards",
+        "engine example-relay",
+    )  # fmt: skip
+    assert plugins["detail"] == ", ".join(parts)
 
 
 def test_a_broken_plugin_costs_itself_and_is_reported(site: Path, tmp_path: Path) -> None:
