@@ -125,6 +125,7 @@ class BatchWriter(Generic[T]):
         self._most, self._together_s, self._at_once = most, together_s, at_once
         self._flush_on_cancel = flush_on_cancel
         self._queue: asyncio.Queue[T | None] = asyncio.Queue(waiting)
+        self._error: BaseException | None = None
         self._task: asyncio.Task[None]  # while entered
 
     async def __aenter__(self) -> Self:
@@ -144,8 +145,8 @@ class BatchWriter(Generic[T]):
         Raises:
             Exception: a batch could not be written; no more results are taken.
         """
-        if self._task.done():
-            self._task.result()
+        if self._error is not None:
+            raise self._error
         await self._queue.put(result)
 
     async def _run(self) -> None:
@@ -156,12 +157,12 @@ class BatchWriter(Generic[T]):
                     await slots.acquire()
                     tasks.create_task(self._write(batch)).add_done_callback(lambda _: slots.release())
         except BaseException as error:
+            # Of several errors the first: the other batches were cancelled.
+            self._error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
             while not self._queue.empty():  # unblock tasks that wait for room in the queue
                 self._queue.get_nowait()
                 await asyncio.sleep(0)
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from None  # the first error; the other batches were cancelled
-            raise
+            raise self._error from None
 
     async def _batches(self) -> AsyncIterator[list[T]]:
         over = False
