@@ -16,6 +16,7 @@ from textual.css.query import NoMatches
 from textual.widgets import Input, Select, Static
 
 from o1lab.distill import selection
+from o1lab.distill.methods import METHODS
 from o1lab.distill.selection import Choice, Keep, PerProblem
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import Dialog
@@ -86,7 +87,8 @@ class TeacherDatasetDialog(Dialog[Created]):
         self.choice: Choice | None = None
 
     def compose_dialog(self) -> ComposeResult:
-        phase = "1" if self.method == "reformat" else "2"
+        kind = METHODS.find(self.method)
+        phase = str(kind.phase) if kind is not None else "2"
         yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")
         yield FieldRow(_choices("per_problem", _PER_PROBLEM, "how many of a problem's"), "all")
         yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
