@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from o1lab.config import load_config
 from o1lab.distill.items import count_items
 from o1lab.distill.method import single
@@ -24,6 +22,7 @@ from o1lab.jobs.control import FaultCount, JobInfo
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
 
 CHANGEABLE = (
@@ -52,12 +51,8 @@ def read_settings(values: Mapping[str, Any]) -> TeacherRunSettings:
     Raises:
         UsageError: a name or value that means nothing.
     """
-    try:
-        return TeacherRunSettings.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}.", "See `o1lab distill --help`.") from error
+    given = {name: value for name, value in values.items() if value is not None}
+    return validate(TeacherRunSettings, given, verb="distill")
 
 
 def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
