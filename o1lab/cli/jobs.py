@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from o1lab.cli import options
 from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id or name, or the beginning of its id.")]
-CHANGES: dict[str, Any] = {
-    "concurrency": Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls in flight at a time.")],
-    "requests_per_minute": Annotated[int | None, typer.Option("--requests-per-minute", min=1)],
-    "tokens_per_minute": Annotated[int | None, typer.Option("--tokens-per-minute", min=1)],
-    "attempts": Annotated[int | None, typer.Option("--attempts", min=1, help="Maximum number of attempts per call.")],
-    "silence_timeout_s": Annotated[
-        float | None,
-        typer.Option("--silence-timeout", min=1, metavar="SECONDS", help="Longest wait for a server's next output."),
-    ],
-    "stream": Annotated[str | None, typer.Option("--stream", help="auto, always or never.")],
-    "budget_usd": Annotated[float | None, typer.Option("--budget-usd", min=0, help="Stop before exceeding it.")],
-    "budget_tokens": Annotated[int | None, typer.Option("--budget-tokens", min=1, help="Stop before exceeding it.")],
-}
-"""The options of `resume`, by the names of the settings that they change."""
 DetachOption = Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")]
 
 
@@ -69,6 +55,7 @@ class JobCommands:
         show: the JSON of `show`, and its lines.
         summary: the JSON of `stop`, `pause` and `resume`.
         stopping: what happens before a job that was asked to stop stops.
+        settings: loads the settings model; None if `resume` can change nothing.
         changes: the settings that `resume` can change.
         run: runs a prepared job in this process and returns the exit status; None if workers are always detached.
         can_pause: whether there is a verb `pause`.
@@ -81,6 +68,7 @@ class JobCommands:
     show: Callable[[Lab, Any, Any], tuple[dict[str, Any], list[str]]]
     summary: Callable[[Lab, JobInfo[Any, Any]], dict[str, Any]]
     stopping: str
+    settings: options.LoadModel | None = None
     changes: tuple[str, ...] = ()
     run: Callable[..., int] | None = None
     can_pause: bool = True
@@ -189,26 +177,27 @@ def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
 
 def _add_resume(app: typer.Typer, jobs: JobCommands) -> None:
     """Add `resume` with the options of this kind, and its hidden alias `go-on`."""
+    states = "paused, stopped, failed or dead" if jobs.can_pause else "stopped, failed or dead"
+    about = f"Continue {jobs.article} {jobs.noun} that is {states}."
 
-    def resume(ctx: typer.Context, identity: str, detach: bool = True, as_json: bool = False, **changes: Any) -> None:
+    if jobs.settings is None or jobs.run is None:
+
+        @app.command("resume", help=about)
+        def resume_detached(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
+            resume_job(context(ctx).lab(), jobs, identity, {}, detach=True, as_json=as_json)
+
+        return
+
+    def resume(
+        ctx: typer.Context, identity: IdArgument, detach: DetachOption = False, as_json: JsonOption = False
+    ) -> None:
         if ctx.info_name == "go-on":
             say("`go-on` is now called `resume`.")
-        resume_job(context(ctx).lab(), jobs, identity, changes, detach=detach or jobs.run is None, as_json=as_json)
+        resume_job(context(ctx).lab(), jobs, identity, options.given(ctx), detach=detach, as_json=as_json)
 
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [
-        inspect.Parameter("ctx", keyword, annotation=typer.Context),
-        inspect.Parameter("identity", keyword, annotation=IdArgument),
-        *(inspect.Parameter(name, keyword, default=None, annotation=CHANGES[name]) for name in jobs.changes),
-        *([inspect.Parameter("detach", keyword, default=False, annotation=DetachOption)] if jobs.run else []),
-        inspect.Parameter("as_json", keyword, default=False, annotation=JsonOption),
-    ]
-    resume.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
-    resume.__annotations__ = {one.name: one.annotation for one in parameters}
-    states = "paused, stopped, failed or dead" if jobs.can_pause else "stopped, failed or dead"
-    app.command("resume", help=f"Continue {jobs.article} {jobs.noun} that is {states}.")(resume)
-    if jobs.can_pause:
-        app.command("go-on", hidden=True)(resume)
+    for name in ("resume", "go-on"):
+        command = options.command_with(jobs.settings, jobs.changes)
+        app.command(name, cls=command, help=about, hidden=name == "go-on")(resume)
 
 
 def resume_job(

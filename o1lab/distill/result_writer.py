@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from o1lab.chains import parse
 from o1lab.chains.verify import Verdict, VerifierPool, settle
-from o1lab.distill.method import Draft, Method, SourceItem
+from o1lab.distill.methods.base import Draft, Method, SourceItem
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
 from o1lab.inference.usage import Usage

@@ -8,30 +8,27 @@ their calls that the journal knows are not made again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from o1lab.distill import work_queue
-from o1lab.distill.method import Method, SourceItem, single
-from o1lab.distill.methods import make_method
+from o1lab.distill.engines import ENGINES
+from o1lab.distill.job import Job, read_index
+from o1lab.distill.methods import METHODS, make_method
+from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.progress import Progress
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.errors import O1LabError, UsageError
+from o1lab.errors import O1LabError
 from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
 from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
-from o1lab.inference.client import CompletionClient
-from o1lab.inference.engines.offline import OfflineWork
-from o1lab.inference.journal import Journal, JournalError, JournalIndex, index_journal
-from o1lab.inference.models import ModelClient, check_priced, open_models
-from o1lab.inference.prompts import Prompt, restore_prompts
-from o1lab.inference.settings import Engine
+from o1lab.inference.journal import Journal, JournalError
+from o1lab.inference.models import check_priced, open_models
+from o1lab.inference.prompts import restore_prompts
 from o1lab.jobs.control import Clock, Control, RunStopped
-from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
+from o1lab.jobs.pipeline import Reader, run_concurrently
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -39,76 +36,6 @@ from store import teacher_runs
 from store.connection import Store
 
 OnStatus = Callable[[TeacherRunStatus], None]
-
-
-@dataclass
-class Job:
-    """All that a run works with while it is running."""
-
-    lab: Lab
-    folder: RunFolder
-    settings: TeacherRunSettings
-    store: Store
-    prompts: Mapping[str, Prompt]
-    method: Method
-    models: Mapping[Role, ModelClient]
-    context: CallContext
-    index: JournalIndex
-    read: Reader
-
-    def to_do(self) -> Feed[tuple[SourceItem, int]]:
-        """(item, sample) pairs that have not come to an end, in the run's order."""
-        return Feed(work_queue.pending(self.folder, self.store, self.settings), self.read)
-
-    async def reindex(self) -> JournalIndex:
-        """Read the journal again, after an engine wrote responses into it by another way than ``call``."""
-        self.index = await self.read(_index, self.folder, self.store)
-        return self.index
-
-    def offline(self) -> OfflineWork:
-        """What an engine needs that sends everything first.
-
-        Raises:
-            UsageError: the method needs several calls a conversation.
-        """
-        method = single(self.settings.engine, self.method)
-
-        async def requests() -> AsyncIterator[tuple[CallKey, list[Message]]]:
-            async for item, sample in self.to_do():
-                yield CallKey(item.id, sample), method.messages(item)
-
-        return OfflineWork(
-            self.lab, self.folder.id, self.folder.path, self.folder.prompts.stat().st_mtime,
-            f"{self.folder.verb} --resume {self.folder.id}", self.settings, self.settings.stream,
-            self.models["teacher"], self.context, self.index, requests, self.reindex,
-        )  # fmt: skip
-
-
-def _index(folder: RunFolder, store: Store) -> JournalIndex:
-    return index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
-
-
-EngineMaker = Callable[[Job], AbstractAsyncContextManager[CompletionBackend]]
-
-
-def _local(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
-    return CompletionClient(job.settings, job.models, job.context, stream=job.settings.stream)
-
-
-def _batch(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
-    from o1lab.inference.engines.batch_api import BatchEngine
-
-    return BatchEngine(job.offline())
-
-
-def _ray(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
-    from o1lab.inference.engines.ray import RayEngine
-
-    return RayEngine(job.offline())
-
-
-ENGINES: dict[Engine, EngineMaker] = {"local": _local, "batch": _batch, "ray": _ray}
-"""The engines by name. :class:`~o1lab.inference.engines.offline.OfflineEngine` fills the journal on entry."""
 
 
 async def drive(
@@ -137,12 +64,11 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     counts: Progress
 
     async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
-        if self.settings.engine not in ENGINES:
-            raise UsageError(f"There is no engine {self.settings.engine} here.", f"There are: {', '.join(ENGINES)}.")
+        engine = ENGINES.get(self.settings.engine)
         job = await self._job(stack, store, before)
         self.begin()
         with contextlib.suppress(RunStopped):  # an engine may be stopped before it has all it asks for
-            client = await stack.enter_async_context(ENGINES[self.settings.engine](job))
+            client = await stack.enter_async_context(engine.make(job))
             await self._converse(job, client)
 
     async def _job(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> Job:
@@ -150,7 +76,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         stack.callback(read.close)
         prompts = restore_prompts(folder.prompts)
         names: dict[Role, str] = {"teacher": settings.endpoint}
-        if settings.method == "debate":
+        if "critic" in METHODS.get(settings.method).roles:
             names["critic"] = settings.critic or settings.endpoint
         manager = await stack.enter_async_context(ServerManager(self.lab))
         models = await open_models(
@@ -163,7 +89,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         items = await read(work_queue.freeze_items, folder, store, settings)
         ended = await read(teacher_runs.tally, store.db, folder.id)
         failed = await read(teacher_runs.failed, store.db, folder.id)
-        index = await read(_index, folder, store)
+        index = await read(read_index, folder, store)
         self.counts.requested = items * settings.n
         self.counts.start_from(ended, failed, before)
         earlier = index.total

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from o1lab.config import load_config
+from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
-from o1lab.distill.method import single
-from o1lab.distill.methods import make_method, prompt_names
+from o1lab.distill.methods import METHODS, find_prompts, make_method
+from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings
@@ -25,12 +24,13 @@ from o1lab.files import write_json
 from o1lab.inference import journal
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
-from o1lab.inference.prompts import Prompt, find_prompt, keep_prompts
+from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
 
 CHANGEABLE = (
@@ -59,12 +59,8 @@ def read_settings(values: Mapping[str, Any]) -> TeacherRunSettings:
     Raises:
         UsageError: a name or value is not valid.
     """
-    try:
-        return TeacherRunSettings.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}.", "See `o1lab distill --help`.") from error
+    given = {name: value for name, value in values.items() if value is not None}
+    return validate(TeacherRunSettings, given, verb="distill")
 
 
 def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
@@ -82,15 +78,14 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
             endpoint_key(model.endpoint)
     check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
-    names = prompt_names(settings, hidden_thoughts=hidden)
-    prompts = {role: find_prompt(lab, name) for role, name in names.items()}
+    prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
     method = make_method(settings, prompts)
-    if settings.engine != "local":
+    if not ENGINES.get(settings.engine).conversations:
         single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:
-        what = settings.traces if settings.method == "translate" else settings.problems
+        what = settings.traces if METHODS.get(settings.method).source == "traces" else settings.problems
         raise LabError(
             f"Nothing in the lab fits '{what}'.",
             "Import problems (`o1lab import FILE`), or choose others with --problems.",
@@ -101,7 +96,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
 
 def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
     """The models of a run, its teacher first."""
-    critic = settings.critic if settings.method == "debate" else None
+    critic = settings.critic if "critic" in METHODS.get(settings.method).roles else None
     config = load_config(lab)
     return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
 

@@ -19,7 +19,8 @@ from o1lab.jobs import manage
 from o1lab.paths import Lab
 from o1lab.text import visible
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
 from screens.base.messages import OpenTraces, OpenTraining

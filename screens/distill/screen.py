@@ -58,12 +58,7 @@ class DistillScreen(LabScreen):
         yield RunsPane(self.context, id="runs")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._show_pane(self.pane)
-
-    def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
-        self.set_heading(self._counts)  # it stands at the right edge
 
     def on_screen_resume(self) -> None:
         self.runs.start_following()

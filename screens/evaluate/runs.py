@@ -13,7 +13,8 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.paged_table import Page, PagedTable, Row
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext

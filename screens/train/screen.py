@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,7 +21,8 @@ from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.loss_plot import LossPlot
 from o1lab.widgets.tall_text import TallText
 from o1lab.widgets.text_pane import TextPane
@@ -95,11 +96,7 @@ class TrainScreen(LabScreen):
                     yield LogPane("log", id="log")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._show_pane("runs")
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_heading(self._counts)  # it stands at the right edge
 
     # Following: only while this screen is shown.
 

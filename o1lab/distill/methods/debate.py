@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
-from o1lab.distill.method import Ask, Draft, Method, Plan, Planned, SourceItem
-from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
@@ -58,11 +57,13 @@ class Verdict:
     read: bool = True
 
 
+@method("debate", order=40)
 class Debate(Method):
     """Policy and critic in turns, at most ``settings.rounds`` steps, then the policy's solution."""
 
-    name = "debate"
     synthesis = "multi-agent"
+    roles = ("teacher", "critic")
+    uses = ("rounds",)
     needs: ClassVar[Mapping[str, Need]] = {
         "policy": Need("debate-policy", frozenset({"statement", "thought"})),
         "critic": Need("debate-critic", frozenset({"statement", "thought", "step"})),
@@ -70,8 +71,8 @@ class Debate(Method):
     }
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        super().__init__(settings, prompts)
         self._rounds = settings.rounds
-        self._prompts = prompts
 
     def plan(self, item: SourceItem) -> Plan:
         rounds = self._rounds
@@ -115,7 +116,7 @@ class Debate(Method):
         return "\n\n".join(chain), verdict.decision != "backtrack"
 
     def _asked(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
-        return self._prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
+        return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod
     def _meta(talk: Conversation, verdicts: list[dict[str, Any]]) -> dict[str, Any]:

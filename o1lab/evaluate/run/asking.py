@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.chains import parse
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
 from o1lab.inference.usage import Usage
 from store.evaluations import State, Turn

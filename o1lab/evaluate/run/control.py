@@ -10,15 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from o1lab.config import load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.items import Item, items_hash
 from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
 from o1lab.files import write_json
@@ -30,6 +28,7 @@ from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.settings import validate
 from store import Store, evaluations, open_store
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
@@ -53,20 +52,14 @@ def read_settings(lab: Lab, values: Mapping[str, Any]) -> EvaluationSettings:
         UsageError: a name or value, or the suite's file, is not valid.
     """
     given = {name: value for name, value in values.items() if value is not None}
-    usual: dict[str, Any] = {}
-    if isinstance(named := given.get("suite"), str):
-        sampling = find_suite(lab, named).sampling
-        usual = {name: getattr(sampling, name) for name in _OF_THE_SUITE}
-    return _valid(usual | given)
+    named = given.get("suite")
+    usual = sampling_of(find_suite(lab, named)) if isinstance(named, str) else {}
+    return validate(EvaluationSettings, usual | given, verb="eval run")
 
 
-def _valid(values: Mapping[str, Any]) -> EvaluationSettings:
-    try:
-        return EvaluationSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}.", "See `o1lab eval run --help`.") from error
+def sampling_of(suite: Suite) -> dict[str, Any]:
+    """The sampling settings that a suite proposes."""
+    return {name: getattr(suite.sampling, name) for name in _OF_THE_SUITE}
 
 
 def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
@@ -272,7 +265,8 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
             "Start a new one (it reuses samples that were asked in the same way), or leave that option out.",
         )
     if given:
-        settings = _valid(folder.settings().model_dump(mode="json") | given)
+        values = folder.settings().model_dump(mode="json") | given
+        settings = validate(EvaluationSettings, values, verb="eval run")
         check_priced(settings, _models(lab, settings, judge))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from o1lab.errors import LabError
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.identity import Identity
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.items import Item
-from o1lab.evaluate.suites.suite import ScorerSpec, Suite
+from o1lab.evaluate.scorers import ScorerSpec
+from o1lab.evaluate.suites.suite import Suite
 from o1lab.files import atomic_write, write_json
 from o1lab.jobs.directory import CountedStatus, JobFolder
 

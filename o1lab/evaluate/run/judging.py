@@ -14,9 +14,8 @@ from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
-from o1lab.evaluate.scorers.protocol import Scorer
-from o1lab.evaluate.suites.suite import ScorerSpec
+from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
+from o1lab.evaluate.scorers.base import Scorer
 from o1lab.inference.backend import CallContext, CompletionBackend
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.client import CompletionClient
@@ -42,7 +41,7 @@ def judge_settings(settings: EvaluationSettings) -> EvaluationSettings:
 
 
 class Judge:
-    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.protocol.AskJudge`.
+    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.base.AskJudge`.
 
     Args:
         client: sends the calls.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState
-from o1lab.evaluate.scorers.protocol import Attempt, Score, Scorer, broken
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.scorers.base import Attempt, Score, Scorer, broken
 from o1lab.inference.journal import JournalError
 from o1lab.jobs.control import RunStopped
 from o1lab.jobs.pipeline import BatchWriter, store_each

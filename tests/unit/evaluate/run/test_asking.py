@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, judged, run_sample, split
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
@@ -20,8 +21,7 @@ from o1lab.evaluate.run.identity import THE_SERVERS, Identity, content_hash, ide
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
-from o1lab.evaluate.scorers.protocol import Attempt, Score
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.jobs.control import RunStopped
 from o1lab.serve.registry import ModelRef
