@@ -15,7 +15,7 @@ from o1lab.widgets.wrap import WrappedText
 from store import exclusions, problems
 from store.connection import Store
 from store.exclusions import Exclusion, RuleRun, Ruling
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.problems import Origin
 from store.records import Problem
 
@@ -39,6 +39,7 @@ class PoolCounts:
     rules: Mapping[str, int] = field(default_factory=dict)
     runs: Mapping[str, RuleRun] = field(default_factory=dict)
     """The last run of each rule."""
+    sources: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,17 @@ class WholeProblem:
 def count_pool(store: Store) -> PoolCounts:
     """Count the pool (for a thread)."""
 
-    def number(*conditions: tuple[str, str, bool]) -> int:
-        return problems.count_selected(store.db, ProblemQuery(conditions))
+    def number(filter: str) -> int:
+        return problems.count(store.db, ProblemQuery.parse(filter))
 
     with store.explained():
         return PoolCounts(
-            number(),
-            number(("excluded", "no", False)),
-            number(("excluded", "person", False)),
+            number(""),
+            number("excluded:no"),
+            number("excluded:person"),
             exclusions.counts(store.db),
             exclusions.runs(store.db),
+            [name for name, _ in problems.sources(store.db)],
         )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from o1lab.evaluate.rating import promote
-from o1lab.evaluate.sample_filter import SampleQuery
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
@@ -17,6 +16,7 @@ from store import annotations as annotation_log
 from store import evaluations, sample_list
 from store.connection import Store
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
+from store.filters import SampleQuery
 from store.records import Annotation
 from store.sample_list import SampleRow
 
@@ -100,15 +100,14 @@ class Listing:
 
     evaluation_id: str
     scorer: str
-    query: SampleQuery = SampleQuery()  # noqa: RUF009 - frozen
+    query: SampleQuery = sample_list.EVERYTHING
 
     def page(self, store: Store, offset: int, limit: int) -> Page:
         """A page of it (for a thread)."""
         with store.explained():
             rows, total = sample_list.page(
-                store.db, self.evaluation_id, self.scorer, outcomes=self.query.outcomes, words=self.query.words,
-                variant=self.query.variant, longest_first=self.query.longest_first, limit=limit, offset=offset,
-            )  # fmt: skip
+                store.db, self.evaluation_id, self.scorer, self.query, limit=limit, offset=offset
+            )
         return Page([table_row(row) for row in rows], total)
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.text import one_line, visible
+from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import WholeSample, read_sample
-from screens.traces.annotate import Written
+from screens.traces.annotate import Annotator
 from screens.traces.text import remarks
 from store import evaluations
 from store.connection import Store
@@ -99,10 +99,9 @@ class SamplePairScreen(LabellingScreen):
         with Horizontal(id="pair-columns"):
             yield SampleColumn("A")
             yield SampleColumn("B")
-        yield Static(id="said", markup=False)
+        yield self.annotator
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.columns[0].add_class("-first")
         self.go(self.index, 0)
 
@@ -217,16 +216,15 @@ class SamplePairScreen(LabellingScreen):
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
 
-    async def on_done(self, done: Written) -> None:
+    @on(Annotator.Saved)
+    @work
+    async def _saved(self, event: Annotator.Saved) -> None:
+        done = event.written
         for column in self.columns:
             if column.whole is not None and column.whole.trace_id == done.act.trace_id:
                 fresh = await self.in_thread(read_sample, self.context.store, column.whole.seq)
                 if column.whole.seq == fresh.seq:
                     self._show(column, fresh)
-
-    def say(self, message: str | Text) -> None:
-        text = message if isinstance(message, Text) else Text(visible(message))
-        self.query_one("#said", Static).update(text)
 
 
 def _read_pair(store: Store, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:

@@ -19,8 +19,7 @@ from screens.base.screen import LabScreen
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.connection import Store
 from store.evaluations import Evaluation
-from store.problem_query import parse_problem_query
-from store.query import TraceQuery
+from store.filters import ProblemQuery, TraceQuery
 from store.records import Dataset, RunRecord
 
 # What a teacher could still be asked: problems that no rule leaves out, with an answer to check it against.
@@ -61,7 +60,7 @@ def look(store: Store) -> Overview:
     everything = TraceQuery()
     return Overview(
         problems.count(db),
-        problems.count_selected(db, parse_problem_query(UNDISTILLED)),
+        problems.count(db, ProblemQuery.parse(UNDISTILLED)),
         [run.id for run in teacher_runs.all_runs(db)],
         traces.counts(db, everything, "decision"),
         traces.counts(db, everything, "verdict"),

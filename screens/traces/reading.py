@@ -13,7 +13,7 @@ from store import annotations as annotation_log
 from store import datasets, traces
 from store.annotations import Progress
 from store.connection import Store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import Annotation, TraceRow, TraceText
 
 
@@ -25,13 +25,6 @@ class Chain:
     text: TraceText
     document: ReaderDocument
     records: tuple[Annotation, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The words a filter can be completed with, by field."""
-
-    values: dict[str, list[str]]
 
 
 def read_chain(store: Store, trace_id: str) -> Chain:
@@ -89,15 +82,11 @@ def progress_of(store: Store, query: TraceQuery, annotator: str) -> Progress:
     return annotation_log.progress(store.db, replace(query, conditions=kept), annotator=annotator)
 
 
-def vocabulary(store: Store) -> Vocabulary:
-    """Models, sources, tags and datasets of this lab, for completion."""
+def field_values(store: Store) -> dict[str, list[str]]:
+    """The values of this lab that a filter is completed with, by field."""
     everything = TraceQuery()
-    return Vocabulary(
-        {
-            "model": sorted(traces.counts(store.db, everything, "model")),
-            "source": sorted(traces.counts(store.db, everything, "source")),
-            "synthesis": sorted(traces.counts(store.db, everything, "synthesis")),
-            "tag": [tag for tag, _ in annotation_log.tags(store.db)],
-            "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
-        }
-    )
+    return {
+        **{name: sorted(traces.counts(store.db, everything, name)) for name in ("model", "source", "synthesis")},
+        "tag": [tag for tag, _ in annotation_log.tags(store.db)],
+        "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
+    }

@@ -13,7 +13,7 @@ from o1lab.distill.filters.rule import Check
 from o1lab.errors import UsageError
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.records import Problem, now
 from store.sqlite import Database
 
@@ -83,7 +83,7 @@ def filter_pool(
     tested = problems.of_sources(db, benchmarks) if any(isinstance(rule, ContaminatedRule) for rule in rules) else None
     looks = [(rule, _look(db, rule, tested or [], tell)) for rule in rules]
     names = [rule.name for rule in rules]
-    total = problems.count_selected(db, query)
+    total = problems.count(db, query)
     found: Counter[str] = Counter()
     looked = left_out = 0
     for batch in _batched(problems.select(db, query, batch=BATCH), BATCH):
@@ -116,7 +116,7 @@ def _look(db: Database, rule: AnyRule, tested: Sequence[tuple[str, str, str]], t
     """The rule's look; rules over the pool read it first."""
     if isinstance(rule, DuplicateRule):
         everything = ProblemQuery()
-        size = problems.count_selected(db, everything)
+        size = problems.count(db, everything)
         pool = _told(problems.select(db, everything, batch=BATCH), "reading the pool", size, tell)
         return rule.over(pool, lambda ids: problems.several(db, ids))
     if isinstance(rule, ContaminatedRule):
