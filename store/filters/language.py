@@ -28,7 +28,7 @@ _WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(k?)$")
 _UNFINISHED = re.compile(r'(?:^|\s)-?[a-z]+(?:[:<>=]|>=|<=)(?:[^\s"]*,)?-?"?$')
 _LAST_NAME = re.compile(r"(?:^|\s)-?([a-z]+)$")
-_LAST_FIELD = re.compile(r'(?:^|\s)-?([a-z]+)[:<>=](?:"[^"]*"?|\S)*$')
+_LAST_FIELD = re.compile(r'(?:^|\s)-?([a-z]+)[:<>=](?:"[^"]*"|[^\s"])*(?:"[^"]*)?$')
 _LAST = re.compile(r'(?:^|\s)-?(?:(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?)?(?P<start>[^\s:",]*)$')
 _LAST_QUOTED = re.compile(r'(?:^|\s)-?(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?"(?P<start>[^"]*)$')
 _NEAR, _NEAR_COMPARED = 0.6, 0.8  # how like a field an unknown name is, to be taken for a typing error
@@ -121,9 +121,8 @@ class Language:
 
     Attributes:
         fields: in the order in which completion and help offer them.
-        search: the SQL conditions of the text of a filter, all of which must hold.
-
-            Raises QueryError where there is nothing in it to search for.
+        search: the SQL conditions of the text of a filter, all of which must hold; raises QueryError where there is
+            nothing in it to search for.
         searched: what the text of a filter is searched in, for the help.
         sorts: the SQL of each order by its name, the default first; empty where the list has one order.
         colon_words: whether an unknown name before a colon begins a word (``add:5``) unless it is like a field.
