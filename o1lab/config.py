@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
@@ -130,22 +130,24 @@ def init_lab(root: Path, *, name: str | None = None, base: str | None = None) ->
     try:
         lab.root.mkdir(parents=True, exist_ok=True)
         if not lab.config.exists():
-            document = tomlkit.document()
-            document.add(tomlkit.comment("A lab of o1lab. Keys are never kept here: name the variable that holds one."))
-            document.add("name", name or lab.root.name)
-            if base:
-                document.add("base", base)
-            document.add(tomlkit.nl())
-            for line in EXAMPLE.strip().splitlines():
-                document.add(tomlkit.comment(line))
             temporary = lab.root / f".{CONFIG_NAME}.{os.getpid()}"
-            temporary.write_text(tomlkit.dumps(document), "utf-8")
+            temporary.write_text(_first_config(name or lab.root.name, base), "utf-8")
             temporary.replace(lab.config)
     except OSError as error:
         raise LabError(
             f"Cannot make a lab at {lab.root}: {error.strerror}.", "Choose a folder you can write to."
         ) from error
     return lab
+
+
+def _first_config(name: str, base: str | None) -> str:
+    """The text of a new o1lab.toml. A JSON string is a TOML string too."""
+    example = "\n".join(f"# {line}".rstrip() for line in EXAMPLE.strip().splitlines())
+    lines = ["# An o1lab lab. Keys are never stored here: name the environment variable that holds one."]
+    lines.append(f"name = {json.dumps(name, ensure_ascii=False)}")
+    if base:
+        lines.append(f"base = {json.dumps(base, ensure_ascii=False)}")
+    return "\n".join([*lines, "", example, ""])
 
 
 EXAMPLE = """

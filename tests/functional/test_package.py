@@ -122,7 +122,6 @@ def test_the_first_paint_of_a_lab_loads_no_verb_and_nothing_heavy(tmp_path: Path
         "typer",
         "click",
         "pydantic",
-        "tomlkit",
         "sqlite_utils",
         "openai",
         "httpx2",

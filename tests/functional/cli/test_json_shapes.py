@@ -1,0 +1,371 @@
+"""The JSON shape and the exit status of every verb with ``--json``, recorded on one seeded lab.
+
+The shapes are in ``tests/fixtures/json_shapes.json``, written as ``tests/support/json_shapes.py`` says. Record a new
+verb, or output that changes on purpose, with::
+
+    RECORD_JSON_SHAPES=1 python -m pytest tests/functional/cli/test_json_shapes.py
+
+Read the diff of the file before you commit it: keys and exit statuses are a contract with scripts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import typer
+
+from o1lab.cli.verbs import app
+from o1lab.paths import Lab
+from store import Store, open_store
+from store.evaluations import ItemRow
+from tests.support import evaluate_lab, figures_lab, training_lab
+from tests.support.eval_lab import EvalServer, make_lab, write_suite
+from tests.support.fake_runs import write_run
+from tests.support.json_shapes import RECORDED, Recorder
+from tests.support.tiny_model import make_tiny_model
+
+PATIENCE_S = 120
+
+EXCLUDED = {
+    "": "without a verb the app opens",
+    "demo": "opens the app, or trains for minutes; its report has tests of its own",
+    "serve": "runs until it is killed; its ready line is tested in test_cli_serving.py",
+}
+"""Verbs whose output is not recorded, with the reason."""
+
+RUN = evaluate_lab.RUN
+PAIR = ("base-1", "student-1")
+TRAIN = "A train {} north at 60 miles per hour for 3 hours and then stops. How many miles from home is it now?"
+RAW = "<think>\nThe problem is short. Wait, is it? 20 + 7 = 27.\n</think>\n\nSo \\boxed{27}\n"
+CHAINS: list[dict[str, Any]] = [
+    {"problem": "What is 20 + 7?", "raw": RAW, "model": "sky", "gold_answer": "27", "licence": "MIT"},
+    {"problem": "What is 20 + 8?", "raw": RAW, "model": "sky", "gold_answer": "28"},
+    {"problem": "What is 20 + 9?", "raw": "<think>\nThis one is cut", "model": "sky", "gold_answer": "29"},
+    {"problem": "Why is the sky blue?", "raw": "Because \\boxed{27}", "model": "gemma"},
+]
+PROBLEMS: list[dict[str, Any]] = [
+    {"problem": TRAIN.format("travels"), "answer": "180", "licence": "MIT"},
+    {"problem": TRAIN.format("runs"), "answer": "180"},
+    {"problem": "Prove that $n^2+n$ is even.", "solution": "One of two neighbours is even."},
+]
+SUMS = [{"problem": f"What is {a} + {a + 7}?", "answer": str(2 * a + 7)} for a in (100, 101, 102)]
+EDITOR = """
+import pathlib, sys
+path = pathlib.Path(sys.argv[1])
+text = path.read_text("utf-8")
+if text.rstrip().endswith("</think>"):
+    text = text.partition("<think>")[0] + "<think>\\nWait, let me add.\\n</think>\\n\\n\\\\boxed{42}\\n"
+else:
+    text = text.rstrip() + "\\nBe brief.\\n"
+path.write_text(text, "utf-8")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[EvalServer]:
+    with EvalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(tmp_path: Path, server: EvalServer, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab with a suite, endpoints, two stored evaluations and training runs; problems and traces are imported."""
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    editor = tmp_path / "editor.py"
+    editor.write_text(EDITOR, "utf-8")
+    monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
+    lab = make_lab(tmp_path / "lab", server.url, 6, input_usd=1.0, output_usd=10.0)
+    store = open_store(lab.database)
+    for name, model in zip(PAIR, (evaluate_lab.BASE, evaluate_lab.STUDENT), strict=True):
+        evaluate_lab.put(store, evaluate_lab.evaluation(name, model), evaluate_lab.SAYS[model])
+    put_evaluations(store)
+    store.close()
+    sample = {"step": 50, "prompt": "What is 964 + 494?", "gold": "1458", "text": "1458", "correct": True}
+    learned = write_run(lab.runs, RUN, saved=(50, 100), samples=[sample], log="Loading.\nDone.\n")
+    rows = [
+        {"trace_id": f"{at:016x}", "prompt": evaluate_lab.item(at).question, "thought": "By columns.", "solution": "1"}
+        for at in range(8)
+    ]
+    learned.data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    write_run(lab.runs, "failed-1", "failed", steps=0, message="It broke.", hint="Mend it.", age=10)
+    write_run(lab.runs, "dead-1", "running", steps=20, heartbeat=1.0, age=20)
+    write_run(lab.runs, "live-1", "running", steps=40, saved=(20,), age=30)
+    return lab
+
+
+def put_evaluations(store: Store) -> None:
+    """Evaluations whose figures have parts that those of the pair have not."""
+    grouped = [
+        (
+            ItemRow(
+                f"i{at}", "Why?", ("1",), f"g{at // 2}", ("plain", "wrong-hint")[at % 2], {"wrong": "7", "weight": 2}
+            ),
+            "cwic",
+        )
+        for at in range(6)
+    ]
+    answers = {row.item: ["1", "7", None, "1"] for row, _ in grouped}
+    figures_lab.put(store, "grouped", grouped, suite="hints", answers=answers)
+    requests = [(ItemRow(f"r{at}", "How?", (("comply", "refuse")[at % 2],)), "cw"[at // 2 % 2]) for at in range(8)]
+    done = {row.item: [("refused", "complied")[at % 3 == 0]] for at, (row, _) in enumerate(requests)}
+    figures_lab.put(store, "refusing", requests, suite="requests", family="safety", scorer="refusal@1", answers=done)
+
+
+def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def ended(answer: dict[str, Any]) -> None:
+    """Return when the process that a verb started has ended."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(answer["pid"]).wait(PATIENCE_S)
+
+
+def come_alive(folder: Path) -> None:
+    """Let the status of a job say that this process works on it."""
+    path = folder / "status.json"
+    status = json.loads(path.read_text("utf-8"))
+    status |= {"state": "running", "host": socket.gethostname(), "pid": os.getpid(), "pid_started": None}
+    path.write_text(json.dumps(status | {"heartbeat": time.time()}), "utf-8")
+
+
+def test_the_shapes_of_all_verbs(
+    lab: Lab, server: EvalServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    o1lab = Recorder(lab.root, capsys)
+    record_lab(o1lab, tmp_path)
+    record_curating(o1lab, tmp_path)
+    record_datasets(o1lab, tmp_path)
+    record_distilling(o1lab, server, lab)
+    record_runs(o1lab)
+    record_evaluating(o1lab, server, lab)
+    record_samples(o1lab, tmp_path)
+    record_errors(o1lab, tmp_path)
+    o1lab.compare("lab")
+
+
+def record_lab(o1lab: Recorder, folder: Path) -> None:
+    o1lab("init", folder / "new", in_lab=False)
+    o1lab("doctor", status=False)
+    model = folder / "model"
+    model.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (model / name).write_text("{}", "utf-8")
+    o1lab("models fetch", model)
+    o1lab("chat", "What is 100 + 107?", "-m", "teacher")
+    o1lab("chat", "What is 100 + 107?", "-m", "teacher", "-m", "judge", what="two models")
+
+
+def record_curating(o1lab: Recorder, folder: Path) -> None:
+    o1lab("import", lines(folder / "chains.jsonl", CHAINS), "--source", "here")
+    o1lab("import", lines(folder / "problems.jsonl", [*PROBLEMS, {"oops": 1}]), what="a bad row")
+    o1lab("import", lines(folder / "sums.jsonl", SUMS), what="problems")
+    problem = o1lab("problems ls")["items"][0]["id"]
+    o1lab("problems filter", "--dry-run", what="dry run")
+    o1lab("problems filter")
+    o1lab("problems rules")
+    twin = o1lab("problems ls", "excluded:duplicate", what="excluded")["items"][0]["id"]
+    o1lab("problems keep", twin, "--note", "It is another train.")
+    o1lab("problems show", twin)
+    o1lab("problems show", problem, what="without a finding")
+    o1lab("problems exclude", twin)
+    o1lab("problems leave", twin)
+    trace = o1lab("traces ls", "--verdict", "correct", what="filtered")["items"][0]["id"]
+    o1lab("traces ls")
+    o1lab("traces search", "short")
+    o1lab("annotate", trace, "--accept", what="decision")
+    o1lab("annotate", trace, "--span", "0:8:set-up", what="span")
+    o1lab("annotate", trace, "--rating", "4", what="rating")
+    o1lab("annotate", trace, "--note", "Well done.")
+    o1lab("traces show", trace)
+    o1lab("annotate", trace, "--undo", what="undo")
+    o1lab("traces show", o1lab("traces ls", "--teacher", "gemma", what="by teacher")["items"][0]["id"], what="bare")
+    kept = folder / "annotations.jsonl"
+    o1lab("annotations export", kept)
+    strange = json.loads(kept.read_text("utf-8").splitlines()[0]) | {"id": "other", "trace_id": "0" * 16}
+    with kept.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(strange) + "\n")
+    o1lab("annotations merge", kept)
+
+
+def record_datasets(o1lab: Recorder, folder: Path) -> None:
+    o1lab("dataset create", "accepted")
+    o1lab("dataset create", "sampled", "--keep", "verified", what="sampled")
+    o1lab("dataset create", "mixed", "--from", "accepted", "--from", "sampled", "--seed", "1", what="mixed")
+    o1lab("dataset ls")
+    o1lab("dataset show", "accepted")
+    o1lab("dataset show", "sampled", what="sampled")
+    o1lab("dataset show", "mixed", what="mixed")
+    o1lab("dataset drops", "sampled")
+    o1lab("dataset export", "sampled", "--out", folder / "sampled.jsonl")
+    o1lab("dataset card", "sampled")
+
+
+def record_distilling(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
+    begin = ("--endpoint", "teacher", "--problems", "source:sums", "--max-tokens", "64")
+    o1lab("distill", *begin, "--estimate", what="estimate without experience")
+    made = o1lab("distill", *begin)
+    o1lab("distill", *begin, "--estimate", what="estimate")
+    o1lab("distill", *begin, "--budget-tokens", "80", what="out of budget")
+    ended(o1lab("distill", *begin, "--detach", what="detached"))
+    server.treat = lambda question, _: "moderated" if question[0] == 101 else "ok"
+    failed = o1lab("distill", *begin, what="with failures")
+    server.treat = None
+    o1lab("distill ls")
+    o1lab("distill show", made["id"])
+    o1lab("distill show", failed["id"], what="with failures")
+    come_alive(lab.distill / made["id"])
+    o1lab("distill pause", made["id"])
+    o1lab("distill go-on", made["id"])
+    o1lab("distill stop", made["id"])
+    o1lab("distill show", made["id"], what="running")
+    o1lab("distill prompts")
+    o1lab("distill prompts show", "long-thought")
+    o1lab("distill prompts edit", "long-thought")
+    problem = o1lab("problems ls", '"20 + 7"', what="by words")["items"][0]["id"]
+    o1lab("distill write", problem)
+
+
+def record_runs(o1lab: Recorder) -> None:
+    o1lab("runs ls")
+    o1lab("runs show", RUN)
+    o1lab("runs show", "failed-1", what="failed")
+    o1lab("runs show", "live-1", what="running")
+    o1lab("runs watch", RUN)
+    o1lab("runs watch", "failed-1", what="failed")
+    o1lab("runs stop", "live-1")
+
+
+def record_evaluating(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
+    o1lab("eval suites")
+    broken = lab.suites / "broken.yaml"
+    broken.write_text("name: broken\n", "utf-8")
+    o1lab("eval suites", what="one is broken")
+    broken.unlink()
+    o1lab("eval suite", "sums")
+    o1lab("eval suite", "aime24", what="without items")
+    begin = ("sums", "--model", "teacher")
+    made = o1lab("eval run", *begin, "--samples", "2", "--force-answer", "8")
+    o1lab("eval", *begin, "--limit", "3", what="short for eval run")
+    o1lab("eval run", *begin, "--no-reuse", "--budget-tokens", "50", what="out of budget")
+    ended(o1lab("eval run", *begin, "--no-reuse", "--detach", what="detached"))
+    server.treat = lambda question, _: "moderated" if question[0] == 101 else "ok"
+    failed = o1lab("eval run", *begin, "--seed", "7", what="with failures")
+    server.treat = None
+    write_suite(lab, version=2, scorer={"name": "judge"})
+    o1lab("eval run", "--rescore", failed["id"], "--judge", "judge", what="scored again")
+    write_suite(lab)
+    o1lab("eval ls")
+    o1lab("eval show", made["id"])
+    o1lab("eval show", failed["id"], what="with failures")
+    o1lab("eval figures", made["id"])
+    o1lab("eval figures", "base-1", what="variants")
+    o1lab("eval figures", "grouped", what="groups and weights")
+    o1lab("eval figures", "refusing", what="refusals")
+    o1lab("eval compare", *PAIR)
+    o1lab("eval table", *PAIR)
+    for table in ("accuracy", "general"):
+        o1lab("eval table", table, *PAIR, what=table)
+    o1lab("eval table", "accuracy", "--out", lab.root / "table.md", what="to a file")
+    o1lab("eval plot", *PAIR)
+    o1lab("eval plot", "right-wrong", *PAIR, what="right-wrong")
+    o1lab("eval plot", *PAIR, "--svg", lab.root / "plot.svg", what="to a file")
+    come_alive(lab.evals / made["id"])
+    o1lab("eval pause", made["id"])
+    o1lab("eval go-on", made["id"])
+    o1lab("eval stop", made["id"])
+    o1lab("eval show", made["id"], what="running")
+
+
+def record_samples(o1lab: Recorder, folder: Path) -> None:
+    o1lab("eval samples", "base-1")
+    trace = o1lab("eval label", "student-1", "add:3")["trace_id"]
+    o1lab("annotate", trace, "--span", "0:9:begins", what="a sample's trace")
+    o1lab("eval sample", "student-1", "add:3")
+    o1lab("eval sample", "base-1", "add:5", what="failed")
+    o1lab("eval nearest", "student-1", "add:3", "--limit", "2")
+    o1lab("eval case", *PAIR, "add:3", "--out", folder / "case.html")
+    o1lab("eval agreement", *PAIR, what="not complete")
+    ticket = o1lab("eval rate", *PAIR)["next"]["sample"]
+    o1lab("eval rate", *PAIR, "--sample", ticket, "--value", "80", what="a mark")
+    o1lab("eval rate", *PAIR, "--undo", what="undo")
+    o1lab("eval rate", *PAIR, "--thoughts", what="thoughts")
+    o1lab("eval rate", *PAIR, "--export", folder / "sheet.csv", what="export")
+    o1lab("eval rate", *PAIR, "--import", folder / "sheet.csv", what="import")
+    o1lab("eval agreement", *PAIR, "--now")
+
+
+def record_errors(o1lab: Recorder, folder: Path) -> None:
+    o1lab("nonsense", what="no such verb")
+    o1lab("traces show", "0000", what="not found")
+    o1lab("traces ls", "--verdict", "perhaps", what="usage")
+    o1lab("traces search", "*", what="no query")
+    o1lab("runs resume", RUN, what="finished")
+    o1lab("dataset create", "none", "--where", "source:nowhere", what="nothing chosen")
+    o1lab("distill", what="no teacher")
+    o1lab("eval run", "sums", "--model", "nobody", what="no model")
+    o1lab("traces ls", in_lab=False, what="no lab")
+
+
+@pytest.mark.slow
+def test_the_shapes_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained: the preflight looks at a tiny base, and what is launched has a base without weights."""
+    pytest.importorskip("trl", reason="the train extra is not installed")
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+    o1lab = Recorder(training_lab.make_lab(tmp_path / "lab").root, capsys)
+    base = make_tiny_model(tmp_path / "base")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ["--dataset", "sums"]
+    for setting in ("steps=2", "batch_size=4", "max_length=128", "dtype=fp32", "device=cpu"):
+        words += ["--set", setting]
+    o1lab("train", *words, "--base", base, "--dry-run", what="dry run")
+    o1lab("train", *words, "--base", empty, "--dry-run", what="dry run, refused")
+    o1lab("train", *words, "--base", empty, what="refused")
+    made = o1lab("train", *words, "--base", empty, "--no-check")
+    o1lab("train", *words, "--base", empty, "--no-check", "--wait", what="waited for")
+    ended(made)
+    ended(o1lab("runs resume", made["run_id"]))
+    o1lab("runs show", made["run_id"], what="resumed")
+    recipe = tmp_path / "phases.yaml"
+    phases = [{"dataset": "sums", "steps": 1}, {"dataset": "sums", "steps": 1}]
+    recipe.write_text(json.dumps({"base": str(empty), "device": "cpu", "phases": phases}), "utf-8")
+    o1lab("train", "--recipe", recipe, "--dry-run", what="dry run of phases")
+    o1lab.compare("training")
+
+
+def verbs() -> Iterator[str]:
+    """Every verb of the program: the commands, and the groups that do something by themselves."""
+
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[str]:
+        below = getattr(command, "commands", None)
+        if below is None or getattr(command, "invoke_without_command", False):
+            yield " ".join(words)
+        for name, one in (below or {}).items():
+            yield from walk(one, (*words, name))
+
+    return walk(typer.main.get_command(app), ())
+
+
+def test_every_verb_is_recorded_or_excluded() -> None:
+    """Runs last, so that it sees what the others record."""
+    recorded = json.loads(RECORDED.read_text("utf-8"))
+    names = {name.partition(" (")[0] for part in recorded.values() for name in part}
+    program = set(verbs())
+    assert program - names - EXCLUDED.keys() == set(), "verbs without a record"
+    assert EXCLUDED.keys() - program == set(), "excluded verbs that do not exist"
+    assert EXCLUDED.keys() & names == set(), "excluded verbs that are recorded"
