@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from o1lab.chains.moves import Move, segment
 from o1lab.ingest.measuring import moves_of
 from o1lab.widgets.document import ReaderDocument, Segment, Span
-from o1lab.widgets.paged_table import Page
-from screens.traces.text import table_row
 from store import annotations as annotation_log
 from store import datasets, traces
 from store.annotations import Progress
@@ -57,31 +55,6 @@ def document_of(
 def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:
     """The labelled stretches among ``records``."""
     return tuple(Span(*record.span, record.value) for record in records if record.span)
-
-
-def read_siblings(store: Store, problem_id: str) -> list[TraceRow]:
-    """All traces of one problem."""
-    return traces.of_problem(store.db, problem_id)
-
-
-def fetcher(store: Store, query: TraceQuery) -> Callable[[int, int], Page]:
-    """The list's source of pages for ``query``."""
-
-    def fetch(offset: int, limit: int) -> Page:
-        with store.explained():
-            rows = traces.page(store.db, query, limit=limit, offset=offset)
-            return Page([table_row(row) for row in rows], traces.count(store.db, query))
-
-    return fetch
-
-
-def locator(store: Store, query: TraceQuery) -> Callable[[str | int], int | None]:
-    """Where a trace stands in the list of ``query``."""
-
-    def locate(key: str | int) -> int | None:
-        return traces.position(store.db, query, str(key))
-
-    return locate
 
 
 def progress_of(store: Store, query: TraceQuery, annotator: str) -> Progress:

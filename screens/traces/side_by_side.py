@@ -18,8 +18,9 @@ from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
-from screens.traces.reading import Chain, read_chain, read_siblings, spans_of
+from screens.traces.reading import Chain, read_chain, spans_of
 from screens.traces.text import decision_mark, moves, problem_name, remarks, size, state, verdict_mark
+from store import traces
 from store.records import TraceRow
 
 NARROWEST = 38  # cells of a column that can still be read
@@ -89,7 +90,8 @@ class BesideScreen(LabScreen):
     async def load(self) -> None:
         """Read which traces there are, then show the one it all began with and its neighbours."""
         try:
-            self.chains = await self.in_thread(read_siblings, self.context.store, self.row.problem_id)
+            store, problem = self.context.store, self.row.problem_id
+            self.chains = await self.in_thread(lambda: traces.of_problem(store.db, problem))
         except Exception as error:
             self.report(error)
             return

@@ -8,9 +8,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from o1lab.widgets.paged_table import PagedTable
-from screens.traces.reading import fetcher, locator
-from screens.traces.text import COLUMNS
+from o1lab.widgets.paged_table import Page, PagedTable, RowKey
+from screens.traces.text import COLUMNS, table_row
+from store import traces
 from store.connection import Store
 from store.filters import TraceQuery
 
@@ -51,7 +51,17 @@ class TraceList(PagedTable):
         """List the traces of a filter from the top."""
         self.query_now = query
         self.wanted, self.index, self._goal = None, -1, None
-        self.set_source(fetcher(self.store, query), locate=locator(self.store, query))
+        store = self.store
+
+        def fetch(offset: int, limit: int) -> Page:
+            with store.explained():
+                rows = traces.page(store.db, query, limit=limit, offset=offset)
+                return Page([table_row(row) for row in rows], traces.count(store.db, query))
+
+        def locate(key: RowKey) -> int | None:
+            return traces.position(store.db, query, str(key))
+
+        self.set_source(fetch, locate=locate)
 
     def point(self, trace_id: str, index: int | None) -> None:
         """Mean this trace, and move the cursor to its row where it has one."""
