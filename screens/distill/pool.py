@@ -132,7 +132,15 @@ class PoolPane(Vertical):
     def apply(self, query: ProblemQuery) -> None:
         """List the problems of ``query``."""
         self.query_now = query
-        self.table.set_source(fetcher(self.context.store, query))
+        store = self.context.store
+
+        def fetch(offset: int, limit: int) -> Page:
+            with store.explained():
+                found = problems.page(store.db, query, limit=limit, offset=offset)
+                rows = [distill_problem.table_row(problem) for problem in found]
+                return Page(rows, problems.count(store.db, query))
+
+        self.table.set_source(fetch)
         self.count()
 
     def refresh_pool(self) -> None:
@@ -296,18 +304,6 @@ class PoolPane(Vertical):
         if (identity := self.target) is not None:
             self.app.copy_to_clipboard(identity)
             self.say(f"copied the id {identity}")
-
-
-def fetcher(store: Store, query: ProblemQuery) -> Callable[[int, int], Page]:
-    """The list's source of pages for ``query``."""
-
-    def fetch(offset: int, limit: int) -> Page:
-        with store.explained():
-            found = problems.page(store.db, query, limit=limit, offset=offset)
-            rows = [distill_problem.table_row(problem) for problem in found]
-            return Page(rows, problems.count(store.db, query))
-
-    return fetch
 
 
 def rule_on(store: Store, identity: str, ruling: Ruled, annotator: str, note: str) -> None:

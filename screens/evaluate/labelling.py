@@ -29,6 +29,8 @@ class LabellingScreen(LabScreen):
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
         self.leads = AttributionActions(context)
+        self.seqs: dict[str, int] = {}
+        """The sample of each trace that a key may mean."""
         self.annotator = Annotator(context, self.target, record=self._record)
 
     def on_unmount(self) -> None:
@@ -64,11 +66,7 @@ class LabellingScreen(LabScreen):
             self.annotator.label(event, trace_id)
 
     def _record(self, act: Action) -> Written:
-        return write(self.context.store, self.context.annotator, act, self.at_hand_of(act.trace_id))
-
-    def at_hand_of(self, trace_id: str) -> int:
-        """The seq of the sample whose trace this is, or would be."""
-        raise NotImplementedError
+        return write(self.context.store, self.context.annotator, act, self.seqs[act.trace_id])
 
     def action_annotate(self, action: str, value: str = "") -> None:
         """Annotate the sample at hand; undo takes back the last annotation of this sample."""

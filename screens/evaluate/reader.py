@@ -50,7 +50,6 @@ class SampleScreen(LabellingScreen):
         self.turn = 0
         self.shown: WholeSample | None = None
         self._moved = moved
-        self._seqs: dict[str, int] = {}  # of each trace that a key may mean: which sample it is
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="sample-title", markup=False)
@@ -101,7 +100,7 @@ class SampleScreen(LabellingScreen):
         before, self.shown = self.shown, whole
         again = before is not None and before.seq == whole.seq
         if whole.trace_id is not None:
-            self._seqs[whole.trace_id] = whole.seq
+            self.seqs[whole.trace_id] = whole.seq
         scorer = self.listing.scorer
         self.query_one("#sample-title", Static).update(text_of.title(whole, scorer))
         self.query_one("#sample-origin", Static).update(text_of.origin(whole))
@@ -153,14 +152,11 @@ class SampleScreen(LabellingScreen):
     def at_hand(self) -> WholeSample | None:
         return self.shown
 
-    def at_hand_of(self, trace_id: str) -> int:
-        return self._seqs[trace_id]
-
     @on(Annotator.Saved)
     @work
     async def _saved(self, event: Annotator.Saved) -> None:
         done = event.written
-        if self.shown is not None and self._seqs.get(done.act.trace_id) == self.shown.seq:
+        if self.shown is not None and self.seqs.get(done.act.trace_id) == self.shown.seq:
             fresh = await self.in_thread(read_sample, self.context.store, self.shown.seq)
             if self.shown is not None and self.shown.seq == fresh.seq:
                 self.show_sample(fresh)

@@ -92,7 +92,6 @@ class SamplePairScreen(LabellingScreen):
         self.number = 0  # which of the item's samples
         self.here = 0
         self._moved = moved
-        self._seqs: dict[str, int] = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="pair-question", markup=False)
@@ -127,7 +126,7 @@ class SamplePairScreen(LabellingScreen):
 
     def _show(self, column: SampleColumn, whole: WholeSample) -> None:
         if whole.trace_id is not None:
-            self._seqs[whole.trace_id] = whole.seq
+            self.seqs[whole.trace_id] = whole.seq
         column.show(whole, self.scorer)
 
     def _mark(self) -> None:
@@ -209,9 +208,6 @@ class SamplePairScreen(LabellingScreen):
 
     def at_hand(self) -> WholeSample | None:
         return self.columns[self.here].whole
-
-    def at_hand_of(self, trace_id: str) -> int:
-        return self._seqs[trace_id]
 
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)

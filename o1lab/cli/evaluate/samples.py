@@ -54,8 +54,6 @@ def eval_samples(
 
     Example: o1lab eval samples 3f9c --outcome incorrect --longest --limit 20
     """
-    from dataclasses import replace
-
     from o1lab.errors import UsageError
     from store import evaluations, sample_list
     from store.filters import Condition, SampleQuery
@@ -68,8 +66,9 @@ def eval_samples(
         "question": (words,) if words else (),
         "variant": () if variant is None else (variant,),
     }
-    query = SampleQuery.parse(where).narrowed(*(Condition(name, values) for name, values in named.items() if values))
-    query = replace(query, sort="longest", descending=False) if longest else query
+    query = SampleQuery.parse(f"{where} sort:longest" if longest else where).narrowed(
+        *(Condition(name, values) for name, values in named.items() if values)
+    )
     with opened(ctx) as store:
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
