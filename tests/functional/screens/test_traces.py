@@ -98,6 +98,16 @@ async def test_a_filter_narrows_the_list_while_it_is_typed_and_enter_leaves_the_
         await until(pilot, lambda: screen.table.total == 10)
 
 
+async def test_escape_after_a_click_into_the_filter_goes_back_to_the_list(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.click("#filter-line")
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.table.has_focus)
+        assert screen.table.total == 8
+
+
 async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
