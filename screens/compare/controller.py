@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
-from o1lab.inference.events import ChatError, Delta, Done, Failed, Recast, Started
+from o1lab.inference.calls import RequestError
+from o1lab.inference.events import Delta, Done, Failed, Recast, Started
 from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
@@ -283,7 +284,7 @@ class CompareController:
         self._draw_answer(stream, state.message)
         self.name_panes()
 
-    def _end_unsaved(self, pane: int, error: ChatError) -> None:
+    def _end_unsaved(self, pane: int, error: RequestError) -> None:
         if self.session is None or not self.states[pane].busy:
             return
         self.states[pane].unsaved = True

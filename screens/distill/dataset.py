@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Select, Static
 
 from o1lab.distill import selection
+from o1lab.distill.methods import METHODS
 from o1lab.distill.selection import Choice, Keep, PerProblem
 from o1lab.text import one_line, visible
 from o1lab.widgets.form import Field, FieldRow
@@ -80,7 +81,8 @@ class TeacherDatasetDialog(ModalScreen[Created | None]):
         self.choice: Choice | None = None
 
     def compose(self) -> ComposeResult:
-        phase = "1" if self.method == "reformat" else "2"
+        kind = METHODS.find(self.method)
+        phase = str(kind.phase) if kind is not None else "2"
         with Vertical(classes="box"):
             yield Static(f"A dataset out of run {visible(self.run_id)}", classes="box-title", markup=False)
             yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")

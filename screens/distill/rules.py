@@ -63,7 +63,7 @@ class RulesDialog(ModalScreen[str | None]):
         self.narrowed = bool(query.source)
         self.benchmarks = benchmarks
         self.last = last
-        self.chosen = tuple(RULES)
+        self.chosen = tuple(RULES.all())
         self.found: dict[str, int] = {}
         """What the preview found, by rule."""
         self._previewed: tuple[tuple[str, ...], bool] | None = None
@@ -88,10 +88,10 @@ class RulesDialog(ModalScreen[str | None]):
         self.action_stop()
 
     def _draw(self) -> None:
-        self.query_one(CellList).show({name: self._cell(name) for name in RULES}, None)
+        self.query_one(CellList).show({name: self._cell(name) for name in RULES.all()}, None)
 
     def _cell(self, name: str) -> Text:
-        rule, run = RULES[name], self.last.get(name)
+        rule, run = RULES.all()[name], self.last.get(name)
         when = "never ran" if run is None else f"last {run.excluded:,} of {run.looked:,}"
         if run is not None and run.version != rule.version:
             when += f" by version {run.version}"
@@ -107,9 +107,9 @@ class RulesDialog(ModalScreen[str | None]):
 
     def _explain(self) -> None:
         """What the rule under the cursor leaves out, and what will be looked at."""
-        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         scope = f"the problems of the filter {visible(self.pool_filter.source)}" if self.narrowed else "all problems"
-        text = Text.assemble((name, "bold"), f": {RULES[name].about}\n")
+        text = Text.assemble((name, "bold"), f": {RULES.all()[name].about}\n")
         text.append(f"p looks at {scope} with the rules chosen and says what would come of it; nothing is written.")
         self._say(text)
 
@@ -127,16 +127,16 @@ class RulesDialog(ModalScreen[str | None]):
     @on(OptionList.OptionSelected)
     def action_choose(self) -> None:
         """Use the rule under the cursor, or do not."""
-        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         if not self.working:
             self._choose(set(self.chosen) ^ {name})
 
     def action_all(self) -> None:
         """Every rule, or none if all are chosen."""
-        self._choose(set() if len(self.chosen) == len(RULES) else set(RULES))
+        self._choose(set() if len(self.chosen) == len(RULES.all()) else set(RULES.all()))
 
     def _choose(self, names: set[str]) -> None:
-        self.chosen = tuple(name for name in RULES if name in names)
+        self.chosen = tuple(name for name in RULES.all() if name in names)
         self._forget()
 
     def _forget(self) -> None:
