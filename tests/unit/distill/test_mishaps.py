@@ -29,7 +29,7 @@ from o1lab.inference.transport import Transport
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from store import teacher_runs, traces
 from store.connection import open_store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from tests.support.distill_lab import FakeClock, make_lab, run, start
 from tests.support.distill_server import DistillServer
 
