@@ -19,7 +19,7 @@ from store.sqlite import Database
 from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
 
-SCREENS = ("lab", "distill", "train", "compare", "evaluate")
+SCREENS = ("lab", "traces", "distill", "train", "compare", "evaluate")
 
 
 @pytest.mark.parametrize("mode", SCREENS)
