@@ -28,7 +28,7 @@ from screens.base.screen import words_of
 from screens.traces.annotate import Writer
 from store import datasets
 from store.connection import Store
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Dataset
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -164,7 +164,7 @@ def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
 def choose(store: Store, run_id: str, wanted: Selection) -> Choice:
     """Which of a run's traces become rows (for a thread)."""
     return selection.choose(
-        store, parse_query(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
+        store, TraceQuery.parse(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
     )
 
 

@@ -14,7 +14,7 @@ from o1lab.widgets.sections import Section
 from o1lab.widgets.wrap import WrappedText
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun, Ruling
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.problems import Origin
 from store.records import Problem
 from store.sqlite import Database
@@ -39,6 +39,7 @@ class PoolCounts:
     rules: Mapping[str, int] = field(default_factory=dict)
     runs: Mapping[str, RuleRun] = field(default_factory=dict)
     """The last run of each rule."""
+    sources: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,16 @@ class WholeProblem:
 def count_pool(db: Database) -> PoolCounts:
     """Count the problems of the pool."""
 
-    def number(*conditions: tuple[str, str, bool]) -> int:
-        return problems.count_selected(db, ProblemQuery(conditions))
+    def number(query: str) -> int:
+        return problems.count(db, ProblemQuery.parse(query))
 
     return PoolCounts(
-        number(),
-        number(("excluded", "no", False)),
-        number(("excluded", "person", False)),
+        number(""),
+        number("excluded:no"),
+        number("excluded:person"),
         exclusions.counts(db),
         exclusions.runs(db),
+        [name for name, _ in problems.sources(db)],
     )
 
 
@@ -87,8 +89,8 @@ def read_problem(db: Database, identity: str) -> WholeProblem:
 
 def page(db: Database, query: ProblemQuery, offset: int, limit: int) -> Page:
     """Read a page of the list of problems."""
-    rows = [table_row(problem) for problem in problems.page_selected(db, query, limit=limit, offset=offset)]
-    return Page(rows, problems.count_selected(db, query))
+    rows = [table_row(problem) for problem in problems.page(db, query, limit=limit, offset=offset)]
+    return Page(rows, problems.count(db, query))
 
 
 def table_row(problem: Problem) -> Row:

@@ -27,7 +27,7 @@ from screens.traces.annotate import Writer
 from store.connection import Store
 from store.errors import StoreError
 from store.exclusions import RuleRun
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 
 
 class _StoppedError(Exception):

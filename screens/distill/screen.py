@@ -16,7 +16,7 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.distill.pool import PoolPane
 from screens.distill.runs import RunsPane
-from store.problem_query import parse_problem_query
+from store.filters import ProblemQuery
 
 # Pane -> its view and what has the focus in it. Wide: a view shows both of its panes; narrow: one pane at a time.
 PANES = {
@@ -191,7 +191,8 @@ class DistillScreen(LabScreen):
 
 def worth_asking(text: str) -> str:
     """A filter of the pool, narrowed to what is worth a teacher's call unless it says otherwise itself."""
-    named = {(field, value) for field, value, _ in parse_problem_query(text).conditions}
-    more = [] if any(field == "excluded" for field, _ in named) else ["excluded:no"]
-    more += [] if ("has", "answer") in named else ["has:answer"]
+    query = ProblemQuery.parse(text)
+    more = [] if query.asks("excluded") else ["excluded:no"]
+    if not any(one.field == "has" and "answer" in one.values for one in query.conditions):
+        more.append("has:answer")
     return " ".join([text.strip(), *more])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from o1lab.evaluate.rating import promote
-from o1lab.evaluate.sample_filter import SampleQuery
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
@@ -16,6 +15,7 @@ from screens.traces.reading import document_of
 from store import annotations as annotation_log
 from store import evaluations, sample_list
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
+from store.filters import SampleQuery
 from store.records import Annotation
 from store.sample_list import SampleRow
 from store.sqlite import Database
@@ -97,14 +97,11 @@ class Listing:
 
     evaluation_id: str
     scorer: str
-    query: SampleQuery = SampleQuery()  # noqa: RUF009 - frozen
+    query: SampleQuery = sample_list.EVERYTHING
 
     def page(self, db: Database, offset: int, limit: int) -> Page:
         """Read a page of the list."""
-        rows, total = sample_list.page(
-            db, self.evaluation_id, self.scorer, outcomes=self.query.outcomes, words=self.query.words,
-            variant=self.query.variant, longest_first=self.query.longest_first, limit=limit, offset=offset,
-        )  # fmt: skip
+        rows, total = sample_list.page(db, self.evaluation_id, self.scorer, self.query, limit=limit, offset=offset)
         return Page([table_row(row) for row in rows], total)
 
 

@@ -18,8 +18,7 @@ from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, Open
 from screens.base.screen import LabScreen
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.evaluations import Evaluation
-from store.problem_query import parse_problem_query
-from store.query import TraceQuery
+from store.filters import ProblemQuery, TraceQuery
 from store.records import Dataset, RunRecord
 from store.sqlite import Database
 
@@ -59,7 +58,7 @@ def overview_of(db: Database) -> Overview:
     everything = TraceQuery()
     return Overview(
         problems.count(db),
-        problems.count_selected(db, parse_problem_query(UNDISTILLED)),
+        problems.count(db, ProblemQuery.parse(UNDISTILLED)),
         [run.id for run in teacher_runs.all_runs(db)],
         traces.counts(db, everything, "decision"),
         traces.counts(db, everything, "verdict"),

@@ -27,7 +27,7 @@ from screens.distill.prompts import PromptsScreen
 from screens.distill.rules import RulesDialog
 from screens.distill.screen import DistillScreen
 from store import exclusions, open_store, problems, teacher_runs
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
 from tests.support.compare_lab import shown, until

@@ -44,6 +44,9 @@ def eval_samples(
     ] = None,
     words: Annotated[str, typer.Option(help="Part of the question, or an item's id.")] = "",
     variant: Annotated[str | None, typer.Option(help="Only questions that are put this way.")] = None,
+    where: Annotated[
+        str, typer.Option(metavar="QUERY", help='The filter of the Samples pane: outcome:wrong tokens>2k -"hint".')
+    ] = "",
     longest: Annotated[bool, typer.Option("--longest", help="Those with the most tokens first.")] = False,
     scorer: ScorerOption = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
@@ -56,17 +59,23 @@ def eval_samples(
     """
     from o1lab.errors import UsageError
     from store import evaluations, sample_list
+    from store.filters import Condition, SampleQuery
 
     for wanted in outcome or ():
         if wanted not in evaluations.OUTCOMES:
             raise UsageError(f"There is no outcome '{wanted}'.", f"It is one of {', '.join(evaluations.OUTCOMES)}.")
+    named = {
+        "outcome": tuple(outcome or ()),
+        "question": (words,) if words else (),
+        "variant": () if variant is None else (variant,),
+    }
+    query = SampleQuery.parse(f"{where} sort:longest" if longest else where).narrowed(
+        *(Condition(name, values) for name, values in named.items() if values)
+    )
     with opened(ctx) as store:
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
-        rows, total = sample_list.page(
-            store.db, found.id, label, outcomes=outcome or (), words=words, variant=variant, longest_first=longest,
-            limit=limit, offset=offset,
-        )  # fmt: skip
+        rows, total = sample_list.page(store.db, found.id, label, query, limit=limit, offset=offset)
     emit(
         {"items": [_item(row) for row in rows], "total": total, "id": found.id, "scorer": label},
         as_json=as_json,

@@ -20,8 +20,7 @@ from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.paths import Lab
 from store import problems, teacher_runs, traces
 from store.connection import open_store
-from store.problem_query import ProblemQuery
-from store.query import TraceQuery
+from store.filters import ProblemQuery, TraceQuery
 from tests.support.distill_lab import add_sums, make_lab
 from tests.support.distill_server import DistillServer, Question
 

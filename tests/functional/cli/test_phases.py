@@ -16,7 +16,7 @@ from o1lab.paths import Lab
 from o1lab.train.recipe import load
 from o1lab.train.run_directory import find_run
 from store import datasets, open_store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from tests.support.training_lab import make_lab
 
 pytest.importorskip("trl", reason="the train extra is not installed")

@@ -14,12 +14,12 @@ from o1lab.app import LabApp
 from screens.base.screen import LabScreen
 from store import traces
 from store.errors import StoreError
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.sqlite import Database
 from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
 
-SCREENS = ("lab", "distill", "train", "compare", "evaluate")
+SCREENS = ("lab", "traces", "distill", "train", "compare", "evaluate")
 
 
 @pytest.mark.parametrize("mode", SCREENS)
@@ -57,7 +57,7 @@ async def test_read_runs_a_query_in_a_thread_over_a_connection_of_that_thread(tm
     context = seeded_context(tmp_path / "lab", 4)
 
     def query(db: Database, factor: int, *, more: int) -> tuple[Any, int, int]:
-        return db, threading.get_ident(), factor * traces.count(db, parse_query("")) + more
+        return db, threading.get_ident(), factor * traces.count(db, TraceQuery.parse("")) + more
 
     def broken(db: Database) -> None:
         db.execute("SELECT nothing FROM nowhere")

@@ -154,7 +154,7 @@ async def test_the_form_counts_and_estimates_while_it_is_written(lab: Lab) -> No
         await write(pilot, form, "max_tokens", "1000")
         await until(pilot, lambda: "18,000 tokens out, $0.18" in shown(pilot), "the most it costs")
         await write(pilot, form, "problems", "sorce:x")
-        await until(pilot, lambda: "✗ There is no field 'sorce'" in shown(pilot), "the fault of the filter")
+        await until(pilot, lambda: "✗ Unknown field 'sorce'" in shown(pilot), "the fault of the filter")
         await write(pilot, form, "n", "0")
         await until(pilot, lambda: "greater than or equal to 1" in shown(pilot), "the fault of the field")
         await pilot.press("escape")

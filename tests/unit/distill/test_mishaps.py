@@ -30,7 +30,7 @@ from o1lab.jobs.control import Control
 from o1lab.jobs.worker import Signals
 from store import teacher_runs, traces
 from store.connection import open_store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from tests.support.distill_lab import FakeClock, make_lab, run, start
 from tests.support.distill_server import DistillServer
 

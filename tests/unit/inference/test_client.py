@@ -18,8 +18,7 @@ from o1lab.jobs import manage
 from o1lab.jobs.control import Control
 from store import problems, teacher_runs, traces
 from store.connection import open_store
-from store.problem_query import ProblemQuery
-from store.query import TraceQuery
+from store.filters import ProblemQuery, TraceQuery
 from store.records import NewProblem
 from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
 from tests.support.distill_server import DistillServer, Question

@@ -23,7 +23,7 @@ from o1lab.train.run_directory import RunDir, RunStatus
 from screens.train.poller import RunLine, places
 from screens.train.text import list_cell
 from store import datasets, open_store, problems, runs, traces
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 from tests.support.fake_runs import write_run
 from tests.support.training_lab import make_lab
