@@ -1,4 +1,4 @@
-"""Distill: the pool of problems and the teacher runs that make long thoughts of them."""
+"""Distill: the pool of problems, and the teacher runs that generate long thoughts for them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.distill.pool import PoolPane
 from screens.distill.runs import RunsPane
+from screens.jobs.pane import JobsPane
+from screens.jobs.text import counts
 from store.problem_query import parse_problem_query
 
-# Pane -> its view and what has the focus in it. Wide: a view shows both of its panes; narrow: one pane at a time.
+# Pane -> its view, the widget that takes the focus, its title. A wide view shows both panes, a narrow one one of them.
 PANES = {
     "problems": ("pool", "#problems", "Pool"),
     "problem": ("pool", "#problem-text", "Problem"),
@@ -37,8 +39,8 @@ class DistillScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show_pane('problems')", "Pool", show=False, tooltip="The problems"),
         Binding("2", "show_pane('runs')", "Runs", show=False, tooltip="The teacher runs"),
-        Binding("a", "new_run", "New run", tooltip="Set up a teacher run; from the pool, on what its filter finds"),
-        Binding("e", "prompts", "Prompts", tooltip="Look at the prompts, and make a new version of one in $EDITOR"),
+        Binding("a", "new_run", "New run", tooltip="Set up a teacher run; from the pool, for its filter"),
+        Binding("e", "prompts", "Prompts", tooltip="Show the prompts, and edit a new version of one in $EDITOR"),
         Binding("tab", "pane(1)", "Next pane", show=False),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
         Binding("escape", "back", "Back to the list", show=False),
@@ -63,14 +65,14 @@ class DistillScreen(LabScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        self.set_heading(self._counts)  # it stands at the right edge
+        self.set_heading(self._counts)  # it is at the right edge
 
     def on_screen_resume(self) -> None:
-        self.runs.start_following()
+        self.runs.jobs.start_polling()
         self.pool.look_for_changes()
 
     def on_screen_suspend(self) -> None:
-        self.runs.stop_following()
+        self.runs.jobs.stop_polling()
 
     @property
     def pool(self) -> PoolPane:
@@ -107,8 +109,8 @@ class DistillScreen(LabScreen):
         for other in ("pool", "runs"):
             self.set_class(other == view, f"-view-{other}")
         self._draw_strip()
-        if self.query_one(f"#{view}").has_class("-empty"):
-            self.set_focus(None)  # nothing of it is in sight: its keys would do nothing
+        if self.query_one("#pool" if view == "pool" else "#teacher-run-jobs").has_class("-empty"):
+            self.set_focus(None)  # nothing of it is displayed: its keys would do nothing
         else:
             self._focus(focus or self.query_one(focused))
 
@@ -138,21 +140,24 @@ class DistillScreen(LabScreen):
     def _problem_opened(self) -> None:
         self._show_pane("problem")
 
-    @on(RunsPane.Opened)
+    @on(JobsPane.Opened)
     def _run_opened(self) -> None:
         self._show_pane("run")
 
-    @on(RunsPane.Looked)
-    def _looked(self, event: RunsPane.Looked) -> None:
-        number, active = len(event.look.infos), event.look.active
-        words = f"{number:,} teacher run{'s' if number != 1 else ''}, {active} at work" if number else ""
+    @on(JobsPane.Polled)
+    def _polled(self, event: JobsPane.Polled) -> None:
+        words = counts("teacher run", event.snapshot)
         if words != self._counts:
             self._counts = words
             self.set_heading(words)
-        if (not number) != self._no_runs:
-            self._no_runs = not number
-            if PANES[self.pane][0] == "runs":  # the list came into sight, or went out of it
-                self.call_after_refresh(self._show_pane, self.pane)
+        if (not words) != self._no_runs:
+            self._no_runs = not words
+            self.call_after_refresh(self._list_appeared)
+
+    def _list_appeared(self) -> None:
+        """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
+        if PANES[self.pane][0] == "runs":
+            self._show_pane(self.pane)
 
     # What another screen asks for.
 
@@ -163,7 +168,7 @@ class DistillScreen(LabScreen):
 
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
-        self.runs.open_run(run_id)
+        self.runs.jobs.open_job(run_id)
         self._show_pane("run")
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
@@ -172,30 +177,27 @@ class DistillScreen(LabScreen):
 
         if values:
             self.draft.clear()
-        self.app.push_screen(DistillForm(self.context, values or {}, launched=self._launched, draft=self.draft))
-
-    def _launched(self, run_id: str) -> None:
-        self.open_run(run_id)
+        self.app.push_screen(DistillForm(self.context, values or {}, launched=self.open_run, draft=self.draft))
 
     def action_new_run(self) -> None:
         """The form; from the pool with its filter as the problems."""
         text = self.pool.filter_text if PANES[self.pane][0] == "pool" else ""
         self.open_form({"problems": worth_asking(text)} if text else None)
 
-    @on(RunsPane.NewLikeThis)
-    def _new_like_this(self, event: RunsPane.NewLikeThis) -> None:
+    @on(JobsPane.NewLikeThis)
+    def _new_like_this(self, event: JobsPane.NewLikeThis) -> None:
         self.open_form(event.values)
 
     @work(group="prompts")
     async def action_prompts(self) -> None:
-        """Look at the prompts."""
+        """Show the prompts."""
         from screens.distill.prompts import PromptsScreen
 
         await self.app.push_screen(PromptsScreen(self.context))
 
 
 def worth_asking(text: str) -> str:
-    """A filter of the pool, narrowed to what is worth a teacher's call unless it says otherwise itself."""
+    """A filter of the pool, limited to problems with an answer that no rule excludes, unless it says otherwise."""
     named = {(field, value) for field, value, _ in parse_problem_query(text).conditions}
     more = [] if any(field == "excluded" for field, _ in named) else ["excluded:no"]
     more += [] if ("has", "answer") in named else ["has:answer"]

@@ -1,4 +1,4 @@
-"""Evaluate: a lab's evaluations, their samples, the paper's tables for one's own models, and the plots."""
+"""Evaluate: the evaluations, their samples, the paper's tables for the lab's own models, and the plots."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from screens.evaluate.runs import EvaluationsPane
 from screens.evaluate.samples import SamplesPane
 from screens.evaluate.sheets import SheetsPane
 from screens.evaluate.tables import TablesPane
+from screens.jobs.pane import JobsPane
+from screens.jobs.text import counts
 
-# Pane -> its view, what has the focus in it (or holds what has), its title, and the key of its view.
+# Pane -> its view, the widget that takes (or contains what takes) the focus, its title, and the key of its view.
 PANES = {
     "list": ("evaluations", "#evaluation-list", "Evaluations", "1"),
     "evaluation": ("evaluations", "#evaluation-facts", "Detail", "1"),
@@ -42,7 +44,7 @@ class EvaluateScreen(LabScreen):
         Binding("2", "show_pane('samples')", "Samples", show=False, tooltip="The samples of the evaluation"),
         Binding("3", "show_pane('tables')", "Tables", show=False, tooltip="The paper's tables, one's own rows below"),
         Binding("4", "show_pane('plots')", "Plots", show=False, tooltip="Accuracy against tokens"),
-        Binding("a", "new", "New", tooltip="Set up an evaluation: a suite, a model, how often"),
+        Binding("a", "new", "New", tooltip="Set up an evaluation: a suite, a model, samples per item"),
         Binding("tab", "pane(1)", "Next pane", show=False),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
         Binding("escape", "back", "Back to the list", show=False),
@@ -69,14 +71,14 @@ class EvaluateScreen(LabScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        self.set_heading(self._counts)  # it stands at the right edge
+        self.set_heading(self._counts)  # it is at the right edge
 
     def on_screen_resume(self) -> None:
-        self.evaluations.start_following()
+        self.evaluations.jobs.start_polling()
         self._read_sheet()
 
     def on_screen_suspend(self) -> None:
-        self.evaluations.stop_following()
+        self.evaluations.jobs.stop_polling()
 
     @property
     def evaluations(self) -> EvaluationsPane:
@@ -95,7 +97,7 @@ class EvaluateScreen(LabScreen):
 
     def action_show_pane(self, name: str) -> None:
         """A pane by its name; the samples are those of the evaluation under the cursor."""
-        line = self.evaluations.line
+        line = self.evaluations.jobs.line
         if name == "samples" and line is not None and line.record is not None:
             self._list_samples(line.id, line.record.scorer)
         self.show_pane(name)
@@ -130,7 +132,7 @@ class EvaluateScreen(LabScreen):
         sheets: SheetsPane[Any]
         for sheets in (self.tables, self.query_one(PlotsPane)):
             if sheets.id == PANES[self.pane][0]:
-                sheets.show_ids(self.evaluations.marked)
+                sheets.show_ids(self.evaluations.jobs.marked)
 
     def _draw_strip(self) -> None:
         text, view = Text(), ""
@@ -148,27 +150,33 @@ class EvaluateScreen(LabScreen):
         if name is not None and name != self.pane and PANES[name][0] == PANES[self.pane][0]:
             self.show_pane(name)
 
-    @on(EvaluationsPane.Looked)
-    def _looked(self, event: EvaluationsPane.Looked) -> None:
-        number, active = len(event.look.lines), event.look.active
-        words = f"{number:,} evaluation{'s' if number != 1 else ''}, {active} at work" if number else ""
+    @on(JobsPane.Polled)
+    def _polled(self, event: JobsPane.Polled) -> None:
+        words = counts("evaluation", event.snapshot)
         if words != self._counts:
             self._counts = words
             self.set_heading(words)
-        if (not number) != self._empty:
-            self._empty = not number
-            if PANES[self.pane][0] == "evaluations":  # the list came into sight, or went out of it
-                self.call_after_refresh(self.show_pane, self.pane)
+        if (not words) != self._empty:
+            self._empty = not words
+            self.call_after_refresh(self._list_appeared)
 
-    # What leads from one view to another.
+    def _list_appeared(self) -> None:
+        """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
+        if PANES[self.pane][0] == "evaluations":
+            self.show_pane(self.pane)
 
-    @on(EvaluationsPane.Opened)
-    def _opened(self, event: EvaluationsPane.Opened) -> None:
-        self._list_samples(event.evaluation_id, event.scorer)
-        self.show_pane("samples")
+    # From one view to another.
+
+    @on(JobsPane.Opened)
+    def _opened(self, event: JobsPane.Opened) -> None:
+        if event.line.record is None:
+            self.app.notify(f"The evaluation {event.line.id} has no samples yet.", markup=False)
+        else:
+            self._list_samples(event.line.id, event.line.record.scorer)
+            self.show_pane("samples")
 
     def _list_samples(self, identity: str, scorer: str) -> None:
-        """The samples of an evaluation; those that stand there already keep their filter and place."""
+        """List the samples of an evaluation; if they are listed already, filter and position stay."""
         samples = self.query_one(SamplesPane)
         if samples.evaluation is None or (samples.evaluation.id, samples.scorer) != (identity, scorer):
             samples.show(identity, scorer)
@@ -185,11 +193,11 @@ class EvaluateScreen(LabScreen):
 
     @on(SheetsPane.AllWanted)
     def _all_wanted(self) -> None:
-        self.evaluations.unmark()
+        self.evaluations.jobs.clear_marks()
         self._read_sheet()
 
-    @on(EvaluationsPane.NewLikeThis)
-    def _new_like_this(self, event: EvaluationsPane.NewLikeThis) -> None:
+    @on(JobsPane.NewLikeThis)
+    def _new_like_this(self, event: JobsPane.NewLikeThis) -> None:
         self.open_form(event.values)
 
     def action_new(self) -> None:
@@ -201,7 +209,7 @@ class EvaluateScreen(LabScreen):
     def open_evaluation(self, identity: str) -> None:
         """Show this evaluation (the app calls it)."""
         self.show_pane("list")
-        self.evaluations.open_evaluation(identity)
+        self.evaluations.jobs.open_job(identity)
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
         """Set up an evaluation, with these values when given (the app calls it)."""
