@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -60,6 +61,7 @@ class LabApp(TypedAheadApp):
         super().__init__(ansi_color=bool(os.environ.get("O1LAB_ANSI")))
         self.context = context
         self.first_mode = mode
+        self._leaving = threading.Event()
         for name, factory in self._factories().items():
             self.add_mode(name, factory)
 
@@ -112,14 +114,30 @@ class LabApp(TypedAheadApp):
         self.run_worker(self._make_ready, thread=True, exit_on_error=False)
 
     def _make_ready(self) -> None:
-        """Have what the first write needs, and read o1lab.toml: a broken one is said at once."""
+        """Import what the first write needs, check o1lab.toml, and measure what is not measured yet."""
         prepare()
         try:
             _ = self.context.config
-        except O1LabError as error:
+            self._measure_pending()
+        except (O1LabError, StoreError) as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
 
+    def _measure_pending(self) -> None:
+        """Measure traces that an import or a newer segmenter left unmeasured, in a thread, until the app closes."""
+        from o1lab.ingest.measuring import MEASURED_BY, measure_pending
+        from store import traces
+
+        pending = traces.count_unmeasured(self.context.store.db, MEASURED_BY)
+        if not pending:
+            return
+        self.call_from_thread(self.notify, f"Measuring {pending:,} traces in the background.", markup=False)
+        report = measure_pending(self.context.store, stop=self._leaving.is_set)
+        if not report.stopped:
+            done = f"Measured {report.measured:,} traces. Reload a list to see the new values."
+            self.call_from_thread(self.notify, done, markup=False)
+
     async def on_unmount(self) -> None:
+        self._leaving.set()
         await self.context.close()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -372,6 +372,21 @@ def _evaluation(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_SEGMENTS = """
+CREATE TABLE trace_segments (
+    seq INTEGER PRIMARY KEY REFERENCES traces(seq),
+    segmenter INTEGER NOT NULL,     -- version of the segmenter
+    moves TEXT NOT NULL             -- packed: letter and end offset of each move, such as U120 C400
+);
+"""
+
+
+@migrations(name="0005_segments")
+def _segments(db: Database) -> None:
+    for statement in _statements(_SEGMENTS):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of ``script``; executescript() would commit the transaction we are in."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

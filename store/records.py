@@ -57,7 +57,13 @@ class NewTrace:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What measuring and verifying found; offsets and texts stay as they are."""
+    """What measuring and verifying found in a trace; its offsets and texts do not change.
+
+    Attributes:
+        moves: how many moves of each kind the thought has.
+        segments: the moves themselves as the segmenter packs them, or None if they were not kept.
+        segmenter: version of the segmenter that made ``segments``.
+    """
 
     trace_id: str
     looping: bool
@@ -67,6 +73,8 @@ class Measured:
     verdict_reason: str
     measured_by: str
     tokens: int | None = None
+    segments: str | None = None
+    segmenter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,10 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True)
 class TraceText:
-    """The texts of one trace with its problem; thought and solution are slices of ``raw``."""
+    """The texts of one trace with its problem; thought and solution are slices of ``raw``.
+
+    ``segments`` are the packed moves that version ``segmenter`` of the segmenter found, None before measuring.
+    """
 
     trace_id: str
     raw: str
@@ -120,6 +131,9 @@ class TraceText:
     statement: str
     gold: str | None
     meta: dict[str, Any]
+    complete: bool = True
+    segments: str | None = None
+    segmenter: int = 0
 
     @property
     def thought(self) -> str:

@@ -132,14 +132,27 @@ def text(db: Database, identity: str) -> TraceText:
     Raises:
         MissingError: there is no such trace.
     """
-    row = db.execute(
-        """SELECT x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, p.statement, p.answer, x.meta
-           FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id WHERE t.id = ?""",
-        [identity],
-    ).fetchone()
+    row = db.execute(f"SELECT {_TEXTS} WHERE t.id = ?", [identity]).fetchone()
     if row is None:
         raise MissingError(f"There is no trace '{identity}'.", "`o1lab traces ls` lists them.")
-    return TraceText(identity, decode(row[0]), (row[1], row[2]), (row[3], row[4]), row[5], row[6], json.loads(row[7]))
+    return _text(row)
+
+
+_TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
+            p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter
+            FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
+            LEFT JOIN trace_segments s ON s.seq = t.seq"""
+
+
+def _text(row: Sequence[Any]) -> TraceText:
+    return TraceText(
+        row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9]),
+        bool(row[10]), row[11], row[12] or 0,
+    )  # fmt: skip
+
+
+_PENDING = "(t.measured_by IS NULL OR (t.measured_by LIKE 'moves %' AND t.measured_by != ?))"
+"""Traces without measures, or with those of other rules than version ``?``. Measures given by hand stay."""
 
 
 def position(db: Database, query: TraceQuery, identity: str) -> int | None:
@@ -168,25 +181,13 @@ def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None
 
 
 def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[tuple[int, TraceText]]:
-    """Traces that ``version`` of the measures has not seen, as (seq, texts), in order from ``after``."""
-    rows = db.execute(
-        """SELECT t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
-                  p.statement, p.answer, x.meta
-           FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
-           WHERE (t.measured_by IS NULL OR t.measured_by != ?) AND t.seq > ? ORDER BY t.seq LIMIT ?""",
-        [version, after, limit],
-    )
-    return [
-        (
-            row[0],
-            TraceText(row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9])),
-        )
-        for row in rows
-    ]
+    """Traces that have no measures of ``version``, as (seq, texts), in order from ``after``."""
+    rows = db.execute(f"SELECT {_TEXTS} WHERE {_PENDING} AND t.seq > ? ORDER BY t.seq LIMIT ?", [version, after, limit])
+    return [(row[0], _text(row)) for row in rows]
 
 
 def count_unmeasured(db: Database, version: str) -> int:
-    row = db.execute("SELECT count(*) FROM traces WHERE measured_by IS NULL OR measured_by != ?", [version])
+    row = db.execute(f"SELECT count(*) FROM traces t WHERE {_PENDING}", [version])
     return int(row.fetchone()[0])
 
 
@@ -205,6 +206,10 @@ def set_measures(db: Database, measures: Sequence[Measured]) -> None:
                 for m in measures
             ],
         )  # fmt: skip
+        db.conn.executemany(
+            "INSERT OR REPLACE INTO trace_segments (seq, segmenter, moves) SELECT seq, ?, ? FROM traces WHERE id = ?",
+            [(m.segmenter, m.segments, m.trace_id) for m in measures if m.segments is not None],
+        )
 
 
 def of_problem(db: Database, problem: str) -> list[TraceRow]:

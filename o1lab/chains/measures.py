@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from o1lab.chains.moves import Move, MoveKind
-from o1lab.chains.parse import ParsedResponse
+from o1lab.chains.answers import extract_answer
+from o1lab.chains.moves import Move, segment
+from o1lab.chains.parse import Span
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 
 # A loop is sought in this much of the end: longer periods than a third of it go unseen.
 _WINDOW = 1 << 16
@@ -30,26 +30,48 @@ _PACKED = 0.125
 
 @dataclass(frozen=True)
 class Measures:
-    """Counts of one response.
+    """What a response shows without judging it.
 
     Attributes:
-        chars: code points of the raw text.
-        moves: how many moves of each kind the thought has; kinds that do not occur are left out.
-        complete: see :class:`o1lab.chains.parse.ParsedResponse`.
+        moves: the moves of the text that :func:`read_text` picks, in order, without gaps.
+        in_thought: whether that text is the thought.
         looping: the response ends in a loop, see :func:`ends_in_loop`.
+        answer: the final answer, or None if there is none.
     """
 
-    chars: int
-    moves: dict[MoveKind, int]
-    complete: bool
+    moves: tuple[Move, ...]
+    in_thought: bool
     looping: bool
+    answer: str | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many moves of each kind the thought has; kinds that do not occur are left out."""
+        return dict(Counter(str(move.kind) for move in self.moves)) if self.in_thought else {}
 
 
-def measure(raw: str, parsed: ParsedResponse, segments: Iterable[Move]) -> Measures:
-    """Measure a response that was parsed and segmented already."""
-    moves = Counter(move.kind for move in segments)
-    closed = parsed.complete and parsed.thought is not None
-    return Measures(len(raw), dict(moves), parsed.complete, looping=not closed and ends_in_loop(raw))
+def read_text(thought: str, solution: str) -> str:
+    """The text that has moves: the thought, or the solution of a response without a thought."""
+    return thought or solution
+
+
+def measure(raw: str, thought: Span, solution: Span, *, complete: bool) -> Measures:
+    """Measure a response whose thought and solution are known.
+
+    Args:
+        raw: the whole response.
+        thought, solution: (start, end) offsets into ``raw``, in code points; an empty span means there is none.
+        complete: whether the response is complete, see :class:`o1lab.chains.parse.ParsedResponse`.
+    """
+    thinking, solving = raw[slice(*thought)], raw[slice(*solution)]
+    closed = complete and bool(thinking)
+    answer = extract_answer(solving, thinking)
+    return Measures(
+        moves=tuple(segment(read_text(thinking, solving))),
+        in_thought=bool(thinking),
+        looping=not closed and ends_in_loop(raw),
+        answer=answer.text if answer else None,
+    )
 
 
 def ends_in_loop(text: str) -> bool:

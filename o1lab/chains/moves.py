@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -53,6 +54,29 @@ class Move(NamedTuple):
     kind: MoveKind
     start: int
     end: int
+
+
+def pack(moves: Iterable[Move]) -> str:
+    """Encode moves for storage: letter and end offset of each, such as ``U120 C400``. Moves have no gaps."""
+    return " ".join(f"{move.kind.letter}{move.end}" for move in moves)
+
+
+def unpack(packed: str) -> list[Move]:
+    """Decode what :func:`pack` wrote.
+
+    Raises:
+        ValueError: the text is not a packed list of moves.
+    """
+    moves: list[Move] = []
+    start = 0
+    for entry in packed.split():
+        kind = MOVE_OF_LETTER.get(entry[0])
+        if kind is None:
+            raise ValueError(f"'{entry}' is not a packed move")
+        end = int(entry[1:])
+        moves.append(Move(kind, start, end))
+        start = end
+    return moves
 
 
 _FILLER = r"""

@@ -90,7 +90,7 @@ def traces_show(
 
     Example: o1lab traces show 3f9c --raw > chain.txt
     """
-    from o1lab.chains.moves import segment
+    from o1lab.ingest.measuring import moves_of
     from store import annotations as annotation_log
     from store import traces
     from store.records import encode
@@ -103,7 +103,7 @@ def traces_show(
         sys.stdout.buffer.write(encode(text.raw))
         sys.stdout.buffer.flush()
         return
-    segments = segment(text.thought)
+    segments = moves_of(text) if text.thought else []
     data = _item(row) | {
         "statement": text.statement,
         "gold": text.gold,

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.chains import measures, moves, parse, verify
-from o1lab.chains.answers import extract_answer
+from o1lab.chains import parse, verify
+from o1lab.chains.measures import count_tokens
 from o1lab.config import init_lab
 from o1lab.demo.problems import Sum, draw, require_disjoint
 from o1lab.errors import LabError, RefusedError, from_store
+from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.models import STUDENT, resolve_base, tokenizer_file
 from o1lab.paths import Lab
 from o1lab.serve.registry import SOLVER
@@ -20,14 +21,13 @@ from store.annotations import decide_all
 from store.connection import Store, open_store
 from store.errors import StoreError
 from store.query import TraceQuery, parse_query
-from store.records import Measured, NewProblem, NewTrace
+from store.records import NewProblem, NewTrace
 
 SOURCE = "demo"
 HELD_OUT_SOURCE = "demo-heldout"
 DATASET = "col-add-400"
 LICENCE = "Apache-2.0"  # the problems and the chains are this program's own
 ANNOTATOR = "demo"
-MEASURED_BY = "demo-1"
 _QUERY = f"source:{SOURCE} verdict:correct decision:accept"
 
 Progress = Callable[[str], None]
@@ -100,24 +100,14 @@ def _measure(store: Store, chains: list[tuple[NewTrace, str]]) -> None:
         tokenizer = None
     found = []
     for trace, gold in chains:
-        parsed = parse.parse(trace.raw)
-        counted = measures.measure(trace.raw, parsed, moves.segment(parsed.thought_of(trace.raw)))
-        answer = extract_answer(parsed.solution_of(trace.raw))
-        verdict = verify.settle(gold, answer.text if answer else None)
+        measures = measure_new(trace)
+        verdict = verify.settle(gold, measures.answer)
         if verdict is None:
-            raise LabError(f"The solver's answer to a demo problem is no number: {answer}.", code="internal")
-        found.append(
-            Measured(
-                trace.id,
-                looping=counted.looping,
-                moves={kind.value: number for kind, number in counted.moves.items()},
-                answer=answer.text if answer else None,
-                verdict=verdict.status,
-                verdict_reason=verdict.reason,
-                measured_by=MEASURED_BY,
-                tokens=measures.count_tokens(trace.raw, tokenizer) if tokenizer else None,
+            raise LabError(
+                f"The solver's answer to a demo problem is not a number: {measures.answer}.", code="internal"
             )
-        )
+        tokens = count_tokens(trace.raw, tokenizer) if tokenizer else None
+        found.append(as_record(trace.id, measures, verdict.status, verdict.reason, tokens=tokens))
     traces.set_measures(store.db, found)
 
 

@@ -17,7 +17,7 @@ from o1lab.distill.method import Draft, Method, SourceItem
 from o1lab.distill.work_queue import Usage
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
-from o1lab.ingest.measuring import MEASURED_BY, count_one
+from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.jobs.batch_writer import batches
 from store import problems, teacher_runs, traces
 from store.connection import Store
@@ -150,13 +150,11 @@ class ResultWriter:
         """Store a batch; runs in the landing's thread."""
         drafted = [(one, self._trace(one)) for one in batch]
         kept = [(one, trace) for one, trace in drafted if trace is not None]
-        counted = [count_one(trace.raw) for _, trace in kept]
+        counted = [measure_new(trace) for _, trace in kept]
         verdicts = self._verdicts([(_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)])
         measures: dict[str, Measured] = {}
         for (_, trace), found, verdict in zip(kept, counted, verdicts, strict=True):
-            measures[trace.id] = Measured(
-                trace.id, found.looping, found.moves, found.answer, verdict.status, verdict.reason, MEASURED_BY
-            )
+            measures[trace.id] = as_record(trace.id, found, verdict.status, verdict.reason)
         outcomes = [self._outcome(one, measures[trace.id] if trace else None) for one, trace in drafted]
         with self._store.explained(), self._store.db.atomic():
             db = self._store.db

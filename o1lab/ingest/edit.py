@@ -10,11 +10,11 @@ from pathlib import Path
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError, UsageError
-from o1lab.ingest.measuring import MEASURED_BY, count_one
+from o1lab.ingest.measuring import as_record, measure_new
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
-from store.records import Annotation, Measured, NewTrace, TraceRow
+from store.records import Annotation, NewTrace, TraceRow
 
 SYNTHESIS = "human"
 
@@ -35,14 +35,11 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
     if raw == text.raw:
         raise UsageError("Nothing was changed.", "The trace stays as it was.")
     new = _edited(parent, raw, annotator)
-    counted = count_one(raw)
-    verdict = pool.verify(text.gold, counted.answer)
-    measures = Measured(
-        new.id, counted.looping, counted.moves, counted.answer, verdict.status, verdict.reason, MEASURED_BY
-    )
+    found = measure_new(new)
+    verdict = pool.verify(text.gold, found.answer)
     with store.db.atomic():
         traces.add(store.db, [(new, text.statement)])
-        traces.set_measures(store.db, [measures])
+        traces.set_measures(store.db, [as_record(new.id, found, verdict.status, verdict.reason)])
         return annotation_log.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
 
 

@@ -1,7 +1,8 @@
-"""Measuring and verifying what is in the lab and was not yet: moves, loops, final answers, verdicts.
+"""Measuring and verifying traces: moves, loops, final answers, verdicts.
 
-A pass of its own after an import, so that rows are in and searchable at once. It can be stopped at any time and goes
-on where it was: what a version of the rules has seen is marked with it.
+This is a pass of its own after an import, so that rows are searchable at once. The import has found thought and
+solution; measuring segments the thought and stores the moves, and every reader takes them from there. The pass can be
+stopped at any time and continues where it was: each trace carries the version of the rules that measured it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from o1lab.chains.answers import extract_answer
-from o1lab.chains.measures import MEASURES_VERSION, measure
-from o1lab.chains.moves import SEGMENTER_VERSION, segment
-from o1lab.chains.parse import parse
+from o1lab.chains.measures import MEASURES_VERSION, Measures, measure, read_text
+from o1lab.chains.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
 from o1lab.chains.verify import VERIFIER_VERSION, VerifierPool
 from store import Store, traces
-from store.records import Measured, TraceText
+from store.records import Measured, NewTrace, TraceText
 
 MEASURED_BY = f"moves {SEGMENTER_VERSION}, measures {MEASURES_VERSION}, verifier {VERIFIER_VERSION}"
 
@@ -36,13 +35,6 @@ class MeasureReport:
     measured: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    looping: bool
-    moves: dict[str, int]
-    answer: str | None
 
 
 def measure_pending(
@@ -75,7 +67,7 @@ def measure_pending(
             while batch := traces.unmeasured(db, MEASURED_BY, after=after, limit=_BATCH):
                 after = batch[-1][0]
                 texts = [text for _, text in batch]
-                measured = _measured(texts, count(text.raw for text in texts), verifier)
+                measured = _measured(texts, count(texts), verifier)
                 traces.set_measures(db, measured)
                 report.measured += len(measured)
                 report.verdicts.update(one.verdict for one in measured)
@@ -96,37 +88,68 @@ def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = No
     """
     with store.explained(), _pool(pool) as verifier:
         text = traces.text(store.db, trace_id)
-        [measured] = _measured([text], [count_one(text.raw)], verifier)
+        [measured] = _measured([text], [_measure_text(text)], verifier)
         traces.set_measures(store.db, [measured])
     return measured
 
 
-def _measured(texts: Sequence[TraceText], counts: Iterable[_Counted], verifier: VerifierPool) -> list[Measured]:
-    counted = list(counts)
-    verdicts = verifier.verify_many((text.gold, one.answer) for text, one in zip(texts, counted, strict=True))
+def _measured(texts: Sequence[TraceText], found: Iterable[Measures], verifier: VerifierPool) -> list[Measured]:
+    measures = list(found)
+    verdicts = verifier.verify_many((text.gold, one.answer) for text, one in zip(texts, measures, strict=True))
     return [
-        Measured(
-            trace_id=text.trace_id,
-            looping=one.looping,
-            moves=one.moves,
-            answer=one.answer,
-            verdict=verdict.status,
-            verdict_reason=verdict.reason,
-            measured_by=MEASURED_BY,
-        )
-        for text, one, verdict in zip(texts, counted, verdicts, strict=True)
+        as_record(text.trace_id, one, verdict.status, verdict.reason)
+        for text, one, verdict in zip(texts, measures, verdicts, strict=True)
     ]
 
 
-def count_one(raw: str) -> _Counted:
-    """What can be said of a raw text alone. Runs in a process of its own for large imports."""
-    parsed = parse(raw)
-    thought = parsed.thought_of(raw)
-    found = measure(raw, parsed, segment(thought))
-    answer = extract_answer(parsed.solution_of(raw), thought)
-    return _Counted(
-        found.looping, {kind.value: number for kind, number in found.moves.items()}, answer.text if answer else None
+def as_record(
+    trace_id: str,
+    found: Measures,
+    verdict: str,
+    reason: str,
+    *,
+    answer: str | None = None,
+    tokens: int | None = None,
+) -> Measured:
+    """The row to store for a trace.
+
+    Args:
+        trace_id: the trace.
+        found: what :func:`~o1lab.chains.measures.measure` returned for it.
+        verdict: correct, incorrect or unverifiable.
+        reason: why, in a few words.
+        answer: the final answer, where another part of the program extracts it better.
+        tokens: the length by the tokenizer of the model that wrote the trace; None leaves the stored number.
+    """
+    return Measured(
+        trace_id=trace_id,
+        looping=found.looping,
+        moves=found.counts,
+        answer=answer or found.answer,
+        verdict=verdict,
+        verdict_reason=reason,
+        measured_by=MEASURED_BY,
+        tokens=tokens,
+        segments=pack(found.moves),
+        segmenter=SEGMENTER_VERSION,
     )
+
+
+def measure_new(trace: NewTrace) -> Measures:
+    """Measure a trace that is about to be stored."""
+    return measure(trace.raw, trace.thought, trace.solution, complete=trace.complete)
+
+
+def moves_of(text: TraceText) -> list[Move]:
+    """The moves of a trace: the stored ones, or fresh ones if another version of the segmenter stored them."""
+    if text.segments is not None and text.segmenter == SEGMENTER_VERSION:
+        return unpack(text.segments)
+    return segment(read_text(text.thought, text.solution))
+
+
+def _measure_text(text: TraceText) -> Measures:
+    """Measure one stored trace. Runs in a process of its own for large imports."""
+    return measure(text.raw, text.thought_span, text.solution_span, complete=text.complete)
 
 
 @contextmanager
@@ -138,17 +161,17 @@ def _pool(given: VerifierPool | None) -> Iterator[VerifierPool]:
         yield made
 
 
-_Count = Callable[[Iterable[str]], Iterable[_Counted]]
+_Count = Callable[[Iterable[TraceText]], Iterable[Measures]]
 
 
 @contextmanager
 def _counter(total: int, processes: int | None) -> Iterator[_Count]:
-    """A map of :func:`count_one`, in processes where that pays."""
+    """Map :func:`_measure_text`, in several processes for large imports."""
     if processes is None:
         processes = min(8, os.cpu_count() or 1) if total >= _WORTH_PROCESSES else 1
     if processes == 1:
-        yield lambda raws: map(count_one, raws)
+        yield lambda texts: map(_measure_text, texts)
         return
     # spawn: the caller may have threads, and a fork would copy their locks as they are.
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield lambda raws: executor.map(count_one, raws, chunksize=max(1, _BATCH // processes // 2))
+        yield lambda texts: executor.map(_measure_text, texts, chunksize=max(1, _BATCH // processes // 2))

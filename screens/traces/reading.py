@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from o1lab.chains.moves import segment
+from o1lab.chains.moves import Move, segment
+from o1lab.ingest.measuring import moves_of
 from o1lab.widgets.document import ReaderDocument, Segment, Span
 from o1lab.widgets.paged_table import Page
 from screens.traces.text import table_row
@@ -43,14 +44,21 @@ def read_chain(store: Store, trace_id: str) -> Chain:
     row = traces.get(store.db, trace_id)
     text = traces.text(store.db, row.id)
     records = tuple(annotation_log.of_trace(store.db, row.id))
-    return Chain(row, text, document_of(text.thought, text.solution, records), records)
+    return Chain(row, text, document_of(text.thought, text.solution, records, moves_of(text)), records)
 
 
-def document_of(thought: str, solution: str, records: tuple[Annotation, ...] = ()) -> ReaderDocument:
-    """A response to read. One without a thought is read as if it thought aloud: it has moves, and can be labelled."""
-    told, answer = (thought, solution) if thought else (solution, "")
-    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in segment(told))
-    return ReaderDocument(told, answer, segments, spans_of(records))
+def document_of(
+    thought: str, solution: str, records: tuple[Annotation, ...] = (), moves: Sequence[Move] | None = None
+) -> ReaderDocument:
+    """A response to read.
+
+    The solution of a response without a thought is shown as its thought, so that it has moves and can be labelled.
+    ``moves`` are the stored ones; None segments the text.
+    """
+    text, answer = (thought, solution) if thought else (solution, "")
+    found = segment(text) if moves is None else moves
+    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in found)
+    return ReaderDocument(text, answer, segments, spans_of(records))
 
 
 def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from o1lab.chains.measures import measure
-from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.config import init_lab
 from o1lab.paths import Lab
@@ -99,11 +97,8 @@ def trace_of(problem: NewProblem, model: str, raw: str, *, key: str = "") -> New
 
 def measured(trace: NewTrace, verdict: str, answer: str | None) -> Measured:
     """What measuring finds in a trace whose verdict its author knows."""
-    parsed = parse(trace.raw)
-    moves = segment(parsed.thought_of(trace.raw))
-    found = measure(trace.raw, parsed, moves)
-    counts = Counter(str(move.kind) for move in moves)
-    return Measured(trace.id, found.looping, counts, answer, verdict, "compared by hand", "hand-1", trace.tokens)
+    found = measure(trace.raw, trace.thought, trace.solution, complete=trace.complete)
+    return Measured(trace.id, found.looping, found.counts, answer, verdict, "compared by hand", "hand-1", trace.tokens)
 
 
 def fill(store: Store, number: int) -> list[str]:

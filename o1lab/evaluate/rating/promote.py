@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.parse import join
-from o1lab.ingest.measuring import MEASURED_BY, count_one
+from o1lab.ingest.measuring import as_record, measure_new
 from store import Store, evaluations, exclusions, problems, traces
 from store import annotations as annotation_log
 from store.evaluations import Evaluation, ItemRow, NewSample
@@ -122,11 +122,11 @@ def label(
 
 
 def _measured(store: Store, evaluation: Evaluation, seq: int, trace: NewTrace) -> Measured:
-    counted = count_one(trace.raw)
+    found = measure_new(trace)
     score = next((one for one in evaluations.scores_of(store.db, seq) if one.scorer == evaluation.scorer), None)
-    verdict, reason, answer = "unverifiable", "no scorer has looked at it", counted.answer
+    verdict, reason, answer = "unverifiable", "no scorer has looked at it", None
     if score is not None:
         verdict = _VERDICTS.get(score.outcome, "unverifiable")
         reason = f"{score.scorer}: {score.reason or score.outcome}"
-        answer = score.answer or counted.answer
-    return Measured(trace.id, counted.looping, counted.moves, answer, verdict, reason, MEASURED_BY)
+        answer = score.answer
+    return as_record(trace.id, found, verdict, reason, answer=answer)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.measures import count_tokens, ends_in_loop, measure
-from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.moves import pack, segment, unpack
 from o1lab.chains.parse import parse
 
 
@@ -35,13 +35,32 @@ def test_not_loops() -> None:
 def test_measure() -> None:
     raw = "<think>\nThe problem is short. Wait, is it? 3 + 4 = 7.\n</think>\n\n7"
     parsed = parse(raw)
-    found = measure(raw, parsed, segment(parsed.thought_of(raw)))
-    assert found.chars == len(raw)
-    assert found.moves == {MoveKind.UNDERSTAND: 1, MoveKind.REFLECT: 1, MoveKind.COMPUTE: 1}
-    assert found.complete
+    assert parsed.thought
+    assert parsed.solution
+    found = measure(raw, parsed.thought, parsed.solution, complete=parsed.complete)
+    assert found.counts == {"understand": 1, "reflect": 1, "compute": 1}
+    assert found.moves == tuple(segment(parsed.thought_of(raw)))
+    assert unpack(pack(found.moves)) == list(found.moves)
+    assert found.answer == "7"
     assert not found.looping
     cut = "<think>\n" + "Wait, no. The rectangle covers exactly two squares. " * 60
-    assert measure(cut, parse(cut), []).looping
+    thought = parse(cut).thought
+    assert thought
+    assert measure(cut, thought, (0, 0), complete=False).looping
+
+
+def test_a_response_without_a_thought_has_moves_but_no_counts() -> None:
+    raw = "The problem is short. Wait, is it? So the answer is \\boxed{7}."
+    found = measure(raw, (0, 0), (0, len(raw)), complete=True)
+    assert found.counts == {}
+    assert found.moves[-1].end == len(raw)
+    assert found.answer == "7"
+
+
+def test_packed_moves_are_checked() -> None:
+    assert unpack("") == []
+    with pytest.raises(ValueError, match="X9"):
+        unpack("U3 X9")
 
 
 def test_tokens(tmp_path: Path) -> None:

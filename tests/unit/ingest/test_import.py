@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from o1lab.chains.moves import SEGMENTER_VERSION, segment
 from o1lab.errors import UsageError
 from o1lab.ingest.annotations import merge_annotations
 from o1lab.ingest.formats import FileOrigin, RowError, read_row
 from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
-from o1lab.ingest.measuring import MEASURED_BY, measure_pending
+from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from store import Store, problems, search, traces
 from store.query import parse_query
+from store.records import Measured
 
 HERE = FileOrigin("here", "MIT")
 SKY = "<|begin_of_thought|>\n\nhm\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\n27<|end_of_solution|>"
@@ -217,6 +219,40 @@ def test_measuring_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> Non
         assert row.moves is not None
         assert (row.moves["understand"], row.moves["reflect"], row.moves["verify"]) == (1, 1, 1)
         assert (row.measured_by, row.looping) == (MEASURED_BY, False)
+    assert measure_pending(store).measured == 0
+
+
+def test_moves_are_segmented_once_and_read_from_the_lab(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
+    (row,) = traces.page(store.db, parse_query(""))
+    before = traces.text(store.db, row.id)
+    fresh = moves_of(before)
+    assert before.segments is None
+    assert fresh == segment(before.thought)
+    measure_pending(store)
+    monkeypatch.setattr("o1lab.ingest.measuring.segment", lambda _text: pytest.fail("segmented again"))
+    assert moves_of(traces.text(store.db, row.id)) == fresh
+
+
+def test_moves_of_an_older_segmenter_are_not_shown_and_are_measured_again(store: Store, tmp_path: Path) -> None:
+    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
+    measure_pending(store)
+    (row,) = traces.page(store.db, parse_query(""))
+    with store.db.atomic():
+        store.db.conn.execute("UPDATE trace_segments SET segmenter = 0, moves = 'U1'")
+        store.db.conn.execute("UPDATE traces SET measured_by = 'moves 0, measures 1, verifier 1'")
+    text = traces.text(store.db, row.id)
+    assert moves_of(text) == segment(text.thought)
+    assert measure_pending(store).measured == 1
+    assert traces.text(store.db, row.id).segmenter == SEGMENTER_VERSION
+
+
+def test_measures_given_by_hand_stay(store: Store, tmp_path: Path) -> None:
+    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1})])
+    (row,) = traces.page(store.db, parse_query(""))
+    traces.set_measures(store.db, [Measured(row.id, False, {}, "1", "correct", "by hand", "hand-1")])
     assert measure_pending(store).measured == 0
 
 
