@@ -20,10 +20,11 @@ from screens.base.context import LabContext
 from screens.base.messages import OpenTraces, OpenTraining
 from screens.distill import text as distill_text
 from screens.distill.poller import Poller, RunDetail
-from screens.jobs import asking
+from screens.jobs import kind as job_kind
 from screens.jobs.facts_view import FactsView
+from screens.jobs.kind import PaneKind
 from screens.jobs.lists import JobCells
-from screens.jobs.pane import JobKind, JobsPane
+from screens.jobs.pane import JobsPane
 from screens.jobs.text import stop_reason
 
 Jobs = JobsPane[RunInfo, RunDetail]
@@ -41,24 +42,24 @@ class RunsPane(Vertical):
         super().__init__(id=id)
         self.context = context
         view = FactsView("the run", distill_text.header, distill_text.facts, id="teacher-run")
-        kind = JobKind(
+        kind = PaneKind(
             noun="teacher run",
             next_action="Press a to set one up: a teacher, problems, samples per problem. The solver needs no key.",
             poll=Poller(context.lab, context.store).poll,
             stop=lambda lab, run_id: runs.stop(_folder(lab, run_id)),
             resume=resume,
-            toggle_pause=lambda lab, run_id: asking.toggle_pause(_folder(lab, run_id)),
-            stop_note=lambda info: asking.stop_note(info.status),
-            stopping=asking.STOPPING,
-            resuming=asking.RESUMING,
+            toggle_pause=lambda lab, run_id: job_kind.toggle_pause(_folder(lab, run_id)),
+            stop_note=lambda info: job_kind.stop_note(info.status),
+            stopping=job_kind.STOPPING,
+            resuming=job_kind.RESUMING,
             why=lambda info: stop_reason(info.status),
             settings=lambda one: one.line.settings.model_dump(mode="json") if one.line.settings else None,
             facts=view.whole,
             can_retry=lambda info: info.status.failed > 0,
-            spent_budget=asking.spent_budget,
+            spent_budget=job_kind.spent_budget,
         )
         cells = JobCells(distill_text.list_cell, id="teacher-runs")
-        self.jobs = Jobs(context, kind, cells, view, view.show, id="teacher-run-jobs")
+        self.jobs = Jobs(context, kind, cells, view, id="teacher-run-jobs")
 
     def compose(self) -> ComposeResult:
         yield self.jobs
@@ -88,7 +89,7 @@ class RunsPane(Vertical):
 
 def resume(lab: Lab, run_id: str, changes: Mapping[str, Any]) -> None:
     """Let a paused run continue, or start a process that continues one that is not running."""
-    if not asking.unpause(folder := _folder(lab, run_id)):
+    if not job_kind.unpause(folder := _folder(lab, run_id)):
         runs.launch_detached(runs.resume(lab, folder.id, changes))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,14 +17,14 @@ from screens.distill.pool import PoolPane
 from screens.distill.runs import RunsPane
 from screens.jobs.pane import JobsPane
 from screens.jobs.text import counts
+from screens.jobs.view_panes import Pane, ViewPanes
 from store.problem_query import parse_problem_query
 
-# Pane -> its view, the widget that takes the focus, its title. A wide view shows both panes, a narrow one one of them.
 PANES = {
-    "problems": ("pool", "#problems", "Pool"),
-    "problem": ("pool", "#problem-text", "Problem"),
-    "runs": ("runs", "#teacher-runs", "Runs"),
-    "run": ("runs", "#teacher-run-facts", "Run"),
+    "problems": Pane("pool", "#problems", "Pool", "1"),
+    "problem": Pane("pool", "#problem-text", "Problem", "1"),
+    "runs": Pane("runs", "#teacher-runs", "Runs", "2"),
+    "run": Pane("runs", "#teacher-run-facts", "Run", "2"),
 }
 
 
@@ -48,7 +47,7 @@ class DistillScreen(LabScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.pane = "problems"
+        self.panes = ViewPanes(self, PANES, "#strip")
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
         self._counts = ""
@@ -61,7 +60,7 @@ class DistillScreen(LabScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._show_pane(self.pane)
+        self.panes.show(self.pane)
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
@@ -84,65 +83,39 @@ class DistillScreen(LabScreen):
 
     # Panes.
 
+    @property
+    def pane(self) -> str:
+        """The name of the pane that is shown."""
+        return self.panes.current
+
     def action_pane(self, by: int) -> None:
-        """The next pane; over the end to the first."""
-        names = list(PANES)
-        self._show_pane(names[(names.index(self.pane) + by) % len(names)])
+        """Show the next pane."""
+        self.panes.show(self.panes.step(by))
 
     def action_show_pane(self, name: str) -> None:
-        """A pane by its name."""
-        self._show_pane(name)
+        """Show a pane."""
+        self.panes.show(name)
 
     def action_back(self) -> None:
-        """From what is selected to its list."""
-        self._show_pane("problems" if PANES[self.pane][0] == "pool" else "runs")
+        """Show the list."""
+        self.panes.show("problems" if self.panes.view == "pool" else "runs")
 
     def to_list(self, widget: Widget) -> None:
-        """Bring the pool's list into sight, the focus on ``widget`` beside it."""
-        self._show_pane("problems", focus=widget)
-
-    def _show_pane(self, name: str, focus: Widget | None = None) -> None:
-        self.pane = name
-        view, focused, _ = PANES[name]
-        for other in PANES:
-            self.set_class(other == name, f"-pane-{other}")
-        for other in ("pool", "runs"):
-            self.set_class(other == view, f"-view-{other}")
-        self._draw_strip()
-        if self.query_one("#pool" if view == "pool" else "#teacher-run-jobs").has_class("-empty"):
-            self.set_focus(None)  # nothing of it is displayed: its keys would do nothing
-        else:
-            self._focus(focus or self.query_one(focused))
-
-    def _focus(self, widget: Widget) -> None:
-        """Before the next key is read, unless it only comes into sight with the next layout."""
-        if widget.focusable:
-            self.set_focus(widget)
-        else:
-            self.call_after_refresh(self.set_focus, widget)
-
-    def _draw_strip(self) -> None:
-        parts = [
-            Text(f"[{title}]" if key == self.pane else f" {title} ", "bold reverse" if key == self.pane else "dim")
-            for key, (_, _, title) in PANES.items()
-        ]
-        self.query_one("#strip", Static).update(
-            Text.assemble(("1 ", "dim"), parts[0], " ", parts[1], "    ", ("2 ", "dim"), parts[2], " ", parts[3])
-        )
+        """Show the list of the pool, and give the focus to ``widget`` next to it."""
+        self.panes.show("problems", focus=widget)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The strip follows where the focus went by a click."""
-        name = next((name for name, (_, focused, _) in PANES.items() if f"#{event.widget.id}" == focused), None)
-        if name is not None and name != self.pane and PANES[name][0] == PANES[self.pane][0]:
-            self._show_pane(name)
+        """A click gave the focus to another pane."""
+        if (name := self.panes.pane_of(event.widget)) is not None:
+            self.panes.show(name)
 
     @on(PoolPane.Opened)
     def _problem_opened(self) -> None:
-        self._show_pane("problem")
+        self.panes.show("problem")
 
     @on(JobsPane.Opened)
     def _run_opened(self) -> None:
-        self._show_pane("run")
+        self.panes.show("run")
 
     @on(JobsPane.Polled)
     def _polled(self, event: JobsPane.Polled) -> None:
@@ -156,20 +129,20 @@ class DistillScreen(LabScreen):
 
     def _list_appeared(self) -> None:
         """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
-        if PANES[self.pane][0] == "runs":
-            self._show_pane(self.pane)
+        if self.panes.view == "runs":
+            self.panes.show(self.pane)
 
     # What another screen asks for.
 
     def open_pool(self, text: str = "") -> None:
         """Show the pool under a filter (the app calls it)."""
         self.pool.open(text)
-        self._show_pane("problems")
+        self.panes.show("problems")
 
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
         self.runs.jobs.open_job(run_id)
-        self._show_pane("run")
+        self.panes.show("run")
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
         """Set up a run, with these values when given (the app calls it)."""
@@ -181,7 +154,7 @@ class DistillScreen(LabScreen):
 
     def action_new_run(self) -> None:
         """The form; from the pool with its filter as the problems."""
-        text = self.pool.filter_text if PANES[self.pane][0] == "pool" else ""
+        text = self.pool.filter_text if self.panes.view == "pool" else ""
         self.open_form({"problems": worth_asking(text)} if text else None)
 
     @on(JobsPane.NewLikeThis)

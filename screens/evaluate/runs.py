@@ -24,10 +24,11 @@ from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from screens.base.context import LabContext
 from screens.evaluate import text as evaluate_text
 from screens.evaluate.poller import Detail, Line, Poller
-from screens.jobs import asking
+from screens.jobs import kind as job_kind
 from screens.jobs.facts_view import FactsView
+from screens.jobs.kind import PaneKind
 from screens.jobs.lists import JobTable
-from screens.jobs.pane import JobKind, JobsPane
+from screens.jobs.pane import JobsPane
 from screens.jobs.text import stop_reason
 
 Jobs = JobsPane[Line, Detail]
@@ -44,43 +45,42 @@ class EvaluationsPane(Vertical):
         Binding("c", "columns", "Columns", show=False, tooltip="Show incomplete, unextracted, unscored and failed"),
     ]
 
+    @dataclass
     class Compare(Message):
-        """Two evaluations are to be compared item by item."""
+        """Compare two evaluations item by item."""
 
-        def __init__(self, first: str, second: str) -> None:
-            super().__init__()
-            self.first, self.second = first, second
+        first: str
+        second: str
 
+    @dataclass
     class Export(Message):
-        """A table of these evaluations is to be written; of all if there are none."""
+        """Write a table of these evaluations; of all if there are none."""
 
-        def __init__(self, ids: tuple[str, ...]) -> None:
-            super().__init__()
-            self.ids = ids
+        ids: tuple[str, ...]
 
     def __init__(self, context: LabContext, *, id: str) -> None:
         super().__init__(id=id)
         self.context = context
         self._outcomes_only = False
         view = FactsView("the evaluation", evaluate_text.header, evaluate_text.facts, id="evaluation")
-        kind = JobKind(
+        kind = PaneKind(
             noun="evaluation",
             next_action="Press a to set one up: a suite, a model, samples per item. The solver needs no key.",
             poll=Poller(context.lab, context.store).poll,
             stop=lambda lab, identity: control.stop(_folder(lab, identity)),
             resume=resume,
-            toggle_pause=lambda lab, identity: asking.toggle_pause(_folder(lab, identity)),
-            stop_note=lambda line: asking.stop_note(line.status),
-            stopping=asking.STOPPING,
-            resuming=asking.RESUMING,
+            toggle_pause=lambda lab, identity: job_kind.toggle_pause(_folder(lab, identity)),
+            stop_note=lambda line: job_kind.stop_note(line.status),
+            stopping=job_kind.STOPPING,
+            resuming=job_kind.RESUMING,
             why=lambda line: stop_reason(line.status),
             settings=_settings,
             facts=view.whole,
             can_retry=lambda line: bool(line.status and line.status.failed),
-            spent_budget=lambda line: asking.spent_budget(line.info),
+            spent_budget=lambda line: job_kind.spent_budget(line.info),
         )
         self.table = JobTable(evaluate_text.COLUMNS, evaluate_text.row, id="evaluation-list")
-        self.jobs = Jobs(context, kind, self.table, view, view.show, id="evaluation-jobs")
+        self.jobs = Jobs(context, kind, self.table, view, id="evaluation-jobs")
 
     def compose(self) -> ComposeResult:
         yield self.jobs
@@ -151,7 +151,7 @@ class EvaluationsPane(Vertical):
 
 def resume(lab: Lab, identity: str, changes: Mapping[str, Any]) -> None:
     """Let a paused evaluation continue, or start a process that continues one that is not running."""
-    if not asking.unpause(_folder(lab, identity)):
+    if not job_kind.unpause(_folder(lab, identity)):
         control.launch_detached(control.resume(lab, identity, changes))
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
@@ -21,16 +19,15 @@ from screens.evaluate.sheets import SheetsPane
 from screens.evaluate.tables import TablesPane
 from screens.jobs.pane import JobsPane
 from screens.jobs.text import counts
+from screens.jobs.view_panes import Pane, ViewPanes
 
-# Pane -> its view, the widget that takes (or contains what takes) the focus, its title, and the key of its view.
 PANES = {
-    "list": ("evaluations", "#evaluation-list", "Evaluations", "1"),
-    "evaluation": ("evaluations", "#evaluation-facts", "Detail", "1"),
-    "samples": ("samples", "#samples", "Samples", "2"),
-    "tables": ("tables", "#tables-text", "Tables", "3"),
-    "plots": ("plots", "#plots-text", "Plots", "4"),
+    "list": Pane("evaluations", "#evaluation-list", "Evaluations", "1"),
+    "evaluation": Pane("evaluations", "#evaluation-facts", "Detail", "1"),
+    "samples": Pane("samples", "#samples", "Samples", "2"),
+    "tables": Pane("tables", "#tables-text", "Tables", "3"),
+    "plots": Pane("plots", "#plots-text", "Plots", "4"),
 }
-VIEWS = tuple(dict.fromkeys(view for view, *_ in PANES.values()))
 
 
 class EvaluateScreen(LabScreen):
@@ -52,7 +49,7 @@ class EvaluateScreen(LabScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.pane = "list"
+        self.panes = ViewPanes(self, PANES, "#strip")
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
         self._counts = ""
@@ -90,64 +87,41 @@ class EvaluateScreen(LabScreen):
 
     # Panes.
 
+    @property
+    def pane(self) -> str:
+        """The name of the pane that is shown."""
+        return self.panes.current
+
     def action_pane(self, by: int) -> None:
-        """The next pane; over the end to the first."""
-        names = list(PANES)
-        self.show_pane(names[(names.index(self.pane) + by) % len(names)])
+        """Show the next pane."""
+        self.show_pane(self.panes.step(by))
 
     def action_show_pane(self, name: str) -> None:
-        """A pane by its name; the samples are those of the evaluation under the cursor."""
+        """Show a pane; the samples are those of the evaluation under the cursor."""
         line = self.evaluations.jobs.line
         if name == "samples" and line is not None and line.record is not None:
             self._list_samples(line.id, line.record.scorer)
         self.show_pane(name)
 
     def action_back(self) -> None:
-        """To the list of evaluations."""
+        """Show the list of evaluations."""
         self.show_pane("list")
 
     def show_pane(self, name: str) -> None:
-        """Bring a pane into sight, the focus in it."""
-        self.pane = name
-        view, holder, *_ = PANES[name]
-        for other in PANES:
-            self.set_class(other == name, f"-pane-{other}")
-        for other in VIEWS:
-            self.set_class(other == view, f"-view-{other}")
-        self._draw_strip()
+        """Show a pane and give it the focus."""
+        self.panes.show(name)
         self._read_sheet()
-        self._focus_in(self.query_one(holder))
-
-    def _focus_in(self, holder: Widget) -> None:
-        """The focus on a widget, or on the first in it that takes it; before the next key is read, unless it only
-        comes into sight with the next layout."""
-        if (target := _takes_focus(holder)) is not None:
-            self.set_focus(target)
-        else:
-            self.set_focus(None)
-            self.call_after_refresh(lambda: self.set_focus(_takes_focus(holder) or self.focused))
 
     def _read_sheet(self) -> None:
-        """The table or plot that is in sight, of what there is now."""
+        """Read the table or plot that is shown again."""
         sheets: SheetsPane[Any]
         for sheets in (self.tables, self.query_one(PlotsPane)):
-            if sheets.id == PANES[self.pane][0]:
+            if sheets.id == self.panes.view:
                 sheets.show_ids(self.evaluations.jobs.marked)
 
-    def _draw_strip(self) -> None:
-        text, view = Text(), ""
-        for name, (its_view, _, title, key) in PANES.items():
-            if its_view != view:
-                text.append(f"{'   ' if view else ''}{key} ", "dim")
-                view = its_view
-            here = name == self.pane
-            text.append(f"[{title}]" if here else f" {title} ", "bold reverse" if here else "dim")
-        self.query_one("#strip", Static).update(text)
-
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The strip follows where the focus went by a click."""
-        name = next((name for name, (_, holder, *_) in PANES.items() if f"#{event.widget.id}" == holder), None)
-        if name is not None and name != self.pane and PANES[name][0] == PANES[self.pane][0]:
+        """A click gave the focus to another pane."""
+        if (name := self.panes.pane_of(event.widget)) is not None:
             self.show_pane(name)
 
     @on(JobsPane.Polled)
@@ -162,7 +136,7 @@ class EvaluateScreen(LabScreen):
 
     def _list_appeared(self) -> None:
         """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
-        if PANES[self.pane][0] == "evaluations":
+        if self.panes.view == "evaluations":
             self.show_pane(self.pane)
 
     # From one view to another.
@@ -218,13 +192,3 @@ class EvaluateScreen(LabScreen):
         if values:
             self.draft.clear()
         self.app.push_screen(EvaluateForm(self.context, values or {}, launched=self.open_evaluation, draft=self.draft))
-
-
-def _takes_focus(holder: Widget) -> Widget | None:
-    """A widget, or the first in it that takes the focus; None while there is none in sight."""
-    candidates = (holder, *holder.query(Widget))
-    return next((widget for widget in candidates if widget.focusable and _in_sight(widget)), None)
-
-
-def _in_sight(widget: Widget) -> bool:
-    return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))

@@ -29,7 +29,7 @@ MEANING = {
     "incorrect": "",
     "incomplete": "cut off before its end",
     "unextracted": "no answer could be found in it",
-    "unscored": "not scored yet",
+    "unscored": "no verdict from the scorer",
     "failed": "no response",
 }
 _OUTCOME_BAR = 12
@@ -167,7 +167,7 @@ def _figures(text: Text, detail: Detail) -> None:
     text.append("\n")
     if line.info is not None and line.active:
         status = line.info.status
-        text.append(f"now     {status.in_flight:,} calls in flight, {status.retries:,} retries\n", "dim")
+        text.append(f"now     {status.in_flight:,} calls in flight, retries so far: {status.retries:,}\n", "dim")
 
 
 def _interval(figures: Figures) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.widgets import Static
 
 from o1lab.widgets.text_pane import TextPane
+from screens.jobs.pane import JobView
 
 
-class FactsView(Vertical):
+class FactsView(JobView[Any]):
     """Heading and facts of a job. The widgets in it have the ids ``ID-head`` and ``ID-facts``.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from rich.text import Text
 from textual import on
@@ -21,23 +20,6 @@ class CursorMoved(Message):
 
 class JobChosen(Message):
     """Enter was pressed on the job under the cursor."""
-
-
-class JobList(Protocol):
-    """What the pane asks of its list."""
-
-    @property
-    def cursor_id(self) -> str | None:
-        """The id of the job under the cursor; None while there is none."""
-
-    def draw(self, lines: Sequence[Any], marked: Sequence[str]) -> None:
-        """Show these jobs; the cursor stays on its job."""
-
-    def point_at(self, job_id: str | None) -> None:
-        """Put the cursor on a job, if it is listed."""
-
-    def step(self, by: int) -> None:
-        """Move the cursor by some rows."""
 
 
 class JobCells(CellList):

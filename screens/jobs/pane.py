@@ -1,6 +1,6 @@
 """The jobs pane: one list of jobs with its actions, for training runs, teacher runs and evaluations.
 
-A kind of job is a ``JobKind``: how to poll it, its functions and its words. The list (``screens.jobs.lists``) and the
+A kind of job is a ``PaneKind``: how to poll it, its functions and its words. The list (``screens.jobs.lists``) and the
 view of the selected job are widgets given to the pane. What only one kind can do (its traces, its plot, scoring again)
 stays with the screen around the pane.
 
@@ -25,64 +25,32 @@ which may be a poll behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, cast
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
 from textual.message import Message
-from textual.widget import Widget
 
-from o1lab.paths import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
-from screens.jobs.asking import BUDGETS
-from screens.jobs.lists import CursorMoved, JobChosen, JobList
+from screens.jobs.kind import BUDGETS, PaneKind
+from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable
 from screens.jobs.poll_loop import DetailT, LineT, PollLoop, Snapshot
 
 _ENDED = ("stopped", "failed", "dead")
 
 
-@dataclass(frozen=True)
-class JobKind(Generic[LineT, DetailT]):
-    """What one kind of job brings to the pane. The functions that take a lab run in a thread.
+class JobView(Vertical, Generic[DetailT]):
+    """A view of the selected job."""
 
-    Attributes:
-        noun: What one job is called, such as "teacher run".
-        next_action: What to do while there is no job, with the key.
-        poll: Reads the jobs; the one with the given id in detail.
-        stop: Asks a job to stop.
-        resume: Continues a job that is paused or not running; the mapping holds changed settings.
-        stop_note: What happens on a stop, for the dialog.
-        stopping: What to say once a job was asked to stop.
-        resuming: What to say once a job was resumed.
-        why: Why a job is not running, in one sentence.
-        settings: Values for the form; None if they cannot be read.
-        facts: Everything about a job. May read files.
-        toggle_pause: Pauses a job or lets a paused one continue; returns whether it is paused now.
-        can_retry: Whether resuming a finished job would do something.
-        spent_budget: (setting, amount) of the budget that stopped a job and must be raised to resume it.
-    """
-
-    noun: str
-    next_action: str
-    poll: Callable[[str | None], Snapshot[LineT, DetailT]]
-    stop: Callable[[Lab, str], Any]
-    resume: Callable[[Lab, str, Mapping[str, Any]], Any]
-    stop_note: Callable[[LineT], str]
-    stopping: str
-    resuming: str
-    why: Callable[[LineT], str]
-    settings: Callable[[DetailT], dict[str, Any] | None]
-    facts: Callable[[DetailT], Text]
-    toggle_pause: Callable[[Lab, str], bool] | None = None
-    can_retry: Callable[[LineT], bool] = lambda line: False
-    spent_budget: Callable[[LineT], tuple[str, float] | None] = lambda line: None
+    def show(self, detail: DetailT) -> None:
+        """Show a job."""
+        raise NotImplementedError
 
 
 class JobsPane(Container, Generic[LineT, DetailT]):
@@ -91,9 +59,8 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     Args:
         context: The lab.
         kind: What kind of jobs.
-        jobs: The list, a widget that is a ``JobList``.
+        jobs: The list.
         view: The view of the selected job.
-        show: Shows a job in the view.
         id: The widget's id.
     """
 
@@ -117,37 +84,33 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         Binding("comma", "step(-1)", "Previous job", key_display=",", show=False),
     ]
 
+    @dataclass
     class Polled(Message):
         """The jobs were read again."""
 
-        def __init__(self, snapshot: Snapshot[Any, Any]) -> None:
-            super().__init__()
-            self.snapshot = snapshot
+        snapshot: Snapshot[Any, Any]
 
     class Selected(Message):
         """The cursor is on another job."""
 
+    @dataclass
     class Opened(Message):
         """Enter was pressed on a job."""
 
-        def __init__(self, line: Any) -> None:
-            super().__init__()
-            self.line = line
+        line: Any
 
+    @dataclass
     class NewLikeThis(Message):
         """The form is wanted with these values."""
 
-        def __init__(self, values: dict[str, Any]) -> None:
-            super().__init__()
-            self.values = values
+        values: dict[str, Any]
 
     def __init__(
         self,
         context: LabContext,
-        kind: JobKind[LineT, DetailT],
-        jobs: JobList,
-        view: Widget,
-        show: Callable[[DetailT], None],
+        kind: PaneKind[LineT, DetailT],
+        jobs: JobCells | JobTable,
+        view: JobView[DetailT],
         *,
         id: str,
     ) -> None:
@@ -156,7 +119,6 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self.snapshot: Snapshot[LineT, DetailT] | None = None
         self.marked: list[str] = []
         self.loop = PollLoop()
-        self._show_detail = show
         self._wanted: str | None = None  # the job to put the cursor on as soon as it is listed
         self._last: str | None = None
         self._resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
@@ -168,7 +130,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     def compose(self) -> ComposeResult:
         yield EmptyState(f"No {self.kind.noun}s yet.", self.kind.next_action, classes="no-jobs")
         with Container(classes="jobs"):
-            yield cast(Widget, self.jobs)
+            yield self.jobs
             yield self.view
 
     # Polling, only while the screen is shown.
@@ -200,7 +162,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self.draw()
         self._go_to_wanted()
         if (detail := self.detail) is not None:
-            self._show_detail(detail)
+            self.view.show(detail)
         self._tell_ended(snapshot)
         self.post_message(self.Polled(snapshot))
         if snapshot.partial:
@@ -250,7 +212,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
             self._last = self.selected
             self.post_message(self.Selected())
             if (detail := self.detail) is not None:
-                self._show_detail(detail)
+                self.view.show(detail)
             else:
                 self.loop.wake()
 
@@ -306,15 +268,21 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "pause" or self.kind.toggle_pause is not None
 
-    async def run_command(self, command: Callable[..., Any], done: str, job_id: str, *more: Any) -> bool:
-        """Run ``command(lab, job_id, *more)`` in a thread, then say ``done``; report an error. Whether it worked."""
+    async def run_command(
+        self, command: Callable[..., Any], done: str | Callable[[Any], str], job_id: str, *more: Any
+    ) -> bool:
+        """Run ``command(lab, job_id, *more)`` in a thread, then say ``done``, or report the error.
+
+        Returns:
+            Whether it succeeded.
+        """
         try:
-            await self.lab_screen.in_thread(command, self.context.lab, job_id, *more)
+            result = await self.lab_screen.in_thread(command, self.context.lab, job_id, *more)
         except Exception as error:
             self.lab_screen.report(error)
             return False
         else:
-            self._say(done)
+            self._say(done if isinstance(done, str) else done(result))
             return True
         finally:
             self.loop.wake()
@@ -328,13 +296,8 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         if not line.active:
             self._say_state(line, "pause")
             return
-        try:
-            paused = await self.lab_screen.in_thread(toggle, self.context.lab, line.id)
-        except Exception as error:
-            self.lab_screen.report(error)
-        else:
-            self._say("No new calls until you press p or r." if paused else "Resumed.")
-        self.loop.wake()
+        words = {True: "No new calls until you press p or r.", False: "Resumed."}
+        await self.run_command(toggle, words.__getitem__, line.id)
 
     @work(group="command")
     async def action_stop(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widgets import Static
 
 from o1lab.text import visible
@@ -16,6 +16,7 @@ from o1lab.widgets.line_view import LineView
 from o1lab.widgets.loss_plot import LossPlot
 from o1lab.widgets.tall_text import TallText
 from o1lab.widgets.text_pane import TextPane
+from screens.jobs.pane import JobView
 from screens.train import text as train_text
 from screens.train.poller import Detail
 
@@ -24,7 +25,7 @@ LOG_S = 3.0
 _MOST_ROWS = 5000
 
 
-class RunView(Vertical):
+class RunView(JobView[Detail]):
     """The selected run."""
 
     def __init__(self, *, id: str) -> None:

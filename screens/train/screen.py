@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widget import Widget
-from textual.widgets import Static
 
 from o1lab.errors import LabError, UsageError
 from o1lab.paths import Lab, assets_dir
@@ -22,14 +19,21 @@ from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.base.screen import LabScreen
+from screens.jobs.kind import PaneKind
 from screens.jobs.lists import JobCells
-from screens.jobs.pane import JobKind, JobsPane
+from screens.jobs.pane import JobsPane
 from screens.jobs.text import counts
+from screens.jobs.view_panes import Pane, ViewPanes
 from screens.train import text as train_text
 from screens.train.panes import RunView
 from screens.train.poller import Detail, Points, Poller, RunLine, TrainSnapshot
 
-PANES = {"runs": "Runs", "curve": "Curve", "probes": "Answers", "log": "Log"}
+PANES = {
+    "runs": Pane("run", "#runs", "Runs"),
+    "curve": Pane("run", "#curve", "Curve"),
+    "probes": Pane("run", "#probes", "Answers"),
+    "log": Pane("run", "#log", "Log"),
+}
 Jobs = JobsPane[RunLine, Detail]
 
 
@@ -57,12 +61,12 @@ class TrainScreen(LabScreen):
         super().__init__(context)
         self.poller = Poller(context.lab, context.store)
         self.metric = "loss"
-        self.pane = "runs"
+        self.panes = ViewPanes(self, PANES, "#panes")
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
         self._counts = ""
         view = RunView(id="run")
-        kind = JobKind(
+        kind = PaneKind(
             noun="run",
             next_action="Press a to set one up. It needs a dataset: accept traces (f2) and press d.",
             poll=self._poll,
@@ -75,14 +79,14 @@ class TrainScreen(LabScreen):
             settings=lambda one: one.recipe.model_dump(exclude={"dataset_hash"}) if one.recipe else None,
             facts=train_text.facts,
         )
-        self.jobs = Jobs(context, kind, JobCells(train_text.list_cell, id="runs"), view, view.show, id="train")
+        self.jobs = Jobs(context, kind, JobCells(train_text.list_cell, id="runs"), view, id="train")
 
     def compose_body(self) -> ComposeResult:
         yield self.jobs
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._show_pane("runs")
+        self.panes.show("runs")
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_heading(self._counts)  # it is at the right edge
@@ -125,7 +129,7 @@ class TrainScreen(LabScreen):
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
         self.jobs.open_job(run_id)
-        self._show_pane("curve")
+        self.panes.show("curve")
 
     def open_form(self, dataset: str | None = None) -> None:
         """Set up a run, on ``dataset`` if given (the app calls it)."""
@@ -147,7 +151,7 @@ class TrainScreen(LabScreen):
 
     @on(JobsPane.Opened)
     def _opened(self) -> None:
-        self._show_pane("curve")
+        self.panes.show("curve")
 
     def action_mark(self) -> None:
         """Draw this run's curve over the others, or remove it."""
@@ -164,27 +168,18 @@ class TrainScreen(LabScreen):
 
     # Panes: all of them on a wide terminal, one at a time on a narrow one.
 
+    @property
+    def pane(self) -> str:
+        """The name of the pane that is shown."""
+        return self.panes.current
+
     def action_pane(self, by: int) -> None:
-        names = list(PANES)
-        self._show_pane(names[(names.index(self.pane) + by) % len(names)])
+        """Show the next pane."""
+        self.panes.show(self.panes.step(by))
 
     def action_list(self) -> None:
-        self._show_pane("runs")
-
-    def _show_pane(self, name: str) -> None:
-        self.pane = name
-        for other in PANES:
-            self.set_class(other == name, f"-pane-{other}")
-        strip = Text(" ").join(
-            Text(f"[{title}]" if key == name else f" {title} ", "bold reverse" if key == name else "dim")
-            for key, title in PANES.items()
-        )
-        self.query_one("#panes", Static).update(strip)
-        target = self.query_one(f"#{name}")
-        for widget in (target, *target.walk_children(Widget)):
-            if widget.can_focus:
-                widget.focus()
-                break
+        """Show the list."""
+        self.panes.show("runs")
 
     # Actions on a run.
 
