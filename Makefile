@@ -1,10 +1,10 @@
-# Two commands matter: `make demo` and `make test`. Each sets up all it needs; a second run starts in seconds.
+# Three commands matter: `make demo`, `make quick` and `make test`. Each sets up all it needs, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test check pytest bench screenshots clean
+.PHONY: help setup demo quick test check pytest bench screenshots clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,18 +22,21 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## the laboratory on its demo: a terminal opens the app, a pipe gets the table
 	@$(BIN)/o1lab demo
 
-test: check pytest ## everything CI runs
-	$(BIN)/o1lab demo --headless
+quick: check ## what to run while you work: lint, format, types, contracts, fast unit tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --dist loadgroup -m 'not slow and not model'
 
-check: setup ## lint, format, types, import contracts
+test: check pytest ## everything, with a short demo that proves the plumbing and not the effect
+	lab=$$(mktemp -d) && $(BIN)/o1lab demo --headless --plumbing --lab $$lab/demo && rm -r $$lab
+
+check: setup ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-pytest: setup ## the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15
+pytest: setup ## the tests; EXHAUSTIVE=1 repeats each kill at every point, as CI does
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15 $(if $(EXHAUSTIVE),--exhaustive)
 
 bench: setup ## measurements against peers, as ratios in one run
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from store import Store, open_store
+from tests.support import warm_python as warm_python_server
+from tests.support.tiny_model import make_tiny_model
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exhaustive", action="store_true", help="run the cases that are marked exhaustive, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the exhaustive cases unless they are asked for."""
+    if config.getoption("--exhaustive") or "exhaustive" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` means: three workers for two cores, because a test of a screen waits half of its time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
 
 
 @pytest.fixture(autouse=True)
@@ -38,4 +63,44 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("O1LAB_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"the real data are not at {folder} (set O1LAB_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of the session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def tiny_base(session_root: Path) -> Path:
+    """A tiny base model, made once for the session. Do not write into it."""
+    return _once(session_root, "base", make_tiny_model)
+
+
+@pytest.fixture(scope="session")
+def _warm_python(session_root: Path) -> str:
+    if not hasattr(os, "pidfd_open"):  # the fork server is for Linux; elsewhere the real interpreter does
+        return sys.executable
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return str(_once(session_root, "warm", lambda folder: warm_python_server.start(folder, owner)) / "python")
+
+
+@pytest.fixture
+def warm_python(_warm_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers, preflight and model servers are forked from a process that has imported torch."""
+    monkeypatch.setattr(sys, "executable", _warm_python)
+
+
+def _once(session_root: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one worker of the session makes and all use."""
+    folder = session_root / name
+    with (session_root / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / ".done"
+        if not done.exists():
+            folder.mkdir()  # a worker that failed leaves it: the others fail, too
+            make(folder)
+            done.touch()
     return folder

@@ -33,6 +33,14 @@ def demo(
             help="Training steps instead of the recipe's; then there is no target to miss (headless only).", min=1
         ),
     ] = None,
+    plumbing: Annotated[
+        bool,
+        typer.Option(
+            "--plumbing",
+            help="Check in a minute or two that the parts work together: few steps, few questions, no target "
+            "(headless only).",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Try the laboratory: a seeded lab in the app. Without a terminal, once round the loop and the table.
@@ -43,10 +51,10 @@ def demo(
     """
     folder = lab_dir or context(ctx).lab_dir or DEFAULT_FOLDER
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if headless or as_json or steps is not None or not on_terminal:
+    if headless or plumbing or as_json or steps is not None or not on_terminal:
         from o1lab.demo.headless import as_text, run_headless
 
-        report = run_headless(folder, steps, progress=say)
+        report = run_headless(folder, steps, plumbing=plumbing, progress=say)
         emit(report.as_json(), as_json=as_json, text=as_text(report))
         return 1 if report.met is False else 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import handwritten
+from o1lab.cli import handwritten, options
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.text import one_line
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The teacher run's id, or its beginning.")]
 
+
+def _settings() -> type[TeacherRunSettings]:
+    from o1lab.distill.settings import TeacherRunSettings
+
+    return TeacherRunSettings
+
+
 distill_app = typer.Typer(
-    help="Ask a teacher for long thoughts; every paid response is kept.",
-    invoke_without_command=True,
-    no_args_is_help=False,
-    rich_markup_mode=None,
+    cls=options.group_with(_settings), invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None
 )
 
 
@@ -34,45 +38,19 @@ def register(app: typer.Typer) -> None:
 @distill_app.callback()
 def distill(
     ctx: typer.Context,
-    endpoint: Annotated[
-        str | None, typer.Option("--endpoint", "-e", help="The teacher: an endpoint of o1lab.toml, solver, RUN/STEP.")
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; ask nothing.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="ID", help="Continue a run; options of budgets and requests may change.")
     ] = None,
-    problems: Annotated[str | None, typer.Option(help="Which problems [default: excluded:no has:answer].")] = None,
-    traces: Annotated[str | None, typer.Option(help="translate: which traces.")] = None,
-    method: Annotated[str | None, typer.Option(help="sample, reformat, translate or debate.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="A prompt, NAME or NAME@VERSION (see `distill prompts`).")] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, help="Samples a problem [default: 1].")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="[default: 0.6]")] = None,
-    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="[default: 0.95]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Sample k is asked with seed + k [default: 42].")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="[default: 8192]")] = None,
-    reasoning_effort: Annotated[str | None, typer.Option(help="For teachers that take it: low, medium, high.")] = None,
-    critic: Annotated[str | None, typer.Option(help="debate: the endpoint that criticises.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="debate: at most so many steps [default: 6].")] = None,
-    language: Annotated[str | None, typer.Option(help="translate: zh or en.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at once [default: 16].")] = None,
-    rpm: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
-    tpm: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
-    attempts: Annotated[int | None, typer.Option(min=1, help="How often a call is tried [default: 5].")] = None,
-    silence_timeout: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="How long a server may say nothing [default: 600].")
-    ] = None,
-    stream: Annotated[str | None, typer.Option(help="auto, always or never.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is exceeded.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before this is exceeded.")] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="local; batch (the OpenAI Batch API); ray (vLLM on a cluster: [cluster] in o1lab.toml)."),
-    ] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it will come to.")] = False,
-    resume: Annotated[str | None, typer.Option(metavar="ID", help="Go on with a run.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a teacher for long thoughts; every paid response is kept.
 
-    Ctrl-C lets calls in flight end; a second one gives them up. Either way --resume goes on without asking twice.
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. --resume continues after either and asks
+    nothing twice.
 
     Example: o1lab distill --endpoint solver --problems "source:demo" --n 2
     """
@@ -82,24 +60,17 @@ def distill(
     from o1lab.errors import UsageError
 
     lab = context(ctx).lab()
-    values = {
-        "endpoint": endpoint, "problems": problems, "traces": traces, "method": method, "prompt": prompt, "n": n,
-        "limit": limit, "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
-        "reasoning_effort": reasoning_effort, "critic": critic, "rounds": rounds, "language": language,
-        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts,
-        "silence_timeout_s": silence_timeout, "stream": stream, "budget_usd": budget_usd,
-        "budget_tokens": budget_tokens, "engine": engine,
-    }  # fmt: skip
+    values = options.given(ctx)
     if resume is not None:
         if estimate:
             raise UsageError(
-                "--estimate is of a run that has not begun.",
-                f"What run {resume} came to so far: o1lab distill show {resume}",
+                "--estimate is for a new run and cannot be combined with --resume.",
+                f"Tokens and cost of run {resume} so far: o1lab distill show {resume}",
             )
         folder = runs.resume(lab, resume, values)
     else:
-        if endpoint is None:
-            raise UsageError("No teacher was named.", "Give --endpoint NAME; `--endpoint solver` needs no key.")
+        if "endpoint" not in values:
+            raise UsageError("No teacher is given.", "Add --endpoint NAME; `--endpoint solver` needs no key.")
         settings = runs.read_settings(values)
         if estimate:
             _estimate(lab, settings, as_json=as_json)
@@ -109,7 +80,11 @@ def distill(
     if detach:
         pid = runs.launch_detached(folder)
         answer = summary(runs.info(folder), lab) | {"pid": pid}
-        emit(answer, as_json=as_json, text=f"Run {folder.id} works by itself. See it: o1lab distill show {folder.id}")
+        emit(
+            answer,
+            as_json=as_json,
+            text=f"Run {folder.id} is running in the background. Status: o1lab distill show {folder.id}",
+        )
         return
     raise typer.Exit(_drive(lab, folder.id, as_json=as_json))
 
@@ -244,7 +219,7 @@ def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
     from o1lab.distill.worker import run_here
 
     folder = runs.find(lab, run_id)
-    say(f"Run {folder.id} (to go on after an interruption: o1lab distill --resume {folder.id})")
+    say(f"Run {folder.id} (after an interruption, continue with: o1lab distill --resume {folder.id})")
     line = ProgressLine()
     try:
         run_here(lab, folder, watch=line.show)
@@ -266,7 +241,7 @@ def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
     finally:
         store.close()
     if unanswered:
-        say(f"{unanswered:,} problems of that filter have no answer: what is said of them cannot be verified.")
+        say(f"{unanswered:,} of the chosen problems have no answer, so responses to them cannot be verified.")
 
 
 def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
@@ -280,17 +255,17 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         store.close()
 
     if found.most_cost_usd is None:
-        money = "no price known: input_usd and output_usd of the endpoint in o1lab.toml"
+        money = "price not known; set input_usd and output_usd of the endpoint in o1lab.toml"
     elif found.cost_usd is None:
         money = f"at most ${found.most_cost_usd:,.4f}"
     else:
         money = f"${found.cost_usd:,.4f}, at most ${found.most_cost_usd:,.4f}"
-    usual = "no earlier response to judge by" if found.output_tokens is None else f"{found.output_tokens:,}"
+    usual = "not known, there is no earlier response" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
         *([f"unverifiable   {found.unanswered:,} of them have no answer"] if found.unanswered else []),
         f"input tokens   {found.input_tokens:,} ({found.rule})",
-        f"output tokens  {usual}" + (f" (mean of {found.based_on:,} earlier responses)" if found.based_on else ""),
+        f"output tokens  {usual}" + (f" (from the mean of {found.based_on:,} responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",
         f"money          {money}",
     ]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli import options
 from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
     from o1lab.paths import Lab
     from o1lab.train.metrics_reader import Metrics
     from o1lab.train.preflight.report import Preflight
+    from o1lab.train.recipe import Recipe
     from o1lab.train.run_directory import RunDir, RunState
 
 _LOG_LINES = 20
@@ -24,37 +26,51 @@ runs_app = typer.Typer(help="Look at training runs, stop and resume them.", no_a
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
-    app.command("train")(train)
+    app.command("train", cls=options.command_with(_recipe))(train)
     app.add_typer(runs_app, name="runs")
+
+
+def _recipe() -> type[Recipe]:
+    from o1lab.train.recipe import Recipe
+
+    return Recipe
 
 
 def train(
     ctx: typer.Context,
-    base: Annotated[str | None, typer.Option(help="Base model: smollm2-135m, a folder, or a hub id.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The dataset to learn, by name or hash.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe in YAML; options here go before it.")] = None,
-    init_from: Annotated[str | None, typer.Option(help="Start from this run's adapter: RUN or RUN/step-N.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a part of the recipe; may be repeated.")
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recipe file in YAML; the options override its values.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look: tokens, masks, memory, problems.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Whether preflight goes before the launch.")] = True,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a field of the recipe, such as lora_r=32; overrides its option. May be repeated.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only run preflight: tokens, masks, memory, problems.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Print the steps and return when the run has ended.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run preflight before the launch and refuse on problems.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a student on a dataset, in a process that outlives this one.
+    """Fine-tune a student on a dataset, in a process of its own that runs in the background.
 
-    A recipe with `phases` starts a run for each, all at once: each waits until the one before it has finished and goes
-    on from its last checkpoint. --init-from RUN/end does the same by hand.
+    A recipe with `phases` starts one run for each phase, all at once: each waits until the run before it has finished
+    and continues from its last checkpoint. --init-from RUN/end does the same by hand.
 
-    Example: o1lab train --dataset accepted --set steps=100 --wait
+    Example: o1lab train --dataset accepted --steps 100 --wait
     """
     from o1lab.train import recipe as recipes
     from o1lab.train.launch import launch
     from o1lab.train.preflight.report import run_preflight
 
     lab = context(ctx).lab()
-    values = _values(lab, recipe, {"base": base, "dataset": dataset, "init_from": init_from}, settings or [])
+    values = _values(lab, recipe, options.given(ctx), settings or [])
     if len(values) > 1:
         from o1lab.cli.train_phases import train_phases
 
@@ -74,10 +90,10 @@ def train(
     run, pid = launch(lab, chosen)
     answer: dict[str, Any] = {"run_id": run.id, "dir": str(run.path), "pid": pid}
     if not wait:
-        emit(answer, as_json=as_json, text=f"Run {run.id} has begun (pid {pid}). Watch it: o1lab runs watch {run.id}")
+        emit(answer, as_json=as_json, text=f"Run {run.id} started (pid {pid}). Follow it: o1lab runs watch {run.id}")
         return
     if not as_json:
-        say(f"Run {run.id} has begun (pid {pid}).")
+        say(f"Run {run.id} started (pid {pid}).")
     state = follow_run(run, quiet=as_json)
     answer |= {"state": state.state, "step": state.status.step, "message": state.status.message}
     emit(answer, as_json=as_json, text=ended_text(run, state))
@@ -174,8 +190,8 @@ def runs_resume(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = F
     emit(answer, as_json=as_json, text=f"Run {run.id} goes on from step {answer['step']} (pid {pid}).")
 
 
-def _values(lab: Lab, path: Path | None, options: dict[str, str | None], settings: list[str]) -> list[dict[str, Any]]:
-    """The values of each run to start: one, or as many as the recipe file has phases."""
+def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
+    """The values of each run to start: one, or one for each phase of the recipe file."""
     from o1lab.config import load_config
     from o1lab.errors import UsageError
     from o1lab.train import phases
@@ -185,15 +201,15 @@ def _values(lab: Lab, path: Path | None, options: dict[str, str | None], setting
     if path is not None:
         values |= recipes.load_values(path)
     if phases.has_phases(values):
-        if options["dataset"] is not None:
-            raise UsageError("Each phase of this recipe has a dataset of its own.", "Leave --dataset out.")
-        return phases.laid_over(phases.split(values), options, settings)
-    values |= {name: value for name, value in options.items() if value is not None}
-    if options["dataset"] is not None:
+        if "dataset" in chosen:
+            raise UsageError("Each phase of this recipe has its own dataset.", "Leave --dataset out.")
+        return phases.laid_over(phases.split(values), chosen, settings)
+    if "dataset" in chosen:
         values.pop("dataset_hash", None)  # that of the recipe's own dataset
+    values |= chosen
     values = recipes.override(values, settings)
     if not values.get("dataset"):
-        raise UsageError("No dataset was named.", "Give --dataset NAME, or a recipe that names one.")
+        raise UsageError("No dataset is given.", "Add --dataset NAME, or a recipe with a dataset.")
     return [values]
 
 

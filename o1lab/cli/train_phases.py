@@ -52,12 +52,12 @@ def train_phases(
         "runs": [{"run_id": run.id, "dir": str(run.path), "pid": pid} for run, pid in started],
     }
     lines = [
-        f"Run {run.id} has begun (pid {pid})." if not number
+        f"Run {run.id} started (pid {pid})." if not number
         else f"Run {run.id} waits for run {started[number - 1][0].id} (pid {pid})."
         for number, (run, pid) in enumerate(started)
     ]  # fmt: skip
     if not wait:
-        emit(answer, as_json=as_json, text="\n".join([*lines, f"Watch them: o1lab runs watch {started[0][0].id}"]))
+        emit(answer, as_json=as_json, text="\n".join([*lines, f"Follow them: o1lab runs watch {started[0][0].id}"]))
         return
     if not as_json:
         say("\n".join(lines))

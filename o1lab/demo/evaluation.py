@@ -63,17 +63,19 @@ async def measure(
     model: str,
     manager: ServerManager,
     *,
+    limit: int | None = None,
     on_answer: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Summary:
     """Evaluate a model on a suite as ``o1lab eval SUITE --model MODEL`` does; what was answered before is reused.
 
     Args:
+        limit: ask only the first ``limit`` items of the suite.
         on_answer: called with (done, requested) now and then.
 
     Raises:
         LabError: the model cannot be opened, or did not answer everything.
     """
-    settings = control.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE})
+    settings = control.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE, "limit": limit})
     folder = control.start(lab, settings)
 
     def watch(status: EvalStatus) -> None:
@@ -98,8 +100,14 @@ def changes(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> Ta
         return change_table(chosen, before=before[0].evaluation.model, after=[after[0].evaluation.model], published=own)
 
 
-def said(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> list[tuple[str, str, str]]:
-    """(question, answer before, answer after) of the items that are SHOWN."""
+def said(
+    lab: Lab, before: Sequence[Summary], after: Sequence[Summary], *, limit: int | None = None
+) -> list[tuple[str, str, str]]:
+    """Answers to show beside the figures, as (question, answer before, answer after).
+
+    Args:
+        limit: the number of items of each suite that were asked; None for all of them.
+    """
     found = []
     with _opened(lab) as db:
 
@@ -108,6 +116,8 @@ def said(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> list[
             return evaluations.sample(db, evaluations.find_sample(db, one, item))[1].turns[-1]
 
         for suite, item in SHOWN:
+            if limit is not None and int(item) > limit:
+                continue
             turns = [answer(of, suite, item) for of in (before, after)]
             found.append((turns[0].user, *(turn.answer or turn.thought for turn in turns)))
     return [(question, one, other) for question, one, other in found]

@@ -33,6 +33,13 @@ NOTE = (
     f"One procedure, 3-digit addition by columns, learned from a solver (a program, not a language model) by "
     f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing of any other question; what it cost elsewhere follows."
 )
+PLUMBING_STEPS = 2
+PLUMBING_ITEMS = 2
+PLUMBING_NOTE = (
+    f"This short demo proves the plumbing and not the effect: it goes round the whole loop with a few training steps "
+    f"and the first {PLUMBING_ITEMS} items of each suite. Its figures mean nothing. `o1lab demo --headless` measures "
+    f"the effect."
+)
 POLL_S = 0.5
 TELL_EVERY = 10  # steps
 TELL_ANSWERS = 20
@@ -42,7 +49,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What the demo measured. ``met`` is None where other than the recipe's steps were asked for."""
+    """What the demo measured. ``met`` is None when there is no target: fewer steps, or only the plumbing."""
 
     seed: int
     dtype: str
@@ -55,6 +62,7 @@ class Report:
     changes: Table
     elsewhere: list[tuple[str, str, str]]
     met: bool | None
+    note: str = NOTE
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -68,7 +76,7 @@ class Report:
             "table": [row.as_json() for row in self.table],
             "generalization": self.changes.as_json(),
             "elsewhere": [{"prompt": p, "base": b, "student": s} for p, b, s in self.elsewhere],
-            "note": NOTE,
+            "note": self.note,
         }
 
 
@@ -82,8 +90,17 @@ def demo_recipe(steps: int | None = None) -> Recipe:
     return resolve(values if steps is None else values | {"steps": steps})
 
 
-def run_headless(folder: Path, steps: int | None = None, *, progress: Progress | None = None) -> Report:
+def run_headless(
+    folder: Path, steps: int | None = None, *, plumbing: bool = False, progress: Progress | None = None
+) -> Report:
     """Go round the loop in the demo's lab at ``folder`` (made if need be) and measure what came of it.
+
+    Args:
+        folder: the lab.
+        steps: training steps instead of the recipe's; the result then has no target.
+        plumbing: prove only that the parts work together, with PLUMBING_STEPS training steps (unless ``steps``
+            says otherwise) and PLUMBING_ITEMS items of each suite.
+        progress: called with a line of text now and then.
 
     Raises:
         UsageError: ``steps`` is out of bounds.
@@ -92,23 +109,26 @@ def run_headless(folder: Path, steps: int | None = None, *, progress: Progress |
     """
     tell = progress or (lambda _line: None)
     began = time.monotonic()
-    recipe = demo_recipe(steps)
+    recipe = demo_recipe(PLUMBING_STEPS if plumbing and steps is None else steps)
     resolve_base(recipe.base, progress=tell)
     seeded = seed_demo(folder, progress=tell)
     tell(f"Lab {seeded.lab.root}: dataset {seeded.dataset} ({seeded.rows} chains, hash {seeded.dataset_hash}).")
     # The probes are for those who watch; the table asks 60 times as much. One checkpoint will do.
     quiet = recipe.model_copy(update={"eval_steps": 0, "save_steps": 0, "probes": []})
-    return asyncio.run(_round(seeded, quiet, tell, began, judged=steps is None))
+    return asyncio.run(_round(seeded, quiet, tell, began, judged=steps is None and not plumbing, plumbing=plumbing))
 
 
-async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, judged: bool) -> Report:
-    lab = seeded.lab
+async def _round(
+    seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, judged: bool, plumbing: bool
+) -> Report:
+    lab, limit = seeded.lab, PLUMBING_ITEMS if plumbing else None
     async with ServerManager(lab) as manager:
 
         async def evaluate(role: str, wanted: str, suite: str) -> Summary:
             started = time.monotonic()
             whom = f"{role} on {suite}"
-            found = await measure(lab, suite, find_model(lab, wanted).id, manager, on_answer=_counted(whom, tell))
+            model, on_answer = find_model(lab, wanted).id, _counted(whom, tell)
+            found = await measure(lab, suite, model, manager, limit=limit, on_answer=on_answer)
             seen = found.tally
             tell(
                 f"{whom}: {seen.outcomes['correct']} of {seen.total} right, {seen.cached} of them reused "
@@ -136,8 +156,9 @@ async def _round(seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *
         dataset_hash=seeded.dataset_hash,
         table=[base, student, teacher],
         changes=changes(lab, base_elsewhere, student_elsewhere),
-        elsewhere=said(lab, base_elsewhere, student_elsewhere),
+        elsewhere=said(lab, base_elsewhere, student_elsewhere, limit=limit),
         met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if judged else None,
+        note=PLUMBING_NOTE if plumbing else NOTE,
     )
 
 
@@ -196,7 +217,7 @@ def as_text(report: Report) -> str:
             f"{low + ' to ' + high:15} {found['avg_output_tokens']:>6.0f} {found['incomplete']:>7}"
         )
     table = render.terminal(report.changes).plain.splitlines()
-    lines += ["", *render.fold(NOTE, render.WIDTH), "", *table, "", "Such as:"]
+    lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", "Such as:"]
     for prompt, base, student in report.elsewhere:
         lines += [f"  {_short(prompt)}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
     lines += [

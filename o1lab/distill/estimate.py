@@ -8,11 +8,11 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.distill.items import count_unanswered, items
-from o1lab.distill.method import Role
 from o1lab.distill.methods import make_method
 from o1lab.distill.runs import Checked, check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
+from o1lab.inference.calls import Role
 from o1lab.inference.models import price_of
 from o1lab.inference.rate_limit import Price
 from o1lab.inference.usage import RULE, most_tokens, rough_tokens

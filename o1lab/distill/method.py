@@ -9,13 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from o1lab.chains import parse
-from o1lab.inference.calls import Message, Response
+from o1lab.inference.calls import Message, Response, Role
 from store.records import NewProblem
-
-Role = Literal["teacher", "critic"]
 
 
 @dataclass(frozen=True, slots=True)

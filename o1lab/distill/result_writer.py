@@ -14,9 +14,9 @@ from typing import Any, Self
 from o1lab.chains import parse
 from o1lab.chains.verify import Verdict, VerifierPool, settle
 from o1lab.distill.method import Draft, Method, SourceItem
-from o1lab.distill.work_queue import Usage
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
+from o1lab.inference.usage import Usage
 from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.jobs.batch_writer import batches
 from store import problems, teacher_runs, traces

@@ -16,23 +16,24 @@ from dataclasses import dataclass
 
 from o1lab.distill import work_queue
 from o1lab.distill.engines.offline import ReplayClient
-from o1lab.distill.method import Method, Role, SourceItem
+from o1lab.distill.method import Method, SourceItem
 from o1lab.distill.methods import make_method
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.runs import register
-from o1lab.distill.settings import Engine, TeacherRunSettings
-from o1lab.distill.work_queue import JournalIndex
+from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError, UsageError
-from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
+from o1lab.inference.calls import CallKey, Message, Response, Role, RunStopped, digest
 from o1lab.inference.client import CompletionBackend, CompletionClient
-from o1lab.inference.journal import Journal, JournalError
+from o1lab.inference.journal import Journal, JournalError, JournalIndex, index_journal
 from o1lab.inference.models import ModelClient, check_priced, open_models
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.inference.rate_limit import Budget, Clock, Control
+from o1lab.inference.settings import Engine
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.jobs.progress import Progress
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
+from o1lab.serve.manager import ServerManager
 from store import teacher_runs
 from store.connection import Store
 
@@ -74,7 +75,7 @@ class Job:
 
 
 def _index(folder: RunFolder, store: Store) -> JournalIndex:
-    return work_queue.index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
+    return index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
 
 
 EngineMaker = Callable[[Job], AbstractAsyncContextManager[CompletionBackend]]
@@ -84,6 +85,7 @@ def _local(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
     return CompletionClient(
         job.settings, job.voices,
         journal=job.journal, control=job.control, budget=job.budget, progress=job.progress, clock=job.clock,
+        stream=job.settings.stream,
     )  # fmt: skip
 
 
@@ -142,9 +144,16 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
         held.callback(reader.shutdown)
         prompts = restore_prompts(self.folder.prompts)
-        voices = await open_models(self.lab, self.settings, held, self.control, self.clock)
+        names: dict[Role, str] = {"teacher": self.settings.endpoint}
+        if self.settings.method == "debate":
+            names["critic"] = self.settings.critic or self.settings.endpoint
+        voices = await open_models(
+            self.lab, names, self.settings, await held.enter_async_context(ServerManager(self.lab)),
+            control=self.control, clock=self.clock, engine=self.settings.engine,
+        )  # fmt: skip
         self.priced = all(voice.price.known for voice in voices.values())
-        check_priced(self.settings, [voice.ref for voice in voices.values()])  # the lab's prices may have changed
+        # The lab's prices may have changed.
+        check_priced(self.settings, [voice.ref for voice in voices.values()], self.settings.engine)
         register(self.lab, self.folder, voices["teacher"].model, prompts, store)
         method = make_method(self.settings, prompts)
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from o1lab.config import load_config
 from o1lab.distill.engines.offline import check_engine
 from o1lab.distill.items import count_items
@@ -24,6 +22,7 @@ from o1lab.jobs.control import FaultCount, JobInfo
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
 
 CHANGEABLE = (
@@ -52,12 +51,8 @@ def read_settings(values: Mapping[str, Any]) -> TeacherRunSettings:
     Raises:
         UsageError: a name or value that means nothing.
     """
-    try:
-        return TeacherRunSettings.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}.", "See `o1lab distill --help`.") from error
+    given = {name: value for name, value in values.items() if value is not None}
+    return validate(TeacherRunSettings, given, verb="distill")
 
 
 def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
@@ -73,7 +68,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     for model in models:
         if model.endpoint is not None:
             endpoint_key(model.endpoint)
-    check_priced(settings, models)
+    check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     names = prompt_names(settings, hidden_thoughts=hidden)
     prompts = {role: find_prompt(lab, name) for role, name in names.items()}
@@ -163,7 +158,7 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         )
     if given:
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings, _models(lab, settings))
+        check_priced(settings, _models(lab, settings), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     control.clear_control_files(folder)
     return folder

@@ -1,44 +1,72 @@
-"""How a teacher run asks: everything that decides what comes out, written out in full in its folder."""
+"""The settings of a teacher run: everything that decides what comes out, stored in full in its folder."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from o1lab.inference.settings import Engine, RequestSettings, StreamMode
+from o1lab.settings import Display
 
 MethodName = Literal["sample", "reformat", "translate", "debate"]
-Engine = Literal["local", "batch", "ray"]
 
 
-class TeacherRunSettings(BaseModel):
+def _debates(values: Mapping[str, object]) -> bool:
+    return values.get("method") == "debate"
+
+
+def _translates(values: Mapping[str, object]) -> bool:
+    return values.get("method") == "translate"
+
+
+def _asks_problems(values: Mapping[str, object]) -> bool:
+    return not _translates(values)
+
+
+class TeacherRunSettings(RequestSettings):
     """The settings of one run; the resolved form, defaults included, is what is stored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: MethodName = "sample"
-    endpoint: str = Field(description="a model of the lab: an endpoint of o1lab.toml, `solver`, a run's checkpoint")
-    critic: str | None = Field(default=None, description="debate: who criticises; the endpoint itself when null")
-    prompt: str = Field(default="", description="a prompt's name, or name@version; each method has its own default")
-    problems: str = Field(default="excluded:no has:answer", description="which problems, in the pool's filter language")
-    traces: str = Field(default="", description="translate: which traces, in the traces' filter language")
-    limit: int | None = Field(default=None, ge=1, description="at most so many items")
-    n: int = Field(default=1, ge=1, description="samples an item")
-    temperature: float | None = Field(default=0.6, ge=0, description="null leaves it to the server")
-    top_p: float | None = Field(default=0.95, gt=0, le=1)
-    seed: int | None = Field(default=42, description="sample k is asked with seed + k")
-    max_tokens: int = Field(default=8192, ge=1)
-    reasoning_effort: str | None = None
-    language: Literal["zh", "en"] = Field(default="zh", description="translate: into which language")
-    rounds: int = Field(default=6, ge=1, description="debate: at most so many steps of the policy")
-
-    engine: Engine = "local"
-    stream: Literal["auto", "always", "never"] = Field(
-        default="auto", description="auto streams where max_tokens is over 4,096: streaming costs CPU"
+    method: Annotated[MethodName, Display("Method and teacher")] = Field(
+        default="sample",
+        description="sample asks for long thoughts, reformat for short solutions in steps, translate translates "
+        "traces, debate adds a critic.",
     )
-    concurrency: int = Field(default=16, ge=1)
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
-    attempts: int = Field(default=5, ge=1, description="times one call is tried within a run")
-    silence_timeout_s: float = Field(default=600, gt=0, description="how long a server may say nothing")
-    budget_usd: float | None = Field(default=None, gt=0)
-    budget_tokens: int | None = Field(default=None, gt=0, description="input and output together")
+    endpoint: Annotated[str, Display(options=("--endpoint", "-e"))] = Field(
+        description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
+    )
+    critic: Annotated[str | None, Display(empty="the teacher itself", when=_debates)] = Field(
+        default=None, description="Model that criticises in a debate."
+    )
+    rounds: Annotated[int, Display(when=_debates)] = Field(
+        default=6, ge=1, description="Maximum number of steps in a debate."
+    )
+    language: Annotated[Literal["zh", "en"], Display(when=_translates)] = Field(
+        default="zh", description="Language to translate traces into."
+    )
+    prompt: Annotated[str, Display(empty="the method's own")] = Field(
+        default="", description="Prompt, NAME or NAME@VERSION; `o1lab distill prompts` lists them."
+    )
+
+    problems: Annotated[str, Display("Problems", empty="every problem", when=_asks_problems)] = Field(
+        default="excluded:no has:answer", description="Problems to ask, in the filter language of the problem pool."
+    )
+    traces: Annotated[str, Display(empty="every trace", when=_translates)] = Field(
+        default="", description="Traces to translate, in the filter language of the Traces screen."
+    )
+    limit: Annotated[int | None, Display(empty="all")] = Field(
+        default=None, ge=1, description="Maximum number of problems or traces."
+    )
+    n: int = Field(default=1, ge=1, description="Samples per problem, each with its own seed.")
+
+    engine: Annotated[Engine, Display("Requests")] = Field(
+        default="local",
+        description="local asks from this machine now, batch uses the OpenAI Batch API (cheaper, later), ray runs "
+        "vLLM on the [cluster] of o1lab.toml.",
+    )
+    stream: StreamMode = Field(
+        default="auto",
+        description="Whether responses are streamed; auto streams when max_tokens exceeds 4,096, as streaming costs "
+        "CPU time.",
+    )

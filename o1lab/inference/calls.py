@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
+Role = Literal["teacher", "critic"]
+"""Which of a job's models a call goes to. Judges and evaluated models are asked as ``teacher``."""
 
 
 def digest(role: str, messages: Sequence[Message]) -> str:

@@ -13,8 +13,6 @@ import httpx2
 import openai
 from openai._streaming import ServerSentEvent
 
-from o1lab.distill.method import Role
-from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import (
     FATAL,
     OPTIONS,
@@ -25,6 +23,7 @@ from o1lab.inference.calls import (
     Message,
     RequestError,
     Response,
+    Role,
     RunStopped,
     State,
     digest,
@@ -34,6 +33,7 @@ from o1lab.inference.errors import BrokenStreamError, explain
 from o1lab.inference.journal import Journal
 from o1lab.inference.models import ModelClient
 from o1lab.inference.rate_limit import Budget, Clock, Control, Price
+from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.inference.stream import Reply, StreamReader, error_in, fault_from, read_body, too_much
 from o1lab.inference.usage import most_tokens, rough_tokens
 from o1lab.jobs.progress import Counts
@@ -78,7 +78,7 @@ class CompletionClient:
 
     def __init__(
         self,
-        settings: TeacherRunSettings,
+        settings: RequestSettings,
         voices: Mapping[Role, ModelClient],
         *,
         journal: Journal,
@@ -86,6 +86,7 @@ class CompletionClient:
         budget: Budget,
         progress: Counts,
         clock: Clock,
+        stream: StreamMode = "auto",
     ) -> None:
         self._settings = settings
         self._voices = voices
@@ -94,7 +95,7 @@ class CompletionClient:
         self._budget = budget
         self._progress = progress
         self._clock = clock
-        self._streams = settings.stream == "always" or (settings.stream == "auto" and settings.max_tokens > STREAM_FROM)
+        self._streams = stream == "always" or (stream == "auto" and settings.max_tokens > STREAM_FROM)
         self._failed_in_a_row = 0
 
     async def __aenter__(self) -> Self:

@@ -7,15 +7,20 @@ opened again, and readers pass it over. One process writes at a time (the run's 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
 from o1lab.inference.calls import CallKey, Response
+from o1lab.inference.usage import Usage
 
+_BATCH = 200
 _KEY = re.compile(rb'\{"key": ("(?:[^"\\]|\\.)*")')
 """How each of our lines begins; JSON escapes what is not ASCII in an item's id."""
 
@@ -152,3 +157,63 @@ def _append(file: int, lines: bytes) -> None:
     while left:
         left = left[os.write(file, left) :]
     os.fdatasync(file)
+
+
+@dataclass
+class JournalIndex:
+    """Where the journal holds what samples that have not ended need: offsets of final responses, and what was spent."""
+
+    path: Path
+    _offsets: dict[CallKey, int] = field(default_factory=dict)
+    _spent: dict[tuple[str, int], Usage] = field(default_factory=dict)
+
+    def add(self, offset: int, response: Response) -> None:
+        key = response.key
+        if response.final:
+            self._offsets[key] = offset
+        self._spent.setdefault((key.item, key.sample), Usage()).add(response)
+
+    def find(self, key: CallKey) -> Response | None:
+        """The final response of a call; None when it is still to be asked."""
+        offset = self._offsets.get(key)
+        return None if offset is None else read_at(self.path, offset)
+
+    def __contains__(self, key: CallKey) -> bool:
+        return key in self._offsets
+
+    def take(self, offset: int, key: CallKey) -> None:
+        """Let a response stand for its call although asking again might help: it was tried often enough."""
+        self._offsets[key] = offset
+
+    def spent(self, item: str, sample: int) -> Usage:
+        """What the sample took before this session, taken out of the index."""
+        return self._spent.pop((item, sample), None) or Usage()
+
+    @property
+    def total(self) -> Usage:
+        total = Usage()
+        for one in self._spent.values():
+            total.input_tokens += one.input_tokens
+            total.output_tokens += one.output_tokens
+            total.cost_usd += one.cost_usd
+        return total
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+
+Ended = Callable[[set[str]], set[tuple[str, int]]]
+"""The (item, sample) pairs of these items that have come to an end."""
+
+
+def index_journal(path: Path, ended_of: Ended) -> JournalIndex:
+    """Index what a journal holds of samples that have not come to an end."""
+    index = JournalIndex(path)
+    every = lines(path)
+    while batch := list(islice(every, _BATCH)):
+        ended = ended_of({key.item for _, key, _ in batch})
+        for offset, key, line in batch:
+            if (key.item, key.sample) not in ended:
+                with contextlib.suppress(ValueError):  # half a line of a crash
+                    index.add(offset, Response.read(line))
+    return index

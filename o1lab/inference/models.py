@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
-from o1lab.distill.method import Role
-from o1lab.distill.settings import Engine, TeacherRunSettings
 from o1lab.errors import UsageError
-from o1lab.inference.calls import Message
+from o1lab.inference.calls import Message, Role
 from o1lab.inference.rate_limit import Clock, Control, Limits, Price
+from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
@@ -37,7 +35,7 @@ class ModelClient:
         """The name its traces carry."""
         return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
 
-    def options(self, settings: TeacherRunSettings, sample: int) -> dict[str, Any]:
+    def options(self, settings: RequestSettings, sample: int) -> dict[str, Any]:
         """How it is asked for this sample: what was set, less what it refuses."""
         limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
         options = {
@@ -49,7 +47,7 @@ class ModelClient:
         }
         return {name: value for name, value in options.items() if value is not None and name not in self.dropped}
 
-    def body(self, settings: TeacherRunSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
+    def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
         """The request as every engine sends it."""
         return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
 
@@ -63,33 +61,46 @@ class ModelClient:
 
 
 async def open_models(
-    lab: Lab, settings: TeacherRunSettings, held: AsyncExitStack, control: Control, clock: Clock
+    lab: Lab,
+    names: Mapping[Role, str],
+    settings: RequestSettings,
+    manager: ServerManager,
+    *,
+    control: Control,
+    clock: Clock,
+    engine: Engine = "local",
 ) -> dict[Role, ModelClient]:
-    """Open the models of a run; servers that are started for it end with ``held``.
+    """Open the models of a run; a model that has two roles is opened once.
+
+    Args:
+        names: the model of each role, as the lab knows it.
+        manager: starts the servers that are needed and stops them when it is closed.
 
     Raises:
         NotFoundError: the lab knows no such model.
         LabError: its key's variable is empty, or its server does not start.
     """
     config = load_config(lab)
-    names: dict[Role, str] = {"teacher": settings.endpoint}
-    if settings.method == "debate":
-        names["critic"] = settings.critic or settings.endpoint
-    manager = await held.enter_async_context(ServerManager(lab))
     opened: dict[str, ModelClient] = {}
-    voices: dict[Role, ModelClient] = {}
+    models: dict[Role, ModelClient] = {}
     for role, name in names.items():
         ref = find_model(lab, name, config)
         if ref.id not in opened:
-            opened[ref.id] = await open_model_client(ref, settings, manager, control, clock)
-        voices[role] = opened[ref.id]
-    return voices
+            opened[ref.id] = await open_model_client(ref, settings, manager, control, clock, engine=engine)
+        models[role] = opened[ref.id]
+    return models
 
 
 async def open_model_client(
-    ref: ModelRef, settings: TeacherRunSettings, manager: ServerManager, control: Control, clock: Clock
+    ref: ModelRef,
+    settings: RequestSettings,
+    manager: ServerManager,
+    control: Control,
+    clock: Clock,
+    *,
+    engine: Engine = "local",
 ) -> ModelClient:
-    """Open one model; a server that is started for it ends with ``manager``.
+    """Open one model; ``manager`` stops the server that is started for it.
 
     Raises:
         LabError: its key's variable is empty, or its server does not start.
@@ -97,7 +108,7 @@ async def open_model_client(
     endpoint = ref.endpoint
     requests = settings.requests_per_minute or (endpoint.requests_per_minute if endpoint else None)
     tokens = settings.tokens_per_minute or (endpoint.tokens_per_minute if endpoint else None)
-    if settings.engine == "ray":  # the cluster loads the model itself
+    if engine == "ray":  # the cluster loads the model itself
         target = ModelAddress("the cluster", endpoint.model if endpoint else ref.id, "")
     else:
         target = await open_model(ref, manager)
@@ -105,14 +116,14 @@ async def open_model_client(
     return ModelClient(ref, target, limits, price_of(ref), hidden_thoughts=bool(endpoint and endpoint.hidden_thoughts))
 
 
-def check_priced(settings: TeacherRunSettings, models: Iterable[ModelRef]) -> None:
-    """See that a budget in money can be kept.
+def check_priced(settings: RequestSettings, models: Iterable[ModelRef], engine: Engine = "local") -> None:
+    """Check that a budget in money can be kept.
 
     Raises:
         UsageError: a price is not known.
     """
     for model in models:
-        if settings.budget_usd is not None and not price_of(model, settings.engine).known:
+        if settings.budget_usd is not None and not price_of(model, engine).known:
             raise UsageError(
                 f"A budget in money needs the price of {model.id}, which is not known.",
                 "Give input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
@@ -120,7 +131,9 @@ def check_priced(settings: TeacherRunSettings, models: Iterable[ModelRef]) -> No
 
 
 def price_of(ref: ModelRef, engine: Engine = "local") -> Price:
-    """What a model costs; those on machines of one's own cost nothing, a batch of no known discount the whole price."""
+    """The price of a model: zero for one that runs on the user's machines; a batch without a known discount costs the
+    whole price.
+    """
     endpoint = ref.endpoint
     if endpoint is None or engine == "ray":
         return Price(0.0, 0.0)

@@ -1,7 +1,7 @@
-"""A recipe: everything that decides a training run, with a sentence of help and a bound for each part.
+"""A recipe: everything that decides a training run, with a sentence of help and the bounds of each field.
 
-The Train form is drawn from this model: a field's ``description`` is its help, its constraints are what the
-form accepts. A run directory holds the resolved recipe, every default written out.
+The Train form and the options of ``o1lab train`` are made from this model (see :mod:`o1lab.settings`). A run directory
+holds the resolved recipe, every default written out.
 """
 
 from __future__ import annotations
@@ -9,24 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from o1lab.errors import UsageError
+from o1lab.settings import NONE, Display, validate
 
+ARROW = "=>"
+_MEASURED = "Measurements and checkpoints"
 Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 OverLength = Literal["refuse", "drop", "truncate"]
 
 
 class Probe(BaseModel):
-    """A question put to the student while it learns."""
+    """A question that the student is asked during training; as text it is ``question => answer``."""
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str = Field(min_length=1, description="What the student is asked.")
-    gold: str | None = Field(default=None, description="The right answer, if it is to be judged.")
+    prompt: str = Field(min_length=1, description="The question.")
+    gold: str | None = Field(default=None, description="The right answer, if the student's is to be judged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_line(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        prompt, arrow, gold = value.rpartition(ARROW)
+        return {
+            "prompt": (prompt if arrow else value).strip().replace("\\n", "\n"),
+            "gold": (gold.strip() or None) if arrow else None,
+        }
+
+    def __str__(self) -> str:
+        return self.prompt.replace("\n", "\\n") + (f" {ARROW} {self.gold}" if self.gold else "")
 
 
 class Recipe(BaseModel):
@@ -34,104 +51,113 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    base: str = Field(
+    base: Annotated[str, Display("Data and model", default="the lab's base")] = Field(
         default="smollm2-135m",
         min_length=1,
-        description="The model to start from: smollm2-135m (embedded), a local folder, or a hub id.",
+        description="Base model: smollm2-135m (embedded), a local folder or a Hugging Face id.",
     )
-    dataset: str = Field(min_length=1, description="The dataset to learn, by name.")
-    dataset_hash: str = Field(
-        default="", description="The hash of the dataset's content; filled in, and checked when given."
+    dataset: str = Field(min_length=1, description="Dataset to train on, by name or hash.")
+    dataset_hash: Annotated[str, Display(empty="filled in", in_form=False)] = Field(
+        default="", description="Hash of the dataset's content, checked when given."
     )
     phase: Literal[1, 2] = Field(
-        default=2, description="1 learns the solution alone (format), 2 the thought and then the solution."
+        default=2, description="1 trains on the solution alone (the format), 2 on the thought and the solution."
     )
-    init_from: str | None = Field(
-        default=None,
-        description="Start from this run's adapter instead of a fresh one: RUN, or RUN/step-N for one checkpoint.",
+    init_from: Annotated[str | None, Display(empty="a new adapter", metavar="RUN")] = Field(
+        default=None, description="Start from the adapter of this run: RUN, RUN/step-N, or RUN/end to wait for it."
     )
-    system_prompt: str | None = Field(
-        default=None, description="A system message before every question; none leaves it to the chat template."
+    system_prompt: Annotated[str | None, Display(empty="that of the chat template", verbatim=True)] = Field(
+        default=None, description="System message before every question."
     )
 
-    lora_r: int = Field(
-        default=16, ge=1, le=1024, description="Rank of the adapter: more learns more, and overfits sooner."
+    lora_r: Annotated[int, Display("Adapter")] = Field(
+        default=16, ge=1, le=1024, description="Rank of the adapter; a higher rank learns more and overfits sooner."
     )
     lora_alpha: int = Field(default=32, ge=1, le=4096, description="Scale of the adapter; twice the rank is usual.")
     lora_dropout: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="Share of the adapter's input dropped while training."
+        default=0.0, ge=0.0, lt=1.0, description="Fraction of the adapter's input dropped during training."
     )
     lora_targets: str = Field(
         default="all-linear",
         min_length=1,
-        description="Which layers get an adapter: all-linear, or names with commas such as q_proj,v_proj.",
+        description="Layers that get an adapter: all-linear, or names separated by commas such as q_proj,v_proj.",
     )
 
-    learning_rate: float = Field(
-        default=5e-4, gt=0.0, le=1.0, description="The highest learning rate; adapters take 1e-4 to 1e-3."
+    steps: Annotated[int | None, Display("Schedule", empty="by epochs")] = Field(
+        default=None, ge=1, le=10_000_000, description="Number of optimiser steps; overrides epochs."
     )
-    schedule: Schedule = Field(default="cosine", description="How the learning rate goes down after the warm-up.")
-    warmup: float = Field(
-        default=0.03, ge=0.0, lt=1.0, description="Share of the steps in which the learning rate rises from 0."
+    epochs: float = Field(
+        default=1.0, gt=0.0, le=1000.0, description="Passes over the dataset, where steps is not given."
     )
-    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="AdamW's pull of the adapter towards zero.")
-    max_grad_norm: float = Field(
-        default=1.0, gt=0.0, le=1000.0, description="Gradients longer than this are cut to it."
-    )
-    steps: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="Optimiser steps; leave empty to give epochs."
-    )
-    epochs: float = Field(default=1.0, gt=0.0, le=1000.0, description="Passes over the dataset, when steps is empty.")
     batch_size: int = Field(
-        default=8, ge=1, le=4096, description="Rows that go through the model at once; memory grows with it."
+        default=8, ge=1, le=4096, description="Rows per forward pass; memory grows with their number."
     )
     grad_accumulation: int = Field(
         default=1, ge=1, le=4096, description="Batches summed before a step: a larger batch in the same memory."
     )
+    learning_rate: float = Field(
+        default=5e-4, gt=0.0, le=1.0, description="Peak learning rate; adapters take 1e-4 to 1e-3."
+    )
+    schedule: Schedule = Field(default="cosine", description="How the learning rate decays after the warm-up.")
+    warmup: float = Field(
+        default=0.03, ge=0.0, lt=1.0, description="Fraction of the steps in which the learning rate rises from 0."
+    )
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="Weight decay of AdamW.")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0.0, le=1000.0, description="Maximum norm of the gradient; a longer one is clipped."
+    )
 
-    max_length: int = Field(
+    max_length: Annotated[int, Display("Row length")] = Field(
         default=2048,
         ge=8,
         le=1_000_000,
-        description="Longest row in tokens, question included. Long thoughts need 8k to 32k.",
+        description="Maximum length of a row in tokens, question included; long thoughts need 8k to 32k.",
     )
     over_length: OverLength = Field(
         default="refuse",
-        description="Rows that are longer: refuse to start, drop them, or truncate them (a cut row teaches no ending).",
+        description="Longer rows: refuse to start, drop them, or truncate them (a truncated row teaches no ending).",
     )
     eval_rows: int = Field(
-        default=0, ge=0, le=100_000, description="Rows held out of the training to measure eval_loss."
+        default=0, ge=0, le=100_000, description="Rows held out of the training data to measure eval_loss."
     )
 
-    dtype: Literal["auto", "bf16", "fp32"] = Field(
-        default="auto", description="Number format of the base; auto takes bf16 on a GPU and measures both on a CPU."
+    device: Annotated[str, Display("Hardware")] = Field(
+        default="auto", description="Device: auto (the first GPU, else the CPU), cpu or cuda:N."
     )
-    device: str = Field(default="auto", description="auto (the first GPU, else the CPU), cpu, or cuda:N.")
+    dtype: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="Number format of the base; auto takes bf16 on a GPU and the faster on a CPU."
+    )
     gradient_checkpointing: bool = Field(
         default=False,
         description="Compute activations twice instead of keeping them: about a third slower, much less memory.",
     )
     seed: int = Field(
-        default=42, ge=0, lt=2**32, description="Decides the adapter's start, the order of rows and the dropout."
+        default=42, ge=0, lt=2**32, description="Seed of the adapter's weights, the order of rows and the dropout."
     )
 
-    logging_steps: int = Field(default=1, ge=1, le=100_000, description="Write a line of metrics every so many steps.")
+    probes: Annotated[
+        list[Probe], Display("Measurements and checkpoints", empty=NONE, options=("--probe",), metavar="TEXT")
+    ] = Field(
+        default_factory=list,
+        max_length=64,
+        description=f"Question that the student is asked during training, as `question {ARROW} answer`.",
+    )
+    probe_tokens: int = Field(
+        default=256, ge=1, le=32_768, description="Maximum length of a response to a probe, in tokens."
+    )
+    logging_steps: int = Field(default=1, ge=1, le=100_000, description="Steps between two lines of metrics.")
     eval_steps: int = Field(
         default=25,
         ge=0,
         le=10_000_000,
-        description="Ask the probes (and measure eval_loss) every so many steps; 0: start and end only.",
+        description="Steps between two rounds of probes and eval_loss; 0: at the start and the end only.",
     )
     save_steps: int = Field(
-        default=50, ge=0, le=10_000_000, description="Save a checkpoint every so many steps; 0: at the end only."
+        default=50, ge=0, le=10_000_000, description="Steps between two checkpoints; 0: at the end only."
     )
     keep_checkpoints: int = Field(
-        default=0, ge=0, le=10_000, description="Keep only the newest so many checkpoints; 0 keeps all."
+        default=0, ge=0, le=10_000, description="Number of checkpoints to keep, the newest; 0 keeps all."
     )
-    probes: list[Probe] = Field(
-        default_factory=list, max_length=64, description="Questions put to the student as it learns."
-    )
-    probe_tokens: int = Field(default=256, ge=1, le=32_768, description="Longest answer to a probe, in tokens.")
 
     @field_validator("phase", mode="before")
     @classmethod
@@ -176,21 +202,7 @@ def resolve(values: Mapping[str, Any]) -> Recipe:
     Raises:
         UsageError: a value is out of bounds or unknown; the message names it.
     """
-    try:
-        return Recipe.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(
-            f"The recipe's {where}: {reason}.", help_for(str(first["loc"][0]) if first["loc"] else "")
-        ) from error
-
-
-def help_for(name: str) -> str:
-    """The help sentence of a recipe field; empty for an unknown one."""
-    field = Recipe.model_fields.get(name)
-    return (field.description or "") if field else ("See `o1lab train --help`." if name else "")
+    return validate(Recipe, values, verb="train", of="The recipe's ")
 
 
 def load_values(path: Path) -> dict[str, Any]:
@@ -225,10 +237,10 @@ def dump(recipe: Recipe) -> str:
 
 
 def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
-    """``values`` with ``key=value`` settings laid over it; an empty value or ``none`` takes the default again.
+    """``values`` updated by ``key=value`` settings; an empty value or ``none`` restores the default.
 
     Raises:
-        UsageError: a setting is not ``key=value``, or names no part of a recipe.
+        UsageError: a setting is not ``key=value``, or names no field of a recipe.
     """
     merged = dict(values)
     for setting in settings:
@@ -236,7 +248,7 @@ def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
         key = key.strip().replace("-", "_")
         if not equals or key not in Recipe.model_fields:
             names = ", ".join(Recipe.model_fields)
-            raise UsageError(f"--set {setting}: not a part of a recipe.", f"Give key=value with one of: {names}.")
+            raise UsageError(f"--set {setting}: not a field of a recipe.", f"Give key=value with one of: {names}.")
         if value.strip().lower() in ("", "none", "null"):
             merged.pop(key, None)
         else:

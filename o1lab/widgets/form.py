@@ -1,4 +1,4 @@
-"""A form's fields: what edits each, its help beside it and what is wrong with it below."""
+"""The fields of a form: each with its editor, its help on the right and what is wrong with it below."""
 
 from __future__ import annotations
 
@@ -21,8 +21,17 @@ Kind = Literal["line", "choice", "lines"]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form. ``choices`` are (what is shown, the value as text); ``empty`` says what no text means;
-    ``more`` is help that stands only where there is room for it."""
+    """One field of a form.
+
+    Attributes:
+        name: Its name, also in the widget's id.
+        kind: What edits it: one line of text, a choice, or several lines.
+        help: A sentence or two.
+        default: The text it begins with where nothing else is known.
+        choices: What is shown for each value, and the value as text.
+        suggestions: Completions of a line of text.
+        placeholder: Shown while it is empty.
+    """
 
     name: str
     kind: Kind
@@ -30,8 +39,7 @@ class Field:
     default: str
     choices: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[str, ...] = ()
-    empty: str = "none"
-    more: str = ""
+    placeholder: str = ""
 
     @property
     def has_empty_choice(self) -> bool:
@@ -75,7 +83,7 @@ class FieldRow(Vertical):
         if field.kind == "choice":
             choices = list(field.choices)
             if text and text not in (value for _, value in choices):
-                choices.append((visible(text), text))  # of another machine or lab: the preflight judges it
+                choices.append((visible(text), text))  # from another machine or lab: the form's check decides
             return Select(
                 [(Text(shown), value) for shown, value in choices],
                 value=text if text or field.has_empty_choice else Select.NULL,
@@ -89,7 +97,7 @@ class FieldRow(Vertical):
         suggester = SuggestFromList(field.suggestions, case_sensitive=False) if field.suggestions else None
         return LineInput(
             text,
-            placeholder=field.default or field.empty,
+            placeholder=field.placeholder,
             compact=True,
             classes="editor",
             suggester=suggester,

@@ -9,6 +9,7 @@ from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.format import duration
 from o1lab.jobs.directory import TeacherRunStatus
+from o1lab.settings import settings_of
 from o1lab.text import one_line, visible
 from screens.distill.poller import RunDetail
 from screens.jobs.text import add_faults, add_progress, add_trouble, bar, request_words, sign
@@ -111,21 +112,15 @@ def _prompts(text: Text, detail: RunDetail) -> None:
             text.append(f"# {visible(speaker)}\n", "dim").append(f"{visible(words[:_PROMPT])}\n")
 
 
-_ONLY_OF = {"traces": "translate", "language": "translate", "critic": "debate", "rounds": "debate"}
-_MAY_BE_UNSET = ("limit", "requests_per_minute", "tokens_per_minute", "budget_usd", "budget_tokens")
-
-
 def relevant(settings: TeacherRunSettings) -> dict[str, object]:
-    """The settings that apply to this method, without limits that are not set."""
+    """The settings that matter for the run's method, without those that are unset by default."""
     values = settings.model_dump(mode="json")
     return {
-        name: value
-        for name, value in values.items()
-        if _ONLY_OF.get(name, settings.method) == settings.method
-        and not (name == "problems" and settings.method == "translate")
-        and not (value is None and name in _MAY_BE_UNSET)
-        and not (name == "prompt" and not value)
-        and not (name == "critic" and value is None)
+        name: values[name]
+        for name, setting in settings_of(TeacherRunSettings).items()
+        if setting.relevant(values)
+        and not (values[name] is None and setting.default is None)
+        and (name != "prompt" or values[name])
     }
 
 

@@ -1,24 +1,48 @@
-"""The form that sets up an evaluation: what it will come to stands below while it is being written."""
+"""The form of an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import work
-from textual.binding import Binding, BindingType
 
+from o1lab.config import Config
+from o1lab.errors import LabError, O1LabError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.estimate import Estimate, estimate
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.paths import Lab, assets_dir
+from o1lab.evaluate.scorers import needs_judge
+from o1lab.evaluate.suites.loading import find_origin
+from o1lab.evaluate.suites.suite import Suite, SuiteFile, all_suites
+from o1lab.paths import Lab, assets_dir, offline
+from o1lab.serve.registry import list_models
+from o1lab.settings import Setting
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import ConfirmDialog
-from o1lab.widgets.form import Field
-from screens.evaluate import fields
-from screens.evaluate.fields import Options, SuiteHere
-from screens.forms.estimating_form import EstimatingForm, budget_words
+from screens.forms.estimating_form import EstimatingForm
+from screens.forms.settings_form import Offer, model_choices
+from store.connection import Store
+
+
+@dataclass(frozen=True)
+class ListedSuite:
+    """A suite in the list. ``missing`` says what is not in the lab and what it needs; ``remote``: the hub has it."""
+
+    file: SuiteFile
+    missing: str = ""
+    remote: bool = False
+
+    @property
+    def sign(self) -> str:
+        return "✗" if self.file.suite is None or (self.missing and not self.remote) else "↓" if self.remote else "✓"
+
+    @property
+    def label(self) -> str:
+        suite = self.file.suite
+        if suite is None:
+            return f"{self.sign} {one_line(self.file.name, 30)}  cannot be read"
+        return f"{self.sign} {one_line(suite.label, 30)}  {one_line(suite.title, 50)}"
 
 
 class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
@@ -26,79 +50,108 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
 
     TITLE = "EVALUATE  new evaluation"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "go", "Launch", priority=True, tooltip="See what it comes to, then launch the evaluation"),
-        *EstimatingForm.KEYS,
-    ]
-    SECTIONS = fields.SECTIONS
-    GO = "See what it comes to, and launch"
+    MODEL = EvaluationSettings
+    WHOLE = "suite"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.options = Options()
+        self.suites: dict[str, ListedSuite] = {}
 
-    async def look(self) -> tuple[Mapping[str, Field], Mapping[str, str]]:
+    async def look(self) -> Offer:
         context = self.context
-        self.options = await self.in_thread(fields.look, context.lab, context.config, context.store)
-        given = {name: fields.text_of(value) for name, value in self.values.items()}
-        return fields.fields(self.options), fields.starting_values(self.options) | given
+        listed, offer = await self.in_thread(look, context.lab, context.config, context.store)
+        self.suites = {one.file.name: one for one in listed}
+        return offer
 
-    def judge(self, texts: Mapping[str, str]) -> tuple[EvaluationSettings | None, dict[str, str]]:
-        return fields.judge(texts, self.options)
+    def is_relevant(self, setting: Setting, texts: Mapping[str, str]) -> bool:
+        suite = self._suite(texts)
+        return setting.name != "judge" or suite is None or needs_judge(suite.scorer)
 
-    def first_field(self) -> str:
-        return "suite"
+    def defaults(self, texts: Mapping[str, str]) -> Mapping[str, Any]:
+        suite = self._suite(texts)
+        return control.sampling_of(suite) if suite is not None else {}
 
-    def is_relevant(self, name: str, texts: Mapping[str, str]) -> bool:
-        return fields.is_relevant(name, self.options.suite(texts["suite"]))
+    def check(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        listed, suite = self.suites.get(texts["suite"]), self._suite(texts)
+        if listed is not None and suite is None:
+            return {"suite": listed.file.problem}
+        if suite is not None and needs_judge(suite.scorer) and not texts["judge"]:
+            return {"judge": "The scorer of this suite needs a judge: choose a model."}
+        return {}
 
-    def _here(self, settings: EvaluationSettings) -> SuiteHere | None:
-        """The suite, where its own items are taken."""
-        return self.options.by_name.get(settings.suite) if settings.items_file is None else None
+    def _suite(self, texts: Mapping[str, str]) -> Suite | None:
+        listed = self.suites.get(texts["suite"])
+        return listed.file.suite if listed is not None else None
 
-    def instead(self, settings: EvaluationSettings) -> Text | None:
-        here = self._here(settings)
-        return missing_text(here.missing, remote=here.remote) if here is not None and here.missing else None
+    def _missing(self, settings: EvaluationSettings) -> ListedSuite | None:
+        """The suite, where the evaluation takes its items and they are not in the lab."""
+        listed = self.suites.get(settings.suite) if settings.items_file is None else None
+        return listed if listed is not None and listed.missing else None
+
+    def no_estimate(self, settings: EvaluationSettings) -> Text | None:
+        missing = self._missing(settings)
+        if missing is None:
+            return None
+        if missing.remote:
+            return Text("↓ The items are downloaded from the hub at the launch.")
+        return Text(f"✗ {visible(missing.missing)}", "yellow")
 
     async def estimate(self, settings: EvaluationSettings) -> Estimate:
-        return await self.whole(estimate, self.context.lab, self.context.store, settings)
+        return await self.uncancelled(estimate, self.context.lab, self.context.store, settings)
 
-    def estimate_words(self, settings: EvaluationSettings, found: Estimate) -> Text:
+    def estimate_text(self, settings: EvaluationSettings, found: Estimate) -> Text:
         return estimate_text(found, settings, self.context.lab)
 
-    @work(exclusive=True, group="launch")
-    async def action_go(self) -> None:
-        """See what it comes to, then launch it: in a process that outlives this app."""
-        settings = await self.finished()
-        if settings is None:
-            return
-        here = self._here(settings)
-        remote = here is not None and here.remote
-        try:
-            words = (
-                Text("Its items come from the hub first.")
-                if remote
-                else self.estimate_words(settings, await self.estimated(settings))
-            )
-        except Exception as error:
-            self.report(error)
-            return
-        words.append(budget_words(settings.budget_usd, settings.budget_tokens))
-        question = f"Put {settings.suite} to {settings.model}?"
-        if not await self.app.push_screen_wait(ConfirmDialog(question, words, yes="Launch", no="Not yet")):
-            return
-        if remote:
-            self.app.notify("The items are being fetched from the hub; this may take a while.", markup=False)
-        try:
-            identity = await self.in_thread(launch, self.context.lab, settings)
-        except Exception as error:
-            self.report(error)
-            return
-        self.done(identity)
+    async def confirmation(self, settings: EvaluationSettings) -> tuple[str, Text]:
+        missing = self._missing(settings)
+        if missing is not None and missing.remote:
+            cost = Text("The items are downloaded from the hub first.")
+        else:
+            cost = self.estimate_text(settings, await self.estimated(settings))
+        return f"Evaluate {settings.model} on {settings.suite}?", cost
+
+    async def launch(self, settings: EvaluationSettings) -> str:
+        missing = self._missing(settings)
+        if missing is not None and missing.remote:
+            self.app.notify("Downloading the items from the hub; this may take a while.", markup=False)
+        return await self.in_thread(launch, self.context.lab, settings)
+
+
+def look(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], Offer]:
+    """The suites of the lab, those with items first, and the models (for a thread).
+
+    The form begins with the first suite and the latest student, or the solver where there is no student.
+    """
+    with store.explained():
+        suites = [_listed(lab, store, one) for one in all_suites(lab)]
+    suites.sort(key=lambda one: ("✓↓✗".index(one.sign), one.file.name))
+    models = list_models(lab, config)
+    choices = model_choices(models)
+    model = next((ref for ref in models if ref.role == "student"), None)
+    model = model or next((ref for ref in models if ref.source == "solver"), None)
+    start = {"suite": suites[0].file.name if suites else "", "model": model.id if model else ""}
+    labels = tuple((one.label, one.file.name) for one in suites)
+    notes = {"suite": "Its items: ✓ in the lab, ↓ on the hub, ✗ missing."}
+    return suites, Offer({"suite": labels, "model": choices, "judge": choices}, start=start, notes=notes)
+
+
+def _listed(lab: Lab, store: Store, one: SuiteFile) -> ListedSuite:
+    if one.suite is None:
+        return ListedSuite(one, one.problem)
+    try:
+        find_origin(lab, store, one.suite, fetch=False)
+    except LabError as error:
+        remote = one.suite.items.hub is not None and not offline()
+        missing = error.code == "no_items"
+        words = f"The items are not in the lab. {error.hint}" if missing else f"{error.message} {error.hint}"
+        return ListedSuite(one, words.strip(), remote)
+    except O1LabError as error:
+        return ListedSuite(one, str(error))
+    return ListedSuite(one)
 
 
 def estimate_text(found: Estimate, settings: EvaluationSettings, lab: Lab) -> Text:
-    """What an evaluation will come to, and where its items come from."""
+    """What an evaluation will cost, and where its items come from."""
     text = Text.assemble(
         (f"{found.items:,} items × {settings.samples:,} = {found.samples:,} samples", "bold"),
         f", {found.calls:,} calls{' and those of the judge' if found.judged else ''}",
@@ -115,14 +168,8 @@ def _dollars(most: float | None) -> str:
     return "price not known" if most is None else f"${most:,.4f} for these" if most else "free of charge"
 
 
-def missing_text(missing: str, *, remote: bool) -> Text:
-    """What a suite still needs before it can be put."""
-    sign = "↓ its items are fetched from the hub when it is launched. " if remote else "✗ "
-    return Text(f"{sign}{'' if remote else visible(missing)}", "" if remote else "yellow")
-
-
 def launch(lab: Lab, settings: EvaluationSettings) -> str:
-    """Make an evaluation and start its process; its id (for a thread)."""
+    """Make an evaluation and start its process; returns its id (for a thread)."""
     folder = control.start(lab, settings)
     control.launch_detached(folder)
     return folder.id

@@ -1,50 +1,70 @@
-"""A form below which stands what its settings will come to, counted while it is being written."""
+"""A settings form that shows below its fields what the settings will cost, estimated while they are edited."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from o1lab.text import visible
+from o1lab.widgets.dialogs import ConfirmDialog
 from screens.base.screen import words_of
-from screens.forms.form_screen import FormScreen, Settings
+from screens.forms.settings_form import Settings, SettingsForm
 
-PAUSE_S = 0.4  # of not typing, before it is counted
+PAUSE_S = 0.4  # without a change before the estimate begins
 Found = TypeVar("Found")
-Looked = TypeVar("Looked")
+Result = TypeVar("Result")
 
 
-class EstimatingForm(FormScreen[Settings], Generic[Settings, Found]):
-    """Says in ``estimate`` and ``estimate_words`` what its settings come to, and asks ``estimated`` before it goes."""
+class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
+    """A form that shows an estimate and asks for confirmation with it before it launches a process.
+
+    A subclass says in :meth:`estimate` and :meth:`estimate_text` what the settings will cost, in :meth:`confirmation`
+    what is asked before the launch, and starts the process in :meth:`launch`.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "go", "Launch", priority=True, tooltip="Show the estimate and, once confirmed, launch"),
+        *SettingsForm.KEYS,
+    ]
+    GO = "Show the estimate and launch"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._last: tuple[Settings, Found] | None = None
-        self._one_look = asyncio.Lock()
+        self._one_estimate = asyncio.Lock()
 
     @abstractmethod
     async def estimate(self, settings: Settings) -> Found:
-        """What these settings come to; it looks by ``whole``, and may ``say`` on its way what it knows."""
+        """Estimate what the settings will cost. It reads in :meth:`uncancelled` and may :meth:`show` a part first."""
 
     @abstractmethod
-    def estimate_words(self, settings: Settings, found: Found) -> Text:
-        """That as text of a few lines."""
+    def estimate_text(self, settings: Settings, found: Found) -> Text:
+        """The estimate in a few lines."""
 
-    def instead(self, settings: Settings) -> Text | None:
-        """What is said of settings whose cost cannot be known yet."""
+    @abstractmethod
+    async def confirmation(self, settings: Settings) -> tuple[str, Text]:
+        """The question before the launch, and what the settings will cost."""
+
+    @abstractmethod
+    async def launch(self, settings: Settings) -> str:
+        """Start the process; returns the id of its run."""
+
+    def no_estimate(self, settings: Settings) -> Text | None:
+        """What is shown in place of an estimate that cannot be made yet."""
         return None
 
     async def estimated(self, settings: Settings) -> Found:
-        """What these settings come to, looked for only if it is not known."""
-        async with self._one_look:
+        """The estimate, made only if it is not known."""
+        async with self._one_estimate:
             if self._last is None or self._last[0] != settings:
                 self._last = (settings, await self.estimate(settings))
             return self._last[1]
@@ -54,33 +74,46 @@ class EstimatingForm(FormScreen[Settings], Generic[Settings, Found]):
         yield Static(id="estimate", markup=False)
 
     def drawn(self) -> None:
-        self._count_again()
+        self._estimate_again()
 
     def edited(self) -> None:
-        self._count_again()
+        self._estimate_again()
 
     @work(exclusive=True, group="estimate")
-    async def _count_again(self) -> None:
-        """A look that has begun is waited for."""
-        settings, faults = self.judge(self.texts())
+    async def _estimate_again(self) -> None:
+        settings, wrong = self.judge(self.texts())
         if settings is None:
-            name, fault = next(iter(faults.items()))
-            self.say(Text(f"✗ {name.replace('_', ' ')}: {visible(fault)}", "yellow"))
+            name, fault = next(iter(wrong.items()))
+            self.show(Text(f"✗ {name.replace('_', ' ')}: {visible(fault)}", "yellow"))
             return
-        if (words := self.instead(settings)) is not None:
-            self.say(words)
+        if (instead := self.no_estimate(settings)) is not None:
+            self.show(instead)
             return
         await asyncio.sleep(PAUSE_S)
         try:
             found = await self.estimated(settings)
         except Exception as error:
-            self.say(Text(f"✗ {words_of(error)}", "yellow"))
+            self.show(Text(f"✗ {words_of(error)}", "yellow"))
         else:
-            self.say(self.estimate_words(settings, found))
+            self.show(self.estimate_text(settings, found))
 
-    async def whole(self, look: Callable[..., Looked], *arguments: Any) -> Looked:
-        """Wait for a look in a thread to its end even when we are cancelled: the next does not begin beside it."""
-        task = asyncio.ensure_future(self.in_thread(look, *arguments))
+    @work(exclusive=True, group="launch")
+    async def action_go(self) -> None:
+        """Confirm the estimate, then launch a process that outlives this app."""
+        settings = await self.finished()
+        if settings is None:
+            return
+        try:
+            question, cost = await self.confirmation(settings)
+            cost.append(budget_text(settings))
+            if await self.app.push_screen_wait(ConfirmDialog(question, cost, yes="Launch", no="Not yet")):
+                self.done(await self.launch(settings))
+        except Exception as error:
+            self.report(error)
+
+    async def uncancelled(self, read: Callable[..., Result], *arguments: Any) -> Result:
+        """Run ``read`` in a thread and wait for its end even when cancelled, so that the next starts after it."""
+        task = asyncio.ensure_future(self.in_thread(read, *arguments))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -88,16 +121,16 @@ class EstimatingForm(FormScreen[Settings], Generic[Settings, Found]):
                 await asyncio.wait([task])
             raise
 
-    def say(self, text: Text) -> None:
-        """Show this where the estimate stands."""
+    def show(self, text: Text) -> None:
+        """Show this as the estimate."""
         try:
             self.query_one("#estimate", Static).update(text)
         except NoMatches:
             return  # closed meanwhile
 
 
-def budget_words(budget_usd: float | None, budget_tokens: int | None) -> str:
-    """Where it stops, on a line of its own."""
-    parts = [f"${budget_usd:,.2f}"] if budget_usd is not None else []
-    parts += [f"{budget_tokens:,} tokens"] if budget_tokens is not None else []
-    return f"\nit stops before {' or '.join(parts)} are spent" if parts else "\nno budget: nothing stops it but you"
+def budget_text(settings: Any) -> str:
+    """The budgets of the settings in a line of its own."""
+    parts = [f"${settings.budget_usd:,.2f}"] if settings.budget_usd is not None else []
+    parts += [f"{settings.budget_tokens:,} tokens"] if settings.budget_tokens is not None else []
+    return f"\nstops before {' or '.join(parts)} are spent" if parts else "\nno budget is set"

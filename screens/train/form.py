@@ -1,4 +1,4 @@
-"""The form that sets up a run: every part of the recipe with its help, faults told beside their field."""
+"""The form of a training run; preflight follows it."""
 
 from __future__ import annotations
 
@@ -9,46 +9,64 @@ from typing import Any, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from o1lab.paths import assets_dir
+from o1lab.config import Config
+from o1lab.errors import UsageError
+from o1lab.paths import Lab, assets_dir
+from o1lab.text import one_line
 from o1lab.train import phases
 from o1lab.train import recipe as recipes
+from o1lab.train.devices import visible_gpus
+from o1lab.train.launch import list_runs
+from o1lab.train.parent_run import END
 from o1lab.train.recipe import Recipe
-from o1lab.widgets.form import Field
-from screens.forms.form_screen import FormScreen
-from screens.train import fields
+from o1lab.train.run_directory import checkpoint_step
+from screens.forms.settings_form import Choices, Offer, SettingsForm
+from store import datasets
+from store.sqlite import Database
 
 
-class TrainForm(FormScreen[Recipe]):
+class TrainForm(SettingsForm[Recipe]):
     """Pick base, dataset, adapter, schedule and device; then preflight."""
 
     TITLE = "TRAIN  new run"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "train.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "go", "Preflight", priority=True, tooltip="Look the run over, then launch it"),
+        Binding("ctrl+r", "go", "Preflight", priority=True, tooltip="Check the run, then launch it"),
         Binding("ctrl+l", "load_recipe", "Recipe file", tooltip="Fill the form from a recipe file"),
-        *FormScreen.KEYS,
+        *SettingsForm.KEYS,
     ]
-    SECTIONS = fields.SECTIONS
-    GO = "Look it over (preflight)"
+    MODEL = Recipe
+    GO = "Preflight"
+    WHOLE = "max_length"
 
-    options: fields.Options | None = None
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.recipes: dict[str, Path] = {}
+        self.has_datasets = False
 
-    async def look(self) -> tuple[Mapping[str, Field], Mapping[str, str]]:
+    async def look(self) -> Offer:
         context = self.context
-        options = await self.in_thread(lambda: fields.look(context.lab, context.config, context.store.db))
-        start = await self.in_thread(fields.starting_values, options, context.config, self.values.get("dataset"))
-        self.options = options
-        values = {**start, **self.values}
-        return fields.fields(options), {name: fields.as_text(name, value) for name, value in values.items()}
-
-    def judge(self, texts: Mapping[str, str]) -> tuple[Recipe | None, dict[str, str]]:
-        return fields.judge(texts)
+        self.recipes = await self.in_thread(recipe_files, context.lab)
+        offer = await self.in_thread(look, context.lab, context.config, context.store.db)
+        known = [value for _, value in offer.choices["dataset"]]
+        self.has_datasets = bool(known)
+        dataset = self.values.get("dataset") or (known[0] if known else None)
+        if dataset is None:
+            return offer
+        start = await self.in_thread(starting_values, self.recipes, dataset)
+        return Offer(offer.choices, offer.suggestions, {**offer.start, **start, "dataset": dataset})
 
     def first_field(self) -> str:
-        return "base" if self.options and self.options.datasets else "dataset"
+        return "base" if self.has_datasets else "dataset"
+
+    def defaults(self, texts: Mapping[str, str]) -> Mapping[str, Any]:
+        return {"base": self.context.config.base}
+
+    def check(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        return {} if texts["dataset"] else {"dataset": "Choose a dataset; make one on the Traces screen (d)."}
 
     async def action_go(self) -> None:
-        """Look the run over; what is wrong with the form comes first."""
+        """Open preflight, unless something is wrong with the form."""
         recipe = await self.finished()
         if recipe is not None:
             from screens.train.preflight import PreflightScreen
@@ -60,7 +78,7 @@ class TrainForm(FormScreen[Recipe]):
         """Fill the form from a recipe file: one of the lab's, one that came with o1lab, or any path."""
         from o1lab.widgets.dialogs import PromptDialog
 
-        known = dict(self.options.recipes) if self.options else {}
+        known = self.recipes
         name = await self.app.push_screen_wait(
             PromptDialog("Recipe file", placeholder="a name or a path", completions=list(known))
         )
@@ -69,9 +87,51 @@ class TrainForm(FormScreen[Recipe]):
         try:
             values = await self.in_thread(lambda: recipes.load_values(known.get(name) or Path(name).expanduser()))
             phases.require_one(values)
+            texts = {field: one.as_text(values[field]) for field, one in self.settings.items() if field in values}
         except Exception as error:
             self.report(error)
             return
-        for field, value in values.items():
-            if field in fields.FIELDS:
-                self.row(field).set_text(fields.as_text(field, value))
+        for field, text in texts.items():
+            self.row(field).set_text(text)
+
+
+def look(lab: Lab, config: Config, db: Database) -> Offer:
+    """The bases, datasets, adapters and devices of the lab and the machine (for a thread)."""
+    adapters: list[tuple[str, str]] = []
+    waiting: list[tuple[str, str]] = []
+    for run, state in list_runs(lab):
+        adapters += [
+            (f"run {run.id} step {checkpoint_step(path)} ({state.state})", f"{run.id}/{path.name}")
+            for path in reversed(run.checkpoints())
+        ]
+        if state.active:
+            waiting.append((f"run {run.id} when it has finished", f"{run.id}/{END}"))
+    choices: dict[str, Choices] = {
+        "dataset": tuple(
+            (f"{one_line(one.name, 40)}  {one.rows:,} rows, phase {one.phase}, {one.hash[:8]}", one.name)
+            for one in datasets.all_datasets(db)
+        ),
+        "init_from": (*adapters, *waiting),
+        "device": tuple((name, name) for name in ("auto", "cpu", *(f"cuda:{i}" for i in range(len(visible_gpus()))))),
+    }
+    local = sorted(str(path.parent) for path in lab.models.glob("*/config.json"))
+    bases = tuple(dict.fromkeys([config.base, Recipe.model_fields["base"].default, *local]))
+    return Offer(choices, {"base": bases}, {"base": config.base})
+
+
+def recipe_files(lab: Lab) -> dict[str, Path]:
+    """The recipe files by name: those that came with o1lab, and before them the lab's (for a thread)."""
+    folders = (assets_dir() / "recipes", lab.root / "recipes")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def starting_values(files: Mapping[str, Path], dataset: str) -> dict[str, Any]:
+    """The values of the first recipe file that names the dataset; empty where there is none (for a thread)."""
+    for path in files.values():
+        try:
+            values = recipes.load_values(path)
+        except UsageError:
+            continue
+        if values.get("dataset") == dataset:
+            return values
+    return {}

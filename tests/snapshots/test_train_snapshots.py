@@ -136,7 +136,7 @@ PICTURES: list[tuple[Picture, bool]] = [
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "visible_gpus", list)
-    monkeypatch.setattr("screens.train.fields.visible_gpus", list)
+    monkeypatch.setattr("screens.train.form.visible_gpus", list)
     monkeypatch.setattr(train_preflight, "run_preflight", lambda *_, **__: FOUND)
 
 

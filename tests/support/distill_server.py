@@ -39,7 +39,7 @@ class DistillServer(FaultServer):
         self._now = 0
         self._news = threading.Condition()
 
-    def wait_until_asked(self, number: int, timeout: float = 60) -> None:
+    def wait_until_asked(self, number: int, timeout: float = 300) -> None:
         """Return when ``number`` requests have come in all."""
         with self._news:
             assert self._news.wait_for(lambda: self.asked.total() >= number, timeout), self.asked.total()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -44,6 +45,30 @@ _REFUSALS: dict[str, tuple[int, str, str | None, dict[str, str] | None]] = {
 }
 
 
+class _Server(uvicorn.Server):
+    """A server that stops on an event: uvicorn looks ten times a second, and waits a tenth on its way out."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopped = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - has no event
+                    await asyncio.sleep(0.002)
+        for task in self.server_state.tasks:
+            task.cancel()
+
+
 class FaultServer:
     """Runs in a thread of its own; ``release`` lets a ``gated`` or ``hang`` answer go on."""
 
@@ -60,35 +85,35 @@ class FaultServer:
         self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}/v1"
         routes = [Route("/v1/chat/completions", self._chat, methods=["POST"]), Route("/v1/models", self._models)]
         routes += self.more_routes()
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             Starlette(routes=routes),
             log_level="critical",
             lifespan="off",
             timeout_graceful_shutdown=1,
             date_header=False,
         )
-        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release.set()
-        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._server.stopped.set)
         self._thread.join(20)
         self._sock.close()
 
     def _run(self) -> None:
         async def serve() -> None:
+            self._loop, self._server = asyncio.get_running_loop(), _Server(self._config)
             running = asyncio.create_task(self._server.serve([self._sock]))
             while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.002)
             self._ready.set()
             await running
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from o1lab.cli import options
 from o1lab.cli.evaluate import figures as eval_figures
 from o1lab.cli.evaluate import rating, suites, tables
 from o1lab.cli.evaluate import samples as eval_samples
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typer._click import Context as ClickContext
 
     from o1lab.evaluate.run.control import EvalInfo
+    from o1lab.evaluate.run.settings import EvaluationSettings
     from o1lab.paths import Lab
 
 EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
@@ -33,7 +35,7 @@ class _SuiteOrVerb(TyperGroup):
 
 eval_app = typer.Typer(
     cls=_SuiteOrVerb,
-    help="Put a suite to a model and score what it says. `o1lab eval SUITE --model M` is short for `eval run SUITE`.",
+    help="Evaluate a model on a suite. `o1lab eval SUITE --model M` is short for `o1lab eval run SUITE --model M`.",
     no_args_is_help=False,
     rich_markup_mode=None,
 )
@@ -46,48 +48,30 @@ def register(app: typer.Typer) -> None:
     app.add_typer(eval_app, name="eval")
 
 
-@eval_app.command("run")
+def _settings() -> type[EvaluationSettings]:
+    from o1lab.evaluate.run.settings import EvaluationSettings
+
+    return EvaluationSettings
+
+
+@eval_app.command("run", cls=options.command_with(_settings))
 def eval_run(
     ctx: typer.Context,
-    suite: Annotated[str | None, typer.Argument(help="A suite's name (see `eval suites`), or its file.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="An endpoint of o1lab.toml, solver, a base, RUN/STEP.")
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Continue an evaluation; options of budgets and requests may change."),
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Samples an item [default: the suite's].")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first so many items.")] = None,
-    items_file: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Take the items from here.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="[default: the suite's]")] = None,
-    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="[default: the suite's]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Sample k is asked with seed + k [default: the suite's].")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="[default: the suite's]")] = None,
-    reasoning_effort: Annotated[str | None, typer.Option(help="For models that take it: low, medium, high.")] = None,
-    force_answer: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Ask a response that was cut off for its answer, in N tokens more."),
-    ] = None,
-    judge: Annotated[str | None, typer.Option(help="The model that judges, where the scorer is a judge.")] = None,
-    reuse: Annotated[
-        bool | None, typer.Option("--reuse/--no-reuse", help="Take what was asked in just the same way [default].")
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at once [default: 16].")] = None,
-    rpm: Annotated[int | None, typer.Option("--requests-per-minute", min=1)] = None,
-    tpm: Annotated[int | None, typer.Option("--tokens-per-minute", min=1)] = None,
-    attempts: Annotated[int | None, typer.Option(min=1, help="How often a call is tried [default: 5].")] = None,
-    silence_timeout: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="How long a server may say nothing [default: 600].")
-    ] = None,
-    budget_usd: Annotated[float | None, typer.Option(min=0, help="Stop before this is exceeded.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before this is exceeded.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="ID", help="Go on with an evaluation.")] = None,
     rescore: Annotated[
-        str | None, typer.Option(metavar="ID", help="Score its samples by the suite's scorer of now; ask nothing.")
+        str | None,
+        typer.Option(metavar="ID", help="Score the samples again with the suite's current scorer; ask no model."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a suite to a model; every paid response is kept.
+    """Evaluate a model on a suite; every paid response is kept.
 
-    Ctrl-C lets calls in flight end; a second one gives them up. Either way --resume goes on without asking twice.
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. --resume continues after either and asks
+    nothing twice.
 
     Example: o1lab eval aime24 --model smollm2-135m --limit 5
 
@@ -97,23 +81,17 @@ def eval_run(
     from o1lab.evaluate.run import control
 
     lab = context(ctx).lab()
-    values = {
-        "suite": suite, "model": model, "samples": samples, "limit": limit, "items_file": items_file,
-        "temperature": temperature, "top_p": top_p, "seed": seed, "max_tokens": max_tokens,
-        "reasoning_effort": reasoning_effort, "force_answer": force_answer, "judge": judge, "reuse": reuse,
-        "concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm, "attempts": attempts,
-        "silence_timeout_s": silence_timeout, "budget_usd": budget_usd, "budget_tokens": budget_tokens,
-    }  # fmt: skip
+    values = options.given(ctx)
     if resume is not None and rescore is not None:
-        raise UsageError("An evaluation is either resumed or scored anew.", "Leave --resume or --rescore out.")
+        raise UsageError("--resume and --rescore exclude each other.", "Give one of them.")
     if resume is not None:
         folder = control.resume(lab, resume, values)
     elif rescore is not None:
         folder = control.rescore(lab, rescore, values)
     else:
-        if suite is None or model is None:
+        if missing := next((name for name in ("suite", "model") if name not in values), None):
             raise UsageError(
-                f"No {'suite' if suite is None else 'model'} was named.",
+                f"No {missing} is given.",
                 f"o1lab eval SUITE --model MODEL; suites: see `o1lab eval suites`; models: {_models(lab)}.",
             )
         settings = control.read_settings(lab, values)
@@ -124,7 +102,7 @@ def eval_run(
     if detach:
         pid = control.launch_detached(folder, scores_only=scores_only)
         answer = summary(control.info(folder), lab, brief=True) | {"pid": pid}
-        text = f"Evaluation {folder.id} works by itself. See it: o1lab eval show {folder.id}"
+        text = f"Evaluation {folder.id} is running in the background. Status: o1lab eval show {folder.id}"
         emit(answer, as_json=as_json, text=text)
         return
     raise typer.Exit(_drive(lab, folder.id, scores_only=scores_only, as_json=as_json))
@@ -248,7 +226,7 @@ def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
     from o1lab.evaluate.run.worker import run_here
 
     folder = control.find(lab, eval_id)
-    say(f"Evaluation {folder.id} (to go on after an interruption: o1lab eval --resume {folder.id})")
+    say(f"Evaluation {folder.id} (after an interruption, continue with: o1lab eval --resume {folder.id})")
     line, given_up = ProgressLine(), False
     try:
         run_here(lab, folder, scores_only=scores_only, watch=line.show)

@@ -94,6 +94,7 @@ class BatchEngine(OfflineEngine):
             async with CompletionClient(
                 job.settings, job.voices,
                 journal=job.journal, control=job.control, budget=job.budget, progress=job.progress, clock=job.clock,
+                stream=job.settings.stream,
             ) as teacher:  # fmt: skip
                 await teacher.call(key, messages)
             return

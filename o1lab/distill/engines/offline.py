@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from o1lab.distill.method import Method, Role, SingleCall
-from o1lab.distill.settings import Engine
+from o1lab.distill.method import Method, SingleCall
 from o1lab.errors import UsageError
 from o1lab.inference import journal
-from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response, Role, RunStopped
 from o1lab.inference.client import OnAttempt, hint_for
 from o1lab.inference.rate_limit import Price
+from o1lab.inference.settings import Engine
 from o1lab.inference.usage import most_tokens, rough_tokens
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.chains import parse
-from o1lab.distill.work_queue import Usage
 from o1lab.evaluate.suites.items import Item
 from o1lab.inference.calls import Message, Response
+from o1lab.inference.usage import Usage
 from store.evaluations import State, Turn
 
 FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."

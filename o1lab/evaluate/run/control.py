@@ -10,8 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from o1lab.config import load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus, ScoredBy
@@ -27,6 +25,7 @@ from o1lab.jobs.control import FaultCount, JobInfo
 from o1lab.jobs.directory import write_json
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.settings import validate
 from store import Store, evaluations, open_store
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
@@ -50,20 +49,14 @@ def read_settings(lab: Lab, values: Mapping[str, Any]) -> EvaluationSettings:
         UsageError: a name or value that means nothing, or the suite's file makes no sense.
     """
     given = {name: value for name, value in values.items() if value is not None}
-    usual: dict[str, Any] = {}
-    if isinstance(named := given.get("suite"), str):
-        sampling = find_suite(lab, named).sampling
-        usual = {name: getattr(sampling, name) for name in _OF_THE_SUITE}
-    return _valid(usual | given)
+    named = given.get("suite")
+    usual = sampling_of(find_suite(lab, named)) if isinstance(named, str) else {}
+    return validate(EvaluationSettings, usual | given, verb="eval run")
 
 
-def _valid(values: Mapping[str, Any]) -> EvaluationSettings:
-    try:
-        return EvaluationSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}.", "See `o1lab eval run --help`.") from error
+def sampling_of(suite: Suite) -> dict[str, Any]:
+    """The sampling settings that a suite proposes."""
+    return {name: getattr(suite.sampling, name) for name in _OF_THE_SUITE}
 
 
 def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
@@ -80,7 +73,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
         endpoint_key(ref.endpoint)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
-    check_priced(settings.asking(), [one for one in (ref, judge) if one is not None])
+    check_priced(settings, [one for one in (ref, judge) if one is not None])
     store = open_store(lab.database)
     try:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
@@ -207,7 +200,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         judge = judge or before.judge
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
     _change(lab, folder, given, judge=scored_by.judge)
-    check_priced(folder.settings().asking(), [ref] if ref is not None else [])
+    check_priced(folder.settings(), [ref] if ref is not None else [])
     store = open_store(lab.database)
     try:
         register(lab, folder, store)
@@ -236,8 +229,9 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
             "Start a new one (what was asked in just the same way is taken from this), or leave that option out.",
         )
     if given:
-        settings = _valid(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings.asking(), _models(lab, settings, judge))
+        values = folder.settings().model_dump(mode="json") | given
+        settings = validate(EvaluationSettings, values, verb="eval run")
+        check_priced(settings, _models(lab, settings, judge))
         write_json(folder.settings_file, settings.model_dump(mode="json"))
 
 

@@ -10,9 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from o1lab.config import load_config
-from o1lab.distill.method import Role
-from o1lab.distill.settings import TeacherRunSettings
-from o1lab.distill.work_queue import JournalIndex, index_journal
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
@@ -20,9 +17,9 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
 from o1lab.evaluate.scorers.protocol import Scorer
 from o1lab.evaluate.suites.suite import ScorerSpec
-from o1lab.inference.calls import CallKey, Message, Response, digest
+from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.client import CompletionClient
-from o1lab.inference.journal import Journal
+from o1lab.inference.journal import Journal, JournalIndex, index_journal
 from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
 from o1lab.inference.rate_limit import Budget, Clock, Control
@@ -39,14 +36,10 @@ _REMEMBERED = 8192
 """Answers of this session that are kept: as many as are asked for at once, twice each."""
 
 
-def judge_settings(settings: EvaluationSettings, judge: str) -> TeacherRunSettings:
-    """How a judge is asked: greedily, and with the evaluation's limits."""
-    asking = settings.asking()
-    changed = {
-        "endpoint": judge, "n": 1, "temperature": 0.0, "top_p": None, "seed": 0, "max_tokens": JUDGE_TOKENS,
-        "reasoning_effort": None,
-    }  # fmt: skip
-    return asking.model_copy(update=changed)
+def judge_settings(settings: EvaluationSettings) -> EvaluationSettings:
+    """Settings of the calls to a judge: greedy, within the evaluation's rates and budget."""
+    changed = {"temperature": 0.0, "top_p": None, "seed": 0, "max_tokens": JUDGE_TOKENS, "reasoning_effort": None}
+    return settings.model_copy(update=changed)
 
 
 class Judge:
@@ -103,7 +96,7 @@ async def open_scorer(
     if who.judge is None:
         return OpenScorer(await held.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
     ref = find_model(lab, who.judge, load_config(lab))
-    asking = judge_settings(settings, who.judge)
+    asking = judge_settings(settings)
     check_priced(asking, [ref])
     identity = await asyncio.to_thread(identify, lab, ref)
     path = folder.judge_journal(_short(identity))

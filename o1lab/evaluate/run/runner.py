@@ -182,15 +182,15 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
                 f"{ref.id} is not the model any more that this evaluation began with: it was {identity.revision}.",
                 f"It is {now.revision} now. Start a new evaluation.",
             )
-        asking, forced = self.settings.asking(), self.settings.force_answer
-        check_priced(asking, [ref])  # the lab's prices may have changed
-        voice = await open_model_client(ref, asking, manager, self.control, self.clock)
+        forced = self.settings.force_answer
+        check_priced(self.settings, [ref])  # the lab's prices may have changed
+        voice = await open_model_client(ref, self.settings, manager, self.control, self.clock)
         self.priced = voice.price.known
         writer = await held.enter_async_context(Journal(self.folder.journal))
 
         async def teacher(max_tokens: int) -> CompletionClient:
             made = CompletionClient(
-                asking.model_copy(update={"max_tokens": max_tokens}), {"teacher": voice},
+                self.settings.model_copy(update={"max_tokens": max_tokens}), {"teacher": voice},
                 journal=writer, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
             )  # fmt: skip
             return await held.enter_async_context(made)

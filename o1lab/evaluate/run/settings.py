@@ -1,67 +1,58 @@
-"""How an evaluation asks: everything that decides its figures, written out in full in its folder."""
+"""The settings of an evaluation: everything that decides its figures, stored in full in its folder."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
-from o1lab.distill.settings import TeacherRunSettings
+from pydantic import Field
+
+from o1lab.inference.settings import TO_SERVER, RequestSettings
+from o1lab.settings import NONE, Display
+
+_OF_SUITE = "the suite's"
 
 
-class EvaluationSettings(BaseModel):
+class EvaluationSettings(RequestSettings):
     """The settings of one evaluation; the resolved form, the suite's defaults included, is what is stored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    suite: str = Field(description="a suite's name, or the path of its file")
-    model: str = Field(
-        description="a model of the lab: an endpoint of o1lab.toml, a base, `solver`, a run's checkpoint"
+    suite: Annotated[str, Display("Suite and model", argument=True)] = Field(
+        description="Suite to evaluate on: a name (`o1lab eval suites` lists them) or the path of a suite file."
     )
-    items_file: str | None = Field(default=None, description="take the items from this file")
-    limit: int | None = Field(default=None, ge=1, description="the first so many items")
-    samples: int = Field(default=1, ge=1, description="samples an item")
-    temperature: float | None = Field(default=0.0, ge=0, description="null leaves it to the server")
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = Field(default=42, description="sample k is asked with seed + k")
-    max_tokens: int = Field(default=4096, ge=1)
-    reasoning_effort: str | None = None
-    force_answer: int | None = Field(
-        default=None, ge=1, description="a response that was cut off is asked for its final answer in so many tokens"
+    model: Annotated[str, Display(options=("--model", "-m"))] = Field(
+        description="Model to evaluate: an endpoint of o1lab.toml, a base, a checkpoint RUN/STEP or solver (no key, "
+        "sums only)."
     )
-    judge: str | None = Field(default=None, description="the model that judges, where the scorer is a judge")
-    reuse: bool = Field(default=True, description="take what earlier evaluations asked in just the same way")
+    judge: Annotated[str | None, Display(empty=NONE)] = Field(
+        default=None, description="Model that judges the responses, for suites whose scorer asks one."
+    )
+    items_file: Annotated[str | None, Display(empty="the suite's own", options=("--items",), metavar="FILE")] = Field(
+        default=None, description="Take the items from this file; its columns must be those the suite names."
+    )
+    limit: Annotated[int | None, Display(empty="all")] = Field(
+        default=None, ge=1, description="Maximum number of items, the first ones; groups of variants stay whole."
+    )
 
-    concurrency: int = Field(default=16, ge=1)
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
-    attempts: int = Field(default=5, ge=1, description="times one call is tried within a run")
-    silence_timeout_s: float = Field(default=600, gt=0, description="how long a server may say nothing")
-    budget_usd: float | None = Field(default=None, gt=0)
-    budget_tokens: int | None = Field(default=None, gt=0, description="input and output together")
+    samples: Annotated[int, Display("Sampling", default=_OF_SUITE)] = Field(
+        default=1, ge=1, description="Samples per item, each with its own seed; maj@k and pass@k need several."
+    )
+    temperature: Annotated[float | None, Display(default=_OF_SUITE, none=TO_SERVER)] = Field(default=0.0, ge=0)
+    top_p: Annotated[float | None, Display(default=_OF_SUITE, none=TO_SERVER)] = Field(default=None, gt=0, le=1)
+    seed: Annotated[int | None, Display(default=_OF_SUITE, none=TO_SERVER)] = 42
+    max_tokens: Annotated[int, Display(default=_OF_SUITE)] = Field(
+        default=4096,
+        ge=1,
+        description="Maximum length of a response in tokens, thought included; a longer one counts as incomplete.",
+    )
+    force_answer: Annotated[int | None, Display(empty="never", metavar="N")] = Field(
+        default=None, ge=1, description="Ask a truncated response for its final answer, in at most N more tokens."
+    )
+    reuse: bool = Field(default=True, description="Reuse samples of earlier evaluations with the same settings.")
 
     def doubt(self) -> str:
-        """What a person should know of these settings before anything is paid; mostly nothing."""
+        """A warning about settings that rarely make sense together; empty where there is none."""
         if self.samples > 1 and self.temperature == 0:
             return (
-                f"At temperature 0 the {self.samples} samples of an item hardly differ: "
-                "pass@k and maj@k want --temperature 0.6 or so."
+                f"At temperature 0 the {self.samples} samples of an item hardly differ; "
+                "pass@k and maj@k need a temperature such as --temperature 0.6."
             )
         return ""
-
-    def asking(self) -> TeacherRunSettings:
-        """The same for the client that asks."""
-        return TeacherRunSettings(
-            endpoint=self.model,
-            n=self.samples,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            max_tokens=self.max_tokens,
-            reasoning_effort=self.reasoning_effort,
-            concurrency=self.concurrency,
-            requests_per_minute=self.requests_per_minute,
-            tokens_per_minute=self.tokens_per_minute,
-            attempts=self.attempts,
-            silence_timeout_s=self.silence_timeout_s,
-            budget_usd=self.budget_usd,
-            budget_tokens=self.budget_tokens,
-        )

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from o1lab.distill.work_queue import JournalIndex, Usage
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.evaluate.suites.items import Item
 from o1lab.inference import journal
+from o1lab.inference.journal import JournalIndex
+from o1lab.inference.usage import Usage
 from store import evaluations, sample_agenda
 from store.connection import Store
 from store.evaluations import Tally

@@ -18,6 +18,7 @@ from tests.support.distill_lab import make_lab
 from tests.unit.distill.test_batch_api import rows
 
 PATIENCE_S = 300.0
+EXHAUSTIVE = pytest.mark.exhaustive
 O1LAB = [sys.executable, "-P", "-m", "o1lab"]
 
 
@@ -32,7 +33,9 @@ def distill(lab: Lab, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [MOMENTS[1], *(pytest.param(one, marks=EXHAUSTIVE) for one in MOMENTS if one != MOMENTS[1])]
+)
 def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment: str) -> None:
     """Between upload and creation, between creation and writing it down, while polling, and in a download."""
     with BatchServer(moment=moment) as server:

@@ -84,7 +84,10 @@ def test_the_demo_s_problems_become_the_rows_of_the_local_engine(tmp_path: Path,
     assert len(found["ray"][0][1]) == 40
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [(signal.SIGKILL, -signal.SIGKILL), pytest.param(signal.SIGINT, 130, marks=pytest.mark.exhaustive)],
+)
 def test_ended_and_gone_on_with_a_stage_of_one_s_own(
     tmp_path: Path, surroundings: dict[str, str], how: signal.Signals, status: int
 ) -> None:

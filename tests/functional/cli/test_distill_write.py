@@ -20,6 +20,7 @@ if body.exists():
     head = path.read_text("utf-8").partition("<think>\\n\\n</think>")[0]
     path.write_text(head + body.read_text("utf-8"), "utf-8")
 """
+PATIENCE_S = 300.0
 PROBLEM = NewProblem("What is 40 + 2?", "here", answer="42")
 
 
@@ -44,7 +45,7 @@ def write(lab: Path, typed: str | None, *arguments: str) -> subprocess.Completed
     return subprocess.run(
         [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab), "distill", "write", PROBLEM.id[:8], *arguments],
         env=os.environ | {"EDITOR": f"{sys.executable} {editor}", "VISUAL": "", "O1LAB_ANNOTATOR": "ada"},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 
@@ -65,6 +66,6 @@ def test_an_unchanged_file_writes_nothing(lab: Path) -> None:
 def test_a_problem_that_is_not_there_is_said(lab: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab), "distill", "write", "ffff", "--json"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 4

@@ -266,6 +266,7 @@ def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path)
     assert error["message"] == "7f3a was trained on someone/other-model, not on smollm2-135m."
 
 
+@pytest.mark.usefixtures("warm_python")
 async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -> None:
     from o1lab.paths import Lab
 
@@ -291,6 +292,7 @@ async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -
     assert not psutil.pid_exists(last)
 
 
+@pytest.mark.usefixtures("warm_python")
 async def test_the_manager_tells_why_a_server_does_not_start(tmp_path: Path) -> None:
     from o1lab.errors import LabError
 

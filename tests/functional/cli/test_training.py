@@ -28,9 +28,9 @@ QUICK = ["steps=4", "batch_size=4", "max_length=128", "dtype=fp32", "device=cpu"
 PATIENCE_S = 900
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "base")
+@pytest.fixture
+def base(tiny_base: Path) -> Path:
+    return tiny_base
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,7 @@ def steps(run: RunDir) -> int:
     return int(metrics.steps[-1]) if metrics.steps else 0
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert o1lab(command(lab, base, "--dry-run")) == 0
     found = said(capsys)
@@ -89,6 +90,7 @@ def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys:
     assert not list(lab.runs.glob("*"))
 
 
+@pytest.mark.usefixtures("warm_python")
 def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +109,7 @@ def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     assert codes == {"over_length", "thought_stripped", "no_end_of_turn"}
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("broken", ["absent", "no_weights"])
 def test_a_base_that_cannot_be_used_is_named_and_nothing_starts(
     broken: str, lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -172,6 +175,7 @@ def test_what_is_not_there_is_said_with_its_exit_status(
         assert set(said(capsys)["error"]) == {"code", "message", "hint"}
 
 
+@pytest.mark.usefixtures("warm_python")  # the launcher is the real program, and so is the worker that it starts
 def test_a_run_outlives_its_launcher_and_its_own_death_and_the_next_one_waits(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,7 +189,7 @@ def test_a_run_outlives_its_launcher_and_its_own_death_and_the_next_one_waits(
 
 
 def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = [*QUICK[1:], "steps=20000", "save_steps=20"]
+    settings = [*QUICK[1:], "steps=1000000", "save_steps=20"]  # they never end by themselves
     words = [sys.executable, "-P", "-m", "o1lab", *command(lab, base, "--wait", "--no-check", settings=settings)]
     launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     until(lambda: bool(list_run_dirs(lab)), "a run")

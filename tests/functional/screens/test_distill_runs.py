@@ -19,12 +19,13 @@ from o1lab.inference.prompts import begin_version, find_prompt, keep_version
 from o1lab.jobs.control import FaultCount
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
+from o1lab.settings import values_of
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import open_context
-from screens.distill import fields, prompts
+from screens.distill import prompts
 from screens.distill import text as distill_text
 from screens.distill.dataset import TeacherDatasetDialog
 from screens.distill.form import DistillForm
@@ -419,8 +420,7 @@ def test_faults_are_read_again_only_when_another_came(lab: Lab, monkeypatch: pyt
 
 def test_an_empty_field_takes_its_default_and_none_is_null() -> None:
     texts = {"endpoint": "solver", "temperature": " none ", "top_p": "", "problems": "", "n": "4", "critic": "x"}
-    settings, faults = fields.judge(texts)
-    assert settings is not None and not faults
+    settings = runs.TeacherRunSettings.model_validate(values_of(runs.TeacherRunSettings, texts))
     assert settings.temperature is None and settings.top_p == 0.95 and settings.problems == "" and settings.n == 4
     assert settings.critic is None  # the method is no debate
 

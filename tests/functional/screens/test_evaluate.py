@@ -23,7 +23,6 @@ from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import open_context
-from screens.evaluate import fields as evaluate_fields
 from screens.evaluate import poller
 from screens.evaluate import text as evaluate_text
 from screens.evaluate.form import EvaluateForm
@@ -280,10 +279,13 @@ def end(lab: Lab) -> None:
                 psutil.Process(info.status.pid).wait(60)
 
 
-def test_every_setting_has_a_field_with_help() -> None:
-    fields = evaluate_fields.fields(evaluate_fields.Options())
-    assert set(fields) == set(EvaluationSettings.model_fields)
-    assert all(one.help for one in fields.values())
+async def test_every_setting_has_a_field_with_help(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=NARROW) as pilot:
+        await opened(pilot)
+        form = await form_of(pilot)
+        assert {row.field.name for row in form.query(FieldRow)} == set(EvaluationSettings.model_fields)
+        assert all(row.field.help for row in form.query(FieldRow))
 
 
 async def test_the_form_says_what_is_missing_what_it_comes_to_and_what_is_wrong(tmp_path: Path) -> None:
@@ -307,7 +309,7 @@ async def test_the_form_says_what_is_missing_what_it_comes_to_and_what_is_wrong(
         await until(pilot, lambda: "A JSONL file with question and answer." in shown(pilot), "what it needs")
         field(form, "suite").set_text("judged")
         await until(pilot, lambda: field(form, "judge").display, "the field of the judge")
-        await until(pilot, lambda: "choose which model judges" in shown(pilot), "that a judge is needed")
+        await until(pilot, lambda: "needs a judge: choose a model" in shown(pilot), "that a judge is needed")
 
 
 async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_scored_again(
@@ -324,7 +326,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             await until(pilot, lambda: "6 items" in shown(pilot), "the estimate")
             await pilot.press("ctrl+r")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
-            assert "Put sums to teacher?" in shown(pilot) and server.asked.total() == 0
+            assert "Evaluate teacher on sums?" in shown(pilot) and server.asked.total() == 0
             await pilot.press("y")
             await until(
                 pilot, lambda: pilot.app.screen is screen and screen.evaluations.jobs.selected, "the evaluation"

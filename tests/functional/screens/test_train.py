@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.worker import Worker
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
@@ -176,6 +177,10 @@ async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
         await until(pilot, lambda: points(screen, "eeee0005") == 21, "the curve cut at 20 and gone on")
 
 
+def followers(app: LabApp) -> list[Worker[object]]:
+    return [worker for worker in app.workers if worker.group == "follow" and worker.is_running]
+
+
 async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(lab.runs, "eeee0005", "running", steps=10)
     looks = []
@@ -184,11 +189,10 @@ async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: len(looks) > 3, "a few looks")
+        assert followers(app)
         await pilot.press("f1")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: not followers(app), "the end of the looks")
         before = len(looks)
-        await pilot.pause(0.3)
-        assert len(looks) == before
         await pilot.press("f4")
         await until(pilot, lambda: len(looks) > before, "looks again")
 

@@ -13,19 +13,19 @@ from textual.widgets import Input, Select, TextArea
 from o1lab.app import LabApp
 from o1lab.errors import LabError
 from o1lab.paths import Lab
+from o1lab.settings import settings_of, values_of
 from o1lab.train import launch
 from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Probe, Recipe, dump
 from o1lab.train.run_directory import RunDir, find_run
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
-from screens.train import fields, preflight, preflight_text
+from screens.train import preflight, preflight_text
 from screens.train.form import TrainForm
 from screens.train.preflight import PreflightScreen
 from screens.train.screen import TrainScreen
 from tests.support.compare_lab import shown, until
 from tests.support.fake_runs import write_run
-from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import make_lab
 
 FOUND = Preflight(
@@ -84,7 +84,7 @@ async def test_every_part_of_a_recipe_has_a_field_with_its_help(lab: Lab) -> Non
         names = [row.field.name for row in form.query(FieldRow)]
         assert sorted(names) == sorted(set(Recipe.model_fields) - {"dataset_hash"})
         for row in form.query(FieldRow):
-            assert row.field.help == Recipe.model_fields[row.field.name].description
+            assert row.field.help.startswith(Recipe.model_fields[row.field.name].description or "?")
         assert "Rank of the adapter" in shown(pilot)
 
 
@@ -92,11 +92,12 @@ async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
         form = await form_of(pilot)
-        for _ in fields.FIELDS[:-1]:
+        *others, last = form.settings
+        for _ in others:
             await pilot.press("tab")
-        row = field(form, fields.FIELDS[-1])
+        row = field(form, last)
         assert form.focused is row.editor  # the last one, scrolled into sight
-        await until(pilot, lambda: "Keep only the newest so many checkpoints" in shown(pilot), "its help")
+        await until(pilot, lambda: "Number of checkpoints to keep" in shown(pilot), "its help")
         assert row.region.overlaps(form.query_one("#fields").region)
 
 
@@ -132,7 +133,7 @@ async def test_a_recipe_file_for_the_dataset_is_where_the_form_begins(lab: Lab) 
         form = await form_of(pilot)
         assert field(form, "steps").text == "7"
         assert field(form, "probes").text == "1 + 1? => 2\nHm"
-        recipe, faults = fields.judge(form.texts())
+        recipe, faults = form.judge(form.texts())
         assert faults == {} and recipe == kept
 
 
@@ -164,7 +165,7 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
         editor.focus()
         await pilot.press("enter", "down", "enter")  # the first after "a fresh adapter"
         await until(pilot, lambda: field(form, "init_from").text == "aaaa0001/step-100", "the last checkpoint")
-        judged, _ = fields.judge(form.texts())
+        judged, _ = form.judge(form.texts())
         assert judged is not None
         assert judged.init_from == "aaaa0001/step-100" and judged.learning_rate == 1e-3
 
@@ -177,7 +178,8 @@ async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
         form = await form_of(pilot)
         await pilot.press("ctrl+l")
         await until(pilot, lambda: pilot.app.screen is not form, "the question")
-        await pilot.press(*str(path).replace("/", "/"), "enter")
+        pilot.app.screen.query_one(Input).value = str(path)  # a hundred keys would take seconds
+        await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen is form and field(form, "steps").text == "11", "the values")
         assert field(form, "schedule").text == "linear"
         editor = field(form, "probes").editor
@@ -281,7 +283,9 @@ async def test_trouble_in_preflight_is_one_sentence(lab: Lab, monkeypatch: pytes
     ],
 )
 def test_probes_are_a_line_each(text: str, probes: list[dict[str, str | None]]) -> None:
-    assert fields.as_value("probes", text) == probes
+    recipe = Recipe.model_validate({"dataset": "d"} | values_of(Recipe, {"probes": text}))
+    assert [probe.model_dump() for probe in recipe.probes] == probes
+    assert settings_of(Recipe)["probes"].as_text(probes) == "\n".join(str(probe) for probe in recipe.probes)
 
 
 def test_rows_over_the_limit_are_marked_in_the_histogram() -> None:
@@ -292,12 +296,14 @@ def test_rows_over_the_limit_are_marked_in_the_histogram() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_from_the_form_to_a_finished_run(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("warm_python")
+async def test_from_the_form_to_a_finished_run(
+    lab: Lab, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real thing with a tiny model: preflight's process, the detached worker, its curve on the screen."""
     pytest.importorskip("trl", reason="the train extra is not installed")
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
-    base = make_tiny_model(tmp_path / "base")
-    quick = {"base": str(base), "dataset": "sums", "steps": 4, "batch_size": 4, "max_length": 128, "dtype": "fp32",
+    quick = {"base": str(tiny_base), "dataset": "sums", "steps": 4, "batch_size": 4, "max_length": 128, "dtype": "fp32",
              "device": "cpu", "save_steps": 0, "eval_steps": 0, "probe_tokens": 4,
              "probes": [Probe(prompt="What is 1 + 1?", gold="2")]}  # fmt: skip
     (lab.root / "recipes").mkdir()

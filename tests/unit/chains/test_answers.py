@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from o1lab.chains.answers import Answer, How, extract_answer
+from tests.support.linear import assert_linear
 
 
 @pytest.mark.parametrize(
@@ -64,13 +63,4 @@ def test_thought_counts_only_when_the_solution_says_nothing() -> None:
     ],
 )
 def test_hostile_text_is_linear(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = "\\boxed" + unit * (length // len(unit))
-        best = 60.0
-        for _ in range(2):
-            started = time.process_time()
-            extract_answer(text)
-            best = min(best, time.process_time() - started)
-        return best
-
-    assert seconds(400_000) < 30 * max(seconds(40_000), 0.003)
+    assert_linear(extract_answer, unit, start="\\boxed")

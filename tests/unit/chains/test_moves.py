@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind, segment
+from tests.support.linear import assert_linear
 
 
 def kinds(thought: str) -> str:
@@ -79,15 +78,4 @@ def test_covers_any_mixture_of_cues(pieces: list[str]) -> None:
     "unit", ["{", "}", "{}", ".", ".'", '."', "so ", "first ", " ", "\n", "a", "等", "=", "。", "1."]
 )
 def test_text_without_sense_is_linear(unit: str) -> None:
-    """Ten times the text may take thirty times as long, on a busy machine; a quadratic scan would take a hundred."""
-
-    def seconds(length: int) -> float:
-        text = unit * (length // len(unit))
-        best = 60.0
-        for _ in range(3):
-            started = time.process_time()
-            assert_covers(text)
-            best = min(best, time.process_time() - started)
-        return best
-
-    assert seconds(400_000) < 30 * max(seconds(40_000), 0.003)
+    assert_linear(assert_covers, unit)

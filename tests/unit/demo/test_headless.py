@@ -11,7 +11,7 @@ import pytest
 import tomlkit
 
 from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
-from o1lab.demo.headless import NOTE, Report, as_text, demo_recipe
+from o1lab.demo.headless import NOTE, PLUMBING_NOTE, Report, as_text, demo_recipe
 from o1lab.demo.problems import draw
 from o1lab.demo.seed import DATASET, seed_demo
 from o1lab.errors import UsageError
@@ -66,6 +66,21 @@ async def test_the_tables_are_made_of_evaluations(round_without_a_model: Report)
     assert "Below target" not in text
     assert "Below target" in as_text(dataclasses.replace(report, met=False))
     assert data["note"] == NOTE
+    short = " ".join(as_text(dataclasses.replace(report, note=PLUMBING_NOTE)).split())
+    assert "proves the plumbing and not the effect" in short
+    assert NOTE not in short
+
+
+async def test_the_plumbing_asks_the_first_items_only(tmp_path: Path) -> None:
+    lab = seed_demo(tmp_path / "lab").lab
+    async with ServerManager(lab) as manager:
+        sums = await measure(lab, SUMS, SOLVER, manager, limit=2)
+        elsewhere = [await measure(lab, suite, SOLVER, manager, limit=2) for suite in ELSEWHERE]
+    assert sums.tally.total == 2
+    assert sums.tally.cached == 0
+    shown = said(lab, elsewhere, elsewhere, limit=2)
+    assert len(shown) == 2  # the third of SHOWN is item 09
+    assert all(before == after for _, before, after in shown)
 
 
 def test_the_recipe_is_of_the_demos_dataset_and_fits_its_chains() -> None:

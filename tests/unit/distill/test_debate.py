@@ -9,9 +9,8 @@ import pytest
 
 from o1lab.chains.moves import MoveKind, segment
 from o1lab.chains.parse import ThinkFormat, parse
-from o1lab.distill.method import Role
 from o1lab.distill.methods.debate import doubt, read_verdict
-from o1lab.inference.calls import Message, RequestError
+from o1lab.inference.calls import Message, RequestError, Role
 from tests.support.scripted_ask import Answer, ScriptedAsk, answers, item, method
 
 

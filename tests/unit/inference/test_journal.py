@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill import runs
-from o1lab.distill.work_queue import freeze_items, index_journal, pending
+from o1lab.distill.work_queue import freeze_items, pending
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, RequestError, Response
-from o1lab.inference.journal import Journal
+from o1lab.inference.journal import Journal, index_journal
 from store import teacher_runs
 from store.connection import open_store
 from store.teacher_runs import Outcome

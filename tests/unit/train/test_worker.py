@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,9 @@ CONTRACT = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "base")
+@pytest.fixture
+def base(tiny_base: Path) -> Path:
+    return tiny_base
 
 
 @pytest.fixture(autouse=True)
@@ -63,19 +62,18 @@ def losses(run: RunDir) -> dict[int, float]:
     return {int(step): loss for step, loss in zip(metrics.steps, metrics.column("loss"), strict=True)}
 
 
-def stop_after(run: RunDir, step: int) -> threading.Thread:
-    """Create control/stop as soon as ``step`` is in the metrics."""
+def after_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
+    """Let the trainer call ``act`` within the step that follows ``step``."""
+    from trl import SFTTrainer
 
-    def watch() -> None:
-        metrics = Metrics(run.metrics)
-        while not metrics.steps or metrics.steps[-1] < step:
-            metrics.poll()
-            threading.Event().wait(0.002)
-        run.ask_to_stop()
+    honest = SFTTrainer.compute_loss
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
+    def acting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == step:
+            act()
+        return honest(self, *args, **kwargs)
+
+    monkeypatch.setattr(SFTTrainer, "compute_loss", acting)
 
 
 def test_a_run_leaves_what_the_contract_promises(base: Path, tmp_path: Path) -> None:
@@ -128,17 +126,18 @@ def test_what_is_learned_is_the_thought_the_solution_and_the_end_of_turn(base: P
         assert tokenizer.decode(row["input_ids"]).endswith("assistant\n" + trained)
 
 
-def test_the_resumed_curve_is_the_uninterrupted_one(base: Path, tmp_path: Path) -> None:
+def test_the_resumed_curve_is_the_uninterrupted_one(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = recipe(base, lora_dropout=0.2, grad_accumulation=2, probes=[{"prompt": "What is 2 + 2?"}], eval_steps=3)
     whole, broken = prepared(tmp_path, "whole", chosen), prepared(tmp_path, "broken", chosen)
     assert work(whole) == 0
-    watcher = stop_after(broken, 3)
-    assert work(broken) == 0
-    watcher.join(60)
+    with monkeypatch.context() as patch:
+        after_step(patch, 3, broken.ask_to_stop)
+        assert work(broken) == 0
     status = broken.read_status()
-    assert status.state == "stopped"
-    assert 3 <= status.step < 8
-    assert broken.checkpoints()[-1].name == f"step-{status.step}"
+    assert (status.state, status.step) == ("stopped", 4)
+    assert broken.checkpoints()[-1].name == "step-4"
     assert work(broken, resuming=True) == 0
     assert broken.read_status().state == "finished"
     assert losses(broken) == losses(whole)
@@ -330,23 +329,13 @@ def test_being_asked_to_stop_while_waiting_for_the_device(
     assert not run.metrics.read_bytes()
 
 
-def test_a_signal_is_a_request_to_stop(base: Path, tmp_path: Path) -> None:
-    run = prepared(tmp_path, "r", recipe(base, steps=500))
-
-    def terminate() -> None:
-        metrics = Metrics(run.metrics)
-        while not metrics.steps:
-            metrics.poll()
-            threading.Event().wait(0.002)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=terminate, daemon=True)
-    thread.start()
+def test_a_signal_is_a_request_to_stop(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = prepared(tmp_path, "r", recipe(base))
+    after_step(monkeypatch, 1, lambda: signal.raise_signal(signal.SIGTERM))
     assert work(run) == 0
-    thread.join(30)
     status = run.read_status()
-    assert status.state == "stopped"
-    assert run.checkpoint(status.step).is_dir()
+    assert (status.state, status.step) == ("stopped", 2)
+    assert run.checkpoint(2).is_dir()
 
 
 def test_a_spike_is_called_out_and_noise_is_not() -> None:

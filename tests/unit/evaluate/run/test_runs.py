@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.distill.work_queue import JournalIndex
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.asking import FORCE
@@ -21,6 +20,7 @@ from o1lab.evaluate.suites.suite import ScorerSpec
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.client import CompletionClient
+from o1lab.inference.journal import JournalIndex
 from store import evaluations
 from store.connection import open_store
 from tests.support.distill_lab import FakeClock

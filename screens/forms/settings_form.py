@@ -1,0 +1,278 @@
+"""A form made from a settings model: fields under headings, help and faults beside them, a draft that is kept."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from rich.text import Text
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Select, Static, TextArea
+
+from o1lab.serve.registry import ModelRef
+from o1lab.settings import Setting, faults, settings_of, values_of
+from o1lab.text import one_line
+from o1lab.widgets.form import Field, FieldRow, Kind
+from o1lab.widgets.line_input import caught_up
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Choices = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the lab and the machine offer a form, by the name of a setting.
+
+    Attributes:
+        choices: What is shown for each value, and the value as text.
+        suggestions: Completions of a line of text.
+        start: Values that the form begins with.
+        notes: Sentences after the help, about this form's choices.
+    """
+
+    choices: Mapping[str, Choices] = field(default_factory=dict)
+    suggestions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    start: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class SettingsForm(LabScreen, Generic[Settings]):
+    """A form that edits the settings of ``MODEL``.
+
+    A subclass names the model and the label of its button, ``GO``, binds ``ctrl+r`` to ``go`` and adds ``KEYS``. It
+    returns in :meth:`look` what there is to choose from, and does its work in :meth:`action_go`.
+    """
+
+    DEFAULT_CSS = """
+    SettingsForm {
+        #fields { height: 1fr; padding: 0 1; }
+        .section { text-style: bold; margin-top: 1; }
+        #go { margin: 1 2; }
+        #field-help { height: 3; padding: 0 1; border-top: solid $panel; }
+        &.-wide .aside { display: block; }
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
+    KEYS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("tab", "app.focus_next", "Next field"),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
+    ]
+    MODEL: ClassVar[type[BaseModel]]
+    GO: ClassVar[str]
+    WHOLE: ClassVar[str]
+    """The field that shows what is wrong with several fields together."""
+
+    def __init__(
+        self, context: LabContext, values: dict[str, Any], *, launched: Callable[[str], None], draft: dict[str, str]
+    ) -> None:
+        """Make the form.
+
+        Args:
+            context: The lab.
+            values: Settings to begin with.
+            launched: Called with the id of what the form has started.
+            draft: Texts of an earlier visit by field; the form keeps it up to date.
+        """
+        super().__init__(context)
+        self.values = values
+        self.launched = launched
+        self.draft = draft
+        self.touched: set[str] = set()
+
+    # What each form decides.
+
+    @abstractmethod
+    async def look(self) -> Offer:
+        """What there is to choose from. An exception is reported, and the form stays empty."""
+
+    @abstractmethod
+    def action_go(self) -> Any:
+        """Act on the settings; see :meth:`finished`."""
+
+    def first_field(self) -> str:
+        """The field that has the focus first."""
+        return self.WHOLE
+
+    def is_relevant(self, setting: Setting, texts: Mapping[str, str]) -> bool:
+        """Whether a setting matters, given the texts of the others; a field that does not is hidden."""
+        return setting.relevant(texts)
+
+    def defaults(self, texts: Mapping[str, str]) -> Mapping[str, Any]:
+        """Values of empty fields, where they are not the model's defaults."""
+        return {}
+
+    def check(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        """What is wrong with which field, beyond what the model finds."""
+        return {}
+
+    def drawn(self) -> None:
+        """Called when all fields are on the screen."""
+
+    def edited(self) -> None:
+        """Called when a field has changed."""
+
+    # What all forms do.
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """The settings that the form edits, in its order."""
+        return {name: one for name, one in settings_of(self.MODEL).items() if one.display.in_form}
+
+    def judge(self, texts: Mapping[str, str]) -> tuple[Settings | None, dict[str, str]]:
+        """The settings that the texts make, or what is wrong with which field."""
+        values = {**self.defaults(texts), **values_of(self.MODEL, texts, self.is_relevant)}
+        wrong = dict(self.check(texts))
+        try:
+            settings = cast(Settings, self.MODEL.model_validate(values))
+        except ValidationError as error:
+            return None, faults(error, self.WHOLE) | wrong
+        return (None, wrong) if wrong else (settings, {})
+
+    def compose_body(self) -> ComposeResult:
+        yield VerticalScroll(id="fields", can_focus=False)
+        yield Static(id="field-help", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.fill()
+
+    @work(exclusive=True, group="fill")
+    async def fill(self) -> None:
+        """Read what there is to choose from, and draw the form."""
+        try:
+            offer = await self.look()
+        except Exception as error:
+            self.report(error)
+            return
+        settings = self.settings
+        begun = {name: as_field(one, offer).default for name, one in settings.items()}
+        start = {**offer.start, **self.values}
+        begun |= {name: settings[name].as_text(value) for name, value in start.items() if name in settings}
+        begun |= {name: text for name, text in self.draft.items() if name in settings}
+        rows: list[Widget] = []
+        section = ""
+        for name, setting in settings.items():
+            if setting.section != section:
+                section = setting.section
+                rows.append(Label(section, classes="section", markup=False))
+            row = FieldRow(as_field(setting, offer), begun[name])
+            row.display = self.is_relevant(setting, begun)
+            rows.append(row)
+        rows.append(Button(self.GO, id="go", compact=True))
+        body = self.query_one("#fields")
+        await body.remove_children()
+        await body.mount_all(rows)
+        try:
+            self.row(self.first_field()).editor.focus()
+        except NoMatches:
+            return  # closed meanwhile: widgets go before workers do
+        self.drawn()
+
+    def row(self, name: str) -> FieldRow:
+        """A field by its name."""
+        return self.query_one(f"#row-{name}", FieldRow)
+
+    def texts(self) -> dict[str, str]:
+        """The text of every field."""
+        return {row.field.name: row.text for row in self.query(FieldRow)}
+
+    async def finished(self) -> Settings | None:
+        """The settings once every key has been handled; None where something is wrong, and its field has the focus."""
+        if self.focused is not None:
+            await caught_up(self.focused)
+        return self._judge(all_fields=True) if self._is_drawn else None
+
+    def done(self, identity: str) -> None:
+        """Close the form and forget its draft: it has become the run or evaluation ``identity``."""
+        self.draft.clear()
+        self.app.pop_screen()
+        self.launched(identity)
+
+    @property
+    def _is_drawn(self) -> bool:
+        return bool(self.query("#go"))
+
+    def _judge(self, *, all_fields: bool = False) -> Settings | None:
+        texts = self.texts()
+        self.draft.clear()
+        self.draft.update(texts)
+        settings, wrong = self.judge(texts)
+        for name, setting in self.settings.items():
+            row = self.row(name)
+            row.display = self.is_relevant(setting, texts)
+            row.show_fault(wrong.get(name, "") if all_fields or name in self.touched else "")
+        if all_fields and wrong:
+            self.row(next(iter(wrong))).editor.focus()
+        return settings
+
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    @on(Select.Changed)
+    def _changed(self, event: Input.Changed | TextArea.Changed | Select.Changed) -> None:
+        row = next((node for node in event.control.ancestors if isinstance(node, FieldRow)), None)
+        if row is None or not self._is_drawn:
+            return
+        if row.changed:
+            self.touched.add(row.field.name)
+        if self.touched:
+            self._judge()
+            self.edited()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        row = next((node for node in event.widget.ancestors_with_self if isinstance(node, FieldRow)), None)
+        if row is not None:
+            unset = self.settings[row.field.name].unset
+            name = row.field.name.replace("_", " ")
+            text = Text.assemble(
+                (name, "bold"), f"  {row.field.help}", (f"  (default: {unset})" if unset else "", "dim")
+            )
+            self.query_one("#field-help", Static).update(text)
+
+    @on(Input.Submitted)
+    def _next(self) -> None:
+        self.focus_next()
+
+    @on(Button.Pressed, "#go")
+    async def _go(self) -> None:
+        await self.run_action("go")
+
+    def action_back(self) -> None:
+        """To the list; the draft is there again next time."""
+        self.app.pop_screen()
+
+
+def as_field(setting: Setting, offer: Offer) -> Field:
+    """The field of a form that edits a setting."""
+    name, display = setting.name, setting.display
+    choices = offer.choices.get(name, ())
+    if setting.choices:
+        choices = tuple((str(value), str(value)) for value in setting.choices)
+    elif setting.kind is bool:
+        choices = (("no", "false"), ("yes", "true"))
+    elif name in offer.choices and display.empty:
+        choices = ((display.empty, ""), *choices)
+    kind: Kind = "choice" if choices or name in offer.choices else "lines" if setting.kind is list else "line"
+    notes = [
+        "One per line." if kind == "lines" else "",
+        f"Type none to {display.none}." if display.none else "",
+        offer.notes.get(name, ""),
+    ]
+    help_text = " ".join([setting.help, *filter(None, notes)])
+    placeholder = display.empty if setting.empty_is_value else setting.unset
+    return Field(name, kind, help_text, setting.default_text, choices, offer.suggestions.get(name, ()), placeholder)
+
+
+def model_choices(models: Sequence[ModelRef]) -> Choices:
+    """Models of the lab as the choices of a field."""
+    return tuple((f"{one_line(ref.id, 24)}  {one_line(ref.label, 40)}", ref.id) for ref in models)
