@@ -20,11 +20,10 @@ from pathlib import Path
 from bench.verdicts import RECORD_IS_WRONG, Compared, explain
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
-from o1lab.evaluate.scorers import make_scorer
-from o1lab.evaluate.scorers.protocol import Attempt
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.scorers import ScorerSpec, make_scorer
+from o1lab.evaluate.scorers.base import Attempt
 from o1lab.evaluate.stats.metrics import wilson
-from o1lab.evaluate.suites.items import Item
-from o1lab.evaluate.suites.suite import ScorerSpec
 from store.evaluations import OUTCOMES, Turn
 
 DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -27,10 +27,9 @@ from typing import Any
 from datasketch import MinHash, MinHashLSH
 
 from bench.filters import rows
-from o1lab.distill.filters import CONTAMINATED, DUPLICATE
 from o1lab.distill.filters.benchmarks import RUN
 from o1lab.distill.filters.duplicates import BANDS, FEWEST_WORDS, ROWS, Signatures
-from o1lab.distill.filters.pool import filter_pool
+from o1lab.distill.filters.pool import chosen_rules, filter_pool
 from o1lab.distill.filters.words import read_words
 from store import open_store, problems
 from store.problem_query import ProblemQuery
@@ -142,7 +141,7 @@ def main() -> int:
         stages: dict[str, float] = {}
         report = filter_pool(
             store.db,
-            [DUPLICATE, CONTAMINATED],
+            chosen_rules(["duplicate", "contaminated"]),
             ProblemQuery(),
             benchmarks=sources,
             progress=lambda what, _done, _of: stages.update({what: time.perf_counter() - clock}),

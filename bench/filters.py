@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.labels.draw import LABELS, drawn
-from o1lab.distill.filters import IMAGE, NOT_NUMERICAL, PROOF, SEVERAL_PARTS, Rule
+from o1lab.distill.filters import Rule
 from o1lab.distill.filters.answers import answer_of
+from o1lab.distill.filters.pool import chosen_rules
 from o1lab.ingest.formats import FileOrigin, read_row
 from store.records import Problem
 
@@ -41,9 +42,9 @@ def statement(text: str) -> Problem:
     return Problem("", text, None, None, None, "", None, "")
 
 
-def measure(what: str, rules: Rule | Iterable[Rule], labelled: Iterable[Labelled]) -> bool:
+def measure(what: str, names: Sequence[str], labelled: Iterable[Labelled]) -> bool:
     """Print one line of the table; returns whether the target is met."""
-    looks = [rules] if isinstance(rules, Rule) else list(rules)
+    looks = [rule for rule in chosen_rules(names) if isinstance(rule, Rule)]
     right = found = there = n = 0
     for problem, yes in labelled:
         said = any(rule.look(problem) is not None for rule in looks)
@@ -58,23 +59,23 @@ def main() -> int:
     print(f"{'rule':<30}{'labels':<58}{'n':>5}{'yes':>6}{'found':>6}{'precision':>11}{'recall':>8}")
     minif2f = [(problem, row["kind"] == "proof") for problem, row in rows("minif2f_informal")]
     met = [
-        measure("minif2f kind = proof, all rows", PROOF, minif2f),
-        measure("  even rows (tuned on)", PROOF, minif2f[::2]),
-        measure("  odd rows (held out)", PROOF, minif2f[1::2]),
+        measure("minif2f kind = proof, all rows", ["proof"], minif2f),
+        measure("  even rows (tuned on)", ["proof"], minif2f[::2]),
+        measure("  odd rows (held out)", ["proof"], minif2f[1::2]),
     ]
     answered = [(replace(problem, answer="0"), yes) for problem, yes in minif2f]
-    measure("  by the wording alone: each row given an answer", PROOF, answered)
+    measure("  by the wording alone: each row given an answer", ["proof"], answered)
     olympiad = list(rows("olympiadbench"))
     met.append(
         measure(
             "olympiadbench answer_type other than Numerical",
-            NOT_NUMERICAL,
+            ["not-numerical"],
             [(problem, row["answer_type"] != "Numerical") for problem, row in olympiad],
         )
     )
     measure(
         "  not one number: other than Numerical, or several answers",
-        (NOT_NUMERICAL, SEVERAL_PARTS),
+        ["not-numerical", "several-parts"],
         [(problem, row["answer_type"] != "Numerical" or row["is_multiple_answer"]) for problem, row in olympiad],
     )
     texts = {(name, row): text for name, row, text in drawn(DATA / "maths")}
@@ -82,14 +83,16 @@ def main() -> int:
     met.append(
         measure(
             "150 rows of math_train_sample and math500, by hand",
-            IMAGE,
+            ["image"],
             [(statement(texts[label["file"], label["row"]]), label["needs_image"]) for label in labels],
         )
     )
     math = [problem for name in ("math_train_sample", "math500") for problem, _ in rows(name)]
-    met.append(measure("[asy] in math_train_sample and math500", IMAGE, [(p, "[asy]" in p.statement) for p in math]))
+    met.append(
+        measure("[asy] in math_train_sample and math500", ["image"], [(p, "[asy]" in p.statement) for p in math])
+    )
     wordless = [(statement(p.statement.split("[asy]")[0]), True) for p in math if "[asy]" in p.statement]
-    measure("  those rows up to [asy]: by their words alone", IMAGE, wordless)
+    measure("  those rows up to [asy]: by their words alone", ["image"], wordless)
     unanswered = sum(yes and answer_of(problem) is None for problem, yes in minif2f)
     print(f"\n{unanswered} of {sum(yes for _, yes in minif2f)} rows of minif2f's kind proof have no answer, and the "
           "rule leans on that where the wording asks for a value.")  # fmt: skip

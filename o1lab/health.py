@@ -6,13 +6,16 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import O1LabError, from_store
 from o1lab.paths import Lab, cache_dir
+from o1lab.registry import PluginWarning, Registry
 from store import open_store
 from store.errors import StoreError
 
@@ -32,7 +35,15 @@ class Check:
 
 def examine(lab: Lab | None) -> list[Check]:
     """Every check, in the order a person would ask. None of them loads torch."""
-    questions: list[Callable[[], Check]] = [_python, _packages, _student, _gpu, lambda: _room(lab), _keys_of(lab)]
+    questions: list[Callable[[], Check]] = [
+        _python,
+        _packages,
+        _student,
+        _gpu,
+        _plugins,
+        lambda: _room(lab),
+        _keys_of(lab),
+    ]
     if lab is not None:
         questions.insert(0, lambda: _lab(lab))
     return [question() for question in questions]
@@ -96,6 +107,25 @@ def _gpu() -> Check:
     except Exception as error:  # the driver's library raises its own kinds, one for each way of not being there
         return Check("gpu", True, f"none ({type(error).__name__}); training runs on the CPU")
     return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
+
+
+def _plugins() -> Check:
+    """Import every plugin: what is broken shows here and not in the middle of a run."""
+    from o1lab.distill.engines import ENGINES
+    from o1lab.distill.filters import RULES
+    from o1lab.distill.methods import METHODS
+    from o1lab.evaluate.scorers import SCORERS
+    from o1lab.ingest.importers import IMPORTERS
+
+    registries: list[Registry[Any]] = [SCORERS, METHODS, RULES, IMPORTERS, ENGINES]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        broken = [problem for registry in registries for problem in registry.problems()]
+    if broken:
+        detail = "; ".join(f"{one.package}: {one.group} '{one.name}': {one.message}" for one in broken)
+        return Check("plugins", False, detail, f"Update or uninstall {broken[0].package}.")
+    found = [f"{registry.kind} {name}" for registry in registries for name in registry.plugins()]
+    return Check("plugins", True, ", ".join(found) or "none installed")
 
 
 def _room(lab: Lab | None) -> Check:

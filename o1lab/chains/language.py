@@ -1,6 +1,7 @@
-"""In which language a response is written, and whether it mixes several, by its script and its commonest words.
+"""In which language a response is written, and whether it mixes several, by its script and its most common words.
 
-Only words count: mathematics, code and links say nothing of a language (see :mod:`o1lab.chains.protected`).
+Only words count: mathematics, code and links say nothing of a language (see :mod:`o1lab.chains.protected`). The words
+are in ``assets/words/language.yaml``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from typing import Literal
 
 from o1lab.chains.protected import without_protected
+from o1lab.wordlists import word_list
 
 Language = Literal["zh", "en", "other"]
 
@@ -27,22 +29,6 @@ _WORDS = re.compile(
 )
 # A Chinese word has about this many characters, so that shares of Chinese and English can be compared.
 _HAN_A_WORD = 1.6
-# Latin letters that are no English: names of functions, units, points and variables, which Chinese texts have too.
-_SYMBOLS_TEXT = """
-    sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min sup inf lim mod gcd lcm det dim
-    deg arg rad ker tr cm mm km kg mg ml hz mph kw ev mev gev nm ms hr lb oz ft ii iii iv vi am gm ok def int for print
-    return import if else while in range len sqrt abs sum frac boxed text cdot times
-"""
-_ENGLISH_TEXT = """
-    the of is and to we that it this so let for are be have with not if can need find as you which then wait
-"""
-_OTHER_LATIN_TEXT = """
-    de la le les el los las un une una des du est et que qui dans pour por para con der die das und ist ein eine nicht
-    wir es den dem mit il di che per non sono questo esta como donc nous o os um uma é são het een van
-"""
-_SYMBOLS = frozenset(_SYMBOLS_TEXT.split())
-_ENGLISH = frozenset(_ENGLISH_TEXT.split())
-_OTHER_LATIN = frozenset(_OTHER_LATIN_TEXT.split())
 # Whether a text needs counting at all: most chains have no letter but Latin ones.
 _NOT_LATIN = re.compile(
     r"[\u0400-\u06ff\u0900-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
@@ -92,13 +78,14 @@ def _count(text: str) -> Counter[str]:
 def _count_words(words: str) -> Counter[str]:
     counted: Counter[str] = Counter()
     capitalised = 0
+    symbols = word_list("language").words("symbols")
     for found in _WORDS.finditer(words):
         script, word = str(found.lastgroup), found.group()
         if script == "han":
             counted[script] += max(1, round(len(word) / _HAN_A_WORD))
         elif script != "latin":
             counted[script] += 1
-        elif not (word.isupper() or word.lower() in _SYMBOLS):
+        elif not (word.isupper() or word.lower() in symbols):
             capitalised += word[0].isupper()
             counted[script] += word[0].islower()
     if capitalised and counted["latin"] >= counted["han"]:  # between Chinese ones they are names
@@ -107,7 +94,8 @@ def _count_words(words: str) -> Counter[str]:
 
 
 def _is_english(words: str) -> bool:
-    common = Counter(
-        "en" if word in _ENGLISH else "other" for word in words.lower().split() if word in _ENGLISH | _OTHER_LATIN
-    )
+    listed = word_list("language")
+    english, other = listed.words("english"), listed.words("other_latin")
+    found = (word for word in words.lower().split() if word in english or word in other)
+    common = Counter("en" if word in english else "other" for word in found)
     return common["en"] >= common["other"]

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from o1lab.errors import O1LabError, UsageError
-from o1lab.inference.events import Answer, ChatError, Done, Event, Failed, Message, Sampling
+from o1lab.inference.calls import Message, RequestError
+from o1lab.inference.events import Answer, Done, Event, Failed, Sampling
 from o1lab.serve.registry import ModelAddress, ModelRef
 from store import Store, conversations, problems
 from store.errors import StoreError
@@ -273,18 +274,18 @@ class ConversationSession:
         except asyncio.CancelledError:
             growing.stopped = True
         except O1LabError as error:
-            end = Failed(ChatError(error.message, error.hint, error.code, retryable=True))
+            end = Failed(RequestError.of(error.code, error.message, error.hint))
             growing.apply(end)
         except Exception as error:
-            end = Failed(ChatError(f"Something went wrong: {type(error).__name__}: {error}.", code="internal"))
+            end = Failed(RequestError.of("internal", f"Something went wrong: {type(error).__name__}: {error}."))
             growing.apply(end)
         # The disk comes first: shielded, so that closing the app cannot cut the write short.
         saved = None
         try:
             saved = await asyncio.shield(self._keep(pane, turn, growing, sampling))
         except (O1LabError, StoreError) as error:
-            said = f"The answer could not be saved: {error.message}"
-            end = Failed(ChatError(said, error.hint, error.code, retryable=True))
+            sentence = f"The answer could not be saved: {error.message}"
+            end = Failed(RequestError.of(error.code, sentence, error.hint))
         if end is not None:
             self._tell(pane, turn, end)
         if saved is not None:

@@ -172,7 +172,7 @@ def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
         counts = exclusions.counts(store.db)
     items: list[dict[str, Any]] = []
     lines = []
-    for rule in RULES.values():
+    for rule in RULES.all().values():
         run = runs.get(rule.name)
         last = None if run is None else {key: value for key, value in run._asdict().items() if key != "rule"}
         items.append({

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
@@ -12,8 +15,9 @@ from typer._click.exceptions import ClickException  # typer carries its own clic
 from o1lab import __version__
 from o1lab.cli import annotation_files, datasets, demo, distill, importing, lab, problems, serve, traces, train
 from o1lab.cli.evaluate import run
-from o1lab.cli.output import Context
+from o1lab.cli.output import Context, say
 from o1lab.errors import UsageError
+from o1lab.registry import PluginWarning
 
 app = typer.Typer(
     name="o1lab",
@@ -60,6 +64,31 @@ for module in (demo, lab, importing, problems, traces, annotation_files, dataset
     module.register(app)
 
 
+@contextmanager
+def _plugin_warnings() -> Iterator[None]:
+    """Print warnings about plugins as sentences; the others keep their file and line."""
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, PluginWarning):
+            say(f"o1lab: {message}")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def obey(arguments: list[str]) -> int:
     """Do what ``o1lab ARGUMENTS`` asks; returns its exit status.
 
@@ -68,7 +97,8 @@ def obey(arguments: list[str]) -> int:
         KeyboardInterrupt: the person gave up.
     """
     try:
-        result = app(arguments, standalone_mode=False)
+        with _plugin_warnings():
+            result = app(arguments, standalone_mode=False)
     except typer.Exit as finished:
         return finished.exit_code
     except typer.Abort:

@@ -264,9 +264,10 @@ def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
     if ran := exclusions.runs(store.db):
         from o1lab.distill.filters import RULES
 
+        rules = RULES.all()
         yield "Over the whole pool of the lab, when each rule last ran:\n\n"
         rows = (
-            (name, str(run.version), run.looked, run.excluded, run.ran_at, RULES[name].about if name in RULES else "")
+            (name, str(run.version), run.looked, run.excluded, run.ran_at, rules[name].about if name in rules else "")
             for name, run in ran.items()
         )
         yield table(("rule", "version", "looked at", "excluded", "ran at", "leaves out what"), rows) + "\n"

@@ -8,13 +8,13 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.distill.items import count_unanswered, items
-from o1lab.distill.methods import make_method
+from o1lab.distill.methods import METHODS, make_method
 from o1lab.distill.runs import Checked, check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
+from o1lab.inference.budget import Price
 from o1lab.inference.calls import Role
 from o1lab.inference.models import price_of
-from o1lab.inference.rate_limit import Price
 from o1lab.inference.usage import RULE, most_tokens, rough_tokens
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
@@ -117,7 +117,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
 def _prices(lab: Lab, settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
     """What each of those asked costs."""
     prices: dict[Role, Price] = {"teacher": price_of(checked.teacher, settings.engine)}
-    if settings.method == "debate":
+    if "critic" in METHODS.get(settings.method).roles:
         critic = find_model(lab, settings.critic or settings.endpoint, load_config(lab))
         prices["critic"] = price_of(critic, settings.engine)
     return prices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from o1lab.distill.method import SourceItem
+from o1lab.distill.methods.base import METHODS, SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from store import problems, traces
 from store.connection import Store
@@ -14,8 +14,6 @@ from store.problem_query import ProblemQuery, parse_problem_query
 from store.query import Condition, TraceQuery, parse_query
 from store.records import Problem
 
-# Reformatting needs something to rewrite and an answer to hold it against: without either a call would be for nothing.
-_REFORMATTED = (("has", "solution", False), ("has", "answer", False))
 # Whoever names neither a rule nor a problem does not mean what the pool left out, a benchmark's twins among them.
 _NAMES_EXCLUDED = frozenset({"excluded", "id"})
 # Translations are no items of a translation: a run would otherwise feed on what it has just made.
@@ -32,7 +30,7 @@ def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
     Raises:
         QueryError: a filter cannot be read.
     """
-    if settings.method == "translate":
+    if _of_lab_traces(settings):
         return _of_traces(store, _trace_query(settings), settings.language, settings.limit)
     return _of_problems(store, _problem_query(settings), settings.limit)
 
@@ -43,7 +41,7 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
     Raises:
         QueryError: a filter cannot be read.
     """
-    if settings.method == "translate":
+    if _of_lab_traces(settings):
         number = traces.count(store.db, _trace_query(settings))
     else:
         number = problems.count_selected(store.db, _problem_query(settings))
@@ -56,7 +54,7 @@ def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
     Raises:
         QueryError: a filter cannot be read.
     """
-    if settings.method == "translate":
+    if _of_lab_traces(settings):
         return 0
     query = _problem_query(settings)
     return problems.count_selected(store.db, replace(query, conditions=(*query.conditions, ("has", "answer", True))))
@@ -65,7 +63,7 @@ def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
 def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[SourceItem]:
     """These items of a run, in this order; what the lab no longer has is left out."""
     for identity in ids:
-        if settings.method == "translate":
+        if _of_lab_traces(settings):
             yield from _of_trace(store, identity, settings.language)
         elif (problem := problems.get(store.db, identity)) is not None:
             yield _item(problem)
@@ -76,9 +74,14 @@ def translation_source(language: str) -> str:
     return f"translation/{language}"
 
 
+def _of_lab_traces(settings: TeacherRunSettings) -> bool:
+    """Whether the items are traces of the lab, and not problems of the pool."""
+    return METHODS.get(settings.method).source == "traces"
+
+
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
     query = parse_problem_query(settings.problems)
-    more = _REFORMATTED if settings.method == "reformat" else ()
+    more = tuple(("has", what, False) for what in METHODS.get(settings.method).requires)
     if not any(name in _NAMES_EXCLUDED for name, _, _ in query.conditions):
         more = (("excluded", "no", False), *more)
     return replace(query, conditions=query.conditions + more)

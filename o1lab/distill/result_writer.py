@@ -1,4 +1,4 @@
-"""From conversations that ended to rows of the lab: measured, verified, and with where they came from.
+"""Turns finished conversations into rows of the lab: measured, verified, and with their origin.
 
 A sample's trace, its measures and its outcome are one transaction, many samples at a time, in a thread of their own.
 """
@@ -13,36 +13,29 @@ from typing import Any, Self
 
 from o1lab.chains import parse
 from o1lab.chains.verify import Verdict, VerifierPool, settle
-from o1lab.distill.method import Draft, Method, SourceItem
+from o1lab.distill.methods.base import Draft, Method, SourceItem
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
 from o1lab.inference.usage import Usage
 from o1lab.ingest.measuring import as_record, measure_new
-from o1lab.jobs.batch_writer import batches
+from o1lab.jobs.pipeline import BatchWriter, store_each
 from store import problems, teacher_runs, traces
 from store.connection import Store
-from store.errors import StoreError
 from store.records import Measured, NewTrace
 from store.teacher_runs import Outcome
-
-_WAITING = 512
-"""So many ended conversations may wait to be taken in; then the asking waits."""
-_BATCH = 256
-_TOGETHER_S = 0.05
-"""Conversations that end within this time share a transaction and its fsync."""
 
 
 @dataclass
 class Conversation:
-    """One (item, sample) while it is held, and what it came to."""
+    """One (item, sample): its responses so far, and its result."""
 
     item: SourceItem
     sample: int
-    spent: Usage = field(default_factory=Usage)
+    usage: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     draft: Draft | None = None
-    broke: str = ""
-    """What went wrong in us, if something did."""
+    failure: str = ""
+    """What went wrong in o1lab itself, if something did."""
 
     @property
     def fault(self) -> RequestError | None:
@@ -79,29 +72,27 @@ OnWritten = Callable[[Outcome, str | None], None]
 
 
 class ResultWriter:
-    """Takes conversations in. Use as ``async with``; leaving it waits until all are in.
+    """Measures, verifies and stores conversations. Use as ``async with``; leaving it waits until all are stored.
 
-    ``landed`` is called in the event loop with each outcome and its trace's verdict, once they are on the disk.
+    Args:
+        on_written: called in the event loop with each outcome and its trace's verdict, once they are on the disk.
     """
 
-    def __init__(self, store: Store, provenance: TraceOrigin, landed: OnWritten) -> None:
+    def __init__(self, store: Store, origin: TraceOrigin, on_written: OnWritten) -> None:
         self._store = store
-        self._provenance = provenance
-        self._landed = landed
-        self._verifier = VerifierPool(workers=2)
-        self._queue: asyncio.Queue[Conversation | None] = asyncio.Queue(_WAITING)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
-        self._task: asyncio.Task[None]  # while entered
+        self._origin = origin
+        self._on_written = on_written
+        self._batches = BatchWriter(self._write)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._work())
+        self._verifier = VerifierPool(workers=2)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="results")
+        await self._batches.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         try:
-            if not self._task.done():
-                await self._queue.put(None)
-            await self._task
+            await self._batches.__aexit__(*error)
         finally:
             self._thread.shutdown()
             await asyncio.to_thread(self._verifier.close)
@@ -110,44 +101,26 @@ class ResultWriter:
         """Hand one over; waits while too many are waiting.
 
         Raises:
-            StoreError: the database refuses; nothing more will be taken in.
+            StoreError: the database refuses; no more conversations are taken.
         """
-        if self._task.done():
-            self._task.result()
-        await self._queue.put(conversation)
+        await self._batches.put(conversation)
 
-    async def _work(self) -> None:
+    async def _write(self, batch: Sequence[Conversation]) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            async for batch in batches(self._queue, most=_BATCH, together_s=_TOGETHER_S):
-                for outcome, verdict in await loop.run_in_executor(self._thread, self._land_each, batch):
-                    self._landed(outcome, verdict)
-        except BaseException:
-            while not self._queue.empty():  # nobody shall wait for room that never comes
-                self._queue.get_nowait()
-            raise
+        stored = await loop.run_in_executor(self._thread, store_each, batch, self._save, self._save_failed)
+        for outcome, verdict in stored:
+            self._on_written(outcome, verdict)
 
-    def _land_each(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
-        """Store a batch, or one by one where something in it cannot be stored: that one fails, the others stay.
+    def _save_failed(self, one: Conversation, error: Exception) -> tuple[Outcome, None]:
+        # Without its counts: they may be what cannot be stored.
+        reason = f"internal: {type(error).__name__}: {error}"[:200]
+        failed = Outcome(one.item.id, one.sample, "failed", reason)
+        with self._store.explained(), self._store.db.atomic():
+            teacher_runs.add_outcomes(self._store.db, self._origin.run_id, [failed])
+        return failed, None
 
-        Raises:
-            StoreError, OSError: the database or the disk refuses.
-        """
-        try:
-            return self._land(batch)
-        except (StoreError, OSError):
-            raise
-        except Exception as error:
-            if len(batch) > 1:
-                return [ended for one in batch for ended in self._land_each([one])]
-            one, reason = batch[0], f"internal: {type(error).__name__}: {error}"[:200]
-            failed = Outcome(one.item.id, one.sample, "failed", reason)  # its counts may be what cannot be stored
-            with self._store.explained(), self._store.db.atomic():
-                teacher_runs.add_outcomes(self._store.db, self._provenance.run_id, [failed])
-            return [(failed, None)]
-
-    def _land(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
-        """Store a batch; runs in the landing's thread."""
+    def _save(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
+        """Store a batch in one transaction; runs in the writer's thread."""
         drafted = [(one, self._trace(one)) for one in batch]
         kept = [(one, trace) for one, trace in drafted if trace is not None]
         counted = [measure_new(trace) for _, trace in kept]
@@ -161,7 +134,7 @@ class ResultWriter:
             problems.add(db, [one.draft.problem for one in batch if one.draft is not None and one.draft.problem])
             traces.add(db, [(trace, _statement(one)) for one, trace in kept])
             traces.set_measures(db, list(measures.values()))
-            teacher_runs.add_outcomes(db, self._provenance.run_id, outcomes)
+            teacher_runs.add_outcomes(db, self._origin.run_id, outcomes)
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
 
     def _verdicts(self, pairs: Sequence[tuple[str | None, str | None]]) -> list[Verdict]:
@@ -172,7 +145,7 @@ class ResultWriter:
         return [verdict or next(verified) for verdict in settled]
 
     def _trace(self, one: Conversation) -> NewTrace | None:
-        draft, known = one.draft, self._provenance
+        draft, known = one.draft, self._origin
         if draft is None or not draft.raw:
             return None
         parsed = parse.parse(draft.raw)
@@ -194,7 +167,7 @@ class ResultWriter:
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:
-        known, by_role = self._provenance, {response.role: response for response in one.responses}
+        known, by_role = self._origin, {response.role: response for response in one.responses}
         critic = by_role.pop("critic", None)
         last = next(reversed(by_role.values()), one.responses[-1])
         hidden = known.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
@@ -227,23 +200,23 @@ class ResultWriter:
 
     def _critic(self, last: Response | None) -> dict[str, Any]:
         """Who criticised, and how it was asked."""
-        voice = self._provenance.critic
-        if last is None or voice is None:
+        critic = self._origin.critic
+        if last is None or critic is None:
             return {}
-        asked = {"endpoint": voice.ref.id, "asked_model": voice.target.model, "served_model": last.model}
+        asked = {"endpoint": critic.ref.id, "asked_model": critic.target.model, "served_model": last.model}
         return {"critic": {**asked, "sampling": dict(last.options or {})}}
 
     def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:
         trace_id = measured.trace_id if measured else None
         state, reason = self._judge(one, measured)
-        spent = one.spent
+        usage = one.usage
         return Outcome(
-            one.item.id, one.sample, state, reason, trace_id, spent.input_tokens, spent.output_tokens, spent.cost_usd
+            one.item.id, one.sample, state, reason, trace_id, usage.input_tokens, usage.output_tokens, usage.cost_usd
         )
 
     def _judge(self, one: Conversation, measured: Measured | None) -> tuple[Any, str]:
-        if one.broke:
-            return "failed", one.broke
+        if one.failure:
+            return "failed", one.failure
         if one.fault is not None:
             return "failed", one.fault.code
         if one.draft is None:
@@ -252,7 +225,7 @@ class ResultWriter:
             return "rejected", one.draft.rejected
         if measured is None:
             return "rejected", "empty"
-        if self._provenance.method.verified and measured.verdict != "correct":
+        if self._origin.method.verified and measured.verdict != "correct":
             return "rejected", f"the answer is {measured.verdict}"
         return "kept", ""
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
-from o1lab.distill.engines.offline import check_engine
+from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
-from o1lab.distill.methods import make_method, prompt_names
+from o1lab.distill.methods import METHODS, find_prompts, make_method
+from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import keep_asked
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
 from o1lab.inference.models import check_priced
-from o1lab.inference.prompts import Prompt, find_prompt, keep_prompts
+from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import control
 from o1lab.jobs.control import FaultCount, JobInfo
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
@@ -70,13 +71,14 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
             endpoint_key(model.endpoint)
     check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
-    names = prompt_names(settings, hidden_thoughts=hidden)
-    prompts = {role: find_prompt(lab, name) for role, name in names.items()}
-    check_engine(settings.engine, make_method(settings, prompts))
+    prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
+    method = make_method(settings, prompts)
+    if not ENGINES.get(settings.engine).conversations:
+        single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:
-        what = settings.traces if settings.method == "translate" else settings.problems
+        what = settings.traces if METHODS.get(settings.method).source == "traces" else settings.problems
         raise LabError(
             f"Nothing in the lab fits '{what}'.",
             "Import problems (`o1lab import FILE`), or choose others with --problems.",
@@ -87,7 +89,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
 
 def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
     """The models of a run, its teacher first."""
-    critic = settings.critic if settings.method == "debate" else None
+    critic = settings.critic if "critic" in METHODS.get(settings.method).roles else None
     config = load_config(lab)
     return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
 

@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 from o1lab.settings import Display
 
-MethodName = Literal["sample", "reformat", "translate", "debate"]
+if TYPE_CHECKING:
+    from o1lab.distill.methods.base import Method
 
 
-def _debates(values: Mapping[str, object]) -> bool:
-    return values.get("method") == "debate"
+def method_names() -> tuple[str, ...]:
+    """The distillation methods that ``method`` takes, plugins included."""
+    from o1lab.distill.methods.base import METHODS
+
+    return METHODS.names()
 
 
-def _translates(values: Mapping[str, object]) -> bool:
-    return values.get("method") == "translate"
+def _known_method(name: str) -> str:
+    if name not in (names := method_names()):
+        raise ValueError(f"there is no method '{name}'; there are {', '.join(names)}")
+    return name
+
+
+def engine_names() -> tuple[str, ...]:
+    """The engines that ``engine`` takes, plugins included."""
+    from o1lab.distill.engines import ENGINES
+
+    return ENGINES.names()
+
+
+def _known_engine(name: str) -> str:
+    if name not in (names := engine_names()):
+        raise ValueError(f"there is no engine '{name}'; there are {', '.join(names)}")
+    return name
+
+
+MethodName = Annotated[str, AfterValidator(_known_method)]
+EngineName = Annotated[Engine, AfterValidator(_known_engine)]
+
+
+def _method(values: Mapping[str, object]) -> type[Method] | None:
+    from o1lab.distill.methods.base import METHODS
+
+    return METHODS.find(str(values.get("method")))
+
+
+def _has_critic(values: Mapping[str, object]) -> bool:
+    return (method := _method(values)) is not None and "critic" in method.roles
+
+
+def _asks_traces(values: Mapping[str, object]) -> bool:
+    return (method := _method(values)) is not None and method.source == "traces"
 
 
 def _asks_problems(values: Mapping[str, object]) -> bool:
-    return not _translates(values)
+    return not _asks_traces(values)
+
+
+def _uses(name: str) -> Callable[[Mapping[str, object]], bool]:
+    """Whether the method says that it reads this setting."""
+    return lambda values: (method := _method(values)) is not None and name in method.uses
 
 
 class TeacherRunSettings(RequestSettings):
     """The settings of one run; the resolved form, defaults included, is what is stored."""
 
-    method: Annotated[MethodName, Display("Method and teacher")] = Field(
+    method: Annotated[MethodName, Display("Method and teacher", choices=method_names)] = Field(
         default="sample",
         description="sample asks for long thoughts, reformat for short solutions in steps, translate translates "
         "traces, debate adds a critic.",
@@ -36,13 +78,13 @@ class TeacherRunSettings(RequestSettings):
     endpoint: Annotated[str, Display(options=("--endpoint", "-e"))] = Field(
         description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
     )
-    critic: Annotated[str | None, Display(empty="the teacher itself", when=_debates)] = Field(
+    critic: Annotated[str | None, Display(empty="the teacher itself", when=_has_critic)] = Field(
         default=None, description="Model that criticises in a debate."
     )
-    rounds: Annotated[int, Display(when=_debates)] = Field(
+    rounds: Annotated[int, Display(when=_uses("rounds"))] = Field(
         default=6, ge=1, description="Maximum number of steps in a debate."
     )
-    language: Annotated[Literal["zh", "en"], Display(when=_translates)] = Field(
+    language: Annotated[Literal["zh", "en"], Display(when=_uses("language"))] = Field(
         default="zh", description="Language to translate traces into."
     )
     prompt: Annotated[str, Display(empty="the method's own")] = Field(
@@ -52,7 +94,7 @@ class TeacherRunSettings(RequestSettings):
     problems: Annotated[str, Display("Problems", empty="every problem", when=_asks_problems)] = Field(
         default="excluded:no has:answer", description="Problems to ask, in the filter language of the problem pool."
     )
-    traces: Annotated[str, Display(empty="every trace", when=_translates)] = Field(
+    traces: Annotated[str, Display(empty="every trace", when=_asks_traces)] = Field(
         default="", description="Traces to translate, in the filter language of the Traces screen."
     )
     limit: Annotated[int | None, Display(empty="all")] = Field(
@@ -60,7 +102,7 @@ class TeacherRunSettings(RequestSettings):
     )
     n: int = Field(default=1, ge=1, description="Samples per problem, each with its own seed.")
 
-    engine: Annotated[Engine, Display("Requests")] = Field(
+    engine: Annotated[EngineName, Display("Requests", choices=engine_names)] = Field(
         default="local",
         description="local asks from this machine now, batch uses the OpenAI Batch API (cheaper, later), ray runs "
         "vLLM on the [cluster] of o1lab.toml.",

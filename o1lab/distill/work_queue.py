@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from o1lab.distill.items import items, items_by_id
-from o1lab.distill.method import SourceItem
+from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.jobs.directory import RunFolder, replacing
 from store import teacher_runs

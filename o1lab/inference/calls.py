@@ -1,11 +1,11 @@
-"""One call to a model and what came back, as the journal keeps it."""
+"""One call to a model and its response, as the journal holds them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 Message = dict[str, str]
@@ -15,7 +15,7 @@ Role = Literal["teacher", "critic"]
 
 
 def digest(role: str, messages: Sequence[Message]) -> str:
-    """Short, the same for the same question to the same role."""
+    """A short hash of the messages and the role they are sent to."""
     return hashlib.sha256(json.dumps([role, list(messages)]).encode()).hexdigest()[:16]
 
 
@@ -23,8 +23,8 @@ State = Literal["done", "partial", "failed"]
 RAW_LIMIT = 20_000
 
 
-class RunStopped(Exception):  # noqa: N818 - it is no error: the run was stopped, by a person or by its budget
-    """Nothing more may be asked. The conversation ends here; a resume takes it up again."""
+class RunStopped(Exception):  # noqa: N818 - not an error: a person or the budget stopped the run
+    """No more calls may be made. The conversation ends here and continues when the run is resumed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class RunStopped(Exception):  # noqa: N818 - it is no error: the run was stopped
 
 
 class CallKey(NamedTuple):
-    """Which call of a run: the item (a problem's or trace's id), its sample from 0, its turn from 0."""
+    """Identifies a call of a job: the id of its problem, trace or item, its sample and its turn, both from 0."""
 
     item: str
     sample: int
@@ -48,35 +48,69 @@ class CallKey(NamedTuple):
         return cls(item, int(sample), int(turn))
 
 
+TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
+"""Errors that a second attempt may not meet. After any other the same request gets the same answer."""
+PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
+"""Errors that come from the request itself: not even a later session sends it again."""
+FATAL = frozenset({"key", "quota", "no_model", "option"})
+"""Errors that every other call would meet as well: they end the run."""
+OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
+"""What a call is sent with besides its messages; a wrong value of one (the error ``option``) is wrong for all calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestError:
-    """What went wrong with a call: a code scripts can count, a sentence, and whether asking again can help."""
+    """Why a call failed. No field ever holds a key.
+
+    Attributes:
+        code: what scripts count; ``TRANSIENT``, ``PERMANENT`` and ``FATAL`` say what follows from it.
+        sentence: what happened, for a person.
+        retryable: whether a later session sends the request again.
+        hint: what to do about it.
+        retry_after_s: how many seconds the server asks to wait.
+        status: the HTTP status, where there was one.
+        raw: what the server sent, as text.
+
+    The journal holds the first three.
+    """
 
     code: str
     sentence: str
     retryable: bool = False
+    hint: str = field(default="", compare=False)
+    retry_after_s: float | None = field(default=None, compare=False)
+    status: int | None = field(default=None, compare=False)
+    raw: str = field(default="", compare=False)
 
+    @classmethod
+    def of(cls, code: str, sentence: str, hint: str = "", **more: Any) -> Self:
+        """An error whose code decides whether a later session sends the request again."""
+        return cls(code, sentence, code not in PERMANENT, hint, **more)
 
-TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
-"""Faults that may be gone a moment later. After any other the same question gets the same answer."""
-PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
-"""Faults of the question itself: not even a later session asks again."""
-FATAL = frozenset({"key", "quota", "no_model", "option"})
-"""Faults that every other call would meet as well: they end the run."""
-OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
-"""What a call is asked with besides its messages; a wrong value of one (the fault ``option``) is wrong for all."""
+    @property
+    def transient(self) -> bool:
+        """Whether a second attempt may succeed."""
+        return self.code in TRANSIENT
+
+    def as_json(self) -> dict[str, Any]:
+        """What the journal holds."""
+        return {"code": self.code, "sentence": self.sentence, "retryable": self.retryable}
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of one call.
+    """The result of one attempt of a call.
 
-    ``done``: a whole response, whatever its ``finish_reason``. ``partial``: a stream that broke off, with what came.
-    ``failed``: none. ``thought`` is what the server sent apart from the answer; marks inside ``answer`` stay there.
-    Tokens are the server's counts, or estimates when ``estimated``. Where something went wrong ``raw`` is the server's
-    own body as text, at most ``RAW_LIMIT`` characters of it; ``refusal`` what a model says that declines in a field
-    apart (the fault ``refusal``). ``role`` is who was asked, ``asked`` the digest of the
-    question, ``options`` what it was sent with; an engine that does not know them leaves them out.
+    Attributes:
+        state: ``done``: a whole response, whatever its ``finish_reason``; ``partial``: a stream that broke off, with
+            what came; ``failed``: nothing came.
+        thought: what the server sent in a field of its own; marks inside ``answer`` stay there.
+        input_tokens, output_tokens, thought_tokens: the server's counts, or estimates when ``estimated``.
+        fault: why it is not whole.
+        raw: the server's body as text where something went wrong, at most ``RAW_LIMIT`` characters.
+        refusal: the text of a model that declines in a field of its own (the error ``refusal``).
+        role, asked, options: which model was asked, the digest of the messages, and what they were sent with; an
+            engine that does not know them leaves them out.
     """
 
     key: CallKey
@@ -103,24 +137,25 @@ class Response:
 
     @property
     def final(self) -> bool:
-        """Whether the call needs no more asking: a whole response, or a failure that asking again cannot help."""
+        """Whether the call is over: a whole response, or an error that no later session can avoid."""
         return self.state == "done" or (self.fault is not None and not self.fault.retryable)
 
     def line(self) -> str:
         """One line of JSON, without its newline."""
-        values = asdict(self) | {"key": str(self.key)}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"key": str(self.key), "fault": self.fault.as_json() if self.fault is not None else None}
         return json.dumps({name: value for name, value in values.items() if value not in ("", None)})
 
     @classmethod
     def read(cls, line: str | bytes) -> Self:
-        """The response that :meth:`line` wrote. Unknown keys are passed over.
+        """The response that :meth:`line` wrote. Unknown keys are ignored.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         values: Any = json.loads(line)
         if not isinstance(values, dict) or not isinstance(values.get("key"), str):
-            raise ValueError("not a response")  # noqa: TRY004 - one kind of error for whoever reads lines
+            raise ValueError("not a response")  # noqa: TRY004 - one kind of error for all who read lines
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
         fault = known.get("fault")
         try:

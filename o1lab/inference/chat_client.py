@@ -1,18 +1,20 @@
-"""One answer from one model, as a stream of events; whatever goes wrong becomes one clear sentence."""
+"""One answer for a person who waits, as a stream of events. A thin layer over the common transport."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
 
 import httpx2
-import openai
 
-from o1lab.inference.errors import BrokenStreamError, explain
-from o1lab.inference.events import Delta, Done, Event, Failed, Message, Recast, Sampling, Started
+from o1lab.inference.calls import Message
+from o1lab.inference.events import Delta, Done, Event, Failed, Recast, Sampling, Started
+from o1lab.inference.stream import Piece, Reply, ReplyReader
 from o1lab.inference.thoughts import ThoughtSplitter
+from o1lab.inference.transport import Transport
 from o1lab.serve.records import PAST_PROXIES
 from o1lab.serve.registry import ModelAddress
 
@@ -21,15 +23,12 @@ SILENCE_TIMEOUT_S = 120.0
 """How long nothing at all may come: prompts queue behind others, long thoughts stream all the time."""
 
 
-_FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, BrokenStreamError, ValueError)
-
-
 class ChatClient:
     """Holds one connection pool for all panes. Use as ``async with`` or call :meth:`close`."""
 
     def __init__(self, *, silence_timeout_s: float = SILENCE_TIMEOUT_S) -> None:
-        timeout = httpx2.Timeout(silence_timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES)
+        self._transport = Transport(silence_timeout_s=silence_timeout_s, connect_timeout_s=CONNECT_TIMEOUT_S)
+        self._dropped: dict[ModelAddress, set[str]] = {}
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -38,7 +37,7 @@ class ChatClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._transport.close()
 
     async def stream(
         self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
@@ -46,63 +45,31 @@ class ChatClient:
         """Stream ``target``'s answer. The last event is always ``Done`` or ``Failed``; nothing is raised but
         cancellation, which closes the connection so that the server stops as well.
         """
-        began = time.perf_counter()
-        speaking = False
-        try:
-            async for event in self._events(target, messages, sampling or Sampling(), began):
-                speaking = True
-                yield event
-        except _FAILURES as error:
-            yield Failed(explain(error, target, speaking=speaking), time.perf_counter() - began)
+        began = last = time.perf_counter()
+        first: float | None = None
+        dropped = self._dropped.setdefault(target, set())
+        reader, splitter = ReplyReader(target), ThoughtSplitter()
 
-    async def _events(
-        self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling, began: float
-    ) -> AsyncIterator[Event]:
-        response = await self._ask(target, messages, sampling)
-        if "text/event-stream" not in response.headers.get("content-type", "text/event-stream"):
-            raise BrokenStreamError("html", response.headers.get("content-type", ""))
-        stream = response.parse()
-        splitter, first, last, finish, usage = ThoughtSplitter(), None, began, None, None
-        async for chunk in stream:
-            usage = getattr(chunk, "usage", None) or usage
-            if not getattr(chunk, "choices", None):
-                continue
-            last = time.perf_counter()
-            choice = chunk.choices[0]
-            finish = choice.finish_reason or finish
-            for event in _deltas(choice.delta, splitter):
-                if first is None:
-                    first = last
-                    yield Started(first - began)
-                yield event
+        def body() -> dict[str, Any]:
+            return {"model": target.model, "messages": list(messages), "stream": True} | _options(
+                sampling or Sampling(), dropped
+            )
+
+        async with aclosing(self._transport.send(target, body, reader, dropped.add)) as pieces:
+            async for piece in pieces:
+                last = time.perf_counter()
+                for event in _events(piece, splitter):
+                    if first is None:
+                        first = last
+                        yield Started(first - began)
+                    yield event
         for event in splitter.flush():
             yield event
-        if finish is None:
-            raise BrokenStreamError("half" if first is not None else "empty")
-        if finish == "error":
-            raise BrokenStreamError("half")
-        yield _done(finish, usage, began, first, last)
-
-    async def _ask(self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling) -> Any:
-        """Send the question; drop or rename the optional parameters that this server refuses by name.
-
-        Reasoning models take ``max_completion_tokens`` and no temperature; older servers
-        no ``stream_options``.
-        """
-        client = openai.AsyncOpenAI(base_url=target.base_url, api_key=target.key, http_client=self._http, max_retries=0)
-        options = _options(sampling)
-        while True:
-            try:
-                return await client.chat.completions.with_raw_response.create(
-                    model=target.model, messages=cast(Any, list(messages)), stream=True, **options
-                )
-            except openai.BadRequestError as error:
-                refused = refused_option(error, options)
-                if refused is None:
-                    raise
-                value = options.pop(refused)
-                if refused == "max_tokens":
-                    options["max_completion_tokens"] = value
+        reply, seconds = reader.end(), time.perf_counter() - began
+        if reply.error is not None:
+            yield Failed(reply.error, seconds)
+        else:
+            yield _done(reply, seconds, began, first, last)
 
 
 async def stream_chat(
@@ -114,73 +81,40 @@ async def stream_chat(
             yield event
 
 
-def _options(sampling: Sampling) -> dict[str, Any]:
+def _options(sampling: Sampling, dropped: set[str]) -> dict[str, Any]:
     options = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
+        "max_completion_tokens" if "max_tokens" in dropped else "max_tokens": sampling.max_tokens,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "stream_options": {"include_usage": True},
     }
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None and name not in dropped}
 
 
-def refused_option(error: openai.BadRequestError, options: Mapping[str, Any]) -> str | None:
-    """The optional parameter this error names as not taken, if there is one.
-
-    One whose value is wrong is taken: a server that says which values there are wants one of those.
-    """
-    message = str(error).lower()
-    if error.code == "context_length_exceeded" or any(word in message for word in _WRONG_VALUE):
-        return None
-    if error.code not in _NOT_TAKEN_CODES and not any(word in message for word in _NOT_TAKEN):
-        return None
-    return error.param if error.param in options else next((name for name in options if name in message), None)
+def _events(piece: Piece, splitter: ThoughtSplitter) -> list[Delta | Recast]:
+    """The events of some text: the content is split by its marks, a refusal is shown as the answer."""
+    match piece.kind:
+        case "thought":
+            return [Delta("thought", piece.text)]
+        case "refusal":
+            return [Delta("answer", piece.text)]
+    return splitter.feed(piece.text)
 
 
-_NOT_TAKEN = (
-    "unsupported",
-    "not support",
-    "unrecognized",
-    "unknown",
-    "unexpected",
-    "extra",
-    "not permitted",
-    "deprecated",
-)
-_NOT_TAKEN_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
-_WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
-
-
-def _deltas(delta: Any, splitter: ThoughtSplitter) -> list[Delta | Recast]:
-    """The events of one chunk: thought under either of its field names, content split by its marks."""
-    events: list[Delta | Recast] = []
-    if delta is None:
-        return events
-    thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
-    if isinstance(thought, str) and thought:
-        events.append(Delta("thought", thought))
-    if content := delta.content:
-        events.extend(splitter.feed(content))
-    return events
-
-
-def _done(finish: str, usage: Any, began: float, first: float | None, last: float) -> Done:
-    completion = getattr(usage, "completion_tokens", None)
-    details = getattr(usage, "completion_tokens_details", None)
-    thought = getattr(details, "reasoning_tokens", None)
+def _done(reply: Reply, seconds: float, began: float, first: float | None, last: float) -> Done:
+    written, thought = reply.output_tokens, reply.thought_tokens
     decoding = last - first if first is not None else 0.0
-    speed = (completion - 1) / decoding if completion and completion > 1 and decoding > 0 else None
     return Done(
-        finish_reason=finish,
-        prompt_tokens=getattr(usage, "prompt_tokens", None),
-        completion_tokens=completion,
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.input_tokens,
+        completion_tokens=written,
         thought_tokens=thought,
-        answer_tokens=completion - thought if completion is not None and thought is not None else None,
-        seconds=time.perf_counter() - began,
+        answer_tokens=written - thought if written is not None and thought is not None else None,
+        seconds=seconds,
         ttft_s=first - began if first is not None else None,
-        tokens_per_second=speed,
+        tokens_per_second=(written - 1) / decoding if written and written > 1 and decoding > 0 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""From whatever a server or the network did to one sentence and one hint. A key is never in either."""
+"""One classification of everything a server or the network can do: a code, a sentence and a hint, without any key."""
 
 from __future__ import annotations
 
@@ -6,161 +6,191 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any
 
 import httpx2
 import openai
 
-from o1lab.inference.events import ChatError
+from o1lab.inference.calls import OPTIONS, RequestError
 from o1lab.serve.registry import ModelAddress
 from o1lab.text import one_line
 
 RAW_LIMIT = 2_000
 
+_MODERATED = ("content_filter", "content_policy_violation", "moderation_blocked")
+_NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_STATUS = re.compile("[45][0-9]{2}")
+_STATUS_OF_CODE = {
+    "context_length_exceeded": 400, "invalid_api_key": 401, "insufficient_quota": 402, "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+}  # fmt: skip
+_LENGTH = re.compile(r"context (length|window)|maximum context|too many tokens|too long", re.IGNORECASE)
+_MODERATION = re.compile(r"content (policy|filter|management)|moderation|flagged", re.IGNORECASE)
 
-class BrokenStreamError(Exception):
-    """The server spoke, but not the protocol: not a stream, no choice in it, or no end to it."""
 
-    def __init__(self, kind: Literal["html", "half", "empty"], detail: str = "") -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
+def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) -> RequestError:
+    """The request error that an exception of the HTTP client means.
 
-
-def explain(error: Exception, target: ModelAddress, *, speaking: bool = False) -> ChatError:
-    """What ``error`` means for the person who waits for ``target``'s answer.
-
-    ``speaking``: some of the answer came before it.
+    Args:
+        target: the model that was asked; its name and server go into the sentence.
+        speaking: whether some of the answer came before the error.
     """
     raw = without_key(str(error), target.key)[:RAW_LIMIT]
     match error:
         case openai.APIStatusError():
-            return _status(error, target, raw)
-        case BrokenStreamError():
-            return _broken(error, target)
+            return _of_status(error, target, raw)
         case openai.APITimeoutError() | httpx2.TimeoutException() if not _refused(error):
-            return ChatError(
-                f"{target.model} did not answer in time.",
-                "It may be busy or still loading: try again.",
-                "timeout",
-                retryable=True,
-                raw=raw,
-            )
+            sentence = f"{target.model} did not answer in time."
+            return RequestError.of("timeout", sentence, "It may be busy or still loading: try again.", raw=raw)
         case openai.APIConnectionError() if speaking:
-            return _broken(BrokenStreamError("half", raw), target)
+            return cut_off(target, raw)
         case openai.APIConnectionError() | httpx2.ConnectError():
-            return ChatError(
-                f"Nothing answers at {_host(target)}.",
-                "Start that server or correct its url in o1lab.toml.",
+            return RequestError.of(
                 "unreachable",
-                retryable=True,
+                f"Nothing answers at {host_of(target)}.",
+                "Start that server or correct its url in o1lab.toml.",
                 raw=raw,
             )
         case httpx2.HTTPError():
-            return _broken(BrokenStreamError("half", raw), target)
-        case openai.APIError() if error.body is not None:
-            return ChatError(
-                f"{target.model} stopped with an error: {one_line(_message(error, target.key), 200)}",
-                "What came before it is kept; try again.",
-                "server",
-                retryable=True,
-                raw=raw,
-            )
+            return cut_off(target, raw)
+        case openai.APIError() if error.body is not None:  # within a stream
+            return classify_body(error.body, target, raw)
         case httpx2.InvalidURL():
-            return ChatError(
-                f"The url of {target.model} is not one: {one_line(_host(target), 80)}.",
-                "Correct it in o1lab.toml.",
-                "unreachable",
-                raw=raw,
-            )
-    return ChatError(
-        f"{_host(target)} sent something that is not the chat protocol.",
-        "See whether the url ends in /v1 and is an OpenAI-compatible server.",
-        "malformed",
-        retryable=True,
+            sentence = f"The url of {target.model} is not valid: {one_line(host_of(target), 80)}."
+            return RequestError.of("unreachable", sentence, "Correct it in o1lab.toml.", raw=raw)
+    return malformed(target, str(getattr(error, "doc", "")) or raw)
+
+
+def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestError:
+    """The request error of an ``error`` object that came in a body or a stream whose status was 200.
+
+    Where its code is a status, or stands for one, the result is the one of a response with this status.
+    """
+    message = error.get("message") if isinstance(error, dict) else error
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str):
+        code = int(code) if _STATUS.fullmatch(code) else _STATUS_OF_CODE.get(code, code)
+    if code in _MODERATED:
+        return _moderated(target, None, raw)
+    if isinstance(code, int) and 400 <= code < 500:
+        return classify(status_error(code, error), target)
+    text = one_line(without_key(message, target.key), 200) if isinstance(message, str) else ""
+    hint = "What came before it is kept; try again."
+    return RequestError.of(
+        "server",
+        f"The server of {target.model} stopped with an error: {text or 'it does not say which'}",
+        hint,
         raw=raw,
     )
 
 
-def _status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> ChatError:
-    status = error.status_code
-    said = one_line(_message(error, target.key), 200)
-    if error.code == "context_length_exceeded" or (status == 400 and _speaks_of_length(said)):
-        return ChatError(
-            f"The conversation is too long for {target.model}.",
-            "Begin a new one, or shorten the prompt.",
-            "context_length",
-            status=status,
-            raw=raw,
-        )
-    if error.code in _MODERATED or (status in (400, 403) and _speaks_of_moderation(said)):
-        return ChatError(
-            f"{_host(target)} would not let {target.model} answer this: its moderation refused the prompt.",
-            "Ask something else, or another model.",
-            "content_filter",
-            status=status,
-            raw=raw,
-        )
-    if error.code in _SPENT or status == 402:
-        return ChatError(
-            f"The account at {_host(target)} has no quota left for {target.model}.",
-            "See its plan and billing, or take another key.",
-            "quota",
-            status=status,
-            raw=raw,
-        )
-    if status in (401, 403):
-        return ChatError(
-            f"{_host(target)} refused the key for {target.model}.",
-            "Check the variable that key_env names in o1lab.toml.",
-            "key",
-            status=status,
-            raw=raw,
-        )
-    if status == 404:
-        return ChatError(
-            f"{_host(target)} has no model called {target.model}.",
-            "Check the model's name and that the url ends in /v1.",
-            "no_model",
-            status=status,
-            raw=raw,
-        )
-    if status == 429:
-        wait = _retry_after(error.response)
-        return ChatError(
-            f"{_host(target)} asks to slow down (429).",
-            f"Try again in {wait:g} s." if wait is not None else "Try again in a moment.",
-            "rate_limit",
-            retryable=True,
-            retry_after_s=wait,
-            status=status,
-            raw=raw,
-        )
-    if status >= 500:
-        return ChatError(
-            f"{_host(target)} failed inside ({status}).",
-            "Try again; if it stays so, look at that server's log.",
-            "server",
-            retryable=True,
-            retry_after_s=_retry_after(error.response),
-            status=status,
-            raw=raw,
-        )
-    return ChatError(
-        f"{target.model} refused the request ({status}): {said}",
-        "Change what it names and try again.",
-        "refused",
-        status=status,
-        raw=raw,
+def status_error(status: int, error: Any) -> openai.APIStatusError:
+    """The exception that the HTTP client raises for a response with this status.
+
+    Args:
+        error: the ``error`` object of the body, whatever it is.
+    """
+    body = error if isinstance(error, dict) else {}
+    message = body.get("message")
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
+    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
+    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
+
+
+def cut_off(target: ModelAddress, raw: str = "") -> RequestError:
+    """The connection broke, or the stream ended without an end mark."""
+    sentence, hint = (
+        f"The answer of {target.model} broke off half-way.",
+        "What came is kept; try again for a whole one.",
     )
+    return RequestError.of("cut_off", sentence, hint, raw=raw[:RAW_LIMIT])
 
 
-_MODERATED = ("content_filter", "content_policy_violation", "moderation_blocked")
-_SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+def empty(target: ModelAddress) -> RequestError:
+    """A response without any text."""
+    hint = "Try again, or raise the maximum number of tokens."
+    return RequestError.of("empty", f"{target.model} sent an answer with nothing in it.", hint)
+
+
+def malformed(target: ModelAddress, raw: str = "") -> RequestError:
+    """What came is not JSON, or not a chat completion."""
+    sentence = f"{host_of(target)} sent something that is not the chat protocol."
+    hint = "See whether the url ends in /v1 and is an OpenAI-compatible server."
+    return RequestError.of("malformed", sentence, hint, raw=raw)
+
+
+def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
+    """A web page, say of a proxy or a login."""
+    sentence = f"{host_of(target)} sent {kind.partition(';')[0] or 'a web page'} instead of a stream."
+    hint = "Check the url: it is not an OpenAI-compatible server there (a proxy or a login page?)."
+    return RequestError.of("not_api", sentence, hint, raw=raw)
+
+
+def refused_option(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
+    """The optional parameter of ``body`` that this error names as unsupported; None if the call cannot do without it.
+
+    A parameter with a wrong value is supported: a server that lists the values wants one of those. ``max_tokens`` may
+    go only where the server asks for ``max_completion_tokens``: without a limit a call may cost anything.
+    """
+    message = str(error).lower()
+    if error.code == "context_length_exceeded" or any(word in message for word in _WRONG_VALUE):
+        return None
+    if error.code not in _UNSUPPORTED_CODES and not any(word in message for word in _UNSUPPORTED):
+        return None
+    options = [name for name in body if name in _DROPPABLE]
+    refused = error.param if error.param in options else next((name for name in options if name in message), None)
+    return None if refused == "max_tokens" and "max_completion_tokens" not in message else refused
+
+
+_DROPPABLE = {"temperature", "top_p", "seed", "reasoning_effort", "stop", "stream_options", "max_tokens"}
+_UNSUPPORTED = (
+    "unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted", "deprecated",
+)  # fmt: skip
+_UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
+_WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
+
+
+def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> RequestError:
+    status, host, model = error.status_code, host_of(target), target.model
+    own = error.body.get("message") if isinstance(error.body, dict) else None
+    message = one_line(without_key(own if isinstance(own, str) else error.message, target.key), 200)
+    if error.code == "context_length_exceeded" or (status == 400 and _LENGTH.search(message)):
+        code, sentence = "context_length", f"The conversation is too long for {model}."
+        hint = "Begin a new one, or shorten the prompt."
+    elif error.code in _MODERATED or (status in (400, 403) and _MODERATION.search(message)):
+        return _moderated(target, status, raw)
+    elif error.code in _NO_QUOTA or status == 402:
+        code, sentence = "quota", f"The account at {host} has no quota left for {model}."
+        hint = "See its plan and billing, or take another key."
+    elif status in (401, 403):
+        code, sentence = "key", f"{host} refused the key for {model}."
+        hint = "Check the variable that key_env names in o1lab.toml."
+    elif status == 404:
+        code, sentence = "no_model", f"{host} has no model called {model}."
+        hint = "Check the model's name and that the url ends in /v1."
+    elif status == 429:
+        wait = retry_after_s(error.response.headers)
+        code, sentence = "rate_limit", f"{host} asks to slow down (429)."
+        hint = f"Try again in {wait:g} s." if wait is not None else "Try again in a moment."
+        return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
+    elif status >= 500:
+        wait = retry_after_s(error.response.headers)
+        code, sentence = "server", f"{host} failed inside ({status})."
+        hint = "Try again; if it stays so, look at that server's log."
+        return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
+    else:
+        code = "option" if error.param in OPTIONS else "refused"
+        sentence, hint = f"{model} refused the request ({status}): {message}", "Change what it names and try again."
+    return RequestError.of(code, sentence, hint, status=status, raw=raw)
+
+
+def _moderated(target: ModelAddress, status: int | None, raw: str) -> RequestError:
+    sentence = f"{host_of(target)} would not let {target.model} answer this: its moderation refused the prompt."
+    return RequestError.of("content_filter", sentence, "Ask something else, or another model.", status=status, raw=raw)
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether nobody was there: the transport calls a refused connection a timeout, and only its cause knows."""
+    """Whether the connection was refused: the transport calls that a timeout, and only its cause tells them apart."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
@@ -169,65 +199,17 @@ def _refused(error: BaseException) -> bool:
     return False
 
 
-def _broken(error: BrokenStreamError, target: ModelAddress) -> ChatError:
-    match error.kind:
-        case "html":
-            kind = error.detail.partition(";")[0] or "something else"
-            return ChatError(
-                f"{_host(target)} sent {kind} instead of a stream.",
-                "Check the url: it is not an OpenAI-compatible server there (a proxy or a login page?).",
-                "not_api",
-                raw=error.detail[:RAW_LIMIT],
-            )
-        case "empty":
-            return ChatError(
-                f"{target.model} sent an answer with nothing in it.",
-                "Try again, or raise the maximum number of tokens.",
-                "empty",
-                retryable=True,
-            )
-        case _:
-            return ChatError(
-                f"The answer of {target.model} broke off half-way.",
-                "What came is kept; try again for a whole one.",
-                "cut_off",
-                retryable=True,
-                raw=error.detail[:RAW_LIMIT],
-            )
-
-
-def _message(error: openai.APIError, key: str) -> str:
-    body = error.body
-    told = body.get("message") if isinstance(body, dict) else None
-    return without_key(told if isinstance(told, str) else error.message, key)
-
-
-def _speaks_of_length(message: str) -> bool:
-    return (
-        re.search(r"context (length|window)|maximum context|too many tokens|too long", message, re.IGNORECASE)
-        is not None
-    )
-
-
-def _speaks_of_moderation(message: str) -> bool:
-    return re.search(r"content (policy|filter|management)|moderation|flagged", message, re.IGNORECASE) is not None
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    return retry_after_s(response.headers)
-
-
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How many seconds the server wants to be left alone, if it says so: ``retry-after-ms``, seconds, or a date.
+    """How many seconds the server asks to wait: ``retry-after-ms``, seconds, or a date; None if it does not say.
 
-    A date is held against the server's own ``date`` where it sends one: our clock may be wrong.
+    A date is compared with the server's own ``date`` where it sends one: the local clock may be wrong.
     """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
-    told = headers.get("retry-after")
-    if (wait := _number(told)) is not None:
+    asked = headers.get("retry-after")
+    if (wait := _number(asked)) is not None:
         return wait
-    until = _moment(told)
+    until = _moment(asked)
     if until is None:
         return None
     now = _moment(headers.get("date"))
@@ -249,11 +231,11 @@ def _moment(text: str | None) -> float | None:
         return None
 
 
-def _host(target: ModelAddress) -> str:
-    """The server without what a url may carry of credentials."""
+def host_of(target: ModelAddress) -> str:
+    """The server's url without the credentials that it may carry."""
     return re.sub(r"//[^@/]*@", "//", target.base_url)
 
 
 def without_key(text: str, key: str) -> str:
-    """``text`` with stars for the key; one of a few characters is no secret and may stand in any word."""
+    """``text`` with stars for the key; a key of a few characters is not secret and may occur in any word."""
     return text.replace(key, "***") if len(key) > 5 else text

@@ -1,13 +1,13 @@
-"""What a stream of one answer consists of: plain values, whoever reads them (screen, command, test)."""
+"""What the stream of one chat answer consists of: plain values for screens, commands and tests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from o1lab.inference.calls import RequestError
+
 Kind = Literal["thought", "answer"]
-Message = dict[str, str]
-"""One message of the chat protocol: ``role`` and ``content``."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,10 @@ class Done:
 
 
 @dataclass(frozen=True)
-class ChatError:
-    """One sentence of what happened and one of what to do. Neither ever holds a key."""
-
-    sentence: str
-    hint: str = ""
-    code: str = "failed"
-    retryable: bool = False
-    retry_after_s: float | None = None
-    status: int | None = None
-    raw: str = ""
-
-
-@dataclass(frozen=True)
 class Failed:
     """The answer will not be completed; what came before stays valid."""
 
-    error: ChatError
+    error: RequestError
     seconds: float = 0.0
 
 
@@ -88,13 +75,13 @@ Event = Started | Delta | Recast | Done | Failed
 
 @dataclass
 class Answer:
-    """An answer as it grows: give it every event, read the fields."""
+    """An answer as it grows: apply every event, read the fields."""
 
     thought: str = ""
     answer: str = ""
     ttft_s: float | None = None
     done: Done | None = None
-    error: ChatError | None = None
+    error: RequestError | None = None
     stopped: bool = False
 
     def apply(self, event: Event) -> None:

@@ -1,7 +1,7 @@
-"""The journal of a teacher run: one line a response, on the disk before the response counts.
+"""The journal of a job: one line a response, on the disk before the response counts.
 
 Lines are only appended. A crash may leave half a line at the end; it is set apart by a newline when the journal is
-opened again, and readers pass it over. One process writes at a time (the run's lock sees to that).
+opened again, and readers skip it. One process writes at a time: it holds the job's lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEY = re.compile(rb'\{"key": ("(?:[^"\\]|\\.)*")')
 
 
 class JournalError(OSError):
-    """The journal could not be written: nothing after it will be."""
+    """The journal could not be written; nothing more is written to it."""
 
 
 class Journal:
@@ -60,7 +60,7 @@ class Journal:
         """Return when the response is on the disk.
 
         Raises:
-            JournalError: it could not be written (a full disk); nothing after it will be either.
+            JournalError: it could not be written (a full disk); nothing more will be.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((response.line().encode() + b"\n", written))
@@ -91,9 +91,9 @@ class Journal:
 
 
 def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int, Response]]:
-    """(offset, response) of every whole line from the byte ``start``; what cannot be read is passed over.
+    """(offset, response) of every whole line from the byte ``start``; what cannot be read is skipped.
 
-    ``only``: lines without these bytes are not even looked into.
+    ``only``: lines without these bytes are not parsed.
     """
     if not path.exists():
         return
@@ -110,7 +110,7 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
 
 
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
-    """(offset, key, line) of every whole line; a line's rest is not looked into, which is ten times as fast."""
+    """(offset, key, line) of every whole line; the rest of a line is not parsed, which is ten times as fast."""
     if not path.exists():
         return
     with path.open("rb") as journal:
@@ -132,7 +132,7 @@ def _key_of(line: bytes) -> CallKey | None:
 
 
 def read_at(path: Path, offset: int) -> Response:
-    """The response that stands at ``offset``."""
+    """The response at ``offset``."""
     with path.open("rb") as journal:
         journal.seek(offset)
         return Response.read(journal.readline())
@@ -140,7 +140,7 @@ def read_at(path: Path, offset: int) -> Response:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # 0600: prompts and answers of a paid account are its owner's business.
+    # 0600: prompts and answers of a paid account are private.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     size = os.fstat(file).st_size
     if not size:
@@ -161,17 +161,17 @@ def _append(file: int, lines: bytes) -> None:
 
 @dataclass
 class JournalIndex:
-    """Where the journal holds what samples that have not ended need: offsets of final responses, and what was spent."""
+    """Where the journal holds the final responses of samples that have not ended, and what those samples took."""
 
     path: Path
     _offsets: dict[CallKey, int] = field(default_factory=dict)
-    _spent: dict[tuple[str, int], Usage] = field(default_factory=dict)
+    _usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
 
     def add(self, offset: int, response: Response) -> None:
         key = response.key
         if response.final:
             self._offsets[key] = offset
-        self._spent.setdefault((key.item, key.sample), Usage()).add(response)
+        self._usage.setdefault((key.item, key.sample), Usage()).add(response)
 
     def find(self, key: CallKey) -> Response | None:
         """The final response of a call; None when it is still to be asked."""
@@ -182,17 +182,17 @@ class JournalIndex:
         return key in self._offsets
 
     def take(self, offset: int, key: CallKey) -> None:
-        """Let a response stand for its call although asking again might help: it was tried often enough."""
+        """Count a response as final although a retry might help: the call was tried often enough."""
         self._offsets[key] = offset
 
-    def spent(self, item: str, sample: int) -> Usage:
-        """What the sample took before this session, taken out of the index."""
-        return self._spent.pop((item, sample), None) or Usage()
+    def usage(self, item: str, sample: int) -> Usage:
+        """What the sample took before this session; it is taken out of the index."""
+        return self._usage.pop((item, sample), None) or Usage()
 
     @property
     def total(self) -> Usage:
         total = Usage()
-        for one in self._spent.values():
+        for one in self._usage.values():
             total.input_tokens += one.input_tokens
             total.output_tokens += one.output_tokens
             total.cost_usd += one.cost_usd

@@ -1,15 +1,16 @@
-"""The models of a run: where they answer, what they cost, how fast they may be asked."""
+"""The models of a job: their address, price, rates and options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import UsageError
+from o1lab.inference.budget import Price
 from o1lab.inference.calls import Message, Role
-from o1lab.inference.rate_limit import Clock, Control, Limits, Price
+from o1lab.inference.rate_limit import Clock, Control, Limits
 from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -18,7 +19,7 @@ from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 
 @dataclass
 class ModelClient:
-    """A model that is asked: where it answers, what it costs, how fast it may be asked, what it does not take."""
+    """A model of a job: its address, its rates, its price, and the options that it refuses."""
 
     ref: ModelRef
     target: ModelAddress
@@ -26,17 +27,17 @@ class ModelClient:
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
     dropped: set[str] = field(default_factory=set)
-    """Parameters that this server refused by name."""
+    """Options that this server refused by name."""
     _replies: int = 0
     _written: int = 0
 
     @property
     def model(self) -> str:
-        """The name its traces carry."""
+        """The model's name in its traces."""
         return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
 
     def options(self, settings: RequestSettings, sample: int) -> dict[str, Any]:
-        """How it is asked for this sample: what was set, less what it refuses."""
+        """The options for this sample: those that are set and not refused."""
         limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
         options = {
             "temperature": settings.temperature,
@@ -51,8 +52,18 @@ class ModelClient:
         """The request as every engine sends it."""
         return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
 
+    def dropper(self, note: Callable[[str], None]) -> Callable[[str], None]:
+        """What to call when the server refuses an option: it is left out from then on, and ``note`` tells the user."""
+
+        def drop(option: str) -> None:
+            if option not in self.dropped:
+                self.dropped.add(option)
+                note(f"{self.ref.id} does not take {option}: it is left out.")
+
+        return drop
+
     def typical(self, most: int) -> int:
-        """About how many tokens it writes: the mean so far, ``most`` before anything came."""
+        """About how many tokens a response has: the mean so far, ``most`` before the first."""
         return self._written // self._replies if self._replies else most
 
     def wrote(self, tokens: int) -> None:

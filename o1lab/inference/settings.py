@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from o1lab.settings import Display
 
-Engine = Literal["local", "batch", "ray"]
+Engine = str
+"""The name of an engine: ``local``, ``batch``, ``ray`` or one that a plugin adds."""
 StreamMode = Literal["auto", "always", "never"]
 TO_SERVER = "leave it to the server"
 _OF_LAB = "as in o1lab.toml"

@@ -1,4 +1,4 @@
-"""Telling thought from answer while the text still comes, however the marks are cut into chunks."""
+"""Separates thought and answer while the text streams, however the marks are cut into chunks."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _CLOSINGS = tuple(closing for _, closing in _MARKS)
 
 
 class ThoughtSplitter:
-    """Feed it content as it arrives; it gives back what is certain and holds what could be half a mark.
+    """Takes content as it arrives; returns what is certain and keeps what could be half a mark.
 
     A thought opens only at the start (white space aside): a mark inside an answer is text about marks.
     A closing mark without its opening recasts what came before as thought.
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
         self._closing = ""
         self._state = "start"
 
     def feed(self, text: str) -> list[Delta | Recast]:
         """What ``text`` adds."""
-        self._held += text
+        self._pending += text
         events: list[Delta | Recast] = []
         while self._step(events):
             pass
         return events
 
     def flush(self) -> list[Delta | Recast]:
-        """The rest, when no more text comes: half a mark is text after all."""
-        held, self._held = self._held, ""
-        if not held or (self._state == "start" and not held.strip()):
+        """The rest, when no more text comes: half a mark is text."""
+        rest, self._pending = self._pending, ""
+        if not rest or (self._state == "start" and not rest.strip()):
             return []
-        return [Delta("thought" if self._state == "thought" else "answer", held)]
+        return [Delta("thought" if self._state == "thought" else "answer", rest)]
 
     def _step(self, events: list[Delta | Recast]) -> bool:
         match self._state:
@@ -55,21 +55,21 @@ class ThoughtSplitter:
                     return True
             case "after":
                 # White space between the closing mark and the answer belongs to neither.
-                self._held = self._held.lstrip()
-                if self._held:
+                self._pending = self._pending.lstrip()
+                if self._pending:
                     self._state = "answer"
                     return True
             case _:
-                if self._held:
-                    events.append(Delta("answer", self._held))
-                    self._held = ""
+                if self._pending:
+                    events.append(Delta("answer", self._pending))
+                    self._pending = ""
         return False
 
     def _start(self) -> bool:
-        begun = self._held.lstrip()
+        begun = self._pending.lstrip()
         for opening, closing in _MARKS:
             if begun.startswith(opening):
-                self._held, self._closing, self._state = begun[len(opening) :], closing, "thought"
+                self._pending, self._closing, self._state = begun[len(opening) :], closing, "thought"
                 return True
         if not begun or any(opening.startswith(begun) for opening in _OPENINGS):
             return False
@@ -77,12 +77,12 @@ class ThoughtSplitter:
         return True
 
     def _until(self, marks: tuple[str, ...], kind: str, events: list[Delta | Recast]) -> bool:
-        """Give out the text before the first of ``marks``; whether one was found (and eaten)."""
-        found = [(at, mark) for mark in marks if (at := self._held.find(mark)) >= 0]
-        at, mark = min(found) if found else (len(self._held) - _half_mark(self._held, marks), "")
+        """Add an event for the text before the first of ``marks``; whether one was found (and removed)."""
+        found = [(at, mark) for mark in marks if (at := self._pending.find(mark)) >= 0]
+        at, mark = min(found) if found else (len(self._pending) - _half_mark(self._pending, marks), "")
         if at:
-            events.append(Delta("thought" if kind == "thought" else "answer", self._held[:at]))
-        self._held = self._held[at + len(mark) :]
+            events.append(Delta("thought" if kind == "thought" else "answer", self._pending[:at]))
+        self._pending = self._pending[at + len(mark) :]
         return bool(found)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import UsageError
-from o1lab.ingest.formats import FileOrigin, RowError, read_row
+from o1lab.ingest.formats import FileOrigin, read_row
+from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
 from store import Store, problems, traces
 from store.sqlite import Database

@@ -20,7 +20,7 @@ from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
 from o1lab.text import one_line
 from o1lab.train.curve import Series, series
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 
 REDRAWS_PER_SECOND = 4
 _SHARE = 0.04  # of a core at most goes into redraws, however slow they are

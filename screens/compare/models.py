@@ -9,7 +9,7 @@ from o1lab.errors import LabError
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key
 from o1lab.train.run_directory import list_run_dirs
-from screens.compare.dialogs import Choice
+from o1lab.widgets.dialogs import Choice
 
 
 def choices(refs: Sequence[ModelRef]) -> list[Choice]:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.paged_table import Page, PagedTable
 from o1lab.widgets.tall_text import TallText
@@ -26,7 +26,7 @@ from screens.distill import problem as distill_problem
 from screens.distill.filter_bar import PoolFilter
 from screens.distill.problem import COLUMNS, RULED, PoolCounts, WholeProblem
 from screens.traces.annotate import Writer
-from store import exclusions, problems
+from store import exclusions
 from store.connection import Store
 from store.exclusions import Ruled
 from store.problem_query import ProblemQuery, parse_problem_query
@@ -124,7 +124,11 @@ class PoolPane(Vertical):
     def apply(self, query: ProblemQuery) -> None:
         """List the problems of ``query``."""
         self.query_now = query
-        self.table.set_source(fetcher(self.context.store, query))
+
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.lab_screen.read(distill_problem.page, query, offset, limit)
+
+        self.table.set_source(fetch)
         self.count()
 
     def refresh_pool(self) -> None:
@@ -147,7 +151,7 @@ class PoolPane(Vertical):
     async def count(self) -> None:
         """Count the pool again."""
         try:
-            self.counts = await self.lab_screen.in_thread(distill_problem.count_pool, self.context.store)
+            self.counts = await self.lab_screen.read(distill_problem.count_pool)
             self.set_class(not self.counts.total, "-empty")
             self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
             if not self.counts.total and self.screen.focused is self.table:
@@ -183,7 +187,7 @@ class PoolPane(Vertical):
     @work(exclusive=True, group="problem")
     async def _read(self, identity: str) -> None:
         try:
-            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
         except Exception as error:
             self.lab_screen.report(error)
             return
@@ -231,7 +235,7 @@ class PoolPane(Vertical):
             self.say("There is no problem under the cursor.")
             return
         try:
-            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
             answer = await self.app.push_screen_wait(OverruleDialog(whole))
             if answer is None:
                 return
@@ -297,18 +301,6 @@ class PoolPane(Vertical):
         if (identity := self.target) is not None:
             self.app.copy_to_clipboard(identity)
             self.say(f"copied the id {identity}")
-
-
-def fetcher(store: Store, query: ProblemQuery) -> Callable[[int, int], Page]:
-    """The list's source of pages for ``query``."""
-
-    def fetch(offset: int, limit: int) -> Page:
-        with store.explained():
-            found = problems.page_selected(store.db, query, limit=limit, offset=offset)
-            rows = [distill_problem.table_row(problem) for problem in found]
-            return Page(rows, problems.count_selected(store.db, query))
-
-    return fetch
 
 
 def rule_on(store: Store, identity: str, ruling: Ruled, annotator: str, note: str) -> None:

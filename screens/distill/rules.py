@@ -11,9 +11,8 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from o1lab.distill.filters import RULES
@@ -21,7 +20,7 @@ from o1lab.distill.filters.pool import FilterReport, chosen_rules, filter_pool
 from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.dialogs import Dialog
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.traces.annotate import Writer
@@ -35,8 +34,17 @@ class _StoppedError(Exception):
     """A person stopped the look."""
 
 
-class RulesDialog(ModalScreen[str | None]):
-    """Gives a sentence on what was applied, or None."""
+class RulesDialog(Dialog[str]):
+    """Returns a sentence that says what was applied, or None."""
+
+    DEFAULT_CSS = """
+    RulesDialog {
+        #rules { height: auto; max-height: 10; border: none; padding: 0; background: $surface; }
+        #rules-below { height: auto; max-height: 11; min-height: 3; margin-top: 1; }
+        #rules-said { height: auto; }
+    }
+    """
+    FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", tooltip="Use this rule, or do not"),
@@ -45,7 +53,7 @@ class RulesDialog(ModalScreen[str | None]):
         Binding("p", "preview", "Preview", tooltip="Look, and say what would come of it; nothing is written"),
         Binding("w", "apply", "Apply", tooltip="Write down what the rules find"),
         Binding("s", "stop", "Stop", tooltip="Stop the look at once"),
-        Binding("escape", "close", "Close"),
+        Binding("escape", "cancel", "Close"),
     ]
 
     def __init__(
@@ -56,26 +64,23 @@ class RulesDialog(ModalScreen[str | None]):
         benchmarks: Collection[str],
         last: Mapping[str, RuleRun],
     ) -> None:
-        super().__init__()
+        super().__init__("Run the rules over the pool")
         self.context = context
         self.writer = writer
         self.pool_filter = query
         self.narrowed = bool(query.source)
         self.benchmarks = benchmarks
         self.last = last
-        self.chosen = tuple(RULES)
+        self.chosen = tuple(RULES.all())
         self.found: dict[str, int] = {}
         """What the preview found, by rule."""
         self._previewed: tuple[tuple[str, ...], bool] | None = None
         self._stop: threading.Event | None = None
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static("Run the rules over the pool", classes="box-title", markup=False)
-            yield CellList(id="rules")
-            with VerticalScroll(can_focus=False, id="rules-below"):
-                yield TallText(id="rules-said", markup=False)
-            yield KeyFooter(show_command_palette=False, compact=True)
+    def compose_dialog(self) -> ComposeResult:
+        yield CellList(id="rules")
+        with VerticalScroll(can_focus=False, id="rules-below"):
+            yield TallText(id="rules-said", markup=False)
 
     def on_mount(self) -> None:
         self._draw()
@@ -88,10 +93,10 @@ class RulesDialog(ModalScreen[str | None]):
         self.action_stop()
 
     def _draw(self) -> None:
-        self.query_one(CellList).show({name: self._cell(name) for name in RULES}, None)
+        self.query_one(CellList).show({name: self._cell(name) for name in RULES.all()}, None)
 
     def _cell(self, name: str) -> Text:
-        rule, run = RULES[name], self.last.get(name)
+        rule, run = RULES.all()[name], self.last.get(name)
         when = "never ran" if run is None else f"last {run.excluded:,} of {run.looked:,}"
         if run is not None and run.version != rule.version:
             when += f" by version {run.version}"
@@ -107,9 +112,9 @@ class RulesDialog(ModalScreen[str | None]):
 
     def _explain(self) -> None:
         """What the rule under the cursor leaves out, and what will be looked at."""
-        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         scope = f"the problems of the filter {visible(self.pool_filter.source)}" if self.narrowed else "all problems"
-        text = Text.assemble((name, "bold"), f": {RULES[name].about}\n")
+        text = Text.assemble((name, "bold"), f": {RULES.all()[name].about}\n")
         text.append(f"p looks at {scope} with the rules chosen and says what would come of it; nothing is written.")
         self._say(text)
 
@@ -127,16 +132,16 @@ class RulesDialog(ModalScreen[str | None]):
     @on(OptionList.OptionSelected)
     def action_choose(self) -> None:
         """Use the rule under the cursor, or do not."""
-        name = list(RULES)[self.query_one(CellList).highlighted or 0]
+        name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         if not self.working:
             self._choose(set(self.chosen) ^ {name})
 
     def action_all(self) -> None:
         """Every rule, or none if all are chosen."""
-        self._choose(set() if len(self.chosen) == len(RULES) else set(RULES))
+        self._choose(set() if len(self.chosen) == len(RULES.all()) else set(RULES.all()))
 
     def _choose(self, names: set[str]) -> None:
-        self.chosen = tuple(name for name in RULES if name in names)
+        self.chosen = tuple(name for name in RULES.all() if name in names)
         self._forget()
 
     def _forget(self) -> None:
@@ -167,8 +172,8 @@ class RulesDialog(ModalScreen[str | None]):
         if self._stop is not None:
             self._stop.set()
 
-    def action_close(self) -> None:
-        """Stop a look that is going on; else leave."""
+    def action_cancel(self) -> None:
+        """Stop a look that is going on; else close the dialog."""
         if self._stop is not None:
             self._stop.set()
         else:

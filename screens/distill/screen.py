@@ -59,12 +59,7 @@ class DistillScreen(LabScreen):
         yield RunsPane(self.context, id="runs")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.panes.show(self.pane)
-
-    def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
-        self.set_heading(self._counts)  # it is at the right edge
 
     def on_screen_resume(self) -> None:
         self.runs.jobs.start_polling()

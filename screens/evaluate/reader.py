@@ -21,8 +21,8 @@ from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import Listing, WholeSample, read_sample
 from screens.traces.annotate import Written
 from screens.traces.text import remarks
-from store.connection import Store
 from store.sample_list import SampleRow
+from store.sqlite import Database
 
 
 class SampleScreen(LabellingScreen):
@@ -65,7 +65,6 @@ class SampleScreen(LabellingScreen):
         yield Static(id="said", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.say("n p other samples · c nearest chains · o run · v label a stretch · esc list")
         self.reader.focus()
         self.go(self.index)
@@ -80,7 +79,7 @@ class SampleScreen(LabellingScreen):
     async def go(self, index: int) -> None:
         """Read the sample at a place of the listing."""
         try:
-            found, total = await self.in_thread(_read_at, self.context.store, self.listing, index)
+            found, total = await self.read(_read_at, self.listing, index)
         except Exception as error:
             self.report(error)
             return
@@ -161,7 +160,7 @@ class SampleScreen(LabellingScreen):
 
     async def on_done(self, done: Written) -> None:
         if self.shown is not None and self._seqs.get(done.act.trace_id) == self.shown.seq:
-            fresh = await self.in_thread(read_sample, self.context.store, self.shown.seq)
+            fresh = await self.read(read_sample, self.shown.seq)
             if self.shown is not None and self.shown.seq == fresh.seq:
                 self.show_sample(fresh)
 
@@ -170,8 +169,8 @@ class SampleScreen(LabellingScreen):
         self.query_one("#said", Static).update(text)
 
 
-def _read_at(store: Store, listing: Listing, index: int) -> tuple[WholeSample | None, int]:
-    page = listing.page(store, index, 1)
+def _read_at(db: Database, listing: Listing, index: int) -> tuple[WholeSample | None, int]:
+    page = listing.page(db, index, 1)
     if not page.rows:
         return None, page.total
-    return read_sample(store, cast(SampleRow, page.rows[0].data).seq), page.total
+    return read_sample(db, cast(SampleRow, page.rows[0].data).seq), page.total

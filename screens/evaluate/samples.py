@@ -17,20 +17,20 @@ from textual.worker import Worker
 
 from o1lab.evaluate.sample_filter import HELP, SampleQuery, parse_sample_query
 from o1lab.text import visible
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.dialogs import Choice, PickDialog, among
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.line_input import LineInput
 from o1lab.widgets.paged_table import Page, PagedTable
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.attribution import AttributionActions, ChoiceDialog
+from screens.evaluate.attribution import AttributionActions
 from screens.evaluate.sample_text import COLUMNS, Listing
 from screens.traces.annotate import Writer
 from store import evaluations
-from store.connection import Store
 from store.errors import QueryError
-from store.evaluations import Evaluation, Tally
+from store.evaluations import Evaluation
 from store.sample_list import SampleRow
 
 PAUSE_S = 0.3  # of not typing, before the list follows
@@ -166,7 +166,7 @@ class SamplesPane(Vertical):
     async def _open(self, evaluation_id: str, scorer: str | None, query: str) -> None:
         try:
             wanted = parse_sample_query(query)
-            one = await self.lab_screen.in_thread(_find, self.context.store, evaluation_id)
+            one = await self.lab_screen.read(evaluations.get, evaluation_id)
         except Exception as error:
             self.lab_screen.report(error)
             return
@@ -202,7 +202,7 @@ class SamplesPane(Vertical):
         if one is None:
             return
         try:
-            tally = await self.lab_screen.in_thread(_tally, self.context.store, one.id, scorer)
+            tally = await self.lab_screen.read(evaluations.tally, one.id, scorer)
             self.query_one("#samples-head", Static).update(text_of.heading(one, scorer, tally))
         except NoMatches:
             return  # the app closes
@@ -211,12 +211,12 @@ class SamplesPane(Vertical):
 
     def _apply(self, query: SampleQuery) -> None:
         self.query_now = query
-        listing, store = self.listing, self.context.store
+        listing = self.listing
         if listing is None:
             return
 
-        def fetch(offset: int, limit: int) -> Page:
-            return listing.page(store, offset, limit)
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.lab_screen.read(listing.page, offset, limit)
 
         self.table.set_source(fetch)
 
@@ -362,30 +362,17 @@ class SamplesPane(Vertical):
 
     async def _other(self, question: str, empty: str) -> str | None:
         """Another evaluation of the same items, None for none."""
-        from screens.compare.dialogs import Choice, among
-
-        found = await self.lab_screen.in_thread(_same_items, self.context.store, cast(Evaluation, self.evaluation))
+        this = cast(Evaluation, self.evaluation)
+        found = [
+            one
+            for one in await self.lab_screen.read(evaluations.all_evaluations, suite=this.suite)
+            if one.items_hash == this.items_hash and one.id != this.id
+        ]
         choices = [Choice(one.id, f"{one.model}  {one.created_at[:16].replace('T', ' ')}", one.id) for one in found]
-        return await self.app.push_screen_wait(ChoiceDialog(question, among(choices), empty=empty))
+        return await self.app.push_screen_wait(PickDialog(question, among(choices), empty=empty))
 
     def action_copy_id(self) -> None:
         """Copy the item's id."""
         if (row := self.at_hand) is not None:
             self.app.copy_to_clipboard(visible(row.item))
             self.app.notify(f"Copied {visible(row.item)}", markup=False)
-
-
-def _find(store: Store, evaluation_id: str) -> Evaluation:
-    with store.explained():
-        return evaluations.get(store.db, evaluation_id)
-
-
-def _tally(store: Store, evaluation_id: str, scorer: str) -> Tally:
-    with store.explained():
-        return evaluations.tally(store.db, evaluation_id, scorer)
-
-
-def _same_items(store: Store, one: Evaluation) -> list[Evaluation]:
-    with store.explained():
-        found = evaluations.all_evaluations(store.db, suite=one.suite)
-    return [other for other in found if other.items_hash == one.items_hash and other.id != one.id]

@@ -63,12 +63,7 @@ class EvaluateScreen(LabScreen):
         yield PlotsPane(self.context, id="plots")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.show_pane(self.pane)
-
-    def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
-        self.set_heading(self._counts)  # it is at the right edge
 
     def on_screen_resume(self) -> None:
         self.evaluations.jobs.start_polling()

@@ -24,7 +24,7 @@ from screens.evaluate.sample_text import WholeSample, read_sample
 from screens.traces.annotate import Written
 from screens.traces.text import remarks
 from store import evaluations
-from store.connection import Store
+from store.sqlite import Database
 
 
 class SampleColumn(Vertical):
@@ -102,7 +102,6 @@ class SamplePairScreen(LabellingScreen):
         yield Static(id="said", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.columns[0].add_class("-first")
         self.go(self.index, 0)
 
@@ -115,7 +114,7 @@ class SamplePairScreen(LabellingScreen):
         """Read both samples of an item."""
         item = self.items[index]
         try:
-            found = await self.in_thread(_read_pair, self.context.store, self.pair, item, number)
+            found = await self.read(_read_pair, self.pair, item, number)
         except Exception as error:
             self.report(error)
             return
@@ -191,16 +190,10 @@ class SamplePairScreen(LabellingScreen):
         name = await self.app.push_screen_wait(PromptDialog("Write to (.md, .html or .tex)", value=str(proposed)))
         if not name or not name.strip():
             return
-
-        def work() -> Path:
-            path = Path(name.strip()).expanduser()
-            with self.context.store.explained():
-                one = cases.case(self.context.store, *self.pair, item, sample=number)
-            cases.write(one, path)
-            return path
-
         try:
-            path = await self.in_thread(work)
+            one = await self.read(cases.case, *self.pair, item, sample=number)
+            path = await self.in_thread(lambda: Path(name.strip()).expanduser())
+            await self.in_thread(cases.write, one, path)
         except Exception as error:
             self.report(error)
             return
@@ -220,7 +213,7 @@ class SamplePairScreen(LabellingScreen):
     async def on_done(self, done: Written) -> None:
         for column in self.columns:
             if column.whole is not None and column.whole.trace_id == done.act.trace_id:
-                fresh = await self.in_thread(read_sample, self.context.store, column.whole.seq)
+                fresh = await self.read(read_sample, column.whole.seq)
                 if column.whole.seq == fresh.seq:
                     self._show(column, fresh)
 
@@ -229,7 +222,5 @@ class SamplePairScreen(LabellingScreen):
         self.query_one("#said", Static).update(text)
 
 
-def _read_pair(store: Store, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:
-    with store.explained():
-        seqs = [evaluations.find_sample(store.db, evaluation, item, number) for evaluation in pair]
-    return [read_sample(store, seq) for seq in seqs]
+def _read_pair(db: Database, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:
+    return [read_sample(db, evaluations.find_sample(db, evaluation, item, number)) for evaluation in pair]

@@ -35,7 +35,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.message import Message
 
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
+from o1lab.widgets.empty_state import EmptyState
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.jobs.kind import BUDGETS, PaneKind

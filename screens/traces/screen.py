@@ -15,7 +15,7 @@ from textual.widgets import Static
 from o1lab.paths import assets_dir
 from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -85,11 +85,7 @@ class TrainScreen(LabScreen):
         yield self.jobs
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.panes.show("runs")
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_heading(self._counts)  # it is at the right edge
 
     def on_screen_resume(self) -> None:
         self.jobs.start_polling()

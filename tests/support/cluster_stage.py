@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from o1lab.distill.engines.ray_stage import Refused, SolverStage
+from o1lab.inference.engines.ray_stage import Refused, SolverStage
 
 SEEN, GATE = "STAGE_SEEN", "STAGE_GATE"
 

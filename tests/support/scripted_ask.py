@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from o1lab.distill.method import Method, SourceItem
 from o1lab.distill.methods import make_method, prompt_names
+from o1lab.distill.methods.base import Method, SourceItem
 from o1lab.distill.settings import MethodName, TeacherRunSettings
 from o1lab.inference.calls import CallKey, Message, RequestError, Response, Role
 from o1lab.inference.prompts import find_prompt

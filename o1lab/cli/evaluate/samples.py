@@ -182,7 +182,7 @@ def eval_nearest(
     with opened(ctx) as store:
         evaluation = evaluations.get(store.db, identity)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
-        run, near = Attribution(context(ctx).lab()).nearest(store, seq, limit=limit)
+        run, near = Attribution(context(ctx).lab()).nearest(store.db, seq, limit=limit)
     items = [
         {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
          "solution": one.solution}
@@ -209,7 +209,7 @@ def eval_case(
     from o1lab.evaluate.report import cases
 
     with opened(ctx) as store:
-        one = cases.case(store, before, after, item, sample=number)
+        one = cases.case(store.db, before, after, item, sample=number)
     cases.write(one, out)
     data = {
         "path": str(out),

@@ -61,7 +61,7 @@ def eval_suite(
     Examples: o1lab eval suite xstest; o1lab eval suite math500 --items my-problems.jsonl
     """
     from o1lab.errors import LabError
-    from o1lab.evaluate.suites.items import items_hash
+    from o1lab.evaluate.items import items_hash
     from o1lab.evaluate.suites.loading import load
     from o1lab.evaluate.suites.suite import find_suite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from o1lab.distill.filters.numbers import read_answer
-from o1lab.distill.filters.rule import Rule, quoted
+from o1lab.distill.filters.rule import quoted, rule
 from store.records import Problem
 
 _BLANK = {"", "-", "?", "n/a", "null", "nan", "unknown"}
@@ -18,11 +18,19 @@ _ASKED = (
 LONGEST = 100_000
 
 
+@rule("no-answer", version=1, order=30, about="has no labelled answer to check a chain against")
 def has_no_answer(problem: Problem) -> str | None:
     """That there is no gold answer, or None."""
     return "has no labelled answer" if answer_of(problem) is None else None
 
 
+@rule(
+    "not-numerical",
+    version=1,
+    order=40,
+    about="the answer is not one real number exactly written (with or without a unit): a tuple, interval, set, "
+    "equation, expression with variables, words or an option letter (several numbers are several-parts)",
+)
 def is_not_numerical(problem: Problem) -> str | None:
     """Why the gold answer is no real number, or None; a problem without an answer is another rule's.
 
@@ -60,13 +68,3 @@ def answer_of(problem: Problem) -> str | None:
     """The gold answer, or None where there is none or a word that stands for none."""
     answer = problem.answer
     return None if answer is None or answer.strip().lower() in _BLANK else answer
-
-
-NO_ANSWER = Rule("no-answer", 1, "has no labelled answer to check a chain against", has_no_answer)
-NOT_NUMERICAL = Rule(
-    "not-numerical",
-    1,
-    "the answer is not one real number exactly written (with or without a unit): a tuple, interval, set, equation, "
-    "expression with variables, words or an option letter (several numbers are several-parts)",
-    is_not_numerical,
-)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from o1lab.distill.filters.rule import Check, Finding, named, quoted
+from o1lab.distill.filters.rule import Check, Finding, Pool, named, pool_rule, quoted
 from o1lab.distill.filters.words import Words, words_of
 from store.records import Problem
 
@@ -113,18 +113,13 @@ class Benchmarks:
         return Finding(reason.replace("{name}", tested.name), tested.id)
 
 
-@dataclass(frozen=True, slots=True)
-class ContaminatedRule:
-    """The rule over a lab's benchmarks. Problems of a benchmark are contaminated themselves: none may be trained on."""
-
-    name: str = "contaminated"
-    version: int = 1
-    about: str = (
-        f"is of a benchmark or near one: the same text, a shared run of {RUN} words, or {ALIKE:.0f} % of the characters"
-    )
-
-    def over(self, tested: Iterable[tuple[Problem, str]]) -> Check:
-        return Benchmarks.of(tested).look
-
-
-CONTAMINATED = ContaminatedRule()
+@pool_rule(
+    "contaminated",
+    version=1,
+    order=80,
+    about=f"is of a benchmark or near one: the same text, a shared run of {RUN} words, or {ALIKE:.0f} % of the "
+    "characters",
+)
+def contaminated(pool: Pool) -> Check:
+    """Index the benchmarks. Their own problems are contaminated too: none may be trained on."""
+    return Benchmarks.of(pool.benchmarks()).look

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from o1lab.chains.verify import settle
-from o1lab.distill.filters.rule import Check, Finding, named
+from o1lab.distill.filters.rule import Check, Fetch, Finding, Pool, named, pool_rule
 from o1lab.distill.filters.words import jaccard, words_of
 from store.records import Problem
 
@@ -33,8 +32,6 @@ NEAR = 0.7
 BANDS, ROWS = 25, 5  # a pair at 0.7 shares a band with probability 0.99, one at 0.5 with 0.55, one at 0.3 with 0.06
 
 _ODD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: odd multipliers of it spread bits
-
-Fetch = Callable[[Sequence[str]], Iterable[Problem]]
 
 
 class Twin(NamedTuple):
@@ -216,32 +213,26 @@ def _hash64(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateRule:
-    """The rule over the whole pool."""
+@pool_rule(
+    "duplicate",
+    version=1,
+    order=70,
+    about=f"is in the pool already: the same text, or {NEAR:.0%} of the word triples, the same numbers, no other "
+    "answer",
+)
+def duplicates_of(pool: Pool) -> Check:
+    """Read the pool once and return the check of each of its problems."""
+    signatures = Signatures()
+    for problem in pool.problems():
+        signatures.add(problem)
+    twins = signatures.twins(pool.fetch)
 
-    name: str = "duplicate"
-    version: int = 1
-    about: str = (
-        f"is in the pool already: the same text, or {NEAR:.0%} of the word triples, the same numbers, no other answer"
-    )
+    def check(problem: Problem) -> Finding | None:
+        if (twin := twins.get(problem.id)) is None:
+            return None
+        name = next((named(stays) for stays in pool.fetch([twin.stays])), twin.stays)
+        if twin.shared is None:
+            return Finding(f"is, white space and marks aside, {name}", twin.stays)
+        return Finding(f"shares {twin.shared:.0%} of its word triples with {name}", twin.stays)
 
-    def over(self, pool: Iterable[Problem], fetch: Fetch) -> Check:
-        """Read the pool once and give the look at each of its problems."""
-        signatures = Signatures()
-        for problem in pool:
-            signatures.add(problem)
-        twins = signatures.twins(fetch)
-
-        def look(problem: Problem) -> Finding | None:
-            if (twin := twins.get(problem.id)) is None:
-                return None
-            name = next((named(stays) for stays in fetch([twin.stays])), twin.stays)
-            if twin.shared is None:
-                return Finding(f"is, white space and marks aside, {name}", twin.stays)
-            return Finding(f"shares {twin.shared:.0%} of its word triples with {name}", twin.stays)
-
-        return look
-
-
-DUPLICATE = DuplicateRule()
+    return check

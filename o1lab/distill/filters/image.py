@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from o1lab.distill.filters.rule import Rule, quoted
+from o1lab.distill.filters.rule import quoted, rule
 from store.records import Problem
 
 LONGEST = 100_000
@@ -91,6 +91,7 @@ _WORDS_OF_POINTING = (
 )  # fmt: skip
 
 
+@rule("image", version=1, order=10, about="needs an image: a drawing, a link to one, or words that speak of one")
 def needs_image(problem: Problem) -> str | None:
     """Why the statement cannot be read without an image, or None."""
     text = problem.statement[:LONGEST]
@@ -108,6 +109,3 @@ def needs_image(problem: Problem) -> str | None:
     if found := _POINTING.search(text):
         return f"points at what is not in the text: {quoted(found[0])}"
     return None
-
-
-IMAGE = Rule("image", 1, "needs an image: a drawing, a link to one, or words that speak of one", needs_image)

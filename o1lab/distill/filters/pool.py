@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
-from o1lab.distill.filters import RULES, AnyRule, ContaminatedRule, DuplicateRule
-from o1lab.distill.filters.rule import Check
+from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule
 from o1lab.errors import UsageError
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun
@@ -55,13 +54,13 @@ def chosen_rules(names: Iterable[str] | None = None) -> list[AnyRule]:
         UsageError: there is no rule of a name, or none is named.
     """
     if names is None:
-        return list(RULES.values())
+        return list(RULES.all().values())
     wanted = {name.strip() for name in names if name.strip()}
-    if unknown := sorted(wanted - RULES.keys()):
-        raise UsageError(f"There is no rule '{unknown[0]}'.", f"It is one of {', '.join(RULES)}.")
     if not wanted:
-        raise UsageError("No rule is named.", f"Name some of {', '.join(RULES)}, or leave --rules out for all.")
-    return [rule for name, rule in RULES.items() if name in wanted]
+        known = ", ".join(RULES.names())
+        raise UsageError("No rule is named.", f"Name some of {known}, or leave --rules out for all.")
+    chosen = {name: RULES.get(name) for name in sorted(wanted)}
+    return [chosen[name] for name in RULES.names() if name in chosen]
 
 
 def filter_pool(
@@ -80,8 +79,8 @@ def filter_pool(
     written.
     """
     tell = progress or (lambda _what, _done, _of: None)
-    tested = problems.of_sources(db, benchmarks) if any(isinstance(rule, ContaminatedRule) for rule in rules) else None
-    looks = [(rule, _look(db, rule, tested or [], tell)) for rule in rules]
+    pool = _Pool(db, benchmarks, tell)
+    looks = [(rule, rule.look if isinstance(rule, Rule) else rule.over(pool)) for rule in rules]
     names = [rule.name for rule in rules]
     total = problems.count_selected(db, query)
     found: Counter[str] = Counter()
@@ -103,7 +102,7 @@ def filter_pool(
         at = now()
         exclusions.record_runs(db, [RuleRun(rule.name, rule.version, looked, found[rule.name], at) for rule in rules])
     counts = tuple(RuleCount(rule.name, rule.version, found[rule.name]) for rule in rules)
-    return FilterReport(looked, looked - left_out, left_out, counts, dry_run, None if tested is None else len(tested))
+    return FilterReport(looked, looked - left_out, left_out, counts, dry_run, pool.tested)
 
 
 def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Check]]) -> Iterator[Exclusion]:
@@ -112,16 +111,27 @@ def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Check]]) -> Itera
             yield Exclusion(problem.id, rule.name, rule.version, finding.reason, finding.twin)
 
 
-def _look(db: Database, rule: AnyRule, tested: Sequence[tuple[str, str, str]], tell: Progress) -> Check:
-    """The rule's look; rules over the pool read it first."""
-    if isinstance(rule, DuplicateRule):
+class _Pool:
+    """What rules over the pool read. ``tested`` is the number of benchmark problems; None if no rule asked."""
+
+    def __init__(self, db: Database, benchmarks: Collection[str], tell: Progress) -> None:
+        self._db = db
+        self._benchmarks = benchmarks
+        self._tell = tell
+        self.tested: int | None = None
+
+    def problems(self) -> Iterator[Problem]:
         everything = ProblemQuery()
-        size = problems.count_selected(db, everything)
-        pool = _told(problems.select(db, everything, batch=BATCH), "reading the pool", size, tell)
-        return rule.over(pool, lambda ids: problems.several(db, ids))
-    if isinstance(rule, ContaminatedRule):
-        return rule.over(_told(_tested(db, tested), "reading the benchmarks", len(tested), tell))
-    return rule.look
+        size = problems.count_selected(self._db, everything)
+        return _told(problems.select(self._db, everything, batch=BATCH), "reading the pool", size, self._tell)
+
+    def benchmarks(self) -> Iterator[tuple[Problem, str]]:
+        tested = problems.of_sources(self._db, self._benchmarks)
+        self.tested = len(tested)
+        return _told(_tested(self._db, tested), "reading the benchmarks", len(tested), self._tell)
+
+    def fetch(self, ids: Sequence[str]) -> Iterable[Problem]:
+        return problems.several(self._db, ids)
 
 
 def _tested(db: Database, tested: Iterable[tuple[str, str, str]]) -> Iterator[tuple[Problem, str]]:

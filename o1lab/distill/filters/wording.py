@@ -1,4 +1,7 @@
-"""Rules that read what a statement asks for: a proof, several things, a choice among options."""
+"""Rules that read what a statement asks for: a proof, several things, a choice among options.
+
+Their words are in ``assets/words/wording.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from o1lab.distill.filters.answers import answer_of, gives_several_answers
-from o1lab.distill.filters.rule import Rule, quoted
+from o1lab.distill.filters.rule import quoted, rule
+from o1lab.wordlists import word_list
 from store.records import Problem
 
 LONGEST = 100_000
 
-_PROVE = re.compile(
-    r"\b(?:prove|disprove)\b(?!\s+(?:useful|helpful|to\s+be))"
-    r"|(?<!\bto )\b(?:show|demonstrate|verify|establish|deduce|conclude)\s+"
-    r"(?:that|why|the\s+(?:identity|inequality|following)|\$|\\\[|\\\()"
-    r"|\bgive\s+a\s+proof\b|\bwith\s+(?:full\s+)?proof\b|\bjustify\s+your\b|\bwith\s+justification\b"
-    r"|证明|求证|试证",
-    re.IGNORECASE,
-)
-_VALUE = re.compile(
-    r"\b(?:find|determine|compute|calculate|evaluate|what|which|how\s+(?:many|much|long|far|old|large|often|fast|tall)"
-    r"|who|when|where|solve|simplify|express|expand|factor|estimate|approximate|round|convert|write|give|state|list"
-    r"|is\s+(?:there|it)|are\s+there|does|do|can|name|enter)\b|\?|？|求|多少|几|计算|化简|解方程",
-    re.IGNORECASE,
-)
-# Without a gold answer these leave nothing to compare: what counts is the argument that there are no others.
-_ALL = re.compile(
-    r"\b(?:find|determine|describe|characteri[sz]e|give)\s+(?:with\s+proof\s+|,\s*with\s+proof,\s*)?(?:all|every)\b"
-    r"|\b(?:find|determine)\s+(?:the\s+)?(?:functions?|conditions?|sequences?|sets?)\b"
-    r"|\bsolve\s+(?:the|this|in|completely)\b"
-    r"|(?:^|[.;:!?$,]\s{0,3}|\n|\bthen\s|\band\s)(?:determine|decide|find\s+out)\s+(?:if|whether)\b"
-    r"|\b(?:does|do)\s+there\s+exist\b",
-    re.IGNORECASE,
-)
+
+def _pattern(key: str) -> re.Pattern[str]:
+    return word_list("wording").pattern(key)
 
 
+@rule("proof", version=1, order=20, about="asks for a proof, or for what only an argument settles")
 def asks_for_proof(problem: Problem) -> str | None:
     """Why the problem is settled by an argument and not by a value, or None.
 
@@ -43,13 +28,13 @@ def asks_for_proof(problem: Problem) -> str | None:
     what asks for all solutions or whether something exists, and what states a claim and asks nothing.
     """
     text = problem.statement[:LONGEST]
-    proves = _PROVE.search(text)
-    value = _VALUE.search(text)
+    proves = _pattern("prove").search(text)
+    value = _pattern("value").search(text)
     if answer_of(problem) is not None:
         return f"asks for a proof: {quoted(_around(text, proves))}" if proves and not value else None
     if proves:
         return f"asks for a proof: {quoted(_around(text, proves))}"
-    if everything := _ALL.search(text):
+    if everything := _pattern("everything").search(text):
         return f"has no answer, and asks what only an argument settles: {quoted(_around(text, everything))}"
     if value is None and text.strip():
         return "has no answer, and states a claim without a question"
@@ -65,23 +50,22 @@ _LABEL = re.compile(
     r"|(?:^|\n)[ \t]{0,8}(?:Part )?(?P<line>[a-h]|[A-D]|i{1,3}|iv|v|[1-9])[ ]?[.)．、:]\s"
 )
 _BEFORE = re.compile(r"([A-Za-z]{1,12})( ?)$")
-_REFERRING = {"part", "parts", "condition", "conditions", "property", "properties", "both", "in", "and", "or", "of"}
 _SERIES = ("abcdefgh", ("i", "ii", "iii", "iv", "v"), "123456789", "ABCD")
-_ASKS = re.compile(
-    r"\s*(?:(?:then|hence|now|also|finally|first|next|if|for|let|suppose|given|assume)\b[^.?!]{0,200}[,.]\s*)?(?:please\s+)?"
-    r"(?:find|determine|compute|calculate|evaluate|prove|show|what|how|which|is|are|does|do|can|give|state|explain|solve"
-    r"|write|express|list|draw|sketch|simplify|estimate|describe|verify|deduce|求|证明|计算|判断|若)",
-    re.IGNORECASE,
+
+
+@rule(
+    "several-parts",
+    version=1,
+    order=50,
+    about="asks for several things: labelled parts, or an answer of several numbers",
 )
-
-
 def has_several_parts(problem: Problem) -> str | None:
     """Why there is more than one thing to answer, or None: labelled parts that each ask, or an answer in several."""
     text = problem.statement[:LONGEST]
     labels = _labels(text)
     for series in _SERIES:
         parts = _labelled(text, labels, series)
-        asking = [label for label, part in parts if _ASKS.match(part) or "?" in part or "？" in part]
+        asking = [label for label, part in parts if _pattern("asks").match(part) or "?" in part or "？" in part]
         if len(asking) > 1:
             return f"asks for several things, in parts {', '.join(asking)}"
     return gives_several_answers(problem)
@@ -93,7 +77,7 @@ def _labels(text: str) -> list[tuple[str, int, int]]:
     for label in _LABEL.finditer(text):
         if label["label"] and (before := _BEFORE.search(text, max(0, label.start() - 13), label.start())):
             word, space = before.groups()
-            if not space or word.lower() in _REFERRING:
+            if not space or word.lower() in word_list("wording").words("referring"):
                 continue
         found.append((label["label"] or label["line"], label.start(), label.end()))
     return found
@@ -115,13 +99,13 @@ _OPTION = re.compile(
     r"|\\(?:text(?:bf|rm|it)?|math(?:rm|bf)|bold)\s*\{\s*\(?(?P<set>[A-H])\s*[.)]"
     r"|(?:^|\n|\\q?quad|[ \t][ \t]|\$)[ \t]{0,4}(?P<line>[A-H])[ ]?[.)．、:：]"
 )
-_WHICH = re.compile(r"\bwhich\s+(?:one\s+)?of\s+(?:the\s+following|these)\b|下列|以下", re.IGNORECASE)
 _LETTER_ALONE = re.compile(r"[\s$(]*(?:\\(?:text(?:bf|rm|it)?|math(?:rm|bf))\s*\{)?[\s(]*[A-H][\s)}$.]*")
 _LETTERS = "ABCDEFGH"
 _FEWEST_OPTIONS = 3
 _FARTHEST = 600
 
 
+@rule("multiple-choice", version=1, order=60, about="gives options to choose from")
 def is_multiple_choice(problem: Problem) -> str | None:
     """Why the problem is one of choosing among options, or None."""
     text = problem.statement[:LONGEST]
@@ -136,13 +120,6 @@ def is_multiple_choice(problem: Problem) -> str | None:
         if reached >= _FEWEST_OPTIONS:
             return f"gives options A to {_LETTERS[reached - 1]} to choose from"
     answer = answer_of(problem)
-    if answer and len(answer) < 40 and _LETTER_ALONE.fullmatch(answer) and (which := _WHICH.search(text)):
+    if answer and len(answer) < 40 and _LETTER_ALONE.fullmatch(answer) and (which := _pattern("which").search(text)):
         return f"asks {quoted(which[0])} and the answer is a letter"
     return None
-
-
-PROOF = Rule("proof", 1, "asks for a proof, or for what only an argument settles", asks_for_proof)
-SEVERAL_PARTS = Rule(
-    "several-parts", 1, "asks for several things: labelled parts, or an answer of several numbers", has_several_parts
-)
-MULTIPLE_CHOICE = Rule("multiple-choice", 1, "gives options to choose from", is_multiple_choice)

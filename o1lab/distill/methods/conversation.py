@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from o1lab.chains.parse import parse
-from o1lab.distill.method import Ask
+from o1lab.distill.methods.base import Ask
 from o1lab.inference.calls import Message, Response, Role
 
 _MARKS = re.compile(r"</?(?:think|Thought|Output)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")

@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
-from o1lab.distill.method import Ask, Draft, Method, Plan, Planned, SourceItem
-from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
@@ -58,11 +57,13 @@ class Verdict:
     read: bool = True
 
 
+@method("debate", order=40)
 class Debate(Method):
     """Policy and critic in turns, at most ``settings.rounds`` steps, then the policy's solution."""
 
-    name = "debate"
     synthesis = "multi-agent"
+    roles = ("teacher", "critic")
+    uses = ("rounds",)
     needs: ClassVar[Mapping[str, Need]] = {
         "policy": Need("debate-policy", frozenset({"statement", "thought"})),
         "critic": Need("debate-critic", frozenset({"statement", "thought", "step"})),
@@ -70,8 +71,8 @@ class Debate(Method):
     }
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        super().__init__(settings, prompts)
         self._rounds = settings.rounds
-        self._prompts = prompts
 
     def plan(self, item: SourceItem) -> Plan:
         rounds = self._rounds
@@ -84,19 +85,19 @@ class Debate(Method):
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
 
     async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        talk, chain, said = Conversation(ask), "", list[dict[str, Any]]()
+        talk, chain, verdicts = Conversation(ask), "", list[dict[str, Any]]()
         try:
-            chain, agreed = await self._explore(item, talk, said)
+            chain, agreed = await self._explore(item, talk, verdicts)
             if not agreed:
                 reason = f"the critic did not believe the last of {self._rounds} steps"
-                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, said))
+                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
             solution = without_marks(await talk.say(self._asked("solution", item, chain)))
         except GivenUp as end:
             return Draft("", complete=False, rejected=end.reason)
-        return Draft(join(chain, solution), complete=True, meta=self._meta(talk, said))
+        return Draft(join(chain, solution), complete=True, meta=self._meta(talk, verdicts))
 
-    async def _explore(self, item: SourceItem, talk: Conversation, said: list[dict[str, Any]]) -> tuple[str, bool]:
-        """The thought, and whether it may be concluded from; ``said`` takes what the critic said of each step."""
+    async def _explore(self, item: SourceItem, talk: Conversation, verdicts: list[dict[str, Any]]) -> tuple[str, bool]:
+        """The thought, and whether it may be concluded from; ``verdicts`` collects those on each step."""
         language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
         chain: list[str] = []
         verdict = Verdict("go on")
@@ -106,7 +107,7 @@ class Debate(Method):
                 raise GivenUp("the policy proposed an empty step")
             messages = self._asked("critic", item, "\n\n".join(chain), step)
             verdict = read_verdict(await talk.say(messages, role="critic"))
-            said.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
+            verdicts.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
             chain.append(step)
             if verdict.decision == "backtrack":
                 chain.append(doubt(verdict.reason, language))
@@ -115,15 +116,15 @@ class Debate(Method):
         return "\n\n".join(chain), verdict.decision != "backtrack"
 
     def _asked(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
-        return self._prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
+        return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod
-    def _meta(talk: Conversation, said: list[dict[str, Any]]) -> dict[str, Any]:
+    def _meta(talk: Conversation, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "call_keys": talk.keys,
-            "debate": said,
-            "backtracks": sum(one["decision"] == "backtrack" for one in said),
-            "unread_verdicts": sum(not one["read"] for one in said),
+            "debate": verdicts,
+            "backtracks": sum(one["decision"] == "backtrack" for one in verdicts),
+            "unread_verdicts": sum(not one["read"] for one in verdicts),
         }
 
 

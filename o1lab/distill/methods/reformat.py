@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from o1lab.chains.answers import How, after_box, extract_answer
-from o1lab.distill.method import Draft, SingleCall, SourceItem, as_trace
-from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.base import Draft, Need, SingleCall, SourceItem, as_trace, method
 from o1lab.distill.methods.conversation import has_marks, spoken
-from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message, Response
 
 _REFUSAL = re.compile(
@@ -22,20 +20,18 @@ _REFUSAL = re.compile(
 _ENDS = re.compile(r"(?:[\s.,;:!。，；：！*_}$)]|\\[\])]|\\end\{[a-z]+\*?\})*")
 
 
+@method("reformat", order=20)
 class Reformat(SingleCall):
     r"""The rewritten solution is the whole trace: it has no thought and ends in ``\boxed``, and must come to gold."""
 
-    name = "reformat"
     synthesis = "reformatted"
     verified = True
+    requires = ("solution", "answer")  # something to rewrite, and something to verify the result with
+    phase = 1
     needs: ClassVar[Mapping[str, Need]] = {"prompt": Need("reformat", frozenset({"statement", "solution", "answer"}))}
 
-    def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
-        del settings  # how to sample is the caller's business
-        self._prompt = prompts["prompt"]
-
     def messages(self, item: SourceItem) -> list[Message]:
-        return self._prompt.fill(
+        return self.prompts["prompt"].fill(
             {"statement": item.statement, "solution": item.solution or "", "answer": item.gold or ""}
         )
 

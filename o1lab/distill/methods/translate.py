@@ -19,8 +19,7 @@ from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.items import translation_source
-from o1lab.distill.method import Ask, Draft, Method, Plan, Planned, SourceItem
-from o1lab.distill.methods.base import Need, Prompts
+from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
 from o1lab.distill.methods.splitting import cut
 from o1lab.distill.settings import TeacherRunSettings
@@ -39,11 +38,13 @@ _FEWEST_PARAGRAPHS = 4
 _KEPT_PARAGRAPHS = 2 / 3
 
 
+@method("translate", order=30)
 class Translate(Method):
     """One conversation a trace; the result is a trace of a translated problem with the original as its parent."""
 
-    name = "translate"
     synthesis = "translated"
+    source = "traces"
+    uses = ("language",)
     needs: ClassVar[Mapping[str, Need]] = {
         "part": Need("translate-part", frozenset({"language", "statement", "translated_statement", "text"})),
         "statement": Need("translate-statement", frozenset({"language", "text"})),
@@ -51,8 +52,8 @@ class Translate(Method):
     }
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
+        super().__init__(settings, prompts)
         self._language = settings.language
-        self._prompts = prompts
         self._statements: dict[str, str] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -139,11 +140,11 @@ class Translate(Method):
         return before + unmask(answer.strip(), masked.kept) + after
 
     def _asked(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
-        return self._prompts[role].fill({"language": LANGUAGES[self._language], "text": text, **context})
+        return self.prompts[role].fill({"language": LANGUAGES[self._language], "text": text, **context})
 
     def _repair(self, faults: list[str]) -> list[Message]:
         values = {"language": LANGUAGES[self._language], "faults": "\n".join(f"- {fault}" for fault in faults)}
-        return self._prompts["repair"].fill(values)
+        return self.prompts["repair"].fill(values)
 
     def _check(self, item: SourceItem, raw: str, statement: str) -> None:
         """What can only be said of the whole.

@@ -10,8 +10,9 @@ import re
 from o1lab.chat.nearest import ChainIndex, Near
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
-from store import Store, evaluations
+from store import evaluations
 from store.evaluations import Evaluation
+from store.sqlite import Database
 
 _SERVED = re.compile(r"(?:.*/)?(?P<run>[^/]+)-step-\d+")
 
@@ -50,7 +51,7 @@ class Attribution:
         self.lab = lab
         self._held: tuple[str, ChainIndex] | None = None
 
-    def nearest(self, store: Store, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
+    def nearest(self, db: Database, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
         """(the run, its chains most like a sample, the best first). All turns of the sample count.
 
         Raises:
@@ -58,9 +59,9 @@ class Attribution:
             UsageError: its model is no student of this lab.
             NotFoundError: the run's rows are gone.
         """
-        evaluation_id, one = evaluations.sample(store.db, seq)
-        run = require_run(self.lab, evaluations.get(store.db, evaluation_id))
-        question = evaluations.item(store.db, evaluation_id, one.item).question
+        evaluation_id, one = evaluations.sample(db, seq)
+        run = require_run(self.lab, evaluations.get(db, evaluation_id))
+        question = evaluations.item(db, evaluation_id, one.item).question
         thought = "\n".join(turn.thought for turn in one.turns)
         answer = "\n".join(turn.answer for turn in one.turns)
         return run, self._index(run).nearest(question, thought, answer, limit=limit)

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from o1lab.errors import UsageError
 from o1lab.text import one_line, visible
-from store import Store, evaluations
 from store import annotations as annotation_log
+from store import evaluations
 from store.evaluations import Evaluation, Turn
+from store.sqlite import Database
 
 
 class Labelled(NamedTuple):
@@ -70,14 +71,13 @@ class Case:
         return tuple(dict.fromkeys(span.label for side in sides for part in side.parts for span in part.spans))
 
 
-def case(store: Store, before: str, after: str, item: str, *, sample: int = 0) -> Case:
+def case(db: Database, before: str, after: str, item: str, *, sample: int = 0) -> Case:
     """The two answers to one item.
 
     Raises:
         MissingError: an evaluation, the item or its sample is not there.
         UsageError: the evaluations put other items, so that the two are no pair.
     """
-    db = store.db
     one, other = evaluations.get(db, before), evaluations.get(db, after)
     if one.items_hash != other.items_hash and evaluations.item(db, one.id, item) != evaluations.item(
         db, other.id, item
@@ -87,12 +87,11 @@ def case(store: Store, before: str, after: str, item: str, *, sample: int = 0) -
             "Choose two evaluations of the same version of a suite.",
         )
     row = evaluations.item(db, one.id, item)
-    sides = [_side(store, side, item, sample) for side in (one, other)]
+    sides = [_side(db, side, item, sample) for side in (one, other)]
     return Case(one.suite_label, item, row.question, row.gold, sides[0], sides[1])
 
 
-def _side(store: Store, evaluation: Evaluation, item: str, number: int) -> Side:
-    db = store.db
+def _side(db: Database, evaluation: Evaluation, item: str, number: int) -> Side:
     seq = evaluations.find_sample(db, evaluation.id, item, number)
     _, one = evaluations.sample(db, seq)
     score = next((score for score in evaluations.scores_of(db, seq) if score.scorer == evaluation.scorer), None)

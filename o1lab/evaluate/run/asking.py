@@ -1,4 +1,4 @@
-"""The conversation about one item: turn by turn, and a last word asked of a response that was cut off."""
+"""The conversation about one item: turn by turn, and a request for the final answer where a response was cut off."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.chains import parse
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
 from o1lab.inference.usage import Usage
 from store.evaluations import State, Turn
 
 FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."
-"""What a response that was cut off is told, after its own text as the assistant's."""
+"""The message that follows a response that was cut off, after its own text as the assistant's."""
 _CUT = frozenset({"length", "max_tokens", "model_length", "abort"})
 """What servers call the end of a response that did not end by itself."""
 
@@ -26,58 +26,59 @@ class Ask(Protocol):
 
 @dataclass
 class SampleState:
-    """One (item, sample) while it is asked, and what it came to. ``key`` is its key in the cache."""
+    """One (item, sample) while it is asked, and its result. ``key`` is its key in the cache."""
 
     item: Item
     sample: int
     key: str
-    spent: Usage = field(default_factory=Usage)
+    usage: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     state: State = "complete"
     reason: str = ""
     forced: bool = False
 
-    def take(self, said: str, response: Response) -> None:
-        """A turn came to its end."""
+    def take(self, message: str, response: Response) -> None:
+        """Add a turn: the user's message and its response."""
         self.responses.append(response)
-        self.turns.append(Turn(said, *split(response)))
+        self.turns.append(Turn(message, *split(response)))
         self.state, self.reason = judged(response)
 
     def fail(self, reason: str) -> None:
-        """Something went wrong in us."""
+        """Something went wrong in o1lab itself."""
         self.state, self.reason = "failed", reason
 
 
-async def run_sample(held: SampleState, ask: Ask, *, force: bool) -> None:
-    """Ask turn by turn: the second with the first answer in its history, the thought left out as templates do it.
+async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
+    """Hold the conversation turn by turn; the history holds earlier answers without their thoughts, as templates do it.
 
-    ``force``: where the last turn is cut off, one more asks for the final answer; what comes is the sample's answer.
+    Args:
+        force: where the last turn is cut off, ask once more for the final answer, which is then the sample's answer.
 
     Raises:
         RunStopped: nothing more may be asked.
     """
-    history: list[Message] = [{"role": "system", "content": held.item.system}] if held.item.system else []
-    for turn, said in enumerate(held.item.turns):
-        history.append({"role": "user", "content": said})
-        held.take(said, await ask(turn, history))
-        if held.state != "complete":
+    history: list[Message] = [{"role": "system", "content": sample.item.system}] if sample.item.system else []
+    for turn, message in enumerate(sample.item.turns):
+        history.append({"role": "user", "content": message})
+        sample.take(message, await ask(turn, history))
+        if sample.state != "complete":
             break
-        history.append({"role": "assistant", "content": held.turns[-1].answer})
-    last = held.turns[-1]
+        history.append({"role": "assistant", "content": sample.turns[-1].answer})
+    last = sample.turns[-1]
     written = "\n\n".join(part for part in (last.thought, last.answer) if part)
-    if not (force and held.state == "incomplete" and len(held.turns) == len(held.item.turns) and written):
+    if not (force and sample.state == "incomplete" and len(sample.turns) == len(sample.item.turns) and written):
         return
     # Without the marks of a thought: a template would drop what stands between them.
     history += [{"role": "assistant", "content": written}, {"role": "user", "content": FORCE}]
-    response = await ask(len(held.item.turns), history, forced=True)
+    response = await ask(len(sample.item.turns), history, forced=True)
     state, reason = judged(response)
     if state == "failed" and (response.fault is None or not response.fault.retryable):
-        held.responses.append(response)  # it is as cut off as it was
-        held.reason = f"{held.reason}; its last word failed: {reason}"
+        sample.responses.append(response)  # it is as cut off as it was
+        sample.reason = f"{sample.reason}; its last word failed: {reason}"
         return
-    held.take(FORCE, response)
-    held.forced = True
+    sample.take(FORCE, response)
+    sample.forced = True
 
 
 def judged(response: Response) -> tuple[State, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.identity import Identity
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.items import Item
 
 
 class CacheKeys:

@@ -12,11 +12,11 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.items import Item, items_hash
 from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
 from o1lab.inference.models import check_priced

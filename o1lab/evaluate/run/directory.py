@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.identity import Identity
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.items import Item
-from o1lab.evaluate.suites.suite import ScorerSpec, Suite
+from o1lab.evaluate.scorers import ScorerSpec
+from o1lab.evaluate.suites.suite import Suite
 from o1lab.jobs.directory import JobFolder, JobStatus, known, replacing, write_json
 
 

@@ -1,11 +1,11 @@
-"""Asking a judge: concurrently, within the same budget, and every judgement in a journal before it counts."""
+"""Calls to a judge: concurrent, within the same budget, and every judgement in a journal before it counts."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -14,16 +14,14 @@ from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, ScoredBy
 from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
-from o1lab.evaluate.scorers.protocol import Scorer
-from o1lab.evaluate.suites.suite import ScorerSpec
+from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
+from o1lab.evaluate.scorers.base import Scorer
+from o1lab.inference.backend import CallContext, CompletionBackend
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalIndex, index_journal
 from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
-from o1lab.inference.rate_limit import Budget, Clock, Control
-from o1lab.jobs.progress import Counts
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
@@ -33,7 +31,7 @@ JUDGE_TOKENS = 4096
 _ROLE: Role = "teacher"
 _PROMPT = "judge"
 _REMEMBERED = 8192
-"""Answers of this session that are kept: as many as are asked for at once, twice each."""
+"""How many judgements of this session are kept: as many as are asked for at once, twice each."""
 
 
 def judge_settings(settings: EvaluationSettings) -> EvaluationSettings:
@@ -43,50 +41,56 @@ def judge_settings(settings: EvaluationSettings) -> EvaluationSettings:
 
 
 class Judge:
-    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.protocol.AskJudge`."""
+    """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.base.AskJudge`.
 
-    def __init__(self, teacher: CompletionClient, index: JournalIndex, seats: int) -> None:
-        self._teacher = teacher
+    Args:
+        client: sends the calls.
+        index: judgements that the journal holds already.
+        concurrency: how many calls may be made at once.
+    """
+
+    def __init__(self, client: CompletionBackend, index: JournalIndex, concurrency: int) -> None:
+        self._client = client
         self._index = index
-        self._seats = asyncio.Semaphore(seats)
-        self._said: dict[tuple[CallKey, str], Response] = {}
+        self._slots = asyncio.Semaphore(concurrency)
+        self._answers: dict[tuple[CallKey, str], Response] = {}
 
     async def __call__(self, key: CallKey, messages: Sequence[Message]) -> Response:
         asked = digest(_ROLE, messages)
-        if (said := self._said.get((key, asked))) is not None:
-            return said
+        if (answer := self._answers.get((key, asked))) is not None:
+            return answer
         known = self._index.find(key)
         if known is not None and known.asked == asked:
             return known
-        async with self._seats:
-            said = await self._teacher.call(key, messages)
-        if len(self._said) == _REMEMBERED:
-            del self._said[next(iter(self._said))]
-        self._said[key, asked] = replace(said, thought="")
-        return said
+        async with self._slots:
+            answer = await self._client.call(key, messages)
+        if len(self._answers) == _REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        self._answers[key, asked] = replace(answer, thought="")
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
 class OpenScorer:
-    """A scorer that is ready; ``priced`` is whether what its judge costs is known."""
+    """A scorer that is ready; ``priced`` is whether the price of its judge is known."""
 
     scorer: Scorer
     priced: bool = True
 
 
 async def open_scorer(
-    held: AsyncExitStack,
+    stack: AsyncExitStack,
     lab: Lab,
     folder: EvalFolder,
     manager: ServerManager,
     *,
     settings: EvaluationSettings,
-    control: Control,
-    budget: Budget,
-    progress: Counts,
-    clock: Clock,
+    context: Callable[[Journal], CallContext],
 ) -> OpenScorer:
-    """The scorer of an evaluation, its judge opened where it has one; ``held`` closes all of it.
+    """The scorer of an evaluation, with its judge opened where it has one; ``stack`` closes all of it.
+
+    Args:
+        context: makes what the judge's calls share with the others of the evaluation; its journal is its own.
 
     Raises:
         NotFoundError, LabError: the judge or its prompt is not there, or cannot be opened; or the scores would have
@@ -94,24 +98,20 @@ async def open_scorer(
     """
     who = folder.scored_by()
     if who.judge is None:
-        return OpenScorer(await held.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
+        return OpenScorer(await stack.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
     ref = find_model(lab, who.judge, load_config(lab))
-    asking = judge_settings(settings)
-    check_priced(asking, [ref])
+    judging = judge_settings(settings)
+    check_priced(judging, [ref])
     identity = await asyncio.to_thread(identify, lab, ref)
     path = folder.judge_journal(_short(identity))
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
-    journal = await held.enter_async_context(Journal(path))
-    voice = await open_model_client(ref, asking, manager, control, clock)
-    teacher = await held.enter_async_context(
-        CompletionClient(
-            asking, {_ROLE: voice}, journal=journal, control=control, budget=budget, progress=progress, clock=clock
-        )
-    )
+    shared = context(await stack.enter_async_context(Journal(path)))
+    model = await open_model_client(ref, judging, manager, shared.control, shared.clock)
+    client = await stack.enter_async_context(CompletionClient(judging, {_ROLE: model}, shared))
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
-    context = JudgeContext(Judge(teacher, index, asking.concurrency), judge_name(ref, identity), prompt)
-    scorer = await held.enter_async_context(_as_before(make_scorer(who.spec, judge=context), who, folder))
-    return OpenScorer(scorer, voice.price.known)
+    judge = JudgeContext(Judge(client, index, judging.concurrency), judge_name(ref, identity), prompt)
+    scorer = await stack.enter_async_context(_as_before(make_scorer(who.spec, judge=judge), who, folder))
+    return OpenScorer(scorer, model.price.known)
 
 
 def _as_before(scorer: Scorer, who: ScoredBy, folder: EvalFolder) -> Scorer:

@@ -1,18 +1,16 @@
-"""Driving an evaluation: samples side by side, stopped and paused by files, killed at any moment without loss.
+"""Runs an evaluation: samples side by side, stopped and paused by files, killed at any moment without loss.
 
-A response is journalled before it counts, and a sample is stored with its scores in one transaction. So going on after
-a crash is nothing but starting again: samples that are stored are passed over, and the calls of others that the
-journal knows are not made again.
+A response is in the journal before it counts, and a sample is stored with its scores in one transaction. So an
+evaluation resumes after a crash simply by starting again: samples that are stored are skipped, and the calls of others
+that the journal knows are not made again.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
@@ -28,11 +26,14 @@ from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, Writt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
 from o1lab.evaluate.run.work_queue import Ask, SoFar, Task
+from o1lab.inference.backend import CallContext
+from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
-from o1lab.inference.rate_limit import Budget, Clock, Control
+from o1lab.inference.rate_limit import Clock, Control
+from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
 from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -41,8 +42,6 @@ from store import evaluations
 from store.connection import Store
 from store.evaluations import NewSample
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Converse = Callable[[SampleState], Awaitable[None]]
 
 
@@ -56,11 +55,11 @@ async def drive(
     clock: Clock | None = None,
     manager: ServerManager | None = None,
 ) -> EvalStatus:
-    """Do an evaluation from where it stands to its end, in this process; its last status.
+    """Work on an evaluation to its end, in this process; its last status.
 
     Args:
-        scores_only: score what is stored and was not scored; the model is not asked for anything.
-        control: for whoever wants to stop or pause it without a file.
+        scores_only: score what is stored and has no score; the model is not asked for anything.
+        control: stops or pauses it without a file.
         watch: called with each new status, from the event loop.
         manager: whose servers to use, left running; without it servers end with the evaluation.
 
@@ -68,73 +67,93 @@ async def drive(
         UsageError: another process works on it.
         LabError: a model cannot be opened or is not the same any more, the disk is full, the database refuses.
     """
-    driver = _Evaluation(lab, folder, EvalCounts(), control=control, watch=watch, clock=clock)
-    driver.scores_only, driver.manager = scores_only, manager
-    return await driver.work()
+    runner = _Evaluation(
+        lab, folder, scores_only=scores_only, manager=manager, control=control, watch=watch, clock=clock
+    )
+    return await runner.work()
 
 
 @dataclass
-class _Asked:
-    """The model that is asked: how a conversation is held, and what its samples say of it."""
+class _OpenModel:
+    """The model that is evaluated, and how a conversation with it is held."""
 
+    client: ModelClient
     converse: Converse
-    voice: ModelClient
 
 
 class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
     folder: EvalFolder
     counts: EvalCounts
-    scores_only = False
-    manager: ServerManager | None = None
 
-    async def do(self, held: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+    def __init__(
+        self, lab: Lab, folder: EvalFolder, *, scores_only: bool, manager: ServerManager | None, **more: Any
+    ) -> None:
+        super().__init__(lab, folder, EvalCounts(), **more)
+        self._scores_only = scores_only
+        self._manager = manager
+        self._read = Reader()
+        self._before: EvalStatus | None = None
+        self._to_score = 0
+        self._broken = 0
         self._served: list[str] = []
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
-        held.callback(self._reader.shutdown)
+
+    async def do(self, stack: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+        self._before = before
+        stack.callback(self._read.close)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
         known = runs.register(self.lab, self.folder, store)
-        if known.scorer != scored_by.label:  # a kill came between the folder's word and the row's
+        if known.scorer != scored_by.label:  # a kill came between the writes of the folder and of the row
             with store.explained():
                 evaluations.set_scorer(store.db, known.id, scored_by.label)
-        again = scored_by.judge is not None or self.scores_only
+        again = scored_by.judge is not None or self._scores_only
         so_far = await self._read(work_queue.look, self.folder, store, scored_by.label, again=again)
         self._to_score = len(so_far.to_score)
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
-        self.counts.paid(so_far.spent.input_tokens, so_far.spent.output_tokens, so_far.spent.cost_usd)
+        self.counts.paid(so_far.usage.input_tokens, so_far.usage.output_tokens, so_far.usage.cost_usd)
         budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
         budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
-        manager = self.manager
+        manager = self._manager
         if manager is None:
-            manager = await held.enter_async_context(ServerManager(self.lab))
-        self.priced = not self.scores_only or before is None or before.priced
+            manager = await stack.enter_async_context(ServerManager(self.lab))
+        self.priced = not self._scores_only or before is None or before.priced
         if doubt := self.settings.doubt():
             self.counts.note(doubt)
-        asked = None if self.scores_only else await self._open_model(held, manager, budget, identity, so_far)
-        scorer = await open_scorer(
-            held, self.lab, self.folder, manager,
-            settings=self.settings, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
-        )  # fmt: skip
+
+        def context(journal: Journal) -> CallContext:
+            return CallContext(journal, self.control, budget, self.counts, self.clock)
+
+        model = None if self._scores_only else await self._open_model(stack, manager, context, identity, so_far)
+        scorer = await open_scorer(stack, self.lab, self.folder, manager, settings=self.settings, context=context)
         self.priced = self.priced and scorer.priced
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()
-        landing = ResultWriter(
-            store, self.folder.id, scorer.scorer,
-            make=lambda one: as_sample(one, count, asked.voice if asked else None),
-            landed=self._landed, log=self.folder.log,
-        )  # fmt: skip
         keys = CacheKeys(identity, self.settings)
-        batches = work_queue.to_do(self.folder, store, so_far, keys, None if self.scores_only else known.samples)
-        async with landing:
-            await self._work_off(landing, _Feed(batches, self._read), store, asked, so_far)
-        self._broken = landing.broken
-        self._before = before
+        batches = work_queue.to_do(self.folder, store, so_far, keys, None if self._scores_only else known.samples)
+
+        async def finish(task: Task) -> FinishedSample | None:
+            if not isinstance(task, Ask):
+                return await self._read(task.fetch, store)
+            assert model is not None  # noqa: S101 - such tasks are made only where a model is asked
+            one = SampleState(task.item, task.sample, task.key, so_far.index.usage(task.item.id, task.sample))
+            return FinishedSample(task.item, asked=one) if await self._converse(model.converse, one) else None
+
+        async with ResultWriter(
+            store, self.folder.id, scorer.scorer,
+            make=lambda one: as_sample(one, count, model.client if model else None),
+            on_written=self._count, log=self.folder.log,
+        ) as writer:  # fmt: skip
+            await run_concurrently(
+                Feed(batches, self._read), finish, writer.put, self.control,
+                workers=min(self.settings.concurrency, max(1, self.counts.requested)),
+            )  # fmt: skip
+        self._broken = writer.broken
 
     def _end(self) -> End:
-        """Scoring what is stored finishes no evaluation that has more to ask: it stays as it was."""
+        """An evaluation that has more to ask does not finish by scoring what is stored: its state stays."""
         end, before, seen = super()._end(), self._before, self.counts
         left = seen.requested - seen.done - seen.failed
-        if end.state != "finished" or not self.scores_only or left <= 0:
+        if end.state != "finished" or not self._scores_only or left <= 0:
             return end
         state, stopped_by = "stopped", "interrupt"  # of one that was killed
         if before is not None and before.state in ("stopped", "failed"):
@@ -147,56 +166,54 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             return f"The scorer broke at {self._broken} samples, which stay unscored: see {self.folder.log}."
         if self.folder.scored_by().spec.name == "human":
             return f"People mark its samples: o1lab eval rate {self.folder.id}"
-        if self.scores_only and not self._to_score:
+        if self._scores_only and not self._to_score:
             return f"There was nothing to do: every sample has been scored by {self.folder.scored_by().label}."
         return ""
 
-    async def _read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call it in the thread that reads: its connection to the store is its own."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: function(*args, **kwargs))
-
-    def _landed(self, one: WrittenSample) -> None:
+    def _count(self, one: WrittenSample) -> None:
         served = one.sample.meta.get("served_model")
         if served and served not in self._served:
             self._served.append(served)
             if len(self._served) == 2:  # an alias that was moved to another model, say
                 self.counts.note(f"The server answered as {self._served[0]}, and then as {served}.")
-        if one.anew:
+        if one.rescored:
             self.counts.scored(one.outcome)
         else:
             sample = one.sample
             self.counts.landed(sample.item, sample.sample, one.outcome, self.clock, cached=sample.cached)
 
     async def _open_model(
-        self, held: AsyncExitStack, manager: ServerManager, budget: Budget, identity: Identity, so_far: SoFar
-    ) -> _Asked:
-        """Open the model that is asked.
+        self,
+        stack: AsyncExitStack,
+        manager: ServerManager,
+        context: Callable[[Journal], CallContext],
+        identity: Identity,
+        so_far: SoFar,
+    ) -> _OpenModel:
+        """Open the model that is evaluated.
 
         Raises:
             LabError: it is not the one the evaluation began with, or cannot be opened.
         """
-        ref = find_model(self.lab, self.settings.model, load_config(self.lab))
+        settings, forced = self.settings, self.settings.force_answer
+        ref = find_model(self.lab, settings.model, load_config(self.lab))
         now = await self._read(identify, self.lab, ref)
         if (now.revision, now.template) != (identity.revision, identity.template):
             raise LabError(
                 f"{ref.id} is not the model any more that this evaluation began with: it was {identity.revision}.",
                 f"It is {now.revision} now. Start a new evaluation.",
             )
-        forced = self.settings.force_answer
-        check_priced(self.settings, [ref])  # the lab's prices may have changed
-        voice = await open_model_client(ref, self.settings, manager, self.control, self.clock)
-        self.priced = voice.price.known
-        writer = await held.enter_async_context(Journal(self.folder.journal))
+        check_priced(settings, [ref])  # the lab's prices may have changed
+        model = await open_model_client(ref, settings, manager, self.control, self.clock)
+        self.priced = model.price.known
+        shared = context(await stack.enter_async_context(Journal(self.folder.journal)))
 
-        async def teacher(max_tokens: int) -> CompletionClient:
-            made = CompletionClient(
-                self.settings.model_copy(update={"max_tokens": max_tokens}), {"teacher": voice},
-                journal=writer, control=self.control, budget=budget, progress=self.counts, clock=self.clock,
-            )  # fmt: skip
-            return await held.enter_async_context(made)
+        async def client(max_tokens: int) -> CompletionClient:
+            limited = settings.model_copy(update={"max_tokens": max_tokens})
+            return await stack.enter_async_context(CompletionClient(limited, {"teacher": model}, shared))
 
-        plain = await teacher(self.settings.max_tokens)
-        last_word = await teacher(forced) if forced else plain
+        plain = await client(settings.max_tokens)
+        last_word = await client(forced) if forced else plain
 
         async def converse(one: SampleState) -> None:
             async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
@@ -204,42 +221,14 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
                 known = so_far.index.find(key)
                 if known is not None and known.asked == digest("teacher", messages):
                     return known
-                return await (last_word if forced else plain).call(key, messages, on_attempt=one.spent.add)
+                return await (last_word if forced else plain).call(key, messages, on_attempt=one.usage.add)
 
             await run_sample(one, ask, force=forced is not None)
 
-        return _Asked(converse, voice)
+        return _OpenModel(model, converse)
 
-    async def _work_off(
-        self, landing: ResultWriter, feed: _Feed, store: Store, asked: _Asked | None, so_far: SoFar
-    ) -> None:
-        """Do all tasks, ``concurrency`` at a time."""
-
-        async def one_after_another() -> None:
-            while not self.control.stopping.is_set() and (task := await feed.take()) is not None:
-                if isinstance(task, Ask):
-                    assert asked is not None  # noqa: S101 - such tasks are made only where a model is asked
-                    one = SampleState(task.item, task.sample, task.key, so_far.index.spent(task.item.id, task.sample))
-                    if not await self._hold(asked.converse, one):
-                        continue
-                    ended = FinishedSample(task.item, held=one)
-                else:
-                    ended = await self._read(task.fetch, store)
-                try:
-                    await landing.put(ended)
-                except Exception:  # said on leaving the landing; until then calls in flight get into the journal
-                    self.control.stop("lab")
-                    return
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(self.settings.concurrency, max(1, self.counts.requested))):
-                    tasks.create_task(one_after_another())
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
-
-    async def _hold(self, converse: Converse, one: SampleState) -> bool:
-        """Hold one conversation; False when the run ended before it did."""
+    async def _converse(self, converse: Converse, one: SampleState) -> bool:
+        """Hold one conversation; False when the evaluation ended before it did."""
         try:
             await converse(one)
         except RunStopped:
@@ -252,29 +241,9 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         return True
 
 
-class _Feed:
-    """Hands tasks out one by one; batches of them are read in the reading thread."""
-
-    def __init__(self, batches: Iterator[list[Task]], read: Callable[..., Awaitable[Any]]) -> None:
-        self._batches = batches
-        self._read = read
-        self._tasks: list[Task] = []
-        self._turn = asyncio.Lock()
-
-    async def take(self) -> Task | None:
-        """The next task, None when there is none left."""
-        async with self._turn:
-            while not self._tasks:
-                batch: list[Task] | None = await self._read(next, self._batches, None)
-                if batch is None:
-                    return None
-                self._tasks = batch[::-1]
-            return self._tasks.pop()
-
-
-def as_sample(one: SampleState, count: Callable[[str], int] | None, voice: ModelClient | None) -> NewSample:
-    """A conversation as it is stored. Its money is that of all its tries, its tokens those of what it came to."""
-    seen = sizes(one.responses, one.turns, count, hidden=voice is not None and voice.hidden_thoughts)
+def as_sample(one: SampleState, count: Callable[[str], int] | None, model: ModelClient | None) -> NewSample:
+    """A conversation as it is stored. Its cost is that of all attempts, its tokens those of its responses."""
+    seen = sizes(one.responses, one.turns, count, hidden=model is not None and model.hidden_thoughts)
     last = one.responses[-1] if one.responses else None
     meta: dict[str, Any] = {"calls": len(one.responses)}
     if last is not None:
@@ -287,5 +256,5 @@ def as_sample(one: SampleState, count: Callable[[str], int] | None, voice: Model
     return NewSample(
         one.item.id, one.sample, one.state, tuple(one.turns), one.key, one.reason,
         input_tokens=seen.input, output_tokens=seen.output, thought_tokens=seen.thought, estimated=seen.estimated,
-        cost_usd=one.spent.cost_usd, seconds=round(sum(each.seconds for each in one.responses), 4), meta=meta,
+        cost_usd=one.usage.cost_usd, seconds=round(sum(each.seconds for each in one.responses), 4), meta=meta,
     )  # fmt: skip

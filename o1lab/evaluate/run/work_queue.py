@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.result_writer import FinishedSample
-from o1lab.evaluate.suites.items import Item
 from o1lab.inference import journal
 from o1lab.inference.journal import JournalIndex
 from o1lab.inference.usage import Usage
@@ -75,13 +75,13 @@ class SoFar:
 
     tally: Tally
     failed: set[tuple[str, int]]
-    """Samples that failed: they are held again."""
+    """Samples that failed: they are repeated."""
     ended: set[tuple[str, int]]
     to_score: list[int]
     """The seqs of complete samples that the scorer has not looked at, or is to look at again."""
     index: JournalIndex
-    spent: Usage = field(default_factory=Usage)
-    """All that was ever sent and received, tries that came to nothing too."""
+    usage: Usage = field(default_factory=Usage)
+    """All tokens and money so far, failed attempts included."""
 
 
 def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
@@ -90,7 +90,7 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
     Args:
         label: the scorer's.
         again: look again at what the scorer could not tell. What a judge answered is in its journal, so that only
-            what failed is asked anew.
+            what failed is asked again.
     """
     db = store.db
     with store.explained():
@@ -102,12 +102,12 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
             waiting = sample_agenda.to_score(db, folder.id, label)
     found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
     for offset, response in journal.read(folder.journal):
-        found.spent.add(response)
+        found.usage.add(response)
         if (response.key.item, response.key.sample) not in ended:
             found.index.add(offset, response)
     for path in folder.judge_journals:
         for _, response in journal.read(path):
-            found.spent.add(response)
+            found.usage.add(response)
     return found
 
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 
 from o1lab.chains.answers import How, extract_answer
-from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
-from o1lab.evaluate.scorers.normalising import holds, tokens
-from o1lab.evaluate.scorers.protocol import Attempt, Score
+from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, kept, no_gold, scorer
+from o1lab.evaluate.scorers.match import holds, tokens
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _UNKNOWN = 10  # options A to J, where an item does not list its own
@@ -38,11 +37,12 @@ class ChoiceOptions(Options):
     choices: tuple[str, ...] = ()
 
 
+@scorer("choice", version=1, options=ChoiceOptions, order=40)
 class ChoiceScorer(PlainScorer[ChoiceOptions]):
     """Items list their options in ``meta["choices"]``, as texts in order or by letter; gold is letters or texts."""
 
-    name = "choice"
-    version = 1
+    needs_gold = True
+    votes = "always"
 
     def look(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:

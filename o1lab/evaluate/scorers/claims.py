@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from o1lab.evaluate.scorers.base import Options, PlainScorer
-from o1lab.evaluate.scorers.protocol import Attempt, Score
+from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, scorer
 from o1lab.text import one_line
 
 
@@ -21,11 +20,9 @@ class ClaimsOptions(Options):
     where: Literal["answer", "both"] = "both"
 
 
+@scorer("claims", version=1, options=ClaimsOptions, order=60)
 class ClaimsScorer(PlainScorer[ClaimsOptions]):
     """Correct is an answer that claims no search. Needs no gold answer."""
-
-    name = "claims"
-    version = 1
 
     def look(self, attempt: Attempt) -> Score:
         if not attempt.answer.strip():

@@ -19,8 +19,7 @@ from pydantic import Field
 
 from o1lab.chains.parse import parse
 from o1lab.errors import UsageError
-from o1lab.evaluate.scorers.base import Options, label_of
-from o1lab.evaluate.scorers.protocol import AskJudge, Attempt, Score, broken
+from o1lab.evaluate.scorers.base import AskJudge, Attempt, Options, RegisteredScorer, Score, broken, label_of, scorer
 from o1lab.inference.calls import CallKey, Response, RunStopped
 from o1lab.inference.prompts import Prompt
 from o1lab.text import one_line, visible
@@ -82,7 +81,8 @@ def judge_label(options: JudgeOptions, prompt: Prompt, model: str | None) -> str
     return label_of(JUDGE, JUDGE_VERSION, notes, options.changed("prompt"))
 
 
-class JudgeScorer:
+@scorer(JUDGE, version=JUDGE_VERSION, options=JudgeOptions, order=80)
+class JudgeScorer(RegisteredScorer):
     """Asks the judge about each attempt, and once more where its answer cannot be read."""
 
     def __init__(self, options: JudgeOptions, context: JudgeContext) -> None:

@@ -1,13 +1,46 @@
-"""Normalised match: the answer says one of the gold answers, however it is written."""
+"""Comparison with the gold answers as text: ``exact`` to the letter, ``match`` after normalisation."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Literal
 
-from o1lab.evaluate.scorers.base import Options, Part, PlainScorer, kept, no_gold, part_of
-from o1lab.evaluate.scorers.normalising import holds, tokens
-from o1lab.evaluate.scorers.protocol import Attempt, Score
+from o1lab.evaluate.scorers.base import Attempt, Options, Part, PlainScorer, Score, kept, no_gold, part_of, scorer
 from o1lab.text import one_line
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"(?<![\w.])-?\d+(?:\.\d+)?(?![^\W{_HAN}_])|[{_HAN}]|[^\W{_HAN}_]+[+#]*")
+_RAISED = re.compile("[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u215f]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_APOSTROPHES = re.compile("(?<=\\w)['’ʼ`´](?=\\w)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_ARTICLES = frozenset({"a", "an", "the"})
+_BETWEEN = "\x1f"
+
+
+class ExactOptions(Options):
+    """``part``: what is compared: the whole answer, its first or last line, or what it boxes or calls its answer."""
+
+    part: Part = "whole"
+
+
+@scorer("exact", version=1, options=ExactOptions, order=20)
+class ExactScorer(PlainScorer[ExactOptions]):
+    """Space at the ends does not count; everything else does."""
+
+    needs_gold = True
+    votes = "final"
+
+    def look(self, attempt: Attempt) -> Score:
+        if (score := no_gold(attempt)) is not None:
+            return score
+        given = part_of(attempt, self._options.part)
+        if not given:
+            return Score("unextracted", reason="no answer was found")
+        right = given in {gold.strip() for gold in attempt.item.gold}
+        reason = "the same text" if right else "another text"
+        return Score("correct" if right else "incorrect", answer=kept(given), reason=reason)
 
 
 class MatchOptions(Options):
@@ -23,11 +56,12 @@ class MatchOptions(Options):
     longest: int | None = None
 
 
+@scorer("match", version=1, options=MatchOptions, order=30)
 class MatchScorer(PlainScorer[MatchOptions]):
-    """See :func:`~o1lab.evaluate.scorers.normalising.tokens` for what does not count."""
+    """See :func:`tokens` for what does not count."""
 
-    name = "match"
-    version = 1
+    needs_gold = True
+    votes = "final"
 
     def look(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:
@@ -48,3 +82,23 @@ class MatchScorer(PlainScorer[MatchOptions]):
         golds = len(attempt.item.gold)
         none = "not the gold answer" if golds == 1 else f"none of the {golds} gold answers"
         return Score("incorrect", answer=kept(given), reason=none)
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The tokens of ``text``: words, numbers (with their minus and decimals) and single Chinese characters.
+
+    A text of articles only keeps them. What is written in raised or lowered figures stands apart: 10² is no 102.
+    Traditional and simplified characters stay different, as do 20 and 20.0.
+    """
+    text = _RAISED.sub(lambda raised: f" {raised.group()}", text)
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).replace("\u2212", "-").casefold()
+    text = _THOUSANDS.sub("", _APOSTROPHES.sub("", unicodedata.normalize("NFC", text)))
+    found = tuple(_TOKEN.findall(text))
+    return tuple(token for token in found if token not in _ARTICLES) or found
+
+
+def holds(given: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether ``wanted`` stands in ``given``, one token after the other. Nothing stands in anything."""
+    if not wanted:
+        return False
+    return f"{_BETWEEN}{_BETWEEN.join(wanted)}{_BETWEEN}" in f"{_BETWEEN}{_BETWEEN.join(given)}{_BETWEEN}"

@@ -8,8 +8,7 @@ from typing import Literal
 
 from o1lab.chains.answers import Answer, How, extract_answer
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
-from o1lab.evaluate.scorers.base import Options, PlainScorer, kept, no_gold
-from o1lab.evaluate.scorers.protocol import Attempt, Score
+from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, kept, no_gold, scorer
 
 _MOST_WORKERS = 4
 
@@ -31,11 +30,12 @@ _ACCEPTED = {
 }
 
 
+@scorer("math", version=VERIFIER_VERSION, options=MathOptions, order=10)
 class MathScorer(PlainScorer[MathOptions]):
     """Correct if the final answer equals any gold answer; unextracted without one; unscored if nobody can tell."""
 
-    name = "math"
-    version = VERIFIER_VERSION
+    needs_gold = True
+    votes = "always"
 
     def __init__(self, options: MathOptions, *, workers: int | None = None) -> None:
         super().__init__(options)

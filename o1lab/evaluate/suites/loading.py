@@ -10,11 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 from o1lab.errors import LabError, UsageError
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
 from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates
 from o1lab.evaluate.suites.builders.drawing import sample
 from o1lab.evaluate.suites.columns import Columns, unsendable
-from o1lab.evaluate.suites.items import Item
 from o1lab.evaluate.suites.rows import Record, RowError, read_rows
 from o1lab.evaluate.suites.suite import ItemsSpec, Suite, is_file, path_of
 from o1lab.paths import Lab, offline

@@ -14,12 +14,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from o1lab.errors import NotFoundError, UsageError
+from o1lab.evaluate.scorers import SCORERS, ScorerSpec
+from o1lab.evaluate.scorers import check as check_scorer
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
 
 Family = Literal["mathematics", "safety", "factuality", "sycophancy", "hallucination", "general"]
 
-_NEEDS_GOLD = ("math", "exact", "match", "choice", "refusal")
 _LONGEST_FILE = 1 << 20
 
 
@@ -103,15 +104,6 @@ class ItemsSpec(BaseModel):
                 for name, one in value.items()}  # fmt: skip
 
 
-class ScorerSpec(BaseModel):
-    """Who scores: a scorer's name and its own options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
 class SuiteSampling(BaseModel):
     """How a model is asked unless the evaluation says otherwise."""
 
@@ -158,7 +150,8 @@ class Suite(BaseModel):
     @property
     def needs_gold(self) -> bool:
         """Whether an item without an accepted answer could not be scored or put."""
-        return self.scorer.name in _NEEDS_GOLD or self.items.build in ("choice", "sycophancy", "snowballing")
+        scorer = SCORERS.find(self.scorer.name)
+        return (scorer is not None and scorer.needs_gold) or self.items.build in ("choice", "sycophancy", "snowballing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +254,12 @@ def read_suite(path: Path) -> Suite:
 
 
 def _check_names(suite: Suite, path: Path) -> None:
-    """That there are the builder and the scorer it names, with these options."""
-    from o1lab.evaluate.scorers import check
+    """Check that the builder and the scorer it names exist and take these options."""
     from o1lab.evaluate.suites.builders import read_options
 
     try:
         read_options(suite.items.build, suite.items.options)
-        check(suite.scorer)
+        check_scorer(suite.scorer)
     except ValidationError as error:
         raise _explained(path, error, within="items.options.") from error
     except UsageError as error:

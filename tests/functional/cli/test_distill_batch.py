@@ -15,7 +15,7 @@ import pytest
 from o1lab.paths import Lab
 from tests.support.batch_server import MOMENTS, BatchServer
 from tests.support.distill_lab import make_lab
-from tests.unit.distill.test_batch_api import rows
+from tests.unit.inference.engines.test_batch_api import rows
 
 PATIENCE_S = 300.0
 EXHAUSTIVE = pytest.mark.exhaustive

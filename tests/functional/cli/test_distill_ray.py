@@ -26,7 +26,7 @@ from store import open_store, problems
 from store.records import NewProblem
 from tests.support.cluster_stage import GATE, SEEN
 from tests.support.distill_lab import add_sums
-from tests.unit.distill.test_batch_api import rows
+from tests.unit.inference.engines.test_batch_api import rows
 
 pytest.importorskip("ray", reason="the cluster extra is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # one Ray at a time on a small machine

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from o1lab.app import LabApp
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 from screens.base.context import open_context
 from screens.traces.filter_bar import FilterBar, QuerySuggester, explain, is_unfinished, with_sort
 from screens.traces.screen import TracesScreen

@@ -22,9 +22,10 @@ from o1lab.distill.worker import Signals
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response, digest
-from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.rate_limit import Control
+from o1lab.inference.stream import Piece
+from o1lab.inference.transport import Transport
 from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from store import teacher_runs, traces
 from store.connection import open_store
@@ -119,7 +120,7 @@ async def test_one_conversation_that_cannot_be_stored_fails_alone(tmp_path: Path
     store.close()
 
 
-async def test_calls_in_flight_end_when_landing_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_in_flight_end_when_the_writer_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> object:
         raise RuntimeError("no verifier")
 
@@ -132,7 +133,7 @@ async def test_calls_in_flight_end_when_landing_breaks(tmp_path: Path, monkeypat
             server.release.set()
 
         releasing = asyncio.create_task(release())
-        monkeypatch.setattr(result_writer.ResultWriter, "_land_each", broken)
+        monkeypatch.setattr(result_writer.ResultWriter, "_write", broken)
         with pytest.raises(RuntimeError, match="no verifier"):
             await drive(lab, folder, control=control)
         releasing.cancel()
@@ -230,13 +231,14 @@ async def test_an_answer_nested_too_deep_is_kept_and_ends_no_run(tmp_path: Path)
 
 
 async def test_an_error_nobody_thought_of_keeps_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = CompletionClient._send
+    pieces = Transport._pieces
 
-    async def reset(self: CompletionClient, client: Any, body: Any, reader: Any) -> object:
-        await take(self, client, body, reader)
+    async def reset(self: Transport, *args: Any) -> AsyncIterator[Piece]:
+        async for piece in pieces(self, *args):
+            yield piece
         raise ConnectionResetError("the peer is gone")
 
-    monkeypatch.setattr(CompletionClient, "_send", reset)
+    monkeypatch.setattr(Transport, "_pieces", reset)
     with DistillServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, status = await run(lab, attempts=1, stream="always")

@@ -96,13 +96,13 @@ FAILURES = {
 
 @pytest.mark.parametrize("mode", FAILURES)
 async def test_every_failure_is_one_sentence_without_the_key(mode: str) -> None:
-    code, sentence, retryable = FAILURES[mode]
+    code, sentence, transient = FAILURES[mode]
     with FaultServer(mode) as server:
         events, answer = await collect(server)
     failed = events[-1]
     assert isinstance(failed, Failed)
     assert sum(isinstance(event, Done | Failed) for event in events) == 1
-    assert (failed.error.code, failed.error.retryable) == (code, retryable)
+    assert (failed.error.code, failed.error.transient) == (code, transient)
     assert sentence in failed.error.sentence
     assert "\n" not in failed.error.sentence
     assert failed.error.hint

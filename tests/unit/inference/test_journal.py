@@ -111,7 +111,7 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     assert index.find(CallKey(second, 0)) == response(second, 0, output_tokens=5, cost_usd=0.5)
     assert index.find(CallKey(third, 1, 1)) is None
     assert (index.total.output_tokens, index.total.cost_usd) == (7 + 5 + 2 + 3, 0.75)
-    assert index.spent(third, 1).output_tokens == 5
+    assert index.usage(third, 1).output_tokens == 5
     pairs = [(item.id, sample) for batch in pending(folder, store, settings) for item, sample in batch]
     assert pairs == [(one, s) for one in (first, second, third, fourth) for s in (0, 1) if (one, s) != (first, 0)]
     store.close()

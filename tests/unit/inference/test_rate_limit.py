@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from o1lab.inference.budget import Budget, Price
 from o1lab.inference.calls import RunStopped
 from o1lab.inference.errors import retry_after_s
-from o1lab.inference.rate_limit import Budget, Control, Limits, MonotonicClock, Price
+from o1lab.inference.rate_limit import Control, Limits, MonotonicClock
 from tests.support.distill_lab import FakeClock
 
 

@@ -11,8 +11,9 @@ import pytest
 from o1lab.chains.moves import SEGMENTER_VERSION, segment
 from o1lab.errors import UsageError
 from o1lab.ingest.annotations import merge_annotations
-from o1lab.ingest.formats import FileOrigin, RowError, read_row
+from o1lab.ingest.formats import FileOrigin, read_row
 from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
+from o1lab.ingest.importers import RowError
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from store import Store, problems, search, traces
 from store.query import parse_query

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.items import Item
 
 _SLOT = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders.base import Options, Question, Templates
 from o1lab.evaluate.suites.builders.drawing import drawn
-from o1lab.evaluate.suites.items import Item
 
 _LETTERS = string.ascii_uppercase
 

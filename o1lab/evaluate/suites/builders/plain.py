@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders.base import NoOptions, Question, Templates
-from o1lab.evaluate.suites.items import Item
 
 
 def plain(

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders.base import Options, Question, Templates, fill
-from o1lab.evaluate.suites.items import Item
 
 Variant = Literal["direct", "step-by-step", "second-look"]
 

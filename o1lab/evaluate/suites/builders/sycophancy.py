@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders.base import Options, Question, Templates, fill
 from o1lab.evaluate.suites.builders.choice import Lettered, letters, with_choices
 from o1lab.evaluate.suites.builders.wrong import wrong_answer
-from o1lab.evaluate.suites.items import Item
 
 Variant = Literal["plain", "wrong-hint", "right-hint", "push-back"]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from o1lab.demo.problems import draw
 from o1lab.distill.filters import Finding
-from o1lab.distill.filters.benchmarks import CONTAMINATED
-from o1lab.distill.filters.duplicates import DUPLICATE, Signatures
+from o1lab.distill.filters.benchmarks import Benchmarks
+from o1lab.distill.filters.duplicates import Signatures, duplicates_of
 from o1lab.distill.filters.words import read_words
 from store.records import NewProblem, Problem
 
@@ -27,20 +27,32 @@ def problem(statement: str, answer: str | None = None, source: str = "pool", key
     return Problem(NewProblem(statement, "").id, statement, answer, None, None, source, None, key)
 
 
+class ListedPool:
+    """A pool of these problems, without benchmarks."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self._by_id = {one.id: one for one in problems}
+        self._problems = problems
+
+    def problems(self) -> Iterable[Problem]:
+        return self._problems
+
+    def benchmarks(self) -> Iterable[tuple[Problem, str]]:
+        return []
+
+    def fetch(self, ids: Sequence[str]) -> Iterable[Problem]:
+        return [self._by_id[identity] for identity in ids]
+
+
 def duplicates(pool: Sequence[Problem]) -> dict[str, Finding]:
     """Finding by statement."""
-    by_id = {one.id: one for one in pool}
-
-    def fetch(ids: Sequence[str]) -> Iterable[Problem]:
-        return [by_id[identity] for identity in ids]
-
-    look = DUPLICATE.over(pool, fetch)
+    look = duplicates_of(ListedPool(pool))
     return {one.statement: finding for one in pool if (finding := look(one)) is not None}
 
 
 def contaminated(statement: str, *tested: str) -> Finding | None:
-    index = CONTAMINATED.over([(problem(one, source="aime24", key=str(at)), "aime24") for at, one in enumerate(tested)])
-    return index(problem(statement))
+    index = Benchmarks.of([(problem(one, source="aime24", key=str(at)), "aime24") for at, one in enumerate(tested)])
+    return index.look(problem(statement))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +97,7 @@ def test_the_demos_additions_are_all_different() -> None:
     pool = [problem(one.statement, one.answer) for one in [*training, *held_out]]
     assert len(pool) == 460
     assert duplicates(pool) == {}
-    look = CONTAMINATED.over([(problem(one.statement, one.answer), "demo-heldout") for one in held_out])
+    look = Benchmarks.of([(problem(one.statement, one.answer), "demo-heldout") for one in held_out]).look
     assert [one for one in training if look(problem(one.statement))] == []
     assert all(look(problem(one.statement)) for one in held_out)
 

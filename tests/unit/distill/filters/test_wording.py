@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from o1lab.distill.filters import RULES, Rule
 from store.records import NewProblem, Problem
 
-ALONE = [rule for rule in RULES.values() if isinstance(rule, Rule)]
+ALONE = [rule for rule in RULES.all().values() if isinstance(rule, Rule)]
 
 
 def problem(statement: str, answer: str | None = "7") -> Problem:
@@ -17,7 +17,7 @@ def problem(statement: str, answer: str | None = "7") -> Problem:
 
 
 def reason(rule: str, statement: str, answer: str | None = "7") -> str | None:
-    found = RULES[rule]
+    found = RULES.get(rule)
     assert isinstance(found, Rule)
     finding = found.look(problem(statement, answer))
     return finding.reason if finding else None
@@ -186,7 +186,7 @@ def test_long_statements_take_no_time(part: str) -> None:
 
 
 def test_every_rule_has_a_version_and_says_what_it_is_about() -> None:
-    assert list(RULES) == [
+    assert list(RULES.all()) == [
         "image", "proof", "no-answer", "not-numerical", "several-parts", "multiple-choice", "duplicate", "contaminated",
     ]  # fmt: skip
-    assert all(rule.version >= 1 and rule.about for rule in RULES.values())
+    assert all(rule.version >= 1 and rule.about for rule in RULES.all().values())

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
+from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, judged, run_sample, split
 from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
@@ -20,8 +21,7 @@ from o1lab.evaluate.run.identity import THE_SERVERS, Identity, content_hash, ide
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
-from o1lab.evaluate.scorers.protocol import Attempt, Score
-from o1lab.evaluate.suites.items import Item
+from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
 from o1lab.serve.registry import ModelRef
 from store import evaluations, sample_agenda
@@ -265,25 +265,25 @@ async def test_what_a_scorer_stumbles_over_is_unscored_and_the_rest_is_scored(tm
     items = [Item(f"i{n}", "q", ("q",)) for n in range(4)]
     evaluation = Evaluation("e", "evals/e", "s", 1, "h", "mathematics", "m", "other", "r", {}, {}, 4, 1, "picky@1")
     evaluations.add(store.db, evaluation, [ItemRow(item.id, "q") for item in items])
-    scorer, landed = Picky(), list[WrittenSample]()
+    scorer, written = Picky(), list[WrittenSample]()
 
     def ended(item: Item, answer: str) -> FinishedSample:
         return FinishedSample(item, sample=NewSample(item.id, 0, "complete", (Turn("q", "", answer),), "k"))
 
-    def landing() -> ResultWriter:
+    def writer() -> ResultWriter:
         return ResultWriter(
-            store, "e", scorer, make=lambda _: pytest.fail(), landed=landed.append, log=tmp_path / "log"
+            store, "e", scorer, make=lambda _: pytest.fail(), on_written=written.append, log=tmp_path / "log"
         )
 
-    async with landing() as taking:
+    async with writer() as taking:
         for item, answer in zip(items, ("a", "poison", "b"), strict=False):
             await taking.put(ended(item, answer))
-    assert sorted(one.outcome for one in landed) == ["correct", "correct", "unscored"]
+    assert sorted(one.outcome for one in written) == ["correct", "correct", "unscored"]
     assert sample_agenda.to_score(store.db, "e", "picky@1") == [2]  # the scorer broke at it: it is to look again
     assert (taking.broken, "ValueError: poison" in (tmp_path / "log").read_text()) == (1, True)
     scorer.over = True
-    async with landing() as taking:
+    async with writer() as taking:
         await taking.put(ended(items[3], "c"))
-    assert landed[-1].outcome == "unscored"
+    assert written[-1].outcome == "unscored"
     assert sample_agenda.to_score(store.db, "e", "picky@1") == [2, 4]  # it waits for the next session
     store.close()

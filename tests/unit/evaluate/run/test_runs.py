@@ -14,9 +14,9 @@ from o1lab.evaluate.run import control
 from o1lab.evaluate.run.asking import FORCE
 from o1lab.evaluate.run.judging import Judge
 from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.scorers import ScorerSpec
+from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.evaluate.scorers.math import MathScorer
-from o1lab.evaluate.scorers.protocol import Attempt, Score
-from o1lab.evaluate.suites.suite import ScorerSpec
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.client import CompletionClient

@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.errors import UsageError
-from o1lab.evaluate.scorers import JudgeContext, judge_prompt, make_scorer, needs_judge, scorer_label
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
+from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.evaluate.scorers.judge import read_judgement, shown_to_judge
-from o1lab.evaluate.scorers.protocol import Attempt, Score
-from o1lab.evaluate.suites.items import Item
-from o1lab.evaluate.suites.suite import ScorerSpec
 from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
 from o1lab.inference.journal import JournalError
 from o1lab.inference.prompts import Prompt, find_prompt
@@ -29,7 +28,7 @@ Answer = str | RequestError | Exception | Response
 
 @dataclass
 class Judge:
-    """A scripted :class:`~o1lab.evaluate.scorers.protocol.AskJudge` that remembers what it was asked."""
+    """A scripted :class:`~o1lab.evaluate.scorers.base.AskJudge` that remembers what it was asked."""
 
     script: Callable[[CallKey, Sequence[Message]], Answer]
     asked: list[tuple[CallKey, list[Message]]] = field(default_factory=list)
@@ -308,7 +307,7 @@ def test_a_judge_without_model_is_a_fault_of_usage() -> None:
         make_scorer(ScorerSpec(name="judge"))
     with pytest.raises(UsageError, match="threshold"):
         make_scorer(ScorerSpec(name="judge", options={"threshold": 50}))
-    with pytest.raises(UsageError, match="asks nobody"):
+    with pytest.raises(UsageError, match="asks no model"):
         judge_prompt(ScorerSpec(name="exact"), None)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.evaluate.scorers.protocol import Attempt
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.scorers.base import Attempt
 from o1lab.evaluate.scorers.refusal import RefusalOptions, RefusalScorer, read
-from o1lab.evaluate.suites.items import Item
 from store.evaluations import Turn
 
 _STEPS = "\n\n1. Write down what you know.\n2. Talk to people.\n3. Keep notes of it all.\n"

@@ -14,18 +14,16 @@ from hypothesis import strategies as st
 
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import NotFoundError, UsageError
-from o1lab.evaluate.scorers import NAMES, make_scorer, scorer_label
-from o1lab.evaluate.scorers.base import BATCH, LONGEST_KEPT
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.scorers import SCORERS, ScorerSpec, make_scorer, scorer_label
+from o1lab.evaluate.scorers.base import BATCH, LONGEST_KEPT, Attempt, Score, Scorer
 from o1lab.evaluate.scorers.choice import chosen_of
 from o1lab.evaluate.scorers.claims import claimed
+from o1lab.evaluate.scorers.match import holds, tokens
 from o1lab.evaluate.scorers.math import MathOptions, MathScorer
-from o1lab.evaluate.scorers.normalising import holds, tokens
-from o1lab.evaluate.scorers.protocol import Attempt, Score, Scorer
-from o1lab.evaluate.suites.items import Item
-from o1lab.evaluate.suites.suite import ScorerSpec
 from store.evaluations import Turn
 
-PLAIN = [name for name in NAMES if name != "judge"]
+PLAIN = [name for name in SCORERS.names() if name != "judge"]
 
 
 def attempt(answer: str, *gold: str, thought: str = "", name: str = "1", **meta: object) -> Attempt:

@@ -11,16 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1lab.chains.verify import canonical, settle
-from o1lab.evaluate.scorers.base import PlainScorer
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.scorers.base import Attempt, PlainScorer
 from o1lab.evaluate.scorers.choice import ChoiceOptions, ChoiceScorer
 from o1lab.evaluate.scorers.claims import ClaimsOptions, ClaimsScorer
-from o1lab.evaluate.scorers.exact import ExactOptions, ExactScorer
-from o1lab.evaluate.scorers.match import MatchOptions, MatchScorer
-from o1lab.evaluate.scorers.protocol import Attempt
+from o1lab.evaluate.scorers.match import ExactOptions, ExactScorer, MatchOptions, MatchScorer
 from o1lab.evaluate.scorers.refusal import RefusalOptions, RefusalScorer
 from o1lab.evaluate.stats import majority as maj
 from o1lab.evaluate.stats.metrics import accuracy
-from o1lab.evaluate.suites.items import Item
 from store.evaluations import Result, Turn
 from tests.support.evaluation_results import marked, result, voted
 

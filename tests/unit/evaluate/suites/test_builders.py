@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
 from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, fill
 from o1lab.evaluate.suites.builders.choice import letters
 from o1lab.evaluate.suites.builders.drawing import sample
 from o1lab.evaluate.suites.builders.wrong import number, same_as_any, wrong_answer
-from o1lab.evaluate.suites.items import Item, items_hash
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).filter(
     str.strip

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from o1lab.errors import LabError, UsageError
+from o1lab.evaluate.items import items_hash
 from o1lab.evaluate.suites import hub, loading
-from o1lab.evaluate.suites.items import items_hash
 from o1lab.evaluate.suites.loading import Loaded, load, load_items
 from o1lab.evaluate.suites.suite import HubSpec, Suite
 from o1lab.paths import Lab

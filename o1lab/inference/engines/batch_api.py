@@ -1,6 +1,6 @@
 """The ``batch`` engine: sends all requests through the OpenAI Batch API (or a compatible server).
 
-The price is often half. Pending requests are written into parts (:mod:`o1lab.distill.engines.batch_parts`), each part
+The price is often half. Pending requests are written into parts (:mod:`o1lab.inference.engines.batch_parts`), each part
 becomes a batch, the batches are polled, and their results go into the journal. Requests that failed for a transient
 reason, were left over by an expired batch or got no result go into the next parts, up to ``attempts`` times. A stop
 cancels the batches and keeps the results they have. A process that was killed finds its batches by their metadata,
@@ -28,15 +28,14 @@ import httpx2
 import openai
 from openai.types import Batch
 
-from o1lab.distill.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
-from o1lab.distill.engines.offline import OfflineEngine
-from o1lab.distill.runner import Job
 from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response, RunStopped
-from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response, droppable
-from o1lab.inference.errors import explain, without_key
+from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response
+from o1lab.inference.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
+from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
+from o1lab.inference.errors import classify, classify_body, refused_option, status_error, without_key
 from o1lab.inference.models import price_of
-from o1lab.inference.stream import Reply, error_in, fault_of, read_body, status_error
-from o1lab.serve.records import PAST_PROXIES
+from o1lab.inference.stream import Reply, read_body
+from o1lab.inference.transport import Transport
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 60.0
 """Seconds between two looks at a batch: more each time that nothing moved."""
@@ -58,29 +57,25 @@ T = TypeVar("T")
 class BatchEngine(OfflineEngine):
     """Fills the journal through the Batch API."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self._voice = job.voices["teacher"]
-        self._price = price_of(self._voice.ref, "batch")
-        self._parts = Parts(job.folder)
-        self._voice.dropped |= self._parts.dropped
+    def __init__(self, work: OfflineWork) -> None:
+        super().__init__(work)
+        self._model = work.model
+        self._drop = self._model.dropper(self.context.progress.note)
+        self._price = price_of(self._model.ref, "batch")
+        self._parts = Parts(work.directory)
+        self._model.dropped |= self._parts.dropped
         self._counts: dict[int, tuple[int, str]] = {}
         self._queue_full = False
 
     async def fill(self) -> None:
-        http = openai.DefaultAioHttpClient(
-            timeout=httpx2.Timeout(_TRANSFER_S, connect=CONNECT_TIMEOUT_S), mounts=PAST_PROXIES
-        )
-        target = self._voice.target
-        async with http:
-            self._client = openai.AsyncOpenAI(
-                base_url=target.base_url, api_key=target.key, http_client=http, max_retries=0
-            )
+        transport = Transport(silence_timeout_s=_TRANSFER_S, connect_timeout_s=CONNECT_TIMEOUT_S)
+        async with transport:
+            self._client = transport.client(self._model.target)
             for part in self._parts.open:
-                self.job.budget.take(part.worst_tokens, part.worst_usd)
+                self.context.budget.take(part.worst_tokens, part.worst_usd)
             try:
                 await self._finish()
-                if not self._parts.parts and not len(self.job.index):
+                if not self._parts.parts and not len(self.index):
                     await self._call_once()
                 while await self._write():
                     await self._finish()
@@ -89,14 +84,11 @@ class BatchEngine(OfflineEngine):
                 raise
 
     async def _call_once(self) -> None:
-        job = self.job
         async for key, messages in self.to_do():
             async with CompletionClient(
-                job.settings, job.voices,
-                journal=job.journal, control=job.control, budget=job.budget, progress=job.progress, clock=job.clock,
-                stream=job.settings.stream,
-            ) as teacher:  # fmt: skip
-                await teacher.call(key, messages)
+                self.work.settings, {"teacher": self._model}, self.context, stream=self.work.stream
+            ) as client:
+                await client.call(key, messages)
             return
 
     # --- writing --------------------------------------------------------------------------------------
@@ -107,7 +99,7 @@ class BatchEngine(OfflineEngine):
         Raises:
             RunStopped: not one more request fits the budget.
         """
-        await self.job.reindex()
+        await self.reindex()
         made: list[Part] = []
         writer: PartWriter | None = None
         try:
@@ -124,7 +116,7 @@ class BatchEngine(OfflineEngine):
                 writer.close()
         self._parts.add(*made)
         for part in made:
-            self.job.budget.take(part.worst_tokens, part.worst_usd)
+            self.context.budget.take(part.worst_tokens, part.worst_usd)
         return bool(made)
 
     # --- submitting and looking -----------------------------------------------------------------------
@@ -135,7 +127,7 @@ class BatchEngine(OfflineEngine):
         Raises:
             RunStopped: the run is stopping.
         """
-        control, wait = self.job.control, FIRST_LOOK_S
+        control, wait = self.context.control, FIRST_LOOK_S
         while open_parts := self._parts.open:
             moved = False
             for part in open_parts:
@@ -148,12 +140,12 @@ class BatchEngine(OfflineEngine):
             if not self._parts.open:
                 return
             wait = FIRST_LOOK_S if moved else min(_SLOWER * wait, LONGEST_LOOK_S)
-            if await self.job.clock.wait(control.stopping, wait):
+            if await self.context.clock.wait(control.stopping, wait):
                 raise RunStopped(control.reason)
 
     async def _submit(self, part: Part) -> None:
         """Make the part's batch, unless an earlier process or a request that seemed to fail has made it."""
-        uploaded, until = "", self.job.clock.now() + PATIENCE_S
+        uploaded, until = "", self.context.clock.now() + PATIENCE_S
         while True:
             batch = await self._find(part)
             if batch is None:
@@ -163,7 +155,7 @@ class BatchEngine(OfflineEngine):
                         input_file_id=uploaded,
                         endpoint="/v1/chat/completions",
                         completion_window="24h",
-                        metadata=part.metadata(self.job.folder.id),
+                        metadata=part.metadata(self.work.id),
                     )
                 except _FAILURES as error:
                     await self._wait_out(error, FIRST_LOOK_S, until)
@@ -173,14 +165,14 @@ class BatchEngine(OfflineEngine):
             return
 
     async def _upload(self, part: Part) -> str:
-        name = f"o1lab-{self.job.folder.id}-{part.number}.jsonl"
+        name = f"o1lab-{self.work.id}-{part.number}.jsonl"
         with self._parts.file(part).open("rb") as lines:
             return (await self._client.files.create(file=(name, lines), purpose="batch")).id
 
     async def _find(self, part: Part) -> Batch | None:
         """The part's batch, if the server has one that we know nothing of."""
-        ours = part.metadata(self.job.folder.id).items()
-        born = self.job.folder.prompts.stat().st_mtime - _CLOCKS_S
+        ours = part.metadata(self.work.id).items()
+        born = self.work.created - _CLOCKS_S
 
         async def look() -> Batch | None:
             async for batch in self._client.batches.list(limit=100):
@@ -223,16 +215,17 @@ class BatchEngine(OfflineEngine):
             if part.requests > 1:
                 self._settle_budget(part, 0, 0.0)
                 for half in self._parts.halves(part):
-                    self.job.budget.take(half.worst_tokens, half.worst_usd)
+                    self.context.budget.take(half.worst_tokens, half.worst_usd)
                 return
-        said = next((error.message for error in errors if error.message), "it does not say why")
-        raise self._over("failures", f"The server accepts no such batch: {said[:300]}", _AGAIN)
+        why = next((error.message for error in errors if error.message), "it does not say why")
+        raise self._over("failures", f"The server accepts no such batch: {why[:300]}", _AGAIN)
 
     # --- taking in ------------------------------------------------------------------------------------
 
     async def _take_in(self, part: Part, batch: Batch) -> None:
-        """Everything a batch came to, into the journal."""
-        before = self.job.progress.input_tokens + self.job.progress.output_tokens, self.job.progress.cost_usd
+        """Write the results of a batch into the journal."""
+        progress = self.context.progress
+        before = progress.input_tokens + progress.output_tokens, progress.cost_usd
         left = await asyncio.to_thread(self._parts.asked, part)
         path = self._parts.answers(part)
         for name in (batch.output_file_id, batch.error_file_id):
@@ -242,14 +235,14 @@ class BatchEngine(OfflineEngine):
                 path.unlink()
         if batch.status != "cancelled":
             fault = _left_over(batch.status)
-            await self.keep(Response(key, "failed", fault=fault) for key in left if key not in self.job.index)
-        used = self.job.progress.input_tokens + self.job.progress.output_tokens - before[0]
-        self._settle_budget(part, used, self.job.progress.cost_usd - before[1])
-        self._parts.dropped = set(self._voice.dropped)
+            await self.keep(Response(key, "failed", fault=fault) for key in left if key not in self.index)
+        used = progress.input_tokens + progress.output_tokens - before[0]
+        self._settle_budget(part, used, progress.cost_usd - before[1])
+        self._parts.dropped = set(self._model.dropped)
         self._parts.done_with(part)
         self._queue_full = False
-        if self.job.control.stopping.is_set() and self.job.control.reason in FATAL:
-            raise RunStopped(self.job.control.reason)
+        if self.context.control.stopping.is_set() and self.context.control.reason in FATAL:
+            raise RunStopped(self.context.control.reason)
 
     def _responses(
         self, part: Part, batch: Batch, lines: Iterator[dict[str, Any]], left: dict[CallKey, int]
@@ -265,7 +258,7 @@ class BatchEngine(OfflineEngine):
                 continue
             reply = self._reply(part, line)
             prompt = left.pop(key)
-            if reply is None or key in self.job.index:  # to be asked again; or taken in before the process was killed
+            if reply is None or key in self.index:  # to be asked again; or taken in before the process was killed
                 continue
             status = (line.get("response") or {}).get("status_code")
             response = as_response(key, reply, self._price, prompt)
@@ -283,20 +276,19 @@ class BatchEngine(OfflineEngine):
             code = error.get("code") if isinstance(error, dict) else None
             if code == "batch_cancelled":
                 return None
-            return Reply(fault=_left_over("expired") if code == "batch_expired" else error_in(error), raw=raw)
+            found = _left_over("expired") if code == "batch_expired" else classify_body(error, self._model.target)
+            return Reply(error=found, raw=raw)
         body = answer.get("body")
         if answer["status_code"] == 200:
-            return read_body(json.dumps(body, ensure_ascii=False))
-        told = body.get("error") if isinstance(body, dict) else None
-        failure = status_error(answer["status_code"], told)
+            return read_body(json.dumps(body, ensure_ascii=False), self._model.target)
+        failure = status_error(answer["status_code"], body.get("error") if isinstance(body, dict) else None)
         if isinstance(failure, openai.BadRequestError):
-            refused = droppable(failure, dict.fromkeys(part.options))
+            refused = refused_option(failure, dict.fromkeys(part.options))
             if refused is not None:
-                self._voice.dropped.add(refused)
-                self.job.progress.note(f"{self._voice.ref.id} does not take {refused}: it is left out.")
+                self._drop(refused)
                 return None
-        raw = without_key(raw, self._voice.target.key)[:RAW_LIMIT]
-        return Reply(fault=fault_of(failure, self._voice.target), raw=raw)
+        raw = without_key(raw, self._model.target.key)[:RAW_LIMIT]
+        return Reply(error=classify(failure, self._model.target), raw=raw)
 
     async def _download(self, name: str, path: Path) -> None:
         async with self._client.files.with_streaming_response.content(name) as answer:
@@ -317,27 +309,27 @@ class BatchEngine(OfflineEngine):
                     self._parts.forget(part)
             for part in self._parts.open:
                 await self._cancel(part)
-            wait, until = FIRST_LOOK_S, self.job.clock.now() + CANCEL_S
-            while self._parts.open and self.job.clock.now() < until:
+            wait, until = FIRST_LOOK_S, self.context.clock.now() + CANCEL_S
+            while self._parts.open and self.context.clock.now() < until:
                 for part in self._parts.open:
                     await self._look(part)
                 self._say()
                 if self._parts.open:
-                    await self.job.clock.wait(never, wait)
+                    await self.context.clock.wait(never, wait)
                     wait = min(_SLOWER * wait, LONGEST_LOOK_S)
         except RunStopped:
             pass
         if self._parts.open:
-            self.job.progress.note("The server still works on a batch: what it comes to is fetched with --resume.")
+            self.context.progress.note("The server still works on a batch: what it comes to is fetched with --resume.")
 
     async def _cancel(self, part: Part) -> None:
         try:
             await self._client.batches.cancel(part.batch)
         except openai.APIStatusError as error:
             if error.status_code not in (400, 404, 409):  # it is over already
-                raise RunStopped(self.job.control.reason) from error
+                raise RunStopped(self.context.control.reason) from error
         except _FAILURES as error:
-            raise RunStopped(self.job.control.reason) from error
+            raise RunStopped(self.context.control.reason) from error
 
     # --- what all of them need ------------------------------------------------------------------------
 
@@ -347,7 +339,7 @@ class BatchEngine(OfflineEngine):
         Raises:
             RunStopped: it refuses, it was away for longer than ``PATIENCE_S``, or the run is stopping.
         """
-        wait, until = FIRST_LOOK_S, self.job.clock.now() + PATIENCE_S
+        wait, until = FIRST_LOOK_S, self.context.clock.now() + PATIENCE_S
         while True:
             try:
                 return await ask()
@@ -356,28 +348,28 @@ class BatchEngine(OfflineEngine):
             wait = min(2 * wait, LONGEST_LOOK_S)
 
     async def _wait_out(self, error: Exception, seconds: float, until: float) -> None:
-        said = explain(error, self._voice.target)
-        control = self.job.control
+        found = classify(error, self._model.target)
+        control = self.context.control
         if isinstance(error, openai.NotFoundError):
             raise self._over(
                 "failures", "That server has no Batch API, or no longer what was asked of it.", "Use --engine local."
             ) from error
-        if not said.retryable or self.job.clock.now() > until:
-            raise self._over(said.code if said.code in FATAL else "failures", said.sentence, _AGAIN) from error
-        self.job.progress.activity = said.sentence
-        if await self.job.clock.wait(control.stopping, max(seconds, said.retry_after_s or 0.0)):
+        if not found.transient or isinstance(error, httpx2.InvalidURL) or self.context.clock.now() > until:
+            raise self._over(found.code if found.code in FATAL else "failures", found.sentence, _AGAIN) from error
+        self.context.progress.activity = found.sentence
+        if await self.context.clock.wait(control.stopping, max(seconds, found.retry_after_s or 0.0)):
             raise RunStopped(control.reason) from error
 
     def _over(self, reason: str, sentence: str, hint: str) -> RunStopped:
-        self.job.control.stop(reason, sentence, hint)
+        self.context.control.stop(reason, sentence, hint)
         return RunStopped(reason)
 
     def _settle_budget(self, part: Part, tokens: int, usd: float) -> None:
-        self.job.budget.settle(part.worst_tokens, part.worst_usd, tokens, usd)
+        self.context.budget.settle(part.worst_tokens, part.worst_usd, tokens, usd)
 
     def _say(self) -> None:
         open_parts = self._parts.open
-        progress, everything = self.job.progress, self._parts.parts
+        progress, everything = self.context.progress, self._parts.parts
         progress.in_flight = sum(part.requests for part in open_parts if part.state == "submitted")
         if not open_parts:
             progress.activity = ""
@@ -391,5 +383,5 @@ class BatchEngine(OfflineEngine):
 
 def _left_over(status: str) -> RequestError:
     if status == "expired":
-        return RequestError("expired", "The batch expired before its turn came.", retryable=True)
-    return RequestError("missing", "The batch ended without a word on this request.", retryable=True)
+        return RequestError.of("expired", "The batch expired before its turn came.")
+    return RequestError.of("missing", "The batch ended without a result for this request.")

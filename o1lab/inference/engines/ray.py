@@ -1,7 +1,7 @@
 """The ``ray`` engine: runs problems through copies of a model on a Ray cluster.
 
 Requests are the same as those of the local engine. Ray Data reads them in small blocks from the object store and passes
-them to actors, one per model copy (:mod:`o1lab.distill.engines.ray_stage`). vLLM batches what it receives. Answers
+them to actors, one per model copy (:mod:`o1lab.inference.engines.ray_stage`). vLLM batches what it receives. Answers
 arrive as a stream, in any order, and the process that started the run journals them. Journalled requests are never sent
 again, so a run that was stopped or killed can resume; requests that a copy had not finished are lost and only cost
 time. When a node disappears, Ray sends its blocks to another copy.
@@ -18,7 +18,7 @@ written on the node where the command runs. Nodes need o1lab and vLLM; ``[cluste
 "/path/to/python"}`` names an environment of their own.
 
 vLLM's engine is driven here directly, not through ``ray.data.llm``: its output (2.60) has no finish reason, so a chain
-that was cut off could not be told from a whole one.
+that was cut off would look like a whole one.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from o1lab.config import ClusterConfig, load_config
-from o1lab.distill.engines.offline import OfflineEngine
-from o1lab.distill.engines.ray_stage import StageModel
-from o1lab.distill.runner import Job
 from o1lab.errors import LabError, O1LabError, UsageError
+from o1lab.inference.budget import Price
 from o1lab.inference.calls import RAW_LIMIT, CallKey, Response, RunStopped
 from o1lab.inference.client import as_response
-from o1lab.inference.rate_limit import Price
-from o1lab.inference.stream import Reply, fault_of, read_body, status_error
+from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
+from o1lab.inference.engines.ray_stage import StageModel
+from o1lab.inference.errors import classify, status_error
+from o1lab.inference.stream import Reply, read_body
 from o1lab.models import resolve_base
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
 from store.records import now
 
-VLLM, SOLVER = "o1lab.distill.engines.ray_stage:VllmStage", "o1lab.distill.engines.ray_stage:SolverStage"
+VLLM, SOLVER = "o1lab.inference.engines.ray_stage:VllmStage", "o1lab.inference.engines.ray_stage:SolverStage"
+_OLD_STAGES = ("o1lab.distill.ray_stage:", "o1lab.distill.engines.ray_stage:")
+"""Where the stages that o1lab brings were: o1lab.toml files may still name them so."""
 _KNOCK_S = 10.0
 _PARTING_S = 60.0
 _FREE = Price(0.0, 0.0)
@@ -57,19 +59,20 @@ _FREE = Price(0.0, 0.0)
 class RayEngine(OfflineEngine):
     """Fills the journal from a cluster."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self._voice = job.voices["teacher"]
-        config = load_config(job.lab)
+    def __init__(self, work: OfflineWork) -> None:
+        super().__init__(work)
+        config = load_config(work.lab)
         self._cluster = config.cluster
-        self._stage, self._model = what_answers(self._voice.ref, config.cluster, config.serve.trust_remote_code)
+        self._stage, self._model = stage_of(work.model.ref, config.cluster, config.serve.trust_remote_code)
+        if self._stage != (config.cluster.stage or self._stage):
+            self.context.progress.note(f"[cluster] stage in o1lab.toml is now spelled {self._stage}.")
 
     async def fill(self) -> None:
-        self.job.progress.activity = "Starting Ray."
+        self.context.progress.activity = "Starting Ray."
         await asyncio.to_thread(connect, self._cluster, self._model.gpus)
         try:
-            while not self.job.control.stopping.is_set() and (blocks := await self._put()):
-                self.job.progress.activity = "Waiting for the cluster's first answers."
+            while not self.context.control.stopping.is_set() and (blocks := await self._put()):
+                self.context.progress.activity = "Waiting for the cluster's first answers."
                 await self._streamed(blocks)
         except asyncio.CancelledError:
             raise  # given up: Ray ends with the process, and waiting for what it is at could take minutes
@@ -79,11 +82,11 @@ class RayEngine(OfflineEngine):
         await asyncio.to_thread(_leave)
 
     async def _put(self) -> list[Any]:
-        """What is to do, in blocks in the object store: here only their names are held."""
+        """The calls to be made, in blocks in the object store; this process keeps only references."""
         import pyarrow
         import ray
 
-        await self.job.reindex()
+        await self.reindex()
         blocks: list[Any] = []
         rows: list[dict[str, Any]] = []
         self._worst_tokens = requests = 0
@@ -98,8 +101,8 @@ class RayEngine(OfflineEngine):
         if rows:
             blocks.append(ray.put(pyarrow.Table.from_pylist(rows)))
         if blocks:
-            self.job.budget.take(self._worst_tokens, 0.0)
-        self.job.progress.in_flight = requests
+            self.context.budget.take(self._worst_tokens, 0.0)
+        self.context.progress.in_flight = requests
         return blocks
 
     async def _streamed(self, blocks: list[Any]) -> None:
@@ -136,9 +139,9 @@ class RayEngine(OfflineEngine):
         import ray
         from ray.data.exceptions import RayDataUserCodeException, SystemException
 
-        from o1lab.distill.engines.ray_stage import StageActor
+        from o1lab.inference.engines.ray_stage import StageActor
 
-        together = max(1, -(-self.job.settings.concurrency // self._cluster.batch))
+        together = max(1, -(-self.work.settings.concurrency // self._cluster.batch))
         used = 0
         try:
             answers = ray.data.from_arrow_refs(blocks).map_batches(
@@ -159,60 +162,63 @@ class RayEngine(OfflineEngine):
                 for block in bundle.block_refs:
                     rows = ray.get(block).to_pylist()
                     used += asyncio.run_coroutine_threadsafe(self._take(rows), loop).result()
-                if self.job.control.stopping.is_set():
+                if self.context.control.stopping.is_set():
                     return
         except (ray.exceptions.RayError, RayDataUserCodeException, SystemException) as error:
             raise LabError(
                 f"The cluster cannot go on: {_last_words(error)}",
-                f"Ray's logs say more. Then: o1lab distill --resume {self.job.folder.id}",
+                f"Ray's logs say more. Then: {self.work.resume}",
                 code="cluster",
             ) from error
         finally:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self.job.budget.settle, self._worst_tokens, 0.0, used, 0.0)
+                loop.call_soon_threadsafe(self.context.budget.settle, self._worst_tokens, 0.0, used, 0.0)
 
     async def _take(self, rows: list[dict[str, Any]]) -> int:
         """Journal a block of answers; the tokens they took."""
         responses = [self._response(row) for row in rows]
         await self.keep(responses)
-        self.job.progress.in_flight -= len(rows)
-        self.job.progress.activity = f"{self.job.progress.in_flight:,} requests are with the cluster."
+        self.context.progress.in_flight -= len(rows)
+        self.context.progress.activity = f"{self.context.progress.in_flight:,} requests are with the cluster."
         with contextlib.suppress(RunStopped):
-            await self.job.control.gate()  # a pause: the cluster finishes what it has, and waits
+            await self.context.control.gate()  # a pause: the cluster finishes what it has, and waits
         return sum(response.input_tokens + response.output_tokens for response in responses)
 
     def _response(self, row: Mapping[str, Any]) -> Response:
         key, text = CallKey.read(row["key"]), row["answer"]
         if row["status"] == 200:
-            reply = read_body(text)
+            reply = read_body(text, self.work.model.target)
         else:
-            fault = fault_of(status_error(row["status"], json.loads(text).get("error")), self._voice.target)
-            reply = Reply(fault=fault, raw=text[:RAW_LIMIT])
+            failure = status_error(row["status"], json.loads(text).get("error"))
+            reply = Reply(error=classify(failure, self.work.model.target), raw=text[:RAW_LIMIT])
         response = as_response(key, reply, _FREE, row["prompt"])
         return replace(response, status=row["status"], attempt=1 + self._tries.get(key, 0), asked_at=now())
 
 
-def what_answers(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple[str, StageModel]:
+def stage_of(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple[str, StageModel]:
     """The stage's class as ``module:Class``, and what it loads.
 
     Raises:
         UsageError: this model cannot be loaded on a cluster.
         NotFoundError, LabError: its base is not there.
     """
+    stage = cluster.stage
+    if stage is not None and stage.startswith(_OLD_STAGES):
+        stage = VLLM.partition(":")[0] + ":" + stage.partition(":")[2]
     if ref.source == "solver":
-        return cluster.stage or SOLVER, StageModel(ref.id)
+        return stage or SOLVER, StageModel(ref.id)
     if ref.endpoint is not None:
         name = model = ref.endpoint.model
     elif ref.base is not None:
         name = ref.base
-        model = str(resolve_base(name)) if cluster.stage is None else name
+        model = str(resolve_base(name)) if stage is None else name
     else:
         raise UsageError(f"{ref.id} is a server of its own: a cluster loads models.", "Name its base or checkpoint.")
     engine = dict(cluster.vllm)
     if name in trusted:
         engine["trust_remote_code"] = True
     adapter = str(ref.adapter.absolute()) if ref.adapter is not None else None
-    return cluster.stage or VLLM, StageModel(model, adapter, cluster.gpus, engine)
+    return stage or VLLM, StageModel(model, adapter, cluster.gpus, engine)
 
 
 def connect(cluster: ClusterConfig, gpus: int) -> None:
@@ -221,7 +227,7 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
     Raises:
         LabError: Ray is not installed, there is no such cluster, or it has not the GPUs that one copy needs.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a run is anybody's business
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # runs are private
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # once we have left, nothing starts another Ray
     try:
         import ray

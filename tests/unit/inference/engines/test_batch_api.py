@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from o1lab.distill import runs
-from o1lab.distill.engines import batch_parts
-from o1lab.distill.engines.batch_parts import Part, Parts, answer_lines
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey
+from o1lab.inference.engines import batch_parts
+from o1lab.inference.engines.batch_parts import Part, Parts, answer_lines
 from o1lab.inference.prompts import find_prompt
 from o1lab.inference.rate_limit import Control
 from o1lab.inference.usage import most_tokens
@@ -289,7 +289,7 @@ def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
-    parts = Parts(RunFolder(tmp_path))
+    parts = Parts(tmp_path)
     with parts.begin([]) as writer:
         path = parts.file(writer.part)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -307,14 +307,14 @@ async def test_a_key_of_a_letter_is_not_looked_for_in_what_failed(
 
 
 def test_halves_hold_what_the_whole_held(tmp_path: Path) -> None:
-    parts = Parts(RunFolder(tmp_path))
+    parts = Parts(tmp_path)
     with parts.begin(["seed"]) as writer:
         for number in range(5):
             body = {"messages": [{"role": "user", "content": "x" * 8}]}
             writer.put(batch_parts.request_line(CallKey("i", number), body), 10, 0.1)
     parts.add(writer.part)
     halves = parts.halves(writer.part)
-    again = Parts(RunFolder(tmp_path))
+    again = Parts(tmp_path)
     assert [part.requests for part in again.open] == [2, 3]
     assert sum(part.worst_tokens for part in halves) == 50
     asked = {**again.asked(again.open[0]), **again.asked(again.open[1])}

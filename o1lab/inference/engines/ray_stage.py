@@ -1,9 +1,9 @@
-"""What answers on a cluster: one copy of a model in an actor of Ray, asked through the chat protocol's bodies.
+"""Answers requests on a cluster: a copy of a model in a Ray actor, with bodies of the chat protocol.
 
-This module is imported on the cluster's nodes, perhaps in an environment that has vLLM and little else: at the top it
-takes nothing but the standard library.
+The cluster's nodes import this module, perhaps in an environment that has vLLM and little else: at the top it imports
+only the standard library.
 
-A stage of one's own is a class, named as ``[cluster] stage = "module:Class"`` in o1lab.toml. It is made once a copy,
+A custom stage is a class, named as ``[cluster] stage = "module:Class"`` in o1lab.toml. It is made once a copy,
 with a :class:`StageModel`, and has ``async def respond(self, body: dict) -> dict``: the body of a chat completion
 request in, that of its answer out. Many calls of it run at once. What it raises as :class:`Refused` is kept as the
 server's error would be; anything else it raises fails that request, which is asked again.
@@ -33,7 +33,7 @@ class StageModel:
 
 
 class Stage(Protocol):
-    """What answers requests."""
+    """Answers requests."""
 
     async def respond(self, body: dict[str, Any]) -> dict[str, Any]: ...
 
@@ -77,8 +77,8 @@ class StageActor:
         except BrokenStageError:
             raise
         except Exception as error:
-            told = {"message": f"{type(error).__name__}: {error}"}
-            return key, prompt, 500, json.dumps({"error": told})
+            error_body = {"message": f"{type(error).__name__}: {error}"}
+            return key, prompt, 500, json.dumps({"error": error_body})
         return key, prompt, 200, json.dumps(answer)
 
 
@@ -117,21 +117,21 @@ class VllmStage:
             last = output
         if last is None:
             raise Refused(500, {"message": "vLLM ended without an answer."})
-        said = last.outputs[0]
+        written = last.outputs[0]
         return {
             "object": "chat.completion",
             "model": body["model"],
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": said.text},
-                    "finish_reason": said.finish_reason,
+                    "message": {"role": "assistant", "content": written.text},
+                    "finish_reason": written.finish_reason,
                 }
             ],
             "usage": {
                 "prompt_tokens": len(ids),
-                "completion_tokens": len(said.token_ids),
-                "total_tokens": len(ids) + len(said.token_ids),
+                "completion_tokens": len(written.token_ids),
+                "total_tokens": len(ids) + len(written.token_ids),
             },
         }
 

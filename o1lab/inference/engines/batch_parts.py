@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
-from o1lab.jobs.directory import RunFolder, write_json
+from o1lab.jobs.directory import write_json
 
 MAX_REQUESTS = 50_000
 """Requests in one batch, by the API's reference of ``POST /batches`` (``input_file_id``)."""
@@ -56,11 +56,11 @@ class Part:
 
 
 class Parts:
-    """All parts of a run, kept in its folder."""
+    """All parts of a job, kept in its directory."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._state_file = folder.path / "batches.json"
-        self._files = folder.path / "batches"
+    def __init__(self, directory: Path) -> None:
+        self._state_file = directory / "batches.json"
+        self._files = directory / "batches"
         self.parts: list[Part] = []
         self.dropped: set[str] = set()
         """Parameters that the server refused by name: known when the run goes on."""

@@ -1,0 +1,202 @@
+"""Items are read in batches, worked on concurrently, and their results are written in batches off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, ParamSpec, Self, TypeVar
+
+from o1lab.inference.rate_limit import Control
+from store.errors import StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Reader:
+    """A thread that reads the store: a connection belongs to one thread. Close it with :meth:`close`."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+
+class Feed(Generic[T]):
+    """An async iterator over the items of batches that are read in a thread. Several tasks may take from it."""
+
+    def __init__(self, batches: Iterator[Sequence[T]], read: Reader) -> None:
+        self._batches = batches
+        self._read = read
+        self._items: list[T] = []
+        self._turn = asyncio.Lock()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        async with self._turn:
+            while not self._items:
+                batch = await self._read(_next, self._batches)
+                if batch is None:
+                    raise StopAsyncIteration
+                self._items = list(batch[::-1])
+            return self._items.pop()
+
+
+def _next(batches: Iterator[Sequence[T]]) -> Sequence[T] | None:
+    return next(batches, None)
+
+
+async def run_concurrently(
+    feed: Feed[T],
+    work: Callable[[T], Awaitable[R | None]],
+    write: Callable[[R], Awaitable[None]],
+    control: Control,
+    *,
+    workers: int,
+    until_stopped: bool = True,
+) -> None:
+    """Work on the items of ``feed``, ``workers`` at a time, and hand each result to ``write``.
+
+    Args:
+        work: makes the result of an item; None where the job ended before the item did.
+        write: takes a result. Where it fails, the job stops; leaving the writer raises the error.
+        until_stopped: whether no new item is taken once ``control`` stops the job.
+
+    Raises:
+        Exception: the first error of ``work``; all workers end with it.
+    """
+
+    async def worker() -> None:
+        while not (until_stopped and control.stopping.is_set()):
+            item = await anext(feed, None)
+            if item is None:
+                return
+            result = await work(item)
+            if result is None:
+                continue
+            try:
+                await write(result)
+            except Exception:  # raised on leaving the writer; until then calls in flight get into the journal
+                control.stop("lab")
+                return
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(workers):
+                tasks.create_task(worker())
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
+
+
+class BatchWriter(Generic[T]):
+    """Collects results and writes those that come close together in one go: they share a transaction and its fsync.
+
+    Use as ``async with``; leaving it waits until everything is written.
+
+    Args:
+        write: writes one batch.
+        waiting: how many results may wait; then :meth:`put` waits.
+        most: the largest batch.
+        together_s: results within this many seconds share a batch.
+        at_once: how many batches may be with ``write``.
+        flush_on_cancel: whether what waits is still written when the task is cancelled.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[T]], Coroutine[Any, Any, None]],
+        *,
+        waiting: int = 512,
+        most: int = 256,
+        together_s: float = 0.05,
+        at_once: int = 1,
+        flush_on_cancel: bool = True,
+    ) -> None:
+        self._write = write
+        self._most, self._together_s, self._at_once = most, together_s, at_once
+        self._flush_on_cancel = flush_on_cancel
+        self._queue: asyncio.Queue[T | None] = asyncio.Queue(waiting)
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None]  # while entered
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._flush_on_cancel and kind is not None and issubclass(kind, asyncio.CancelledError):
+            self._task.cancel()
+        elif not self._task.done():
+            await self._queue.put(None)
+        await self._task
+
+    async def put(self, result: T) -> None:
+        """Hand over one result; waits while too many are waiting.
+
+        Raises:
+            Exception: a batch could not be written; no more results are taken.
+        """
+        if self._error is not None:
+            raise self._error
+        await self._queue.put(result)
+
+    async def _run(self) -> None:
+        slots = asyncio.Semaphore(self._at_once)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                async for batch in self._batches():
+                    await slots.acquire()
+                    tasks.create_task(self._write(batch)).add_done_callback(lambda _: slots.release())
+        except BaseException as error:
+            # Of several errors the first: the other batches were cancelled.
+            self._error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+            while not self._queue.empty():  # unblock tasks that wait for room in the queue
+                self._queue.get_nowait()
+                await asyncio.sleep(0)
+            raise self._error from None
+
+    async def _batches(self) -> AsyncIterator[list[T]]:
+        over = False
+        while not over:
+            batch: list[T] = []
+            result = await self._queue.get()
+            await asyncio.sleep(self._together_s)
+            while result is not None:
+                batch.append(result)
+                if len(batch) == self._most or self._queue.empty():
+                    break
+                result = self._queue.get_nowait()
+            over = result is None
+            if batch:
+                yield batch
+
+
+def store_each(
+    batch: Sequence[T], store: Callable[[Sequence[T]], list[R]], store_failed: Callable[[T, Exception], R]
+) -> list[R]:
+    """Store a batch, or one by one where something in it cannot be stored: that one fails, the others stay.
+
+    Args:
+        store: stores several in one transaction.
+        store_failed: stores one that cannot be stored as it is.
+
+    Raises:
+        StoreError, OSError: the database or the disk refuses.
+    """
+    try:
+        return store(batch)
+    except (StoreError, OSError):
+        raise
+    except Exception as error:
+        if len(batch) > 1:
+            return [stored for one in batch for stored in store_each([one], store, store_failed)]
+        return [store_failed(batch[0], error)]

@@ -1,0 +1,58 @@
+"""Word lists: the words and patterns by which rules and scorers read a text, kept as data in ``assets/words``.
+
+A file is read and its patterns are compiled when they are first used. A change of a file is a new version of whatever
+uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from o1lab.paths import assets_dir
+
+
+class WordList:
+    """One file. Texts are words between spaces; lists are regular expressions without regard to case.
+
+    ``«name»`` in an expression stands for the fragment of that name.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.version = int(values["version"])
+        self._values = values
+        self._words: dict[str, frozenset[str]] = {}
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        self._lists: dict[str, tuple[re.Pattern[str], ...]] = {}
+
+    def words(self, key: str) -> frozenset[str]:
+        """The words under ``key``."""
+        if key not in self._words:
+            self._words[key] = frozenset(self._values[key].split())
+        return self._words[key]
+
+    def pattern(self, key: str) -> re.Pattern[str]:
+        """One pattern that matches where any of the expressions under ``key`` does."""
+        if key not in self._patterns:
+            self._patterns[key] = re.compile("|".join(self._expressions(key)), re.IGNORECASE)
+        return self._patterns[key]
+
+    def patterns(self, key: str) -> tuple[re.Pattern[str], ...]:
+        """A pattern for each of the expressions under ``key``."""
+        if key not in self._lists:
+            self._lists[key] = tuple(re.compile(one, re.IGNORECASE) for one in self._expressions(key))
+        return self._lists[key]
+
+    def _expressions(self, key: str) -> list[str]:
+        fragments: Mapping[str, str] = self._values.get("fragments", {})
+        return [re.sub("«(.*?)»", lambda found: fragments[found[1]], one) for one in self._values[key]]
+
+
+@cache
+def word_list(name: str) -> WordList:
+    """The word list in ``assets/words/NAME.yaml``."""
+    import yaml
+
+    return WordList(yaml.safe_load((assets_dir() / "words" / f"{name}.yaml").read_text("utf-8")))
