@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from o1lab.format import duration
 from o1lab.jobs.directory import JobStatus
 from o1lab.text import visible
 
@@ -59,16 +60,6 @@ def text_of(status: JobStatus) -> str:
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """3m05s, 2h10m."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
 def exit_status(stopped_by: str | None, failed: int) -> int:
