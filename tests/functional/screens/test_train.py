@@ -178,7 +178,7 @@ async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
 
 
 def followers(app: LabApp) -> list[Worker[object]]:
-    return [worker for worker in app.workers if worker.group == "follow" and worker.is_running]
+    return [worker for worker in app.workers if worker.group == "poll" and worker.is_running]
 
 
 async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
