@@ -165,7 +165,7 @@ def compare(results_a: Iterable[Result], results_b: Iterable[Result], *, common:
     if apart and not common:
         raise UsageError(
             f"{apart:,} items have all their samples in one of the two only; in both {len(shared):,} have.",
-            "Let both finish (`o1lab eval --resume ID`), or compare what both have: --common.",
+            "Let both finish (`o1lab eval resume ID`), or compare what both have: --common.",
         )
     pairs = [(of_a[item], of_b[item]) for item in shared]
     whole = _paired(pairs)
@@ -197,7 +197,7 @@ def compare_evaluations(
     for one, found in zip((a, b), results, strict=True):
         if not found:
             raise UsageError(
-                f"No item of {one.id} has all its samples yet.", f"Let it finish: `o1lab eval --resume {one.id}`."
+                f"No item of {one.id} has all its samples yet.", f"Let it finish: `o1lab eval resume {one.id}`."
             )
     if a.items_hash == b.items_hash:
         every = a.items
