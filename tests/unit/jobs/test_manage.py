@@ -112,7 +112,7 @@ def test_a_name_finds_its_job_and_can_be_changed_and_taken_away(lab: Lab, kind: 
 @pytest.mark.parametrize("name", ["a/b", "-x", "a\nb", "x" * 81, "\x1b[2J"])
 def test_a_name_that_could_not_be_typed_is_refused(lab: Lab, name: str) -> None:
     job = make(lab.root / "jobs", "aa11", "finished")
-    with pytest.raises(UsageError, match="cannot be a name"):
+    with pytest.raises(UsageError, match="not a valid name"):
         manage.rename(job, name)
     assert job.about() == ("", ())
 
