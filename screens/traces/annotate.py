@@ -136,7 +136,7 @@ def _undo(store: Store, annotator: str, act: Action) -> Written:
     if record is None or record.target is None:
         return Written(act, None, traces.get(store.db, act.trace_id))
     undone = annotation_log.get(store.db, record.target)
-    touched = annotation_log.concerned(store.db, record.target)
+    touched = annotation_log.traces_of(store.db, record.target)
     return Written(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
 
 

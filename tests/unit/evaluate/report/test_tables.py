@@ -207,12 +207,12 @@ def test_two_versions_never_share_a_cell(store: Store, other: dict[str, object])
 
 
 def test_another_scorer_s_view_of_both_may_be_asked_for(store: Store) -> None:
-    from store import evaluations, sample_agenda
+    from store import evaluations, sample_list
     from store.evaluations import NewScore
 
     pair(store, "sums", "----", "++++")
     for identity in ("b0", "s0"):
-        seqs = sample_agenda.to_score(store.db, identity, "math@2")
+        seqs = sample_list.to_score(store.db, identity, "math@2")
         with store.db.atomic():
             evaluations.add_scores(store.db, [NewScore(seq, "math@2", "incorrect") for seq in seqs])
     table = plain_table(choose(store.db, scorer="math@2"))
