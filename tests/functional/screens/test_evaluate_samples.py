@@ -141,7 +141,7 @@ async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabCon
 async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> None:
     async with samples(context) as (pilot, _):
         await pilot.press("c")
-        await until(pilot, lambda: "the nearest first" in shown(pilot) and "What is 123 + 288?" in shown(pilot), "it")
+        await until(pilot, lambda: "most similar first" in shown(pilot) and "What is 123 + 288?" in shown(pilot), "it")
     async with samples(context, "base-1") as (pilot, _):
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app, Recording) and pilot.app.said, "why not")
