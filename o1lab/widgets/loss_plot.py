@@ -95,7 +95,7 @@ class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
 
 
 class LossPlot(Vertical, can_focus=True):
-    """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, s smoothing.
+    """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, S smoothing.
 
     Each series has a letter (A, B, ...) on its points and in the legend, and a colour. Points that are not finite are
     shown as `!` on the x axis.
@@ -109,7 +109,7 @@ class LossPlot(Vertical, can_focus=True):
         Binding("-,minus", "zoom(2.0)", "Zoom out", key_display="-", group=VIEW),
         Binding("0", "show_all", "Show all", group=VIEW),
         Binding("L", "log", "Log scale"),
-        Binding("s", "smooth", "Smoothing"),
+        Binding("S", "smooth", "Smoothing"),
     ]
     DEFAULT_CSS = """
     LossPlot {
