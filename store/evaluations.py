@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from store.errors import MissingError
@@ -24,6 +24,11 @@ _COLUMNS = (
     "id, dir, suite, suite_version, items_hash, family, model, role, revision, sampling, settings, items, samples, "
     "scorer, created_at, metric"
 )
+_SAMPLE = (
+    "evaluation_id", "item", "sample", "state", "reason", "input_tokens", "output_tokens", "thought_tokens",
+    "estimated", "cost_usd", "seconds", "cached", "cache_key", "created_at",
+)  # fmt: skip
+_ITEMS = "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ?"
 # Fragments of queries: the outcome of a sample, and samples joined with the scores of one scorer.
 OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
 JOINED = "samples s LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
@@ -145,8 +150,7 @@ class Tally:
 
     Attributes:
         answered: Number of samples that did not fail.
-        thought_known: Number of those with a known number of thought tokens.
-        output_where_thought_known: Output tokens of those with a known number of thought tokens.
+        thought_known: Number of those with known thought tokens; ``output_where_thought_known``: their output tokens.
         values: Sum of the values of graded samples; ``valued`` is their number.
         cost_usd: Of all samples. The same for ``cached`` and ``estimated``, which are numbers of samples.
     """
@@ -215,12 +219,11 @@ def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluatio
 def remove(db: Database, evaluation_id: str) -> None:
     """Delete an evaluation with its items, samples, scores and ratings; traces made from samples stay."""
     of_samples = "WHERE seq IN (SELECT seq FROM samples WHERE evaluation_id = ?)"
-    of_evaluation = "WHERE evaluation_id = ?"
     with db.atomic():
         for table in ("ratings", "scores", "sample_texts"):
             db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
         for table in ("samples", "evaluation_items"):
-            db.conn.execute(f"DELETE FROM {table} {of_evaluation}", [evaluation_id])
+            db.conn.execute(f"DELETE FROM {table} WHERE evaluation_id = ?", [evaluation_id])
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 
 
@@ -232,12 +235,7 @@ def set_scorer(db: Database, evaluation_id: str, scorer: str) -> None:
 
 def items(db: Database, evaluation_id: str) -> list[ItemRow]:
     """Return the items in order."""
-    rows = db.execute(
-        "SELECT item, question, gold, grp, variant, meta FROM evaluation_items "
-        "WHERE evaluation_id = ? ORDER BY position",
-        [evaluation_id],
-    )
-    return [_item(row) for row in rows]
+    return [_item(row) for row in db.execute(f"{_ITEMS} ORDER BY position", [evaluation_id])]
 
 
 def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
@@ -246,14 +244,9 @@ def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
     Raises:
         MissingError: There is no such item.
     """
-    row = db.execute(
-        "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ? AND item = ?",
-        [evaluation_id, wanted],
-    ).fetchone()
+    row = db.execute(f"{_ITEMS} AND item = ?", [evaluation_id, wanted]).fetchone()
     if row is None:
-        raise MissingError(
-            f"The evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them."
-        )
+        raise MissingError(f"Evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them.")
     return _item(row)
 
 
@@ -263,15 +256,14 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
     An existing sample is replaced and its scores are deleted: only failed samples are asked again.
     """
     created_at, seqs = now(), []
+    updates = ", ".join(f"{column} = excluded.{column}" for column in _SAMPLE[3:])
+    insert = (
+        f"INSERT INTO samples({', '.join(_SAMPLE)}) VALUES ({', '.join('?' * len(_SAMPLE))}) "
+        f"ON CONFLICT(evaluation_id, item, sample) DO UPDATE SET {updates} RETURNING seq"
+    )
     for one in samples:
         seq = db.conn.execute(
-            "INSERT INTO samples(evaluation_id, item, sample, state, reason, input_tokens, output_tokens, "
-            "thought_tokens, estimated, cost_usd, seconds, cached, cache_key, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(evaluation_id, item, sample) DO UPDATE SET "
-            "state = excluded.state, reason = excluded.reason, input_tokens = excluded.input_tokens, "
-            "output_tokens = excluded.output_tokens, thought_tokens = excluded.thought_tokens, "
-            "estimated = excluded.estimated, cost_usd = excluded.cost_usd, seconds = excluded.seconds, "
-            "cached = excluded.cached, cache_key = excluded.cache_key, created_at = excluded.created_at RETURNING seq",
+            insert,
             (
                 evaluation_id, one.item, one.sample, one.state, scrubbed(one.reason), one.input_tokens,
                 one.output_tokens, one.thought_tokens, one.estimated, one.cost_usd, one.seconds, one.cached,
@@ -316,15 +308,10 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
     ).fetchone()
     if row is None:
         raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-    (
-        evaluation_id, name, number, state, turns, key, reason, read, wrote, thought, estimated, cost, seconds, cached,
-        meta,
-    ) = row  # fmt: skip
-    parsed = tuple(Turn(turn["user"], turn["thought"], turn["answer"]) for turn in json.loads(turns))
-    return evaluation_id, NewSample(
-        name, number, state, parsed, key, reason, read, wrote, thought, bool(estimated), cost, seconds, bool(cached),
-        json.loads(meta),
-    )  # fmt: skip
+    values = dict(zip((field.name for field in fields(NewSample)), row[1:], strict=True))
+    turns = tuple(Turn(turn["user"], turn["thought"], turn["answer"]) for turn in json.loads(values["turns"]))
+    flags = {name: bool(values[name]) for name in ("estimated", "cached")}
+    return row[0], NewSample(**values | flags | {"turns": turns, "meta": json.loads(values["meta"])})
 
 
 def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) -> int:
@@ -343,10 +330,8 @@ def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) 
 
 def scores_of(db: Database, seq: int) -> list[NewScore]:
     """Return all scores of a sample, the latest last."""
-    rows = db.execute(
-        "SELECT seq, scorer, outcome, value, answer, reason FROM scores WHERE seq = ? ORDER BY created_at, scorer",
-        [seq],
-    )
+    columns = "seq, scorer, outcome, value, answer, reason"
+    rows = db.execute(f"SELECT {columns} FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
     return [NewScore(*row) for row in rows]
 
 
@@ -369,7 +354,7 @@ def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
 def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
     """Count an evaluation's samples by outcome under one scorer."""
     outcomes = dict.fromkeys(OUTCOMES, 0)
-    sums = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
+    sums: list[Any] = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
     for outcome, number, *row in db.execute(
         f"SELECT {OUTCOME} AS outcome, count(*), count(*) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed'), 0), "
@@ -383,11 +368,7 @@ def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
     ):
         outcomes[outcome] = number
         sums = [total + part for total, part in zip(sums, row, strict=True)]
-    answered, wrote, thought, known, where_known, values, valued, cost, cached, estimated = sums
-    return Tally(
-        outcomes, int(answered), int(wrote), int(thought), int(known), int(where_known), float(values), int(valued),
-        float(cost), int(cached), int(estimated),
-    )  # fmt: skip
+    return Tally(outcomes, *sums)
 
 
 def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
@@ -399,8 +380,7 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
         "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
         [scorer, evaluation_id],
     ):
-        values: list[Any] = [*row[:-1], bool(row[-1])]
-        yield Result(*values)
+        yield Result(*(*row[:-1], bool(row[-1])))
 
 
 def set_trace(db: Database, seq: int, trace_id: str) -> None:

@@ -326,12 +326,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         return len(self.found)
 
     def search(self, query: str) -> int:
-        """Highlight every occurrence and scroll to the first one at or after the top of the view.
+        """Highlight every occurrence, scroll to the first one at or after the top, and return the number of hits.
 
         Case matters only if ``query`` has a capital. An empty query clears the search.
-
-        Returns:
-            The number of hits.
         """
         self.found = Hits(query, (section.text.text for section in self.sections) if query else ())
         if self.hits:
