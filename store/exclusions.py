@@ -136,15 +136,15 @@ def rulings(db: Database, problem_id: str) -> list[Ruling]:
     return [Ruling(*row) for row in rows]
 
 
-def standing(db: Database, problem_ids: Iterable[str], *, beside: Iterable[str]) -> Mapping[str, Standing]:
-    """Return the standing of each problem apart from the findings of the rules in ``beside``."""
+def standing(db: Database, problem_ids: Iterable[str], *, apart_from: Iterable[str]) -> Mapping[str, Standing]:
+    """Return the standing of each problem apart from the findings of the rules in ``apart_from``."""
     rows = db.execute(
         """SELECT p.id,
                   coalesce((SELECT ruling FROM rulings r WHERE r.problem_id = p.id ORDER BY seq DESC LIMIT 1), 'none'),
                   EXISTS (SELECT 1 FROM exclusions e WHERE e.problem_id = p.id
                           AND e.rule NOT IN (SELECT value FROM json_each(:rules)))
            FROM problems p WHERE p.id IN (SELECT value FROM json_each(:ids))""",
-        {"ids": json.dumps(list(problem_ids)), "rules": json.dumps(list(beside))},
+        {"ids": json.dumps(list(problem_ids)), "rules": json.dumps(list(apart_from))},
     )
     return {str(identity): Standing(str(ruling), bool(other)) for identity, ruling, other in rows}
 

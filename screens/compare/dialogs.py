@@ -73,8 +73,8 @@ class _Field:
 
 
 _FIELDS = (
-    _Field("temperature", "temperature", "0 is greedy; empty: the server's default", float, 0, 10),
-    _Field("top_p", "top-p", "0 to 1; empty: the server's default", float, 0, 1),
+    _Field("temperature", "temperature", "0 is greedy; empty: server default", float, 0, 10),
+    _Field("top_p", "top-p", "0 to 1; empty: server default", float, 0, 1),
     _Field("seed", "seed", "makes an answer repeatable", int, -(2**63), 2**63 - 1),
     _Field("max_tokens", "maximum tokens", "of thought and answer together", int, 1, 1e9),
 )
@@ -123,7 +123,7 @@ class SettingsDialog(Dialog[Settings]):
         with Horizontal(classes="field"):
             yield Label("blind", classes="label", markup=False)
             yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
-            yield Label("space toggles; names are hidden until you vote", classes="help", markup=False)
+            yield Label("space; hides names until you vote", classes="help", markup=False)
         yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:

@@ -52,7 +52,7 @@ async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> 
     except Exception as error:
         screen.report(error)
         if draft is not None and draft.exists():
-            annotator.say(f"Your text is in {draft}")
+            annotator.say(f"Your text is kept in {draft}")
         return None
     await screen.in_thread(shutil.rmtree, draft.parent)
     annotator.say(f"saved: edited into {row.id[:8]}, {row.verdict}, by {context.annotator}")

@@ -49,7 +49,7 @@ class TracesScreen(LabScreen):
         Binding("Q", "queue", "Random queue", show=False, tooltip="Work through random traces of the filter"),
         Binding("W", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
         Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
-        Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
+        Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
         Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
         Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
         Binding("greater_than_sign", "next_undecided", "Next to do", key_display=">", show=False),
@@ -216,13 +216,13 @@ class TracesScreen(LabScreen):
             self.app.copy_to_clipboard(trace_id)
             self.say(f"copied the id {trace_id}")
 
-    def action_beside(self) -> None:
+    def action_side_by_side(self) -> None:
         """Read the chains of this problem side by side."""
-        from screens.traces.side_by_side import BesideScreen
+        from screens.traces.side_by_side import SideBySideScreen
 
         if self.shown is not None:
-            beside = BesideScreen(self.context, self.annotator.writer, self.shown.row)
-            self.app.push_screen(beside, self._came_back)
+            screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
+            self.app.push_screen(screen, self._came_back)
 
     def _came_back(self, _: None) -> None:
         self._outdated = True

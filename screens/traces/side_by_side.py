@@ -57,7 +57,7 @@ class Column(Vertical):
             self.reader.load(chain.document)
 
 
-class BesideScreen(LabScreen):
+class SideBySideScreen(LabScreen):
     """The traces of one problem in columns; as many as fit are visible, tab moves on to the others."""
 
     TITLE = "SIDE BY SIDE"
@@ -86,7 +86,7 @@ class BesideScreen(LabScreen):
     def on_mount(self) -> None:
         self.load()
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
     @reported
     async def load(self) -> None:
         """Read the traces of the problem, then show the given one and its neighbours."""
@@ -133,7 +133,7 @@ class BesideScreen(LabScreen):
             )
         self.set_heading(f"{problem_name(self.row)} · chain {self.here + 1} of {number}")
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
     @reported
     async def action_column(self, step: int) -> None:
         """Go to the next or previous chain; after the last, the first."""
@@ -161,7 +161,7 @@ class BesideScreen(LabScreen):
         if self.chains:
             self._rearrange()
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
     @reported
     async def _rearrange(self) -> None:
         await self.fill()

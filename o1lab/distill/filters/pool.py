@@ -89,7 +89,7 @@ def filter_pool(
         findings = [finding for problem in batch for finding in _findings(problem, looks)]
         hit = {finding.problem_id for finding in findings}
         found.update(finding.rule for finding in findings)
-        beside = exclusions.standing(db, (problem.id for problem in batch), beside=names)
+        beside = exclusions.standing(db, (problem.id for problem in batch), apart_from=names)
         left_out += sum(
             one.ruling == "exclude" or (one.ruling != "keep" and (one.other_rules or identity in hit))
             for identity, one in beside.items()

@@ -18,7 +18,7 @@ from screens.base.context import LabContext
 from screens.traces import annotate
 from screens.traces.annotate import Action, Written
 from screens.traces.dialogs import BulkDialog, DatasetDialog
-from screens.traces.side_by_side import BesideScreen, Column
+from screens.traces.side_by_side import SideBySideScreen, Column
 from screens.train.screen import TrainScreen
 from store import annotations as annotation_log
 from store import datasets, traces
@@ -414,8 +414,8 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
     ("script", "told"),
     [
         ("true", "Nothing was changed"),
-        ('sed -i "s/411/412/" "$1"; exit 1', "Your text is in"),
-        ('printf "caf\\351" > "$1"', "Your text is in"),
+        ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in"),
+        ('printf "caf\\351" > "$1"', "Your text is kept in"),
     ],
 )
 async def test_an_edit_that_comes_to_nothing_records_nothing_and_keeps_the_text(
@@ -440,9 +440,11 @@ async def test_chains_of_one_problem_stand_side_by_side(
     async with app.run_test(size=size) as pilot:
         await ready(pilot, app)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, BesideScreen) and len(app.screen.query(Column)) == columns)
+        await until(
+            pilot, lambda: isinstance(app.screen, SideBySideScreen) and len(app.screen.query(Column)) == columns
+        )
         beside = app.screen
-        assert isinstance(beside, BesideScreen)
+        assert isinstance(beside, SideBySideScreen)
         await until(pilot, lambda: next(iter(beside.query(Column))).reader.body.has_focus)
         assert beside.target() == ids[0]
         await pilot.press("tab", "tab", "tab")
