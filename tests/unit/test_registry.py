@@ -162,7 +162,7 @@ async def test_a_scorer_is_one_class() -> None:
     class Pretend(PlainScorer[PretendOptions]):
         votes = "always"
 
-        def look(self, attempt: Attempt) -> Score:
+        def score_attempt(self, attempt: Attempt) -> Score:
             return Score("correct" if attempt.answer == self._options.wanted else "incorrect")
 
     spec = ScorerSpec(name="pretend", options={"wanted": "no"})

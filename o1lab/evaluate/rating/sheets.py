@@ -127,7 +127,7 @@ class Results:
 
 def label() -> str:
     """The scorer's label that persons' marks stand under."""
-    from o1lab.evaluate.scorers.human import HumanScorer
+    from o1lab.evaluate.scorers.base import HumanScorer
 
     return label_of(HumanScorer.name, HumanScorer.version)
 

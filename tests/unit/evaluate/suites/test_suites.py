@@ -113,7 +113,7 @@ def test_a_name_never_leaves_the_folders(lab: Lab, wanted: str) -> None:
         ({"items": {"hub": {"files": ["a"]}}}, "items.hub.id is missing"),
         ({"scorer": {}}, "scorer.name is missing"),
         ({"scorer": {"name": "maths"}}, "no scorer 'maths'"),
-        ({"scorer": {"name": "match", "options": {"mod": "equal"}}}, "wrong option 'mod'"),
+        ({"scorer": {"name": "match", "options": {"mod": "equal"}}}, "invalid option 'mod'"),
         ({"sampling": {"temperature": -1}}, "sampling.temperature"),
         ({"metric": "bleu"}, "metric"),
     ],
