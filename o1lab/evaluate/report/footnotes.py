@@ -131,7 +131,7 @@ def _doubts(chosen: Sequence[EvaluationResult]) -> list[str]:
         name = f"{one.evaluation.id} ({one.evaluation.model} on {one.evaluation.suite_label})"
         if not one.finished:
             lines.append(
-                f"{name} is unfinished: {one.tally.total:,} of {one.asked_for:,} samples. Short answers come first, so "
+                f"{name} is unfinished: {one.tally.total:,} of {one.expected:,} samples. Short answers come first, so "
                 "its figures may still move."
             )
         if one.tally.estimated:

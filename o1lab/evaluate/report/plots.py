@@ -16,7 +16,7 @@ from typing import Any
 from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, published_accuracy
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult
-from o1lab.evaluate.report.tables import grounds, heading_of, row_labels
+from o1lab.evaluate.report.tables import comparable_groups, heading_of, row_labels
 
 BINS = 48
 _OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -140,9 +140,9 @@ def tokens_plot(
     printed = published or published_accuracy()
     marks = _marks(chosen)
     panels: list[Scatter] = []
-    for ground, members in grounds(chosen).items():
+    for key, members in comparable_groups(chosen).items():
         benchmark = next((one for one in printed.benchmarks if one.is_suite(members[0].evaluation.suite)), None)
-        panels.append(_scatter(ground, members, marks, benchmark, printed))
+        panels.append(_scatter(key, members, marks, benchmark, printed))
     if not chosen:
         panels = [
             Scatter(one.name, _published(one, printed))
@@ -165,7 +165,7 @@ def tokens_plot(
 def right_wrong_plot(chosen: Sequence[EvaluationResult]) -> PlotData:
     """How many tokens right answers took and how many wrong ones; what was cut off is neither, and shown beside."""
     marks = _marks(chosen)
-    panels = [_histogram(ground, members, marks) for ground, members in grounds(chosen).items()]
+    panels = [_histogram(key, members, marks) for key, members in comparable_groups(chosen).items()]
     notes = [
         "Wrong: incorrect, or without an answer that could be found. Cut off: their length is that of the limit, not "
         "of a thought that ended."
@@ -223,17 +223,17 @@ def short(number: float) -> str:
 
 
 def _marks(chosen: Sequence[EvaluationResult]) -> dict[tuple[str, str], str]:
-    whos = list(dict.fromkeys(one.who for one in chosen))
+    whos = list(dict.fromkeys(one.model_key for one in chosen))
     return {who: _OWN[place] if place < len(_OWN) else "*" for place, who in enumerate(whos)}
 
 
-def _title(name: str, ground: ComparisonKey, members: Sequence[EvaluationResult]) -> str:
-    about = heading_of(ground, members[0].evaluation.items)
+def _title(name: str, key: ComparisonKey, members: Sequence[EvaluationResult]) -> str:
+    about = heading_of(key, members[0].evaluation.items)
     return f"{name}: {about}" if name else about
 
 
 def _scatter(
-    ground: ComparisonKey,
+    key: ComparisonKey,
     members: Sequence[EvaluationResult],
     marks: dict[tuple[str, str], str],
     benchmark: Benchmark | None,
@@ -244,12 +244,12 @@ def _scatter(
     for one, label in zip(members, row_labels(members), strict=True):
         if one.value is None or not one.tokens:
             continue
-        mark = marks[one.who]
+        mark = marks[one.model_key]
         name = f"{label}, graded" if one.graded else label
         points.append(Point(mark, name, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
         if steps := _majority(one):
             lines.append(Line(mark, label, steps))
-    return Scatter(_title(benchmark.name if benchmark else "", ground, members), tuple(points), tuple(lines))
+    return Scatter(_title(benchmark.name if benchmark else "", key, members), tuple(points), tuple(lines))
 
 
 def _majority(one: EvaluationResult) -> tuple[tuple[int, float, float], ...]:
@@ -278,13 +278,11 @@ def _published(benchmark: Benchmark, printed: PublishedAccuracy) -> tuple[Point,
     return tuple(points)
 
 
-def _histogram(
-    ground: ComparisonKey, members: Sequence[EvaluationResult], marks: dict[tuple[str, str], str]
-) -> Histogram:
+def _histogram(key: ComparisonKey, members: Sequence[EvaluationResult], marks: dict[tuple[str, str], str]) -> Histogram:
     apart = [_by_kind(one) for one in members]
     seen = [count for kinds in apart for counts in kinds.values() for count in counts]
     if not seen:
-        return Histogram(_title("", ground, members), (), ())
+        return Histogram(_title("", key, members), (), ())
     low, high = log_bounds(seen)
     edges = tuple(low * (high / low) ** (place / BINS) for place in range(BINS + 1))
     models = []
@@ -293,8 +291,8 @@ def _histogram(
             Bars(kind, _binned(counts, edges), median(counts) if counts else None) for kind, counts in kinds.items()
         )
         left = one.tally.outcomes["unscored"] + one.tally.outcomes["failed"]
-        models.append(Lengths(marks[one.who], label, bars, left, one.evaluation.id))
-    return Histogram(_title("", ground, members), edges, tuple(models))
+        models.append(Lengths(marks[one.model_key], label, bars, left, one.evaluation.id))
+    return Histogram(_title("", key, members), edges, tuple(models))
 
 
 def _by_kind(one: EvaluationResult) -> dict[str, list[int]]:

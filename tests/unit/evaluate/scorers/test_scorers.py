@@ -121,7 +121,9 @@ def test_which_answers_count_is_an_option() -> None:
     order = ["any", "stated", "boxed"]
     for strict, accept in enumerate(order):
         for loose, how in enumerate(order):
-            found = MathScorer(MathOptions.model_validate({"accept": accept})).score_attempt(attempt(answers[how], "12"))
+            found = MathScorer(MathOptions.model_validate({"accept": accept})).score_attempt(
+                attempt(answers[how], "12")
+            )
             assert found.outcome == ("correct" if loose >= strict else "unextracted")
     hidden = attempt("That is it.", "12", thought="so \\boxed{12}")
     assert MathScorer(MathOptions()).score_attempt(hidden).outcome == "correct"
