@@ -32,7 +32,7 @@ from o1lab.distill.filters.duplicates import BANDS, FEWEST_WORDS, ROWS, Signatur
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
 from o1lab.distill.filters.words import read_words
 from store import open_store, problems
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.records import NewProblem
 
 POOL, TESTED, EACH = 100_000, 3_000, 300

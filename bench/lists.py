@@ -17,7 +17,7 @@ from pathlib import Path
 from store import annotations as annotation_log
 from store import problems, traces
 from store.connection import Store, open_store
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace
 
 LIMIT_MS = 50.0
@@ -145,7 +145,7 @@ def fill(store: Store, number: int, words: int) -> None:
     if batch:
         flush()
     for text, decision in (("key:1", "accept"), ("key:22", "reject")):
-        annotation_log.decide_all(store.db, parse_query(text), decision, annotator="bench")
+        annotation_log.decide_all(store.db, TraceQuery.parse(text), decision, annotator="bench")
 
 
 def timed(work: Callable[[], object]) -> list[tuple[float, float]]:
@@ -162,13 +162,13 @@ def timed(work: Callable[[], object]) -> list[tuple[float, float]]:
 def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
     """What the screen asks while somebody works in it."""
     db = store.db
-    total = traces.count(db, parse_query(""))
+    total = traces.count(db, TraceQuery.parse(""))
 
     def page(text: str, offset: int = 0) -> Callable[[], object]:
-        query = parse_query(text)
+        query = TraceQuery.parse(text)
         return lambda: (traces.page(db, query, limit=100, offset=offset), traces.count(db, query))
 
-    middle = traces.page(db, parse_query(""), limit=1, offset=total // 2)[0].id
+    middle = traces.page(db, TraceQuery.parse(""), limit=1, offset=total // 2)[0].id
     yield "page: the first", page("")
     yield "page: in the middle", page("", total // 2)
     yield "page: the last", page("", total - 100)
@@ -182,7 +182,7 @@ def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
     for text in ("token17", "triangle", '"double check"', "wait verdict:wrong", "wait sort:-chars", "figure -hmm"):
         yield f"search: {text}", page(text)
     for text in ("", "verdict:wrong", "sort:-reflect", "wait"):
-        query = parse_query(text)
+        query = TraceQuery.parse(text)
         yield f"place of a trace: {text or 'all'}", lambda query=query: traces.position(db, query, middle)
         yield f"next to do: {text or 'all'}", lambda query=query: traces.next_undecided(db, query, middle)
         yield f"progress: {text or 'all'}", lambda query=query: annotation_log.progress(db, query, annotator="bench")

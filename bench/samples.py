@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from textual.app import ComposeResult
 
@@ -25,18 +24,19 @@ from screens.base.screen import LabScreen
 from screens.evaluate.samples import SamplesPane
 from store import Store, evaluations, open_store, sample_list
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
+from store.filters import SampleQuery
 
 LIMIT_MS = 1000.0
 REPEATS = 5
 IDENTITY, SCORER = "bench", "math@1"
-PAGES: dict[str, dict[str, Any]] = {
-    "the first page": {},
-    "the middle": {"offset": 0.5},
-    "the end": {"offset": 0.999},
-    "the longest first": {"longest_first": True},
-    "the wrong ones": {"outcomes": ["incorrect"]},
-    "one by its words": {"words": "What is 777 + "},
-    "one variant": {"variant": "hint"},
+PAGES: dict[str, tuple[str, float]] = {  # the filter, and which part of the list to skip
+    "the first page": ("", 0),
+    "the middle": ("", 0.5),
+    "the end": ("", 0.999),
+    "the longest first": ("sort:longest", 0),
+    "the wrong ones": ("outcome:incorrect", 0),
+    "one by its words": ('"What is 777 + "', 0),
+    "one variant": ("variant:hint", 0),
 }
 
 
@@ -112,9 +112,9 @@ def main() -> None:
         lab = init_lab(Path(folder) / "lab", name="bench")
         store = open_store(lab.database)
         fill(store, number)
-        for question, options in PAGES.items():
-            chosen = options | {"offset": int(options.get("offset", 0) * number)}
-            told(question, timed(partial(sample_list.page, store.db, IDENTITY, SCORER, **chosen)))
+        for question, (text, part) in PAGES.items():
+            query, offset = SampleQuery.parse(text), int(part * number)
+            told(question, timed(partial(sample_list.page, store.db, IDENTITY, SCORER, query, offset=offset)))
         store.close()
         for query in ("", "sort:longest", "outcome:wrong"):
             name = f"on the screen {query or 'as they come'}"

@@ -13,9 +13,9 @@ from typing import Any
 
 from store import traces
 from store.errors import MissingError
-from store.query import TraceQuery
+from store.filters import TraceQuery
+from store.filters.traces import selection
 from store.records import Annotation, new_id, now, scrubbed
-from store.selection import selection
 from store.sqlite import Database
 
 DECISIONS = ("accept", "reject", "skip")

@@ -10,7 +10,7 @@ from typing import Any
 
 from store import traces
 from store.errors import MissingError, NameTakenError, NothingChosenError
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import Dataset, decode, now
 from store.selecting import EVALUATED
 from store.sqlite import Database

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from store.errors import MissingError
-from store.problem_query import ProblemQuery, where
+from store.filters import ProblemQuery
+from store.filters.language import Sql
 from store.records import NewProblem, Problem, now, scrubbed
 from store.sqlite import Database
 
@@ -15,6 +16,7 @@ _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
     coalesce((SELECT source FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS source,
     (SELECT licence FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1) AS licence,
     coalesce((SELECT key FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS key"""
+EVERYTHING = ProblemQuery()
 
 
 class Origin(NamedTuple):
@@ -125,10 +127,23 @@ def by_key(db: Database, source: str, key: str) -> Problem | None:
 
 
 def page(
-    db: Database, *, source: str | None = None, text: str = "", limit: int = 100, offset: int = 0
+    db: Database,
+    query: ProblemQuery = EVERYTHING,
+    *,
+    source: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
 ) -> list[Problem]:
-    """Problems in order of their arrival, of one source or all, whose statement holds ``text``."""
-    condition, parameters = _condition(source, text)
+    """Some problems of a filter, in the order in which they were added.
+
+    Args:
+        db: the lab's database.
+        query: the filter.
+        source: only problems of the source with exactly this name.
+        limit: the number of problems at most.
+        offset: the number of problems to skip.
+    """
+    condition, parameters = _where(query, source)
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM problems p WHERE {condition} ORDER BY p.rowid LIMIT ? OFFSET ?",
         [*parameters, limit, offset],
@@ -136,17 +151,18 @@ def page(
     return [Problem(*row) for row in rows]
 
 
-def count(db: Database, *, source: str | None = None, text: str = "") -> int:
-    condition, parameters = _condition(source, text)
+def count(db: Database, query: ProblemQuery = EVERYTHING, *, source: str | None = None) -> int:
+    """The number of problems of a filter, or of those of them that one source has."""
+    condition, parameters = _where(query, source)
     return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
 
 
 def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch: int = 500) -> Iterator[Problem]:
-    """The problems of a filter in order of their arrival, read a batch at a time: memory stays flat.
+    """The problems of a filter in the order in which they were added, read in batches: memory stays flat.
 
-    What the caller writes meanwhile is safe: each batch is a statement of its own.
+    The caller may write meanwhile: each batch is a statement of its own.
     """
-    condition, parameters = where(query)
+    condition, parameters = query.where()
     after, left = 0, -1 if limit is None else limit
     while left:
         size = batch if left < 0 else min(batch, left)
@@ -159,22 +175,6 @@ def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch
             return
         after = rows[-1][0]
         left -= len(rows) if left > 0 else 0
-
-
-def count_selected(db: Database, query: ProblemQuery) -> int:
-    """How many problems a filter chooses."""
-    condition, parameters = where(query)
-    return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
-
-
-def page_selected(db: Database, query: ProblemQuery, *, limit: int, offset: int = 0) -> list[Problem]:
-    """Some problems of a filter, in order of their arrival."""
-    condition, parameters = where(query)
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM problems p WHERE {condition} ORDER BY p.rowid LIMIT ? OFFSET ?",
-        [*parameters, limit, offset],
-    )
-    return [Problem(*row) for row in rows]
 
 
 def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]:
@@ -201,15 +201,12 @@ def sources(db: Database) -> list[tuple[str, int]]:
     return [(str(source), int(count)) for source, count in rows]
 
 
-def _condition(source: str | None, text: str) -> tuple[str, list[str]]:
-    clauses, parameters = ["1"], []
+def _where(query: ProblemQuery, source: str | None) -> Sql:
+    condition, parameters = query.where()
     if source is not None:
-        clauses.append("p.id IN (SELECT problem_id FROM problem_sources WHERE source = ?)")
+        condition += " AND p.id IN (SELECT problem_id FROM problem_sources WHERE source = ?)"
         parameters.append(source)
-    if text:
-        clauses.append("instr(lower(p.statement), lower(?)) > 0")
-        parameters.append(text)
-    return " AND ".join(clauses), parameters
+    return condition, parameters
 
 
 def _text(value: str | None) -> str | None:

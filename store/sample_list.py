@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.evaluations import JOINED, OUTCOME
+from store.filters import SampleQuery
 from store.sqlite import Database
+
+EVERYTHING = SampleQuery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +40,48 @@ def page(
     db: Database,
     evaluation_id: str,
     scorer: str,
+    query: SampleQuery = EVERYTHING,
     *,
-    outcomes: Sequence[str] = (),
-    words: str = "",
-    variant: str | None = None,
-    longest_first: bool = False,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[SampleRow], int]:
-    """(a page of samples, how many fit), in the suite's order or by output tokens, the most first.
+    """One page of the list.
 
     Args:
-        outcomes: only these; all where empty.
-        words: only items whose question holds these words, as they are written, or the item of this name.
+        db: the lab's database.
+        evaluation_id: whose samples they are.
+        scorer: the label of the scorer that decides on the outcomes.
+        query: the filter and the order.
+        limit: the number of rows at most.
+        offset: the number of rows to skip.
+
+    Returns:
+        The rows, and the number of samples that the filter finds.
     """
     # Joined in the order that an index gives, or SQLite reads and sorts everything for any page.
     item_of = "i.evaluation_id = s.evaluation_id AND i.item = s.item"
+    by_tokens = query.sort == "longest"
     joined = f"evaluation_items i CROSS JOIN samples s ON {item_of}"
-    if longest_first:
+    if by_tokens:
         joined = f"samples s CROSS JOIN evaluation_items i ON {item_of}"
-    where, values = [f"{'s' if longest_first else 'i'}.evaluation_id = ?"], [evaluation_id]
-    if words:
-        where.append("(instr(lower(i.question), lower(?)) OR i.item = ?)")
-        values += [words, words]
-    if variant is not None:
-        where.append("i.variant = ?")
-        values.append(variant)
-    if not words and variant is None:  # to count them, or the longest, the items are not needed
-        counted, of = "samples s", ["s.evaluation_id = ?"]
-        joined, where = (counted, of) if longest_first else (joined, where)
+    where = f"{'s' if by_tokens else 'i'}.evaluation_id = ?"
+    values: list[str | float] = [evaluation_id]
+    condition, parameters = query.where()
+    if not query.text and not query.reads("i"):  # to count them, or the longest, the items are not needed
+        counted, of = "samples s", "s.evaluation_id = ?"
+        joined, where = (counted, of) if by_tokens else (joined, where)
     else:
         counted, of = joined, where
-    if outcomes:
+    values += parameters
+    if query.reads("c"):
         score = "LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
-        one_of = f"{OUTCOME} IN (SELECT value FROM json_each(?))"
-        joined, counted, where, of = f"{joined} {score}", f"{counted} {score}", [*where, one_of], [*of, one_of]
-        values = [scorer, *values, json.dumps(list(outcomes))]
-    total = db.execute(f"SELECT count(*) FROM {counted} WHERE {' AND '.join(of)}", values).fetchone()[0]
+        joined, counted = f"{joined} {score}", f"{counted} {score}"
+        values = [scorer, *values]
+    total = db.execute(f"SELECT count(*) FROM {counted} WHERE {of} AND {condition}", values).fetchone()[0]
     limit = min(limit, total - offset)  # the last one found ends the search
     if limit <= 0:
         return [], int(total)
-    found = f"FROM {joined} WHERE {' AND '.join(where)}"
-    order = "s.output_tokens DESC, s.seq" if longest_first else "i.position, s.sample"
+    found, order = f"FROM {joined} WHERE {where} AND {condition}", query.order
     # The page is found first, by what indexes hold, and only its rows are read.
     rows = db.execute(
         f"SELECT s.seq, s.evaluation_id, s.item, s.sample, {OUTCOME}, c.value, c.answer, "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from store import annotations as annotation_log
-from store.query import TraceQuery, where
+from store.filters import TraceQuery
 from store.records import decode
 from store.sqlite import Database
 
@@ -45,7 +45,7 @@ class Candidate:
 
 def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
     """The traces of a filter in its order; their texts are not read."""
-    condition, parameters = where(query)
+    condition, parameters = query.where()
     rows = db.execute(
         f"""SELECT t.seq, t.id, t.problem_id, t.decision, t.complete, t.looping, t.verdict,
                    t.reflect + t.backtrack + t.verify, x.thought_end - x.thought_start,

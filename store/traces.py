@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from store import search
 from store.errors import MissingError
+from store.filters import TraceQuery
+from store.filters.traces import SORTS, selection
 from store.migrations import MOVE_KINDS
-from store.query import SORTS, TraceQuery
 from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, scrubbed
-from store.selection import selection
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")

@@ -14,7 +14,7 @@ from o1lab.text import one_line
 if TYPE_CHECKING:
     from o1lab.distill.selection import Choice
     from store import Store
-    from store.query import TraceQuery
+    from store.filters import TraceQuery
     from store.records import Dataset
 
 Word = TypeVar("Word", bound=str)
@@ -219,9 +219,9 @@ def dataset_card(ctx: typer.Context, name: NameArgument, as_json: JsonOption = F
 
 
 def _query(decision: str, where: str) -> TraceQuery:
-    from store.query import parse_query
+    from store.filters import TraceQuery
 
-    return parse_query(where if decision == "any" else f"decision:{decision} {where}".strip())
+    return TraceQuery.parse(where if decision == "any" else f"decision:{decision} {where}".strip())
 
 
 def _choose(

@@ -61,14 +61,15 @@ def problems_ls(
     Examples: o1lab problems ls source:aime24; o1lab problems ls --where '-has:answer excluded:contaminated'
     """
     from store import problems
-    from store.problem_query import ProblemQuery, parse_problem_query
+    from store.filters import Condition, ProblemQuery
 
-    asked = parse_problem_query(f"{query} {where}")
-    conditions = asked.conditions + ((("source", source, False),) if source else ())
-    wanted = ProblemQuery(conditions, asked.words + ((text,) if text else ()), query)
+    named = {"source": source, "statement": text}
+    wanted = ProblemQuery.parse(f"{query} {where}").narrowed(
+        *(Condition(field, (value,)) for field, value in named.items() if value)
+    )
     with opened(ctx) as store:
-        found = problems.page_selected(store.db, wanted, limit=limit, offset=offset)
-        total = problems.count_selected(store.db, wanted)
+        found = problems.page(store.db, wanted, limit=limit, offset=offset)
+        total = problems.count(store.db, wanted)
     lines = [
         f"{one.id}  {one_line(one.answer or '-', 16):<16}  {one_line(one.statement, 60):<60}  {one.excluded_by or ''}"
         for one in found
@@ -129,10 +130,10 @@ def problems_filter(
     """
     from o1lab.config import load_config
     from o1lab.distill.filters.pool import chosen_rules, filter_pool
-    from store.problem_query import parse_problem_query
+    from store.filters import ProblemQuery
 
     chosen = chosen_rules(rules.split(",") if rules is not None else None)
-    query = parse_problem_query(where)
+    query = ProblemQuery.parse(where)
     config = load_config(context(ctx).lab())
     with opened(ctx) as store:
         report = filter_pool(

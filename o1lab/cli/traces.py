@@ -47,10 +47,10 @@ def traces_ls(
     Example: o1lab traces ls --verdict correct --teacher sky-t1 --sort -chars --limit 20
     """
     from store import traces
-    from store.query import parse_query
+    from store.filters import TraceQuery
 
     named = {"verdict": verdict, "model": teacher, "decision": decision, "sort": sort}
-    query = parse_query(" ".join([*(f'{key}:"{value}"' for key, value in named.items() if value), where]))
+    query = TraceQuery.parse(" ".join([*(f'{key}:"{value}"' for key, value in named.items() if value), where]))
     with opened(ctx) as store:
         found = traces.page(store.db, query, limit=limit, offset=offset)
         total = traces.count(store.db, query)

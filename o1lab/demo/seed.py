@@ -20,7 +20,7 @@ from store import datasets, problems, traces
 from store.annotations import decide_all
 from store.connection import Store, open_store
 from store.errors import StoreError
-from store.query import TraceQuery, parse_query
+from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 
 SOURCE = "demo"
@@ -83,9 +83,9 @@ def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell
             tell(f"Added {added} chains of the solver and {len(held_out)} held-out problems to {lab.root}.")
         if not _has_dataset(store):
             _measure(store, [(trace, one.answer) for (trace, _), one in zip(chains, training, strict=True)])
-            undecided = parse_query(f"source:{SOURCE} verdict:correct decision:none")
+            undecided = TraceQuery.parse(f"source:{SOURCE} verdict:correct decision:none")
             decide_all(db, undecided, "accept", annotator=ANNOTATOR)
-            datasets.create(db, DATASET, parse_query(_QUERY))
+            datasets.create(db, DATASET, TraceQuery.parse(_QUERY))
         made = datasets.get(db, DATASET)
         # Not what was drawn but what stands in the lab decides what a student sees.
         require_disjoint([_read(row.statement) for row in datasets.rows(db, made.name)], held_out)

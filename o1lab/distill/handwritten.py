@@ -20,7 +20,7 @@ from o1lab.text import visible
 from store import problems, traces
 from store.connection import Store
 from store.errors import MissingError, StoreError
-from store.problem_query import ProblemQuery
+from store.filters import Condition, ProblemQuery
 from store.records import NewTrace, Problem, TraceRow, decode, encode
 
 SOURCE = "written"
@@ -47,7 +47,8 @@ def find_problem(store: Store, identity: str) -> Problem:
     Raises:
         MissingError: there is none, or several begin so.
     """
-    found = list(problems.select(store.db, ProblemQuery((("id", identity, False),)), limit=2)) if identity else []
+    by_id = ProblemQuery(conditions=(Condition("id", (identity,)),))
+    found = list(problems.select(store.db, by_id, limit=2)) if identity else []
     if len(found) != 1:
         raise MissingError(
             f"{'Several problems begin' if found else 'No problem begins'} with '{identity}'.",

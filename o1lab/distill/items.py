@@ -10,14 +10,13 @@ from o1lab.distill.settings import TeacherRunSettings
 from store import problems, traces
 from store.connection import Store
 from store.errors import MissingError
-from store.problem_query import ProblemQuery, parse_problem_query
-from store.query import Condition, TraceQuery, parse_query
+from store.filters import Condition, ProblemQuery, TraceQuery
 from store.records import Problem
 
 # Whoever names neither a rule nor a problem does not mean what the pool left out, a benchmark's twins among them.
-_NAMES_EXCLUDED = frozenset({"excluded", "id"})
+_NAMES_EXCLUDED = ("excluded", "id")
 # Translations are no items of a translation: a run would otherwise feed on what it has just made.
-_NOT_TRANSLATED = Condition("synthesis", ":", "translated", negated=True)
+_NOT_TRANSLATED = Condition("synthesis", ("translated",), negated=True)
 
 
 def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
@@ -44,7 +43,7 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
     if _of_lab_traces(settings):
         number = traces.count(store.db, _trace_query(settings))
     else:
-        number = problems.count_selected(store.db, _problem_query(settings))
+        number = problems.count(store.db, _problem_query(settings))
     return number if settings.limit is None else min(number, settings.limit)
 
 
@@ -56,8 +55,8 @@ def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
     """
     if _of_lab_traces(settings):
         return 0
-    query = _problem_query(settings)
-    return problems.count_selected(store.db, replace(query, conditions=(*query.conditions, ("has", "answer", True))))
+    query = _problem_query(settings).narrowed(Condition("has", ("answer",), negated=True))
+    return problems.count(store.db, query)
 
 
 def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[SourceItem]:
@@ -80,15 +79,15 @@ def _of_lab_traces(settings: TeacherRunSettings) -> bool:
 
 
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
-    query = parse_problem_query(settings.problems)
-    more = tuple(("has", what, False) for what in METHODS.get(settings.method).requires)
-    if not any(name in _NAMES_EXCLUDED for name, _, _ in query.conditions):
-        more = (("excluded", "no", False), *more)
-    return replace(query, conditions=query.conditions + more)
+    query = ProblemQuery.parse(settings.problems)
+    more = tuple(Condition("has", (what,)) for what in METHODS.get(settings.method).requires)
+    if not query.asks(*_NAMES_EXCLUDED):
+        more = (Condition("excluded", ("no",)), *more)
+    return query.narrowed(*more)
 
 
 def _trace_query(settings: TeacherRunSettings) -> TraceQuery:
-    return parse_query(settings.traces).narrowed(_NOT_TRANSLATED)
+    return TraceQuery.parse(settings.traces).narrowed(_NOT_TRANSLATED)
 
 
 def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[SourceItem]:

@@ -30,7 +30,7 @@ from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.errors import UsageError
 from store import Store, datasets, selecting
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.selecting import Candidate
 
 CHOOSING_VERSION = 2

@@ -8,6 +8,8 @@ from textual import events
 from textual.widget import Widget
 from textual.widgets import Input
 
+from o1lab.widgets.typed_ahead import send_again
+
 
 class LineInput(Input):
     """An ``Input`` whose editing keys keep their place among the letters.
@@ -21,7 +23,7 @@ class LineInput(Input):
         if self.app.focused is not self:
             event.stop()
             event.prevent_default()
-            await self.app.on_event(events.Key(event.key, event.character))
+            await send_again(self.app, event)
             return
         if event.is_printable:
             return

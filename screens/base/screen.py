@@ -1,11 +1,11 @@
-"""What all screens of the laboratory share: header, footer, clear errors, a word when the terminal is too small."""
+"""What all screens of the laboratory share: header, footer, clear errors, a notice when the terminal is too small."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, Concatenate, ParamSpec, TypeVar
 
 from rich.text import Text
 from textual import events
@@ -20,14 +20,20 @@ from o1lab.text import visible
 from o1lab.widgets.key_footer import KeyFooter
 from screens.base.context import LabContext
 from store.errors import StoreError
+from store.sqlite import Database
 
 SMALLEST = (60, 18)
+Options = ParamSpec("Options")
 Result = TypeVar("Result")
 log = logging.getLogger("o1lab.screens")
 
 
 class LabScreen(Screen[None]):
-    """A mode of the laboratory. Subclasses fill ``compose_body`` and name themselves in ``TITLE``."""
+    """A mode of the laboratory. Subclasses fill ``compose_body`` and name themselves in ``TITLE``.
+
+    Textual calls the ``on_*`` handlers of every class of a screen by itself, the subclass's first: a handler never
+    calls ``super().on_*``.
+    """
 
     TITLE = "LAB"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,6 +43,7 @@ class LabScreen(Screen[None]):
     def __init__(self, context: LabContext) -> None:
         super().__init__()
         self.context = context
+        self._heading = ""
 
     def compose(self) -> ComposeResult:
         yield Static(id="heading", markup=False)
@@ -50,13 +57,17 @@ class LabScreen(Screen[None]):
         yield from ()
 
     def on_mount(self) -> None:
-        self.set_heading()
+        self._draw_heading()
 
-    def set_heading(self, right: str = "") -> None:
-        """Show the screen's name and the lab's on the left, ``right`` at the other end."""
+    def set_heading(self, right: str) -> None:
+        """Show ``right`` at the right end of the heading; the names of the screen and the lab are on the left."""
+        self._heading = right
+        self._draw_heading()
+
+    def _draw_heading(self) -> None:
         left = f"{self.TITLE}  lab {self.context.name}"
-        gap = max(self.app.size.width - len(left) - len(right) - 2, 2)
-        self.query_one("#heading", Static).update(Text(visible(left + " " * gap + right), no_wrap=True))
+        gap = max(self.app.size.width - len(left) - len(self._heading) - 2, 2)
+        self.query_one("#heading", Static).update(Text(visible(left + " " * gap + self._heading), no_wrap=True))
 
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
@@ -66,9 +77,10 @@ class LabScreen(Screen[None]):
                 f"This terminal is {event.size.width}x{event.size.height}; o1lab needs {SMALLEST[0]}x{SMALLEST[1]}. "
                 "Make it larger, or press ctrl+q to leave."
             )
+        self._draw_heading()
 
     def action_help(self) -> None:
-        """Keys of the focused widget and of the screen."""
+        """Show the keys of the focused widget and of the screen, or hide them."""
         if self.query("HelpPanel"):
             self.app.action_hide_help_panel()
         else:
@@ -82,7 +94,7 @@ class LabScreen(Screen[None]):
             event.prevent_default()
 
     def report(self, error: BaseException) -> None:
-        """Say an error in one sentence; what a person cannot use goes to the log."""
+        """Show an error in one sentence; a traceback that a person cannot use goes to the log."""
         if isinstance(error, StoreError):
             error = from_store(error)
         if isinstance(error, O1LabError):
@@ -93,16 +105,43 @@ class LabScreen(Screen[None]):
         text = visible(f"{message}\n{hint}" if hint else message)
         self.app.notify(text, severity="error", timeout=10, markup=False)
 
-    async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``work`` (files, SQLite) in a thread, where it opens a connection of its own.
+    async def in_thread(
+        self, function: Callable[Options, Result], *args: Options.args, **kwargs: Options.kwargs
+    ) -> Result:
+        """Run ``function``, which reads files or waits, in a thread.
 
         Raises:
-            CancelledError: the screen was closed meanwhile, so that whoever asked has nothing left to show it in.
+            CancelledError: The screen was closed in the meantime, so there is nowhere to show the result.
         """
-        result = await asyncio.to_thread(work, *arguments)
+        result = await asyncio.to_thread(function, *args, **kwargs)
         if self.closing:
             raise asyncio.CancelledError
         return result
+
+    async def read(
+        self, query: Callable[Concatenate[Database, Options], Result], *args: Options.args, **kwargs: Options.kwargs
+    ) -> Result:
+        """Run a query on the lab's database in a thread, over that thread's own connection.
+
+        Args:
+            query: A function whose first argument is the database, such as ``evaluations.get``.
+            *args: Its other arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What ``query`` returns.
+
+        Raises:
+            StoreError: The database cannot be read, with a sentence that says why.
+            CancelledError: The screen was closed in the meantime.
+        """
+        store = self.context.store
+
+        def run() -> Result:
+            with store.explained():
+                return query(store.db, *args, **kwargs)
+
+        return await self.in_thread(run)
 
     @property
     def closing(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class CompareController:
         self.session: ConversationSession | None = None
         self.states: list[PaneState] = []
         self.voted = False
-        self._changed = changed
+        self.changed = changed
         self._verifier = verifier
         self._client: ChatClient | None = None
 
@@ -126,7 +127,9 @@ class CompareController:
         for pane, state in enumerate(self.states):
             state.message = session.answer(pane)
             state.phase = "ended" if state.message is not None else "idle"
-        votes = await self._votes(session.record.id)
+        votes = await asyncio.to_thread(
+            lambda: conversations.votes(self.context.store.db, conversation_id=session.record.id)
+        )
         self.voted = any(vote.turn == session.turn for vote in votes)
         self.draw()
 
@@ -136,7 +139,7 @@ class CompareController:
         await self.panes.set_count(len(self.refs))
         self.name_panes()
         self.panes.call_after_refresh(self.name_panes)  # once it is known how wide they are
-        self._changed()
+        self.changed()
 
     async def send(self, text: str) -> None:
         """Ask all panes. Nothing is shown as sent before it is on disk.
@@ -166,7 +169,7 @@ class CompareController:
             stream.add_user(text)
             self._expect(pane)
         self.name_panes()
-        self._changed()
+        self.changed()
 
     def regenerate(self, pane: int) -> None:
         """Ask one pane the last question again.
@@ -180,7 +183,7 @@ class CompareController:
         self.session.regenerate(pane)
         self.stream(pane).drop_last_assistant()
         self._expect(pane)
-        self._changed()
+        self.changed()
 
     def failed_pane(self) -> int | None:
         """The current pane if its answer failed, else the first one that did."""
@@ -195,7 +198,7 @@ class CompareController:
         for stopped in self.order if pane is None else [pane]:
             if self.states[stopped].busy:  # nothing came, so nothing was saved: what was before stands again
                 self._settle(stopped)
-        self._changed()
+        self.changed()
 
     async def vote(self, place: int | None, *, tie: bool = False) -> None:
         """Prefer the answer in ``place``; without one, call it a tie, or none good.
@@ -209,11 +212,7 @@ class CompareController:
         await self.session.vote(winner, self.context.annotator)
         self.voted = True
         self.draw()
-        self._changed()
-
-    async def tally(self) -> list[conversations.Vote]:
-        """Every vote that counts in this lab."""
-        return await self._votes(None)
+        self.changed()
 
     async def close(self) -> None:
         """Stop what runs (partial answers are kept) and leave the conversation."""
@@ -291,11 +290,11 @@ class CompareController:
         if self.session.answer(pane) is None:
             self.states[pane].enter("ended")
             self.name_panes()
-            self._changed()
+            self.changed()
         else:
             self._settle(pane)
             self._draw_failure(self.stream(pane), f"{error.sentence} The answer before stays.", error.hint)
-            self._changed()
+            self.changed()
 
     def _expect(self, pane: int) -> None:
         self.states[pane] = PaneState()
@@ -344,7 +343,7 @@ class CompareController:
                 state.message = message
                 state.enter("ended")
                 self.name_panes()
-                self._changed()
+                self.changed()
 
     def _connections(self) -> ChatClient:
         from o1lab.inference.chat_client import ChatClient
@@ -352,8 +351,3 @@ class CompareController:
         if self._client is None:
             self._client = ChatClient()
         return self._client
-
-    async def _votes(self, identity: str | None) -> list[conversations.Vote]:
-        import asyncio
-
-        return await asyncio.to_thread(lambda: conversations.votes(self.context.store.db, conversation_id=identity))

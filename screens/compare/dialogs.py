@@ -1,163 +1,25 @@
-"""Dialogs of the Compare screen, all of them for the keyboard: choose from a list, choose models, settings."""
+"""Dialogs of the Compare screen: choose the models, change the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.message import Message
-from textual.screen import ModalScreen
+from textual.containers import Horizontal
 from textual.widgets import Checkbox, Input, Label, OptionList, Static
-from textual.widgets.option_list import Option
-from textual.worker import Worker, WorkerCancelled
+from textual.worker import WorkerCancelled
 
 from o1lab.chat.conversation import Settings
 from o1lab.inference.events import Sampling
-from o1lab.text import one_line, visible
+from o1lab.text import one_line
+from o1lab.widgets.dialogs import Choice, Dialog, ListDialog, among
 from o1lab.widgets.line_input import LineInput
 from screens.compare.prompt import PromptInput
-
-Picked = TypeVar("Picked")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A line one can choose: what it stands for, what it says, and what is said dimly beside it."""
-
-    id: str
-    title: str
-    detail: str = ""
-
-
-Search = Callable[[str], Awaitable[Sequence[Choice]]]
-
-
-def among(choices: Sequence[Choice]) -> Search:
-    """A search in a list that is all there: every word must be in the title or the detail."""
-
-    async def search(text: str) -> Sequence[Choice]:
-        words = text.lower().split()
-        return [c for c in choices if all(word in f"{c.title} {c.detail}".lower() for word in words)]
-
-    return search
-
-
-class SearchLine(LineInput):
-    """The search line of a list; with ``marks`` a space is no letter but marks the line in sight."""
-
-    @dataclass
-    class Marked(Message):
-        """Space was pressed."""
-
-    def __init__(self, *, marks: bool = False) -> None:
-        super().__init__(placeholder="type to search", compact=True)
-        self.marks = marks
-
-    async def _on_key(self, event: events.Key) -> None:
-        if self.marks and event.key == "space":  # here, not as a binding: in the order it was typed
-            event.stop()
-            event.prevent_default()
-            self.post_message(self.Marked())
-
-
-class ListDialog(ModalScreen[Picked | None]):
-    """A list under a search line: letters search, arrows move, enter takes, escape gives up."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,ctrl+n", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-        Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
-        Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
-        Binding("escape", "give_up", "Back"),
-    ]
-    KEYS = "type to search · enter take · esc back"
-    MARKS = False
-
-    def __init__(self, title: str, search: Search, *, empty: str = "Nothing is found.", hint: str = "") -> None:
-        super().__init__()
-        self.heading = title
-        self.find = search
-        self.empty = empty
-        self.hint = hint
-        self.choices: list[Choice] = []
-        self.looking: Worker[None]
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield SearchLine(marks=self.MARKS)
-            options = OptionList(markup=False, compact=True)
-            options.can_focus = False
-            yield options
-            yield Static(self.hint, classes="hint", markup=False)
-
-    def on_mount(self) -> None:
-        box = self.query_one(".dialog")
-        box.border_title, box.border_subtitle = Content(one_line(self.heading, 90)), Content(self.KEYS)
-        self.query_one(SearchLine).focus()
-        self.looking = self.look("")
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.looking = self.look(event.value)
-
-    async def on_input_submitted(self) -> None:
-        with suppress(WorkerCancelled):  # enter takes what the whole word finds, however fast it was typed
-            await self.looking.wait()
-        self.action_take()
-
-    @work(exclusive=True)
-    async def look(self, text: str) -> None:
-        """Fill the list with what is found; a later search takes this one's place."""
-        self.choices = list(await self.find(text))
-        self.fill()
-
-    def fill(self, highlighted: int = 0) -> None:
-        options = self.query_one(OptionList)
-        options.clear_options()
-        options.add_options(Option(self.line(choice)) for choice in self.choices)
-        if self.choices:
-            options.highlighted = min(highlighted, len(self.choices) - 1)
-        else:
-            options.add_option(Option(Text(self.empty, "dim"), disabled=True))
-
-    def line(self, choice: Choice) -> Text:
-        return Text.assemble(
-            visible(choice.title), "  ", (visible(choice.detail), "dim"), no_wrap=True, overflow="ellipsis"
-        )
-
-    @property
-    def current(self) -> Choice | None:
-        at = self.query_one(OptionList).highlighted
-        return self.choices[at] if at is not None and at < len(self.choices) else None
-
-    def action_move(self, rows: int) -> None:
-        options = self.query_one(OptionList)
-        if self.choices:
-            options.highlighted = max(0, min((options.highlighted or 0) + rows, len(self.choices) - 1))
-
-    def action_take(self) -> None:
-        raise NotImplementedError
-
-    def action_give_up(self) -> None:
-        self.dismiss(None)
-
-    def on_option_list_option_selected(self) -> None:
-        self.action_take()
-
-
-class PickDialog(ListDialog[str]):
-    """Choose one; gives its id."""
-
-    def action_take(self) -> None:
-        if (choice := self.current) is not None:
-            self.dismiss(choice.id)
 
 
 class ModelsDialog(ListDialog[tuple[str, ...]]):
@@ -235,41 +97,36 @@ class BlindBox(Checkbox):
         self.label = "on" if self.value else "off"
 
 
-class SettingsDialog(ModalScreen[Settings | None]):
+class SettingsDialog(Dialog[Settings]):
     """What all panes are asked with. Enter keeps, escape leaves everything as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "keep", "Keep"),
         Binding("down", "app.focus_next", "Next field", show=False),
         Binding("up", "app.focus_previous", "Previous field", show=False),
-        Binding("escape", "give_up", "Back"),
     ]
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
+        super().__init__("Settings, for all panes", "tab next field · enter keep · esc leave as it was")
         self.settings = settings
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Label("system prompt", classes="label", markup=False)
-            yield PromptInput(self.settings.system, placeholder="none", id="system")
-            for field in _FIELDS:
-                value = getattr(self.settings.sampling, field.name)
-                with Horizontal(classes="field"):
-                    yield Label(field.label, classes="label", markup=False)
-                    yield LineInput("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
-                                    id=field.name, compact=True)  # fmt: skip
-                    yield Label(field.help, classes="help", markup=False)
+    def compose_dialog(self) -> ComposeResult:
+        yield Label("system prompt", classes="label", markup=False)
+        yield PromptInput(self.settings.system, placeholder="none", id="system")
+        for field in _FIELDS:
+            value = getattr(self.settings.sampling, field.name)
             with Horizontal(classes="field"):
-                yield Label("blind", classes="label", markup=False)
-                yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
-                yield Label("space; no names until you vote", classes="help", markup=False)
-            yield Static("", classes="hint", markup=False)
+                yield Label(field.label, classes="label", markup=False)
+                yield LineInput("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
+                                id=field.name, compact=True)  # fmt: skip
+                yield Label(field.help, classes="help", markup=False)
+        with Horizontal(classes="field"):
+            yield Label("blind", classes="label", markup=False)
+            yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
+            yield Label("space; no names until you vote", classes="help", markup=False)
+        yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:
-        box = self.query_one(".dialog")
-        box.border_title = Content("Settings, for all panes")
-        box.border_subtitle = Content("tab next field · enter keep · esc leave as it was")
         self.query_one("#temperature").focus()
 
     def on_prompt_input_sent(self) -> None:
@@ -302,6 +159,3 @@ class SettingsDialog(ModalScreen[Settings | None]):
     def _refuse(self, entry: Input, why: str) -> None:
         self.query_one(".hint", Static).update(Text(why, "bold"))
         entry.focus()
-
-    def action_give_up(self) -> None:
-        self.dismiss(None)

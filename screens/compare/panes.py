@@ -59,6 +59,11 @@ class Panes(Vertical):
         self.current = place
         self.arrange_places()
 
+    def focus_current(self) -> None:
+        """Give the current pane the focus."""
+        if self.places:
+            self.places[self.current].focus()
+
     def place_of_focus(self) -> int | None:
         """The place whose pane has the focus."""
         focused = self.screen.focused

@@ -39,6 +39,11 @@ class PromptInput(TextArea):
             highlight_cursor_line=False,
         )  # fmt: skip
 
+    def write(self, text: str) -> None:
+        """Replace the text, with the cursor behind it."""
+        self.text = text
+        self.move_cursor(self.document.end)
+
     async def _on_key(self, event: events.Key) -> None:
         """Enter and ctrl+j in the order they were typed: a priority binding would overtake the letters before."""
         if event.key in ("enter", "ctrl+j"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -24,21 +24,27 @@ from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
+from screens.base.screen import LabScreen
 from screens.compare.actions import ConversationActions
 from screens.compare.commands import LetterKeys
 from screens.compare.controller import CompareController
+from screens.compare.dialogs import ModelsDialog
 from screens.compare.models import choices, usual
 from screens.compare.panes import Panes
 from screens.compare.prompt import PromptInput
+from screens.compare.prompt_sets import PromptSets
+from store import conversations
 from store.errors import StoreError
 
 # The space keeps a group's word from touching the next key in a compact footer.
 VOTE = Binding.Group("Vote ", compact=True)
 PROMPTS = Binding.Group("Prompt ", compact=True)
 STATUS_EVERY_S = 0.25
+FAULTS = (O1LabError, StoreError, OSError)
+Action = Callable[[], Awaitable[None]]
 
 
-class CompareScreen(ConversationActions):
+class CompareScreen(LabScreen):
     """Panes above, the prompt below. Single letters are keys only while the prompt is not being written."""
 
     TITLE = "COMPARE"
@@ -55,21 +61,21 @@ class CompareScreen(ConversationActions):
         Binding("s", "stop", "Stop"),
         Binding("S", "stop_all", "Stop all"),
         Binding("ctrl+r", "retry", "Retry", key_display="^r"),
-        Binding("c", "chains", "Chains behind it", tooltip="The nearest chains this student was trained on"),
-        Binding("a", "add_trace", "To traces", tooltip="Keep this answer as a trace"),
+        Binding("c", "run('chains')", "Chains behind it", tooltip="The nearest chains this student was trained on"),
+        Binding("a", "run('add_trace')", "To traces", tooltip="Keep this answer as a trace"),
         Binding("m", "models", "Models"),
-        Binding("o", "settings", "Settings"),
-        Binding("b", "blind", "Blind"),
+        Binding("o", "run('settings')", "Settings"),
+        Binding("b", "run('blind')", "Blind"),
         Binding("n", "step(1)", "Next prompt", group=PROMPTS),
         Binding("p", "step(-1)", "Previous prompt", group=PROMPTS),
-        Binding("l", "prompt_sets", "Prompt sets"),
-        Binding("w", "save_prompt", "Save prompt"),
-        Binding("v", "show_prompt", "View prompt", tooltip="The prompt as this model sees it"),
-        Binding("T", "tally", "Tally"),
+        Binding("l", "run('prompt_sets')", "Prompt sets"),
+        Binding("w", "run('save_prompt')", "Save prompt"),
+        Binding("v", "run('show_prompt')", "View prompt", tooltip="The prompt as this model sees it"),
+        Binding("T", "run('tally')", "Tally"),
         Binding("x", "close_pane", "Close pane"),
         Binding("ctrl+n", "new", "New", key_display="^n", priority=True),
-        Binding("ctrl+o", "conversations", "Open", key_display="^o", priority=True),
-        Binding("E", "export", "Export"),
+        Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True),
+        Binding("E", "run('export')", "Export"),
         Binding("tab", "walk(1)", "Next pane", show=False),
         Binding("shift+tab", "walk(-1)", "Previous pane", show=False),
         Binding("right", "turn_to(1)", "Pane to the right", show=False),
@@ -82,7 +88,22 @@ class CompareScreen(ConversationActions):
         self.votes_line = ""
         self.panes = Panes(id="panes")
         self.verifier = AnswerVerifier()
-        self.talk = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
+        self.prompt = PromptInput(placeholder="Ask all of them: enter sends, ctrl+j breaks the line", id="prompt")
+        self.controller = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
+        self.prompt_sets = PromptSets(self, self.controller, self.prompt)
+        actions = ConversationActions(self, self.controller, self.prompt)
+        self.dialogs: dict[str, Action] = {
+            "settings": actions.change_settings,
+            "blind": actions.toggle_blind,
+            "conversations": actions.open_saved,
+            "chains": actions.show_chains,
+            "show_prompt": actions.show_prompt,
+            "tally": actions.show_tally,
+            "prompt_sets": self.prompt_sets.choose,
+            "save_prompt": self.prompt_sets.save_prompt,
+        }
+        """Actions of which one runs at a time, since each may open a dialog."""
+        self.tasks: dict[str, Action] = {"export": actions.export, "add_trace": actions.add_trace}
 
     # The frame.
 
@@ -91,46 +112,37 @@ class CompareScreen(ConversationActions):
         yield Static(id="hint", markup=False)
         with Horizontal(id="ask"):
             yield Static(">", id="sign", markup=False)
-            yield PromptInput(placeholder="Ask all of them: enter sends, ctrl+j breaks the line", id="prompt")
+            yield self.prompt
 
     def on_mount(self) -> None:
         self.clock = self.set_interval(STATUS_EVERY_S, self.tick, pause=True)
-        super().on_mount()
         self.prompt.focus()
         self.start(())
 
     async def on_unmount(self) -> None:
-        await self.talk.shut_down()
+        await self.controller.shut_down()
         self.verifier.close()
 
     def on_resize(self, event: events.Resize) -> None:
-        # The base class has its own handler, which is called as well.
-        self.call_after_refresh(self.talk.name_panes)
+        self.call_after_refresh(self.controller.name_panes)
         self.refresh_state()
 
     def on_screen_resume(self) -> None:
         self.look_around()
 
-    @property
-    def prompt(self) -> PromptInput:
-        return self.query_one("#prompt", PromptInput)
-
     def tick(self) -> None:
         """Times and counts of panes that answer; nobody answers: nothing to do."""
-        self.talk.name_panes()
-        if not self.talk.busy:
+        self.controller.name_panes()
+        if not self.controller.busy:
             self.clock.pause()
 
     def refresh_state(self) -> None:
         """What may be done now changed: heading, hint, footer, clock."""
-        self.set_heading()
+        self.set_heading(describe(self.controller.settings))
         self.draw_hint()
-        if self.talk.busy:
+        if self.controller.busy:
             self.clock.resume()
         self.refresh_bindings()
-
-    def set_heading(self, right: str = "") -> None:
-        super().set_heading(right or describe(self.talk.settings))
 
     def draw_hint(self) -> None:
         """The line over the prompt: what is worth knowing now on the left, the votes on the right."""
@@ -139,14 +151,15 @@ class CompareScreen(ConversationActions):
         except NoMatches:  # the last events of a closing screen
             return
         parts = [self.notice] if self.notice else []
-        if self.prompt_set is not None:
-            at, total = self.prompt_set.at + 1, len(self.prompt_set.prompts)
-            parts.append(f"{self.prompt_set.name} {at}/{total} (n next, p previous, each asked afresh)")
-        if self.talk.votable and not self.talk.voted and not self.talk.busy:
-            numbers = " ".join(str(n + 1) for n in range(len(self.talk.refs)))
+        if (prompts := self.prompt_sets.current) is not None:
+            parts.append(
+                f"{prompts.name} {prompts.at + 1}/{len(prompts.prompts)} (n next, p previous, each asked afresh)"
+            )
+        if self.controller.votable and not self.controller.voted and not self.controller.busy:
+            numbers = " ".join(str(n + 1) for n in range(len(self.controller.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
-        if not parts and not self.talk.turn:
+        if not parts and not self.controller.turn:
             parts.append("esc, then m models · l prompt sets · o settings · ctrl+o saved conversations")
         left = " · ".join(parts)
         room = max(self.app.size.width - 2, 10)
@@ -155,49 +168,62 @@ class CompareScreen(ConversationActions):
         line.update(Text(left + " " * (room - len(left) - len(right)) + right, no_wrap=True))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        talk = self.talk
-        match action:
+        controller = self.controller
+        match parameters[0] if action == "run" else action:
             case "leave_prompt":
                 return bool(self.prompt.has_focus)
             case "vote":
                 place = parameters[0]
-                return isinstance(place, int) and talk.votable and place <= len(talk.refs)
+                return isinstance(place, int) and controller.votable and place <= len(controller.refs)
             case "tie" | "none_good":
-                return talk.votable
+                return controller.votable
             case "stop" | "stop_all":
-                return talk.busy
+                return controller.busy
             case "retry":
-                return talk.failed_pane() is not None
+                return controller.failed_pane() is not None
             case "regenerate":
-                return talk.turn > 0 and not talk.states[talk.current_pane].busy
+                return controller.turn > 0 and not controller.states[controller.current_pane].busy
             case "add_trace":
-                return talk.selected() is not None
+                return controller.selected() is not None
             case "chains":
-                selected = talk.selected()
-                return selected is not None and selected.ref.run_id is not None and not talk.hidden
+                selected = controller.selected()
+                return selected is not None and selected.ref.run_id is not None and not controller.hidden
             case "show_prompt":
-                return not talk.hidden
+                return not controller.hidden
             case "step":
-                return self.prompt_set is not None
+                return self.prompt_sets.current is not None
             case "export":
-                return talk.turn > 0
+                return controller.turn > 0
             case "close_pane":
-                return len(talk.refs) > 1
+                return len(controller.refs) > 1
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self) -> None:
         self.draw_hint()
         self.refresh_bindings()
 
+    def action_run(self, name: str) -> None:
+        """Run one of the actions on the conversation or the prompt sets."""
+        group = "dialog" if name in self.dialogs else "task"
+        self.run_worker(self._run((self.dialogs | self.tasks)[name]), group=group, exclusive=True)
+
+    async def _run(self, action: Action) -> None:
+        try:
+            await action()
+        except FAULTS as error:
+            self.report(error)
+
+    def action_step(self, steps: int) -> None:
+        self.prompt_sets.step(steps)
+
     # Models.
 
     def open(self, models: tuple[str, ...], prompt: str) -> None:
         """Talk to these models (the usual ones without any), the prompt already written."""
-        if models or not self.talk.refs:
+        if models or not self.controller.refs:
             self.start(models)
         if prompt:
-            self.prompt.text = prompt
-            self.prompt.move_cursor(self.prompt.document.end)
+            self.prompt.write(prompt)
         self.prompt.focus()
 
     @work(exclusive=True, group="models")
@@ -215,43 +241,36 @@ class CompareScreen(ConversationActions):
         except (O1LabError, StoreError) as error:
             self.report(error)
             return
-        await self.begin(refs)
+        await self.controller.begin(refs)
         self.look_around()
         # openai takes a second to import: in a thread, while the first prompt is being written.
         await self.in_thread(importlib.import_module, "o1lab.inference.chat_client")
 
-    async def begin(self, refs: Sequence[ModelRef]) -> None:
-        """A new conversation; the one before is on disk already."""
-        await self.talk.begin(refs)
-        self.refresh_state()
-
     @work(exclusive=True, group="models")
     async def action_models(self) -> None:
         """Choose the models; other ones begin a new conversation."""
-        from screens.compare.dialogs import ModelsDialog
-
         try:
             refs = await self.in_thread(list_models, self.context.lab, self.context.config)
         except O1LabError as error:
             self.report(error)
             return
-        known = {ref.id: ref for ref in [*self.talk.refs, *refs]}
+        known = {ref.id: ref for ref in [*self.controller.refs, *refs]}
         chosen = await self.app.push_screen_wait(
-            ModelsDialog(choices(list(known.values())), [ref.id for ref in self.talk.refs])
+            ModelsDialog(choices(list(known.values())), [ref.id for ref in self.controller.refs])
         )
-        if chosen is not None and list(chosen) != [ref.id for ref in self.talk.refs]:
+        if chosen is not None and list(chosen) != [ref.id for ref in self.controller.refs]:
             await self.with_models([known[name] for name in chosen])
 
     @work(exclusive=True, group="models")
     async def action_close_pane(self) -> None:
         """Take the current pane away."""
-        gone = self.talk.current_pane
-        await self.with_models([ref for pane, ref in enumerate(self.talk.refs) if pane != gone])
+        gone = self.controller.current_pane
+        await self.with_models([ref for pane, ref in enumerate(self.controller.refs) if pane != gone])
 
     async def with_models(self, refs: Sequence[ModelRef]) -> None:
         """Begin anew with other panes, the last question ready to be asked again."""
-        question = self.talk.session.question() if self.talk.session is not None else ""
-        await self.begin(refs)
+        question = self.controller.session.question() if self.controller.session is not None else ""
+        await self.controller.begin(refs)
         if question and not self.prompt.text:
             self.prompt.text = question
             self.notify("A new conversation; the one before is saved. Enter asks its last question again.")
@@ -271,9 +290,10 @@ class CompareScreen(ConversationActions):
         if not text.strip():
             return
         try:
-            if self.prompt_set is not None and text == self.prompt_set.prompt and self.talk.turn and not self.talk.busy:
-                await self.talk.begin(self.talk.refs)
-            await self.talk.send(text)
+            prompts = self.prompt_sets.current
+            if prompts is not None and text == prompts.prompt and self.controller.turn and not self.controller.busy:
+                await self.controller.begin(self.controller.refs)
+            await self.controller.send(text)
         except (O1LabError, StoreError) as error:
             self.report(error)
             return
@@ -282,33 +302,33 @@ class CompareScreen(ConversationActions):
         self.look_around()
 
     def action_regenerate(self) -> None:
-        self.answer_again(self.talk.current_pane)
+        self.answer_again(self.controller.current_pane)
 
     def action_retry(self) -> None:
-        pane = self.talk.failed_pane()
+        pane = self.controller.failed_pane()
         if pane is not None:
             self.answer_again(pane)
 
     def on_stream_pane_retry_requested(self, event: StreamPane.RetryRequested) -> None:
-        self.answer_again(self.talk.order[self.panes.places.index(event.pane)])
+        self.answer_again(self.controller.order[self.panes.places.index(event.pane)])
 
     def answer_again(self, pane: int) -> None:
         """Ask one pane the last question again."""
         try:
-            self.talk.regenerate(pane)
+            self.controller.regenerate(pane)
         except O1LabError as error:
             self.report(error)
 
     async def action_stop(self) -> None:
-        await self.talk.stop(self.talk.current_pane)
+        await self.controller.stop(self.controller.current_pane)
 
     async def action_stop_all(self) -> None:
-        await self.talk.stop()
+        await self.controller.stop()
 
     @work(exclusive=True, group="models")
     async def action_new(self) -> None:
         """Begin anew with the same models."""
-        await self.begin(self.talk.refs)
+        await self.controller.begin(self.controller.refs)
         self.prompt.focus()
 
     # Voting.
@@ -325,7 +345,7 @@ class CompareScreen(ConversationActions):
     async def vote(self, place: int | None, *, tie: bool = False) -> None:
         """Record a preference, then say who was who."""
         try:
-            await self.talk.vote(place, tie=tie)
+            await self.controller.vote(place, tie=tie)
         except (O1LabError, StoreError) as error:
             self.report(error)
             return
@@ -338,11 +358,11 @@ class CompareScreen(ConversationActions):
 
         try:
             self.notice = await self.in_thread(lambda: training_notice(self.context.lab) or "")
-            standings = {standing.model: standing for standing in tally(await self.talk.tally())}
+            standings = {standing.model: standing for standing in tally(await self.read(conversations.votes))}
         except (O1LabError, StoreError) as error:
             self.report(error)
             return
-        mine = [standings[ref.id] for ref in self.talk.refs if ref.id in standings]
+        mine = [standings[ref.id] for ref in self.controller.refs if ref.id in standings]
         self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins}/{s.shown}" for s in mine) if mine else ""
         self.refresh_state()
 
@@ -352,8 +372,7 @@ class CompareScreen(ConversationActions):
         self.prompt.focus()
 
     def action_leave_prompt(self) -> None:
-        if self.panes.places:
-            self.panes.places[self.panes.current].focus()
+        self.panes.focus_current()
 
     def action_walk(self, steps: int) -> None:
         """Through the panes and the prompt, round and round."""

@@ -11,17 +11,16 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
-from textual.screen import ModalScreen
 from textual.widgets import Input, Select, Static
 
 from o1lab.distill import selection
 from o1lab.distill.methods import METHODS
 from o1lab.distill.selection import Choice, Keep, PerProblem
-from o1lab.text import one_line, visible
+from o1lab.text import one_line
+from o1lab.widgets.dialogs import Dialog
 from o1lab.widgets.form import Field, FieldRow
-from o1lab.widgets.key_footer import KeyFooter
 from o1lab.widgets.line_input import caught_up
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
@@ -29,7 +28,7 @@ from screens.base.screen import words_of
 from screens.traces.annotate import Writer
 from store import datasets
 from store.connection import Store
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Dataset
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,36 +61,40 @@ class Created:
     dropped: Mapping[str, int]
 
 
-class TeacherDatasetDialog(ModalScreen[Created | None]):
-    """Choose, look, name."""
+class TeacherDatasetDialog(Dialog[Created]):
+    """Choose the traces, look at what is left out, name the dataset."""
+
+    DEFAULT_CSS = """
+    TeacherDatasetDialog {
+        #dataset-said { height: auto; max-height: 12; margin-top: 1; }
+        VerticalScroll { height: auto; max-height: 12; }
+    }
+    """
+    FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "make", "Make it", priority=True, tooltip="Keep these rows under this name, for good"),
         Binding("tab", "app.focus_next", "Next field"),
         Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
-        Binding("escape", "dismiss(None)", "Cancel"),
     ]
 
     def __init__(self, context: LabContext, run_id: str, method: str) -> None:
-        super().__init__()
+        super().__init__(f"A dataset out of run {run_id}")
         self.context = context
         self.run_id = run_id
         self.method = method
         self.writer = Writer(context.store)
         self.choice: Choice | None = None
 
-    def compose(self) -> ComposeResult:
+    def compose_dialog(self) -> ComposeResult:
         kind = METHODS.find(self.method)
         phase = str(kind.phase) if kind is not None else "2"
-        with Vertical(classes="box"):
-            yield Static(f"A dataset out of run {visible(self.run_id)}", classes="box-title", markup=False)
-            yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")
-            yield FieldRow(_choices("per_problem", _PER_PROBLEM, "how many of a problem's"), "all")
-            yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
-            yield FieldRow(Field("name", "line", "letters, digits, dots, dashes", ""), f"teacher-{self.run_id[:8]}")
-            with VerticalScroll(can_focus=False):
-                yield TallText("looking …", id="dataset-said", markup=False)
-            yield KeyFooter(show_command_palette=False, compact=True)
+        yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")
+        yield FieldRow(_choices("per_problem", _PER_PROBLEM, "how many of a problem's"), "all")
+        yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
+        yield FieldRow(Field("name", "line", "letters, digits, dots, dashes", ""), f"teacher-{self.run_id[:8]}")
+        with VerticalScroll(can_focus=False):
+            yield TallText("looking …", id="dataset-said", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#row-keep", FieldRow).editor.focus()
@@ -161,7 +164,7 @@ def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
 def choose(store: Store, run_id: str, wanted: Selection) -> Choice:
     """Which of a run's traces become rows (for a thread)."""
     return selection.choose(
-        store, parse_query(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
+        store, TraceQuery.parse(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
     )
 
 

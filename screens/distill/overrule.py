@@ -8,38 +8,35 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import PromptDialog
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.dialogs import Dialog, PromptDialog
 from screens.distill.problem import RULED, WholeProblem
 from store.exclusions import Ruled
 
 
-class OverruleDialog(ModalScreen[tuple[Ruled, str] | None]):
-    """Gives the word and a note on it; escape says nothing."""
+class OverruleDialog(Dialog[tuple[Ruled, str]]):
+    """Returns the ruling and a note on it."""
+
+    DEFAULT_CSS = "OverruleDialog #overrule-words { height: auto; max-height: 12; }"
+    FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "say('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
         Binding("x", "say('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
         Binding("l", "say('none')", "As the rules say", tooltip="Take back what people said: the rules decide again"),
         Binding("m", "note", "Note", tooltip="Write down why, first"),
-        Binding("escape,q", "dismiss(None)", "Cancel"),
+        Binding("escape,q", "cancel", "Cancel"),
     ]
 
     def __init__(self, whole: WholeProblem) -> None:
-        super().__init__()
+        super().__init__("Overrule the rules on this problem?")
         self.whole = whole
         self.note = ""
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static("Overrule the rules on this problem?", classes="box-title", markup=False)
-            yield Static(self._words(), id="overrule-words", markup=False)
-            yield KeyFooter(show_command_palette=False, compact=True)
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(self._words(), id="overrule-words", markup=False)
 
     def _words(self) -> Text:
         problem = self.whole.problem

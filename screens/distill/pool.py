@@ -16,20 +16,20 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.paged_table import Page, PagedTable
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.distill import problem as distill_problem
-from screens.distill.filter_bar import PoolFilter
 from screens.distill.problem import COLUMNS, RULED, PoolCounts, WholeProblem
+from screens.filtering.filter_bar import FilterBar
 from screens.traces.annotate import Writer
-from store import exclusions, problems
+from store import exclusions
 from store.connection import Store
 from store.exclusions import Ruled
-from store.problem_query import ProblemQuery, parse_problem_query
+from store.filters import ProblemQuery
 
 
 class PoolPane(Vertical):
@@ -56,8 +56,7 @@ class PoolPane(Vertical):
         self.context = context
         self.to_list = to_list
         self.writer = Writer(context.store)
-        self.query_now = parse_problem_query("")
-        self._filter_before = self.query_now
+        self.query_now = ProblemQuery()
         self.counts: PoolCounts | None = None
         self.wanted: str | None = None
         """The problem that is being read or shown."""
@@ -76,7 +75,12 @@ class PoolPane(Vertical):
             id="no-problems",
         )
         yield TallText(id="pool-counts", markup=False)
-        yield PoolFilter(id="pool-filter")
+        yield FilterBar(
+            ProblemQuery,
+            "#problems",
+            placeholder='filter: / then for example  excluded:no source:math "triangle"',
+            id="pool-filter",
+        )
         with Horizontal(id="pool-panes"):
             yield PagedTable(COLUMNS, id="problems", empty="No problem matches this filter. Press / to change it.")
             with Vertical(id="problem"):
@@ -93,6 +97,10 @@ class PoolPane(Vertical):
     @property
     def table(self) -> PagedTable:
         return self.query_one("#problems", PagedTable)
+
+    @property
+    def filter_bar(self) -> FilterBar:
+        return self.query_one(FilterBar)
 
     @property
     def target(self) -> str | None:
@@ -114,17 +122,21 @@ class PoolPane(Vertical):
     def open(self, text: str) -> None:
         """Show the problems of a filter."""
         try:
-            query = parse_problem_query(text)
+            query = ProblemQuery.parse(text)
         except Exception as error:
             self.lab_screen.report(error)
             return
-        self.query_one(PoolFilter).set_text(text)
+        self.filter_bar.set_filter(query)
         self.apply(query)
 
     def apply(self, query: ProblemQuery) -> None:
         """List the problems of ``query``."""
         self.query_now = query
-        self.table.set_source(fetcher(self.context.store, query))
+
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.lab_screen.read(distill_problem.page, query, offset, limit)
+
+        self.table.set_source(fetch)
         self.count()
 
     def refresh_pool(self) -> None:
@@ -147,7 +159,8 @@ class PoolPane(Vertical):
     async def count(self) -> None:
         """Count the pool again."""
         try:
-            self.counts = await self.lab_screen.in_thread(distill_problem.count_pool, self.context.store)
+            self.counts = await self.lab_screen.read(distill_problem.count_pool)
+            self.filter_bar.set_values({"source": self.counts.sources, "excluded": [*self.counts.rules]})
             self.set_class(not self.counts.total, "-empty")
             self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
             if not self.counts.total and self.screen.focused is self.table:
@@ -183,7 +196,7 @@ class PoolPane(Vertical):
     @work(exclusive=True, group="problem")
     async def _read(self, identity: str) -> None:
         try:
-            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
         except Exception as error:
             self.lab_screen.report(error)
             return
@@ -201,24 +214,14 @@ class PoolPane(Vertical):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self._filter_before = self.query_now
-        self.to_list(self.query_one(PoolFilter).line)
+        self.to_list(self.filter_bar.editable())
 
-    @on(PoolFilter.Changed)
-    def _filter_changed(self, event: PoolFilter.Changed) -> None:
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
         event.stop()
-        if event.query.source != self.query_now.source:
-            self.apply(event.query)
-        if event.final:
-            self.screen.set_focus(self.table)
-
-    @on(PoolFilter.GivenUp)
-    def _filter_given_up(self, event: PoolFilter.GivenUp) -> None:
-        event.stop()
-        self.query_one(PoolFilter).set_text(self._filter_before.source)
-        if self.query_now.source != self._filter_before.source:
-            self.apply(self._filter_before)
-        self.screen.set_focus(self.table)
+        query = cast(ProblemQuery, event.query)
+        if query != self.query_now:
+            self.apply(query)
 
     # A person's word.
 
@@ -231,7 +234,7 @@ class PoolPane(Vertical):
             self.say("There is no problem under the cursor.")
             return
         try:
-            whole = await self.lab_screen.in_thread(distill_problem.read_problem, self.context.store, identity)
+            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
             answer = await self.app.push_screen_wait(OverruleDialog(whole))
             if answer is None:
                 return
@@ -297,18 +300,6 @@ class PoolPane(Vertical):
         if (identity := self.target) is not None:
             self.app.copy_to_clipboard(identity)
             self.say(f"copied the id {identity}")
-
-
-def fetcher(store: Store, query: ProblemQuery) -> Callable[[int, int], Page]:
-    """The list's source of pages for ``query``."""
-
-    def fetch(offset: int, limit: int) -> Page:
-        with store.explained():
-            found = problems.page_selected(store.db, query, limit=limit, offset=offset)
-            rows = [distill_problem.table_row(problem) for problem in found]
-            return Page(rows, problems.count_selected(store.db, query))
-
-    return fetch
 
 
 def rule_on(store: Store, identity: str, ruling: Ruled, annotator: str, note: str) -> None:

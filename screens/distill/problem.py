@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from rich.text import Text
 
 from o1lab.text import one_line
-from o1lab.widgets.columns import Column, Row
+from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.sections import Section
 from o1lab.widgets.wrap import WrappedText
 from store import exclusions, problems
-from store.connection import Store
 from store.exclusions import Exclusion, RuleRun, Ruling
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.problems import Origin
 from store.records import Problem
+from store.sqlite import Database
 
 COLUMNS = (
     Column("mark", "", 1),
@@ -39,6 +39,7 @@ class PoolCounts:
     rules: Mapping[str, int] = field(default_factory=dict)
     runs: Mapping[str, RuleRun] = field(default_factory=dict)
     """The last run of each rule."""
+    sources: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -57,37 +58,39 @@ class WholeProblem:
         return self.rulings[-1].ruling if self.rulings else "none"
 
 
-def count_pool(store: Store) -> PoolCounts:
-    """Count the pool (for a thread)."""
+def count_pool(db: Database) -> PoolCounts:
+    """Count the problems of the pool."""
 
-    def number(*conditions: tuple[str, str, bool]) -> int:
-        return problems.count_selected(store.db, ProblemQuery(conditions))
+    def number(query: str) -> int:
+        return problems.count(db, ProblemQuery.parse(query))
 
-    with store.explained():
-        return PoolCounts(
-            number(),
-            number(("excluded", "no", False)),
-            number(("excluded", "person", False)),
-            exclusions.counts(store.db),
-            exclusions.runs(store.db),
-        )
+    return PoolCounts(
+        number(""),
+        number("excluded:no"),
+        number("excluded:person"),
+        exclusions.counts(db),
+        exclusions.runs(db),
+        [name for name, _ in problems.sources(db)],
+    )
 
 
-def read_problem(store: Store, identity: str) -> WholeProblem:
-    """Read one problem (for a thread).
+def read_problem(db: Database, identity: str) -> WholeProblem:
+    """Read one problem with everything the lab knows of it.
 
     Raises:
-        NotFoundError: it is gone.
+        NotFoundError: The problem is gone.
     """
-    with store.explained():
-        problem = problems.resolve(store.db, identity)
-        said = [
-            (one, problems.get(store.db, one.twin) if one.twin else None)
-            for one in exclusions.of_problem(store.db, problem.id)
-        ]
-        return WholeProblem(
-            problem, problems.origins(store.db, problem.id), said, exclusions.rulings(store.db, problem.id)
-        )
+    problem = problems.resolve(db, identity)
+    findings = [
+        (one, problems.get(db, one.twin) if one.twin else None) for one in exclusions.of_problem(db, problem.id)
+    ]
+    return WholeProblem(problem, problems.origins(db, problem.id), findings, exclusions.rulings(db, problem.id))
+
+
+def page(db: Database, query: ProblemQuery, offset: int, limit: int) -> Page:
+    """Read a page of the list of problems."""
+    rows = [table_row(problem) for problem in problems.page(db, query, limit=limit, offset=offset)]
+    return Page(rows, problems.count(db, query))
 
 
 def table_row(problem: Problem) -> Row:

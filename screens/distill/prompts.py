@@ -43,12 +43,11 @@ class PromptsScreen(LabScreen):
             yield TextPane("prompt", id="prompt")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(CellList).focus()
-        self.read()
+        self.reload()
 
     @work(exclusive=True, group="read")
-    async def read(self, selected: str | None = None) -> None:
+    async def reload(self, selected: str | None = None) -> None:
         """Read the prompts again."""
         try:
             found = await self.in_thread(all_prompts, self.context.lab)
@@ -109,7 +108,7 @@ class PromptsScreen(LabScreen):
             self.app.notify("Nothing was changed, so there is no new version.", markup=False)
             return
         self.app.notify(visible(f"saved: {made.label} is at {made.path}"), markup=False)
-        self.read(made.label)
+        self.reload(made.label)
 
 
 def _cell(prompt: Prompt, *, own: bool) -> Text:

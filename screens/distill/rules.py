@@ -11,9 +11,8 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from o1lab.distill.filters import RULES
@@ -21,22 +20,31 @@ from o1lab.distill.filters.pool import FilterReport, chosen_rules, filter_pool
 from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.dialogs import Dialog
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.traces.annotate import Writer
 from store.connection import Store
 from store.errors import StoreError
 from store.exclusions import RuleRun
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 
 
 class _StoppedError(Exception):
     """A person stopped the look."""
 
 
-class RulesDialog(ModalScreen[str | None]):
-    """Gives a sentence on what was applied, or None."""
+class RulesDialog(Dialog[str]):
+    """Returns a sentence that says what was applied, or None."""
+
+    DEFAULT_CSS = """
+    RulesDialog {
+        #rules { height: auto; max-height: 10; border: none; padding: 0; background: $surface; }
+        #rules-below { height: auto; max-height: 11; min-height: 3; margin-top: 1; }
+        #rules-said { height: auto; }
+    }
+    """
+    FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", tooltip="Use this rule, or do not"),
@@ -45,7 +53,7 @@ class RulesDialog(ModalScreen[str | None]):
         Binding("p", "preview", "Preview", tooltip="Look, and say what would come of it; nothing is written"),
         Binding("w", "apply", "Apply", tooltip="Write down what the rules find"),
         Binding("s", "stop", "Stop", tooltip="Stop the look at once"),
-        Binding("escape", "close", "Close"),
+        Binding("escape", "cancel", "Close"),
     ]
 
     def __init__(
@@ -56,7 +64,7 @@ class RulesDialog(ModalScreen[str | None]):
         benchmarks: Collection[str],
         last: Mapping[str, RuleRun],
     ) -> None:
-        super().__init__()
+        super().__init__("Run the rules over the pool")
         self.context = context
         self.writer = writer
         self.pool_filter = query
@@ -69,13 +77,10 @@ class RulesDialog(ModalScreen[str | None]):
         self._previewed: tuple[tuple[str, ...], bool] | None = None
         self._stop: threading.Event | None = None
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static("Run the rules over the pool", classes="box-title", markup=False)
-            yield CellList(id="rules")
-            with VerticalScroll(can_focus=False, id="rules-below"):
-                yield TallText(id="rules-said", markup=False)
-            yield KeyFooter(show_command_palette=False, compact=True)
+    def compose_dialog(self) -> ComposeResult:
+        yield CellList(id="rules")
+        with VerticalScroll(can_focus=False, id="rules-below"):
+            yield TallText(id="rules-said", markup=False)
 
     def on_mount(self) -> None:
         self._draw()
@@ -167,8 +172,8 @@ class RulesDialog(ModalScreen[str | None]):
         if self._stop is not None:
             self._stop.set()
 
-    def action_close(self) -> None:
-        """Stop a look that is going on; else leave."""
+    def action_cancel(self) -> None:
+        """Stop a look that is going on; else close the dialog."""
         if self._stop is not None:
             self._stop.set()
         else:

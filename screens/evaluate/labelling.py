@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from textual import work
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from o1lab.widgets.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare
+from screens.base.screen import LabScreen
 from screens.evaluate.attribution import AttributionActions
 from screens.evaluate.sample_text import WholeSample
-from screens.traces.annotate import Action, AnnotatingScreen, Written
+from screens.traces.annotate import ANNOTATION_BINDINGS, Action, Annotator, Written
 from store import annotations as annotation_log
 from store import evaluations, traces
 from store.connection import Store
 
 
-class LabellingScreen(AnnotatingScreen):
+class LabellingScreen(LabScreen):
     """A screen that shows samples. Subclasses tell which of them a key means (``at_hand``) and which turn it shows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = ANNOTATION_BINDINGS
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
         self.leads = AttributionActions(context)
+        self.seqs: dict[str, int] = {}
+        """The sample of each trace that a key may mean."""
+        self.annotator = Annotator(context, self.target, record=self._record)
 
-    async def on_unmount(self) -> None:
-        await self.writer.close()
+    def on_unmount(self) -> None:
         self.leads.close()
+
+    def say(self, message: str) -> None:
+        """Show a line at the foot of the screen."""
+        self.annotator.say(message)
 
     def at_hand(self) -> WholeSample | None:
         """The sample that a key means now."""
@@ -37,29 +49,31 @@ class LabellingScreen(AnnotatingScreen):
         return True
 
     def target(self) -> str | None:
+        """The trace that the sample at hand is, or would become."""
         whole = self.at_hand()
         return None if whole is None else whole.trace_id
 
     def trace_in(self, reader: ChainReader) -> str | None:
+        """The trace of the sample that ``reader`` shows; None, and a line that says so, where it cannot be labelled."""
         if self.on_last_turn():
             return self.target()
         self.say("Only the last turn, the one that is scored, can be labelled: > goes to it.")
         return None
 
-    def record(self, act: Action) -> Written:
-        whole = self.at_hand_of(act.trace_id)
-        return write(self.context.store, self.context.annotator, act, whole)
+    @on(ChainReader.SpanSelected)
+    def _span_selected(self, event: ChainReader.SpanSelected) -> None:
+        if (trace_id := self.trace_in(event.reader)) is not None:
+            self.annotator.label(event, trace_id)
 
-    def at_hand_of(self, trace_id: str) -> int:
-        """The seq of the sample whose trace this is, or would be."""
-        raise NotImplementedError
+    def _record(self, act: Action) -> Written:
+        return write(self.context.store, self.context.annotator, act, self.seqs[act.trace_id])
 
-    def action_undo(self) -> None:
-        """Take back the last word on this sample."""
+    def action_annotate(self, action: str, value: str = "") -> None:
+        """Annotate the sample at hand; undo takes back the last annotation of this sample."""
         whole = self.at_hand()
         own = whole is not None and any(record.annotator == self.context.annotator for record in whole.records)
-        if own or self._waiting:  # what is being written is not among the records yet
-            super().action_undo()
+        if action != "undo" or own or self.annotator.busy:  # what is being written is not among the records yet
+            self.annotator.perform(action, value)
         else:
             self.say("You have said nothing of this sample that could be taken back.")
 

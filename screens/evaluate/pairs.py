@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,8 +21,8 @@ from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
 from screens.evaluate import sample_text as text_of
 from store import evaluations
-from store.connection import Store
 from store.evaluations import ItemRow
+from store.sqlite import Database
 
 if TYPE_CHECKING:
     from o1lab.evaluate.stats.paired import Comparison
@@ -47,24 +48,23 @@ class SamplePair:
     tokens: tuple[dict[str, int], dict[str, int]]
 
 
-def read_pair(store: Store, a: str, b: str) -> SamplePair:
-    """Compare two evaluations on the items both have (for a thread).
+def read_pair(db: Database, a: str, b: str) -> SamplePair:
+    """Compare two evaluations on the items that both have.
 
     Raises:
-        MissingError: one is gone.
-        UsageError: they cannot be compared; it says why.
+        MissingError: One of them is gone.
+        UsageError: They cannot be compared; the message says why.
     """
     from o1lab.evaluate.stats.paired import compare_evaluations
 
-    with store.explained():
-        one, other = evaluations.get(store.db, a), evaluations.get(store.db, b)
-        comparison = compare_evaluations(store.db, one, other, common=True)
-        outcomes: tuple[dict[str, str], dict[str, str]] = ({}, {})
-        tokens: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        for side, evaluation in enumerate((one, other)):
-            for found in evaluations.results(store.db, evaluation.id, comparison.scorer):
-                outcomes[side].setdefault(found.item, found.outcome)
-                tokens[side][found.item] = tokens[side].get(found.item, 0) + found.output_tokens
+    one, other = evaluations.get(db, a), evaluations.get(db, b)
+    comparison = compare_evaluations(db, one, other, common=True)
+    outcomes: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    tokens: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for side, evaluation in enumerate((one, other)):
+        for found in evaluations.results(db, evaluation.id, comparison.scorer):
+            outcomes[side].setdefault(found.item, found.outcome)
+            tokens[side][found.item] = tokens[side].get(found.item, 0) + found.output_tokens
     return SamplePair(comparison, outcomes, tokens)
 
 
@@ -97,7 +97,6 @@ class PairsScreen(LabScreen):
         yield Static(id="pairs-peek", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.table.focus()
         self.load()
 
@@ -109,7 +108,7 @@ class PairsScreen(LabScreen):
     async def load(self) -> None:
         """Compare the two."""
         try:
-            self.both = await self.in_thread(read_pair, self.context.store, self.a, self.b)
+            self.both = await self.read(read_pair, self.a, self.b)
         except Exception as error:
             self.query_one("#pairs-line", Static).update("These two cannot be compared.")
             self.report(error)
@@ -128,13 +127,14 @@ class PairsScreen(LabScreen):
         both = self.both
         if both is None:
             return
-        items, store = self.items(), self.context.store
+        items = self.items()
 
-        def fetch(offset: int, limit: int) -> Page:
-            with store.explained():
-                chosen = items[offset : offset + limit]
-                rows = [evaluations.item(store.db, both.comparison.a.id, name) for name in chosen]
+        def page(db: Database, names: Sequence[str]) -> Page:
+            rows = [evaluations.item(db, both.comparison.a.id, name) for name in names]
             return Page([_row(both, row) for row in rows], len(items))
+
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.read(page, items[offset : offset + limit])
 
         self.query_one("#pairs-strip", Static).update(strip(both.comparison, kind))
         self.query_one("#pairs-peek", Static).update("")
@@ -181,7 +181,7 @@ class PairsScreen(LabScreen):
             return
         one = self.both.comparison
         try:
-            question = await self.in_thread(asked, self.context.store, one.a.id, str(row.key))
+            question = await self.read(first_question, one.a.id, str(row.key))
         except Exception as error:
             self.report(error)
             return
@@ -192,12 +192,10 @@ class PairsScreen(LabScreen):
         self.dismiss()
 
 
-def asked(store: Store, evaluation_id: str, item: str) -> str:
-    """What the user said first to a model (for a thread)."""
-    with store.explained():
-        seq = evaluations.find_sample(store.db, evaluation_id, item)
-        _, one = evaluations.sample(store.db, seq)
-        return one.turns[0].user if one.turns else evaluations.item(store.db, evaluation_id, item).question
+def first_question(db: Database, evaluation_id: str, item: str) -> str:
+    """Read the first message that a model got for an item."""
+    _, one = evaluations.sample(db, evaluations.find_sample(db, evaluation_id, item))
+    return one.turns[0].user if one.turns else evaluations.item(db, evaluation_id, item).question
 
 
 def headline(one: Comparison) -> Text:

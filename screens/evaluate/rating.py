@@ -26,6 +26,7 @@ from screens.base.screen import LabScreen
 from screens.traces.annotate import Writer
 from store import ratings
 from store.connection import Store
+from store.sqlite import Database
 
 _LONGEST = 5  # characters of a mark: 87.25
 
@@ -69,7 +70,6 @@ class RatingScreen(LabScreen):
         yield Static(id="rating-said", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(LineView).focus()
         self.begin()
 
@@ -85,9 +85,7 @@ class RatingScreen(LabScreen):
         """Show the sample in a place, or the first without a mark; the sheet is read anew."""
         self._busy = True
         try:
-            self.sheet, self.shown, self.at = await self.in_thread(
-                _read, self.context.store, self.ids, self.context.annotator, at
-            )
+            self.sheet, self.shown, self.at = await self.read(_read, self.ids, self.context.annotator, at)
         except Exception as error:
             self.report(error)
             return
@@ -137,7 +135,6 @@ class RatingScreen(LabScreen):
 
     def on_key(self, event: events.Key) -> None:
         """Digits make the mark."""
-        super().on_key(event)
         if event.character and event.character in "0123456789." and self.shown is not None:
             event.stop()
             event.prevent_default()
@@ -311,9 +308,8 @@ def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
     return found
 
 
-def _read(store: Store, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, BlindSample | None, int]:
-    with store.explained():
-        sheet = sheets.sheet(store.db, ids, annotator)
-        place = sheet.next_at if at is None else at
-        shown = None if place is None else sheets.read(store.db, sheet, place)
-        return sheet, shown, place if place is not None else len(sheet.order)
+def _read(db: Database, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, BlindSample | None, int]:
+    sheet = sheets.sheet(db, ids, annotator)
+    place = sheet.next_at if at is None else at
+    shown = None if place is None else sheets.read(db, sheet, place)
+    return sheet, shown, place if place is not None else len(sheet.order)

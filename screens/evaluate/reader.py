@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from rich.text import Text
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import Listing, WholeSample, read_sample
-from screens.traces.annotate import Written
+from screens.traces.annotate import Annotator
 from screens.traces.text import remarks
-from store.connection import Store
 from store.sample_list import SampleRow
+from store.sqlite import Database
 
 
 class SampleScreen(LabellingScreen):
@@ -52,7 +50,6 @@ class SampleScreen(LabellingScreen):
         self.turn = 0
         self.shown: WholeSample | None = None
         self._moved = moved
-        self._seqs: dict[str, int] = {}  # of each trace that a key may mean: which sample it is
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="sample-title", markup=False)
@@ -62,10 +59,9 @@ class SampleScreen(LabellingScreen):
             yield Static(id="statement-text", markup=False)
         yield ChainReader(id="sample-reader")
         yield Static(id="sample-remarks", markup=False)
-        yield Static(id="said", markup=False)
+        yield self.annotator
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.say("n p other samples · c nearest chains · o run · v label a stretch · esc list")
         self.reader.focus()
         self.go(self.index)
@@ -80,7 +76,7 @@ class SampleScreen(LabellingScreen):
     async def go(self, index: int) -> None:
         """Read the sample at a place of the listing."""
         try:
-            found, total = await self.in_thread(_read_at, self.context.store, self.listing, index)
+            found, total = await self.read(_read_at, self.listing, index)
         except Exception as error:
             self.report(error)
             return
@@ -104,7 +100,7 @@ class SampleScreen(LabellingScreen):
         before, self.shown = self.shown, whole
         again = before is not None and before.seq == whole.seq
         if whole.trace_id is not None:
-            self._seqs[whole.trace_id] = whole.seq
+            self.seqs[whole.trace_id] = whole.seq
         scorer = self.listing.scorer
         self.query_one("#sample-title", Static).update(text_of.title(whole, scorer))
         self.query_one("#sample-origin", Static).update(text_of.origin(whole))
@@ -156,22 +152,18 @@ class SampleScreen(LabellingScreen):
     def at_hand(self) -> WholeSample | None:
         return self.shown
 
-    def at_hand_of(self, trace_id: str) -> int:
-        return self._seqs[trace_id]
-
-    async def on_done(self, done: Written) -> None:
-        if self.shown is not None and self._seqs.get(done.act.trace_id) == self.shown.seq:
-            fresh = await self.in_thread(read_sample, self.context.store, self.shown.seq)
+    @on(Annotator.Saved)
+    @work
+    async def _saved(self, event: Annotator.Saved) -> None:
+        done = event.written
+        if self.shown is not None and self.seqs.get(done.act.trace_id) == self.shown.seq:
+            fresh = await self.read(read_sample, self.shown.seq)
             if self.shown is not None and self.shown.seq == fresh.seq:
                 self.show_sample(fresh)
 
-    def say(self, message: str | Text) -> None:
-        text = message if isinstance(message, Text) else Text(visible(message))
-        self.query_one("#said", Static).update(text)
 
-
-def _read_at(store: Store, listing: Listing, index: int) -> tuple[WholeSample | None, int]:
-    page = listing.page(store, index, 1)
+def _read_at(db: Database, listing: Listing, index: int) -> tuple[WholeSample | None, int]:
+    page = listing.page(db, index, 1)
     if not page.rows:
         return None, page.total
-    return read_sample(store, cast(SampleRow, page.rows[0].data).seq), page.total
+    return read_sample(db, cast(SampleRow, page.rows[0].data).seq), page.total

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from o1lab.evaluate.rating import promote
-from o1lab.evaluate.sample_filter import SampleQuery
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
 from screens.traces.reading import document_of
 from store import annotations as annotation_log
 from store import evaluations, sample_list
-from store.connection import Store
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
+from store.filters import SampleQuery
 from store.records import Annotation
 from store.sample_list import SampleRow
+from store.sqlite import Database
 
 # Every outcome has a sign of its own as well as a colour.
 SIGNS = {
@@ -68,30 +68,27 @@ class WholeSample:
         return next((score for score in self.scores if score.scorer == scorer), None)
 
 
-def read_sample(store: Store, seq: int) -> WholeSample:
-    """Read a sample (for a thread).
+def read_sample(db: Database, seq: int) -> WholeSample:
+    """Read a sample with everything that is known of it.
 
     Raises:
-        MissingError: it is gone.
+        MissingError: The sample is gone.
     """
-    with store.explained():
-        db = store.db
-        evaluation_id, sample = evaluations.sample(db, seq)
-        evaluation = evaluations.get(db, evaluation_id)
-        item = evaluations.item(db, evaluation_id, sample.item)
-        trace_id = evaluations.trace_of(db, seq)
-        records = () if trace_id is None else tuple(annotation_log.of_trace(db, trace_id))
-        holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
-        becomes = promote.as_trace(evaluation, item, sample).id if holds else None
-        scores = tuple(evaluations.scores_of(db, seq))
-        last = len(sample.turns) - 1
-        documents = tuple(
-            document_of(turn.thought, turn.answer, records if at == last else ())
-            for at, turn in enumerate(sample.turns)
-        )
-        return WholeSample(
-            seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records, documents
-        )
+    evaluation_id, sample = evaluations.sample(db, seq)
+    evaluation = evaluations.get(db, evaluation_id)
+    item = evaluations.item(db, evaluation_id, sample.item)
+    trace_id = evaluations.trace_of(db, seq)
+    records = () if trace_id is None else tuple(annotation_log.of_trace(db, trace_id))
+    holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
+    becomes = promote.as_trace(evaluation, item, sample).id if holds else None
+    scores = tuple(evaluations.scores_of(db, seq))
+    last = len(sample.turns) - 1
+    documents = tuple(
+        document_of(turn.thought, turn.answer, records if at == last else ()) for at, turn in enumerate(sample.turns)
+    )
+    return WholeSample(
+        seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records, documents
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +97,11 @@ class Listing:
 
     evaluation_id: str
     scorer: str
-    query: SampleQuery = SampleQuery()  # noqa: RUF009 - frozen
+    query: SampleQuery = sample_list.EVERYTHING
 
-    def page(self, store: Store, offset: int, limit: int) -> Page:
-        """A page of it (for a thread)."""
-        with store.explained():
-            rows, total = sample_list.page(
-                store.db, self.evaluation_id, self.scorer, outcomes=self.query.outcomes, words=self.query.words,
-                variant=self.query.variant, longest_first=self.query.longest_first, limit=limit, offset=offset,
-            )  # fmt: skip
+    def page(self, db: Database, offset: int, limit: int) -> Page:
+        """Read a page of the list."""
+        rows, total = sample_list.page(db, self.evaluation_id, self.scorer, self.query, limit=limit, offset=offset)
         return Page([table_row(row) for row in rows], total)
 
 

@@ -2,75 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar, cast
 
-from rich.text import Text
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.css.query import NoMatches
-from textual.message import Message
-from textual.widgets import Input, Static
-from textual.worker import Worker
+from textual.widgets import Static
 
-from o1lab.evaluate.sample_filter import HELP, SampleQuery, parse_sample_query
 from o1lab.text import visible
-from o1lab.widgets.dialogs import EmptyState
-from o1lab.widgets.line_input import LineInput
+from o1lab.widgets.dialogs import Choice, PickDialog, among
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.paged_table import Page, PagedTable
-from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.attribution import AttributionActions, ChoiceDialog
+from screens.evaluate.attribution import AttributionActions
 from screens.evaluate.sample_text import COLUMNS, Listing
+from screens.filtering.filter_bar import FilterBar
 from screens.traces.annotate import Writer
 from store import evaluations
-from store.connection import Store
-from store.errors import QueryError
-from store.evaluations import Evaluation, Tally
+from store.evaluations import Evaluation
+from store.filters import SampleQuery
 from store.sample_list import SampleRow
 
-PAUSE_S = 0.3  # of not typing, before the list follows
 POLL_S = 2.0
-
-
-class SampleLine(LineInput):
-    """The line of the filter. It takes the focus only when it is asked to: whoever comes to the pane wants the list."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "use", "Use the filter"),
-        Binding("escape", "give_up", "Back"),
-    ]
-
-    class Ended(Message):
-        """Enter (``used``) or escape was pressed."""
-
-        def __init__(self, *, used: bool) -> None:
-            super().__init__()
-            self.used = used
-
-    def on_mount(self) -> None:
-        self.can_focus = False
-
-    def on_blur(self) -> None:
-        self.can_focus = False
-
-    def write(self) -> None:
-        """Take the focus."""
-        self.can_focus = True
-        self.screen.set_focus(self)
-
-    def on_click(self) -> None:
-        self.write()
-
-    def action_use(self) -> None:
-        self.post_message(self.Ended(used=True))
-
-    def action_give_up(self) -> None:
-        self.post_message(self.Ended(used=False))
 
 
 class SamplesPane(Vertical):
@@ -89,15 +46,11 @@ class SamplesPane(Vertical):
     SamplesPane {
         height: 1fr;
         #samples-head { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        #samples-line { height: 1; border: none; padding: 0 1; background: $surface; }
-        #samples-help { height: auto; max-height: 3; padding: 0 1; color: $text-muted; display: none; }
-        &.-typing #samples-help, &.-wrong #samples-help { display: block; }
-        &.-wrong #samples-help { color: $text-warning; text-style: bold; }
         #samples-list { height: 1fr; }
         #samples-peek { height: 3; padding: 0 1; background: $surface; }
         #no-samples { display: none; }
         &.-none #no-samples { display: block; }
-        &.-none > Static, &.-none > Input, &.-none > PagedTable { display: none; }
+        &.-none > Static, &.-none > FilterBar, &.-none > PagedTable { display: none; }
     }
     """
 
@@ -108,8 +61,6 @@ class SamplesPane(Vertical):
         self.evaluation: Evaluation | None = None
         self.scorer = ""
         self.query_now = SampleQuery()
-        self._before = self.query_now  # the filter that escape comes back to
-        self._pause: Worker[None] | None = None
         self._to_count = False
         self.writer = Writer(context.store)  # its connection notices what a run at work, or another screen, writes
 
@@ -122,11 +73,9 @@ class SamplesPane(Vertical):
             "No evaluation is chosen.", "Press 1 and then enter on one, or a to set one up.", id="no-samples"
         )
         yield Static(id="samples-head", markup=False)
-        yield SampleLine(
-            placeholder="filter: / then for example  outcome:wrong variant:hint triangle",
-            select_on_focus=False, compact=True, id="samples-line",
-        )  # fmt: skip
-        yield TallText(HELP, id="samples-help", markup=False)
+        yield FilterBar(
+            SampleQuery, "#samples-list", placeholder="filter: / then for example  outcome:wrong variant:hint triangle"
+        )
         yield PagedTable(COLUMNS, id="samples-list", empty="No sample matches this filter. Press / to change it.")
         yield Static(id="samples-peek", markup=False)
 
@@ -142,8 +91,8 @@ class SamplesPane(Vertical):
         return self.query_one("#samples-list", PagedTable)
 
     @property
-    def line(self) -> SampleLine:
-        return self.query_one(SampleLine)
+    def filter_bar(self) -> FilterBar:
+        return self.query_one(FilterBar)
 
     @property
     def at_hand(self) -> SampleRow | None:
@@ -165,15 +114,15 @@ class SamplesPane(Vertical):
     @work(exclusive=True, group="samples")
     async def _open(self, evaluation_id: str, scorer: str | None, query: str) -> None:
         try:
-            wanted = parse_sample_query(query)
-            one = await self.lab_screen.in_thread(_find, self.context.store, evaluation_id)
+            wanted = SampleQuery.parse(query)
+            one = await self.lab_screen.read(evaluations.get, evaluation_id)
         except Exception as error:
             self.lab_screen.report(error)
             return
         self.evaluation, self.scorer = one, scorer or one.scorer
         self.remove_class("-none")
         self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, None))
-        self._set_line(query)
+        self.filter_bar.set_filter(wanted)
         self._to_count = True  # once the first page is there: counting every outcome takes longer than that
         self._apply(wanted)
         if self.display and self.screen.focused is None:
@@ -202,7 +151,7 @@ class SamplesPane(Vertical):
         if one is None:
             return
         try:
-            tally = await self.lab_screen.in_thread(_tally, self.context.store, one.id, scorer)
+            tally = await self.lab_screen.read(evaluations.tally, one.id, scorer)
             self.query_one("#samples-head", Static).update(text_of.heading(one, scorer, tally))
         except NoMatches:
             return  # the app closes
@@ -211,12 +160,12 @@ class SamplesPane(Vertical):
 
     def _apply(self, query: SampleQuery) -> None:
         self.query_now = query
-        listing, store = self.listing, self.context.store
+        listing = self.listing
         if listing is None:
             return
 
-        def fetch(offset: int, limit: int) -> Page:
-            return listing.page(store, offset, limit)
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.lab_screen.read(listing.page, offset, limit)
 
         self.table.set_source(fetch)
 
@@ -252,68 +201,21 @@ class SamplesPane(Vertical):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self._before = self.query_now
-        self.line.write()
+        self.screen.set_focus(self.filter_bar.editable())
 
-    def _set_line(self, text: str) -> None:
-        with self.prevent(Input.Changed):
-            self.line.value = text
-            self.line.cursor_position = len(text)
-        self._say(HELP)
-
-    def _say(self, said: str, *, wrong: bool = False) -> None:
-        self.set_class(wrong, "-wrong")
-        self.query_one("#samples-help", Static).update(Text(("! " if wrong else "") + visible(said)))
-
-    def _read(self, text: str) -> SampleQuery | None:
-        try:
-            query = parse_sample_query(text)
-        except QueryError as error:
-            self._say(f"{error.message} {error.hint}", wrong=True)
-            return None
-        self._say(HELP)
-        return query
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
         event.stop()
-        if self._pause is not None:
-            self._pause.cancel()
-        self._pause = self._follow(event.value)
-
-    @work(exclusive=True, group="samples-typing")
-    async def _follow(self, text: str) -> None:
-        """Let the list follow after a pause."""
-        await asyncio.sleep(PAUSE_S)
-        if (query := self._read(text)) is not None and query != self.query_now:
-            self._apply(query)
-
-    @on(SampleLine.Ended)
-    def _line_ended(self, event: SampleLine.Ended) -> None:
-        event.stop()
-        if self._pause is not None:
-            self._pause.cancel()
-        if not event.used:
-            self._set_line(self._before.source)
-        query = self._read(self.line.value)
-        if query is None:
-            return
+        query = cast(SampleQuery, event.query)
         if query != self.query_now:
             self._apply(query)
-        self.screen.set_focus(self.table)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        self.set_class(event.widget is self.line, "-typing")
-
-    def on_descendant_blur(self) -> None:
-        self.remove_class("-typing")
 
     def action_longest(self) -> None:
         """The longest first, or the suite's order again."""
-        kept = " ".join(word for word in self.query_now.source.split() if not word.startswith("sort:"))
-        text = kept if self.query_now.longest_first else f"{kept} sort:longest".strip()
-        self._set_line(text)
-        self._apply(parse_sample_query(text))
+        order = "" if self.query_now.sort == "longest" else "longest"
+        query = SampleQuery.parse(SampleQuery.LANGUAGE.with_sort(self.query_now.source, order))
+        self.filter_bar.set_filter(query)
+        self._apply(query)
 
     # Where a sample leads.
 
@@ -362,30 +264,17 @@ class SamplesPane(Vertical):
 
     async def _other(self, question: str, empty: str) -> str | None:
         """Another evaluation of the same items, None for none."""
-        from screens.compare.dialogs import Choice, among
-
-        found = await self.lab_screen.in_thread(_same_items, self.context.store, cast(Evaluation, self.evaluation))
+        this = cast(Evaluation, self.evaluation)
+        found = [
+            one
+            for one in await self.lab_screen.read(evaluations.all_evaluations, suite=this.suite)
+            if one.items_hash == this.items_hash and one.id != this.id
+        ]
         choices = [Choice(one.id, f"{one.model}  {one.created_at[:16].replace('T', ' ')}", one.id) for one in found]
-        return await self.app.push_screen_wait(ChoiceDialog(question, among(choices), empty=empty))
+        return await self.app.push_screen_wait(PickDialog(question, among(choices), empty=empty))
 
     def action_copy_id(self) -> None:
         """Copy the item's id."""
         if (row := self.at_hand) is not None:
             self.app.copy_to_clipboard(visible(row.item))
             self.app.notify(f"Copied {visible(row.item)}", markup=False)
-
-
-def _find(store: Store, evaluation_id: str) -> Evaluation:
-    with store.explained():
-        return evaluations.get(store.db, evaluation_id)
-
-
-def _tally(store: Store, evaluation_id: str, scorer: str) -> Tally:
-    with store.explained():
-        return evaluations.tally(store.db, evaluation_id, scorer)
-
-
-def _same_items(store: Store, one: Evaluation) -> list[Evaluation]:
-    with store.explained():
-        found = evaluations.all_evaluations(store.db, suite=one.suite)
-    return [other for other in found if other.items_hash == one.items_hash and other.id != one.id]

@@ -17,14 +17,14 @@ from textual.widgets import Static
 
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.report.selection import EvaluationResult, choose
-from o1lab.jobs.directory import replacing
+from o1lab.files import atomic_write
 from o1lab.paths import Lab
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
-from store.connection import Store
+from store.sqlite import Database
 
 Sheet = TypeVar("Sheet")
 
@@ -110,16 +110,15 @@ class SheetsPane(Vertical, Generic[Sheet]):
         if self.sheet is None:
             self.query_one(TextPane).show(Text("being made …", "dim"))
         try:
-            sheet = await self.lab_screen.in_thread(self._made, self.context.store, self.which, self.ids)
+            sheet = await self.lab_screen.read(self._made, self.which, self.ids)
         except Exception as error:
             self.lab_screen.report(error)
             return
         self.sheet = sheet
         self._draw()
 
-    def _made(self, store: Store, which: str, ids: tuple[str, ...]) -> Sheet:
-        with store.explained():
-            return self.make(which, choose(store.db, ids))
+    def _made(self, db: Database, which: str, ids: Sequence[str]) -> Sheet:
+        return self.make(which, choose(db, ids))
 
     def _draw_strip(self) -> None:
         text = Text(" ").join(
@@ -150,7 +149,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
     async def export(self, which: str, ids: Sequence[str]) -> None:
         """Write a sheet of these evaluations, or of all, to a file; another may be in sight."""
         try:
-            sheet = await self.lab_screen.in_thread(self._made, self.context.store, which, tuple(ids))
+            sheet = await self.lab_screen.read(self._made, which, ids)
         except Exception as error:
             self.lab_screen.report(error)
             return
@@ -193,7 +192,7 @@ def place(lab: Lab, typed: str) -> Path:
 
 def _write(path: Path, text: str) -> None:
     try:
-        with replacing(path, durable=False) as file:
+        with atomic_write(path, durable=False) as file:
             file.write(text)
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose another place.") from error

@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.text import one_line, visible
+from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import WholeSample, read_sample
-from screens.traces.annotate import Written
+from screens.traces.annotate import Annotator
 from screens.traces.text import remarks
 from store import evaluations
-from store.connection import Store
+from store.sqlite import Database
 
 
 class SampleColumn(Vertical):
@@ -92,17 +92,15 @@ class SamplePairScreen(LabellingScreen):
         self.number = 0  # which of the item's samples
         self.here = 0
         self._moved = moved
-        self._seqs: dict[str, int] = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="pair-question", markup=False)
         with Horizontal(id="pair-columns"):
             yield SampleColumn("A")
             yield SampleColumn("B")
-        yield Static(id="said", markup=False)
+        yield self.annotator
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.columns[0].add_class("-first")
         self.go(self.index, 0)
 
@@ -115,7 +113,7 @@ class SamplePairScreen(LabellingScreen):
         """Read both samples of an item."""
         item = self.items[index]
         try:
-            found = await self.in_thread(_read_pair, self.context.store, self.pair, item, number)
+            found = await self.read(_read_pair, self.pair, item, number)
         except Exception as error:
             self.report(error)
             return
@@ -128,7 +126,7 @@ class SamplePairScreen(LabellingScreen):
 
     def _show(self, column: SampleColumn, whole: WholeSample) -> None:
         if whole.trace_id is not None:
-            self._seqs[whole.trace_id] = whole.seq
+            self.seqs[whole.trace_id] = whole.seq
         column.show(whole, self.scorer)
 
     def _mark(self) -> None:
@@ -191,16 +189,10 @@ class SamplePairScreen(LabellingScreen):
         name = await self.app.push_screen_wait(PromptDialog("Write to (.md, .html or .tex)", value=str(proposed)))
         if not name or not name.strip():
             return
-
-        def work() -> Path:
-            path = Path(name.strip()).expanduser()
-            with self.context.store.explained():
-                one = cases.case(self.context.store, *self.pair, item, sample=number)
-            cases.write(one, path)
-            return path
-
         try:
-            path = await self.in_thread(work)
+            one = await self.read(cases.case, *self.pair, item, sample=number)
+            path = await self.in_thread(lambda: Path(name.strip()).expanduser())
+            await self.in_thread(cases.write, one, path)
         except Exception as error:
             self.report(error)
             return
@@ -211,25 +203,19 @@ class SamplePairScreen(LabellingScreen):
     def at_hand(self) -> WholeSample | None:
         return self.columns[self.here].whole
 
-    def at_hand_of(self, trace_id: str) -> int:
-        return self._seqs[trace_id]
-
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
 
-    async def on_done(self, done: Written) -> None:
+    @on(Annotator.Saved)
+    @work
+    async def _saved(self, event: Annotator.Saved) -> None:
+        done = event.written
         for column in self.columns:
             if column.whole is not None and column.whole.trace_id == done.act.trace_id:
-                fresh = await self.in_thread(read_sample, self.context.store, column.whole.seq)
+                fresh = await self.read(read_sample, column.whole.seq)
                 if column.whole.seq == fresh.seq:
                     self._show(column, fresh)
 
-    def say(self, message: str | Text) -> None:
-        text = message if isinstance(message, Text) else Text(visible(message))
-        self.query_one("#said", Static).update(text)
 
-
-def _read_pair(store: Store, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:
-    with store.explained():
-        seqs = [evaluations.find_sample(store.db, evaluation, item, number) for evaluation in pair]
-    return [read_sample(store, seq) for seq in seqs]
+def _read_pair(db: Database, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:
+    return [read_sample(db, evaluations.find_sample(db, evaluation, item, number)) for evaluation in pair]

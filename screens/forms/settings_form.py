@@ -144,7 +144,6 @@ class SettingsForm(LabScreen, Generic[Settings]):
         yield Static(id="field-help", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.fill()
 
     @work(exclusive=True, group="fill")

@@ -17,11 +17,10 @@ from o1lab.text import one_line
 from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
 from screens.base.screen import LabScreen
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
-from store.connection import Store
 from store.evaluations import Evaluation
-from store.problem_query import parse_problem_query
-from store.query import TraceQuery
+from store.filters import ProblemQuery, TraceQuery
 from store.records import Dataset, RunRecord
+from store.sqlite import Database
 
 # What a teacher could still be asked: problems that no rule leaves out, with an answer to check it against.
 UNDISTILLED = "excluded:no has:answer -has:trace"
@@ -39,7 +38,6 @@ class Overview:
     datasets: list[Dataset]
     runs: list[RunRecord]
     evaluations: list[Evaluation]
-    note: str
 
     @property
     def traces(self) -> int:
@@ -55,20 +53,18 @@ class Step:
     why: str
 
 
-def look(store: Store) -> Overview:
-    """Count what the lab holds (reads the database; call it in a thread)."""
-    db = store.db
+def overview_of(db: Database) -> Overview:
+    """Count what the lab holds."""
     everything = TraceQuery()
     return Overview(
         problems.count(db),
-        problems.count_selected(db, parse_problem_query(UNDISTILLED)),
+        problems.count(db, ProblemQuery.parse(UNDISTILLED)),
         [run.id for run in teacher_runs.all_runs(db)],
         traces.counts(db, everything, "decision"),
         traces.counts(db, everything, "verdict"),
         datasets.all_datasets(db),
         runs.all_runs(db),
         evaluations.all_evaluations(db),
-        store.note,
     )
 
 
@@ -117,7 +113,6 @@ class OverviewScreen(LabScreen):
             yield OptionList(id="steps", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#steps").focus()
 
     def on_screen_resume(self) -> None:
@@ -127,12 +122,12 @@ class OverviewScreen(LabScreen):
     async def action_refresh(self) -> None:
         """Count again."""
         try:
-            overview = await self.in_thread(look, self.context.store)
+            overview = await self.read(overview_of)
         except Exception as error:
             self.report(error)
             return
         self.overview = overview
-        self.query_one("#counts", Static).update(_counts(overview))
+        self.query_one("#counts", Static).update(_counts(overview, self.context.store.note))
         options = self.query_one("#steps", OptionList)
         kept = options.highlighted or 0
         options.clear_options()
@@ -160,7 +155,7 @@ class OverviewScreen(LabScreen):
             self.post_message(OpenEvaluation())
 
 
-def _counts(overview: Overview) -> Text:
+def _counts(overview: Overview, note: str) -> Text:
     decisions, verdicts = overview.decisions, overview.verdicts
     lines = [
         ("problems", f"{overview.problems:,}"),
@@ -183,8 +178,8 @@ def _counts(overview: Overview) -> Text:
         suites = len({one.suite_label for one in overview.evaluations})
         words = f"{len(overview.evaluations):,} on {suites:,} suite{'s' if suites > 1 else ''}"
         lines.append(("evaluated", f"{words}, the newest {one_line(overview.evaluations[0].suite_label, 30)}"))
-    if overview.note:
-        lines.append(("note", overview.note))
+    if note:
+        lines.append(("note", note))
     text = Text()
     for name, value in lines:
         text.append(f"{name:>10}  ", "dim").append(value + "\n")

@@ -1,4 +1,4 @@
-"""Annotating from the keyboard: a key's trace is fixed when it is pressed; its word is on the disk before it shows."""
+"""Annotating from the keyboard: a key means the trace at hand when it is pressed, and is confirmed once it is saved."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar, cast
 
 from rich.text import Text
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Static
 
+from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
@@ -20,18 +23,32 @@ from screens.traces.text import confirmation, what
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import Annotation, TraceRow
 
 Result = TypeVar("Result")
 
-
 EVERYTHING = TraceQuery()
+ANNOTATION_BINDINGS: list[BindingType] = [
+    Binding("a", "annotate('decision', 'accept')", "Accept",
+            tooltip="Accept the trace and go on to the next without a decision"),
+    Binding("x", "annotate('decision', 'reject')", "Reject", tooltip="Reject the trace and go on"),
+    Binding("s", "annotate('decision', 'skip')", "Skip", tooltip="Leave the trace undecided on purpose and go on"),
+    Binding("t", "annotate('tags')", "Tags", tooltip="Give and take the trace's tags"),
+    Binding("m", "annotate('note')", "Note", tooltip="Write a note on the trace"),
+    *(
+        Binding(stars, f"annotate('rating', '{stars}')", f"Rate {stars}", show=False,
+                tooltip=f"Rate the trace {stars} of 5")
+        for stars in "012345"
+    ),
+    Binding("u", "annotate('undo')", "Undo", tooltip="Take back your last annotation, a bulk decision included"),
+]  # fmt: skip
+"""The keys of a screen whose ``action_annotate`` calls :meth:`Annotator.perform`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One key's meaning: what is to be said of which trace, and the list it was said in."""
+    """What a key means: an annotation of a trace, and the list that the trace was in."""
 
     trace_id: str
     kind: str
@@ -42,11 +59,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An act that is on the disk. ``record`` is None for an undo that found nothing to take back.
+    """An action that is saved.
 
-    ``row`` is the trace as it is now, ``next_id`` the trace to go on with (after a decision), ``undone`` what an
-    undo took back and ``touched`` the traces it concerned. An undone edit leaves its trace in the lab, as whatever
-    was said of it meanwhile does not vanish either: ``left`` is its id.
+    Attributes:
+        act: the action.
+        record: the annotation; None for an undo that found nothing to take back.
+        row: the trace as it is now.
+        next_id: the trace to continue with after a decision.
+        undone: the annotation that an undo took back.
+        touched: the traces that an undo concerned.
     """
 
     act: Action
@@ -58,11 +79,12 @@ class Written:
 
     @property
     def left(self) -> str | None:
+        """The id of the trace that an undone edit leaves in the lab, with the annotations it got meanwhile."""
         return self.undone.value if self.undone is not None and self.undone.kind == "edit" else None
 
 
 class Writer:
-    """A thread that writes one thing after another, in the order they were asked for.
+    """A thread that writes in the order in which it is asked to.
 
     Its connection also notices what others write: SQLite does not count a connection's own changes.
     """
@@ -73,11 +95,11 @@ class Writer:
         self._version: int | None = None
 
     async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``work`` after all that was asked for before; it happens even if nobody waits any more."""
+        """Run ``work`` after everything that was asked for before, even if the caller is cancelled meanwhile."""
         return await self.asked(work, *arguments)
 
     def asked(self, work: Callable[..., Result], *arguments: Any) -> asyncio.Future[Result]:
-        """The same from a plain function: by the time this returns the work has its place in the queue."""
+        """The same from a plain function: ``work`` is in the queue when this returns."""
 
         def explained() -> Result:
             with self.store.explained():
@@ -86,7 +108,7 @@ class Writer:
         return asyncio.shield(asyncio.wrap_future(self._pool.submit(explained)))
 
     def others_wrote(self) -> bool:
-        """Whether another connection has written since this was last asked (for ``do``)."""
+        """Whether another connection has written since the last call (for ``do``)."""
         before, self._version = self._version, self.store.data_version()
         return before is not None and before != self._version
 
@@ -96,10 +118,10 @@ class Writer:
 
 
 def write(store: Store, annotator: str, act: Action) -> Written:
-    """Record ``act``. The next trace is chosen before, while this one still has its place in the list.
+    """Record an action. The next trace is chosen first, while this one still has its place in the list.
 
     Raises:
-        MissingError: the trace is gone.
+        MissingError: there is no such trace any more.
     """
     db = store.db
     if act.kind == "undo":
@@ -118,71 +140,103 @@ def _undo(store: Store, annotator: str, act: Action) -> Written:
     return Written(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
 
 
-class AnnotatingScreen(LabScreen):
-    """A screen whose keys say something of the trace at hand.
+class Annotator(Static):
+    """Annotates the trace at hand, and is the line at the foot of the screen that confirms it."""
 
-    Subclasses tell which trace that is (``target``), what list it is in (``list_query``) and what follows from an
-    annotation (``on_done``); ``say`` shows a line.
-    """
+    class Saved(Message):
+        """An annotation is saved."""
 
-    DECIDE: ClassVar[Binding.Group] = Binding.Group("Decide")
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "decide('accept')", "Accept", tooltip="Accept the trace and go on to the next without a decision"),
-        Binding("x", "decide('reject')", "Reject", tooltip="Reject the trace and go on"),
-        Binding("s", "decide('skip')", "Skip", tooltip="Leave the trace undecided on purpose and go on"),
-        Binding("t", "tags", "Tags", tooltip="Give and take the trace's tags"),
-        Binding("m", "note", "Note", tooltip="Write a note on the trace"),
-        *(
-            Binding(str(stars), f"rate({stars})", f"Rate {stars}", show=False, tooltip=f"Rate the trace {stars} of 5")
-            for stars in range(6)
-        ),
-        Binding("u", "undo", "Undo", tooltip="Take back your last annotation, a bulk decision included"),
-    ]
+        def __init__(self, written: Written) -> None:
+            super().__init__()
+            self.written = written
 
-    def __init__(self, context: LabContext, writer: Writer | None = None) -> None:
-        super().__init__(context)
+    def __init__(
+        self,
+        context: LabContext,
+        target: Callable[[], str | None],
+        *,
+        writer: Writer | None = None,
+        query: Callable[[], TraceQuery] = TraceQuery,
+        record: Callable[[Action], Written] | None = None,
+        keep: Callable[[str, str], bool] | None = None,
+    ) -> None:
+        """Create the line.
+
+        Args:
+            context: the lab.
+            target: the id of the trace that a key means now.
+            writer: the thread that writes; it stays open. Without one the line has its own.
+            query: the list that the trace is in.
+            record: saves an action (in the writer's thread), :func:`write` by default.
+            keep: keeps the kind and value of a key until the trace it means has loaded; False if none is loading.
+        """
+        super().__init__(id="said", markup=False)
+        self.context = context
         self.writer = writer or Writer(context.store)
+        self._owns_writer = writer is None
+        self._target = target
+        self._query = query
+        self._record = record or self._write
+        self._keep = keep or (lambda kind, value: False)
         self._waiting: list[Action] = []
 
-    def target(self) -> str | None:
-        """The id of the trace that a key means now."""
-        raise NotImplementedError
+    @property
+    def busy(self) -> bool:
+        """Whether an annotation is being written."""
+        return bool(self._waiting)
 
-    def hold(self, kind: str, value: str) -> bool:
-        """Keep what a key said until the trace it means has come; False if none is on its way."""
-        return False
+    @property
+    def lab_screen(self) -> LabScreen:
+        return cast(LabScreen, self.screen)
 
-    def list_query(self) -> TraceQuery:
-        """The list the trace stands in."""
-        return TraceQuery()
-
-    async def on_done(self, done: Written) -> None:
-        """An annotation is on the disk."""
+    async def on_unmount(self) -> None:
+        if self._owns_writer:
+            await self.writer.close()
 
     def say(self, message: str | Text) -> None:
         """Show a line."""
-        raise NotImplementedError
+        self.update(message if isinstance(message, Text) else Text(visible(message)))
+
+    def perform(self, action: str, value: str = "") -> None:
+        """Do what a key of ``ANNOTATION_BINDINGS`` means."""
+        if action == "tags":
+            self._edit_tags()
+        elif action == "note":
+            self._write_note()
+        else:
+            self.annotate(action, value)
 
     def annotate(
         self, kind: str, value: str = "", *, span: tuple[int, int] | None = None, of: str | None = None
     ) -> None:
-        """Queue one annotation of the trace at hand (or of ``of``).
+        """Queue an annotation of the trace at hand, or of the trace ``of``.
 
-        The very same thing asked for again while it is still being written (a key that repeats) is the same thing.
+        The same annotation asked for again while it is being written (a key that repeats) is recorded once.
         """
-        trace_id = of or self.target()
+        trace_id = of or self._target()
         if trace_id is None:
-            if not self.hold(kind, value):
+            if not self._keep(kind, value):
                 self.say("No trace is shown here, so nothing was recorded.")
             return
-        act = Action(trace_id, kind, value, span, self.list_query())
+        act = Action(trace_id, kind, value, span, self._query())
         if kind != "undo" and self._waiting and self._waiting[-1] == act:
             return
         self._waiting.append(act)
-        self._confirm(act, self.writer.asked(self.record, act))
+        self._confirm(act, self.writer.asked(self._record, act))
 
-    def record(self, act: Action) -> Written:
-        """Write an act down (for the writer's thread)."""
+    @work
+    async def label(self, event: ChainReader.SpanSelected, trace_id: str) -> None:
+        """Ask for the label of a selected span of the trace, and record it."""
+        store = self.context.store
+        labels = await self.lab_screen.in_thread(lambda: annotation_log.span_labels(store.db))
+        label = await self.app.push_screen_wait(
+            PromptDialog(f"Label of characters {event.start} to {event.end}", completions=labels)
+        )
+        if label and label.strip():
+            self.annotate("span", label.strip(), span=(event.start, event.end), of=trace_id)
+            event.reader.clear_selection()
+
+    def _write(self, act: Action) -> Written:
         return write(self.context.store, self.context.annotator, act)
 
     @work
@@ -190,30 +244,24 @@ class AnnotatingScreen(LabScreen):
         try:
             done = await written
         except Exception as error:
-            self.say(Text(f"NOT saved: {what_act(act)}", "bold red"))
-            self.report(error)
+            self.say(Text(f"NOT saved: {_described(act)}", "bold red"))
+            self.lab_screen.report(error)
             return
         finally:
             self._waiting.remove(act)
-        if not self.closing:
-            self.say(_word(done))
-            await self.on_done(done)
-
-    def action_decide(self, decision: str) -> None:
-        self.annotate("decision", decision)
-
-    def action_rate(self, stars: int) -> None:
-        self.annotate("rating", str(stars))
-
-    def action_undo(self) -> None:
-        self.annotate("undo")
+        if not self.lab_screen.closing:
+            self.say(_confirmation(done))
+            self.post_message(self.Saved(done))
 
     @work
-    async def action_tags(self) -> None:
+    async def _edit_tags(self) -> None:
         """Edit the trace's tags as one line."""
-        if (trace_id := self.target()) is None:
+        store, trace_id = self.context.store, self._target()
+        if trace_id is None:
             return
-        own, known = await self.in_thread(_tags, self.context.store, trace_id)
+        own, known = await self.lab_screen.in_thread(
+            lambda: (annotation_log.tags_of(store.db, trace_id), [tag for tag, _ in annotation_log.tags(store.db)])
+        )
         line = await self.app.push_screen_wait(
             PromptDialog(
                 "Tags, separated by commas",
@@ -234,39 +282,20 @@ class AnnotatingScreen(LabScreen):
                 self.annotate("untag", tag, of=trace_id)
 
     @work
-    async def action_note(self) -> None:
+    async def _write_note(self) -> None:
         """Write a note."""
-        if (trace_id := self.target()) is None:
+        if (trace_id := self._target()) is None:
             return
         note = await self.app.push_screen_wait(PromptDialog("Note on this trace"))
         if note and note.strip():
             self.annotate("note", note.strip(), of=trace_id)
 
-    @work
-    async def on_chain_reader_span_selected(self, event: ChainReader.SpanSelected) -> None:
-        """Label what was selected."""
-        trace_id = self.trace_in(event.reader)
-        if trace_id is None:
-            return
-        labels = await self.in_thread(_span_labels, self.context.store)
-        label = await self.app.push_screen_wait(
-            PromptDialog(f"Label of characters {event.start} to {event.end}", completions=labels)
-        )
-        if label and label.strip():
-            self.annotate("span", label.strip(), span=(event.start, event.end), of=trace_id)
-            event.reader.clear_selection()
 
-    def trace_in(self, reader: ChainReader) -> str | None:
-        """The id of the trace that ``reader`` shows."""
-        return self.target()
-
-
-def what_act(act: Action) -> str:
-    """An act in a few words."""
+def _described(act: Action) -> str:
     return what(Annotation("", act.trace_id, act.kind, act.value, act.span, None, None, "", ""))
 
 
-def _word(done: Written) -> Text:
+def _confirmation(done: Written) -> Text:
     if done.record is None:
         return Text("You have nothing to take back.")
     if done.act.kind != "undo":
@@ -278,11 +307,3 @@ def _word(done: Written) -> Text:
             ("took back the edit", "green"), f"; its text stays as trace {done.left[:8]}: x rejects it"
         )
     return confirmation(done.undone, done.row, "took back")
-
-
-def _tags(store: Store, trace_id: str) -> tuple[list[str], list[str]]:
-    return annotation_log.tags_of(store.db, trace_id), [tag for tag, _ in annotation_log.tags(store.db)]
-
-
-def _span_labels(store: Store) -> list[str]:
-    return annotation_log.span_labels(store.db)

@@ -6,23 +6,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, RadioButton, RadioSet, Static
+from textual.containers import VerticalScroll
+from textual.widgets import Input, RadioButton, RadioSet, Static
 
 from o1lab.text import one_line, visible
+from o1lab.widgets.dialogs.dialog import Answer, Dialog
 from o1lab.widgets.line_input import LineInput, caught_up
 from o1lab.widgets.tall_text import TallText
 from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
 from store.records import TraceRow
 
-Answer = TypeVar("Answer")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODELS = 6
 
@@ -85,34 +84,37 @@ def rows(chosen: Chosen) -> Text:
     return text
 
 
-class _Box(ModalScreen[Answer]):
-    """A framed box in the middle: what is chosen, a scrolling sample of it, the keys."""
+class _ChosenDialog(Dialog[Answer]):
+    """What is chosen, a scrolling sample of it, and the keys."""
 
+    DEFAULT_CSS = """
+    _ChosenDialog {
+        .sample { height: auto; max-height: 12; margin-top: 1; }
+        #dataset-name { margin-bottom: 1; }
+        #dataset-phase { margin-bottom: 1; height: auto; border: none; }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
         Binding("pagedown", "scroll_rows(1)", "Page down", show=False),
         Binding("pageup", "scroll_rows(-1)", "Page up", show=False),
     ]
 
+    FOOTER = True
+    TITLE_OF: ClassVar[str]
+    """The title; ``{}`` is the number of traces."""
+
     def __init__(self, chosen: Chosen, query: str) -> None:
-        super().__init__()
+        super().__init__(self.TITLE_OF.format(f"{chosen.total:,}"))
         self.chosen = chosen
         self.text = query
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="box"):
-            yield Static(self.question(), classes="box-title", markup=False)
-            yield from self.asked()
-            with VerticalScroll(classes="sample", can_focus=False):
-                yield Static(rows(self.chosen), markup=False)
-            yield Footer(show_command_palette=False, compact=True)
+    def compose_dialog(self) -> ComposeResult:
+        yield from self.compose_question()
+        with VerticalScroll(classes="sample", can_focus=False):
+            yield Static(rows(self.chosen), markup=False)
 
-    def question(self) -> str:
-        """The box's title."""
-        raise NotImplementedError
-
-    def asked(self) -> ComposeResult:
-        """What stands between the title and the sample."""
+    def compose_question(self) -> ComposeResult:
+        """The widgets above the sample."""
         yield Static(summary(self.chosen, self.text), markup=False)
 
     def action_scroll_rows(self, pages: int) -> None:
@@ -121,7 +123,7 @@ class _Box(ModalScreen[Answer]):
         scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
 
 
-class BulkDialog(_Box[str | None]):
+class BulkDialog(_ChosenDialog[str]):
     """Shows which traces a bulk decision concerns; a, x and s decide, escape leaves them alone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -130,11 +132,10 @@ class BulkDialog(_Box[str | None]):
         Binding("s", "dismiss('skip')", "Skip all"),
     ]
 
-    def question(self) -> str:
-        return f"One decision for {self.chosen.total:,} traces"
+    TITLE_OF = "One decision for {} traces"
 
-    def asked(self) -> ComposeResult:
-        yield from super().asked()
+    def compose_question(self) -> ComposeResult:
+        yield from super().compose_question()
         if self.chosen.decided:
             yield Static(
                 f"! {self.chosen.decided:,} already have a decision, which this one replaces. "
@@ -144,20 +145,19 @@ class BulkDialog(_Box[str | None]):
             )
 
 
-class DatasetDialog(_Box[tuple[str, int] | None]):
-    """Asks for a dataset's name and phase beside what will be in it."""
+class DatasetDialog(_ChosenDialog[tuple[str, int]]):
+    """Asks for a dataset's name and phase, and shows what it will hold."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Make it", priority=True)]
 
-    def question(self) -> str:
-        return f"A dataset of {self.chosen.total:,} traces"
+    TITLE_OF = "A dataset of {} traces"
 
-    def asked(self) -> ComposeResult:
+    def compose_question(self) -> ComposeResult:
         yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
         with RadioSet(id="dataset-phase", compact=True):
             yield RadioButton("phase 2: teach the thought and then the solution", value=True)
             yield RadioButton("phase 1: teach the solution alone (the format)")
-        yield from super().asked()
+        yield from super().compose_question()
         yield TallText(id="dataset-error", classes="warning", markup=False)
 
     def on_mount(self) -> None:

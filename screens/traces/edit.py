@@ -1,82 +1,78 @@
-"""Editing a chain in the person's own editor. What was typed is never lost: it stays in its file until it is saved."""
+"""Editing a chain in $EDITOR. What was typed is never lost: it stays in its file until it is saved."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from pathlib import Path
-from typing import ClassVar
 
-from textual import work
 from textual.app import SuspendNotSupported
-from textual.binding import Binding, BindingType
 
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError
 from o1lab.ingest.edit import add_edited, run_editor
-from screens.traces.annotate import Action, AnnotatingScreen, Written
+from screens.base.screen import LabScreen
+from screens.traces.annotate import Annotator
 from store import traces
 from store.connection import Store
-from store.records import TraceText, decode, encode
+from store.records import TraceRow, decode, encode
 
 
-class EditingScreen(AnnotatingScreen):
-    """The action that opens $EDITOR on the trace at hand."""
+async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> TraceRow | None:
+    """Open $EDITOR on a chain and add what it becomes as a new trace, verified again.
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
-    ]
+    Args:
+        screen: the screen that is suspended meanwhile.
+        annotator: writes the trace, and tells what happens.
+        trace_id: the chain.
 
-    async def on_edited(self, trace_id: str) -> None:
-        """A new trace was made by editing."""
-
-    @work(exclusive=True, group="edit")
-    async def action_edit(self) -> None:
-        """Edit the chain; the result is a new trace, verified again."""
-        if (trace_id := self.target()) is None:
-            return
+    Returns:
+        The new trace; None where nothing was changed or an error was reported.
+    """
+    context = annotator.context
+    draft = None
+    try:
+        raw = (await screen.in_thread(lambda: traces.text(context.store.db, trace_id))).raw
+        draft = await screen.in_thread(write_draft, trace_id, raw)
         try:
-            raw = (await self.in_thread(_text, self.context.store, trace_id)).raw
-            draft = await self.in_thread(write_draft, trace_id, raw)
-            try:
-                with self.app.suspend():
-                    run_editor(draft)
-            except SuspendNotSupported:
-                self.say("This terminal cannot be handed to an editor.")
-                return
-            finally:
-                self.refresh(repaint=True, layout=True)
-            edited = await self.in_thread(read_draft, draft, raw)
-            if edited is None:
-                await self.in_thread(shutil.rmtree, draft.parent)
-                self.say("Nothing was changed, so nothing was recorded.")
-                return
-            self.say("verifying the edited chain …")
-            done = await self.writer.do(save, self.context.store, trace_id, edited, self.context.annotator)
-        except Exception as error:
-            self.report(error)
-            if "draft" in locals() and draft.exists():
-                self.say(f"Your text is kept in {draft}")
-            return
-        await self.in_thread(shutil.rmtree, draft.parent)
-        self.say(f"saved: edited into {done.row.id[:8]}, {done.row.verdict}, by {self.context.annotator}")
-        await self.on_edited(done.row.id)
+            with screen.app.suspend():
+                run_editor(draft)
+        except SuspendNotSupported:
+            annotator.say("This terminal cannot be handed to an editor.")
+            return None
+        finally:
+            screen.refresh(repaint=True, layout=True)
+        edited = await screen.in_thread(read_draft, draft, raw)
+        if edited is None:
+            await screen.in_thread(shutil.rmtree, draft.parent)
+            annotator.say("Nothing was changed, so nothing was recorded.")
+            return None
+        annotator.say("verifying the edited chain …")
+        row = await annotator.writer.do(save, context.store, trace_id, edited, context.annotator)
+    except Exception as error:
+        screen.report(error)
+        if draft is not None and draft.exists():
+            annotator.say(f"Your text is kept in {draft}")
+        return None
+    await screen.in_thread(shutil.rmtree, draft.parent)
+    annotator.say(f"saved: edited into {row.id[:8]}, {row.verdict}, by {context.annotator}")
+    return row
 
 
 def write_draft(trace_id: str, raw: str) -> Path:
-    """Put a chain into a file of its own, byte for byte."""
+    """Write a chain into a file of its own, byte for byte."""
     path = Path(tempfile.mkdtemp(prefix="o1lab-edit-")) / f"{trace_id[:8]}.txt"
     path.write_bytes(encode(raw))
     return path
 
 
 def read_draft(path: Path, raw: str) -> str | None:
-    """What the person made of ``raw``, or None when it is the same.
+    """Read what ``raw`` was edited into, None when it is the same.
 
-    Editors end a file with a newline; one that ``raw`` did not have is taken off again.
+    Editors end a file with a newline; one that ``raw`` did not have is removed.
 
     Raises:
-        LabError: the file is gone or is no UTF-8.
+        LabError: the file is gone or is not UTF-8.
     """
     try:
         edited = decode(path.read_bytes())
@@ -89,13 +85,8 @@ def read_draft(path: Path, raw: str) -> str | None:
     return None if edited == raw else edited
 
 
-def save(store: Store, parent_id: str, edited: str, annotator: str) -> Written:
+def save(store: Store, parent_id: str, edited: str, annotator: str) -> TraceRow:
     """Add the edited chain (for the writer's thread)."""
     with VerifierPool() as pool:
         record = add_edited(store, parent_id, edited, annotator=annotator, pool=pool)
-    act = Action(parent_id, "edit", record.value)
-    return Written(act, record, traces.get(store.db, record.value))
-
-
-def _text(store: Store, trace_id: str) -> TraceText:
-    return traces.text(store.db, trace_id)
+    return traces.get(store.db, record.value)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from o1lab.chains.moves import Move, segment
 from o1lab.ingest.measuring import moves_of
 from o1lab.widgets.document import ReaderDocument, Segment, Span
-from o1lab.widgets.paged_table import Page
-from screens.traces.text import table_row
 from store import annotations as annotation_log
 from store import datasets, traces
 from store.annotations import Progress
 from store.connection import Store
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import Annotation, TraceRow, TraceText
 
 
@@ -26,13 +24,6 @@ class Chain:
     text: TraceText
     document: ReaderDocument
     records: tuple[Annotation, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The words a filter can be completed with, by field."""
-
-    values: dict[str, list[str]]
 
 
 def read_chain(store: Store, trace_id: str) -> Chain:
@@ -66,46 +57,17 @@ def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:
     return tuple(Span(*record.span, record.value) for record in records if record.span)
 
 
-def read_siblings(store: Store, problem_id: str) -> list[TraceRow]:
-    """All traces of one problem."""
-    return traces.of_problem(store.db, problem_id)
-
-
-def fetcher(store: Store, query: TraceQuery) -> Callable[[int, int], Page]:
-    """The list's source of pages for ``query``."""
-
-    def fetch(offset: int, limit: int) -> Page:
-        with store.explained():
-            rows = traces.page(store.db, query, limit=limit, offset=offset)
-            return Page([table_row(row) for row in rows], traces.count(store.db, query))
-
-    return fetch
-
-
-def locator(store: Store, query: TraceQuery) -> Callable[[str | int], int | None]:
-    """Where a trace stands in the list of ``query``."""
-
-    def locate(key: str | int) -> int | None:
-        return traces.position(store.db, query, str(key))
-
-    return locate
-
-
 def progress_of(store: Store, query: TraceQuery, annotator: str) -> Progress:
     """Progress through the filter, whatever it asks of the decision: else `decision:none` would never advance."""
     kept = tuple(condition for condition in query.conditions if condition.field != "decision")
     return annotation_log.progress(store.db, replace(query, conditions=kept), annotator=annotator)
 
 
-def vocabulary(store: Store) -> Vocabulary:
-    """Models, sources, tags and datasets of this lab, for completion."""
+def field_values(store: Store) -> dict[str, list[str]]:
+    """The values of this lab that a filter is completed with, by field."""
     everything = TraceQuery()
-    return Vocabulary(
-        {
-            "model": sorted(traces.counts(store.db, everything, "model")),
-            "source": sorted(traces.counts(store.db, everything, "source")),
-            "synthesis": sorted(traces.counts(store.db, everything, "synthesis")),
-            "tag": [tag for tag, _ in annotation_log.tags(store.db)],
-            "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
-        }
-    )
+    return {
+        **{name: sorted(traces.counts(store.db, everything, name)) for name in ("model", "source", "synthesis")},
+        "tag": [tag for tag, _ in annotation_log.tags(store.db)],
+        "dataset": [dataset.name for dataset in datasets.all_datasets(store.db)],
+    }

@@ -1,63 +1,53 @@
-"""Traces: read chains one after another and say what they are worth."""
+"""Traces: read chains one after another and annotate them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.paged_table import PagedTable
-from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
-from screens.traces.annotate import Writer, Written
-from screens.traces.edit import EditingScreen
-from screens.traces.filter_bar import FilterBar
-from screens.traces.filtering import FilteringScreen
-from screens.traces.reading import (
-    Chain,
-    Vocabulary,
-    fetcher,
-    locator,
-    progress_of,
-    read_chain,
-    spans_of,
-    vocabulary,
-)
-from screens.traces.sets import SetsScreen
-from screens.traces.text import COLUMNS, folded, heading, origin, remarks, table_row, title
-from store import traces
-from store.connection import Store
-from store.query import TraceQuery, parse_query
+from screens.base.screen import LabScreen
+from screens.filtering.filter_bar import FilterBar
+from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Written
+from screens.traces.chain_pane import ChainPane
+from screens.traces.edit import edit_chain
+from screens.traces.panes import TracePanes
+from screens.traces.reading import Chain, field_values, progress_of
+from screens.traces.sets import SetActions
+from screens.traces.text import folded, heading, table_row
+from screens.traces.trace_list import TraceList
+from store.filters import TraceQuery
 
 POLL_S = 2.0
 # What an annotation can change about which traces a filter finds, and in which order.
-_DERIVED = ("decision", "rating", "tag")
+_ANNOTATED = ("decision", "rating", "tag")
 
 
-class TraceTable(PagedTable):
-    """The list; from it the filter is one key away."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "screen.filter", "Filter", key_display="/", tooltip="Filter and search the list"),
-    ]
-
-
-class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
-    """A list of traces, beside it the chain under the cursor; what is said of it goes through ``Writer``."""
+class TracesScreen(LabScreen):
+    """A ``FilterBar``, the ``TracePanes`` with the list and the chain under its cursor, and an ``Annotator``."""
 
     TITLE = "TRACES"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "next_pane", "Other pane", show=False),
+        Binding("slash", "filter", "Filter", key_display="/", show=False),
+        Binding("S", "sort", "Sort", show=False, tooltip="Choose the order of the list"),
+        *ANNOTATION_BINDINGS,
+        Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of what was accepted"),
+        Binding("D", "bulk", "Decide all", show=False, tooltip="One decision for every trace of the filter"),
+        Binding("Q", "queue", "Random queue", show=False, tooltip="Work through n traces of the filter, by chance"),
+        Binding("W", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
+        Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
         Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
         Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
         Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
@@ -68,36 +58,57 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
     ]
 
     def __init__(self, context: LabContext) -> None:
-        super().__init__(context, Writer(context.store))
-        self.query_now = TraceQuery()
-        self.wanted: str | None = None  # the trace under the cursor: what a key means
-        self._index = -1  # where that trace stands in the list
-        self._goal: int | None = None  # where the cursor is to go once the list knows how long it is
+        super().__init__(context)
+        self.filter_bar = FilterBar(
+            TraceQuery,
+            "#list",
+            placeholder="filter and search: / then for example  verdict:wrong reflect>=2 wait",
+            id="filter",
+        )
+        self.panes = TracePanes(context.store, self.say, id="panes")
+        self.annotator = Annotator(context, self.target, query=lambda: self.query_now, keep=self.table.keep)
+        self.sets = SetActions(self, self.annotator)
         self._started = False
         self._outdated = False  # another screen of this app wrote
-        self._held: list[tuple[int, str, str]] = []  # keys for a row that is on its way: row, kind, value
 
     def compose_body(self) -> ComposeResult:
-        yield FilterBar("#list", id="filter")
+        yield self.filter_bar
         yield Static(id="folded", markup=False)
-        with Horizontal(id="panes"):
-            yield TraceTable(COLUMNS, id="list", empty="No trace matches this filter. Press / to change it.")
-            with Vertical(id="chain"):
-                yield Static(id="title", markup=False)
-                yield Static(id="origin", markup=False)
-                with VerticalScroll(id="statement", can_focus=False):
-                    yield TallText(id="statement-text", markup=False)
-                yield ChainReader(id="reader")
-                yield Static(id="remarks", markup=False)
+        yield self.panes
         yield EmptyState(
             "No traces in this lab yet.",
             "Leave with q and import some:  o1lab import FILE...   or try:  o1lab demo",
             id="empty",
         )
-        yield Static(id="said", markup=False)
+        yield self.annotator
+
+    @property
+    def table(self) -> TraceList:
+        return self.panes.list
+
+    @property
+    def query_now(self) -> TraceQuery:
+        """The filter in use, with the queue it is narrowed to."""
+        return self.table.query_now
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.panes.chain.reader
+
+    @property
+    def shown(self) -> Chain | None:
+        """The chain in the reader."""
+        return self.panes.chain.shown
+
+    def target(self) -> str | None:
+        """The trace that a key means now."""
+        return self.table.target
+
+    def say(self, message: str) -> None:
+        """Show a line at the foot of the screen."""
+        self.annotator.say(message)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.table.focus()
         if not self._started:
             self.apply(self.query_now)
@@ -110,148 +121,93 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
         self._poll.resume()
         self.look_for_changes()
 
-    async def on_unmount(self) -> None:
-        await self.writer.close()
-
-    # The list: filter, order, place.
+    # The filter and the list.
 
     def open(self, query: str, trace_id: str | None) -> None:
         """Show the traces of a filter, the reader on ``trace_id`` when given (another screen asks)."""
         try:
-            wanted = parse_query(query)
+            wanted = TraceQuery.parse(query)
         except Exception as error:
             self.report(error)
             return
-        self.query_one(FilterBar).set_text(query)
+        self.filter_bar.set_filter(wanted)
         self.apply(wanted, trace_id)
-        self.focus_now(self.reader.body if trace_id else self.table)
+        self.panes.focus_now(self.reader.body if trace_id else self.table)
 
     def apply(self, query: TraceQuery, trace_id: str | None = None) -> None:
         """List the traces of ``query``, from the top or from ``trace_id``."""
         self._started = True
-        self.query_now = query
-        self.wanted, self._index, self._goal = None, -1, None
-        self._to_read = False
-        store = self.context.store
-        self.table.set_source(fetcher(store, query), locate=locator(store, query))
+        self.panes.show(query, trace_id)
         self.refresh_progress()
-        self.learn_words()
-        if trace_id is not None:
-            self.go_to(trace_id)
+        self.learn_values()
 
-    def list_query(self) -> TraceQuery:
-        return self.query_now
+    def action_filter(self) -> None:
+        """Type a filter: words, fields, an order."""
+        self.panes.show_list(self.filter_bar.editable())
+
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
+        query = replace(cast(TraceQuery, event.query), ids=self.query_now.ids)
+        if query != self.query_now or query.source != self.query_now.source:
+            self.apply(query, self.table.wanted if event.restored else None)
+        if event.final:
+            self.panes.show_list()
+
+    @work
+    async def action_sort(self) -> None:
+        """Choose the order of the list."""
+        now = ("-" if self.query_now.descending else "") + self.query_now.sort
+        language = TraceQuery.LANGUAGE
+        order = await self.app.push_screen_wait(
+            PromptDialog(
+                "Sort by (a minus in front turns it round)", value=now, completions=[*language.sorts, "-chars"]
+            )
+        )
+        if order is None:
+            return
+        try:
+            query = TraceQuery.parse(language.with_sort(self.query_now.source, order.strip()))
+        except Exception as error:
+            self.report(error)
+            return
+        self.filter_bar.set_filter(query)
+        self.apply(replace(query, ids=self.query_now.ids), self.table.wanted)
 
     def action_step(self, rows: int) -> None:
         """Go to the next or previous trace of the list without leaving the reader."""
         self.table.move_to(self.table.cursor + rows)
 
-    @work(exclusive=True, group="go")
-    async def action_next_undecided(self) -> None:
+    def action_next_undecided(self) -> None:
         """Go to the next trace without a decision."""
-        if self.wanted is None:
-            return
-        found = await self.in_thread(_next_undecided, self.context.store, self.query_now, self.wanted)
-        if found is None:
-            self.say("Every trace of this list has a decision.")
-        else:
-            await self._go(found)
-
-    @work(exclusive=True, group="go")
-    async def go_to(self, trace_id: str) -> None:
-        """Put list and reader on a trace."""
-        await self._go(trace_id)
-
-    async def _go(self, trace_id: str, *, leaving: str | None = None) -> None:
-        """Read the trace first, then switch list and reader at once; not if ``leaving`` was left meanwhile."""
-        query = self.query_now
-        try:
-            chain, index = await self.in_thread(_read_placed, self.context.store, query, trace_id)
-        except Exception as error:
-            self.report(error)
-            return
-        if (leaving is not None and self.wanted != leaving) or self.query_now is not query:
-            return
-        self.wanted = chain.row.id
-        if index is None:
-            self.say(f"Trace {chain.row.id[:8]} is not among the traces of this filter; shown all the same.")
-            self._index = self.table.cursor
-        else:
-            self._index = index
-            self._place(index)
-        self.show_chain(chain)
-
-    def _place(self, index: int) -> None:
-        self._goal = index
-        if index < self.table.total:
-            self._goal = None
-            self.table.move_to(index)
+        self.panes.go_to_undecided()
 
     @on(PagedTable.PageLoaded)
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
         nothing = event.total == 0 and not self.query_now.source and self.query_now.ids is None
         self.set_class(nothing, "-empty")
-        if self._goal is not None and self._goal < event.total:
-            self._place(self._goal)
-        if event.total == 0:
-            self.wanted, self._index = None, -1
-            self.show_chain(None)
         self._show_folded()
 
     @on(PagedTable.FetchFailed)
     def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
         self.report(event.error)
 
-    @on(PagedTable.RowHighlighted)
-    def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:
-        if self._goal is not None and event.index != self._goal:
-            return  # on its way to another row
-        self.wanted, self._index = str(event.row.key), event.index
-        self._load(self.wanted)
-        self._show_folded()
-        held, self._held = self._held, []
-        for index, kind, value in held:
-            if index == event.index:
-                self.annotate(kind, value, of=self.wanted)
-            else:
-                self.say("NOT recorded: the list moved on before the trace was there. Press the key again.")
-
-    @on(PagedTable.RowSelected)
-    def _row_selected(self) -> None:
-        self.show_reader(when_it_comes=True)
-
-    @work(exclusive=True, group="chain")
-    async def _load(self, trace_id: str) -> None:
-        try:
-            chain = await self.in_thread(read_chain, self.context.store, trace_id)
-        except Exception as error:
-            self.report(error)
+    @on(TraceList.Pointed)
+    def _pointed(self, event: TraceList.Pointed) -> None:
+        if event.trace_id is None:
             return
-        if self.wanted == trace_id:
-            self.show_chain(chain)
+        self._show_folded()
+        due, lost = self.table.take_kept()
+        for kind, value in due:
+            self.annotator.annotate(kind, value, of=event.trace_id)
+        if lost:
+            self.say("NOT recorded: the list moved on before the trace was there. Press the key again.")
 
     # The chain.
 
-    def show_chain(self, chain: Chain | None) -> None:
-        """Show a chain in the reader; the same chain again only brings what was said of it up to date."""
-        before = self.shown
-        self.shown = chain
-        empty = Text("")
-        self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else empty)
-        self.query_one("#origin", Static).update(origin(chain.row) if chain else empty)
-        self.query_one("#remarks", Static).update(remarks(chain.records) if chain else empty)
-        self._show_folded()
-        if chain and before and before.row.id == chain.row.id:
-            self.reader.set_spans(spans_of(chain.records))
-            return
-        self.query_one("#statement-text", Static).update(Text(visible(chain.text.statement) if chain else ""))
-        self.query_one("#statement").scroll_home(animate=False)
-        self.reader.load(chain.document if chain else None)
-        self.chain_came()
-
+    @on(ChainPane.Shown)
     def _show_folded(self) -> None:
         if self.shown is not None:
-            line = folded(self.shown.row, self._index, self.table.total)
+            line = folded(self.shown.row, self.table.index, self.table.total)
             self.query_one("#folded", Static).update(line)
 
     def action_statement(self) -> None:
@@ -268,72 +224,103 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
         """Read the chains of this problem side by side."""
         from screens.traces.side_by_side import BesideScreen
 
-        if self.shown is None:
-            return
-        row = self.shown.row
-        self.app.push_screen(BesideScreen(self.context, self.writer, row), self._came_back)
+        if self.shown is not None:
+            beside = BesideScreen(self.context, self.annotator.writer, self.shown.row)
+            self.app.push_screen(beside, self._came_back)
 
     def _came_back(self, _: None) -> None:
         self._outdated = True
         self.look_for_changes()
 
+    # The panes.
+
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
+        self.panes.fit(event.size.width)
         self.refresh_progress()
+
+    def action_next_pane(self) -> None:
+        """From list to chain and back."""
+        self.panes.show_list() if self.reader.has_focus_within else self.panes.show_reader()
 
     def action_back(self) -> None:
         """From the chain to the list; from a random queue to all traces of the filter."""
         if self.query_now.ids is not None and not self.reader.has_focus_within:
             self.say("left the queue")
-            self.apply(replace(self.query_now, ids=None), self.wanted)
-        self.show_list()
+            self.apply(replace(self.query_now, ids=None), self.table.wanted)
+        self.panes.show_list()
 
     # Annotations.
 
-    def target(self) -> str | None:
-        """The trace under the cursor. While its row is still on its way there is none, rather than the last one."""
-        if self.wanted is None or self._goal is not None or self.table.cursor != self._index:
-            return None
-        return self.wanted
+    def action_annotate(self, action: str, value: str = "") -> None:
+        """Annotate the trace under the cursor."""
+        self.annotator.perform(action, value)
 
-    def hold(self, kind: str, value: str) -> bool:
-        on_its_way = self.table.busy or self.table.cursor_row is not None
-        if self.wanted is None or self._goal is not None or not on_its_way:
-            return False
-        self._held.append((self.table.cursor, kind, value))
-        return True
+    @on(ChainReader.SpanSelected)
+    def _span_selected(self, event: ChainReader.SpanSelected) -> None:
+        if (trace_id := self.target()) is not None:
+            self.annotator.label(event, trace_id)
 
-    async def on_done(self, done: Written) -> None:
-        """Bring list and header up to date and go on with the next trace, unless the person went elsewhere."""
+    @on(Annotator.Saved)
+    def _saved(self, event: Annotator.Saved) -> None:
+        done = event.written
         self.table.update_row(table_row(done.row))
         self.refresh_progress()
-        if self._moves_rows():
-            self.table.reload()
+        if self.query_now.sort in _ANNOTATED or self.query_now.asks(*_ANNOTATED):
+            self.table.reload()  # other rows, or the same in another order
+        self._continue(done)
+
+    @work
+    async def _continue(self, done: Written) -> None:
+        """Go on with the next trace, unless the person went elsewhere."""
+        still_here = self.table.wanted == done.act.trace_id
         if done.act.kind == "undo":
             if len(done.touched) > 1:
                 self.table.reload()
-            await self._go(done.left or done.row.id)
-        elif done.next_id is not None and self.wanted == done.act.trace_id:
-            await self._go(done.next_id, leaving=done.act.trace_id)
-        elif self.wanted == done.act.trace_id:
+            await self.panes.go(done.left or done.row.id)
+        elif done.next_id is not None and still_here:
+            await self.panes.go(done.next_id, leaving=done.act.trace_id)
+        elif still_here:
             if done.act.kind == "decision":
                 self.say("saved; every trace of this list has a decision now")
-            self._load(done.act.trace_id)
+            self.panes.chain.read(done.act.trace_id)
 
-    async def on_edited(self, trace_id: str) -> None:
-        """Read the edited chain at once; in the list it stands where the filter's order puts it."""
-        self.table.reload()
-        self.refresh_progress()
-        await self._go(trace_id)
+    @work(exclusive=True, group="edit")
+    async def action_edit(self) -> None:
+        """Edit the chain; the result is a new trace, verified again."""
+        if (trace_id := self.target()) is None:
+            return
+        edited = await edit_chain(self, self.annotator, trace_id)
+        if edited is not None:  # the order of the filter decides where it is in the list
+            self.table.reload()
+            self.refresh_progress()
+            await self.panes.go(edited.id)
 
-    def _moves_rows(self) -> bool:
-        """Whether annotations change which rows this list has, or their order."""
+    # All traces of the filter.
+
+    @work
+    async def action_bulk(self) -> None:
+        """Decide on every trace of the filter, after a preview."""
         query = self.query_now
-        return query.sort in _DERIVED or any(condition.field in _DERIVED for condition in query.conditions)
+        if await self.sets.decide(query):
+            self.apply(query, self.target())
 
-    def say(self, message: str | Text) -> None:
-        text = message if isinstance(message, Text) else Text(visible(message))
-        self.query_one("#said", Static).update(text)
+    @work
+    async def action_queue(self) -> None:
+        """Draw a number of traces of the filter by chance and work through them."""
+        if (queue := await self.sets.draw(self.query_now)) is not None:
+            self.apply(queue)
+
+    @work
+    async def action_dataset(self) -> None:
+        """Name what was accepted: an immutable dataset with a hash of its content."""
+        await self.sets.make_dataset(self.query_now)
+
+    @work
+    async def action_export(self) -> None:
+        """Write every annotation of the lab, undos included, as JSONL."""
+        await self.sets.export()
+
+    # What is read again.
 
     @work(exclusive=True, group="progress")
     async def refresh_progress(self) -> None:
@@ -347,21 +334,20 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
         room = self.app.size.width - len(self.TITLE) - len(self.context.name) - 10 - len(queue)
         self.set_heading(queue + heading(progress, room))
 
-    @work(exclusive=True, group="words")
-    async def learn_words(self) -> None:
-        """Learn what the filter can be completed with."""
+    @work(exclusive=True, group="values")
+    async def learn_values(self) -> None:
+        """Read what the filter can be completed with."""
         try:
-            known: Vocabulary = await self.in_thread(vocabulary, self.context.store)
+            self.filter_bar.set_values(await self.in_thread(field_values, self.context.store))
         except Exception as error:
             self.report(error)
-            return
-        self.query_one(FilterBar).suggester.values = known.values
 
     @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
     async def look_for_changes(self) -> None:
         """Show what another program, or another screen, wrote meanwhile; the cursor stays on its trace."""
+        writer = self.annotator.writer
         try:
-            changed = await self.writer.do(self.writer.others_wrote)
+            changed = await writer.do(writer.others_wrote)
         except Exception as error:
             self.report(error)
             return
@@ -369,13 +355,4 @@ class TracesScreen(EditingScreen, SetsScreen, FilteringScreen):
             self._outdated = False
             self.table.reload()
             self.refresh_progress()
-            self.learn_words()
-
-
-def _next_undecided(store: Store, query: TraceQuery, trace_id: str) -> str | None:
-    return traces.next_undecided(store.db, query, trace_id)
-
-
-def _read_placed(store: Store, query: TraceQuery, trace_id: str) -> tuple[Chain, int | None]:
-    chain = read_chain(store, trace_id)
-    return chain, traces.position(store.db, query, chain.row.id)
+            self.learn_values()

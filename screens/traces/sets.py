@@ -1,166 +1,153 @@
-"""What is done to all traces of a filter at once: a bulk decision, a random queue, a dataset, an export."""
+"""Actions on all traces of a filter: a bulk decision, a random queue, a dataset, an export."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 from rich.text import Text
-from textual import work
-from textual.binding import Binding, BindingType
 
 from o1lab.ingest.annotations import export_annotations
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from screens.base.messages import OpenTraining
-from screens.traces.annotate import AnnotatingScreen
+from screens.base.screen import LabScreen
+from screens.traces.annotate import Annotator
 from screens.traces.dialogs import BulkDialog, Chosen, DatasetDialog
 from screens.traces.text import SAID
 from store import annotations as annotation_log
 from store import datasets, traces
 from store.connection import Store
-from store.query import Condition, TraceQuery, parse_query
+from store.filters import Condition, TraceQuery
 from store.records import Dataset, TraceRow
 
 QUEUE = 20
 _SAMPLE = 200
+_INCOMPLETE = Condition("complete", ("no",))
+_LOOPING = Condition("looping", ("yes",))
+_ACCEPTED = Condition("decision", ("accept",))
 
 
-class SetsScreen(AnnotatingScreen):
-    """The actions on the whole list; ``query_now`` is the filter they mean."""
+class SetActions:
+    """Asks, previews, acts and tells. The methods wait for dialogs, so call them from a worker."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of what was accepted"),
-        Binding("D", "bulk", "Decide all", show=False, tooltip="One decision for every trace of the filter"),
-        Binding("Q", "queue", "Random queue", show=False, tooltip="Work through n traces of the filter, by chance"),
-        Binding("W", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
-    ]
+    def __init__(self, screen: LabScreen, annotator: Annotator) -> None:
+        """Create the actions.
 
-    query_now: TraceQuery
+        Args:
+            screen: where dialogs are opened and errors reported.
+            annotator: writes, and tells what was done.
+        """
+        self.screen = screen
+        self.annotator = annotator
+        self.context = annotator.context
 
-    def apply(self, query: TraceQuery, trace_id: str | None = None) -> None:
-        """List the traces of ``query``."""
-        raise NotImplementedError
+    async def decide(self, query: TraceQuery) -> bool:
+        """Decide on every trace of the filter, after a preview.
 
-    @work
-    async def action_bulk(self) -> None:
-        """Decide on every trace of the filter, after a look at which ones they are."""
-        query = self.query_now
+        Returns:
+            Whether a decision was recorded.
+        """
+        store, annotator = self.context.store, self.context.annotator
+        say = self.annotator.say
         try:
-            chosen = await self.in_thread(look_at, self.context.store, query)
+            chosen = await self.screen.in_thread(look_at, store, query)
             if not chosen.total:
-                self.say("This filter finds no trace to decide on.")
-                return
-            decision = await self.app.push_screen_wait(BulkDialog(chosen, query.source))
+                say("This filter finds no trace to decide on.")
+                return False
+            decision = await self.screen.app.push_screen_wait(BulkDialog(chosen, query.source))
             if decision is None:
-                return
-            self.say(f"deciding on {chosen.total:,} traces …")
-            _, number = await self.writer.do(decide_all, self.context.store, query, decision, self.context.annotator)
+                return False
+            say(f"deciding on {chosen.total:,} traces …")
+            _, number = await self.annotator.writer.do(
+                lambda: annotation_log.decide_all(store.db, query, decision, annotator=annotator)
+            )
         except Exception as error:
-            self.report(error)
-            return
-        self.say(
-            Text(f"saved: {number:,} traces {SAID[decision]} by {self.context.annotator}; u takes it back", "green")
-        )
-        self.apply(query, self.target())
+            self.screen.report(error)
+            return False
+        say(Text(f"saved: {number:,} traces {SAID[decision]} by {annotator}; u takes it back", "green"))
+        return True
 
-    @work
-    async def action_queue(self) -> None:
-        """Draw a number of traces of the filter by chance and work through them."""
-        typed = await self.app.push_screen_wait(
+    async def draw(self, query: TraceQuery) -> TraceQuery | None:
+        """Ask for a number and draw that many traces of the filter at random.
+
+        Returns:
+            The queue; None without one.
+        """
+        typed = await self.screen.app.push_screen_wait(
             PromptDialog("How many traces, drawn by chance from this filter?", value=str(QUEUE))
         )
         if typed is None:
-            return
+            return None
         if not typed.strip().isdecimal() or not int(typed):
-            self.say(f"A queue needs a number of traces, not '{one_line(typed, 20)}'.")
-            return
-        query = replace(self.query_now, ids=None)
+            self.annotator.say(f"A queue needs a number of traces, not '{one_line(typed, 20)}'.")
+            return None
+        query, store = replace(query, ids=None), self.context.store
         try:
-            drawn = await self.in_thread(draw, self.context.store, query, int(typed))
+            drawn = await self.screen.in_thread(lambda: traces.random_ids(store.db, query, int(typed)))
         except Exception as error:
-            self.report(error)
-            return
-        self.apply(replace(query, ids=tuple(drawn)))
-        self.say(f"a queue of {len(drawn):,} traces drawn by chance; esc on the list leaves it")
+            self.screen.report(error)
+            return None
+        self.annotator.say(f"a queue of {len(drawn):,} traces drawn by chance; esc on the list leaves it")
+        return replace(query, ids=tuple(drawn))
 
-    @work
-    async def action_dataset(self) -> None:
-        """Name what was accepted: an immutable dataset with a hash of its content."""
-        query = accepted(self.query_now)
+    async def make_dataset(self, query: TraceQuery) -> None:
+        """Make an immutable dataset, with a hash of its content, of what was accepted in the filter."""
+        query = accepted(query)
+        store, say = self.context.store, self.annotator.say
         try:
-            chosen = await self.in_thread(look_at, self.context.store, query)
+            chosen = await self.screen.in_thread(look_at, store, query)
             if not chosen.total:
-                self.say("Nothing is accepted in this filter yet: accept some traces with a first.")
+                say("Nothing is accepted in this filter yet: accept some traces with a first.")
                 return
-            wanted = await self.app.push_screen_wait(DatasetDialog(chosen, query.source))
+            wanted = await self.screen.app.push_screen_wait(DatasetDialog(chosen, query.source))
             if wanted is None:
                 return
             name, phase = wanted
-            made = await self.writer.do(make_dataset, self.context.store, name, query, phase)
+            made = await self.annotator.writer.do(lambda: datasets.create(store.db, name, query, phase=phase))
         except Exception as error:
-            self.report(error)
+            self.screen.report(error)
             return
-        self.say(Text(f"dataset {made.name}: {made.rows:,} rows, hash {made.hash}", "green"))
-        if await self.app.push_screen_wait(
-            PreviewDialog(f"Dataset {one_line(made.name, 40)}", _described(made), action="Train a student on it")
-        ):
-            self.post_message(OpenTraining(made.name))
+        say(Text(f"dataset {made.name}: {made.rows:,} rows, hash {made.hash}", "green"))
+        preview = PreviewDialog(f"Dataset {one_line(made.name, 40)}", _described(made), action="Train a student on it")
+        if await self.screen.app.push_screen_wait(preview):
+            self.screen.post_message(OpenTraining(made.name))
 
-    @work
-    async def action_export(self) -> None:
+    async def export(self) -> None:
         """Write every annotation of the lab, undos included, as JSONL."""
         try:
-            path, number = await self.writer.do(export_annotations, self.context.store, self.context.lab.exports)
+            path, number = await self.annotator.writer.do(
+                export_annotations, self.context.store, self.context.lab.exports
+            )
         except Exception as error:
-            self.report(error)
+            self.screen.report(error)
             return
-        self.say(f"wrote {number:,} annotations to {path}")
+        self.annotator.say(f"wrote {number:,} annotations to {path}")
 
 
 def accepted(query: TraceQuery) -> TraceQuery:
-    """The filter, narrowed to what was accepted unless it already asks for a decision."""
-    if any(condition.field == "decision" for condition in query.conditions):
-        source = query.source
-        narrowed = query
-    else:
-        source = f"{query.source} decision:accept".strip()
-        narrowed = replace(query, conditions=(*query.conditions, Condition("decision", ":", "accept")))
+    """The filter, narrowed to accepted traces unless it has a condition on the decision."""
+    source = query.source
+    if not query.asks("decision"):
+        query, source = query.narrowed(_ACCEPTED), f"{source} decision:accept".strip()
     if query.ids is not None:
         source = f"{source} (of a queue of {len(query.ids)} drawn by chance)"
-    return replace(narrowed, source=source)
+    return replace(query, source=source)
 
 
 def look_at(store: Store, query: TraceQuery) -> Chosen:
-    """What a filter chooses, counted (for a thread)."""
+    """Count what a filter finds (for a thread)."""
     db = store.db
     sample: list[TraceRow] = traces.page(db, query, limit=_SAMPLE)
-    complete = traces.count(db, query.narrowed(*parse_query("complete:no").conditions))
-    looping = traces.count(db, query.narrowed(*parse_query("looping:yes").conditions))
+    verdicts = traces.counts(db, query, "verdict")
     return Chosen(
-        sum((verdicts := traces.counts(db, query, "verdict")).values()),
+        sum(verdicts.values()),
         verdicts,
         traces.counts(db, query, "model"),
         traces.counts(db, query, "decision"),
-        complete,
-        looping,
+        traces.count(db, query.narrowed(_INCOMPLETE)),
+        traces.count(db, query.narrowed(_LOOPING)),
         tuple(sample),
     )
-
-
-def decide_all(store: Store, query: TraceQuery, decision: str, annotator: str) -> tuple[str, int]:
-    """One decision for every trace of the filter (for the writer's thread)."""
-    return annotation_log.decide_all(store.db, query, decision, annotator=annotator)
-
-
-def draw(store: Store, query: TraceQuery, number: int) -> list[str]:
-    """Ids drawn by chance (for a thread)."""
-    return traces.random_ids(store.db, query, number)
-
-
-def make_dataset(store: Store, name: str, query: TraceQuery, phase: int) -> Dataset:
-    """Snapshot what the filter chooses (for the writer's thread)."""
-    return datasets.create(store.db, name, query, phase=phase)
 
 
 def _described(made: Dataset) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -16,9 +16,11 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
-from screens.traces.annotate import AnnotatingScreen, Writer, Written
-from screens.traces.reading import Chain, read_chain, read_siblings, spans_of
+from screens.base.screen import LabScreen
+from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
+from screens.traces.reading import Chain, read_chain, spans_of
 from screens.traces.text import decision_mark, moves, problem_name, remarks, size, state, verdict_mark
+from store import traces
 from store.records import TraceRow
 
 NARROWEST = 38  # cells of a column that can still be read
@@ -55,12 +57,13 @@ class Column(Vertical):
             self.reader.load(chain.document)
 
 
-class BesideScreen(AnnotatingScreen):
+class BesideScreen(LabScreen):
     """Columns over the traces of one problem; as many as fit are in sight, < and > move on to the others."""
 
     TITLE = "SIDE BY SIDE"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        *ANNOTATION_BINDINGS,
         Binding("tab", "column(1)", "Next chain"),
         Binding("shift+tab", "column(-1)", "Previous chain", show=False),
         Binding("i", "statement", "Problem", show=False, tooltip="Show the whole statement of the problem, or fold it"),
@@ -68,7 +71,8 @@ class BesideScreen(AnnotatingScreen):
     ]
 
     def __init__(self, context: LabContext, writer: Writer, row: TraceRow) -> None:
-        super().__init__(context, writer)
+        super().__init__(context)
+        self.annotator = Annotator(context, self.target, writer=writer)
         self.row = row
         self.chains: list[TraceRow] = []
         self.first = 0  # which of the siblings stands in the first column
@@ -77,17 +81,17 @@ class BesideScreen(AnnotatingScreen):
     def compose_body(self) -> ComposeResult:
         yield TallText(id="statement-text", markup=False)
         yield Horizontal(id="columns")
-        yield Static(id="said", markup=False)
+        yield self.annotator
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.load()
 
     @work(exclusive=True, group="beside")
     async def load(self) -> None:
         """Read which traces there are, then show the one it all began with and its neighbours."""
         try:
-            self.chains = await self.in_thread(read_siblings, self.context.store, self.row.problem_id)
+            store, problem = self.context.store, self.row.problem_id
+            self.chains = await self.in_thread(lambda: traces.of_problem(store.db, problem))
         except Exception as error:
             self.report(error)
             return
@@ -157,7 +161,6 @@ class BesideScreen(AnnotatingScreen):
                 self._mark()
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         if self.chains:
             self._rearrange()
 
@@ -168,16 +171,23 @@ class BesideScreen(AnnotatingScreen):
     # Annotations.
 
     def target(self) -> str | None:
+        """The trace in the column that has the focus."""
         return self.chains[self.here].id if self.chains else None
 
-    def trace_in(self, reader: ChainReader) -> str | None:
-        return next((c.chain.row.id for c in self.query(Column) if c.reader is reader and c.chain), None)
+    def action_annotate(self, action: str, value: str = "") -> None:
+        """Annotate the trace in the column that has the focus."""
+        self.annotator.perform(action, value)
 
-    async def on_done(self, done: Written) -> None:
+    @on(ChainReader.SpanSelected)
+    def _span_selected(self, event: ChainReader.SpanSelected) -> None:
+        for column in self.query(Column):
+            if column.reader is event.reader and column.chain is not None:
+                self.annotator.label(event, column.chain.row.id)
+
+    @on(Annotator.Saved)
+    @work
+    async def _saved(self, event: Annotator.Saved) -> None:
+        done = event.written
         for column in self.query(Column):
             if column.chain is not None and column.chain.row.id in (done.act.trace_id, done.row.id, *done.touched):
                 column.show(await self.in_thread(read_chain, self.context.store, column.chain.row.id))
-
-    def say(self, message: str | Text) -> None:
-        text = message if isinstance(message, Text) else Text(visible(message))
-        self.query_one("#said", Static).update(text)

@@ -50,7 +50,6 @@ class PreflightScreen(LabScreen):
         yield TextPane("what the trainer will see", id="preflight")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#preflight").focus()
         self.action_look()
 

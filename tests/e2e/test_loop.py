@@ -13,7 +13,7 @@ import pytest
 from o1lab.demo.seed import seed_demo
 from o1lab.models import STUDENT, resolve_base
 from store import annotations, open_store, traces
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.terminal.tmux import Terminal
 
 pytestmark = [pytest.mark.terminal, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -83,7 +83,7 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
         terminal.wait_for("[left 137]")
 
     store = open_store(lab / "lab.db")
-    (rejected,) = traces.ids(store.db, parse_query("decision:reject"))
+    (rejected,) = traces.ids(store.db, TraceQuery.parse("decision:reject"))
     assert annotations.of_trace(store.db, rejected)[-1].annotator == "e2e"
     store.close()
 

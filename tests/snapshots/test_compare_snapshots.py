@@ -81,12 +81,12 @@ async def reopened(pilot: Pilot[int]) -> CompareScreen:
     """The conversation on the screen, the keys on its first pane, nothing blinking."""
     screen = pilot.app.screen
     assert isinstance(screen, CompareScreen)
-    await until(pilot, lambda: bool(screen.talk.refs), "the usual models")
-    await screen.talk.reopen("c1")
+    await until(pilot, lambda: bool(screen.controller.refs), "the usual models")
+    await screen.controller.reopen("c1")
     await pilot.press("escape")
     screen.refresh_state()
     screen.look_around()
-    await until(pilot, lambda: screen.votes_line or screen.talk.settings.blind, "the tally")
+    await until(pilot, lambda: screen.votes_line or screen.controller.settings.blind, "the tally")
     await pilot.app.workers.wait_for_complete()
     bodies = [pane.body for pane in screen.panes.places if pane.display]
     await until(pilot, lambda: all(b.rows and b.scroll_offset.y == b.max_scroll_y for b in bodies), "the panes' ends")

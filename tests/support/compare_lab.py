@@ -42,9 +42,9 @@ async def comparing(
     async with app.run_test(size=size) as pilot:
         screen = app.screen
         assert isinstance(screen, CompareScreen)
-        await until(pilot, lambda: bool(screen.talk.refs), "the usual models")
+        await until(pilot, lambda: bool(screen.controller.refs), "the usual models")
         screen.open(models, "")
-        await until(pilot, lambda: [ref.id for ref in screen.talk.refs] == list(models), "the models asked for")
+        await until(pilot, lambda: [ref.id for ref in screen.controller.refs] == list(models), "the models asked for")
         yield pilot, screen
 
 
@@ -71,15 +71,15 @@ async def until(pilot: Pilot[int], condition: Callable[[], object], what: str) -
 
 async def ask(pilot: Pilot[int], screen: CompareScreen, text: str) -> None:
     """Write a prompt and press enter."""
-    turn = screen.talk.turn
+    controller, turn = screen.controller, screen.controller.turn
     screen.prompt.focus()
     screen.prompt.text = text
     await pilot.press("enter")
-    await until(pilot, lambda: screen.talk.turn == turn + 1 or screen.talk.turn == 1, "the question on disk")
+    await until(pilot, lambda: controller.turn == turn + 1 or controller.turn == 1, "the question on disk")
 
 
 async def answered(pilot: Pilot[int], screen: CompareScreen) -> None:
-    await until(pilot, lambda: screen.talk.turn and not screen.talk.busy, "all answers")
+    await until(pilot, lambda: screen.controller.turn and not screen.controller.busy, "all answers")
     await pilot.pause()
 
 

@@ -12,7 +12,7 @@ from o1lab.train.launch import TrainingRow, prepare
 from o1lab.train.recipe import Recipe, resolve
 from o1lab.train.run_directory import RunDir
 from store import datasets, open_store, problems, traces
-from store.query import TraceQuery
+from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 from o1lab.text import one_line
@@ -34,7 +35,12 @@ def register(app: typer.Typer) -> None:
 
 def eval_figures(
     ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="The id of the evaluation, or a prefix.")],
+    identity: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."
+        ),
+    ],
     scorer: ScorerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,8 +58,10 @@ def eval_figures(
 
 def eval_compare(
     ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="The id of an evaluation, or a prefix.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another evaluation; differences are B minus A.")],
+    first: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="An evaluation.")],
+    second: Annotated[
+        str, typer.Argument(metavar="B", callback=evaluation_id, help="Another evaluation; differences are B minus A.")
+    ],
     scorer: ScorerOption = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare only the items that both have, and show how many are left out.")

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 
 if TYPE_CHECKING:
     from store.sqlite import Database
 
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of evaluations; their samples are mixed.")]
+IdsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="ID...", callback=evaluation_ids, help="Evaluations; their samples are mixed."),
+]
 
 
 def register(app: typer.Typer) -> None:

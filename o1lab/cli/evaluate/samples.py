@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, context, emit
 from o1lab.text import one_line
@@ -17,7 +18,10 @@ from o1lab.text import one_line
 if TYPE_CHECKING:
     from store.sample_list import SampleRow
 
-EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the evaluation, or a prefix.")]
+EvalArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."),
+]
 ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The id of the item, see `eval samples`.")]
 NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The number of the item's sample.")]
 ScorerOption = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: the evaluation's own].")]
@@ -41,6 +45,9 @@ def eval_samples(
     ] = None,
     words: Annotated[str, typer.Option(help="Text in the question or in the item's id.")] = "",
     variant: Annotated[str | None, typer.Option(help="Only this variant of the questions.")] = None,
+    where: Annotated[
+        str, typer.Option(metavar="QUERY", help='The filter of the Samples pane: outcome:wrong tokens>2k -"hint".')
+    ] = "",
     longest: Annotated[bool, typer.Option("--longest", help="Longest samples first.")] = False,
     scorer: ScorerOption = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of samples to list.")] = 100,
@@ -53,17 +60,23 @@ def eval_samples(
     """
     from o1lab.errors import UsageError
     from store import evaluations, sample_list
+    from store.filters import Condition, SampleQuery
 
     for wanted in outcome or ():
         if wanted not in evaluations.OUTCOMES:
             raise UsageError(f"There is no outcome '{wanted}'.", f"Use one of {', '.join(evaluations.OUTCOMES)}.")
+    named = {
+        "outcome": tuple(outcome or ()),
+        "question": (words,) if words else (),
+        "variant": () if variant is None else (variant,),
+    }
+    query = SampleQuery.parse(f"{where} sort:longest" if longest else where).narrowed(
+        *(Condition(name, values) for name, values in named.items() if values)
+    )
     with opened(ctx) as store:
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
-        rows, total = sample_list.page(
-            store.db, found.id, label, outcomes=outcome or (), words=words, variant=variant, longest_first=longest,
-            limit=limit, offset=offset,
-        )  # fmt: skip
+        rows, total = sample_list.page(store.db, found.id, label, query, limit=limit, offset=offset)
     emit(
         {"items": [_item(row) for row in rows], "total": total, "id": found.id, "scorer": label},
         as_json=as_json,
@@ -180,7 +193,7 @@ def eval_nearest(
     with opened(ctx) as store:
         evaluation = evaluations.get(store.db, identity)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
-        run, near = Attribution(context(ctx).lab()).nearest(store, seq, limit=limit)
+        run, near = Attribution(context(ctx).lab()).nearest(store.db, seq, limit=limit)
     items = [
         {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
          "solution": one.solution}
@@ -193,8 +206,8 @@ def eval_nearest(
 
 def eval_case(
     ctx: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", help="The id of the evaluation before, or a prefix.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The id of the evaluation after, or a prefix.")],
+    before: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="The evaluation before.")],
+    after: Annotated[str, typer.Argument(metavar="B", callback=evaluation_id, help="The evaluation after.")],
     item: ItemArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write: .md, .html or .tex.")],
     number: NumberOption = 0,
@@ -207,7 +220,7 @@ def eval_case(
     from o1lab.evaluate.report import cases
 
     with opened(ctx) as store:
-        one = cases.case(store, before, after, item, sample=number)
+        one = cases.case(store.db, before, after, item, sample=number)
     cases.write(one, out)
     data = {
         "path": str(out),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.opening import opened
 from o1lab.cli.output import JsonOption, emit
 
@@ -71,7 +72,7 @@ def table(
     ids = rest if which else [first, *rest]
     wanted = _format(form, out)
     with opened(ctx) as store:
-        result = _table(store.db, which or "all", ids, model or [], suite or [], scorer, before)
+        result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
     if out is not None:
         _write(out, render.RENDERERS[wanted](result))
         rows = sum(len(section.rows) for section in result.sections)
@@ -112,7 +113,7 @@ def plot(
     first, *rest = words or ["tokens"]
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
     with opened(ctx) as store:
-        result = _plot(store.db, which, ids, model or [], suite or [], scorer)
+        result = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
     if svg is not None:
         _write(svg, drawn(result))
         answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
@@ -181,13 +182,13 @@ def _write(path: Path, text: str) -> None:
         LabError: the file cannot be written.
     """
     from o1lab.errors import LabError
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     hint = "Choose a file in an existing folder."
     if not path.parent.is_dir():  # a typing error should not create folders
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text.encode(errors="backslashreplace").decode())
     except OSError as error:
         raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error

@@ -12,7 +12,7 @@ from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule
 from o1lab.errors import UsageError
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun
-from store.problem_query import ProblemQuery
+from store.filters import ProblemQuery
 from store.records import Problem, now
 from store.sqlite import Database
 
@@ -82,7 +82,7 @@ def filter_pool(
     pool = _Pool(db, benchmarks, tell)
     looks = [(rule, rule.look if isinstance(rule, Rule) else rule.over(pool)) for rule in rules]
     names = [rule.name for rule in rules]
-    total = problems.count_selected(db, query)
+    total = problems.count(db, query)
     found: Counter[str] = Counter()
     looked = left_out = 0
     for batch in _batched(problems.select(db, query, batch=BATCH), BATCH):
@@ -122,7 +122,7 @@ class _Pool:
 
     def problems(self) -> Iterator[Problem]:
         everything = ProblemQuery()
-        size = problems.count_selected(self._db, everything)
+        size = problems.count(self._db, everything)
         return _told(problems.select(self._db, everything, batch=BATCH), "reading the pool", size, self._tell)
 
     def benchmarks(self) -> Iterator[tuple[Problem, str]]:

@@ -256,7 +256,7 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     Raises:
         UsageError: the suffix is neither, or the file cannot be written.
     """
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     rows: list[dict[str, Any]] = []
     for at in range(len(of.order)):
@@ -280,7 +280,7 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     else:
         raise _no_sheet(path)
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another path.") from error

@@ -10,8 +10,9 @@ import re
 from o1lab.chat.nearest import ChainIndex, Near
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
-from store import Store, evaluations
+from store import evaluations
 from store.evaluations import Evaluation
+from store.sqlite import Database
 
 _SERVED = re.compile(r"(?:.*/)?(?P<run>[^/]+)-step-\d+")
 
@@ -52,11 +53,11 @@ class Attribution:
         self.lab = lab
         self._indexed: tuple[str, ChainIndex] | None = None
 
-    def nearest(self, store: Store, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
+    def nearest(self, db: Database, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
         """Return the training run and its chains most similar to a sample, the best first.
 
         Args:
-            store: the lab's database.
+            db: the lab's database.
             seq: the number of the sample; all its turns are compared.
             limit: the maximum number of chains.
 
@@ -65,9 +66,9 @@ class Attribution:
             UsageError: the model was not trained in this lab.
             NotFoundError: the rows of the run no longer exist.
         """
-        evaluation_id, one = evaluations.sample(store.db, seq)
-        run = require_run(self.lab, evaluations.get(store.db, evaluation_id))
-        question = evaluations.item(store.db, evaluation_id, one.item).question
+        evaluation_id, one = evaluations.sample(db, seq)
+        run = require_run(self.lab, evaluations.get(db, evaluation_id))
+        question = evaluations.item(db, evaluation_id, one.item).question
         thought = "\n".join(turn.thought for turn in one.turns)
         answer = "\n".join(turn.answer for turn in one.turns)
         return run, self._index(run).nearest(question, thought, answer, limit=limit)

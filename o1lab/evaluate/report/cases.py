@@ -16,9 +16,10 @@ from typing import NamedTuple
 from o1lab.errors import UsageError
 from o1lab.evaluate.report.render import TEX_ESCAPES
 from o1lab.text import one_line, visible
-from store import Store, evaluations
 from store import annotations as annotation_log
+from store import evaluations
 from store.evaluations import Evaluation, Turn
+from store.sqlite import Database
 
 
 class Labelled(NamedTuple):
@@ -70,11 +71,11 @@ class Case:
         return tuple(dict.fromkeys(span.label for side in sides for part in side.parts for span in part.spans))
 
 
-def case(store: Store, before: str, after: str, item: str, *, sample: int = 0) -> Case:
+def case(db: Database, before: str, after: str, item: str, *, sample: int = 0) -> Case:
     """Return the case study of one item.
 
     Args:
-        store: the lab's database.
+        db: the lab's database.
         before: the id of the evaluation before, or its prefix.
         after: the id of the evaluation after, or its prefix.
         item: the id of the item.
@@ -84,7 +85,6 @@ def case(store: Store, before: str, after: str, item: str, *, sample: int = 0) -
         MissingError: an evaluation, the item or its sample does not exist.
         UsageError: the item differs between the two evaluations.
     """
-    db = store.db
     one, other = evaluations.get(db, before), evaluations.get(db, after)
     if one.items_hash != other.items_hash and evaluations.item(db, one.id, item) != evaluations.item(
         db, other.id, item
@@ -94,12 +94,11 @@ def case(store: Store, before: str, after: str, item: str, *, sample: int = 0) -
             "Choose two evaluations of the same version of a suite.",
         )
     row = evaluations.item(db, one.id, item)
-    sides = [_side(store, side, item, sample) for side in (one, other)]
+    sides = [_side(db, side, item, sample) for side in (one, other)]
     return Case(one.suite_label, item, row.question, row.gold, sides[0], sides[1])
 
 
-def _side(store: Store, evaluation: Evaluation, item: str, number: int) -> Side:
-    db = store.db
+def _side(db: Database, evaluation: Evaluation, item: str, number: int) -> Side:
     seq = evaluations.find_sample(db, evaluation.id, item, number)
     _, one = evaluations.sample(db, seq)
     score = next((score for score in evaluations.scores_of(db, seq) if score.scorer == evaluation.scorer), None)
@@ -296,13 +295,13 @@ def write(one: Case, path: Path) -> None:
     Raises:
         UsageError: the suffix is unknown, or the file cannot be written.
     """
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     shown = FORMATS.get(path.suffix)
     if shown is None:
         raise UsageError(f"The suffix of {path.name} is not a known format.", f"Use one of {', '.join(FORMATS)}.")
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(shown(one))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error

@@ -180,11 +180,11 @@ def find_file(lab: Lab, suite: Suite, name: str) -> Path | None:
 
 
 def _count_problems(store: Store, suite: Suite, query: str) -> int:
-    from store.problem_query import parse_problem_query
-    from store.problems import count_selected
+    from store.filters import ProblemQuery
+    from store.problems import count
 
     try:
-        return count_selected(store.db, parse_problem_query(query))
+        return count(store.db, ProblemQuery.parse(query))
     except QueryError as error:
         raise UsageError(f"items.problems of the suite {suite.name}: {error.message}", error.hint) from error
 
@@ -207,10 +207,10 @@ def _records(store: Store, origin: Origin, spec: ItemsSpec, left_out: Counter[st
 
 def _problems(store: Store, query: str) -> Iterator[Record]:
     """Yield problems of the lab as rows. Their id is the key of their source if that is unique, else the lab's id."""
-    from store.problem_query import parse_problem_query
+    from store.filters import ProblemQuery
     from store.problems import select
 
-    chosen = list(select(store.db, parse_problem_query(query)))
+    chosen = list(select(store.db, ProblemQuery.parse(query)))
     keys = Counter(problem.key for problem in chosen)
     by_key = all(key and number == 1 for key, number in keys.items())
     for number, problem in enumerate(chosen, 1):

@@ -13,7 +13,7 @@ from o1lab.inference import journal
 from o1lab.paths import Lab
 from store import problems, teacher_runs, traces
 from store.connection import open_store
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import NewProblem, TraceRow
 from tests.support.distill_lab import make_lab, run
 from tests.support.fault_server import FaultServer
@@ -66,7 +66,7 @@ def with_solutions(lab: Lab, number: int) -> None:
 
 def all_traces(lab: Lab, query: str = "") -> list[TraceRow]:
     store = open_store(lab.database)
-    found = traces.page(store.db, parse_query(query))
+    found = traces.page(store.db, TraceQuery.parse(query))
     store.close()
     return found
 

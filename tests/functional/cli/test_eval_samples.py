@@ -23,6 +23,10 @@ def test_samples_are_listed_filtered_and_read(o1lab: Program, capsys: pytest.Cap
     status, told = o1lab("eval", "samples", "base", "--outcome", "failed", "--outcome", "incorrect", "--longest")
     assert (status, told["total"], told["scorer"]) == (0, 3, "math@1")
     assert [one["item"] for one in told["items"]] == ["add:5", "add:2", "add:0"]
+    status, told = o1lab("eval", "samples", "base", "--where", "outcome:wrong -item:add:0 sort:longest")
+    assert (status, [one["item"] for one in told["items"]]) == (0, ["add:5", "add:4", "add:2"])
+    status, told = o1lab("eval", "samples", "base", "--where", "outcom:wrong")
+    assert (status, told["error"]["hint"]) == (2, "Did you mean outcome?")
     assert o1lab("eval", "samples", "base-1", "--outcome", "wrong")[0] == 2
     assert o1lab("eval", "samples", "base-1", "--scorer", "math@9")[0] == 4
     status, one = o1lab("eval", "sample", "student-1", "add:3")

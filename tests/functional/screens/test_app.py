@@ -7,7 +7,7 @@ from pathlib import Path
 from o1lab.app import LabApp
 from o1lab.ingest.measuring import MEASURED_BY
 from store import traces
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.support.compare_lab import until
 from tests.support.lab_seed import seeded_context
 
@@ -18,7 +18,7 @@ async def test_traces_of_an_older_segmenter_are_measured_in_the_background(tmp_p
         context.store.db.conn.execute("UPDATE traces SET measured_by = 'moves 0, measures 1, verifier 1'")
 
     def measured() -> bool:
-        return all(row.measured_by == MEASURED_BY for row in traces.page(context.store.db, parse_query("")))
+        return all(row.measured_by == MEASURED_BY for row in traces.page(context.store.db, TraceQuery.parse("")))
 
     assert not measured()
     app = LabApp(context)

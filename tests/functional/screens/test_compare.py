@@ -18,7 +18,8 @@ from textual.widgets import Input
 from o1lab.app import LabApp
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelAddress, ModelRef
-from screens.compare.dialogs import ModelsDialog, PickDialog, SettingsDialog
+from o1lab.widgets.dialogs import PickDialog
+from screens.compare.dialogs import ModelsDialog, SettingsDialog
 from store import conversations, open_store, problems
 from store.errors import StoreError
 from store.records import NewProblem
@@ -118,10 +119,10 @@ async def test_a_pane_that_hangs_is_stopped_alone(lab: Lab, left: FaultServer) -
     left.mode = "hang"
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
-        await until(pilot, lambda: not screen.talk.states[1].busy, "the other pane's end")
-        assert screen.talk.states[0].busy
+        await until(pilot, lambda: not screen.controller.states[1].busy, "the other pane's end")
+        assert screen.controller.states[0].busy
         await pilot.press("escape", "s")
-        await until(pilot, lambda: not screen.talk.busy, "the stop")
+        await until(pilot, lambda: not screen.controller.busy, "the stop")
         assert "stopped" in shown(pilot)
         await until(pilot, left.gone.is_set, "the server to notice")
         left.mode = "ok"
@@ -172,7 +173,7 @@ async def test_thought_and_answer_are_told_apart_and_the_thought_folds(
     lab: Lab, left: FaultServer, right: FaultServer
 ) -> None:
     left.mode, right.mode = "reasoning", "no-opening"
-    async with comparing(lab, BOTH) as (pilot, screen):
+    async with comparing(lab, BOTH, size=(130, 30)) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         for place in (0, 1):
@@ -194,7 +195,7 @@ async def test_turns_go_on_from_what_was_said(lab: Lab, left: FaultServer) -> No
         await answered(pilot, screen)
         assert [m["content"] for m in left.requests[1]["messages"]] == ["First?", "".join(ANSWER), "Second?"]
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: screen.talk.turn == 0, "a new conversation")
+        await until(pilot, lambda: screen.controller.turn == 0, "a new conversation")
         await ask(pilot, screen, "Third?")
         await answered(pilot, screen)
         assert [m["content"] for m in left.requests[2]["messages"]] == ["Third?"]
@@ -218,17 +219,17 @@ async def test_enter_sends_what_was_typed_before_it_and_ctrl_j_breaks_the_line(l
         # All keys at once, as a fast hand over a slow line sends them.
         for key, character in [("a", "a"), ("1", "1"), ("ctrl+j", "\n"), ("x", "x"), ("enter", "\r"), ("q", "q")]:
             pilot.app.post_message(events.Key(key, character))
-        await until(pilot, lambda: screen.talk.turn, "the question")
+        await until(pilot, lambda: screen.controller.turn, "the question")
         await answered(pilot, screen)
         assert left.requests[0]["messages"][-1]["content"] == "a1\nx"
-        assert not screen.talk.voted
+        assert not screen.controller.voted
 
 
 async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, right: FaultServer) -> None:
     left.answer, right.answer = ["From the left."], ["From the right."]
     async with comparing(lab, BOTH) as (pilot, screen):
         await pilot.press("escape", "b")
-        await until(pilot, lambda: screen.talk.settings.blind, "blind")
+        await until(pilot, lambda: screen.controller.settings.blind, "blind")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         page = shown(pilot)
@@ -237,7 +238,7 @@ async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, 
         assert "other: left" not in page
         assert "ttft" not in page  # a pane's speed tells who it is
         await pilot.press("escape", "2")
-        await until(pilot, lambda: screen.talk.voted, "the vote")
+        await until(pilot, lambda: screen.controller.voted, "the vote")
         await pilot.pause()
         winner = "right" if "right" in text_of(screen, 1) else "left"
         assert f"2 B was other: {winner}" in shown(pilot)
@@ -252,7 +253,7 @@ async def test_blind_hides_why_a_pane_failed(lab: Lab, left: FaultServer) -> Non
     left.mode = "500"
     async with comparing(lab, BOTH) as (pilot, screen):
         await pilot.press("escape", "b")
-        await until(pilot, lambda: screen.talk.settings.blind, "blind")
+        await until(pilot, lambda: screen.controller.settings.blind, "blind")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         everything = text_of(screen, 0) + text_of(screen, 1)
@@ -275,12 +276,12 @@ async def test_models_are_chosen_by_keyboard(lab: Lab, left: FaultServer, right:
         await pilot.press("escape", "m")
         await until(pilot, lambda: isinstance(pilot.app.screen, ModelsDialog), "the dialog")
         await pilot.press(*"right", "space", "enter")
-        await until(pilot, lambda: [ref.id for ref in screen.talk.refs] == ["left", "right"], "both models")
+        await until(pilot, lambda: [ref.id for ref in screen.controller.refs] == ["left", "right"], "both models")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         assert left.requests and right.requests
         await pilot.press("escape", "x")
-        await until(pilot, lambda: [ref.id for ref in screen.talk.refs] == ["right"], "one pane less")
+        await until(pilot, lambda: [ref.id for ref in screen.controller.refs] == ["right"], "one pane less")
         assert screen.prompt.text == QUESTION  # ready to be asked again
 
 
@@ -312,13 +313,15 @@ async def test_saved_conversations_are_found_reopened_and_exported(lab: Lab, lef
         await ask(pilot, screen, "About whales?")
         await answered(pilot, screen)
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: screen.talk.turn == 0, "a new conversation")
+        await until(pilot, lambda: screen.controller.turn == 0, "a new conversation")
         await ask(pilot, screen, "About ants?")
         await answered(pilot, screen)
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
         await pilot.press(*"whales", "enter")
-        await until(pilot, lambda: screen.talk.turn and screen.talk.session.question() == "About whales?", "it")
+        await until(
+            pilot, lambda: screen.controller.turn and screen.controller.session.question() == "About whales?", "it"
+        )
         await pilot.pause()
         assert text_of(screen, 1) == f"> About whales?\n{''.join(ANSWER)}"
         await ask(pilot, screen, "And krill?")
@@ -381,6 +384,7 @@ def trained_run(lab: Lab, name: str, trace_id: str) -> None:
     run = lab.runs / name
     checkpoint = run / "checkpoints" / "step-50"
     checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_config.json").write_text("{}")
     (checkpoint / "adapter_model.safetensors").write_bytes(b"")
     (run / "recipe.yaml").write_text("base: smollm2-135m\n")
     (run / "status.json").write_text(json.dumps({"state": "finished"}))
@@ -519,7 +523,7 @@ async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: Fa
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
         await pilot.press("enter")
-        await until(pilot, lambda: screen.talk.turn == 1, "the conversation")
+        await until(pilot, lambda: screen.controller.turn == 1, "the conversation")
         await until(pilot, lambda: "Is this kept?" in text_of(screen, 0), "the question")
         await pilot.press("escape", "r")
         await answered(pilot, screen)

@@ -126,7 +126,7 @@ async def test_a_filter_that_means_nothing_is_explained_and_stays(lab: Lab) -> N
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot, 6)
         await pilot.press("slash", *"sorce:sums", "enter")
-        await until(pilot, lambda: "! There is no field 'sorce'. Did you mean source:?" in shown(pilot), "the fault")
+        await until(pilot, lambda: "! Unknown field 'sorce'. Did you mean source?" in shown(pilot), "the fault")
         assert screen.focused is not screen.pool.table and screen.pool.table.total == 6
 
 

@@ -14,14 +14,14 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from o1lab.app import LabApp
-from o1lab.widgets.dialogs import EmptyState
+from o1lab.widgets.empty_state import EmptyState
 from screens.base.context import open_context
-from screens.traces.filter_bar import FilterBar, QuerySuggester, explain, is_unfinished, with_sort
+from screens.filtering.filter_bar import FilterBar
 from screens.traces.screen import TracesScreen
 from store import annotations as annotation_log
 from store import traces
 from store.connection import open_store
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context
 
 WIDE = (140, 40)
@@ -98,6 +98,16 @@ async def test_a_filter_narrows_the_list_while_it_is_typed_and_enter_leaves_the_
         await until(pilot, lambda: screen.table.total == 10)
 
 
+async def test_escape_after_a_click_into_the_filter_goes_back_to_the_list(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.click("#filter-line")
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.table.has_focus)
+        assert screen.table.total == 8
+
+
 async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
@@ -118,7 +128,7 @@ async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: screen.query_now.source == "max" and screen.table.has_focus)
         await pilot.pause()
-        assert screen.query_one(FilterBar).line.value == "max"
+        assert screen.query_one(FilterBar).input.value == "max"
         assert list(annotation_log.everything(context.store.db)) == []
 
 
@@ -138,24 +148,8 @@ async def test_a_filter_that_means_nothing_says_so_under_the_line_and_keeps_the_
         await pilot.press("slash", *typed("verdict:maybe"), "enter")
         assert "cannot be 'maybe'" in words(screen, "#filter-help")
         assert screen.query_one(FilterBar).has_class("-wrong")
-        assert screen.query_one(FilterBar).line.has_focus
+        assert screen.query_one(FilterBar).input.has_focus
         assert screen.table.total == 8
-
-
-async def test_the_filter_completes_fields_and_values() -> None:
-    suggester = QuerySuggester()
-    suggester.values = {"model": ["Sky-T1-14B"], "tag": ["wrong carry"]}
-    assert await suggester.get_suggestion("ver") == "verdict:"
-    assert await suggester.get_suggestion("verdict:in") == "verdict:incorrect"
-    assert await suggester.get_suggestion("reflect>=2 teacher:sky") == "reflect>=2 teacher:sky-T1-14B"
-    assert await suggester.get_suggestion("-deci") == "-decision:"
-    assert await suggester.get_suggestion("backt") == "backtrack>="
-    assert await suggester.get_suggestion("zzz") is None
-    assert explain("verdict:") == "verdict: correct, incorrect, unverifiable, none"
-    assert is_unfinished("a verdict:")
-    assert not is_unfinished("a verdict:wrong")
-    assert with_sort("sort:chars wait", "-tokens") == "wait sort:-tokens"
-    assert with_sort("wait sort:chars", "added") == "wait"
 
 
 async def test_eighty_columns_show_one_pane_at_a_time(tmp_path: Path) -> None:
@@ -290,7 +284,7 @@ async def test_every_action_is_in_the_palette(tmp_path: Path) -> None:
 )
 def test_a_search_pages_and_counts_what_it_finds(tmp_path: Path, text: str) -> None:
     db = seeded_context(tmp_path / "lab", 40).store.db
-    query = parse_query(text)
+    query = TraceQuery.parse(text)
     found = traces.ids(db, query)
     assert 0 < len(found) < 41
     assert [row.id for row in traces.page(db, query, limit=15, offset=5)] == found[5:20]

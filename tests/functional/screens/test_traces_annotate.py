@@ -23,7 +23,7 @@ from screens.train.screen import TrainScreen
 from store import annotations as annotation_log
 from store import datasets, traces
 from store.connection import Store, open_store
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.functional.screens.test_traces import NARROW, WIDE, ready, traces_screen, typed, until, words
 from tests.functional.screens.test_train import points
 from tests.support.fake_runs import metric_line, write_run
@@ -252,10 +252,10 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
         assert dialog.chosen.models == {"Gemma-27B": 3}
         await pilot.press("x")
         await until(pilot, lambda: "3 traces rejected" in words(screen, "#said"))
-        assert traces.counts(context.store.db, parse_query(""), "decision") == {"": 9, "reject": 3}
+        assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 9, "reject": 3}
         await pilot.press("u")
         await until(pilot, lambda: "took back one decision on 3 traces" in words(screen, "#said"))
-        assert traces.counts(context.store.db, parse_query(""), "decision") == {"": 11, "accept": 1}
+        assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 11, "accept": 1}
 
 
 async def test_escape_leaves_a_bulk_decision_undone(context: LabContext) -> None:

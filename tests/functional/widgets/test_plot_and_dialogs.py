@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from textual import events
+from textual import events, work
 from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widget import Widget
 
 from o1lab.train.curve import ema
-from o1lab.widgets.dialogs import ConfirmDialog, EmptyState, PreviewDialog, PromptDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
+from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.loss_plot import Curve, LossPlot
+from o1lab.widgets.typed_ahead import TypedAheadApp
+from tests.support.compare_lab import until
 
 
 class Plotting(App[None]):
@@ -44,7 +52,7 @@ async def test_an_empty_plot_says_so_and_takes_keys() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot, app.plot)
         assert "No steps yet." in app.picture()
-        await pilot.press("plus", "minus", "h", "l", "0", "L", "s")
+        await pilot.press("plus", "minus", "h", "l", "0", "L", "S")
         assert app.plot.names == []
 
 
@@ -217,6 +225,49 @@ async def test_prompt_takes_a_burst_of_keys_in_order(keys: list[str], expected: 
 async def test_prompt_leaves_what_is_typed_behind_enter_to_the_screen_below() -> None:
     app = await burst(PromptDialog("Tag", value="carry"), "ctrl+u", *"x", "enter", "b")
     assert (app.answers, app.pressed) == (["x"], ["b"])
+
+
+class Place(Widget, can_focus=True):
+    """What has the focus before a dialog opens."""
+
+
+class TypedAhead(TypedAheadApp):
+    """m opens a dialog, x decides on something; both are written down in the order in which they happen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("m", "ask", "Ask"), Binding("x", "reject", "Reject")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.happened: list[str | None] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(), Vertical(), Vertical():
+            yield Place()
+
+    def on_mount(self) -> None:
+        self.query_one(Place).focus()
+
+    def action_reject(self) -> None:
+        self.happened.append("reject")
+
+    @work
+    async def action_ask(self) -> None:
+        self.happened.append(await self.push_screen_wait(PromptDialog("Note")))
+
+
+@pytest.mark.parametrize("turns", range(1, 9))
+async def test_enter_never_overtakes_letters_typed_while_the_prompt_opens(turns: int) -> None:
+    app = TypedAhead()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.post_message(events.Key("m", "m"))
+        for _ in range(turns):  # of the loop: the other keys find the dialog in each state of opening
+            await asyncio.sleep(0)
+        for key in ("x", "y", "enter", "x"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: {"xy", "y"} & {*app.happened} and app.happened[-1] == "reject", "the last key")
+    # At first x may still come before the dialog; it never decides after an enter that was typed behind it.
+    assert app.happened in (["xy", "reject"], ["reject", "y", "reject"])
 
 
 async def test_prompt_completes_the_last_of_several_words() -> None:

@@ -13,7 +13,7 @@ from o1lab.errors import RefusedError
 from o1lab.serve.solver import respond
 from store import datasets, problems, traces
 from store.connection import open_store
-from store.query import TraceQuery, parse_query
+from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 
 
@@ -55,7 +55,7 @@ def test_the_lab_holds_what_the_demo_says(tmp_path: Path) -> None:
             assert respond(row.statement).thought == row.thought
             assert row.solution == rf"\boxed{{{row.gold}}}"
         reflecting = [row for row in rows if "Wait" in row.thought]
-        assert traces.count(store.db, parse_query("reflect>=1")) == len(reflecting) > 40
+        assert traces.count(store.db, TraceQuery.parse("reflect>=1")) == len(reflecting) > 40
     finally:
         store.close()
 

@@ -16,18 +16,18 @@ from o1lab.distill import length_histogram, licences
 from o1lab.distill.card import card, export_with_card
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import keep_asked, restore_asked
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.selection import choose, mix
 from o1lab.errors import LabError
 from o1lab.inference.prompts import find_prompt, keep_prompts
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
 from store import Store, annotations, dataset_facts, datasets, open_store, problems, teacher_runs, traces
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace
 from tests.support.lab_seed import HOSTILE, trace_of
 
-ALL = parse_query("")
+ALL = TraceQuery.parse("")
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_a_translated_row_has_the_terms_of_its_original_too(lab: Lab, store: Sto
         teacher_runs.add(store.db, run)
         with store.db.atomic():
             teacher_runs.add_outcomes(store.db, run_id, [teacher_runs.Outcome(parent, 0, "kept", "", translated.id)])
-    datasets.create(store.db, "d", parse_query("synthesis:translated"))
+    datasets.create(store.db, "d", TraceQuery.parse("synthesis:translated"))
     text = text_of(lab, store, "d")
     [first] = [run for run in ("aa11", "bb22") if f"| {run} | sample |" in text]
     assert dataset_facts.runs(store.db, "d") == {first: 1, "cc20": 1, "cc21": 1}

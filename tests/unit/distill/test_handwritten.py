@@ -15,7 +15,7 @@ from o1lab.ingest.edit import run_editor
 from o1lab.paths import Lab
 from store import Store, problems, traces
 from store.errors import MissingError
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import NewProblem, Problem
 
 THOUGHT = "I add them. That gives 43.\n\nWait, that is not right. Let me check: 43 - 2 is 41. So it must be 42."
@@ -63,7 +63,7 @@ def test_what_is_written_is_measured_and_verified_at_once(store: Store, lab: Lab
 def test_nothing_typed_writes_nothing(store: Store, lab: Lab, problem: Problem, typed: str) -> None:
     assert write(store, lab, problem, annotator="ada", edit=typing(typed)) is None
     assert write(store, lab, problem, annotator="ada", edit=lambda path: None) is None
-    assert traces.count(store.db, parse_query("")) == 0
+    assert traces.count(store.db, TraceQuery.parse("")) == 0
     assert list((lab.root / "drafts").iterdir()) == []
 
 

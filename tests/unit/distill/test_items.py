@@ -10,7 +10,7 @@ from o1lab.distill.items import count_items, count_unanswered, items
 from o1lab.distill.settings import TeacherRunSettings
 from store import Store, exclusions, problems, traces
 from store.errors import QueryError
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 
 
@@ -122,12 +122,12 @@ def test_a_filter_that_cannot_be_read_is_said_before_the_first_item(pool: Store)
 @pytest.mark.parametrize("order", ["", "sort:-added", "sort:chars", "sort:-chars", "sort:model", "sort:-problem"])
 @pytest.mark.parametrize("batch", [1, 2, 9, 50])
 def test_traces_in_batches_are_those_of_one_page(pool: Store, order: str, batch: int) -> None:
-    query = parse_query(order)
+    query = TraceQuery.parse(order)
     assert list(traces.select(pool.db, query, batch=batch)) == traces.page(pool.db, query)
 
 
 def test_items_are_read_a_batch_at_a_time(pool: Store) -> None:
-    streamed: Iterator[object] = traces.select(pool.db, parse_query(""), batch=2)
+    streamed: Iterator[object] = traces.select(pool.db, TraceQuery.parse(""), batch=2)
     next(streamed)
     with pool.db.atomic():
         traces.add(pool.db, [trace(0, "a newcomer")])

@@ -16,12 +16,12 @@ from o1lab.distill.selection import PER_PROBLEM, RULES, Choice, PerProblem, choo
 from o1lab.errors import UsageError
 from store import Store, annotations, dataset_facts, datasets, open_store, problems, selecting, teacher_runs, traces
 from store.errors import StoreError
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Measured, NewProblem
 from store.selecting import Candidate
 from tests.support.lab_seed import trace_of
 
-ALL = parse_query("")
+ALL = TraceQuery.parse("")
 BOTH = "Let me add the two numbers now. 等等，让我再检查一下这个结果是否正确，因为我不确定。"
 CHINESE = "我们需要把两个数加起来。等等，让我再检查一下这个结果是否正确。"
 THINKING = "<think>\nOkay, so I need to add. Wait, let me check that.\n</think>\n\n"
@@ -84,7 +84,7 @@ def test_what_nothing_speaks_against_is_taken_in_the_querys_order(store: Store) 
     assert choose(store, ALL) == Choice(
         ids, {}, {"version": 2, "keep": "verified", "per_problem": "all", "rules": list(RULES), "looked": 3, "kept": 3}
     )
-    assert choose(store, parse_query("sort:-added")).ids == ids[::-1]
+    assert choose(store, TraceQuery.parse("sort:-added")).ids == ids[::-1]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_ties_and_a_bulk_acceptance_go_to_the_first_in_the_querys_order(store: S
     annotations.decide_all(store.db, ALL, "accept", annotator="ann")
     for rule in PER_PROBLEM[1:]:
         assert choose(store, ALL, per_problem=rule).ids == [ids[0]]
-        assert choose(store, parse_query("sort:-added"), per_problem=rule).ids == [ids[1]]
+        assert choose(store, TraceQuery.parse("sort:-added"), per_problem=rule).ids == [ids[1]]
 
 
 def test_lengths_are_those_of_what_the_phase_teaches(store: Store) -> None:
@@ -238,7 +238,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_rows_and_drops_are_all_there_is(
     crowd: Store, *, keep: Any, per_problem: Any, drop: Any, phase: int, text: str
 ) -> None:
-    query = parse_query(text)
+    query = TraceQuery.parse(text)
     everything = traces.ids(crowd.db, query)
     choice = choose(crowd, query, phase=phase, keep=keep, per_problem=per_problem, drop=drop)
     assert sorted([*choice.ids, *choice.drops]) == sorted(everything)
@@ -258,7 +258,7 @@ def test_a_dataset_remembers_its_choice_and_its_drops(store: Store) -> None:
     assert datasets.drops(store.db, "d") == [(bad, "wrong answer")]
     assert datasets.drop_counts(store.db, "d") == {"wrong answer": 1}
     # The hash is of the rows alone: the same rows chosen otherwise are the same dataset.
-    assert datasets.create(store.db, "e", parse_query(f"id:{good}")).hash == made.hash
+    assert datasets.create(store.db, "e", TraceQuery.parse(f"id:{good}")).hash == made.hash
 
 
 def test_a_phase_1_dataset_leaves_traces_without_a_solution_out(store: Store) -> None:
@@ -267,7 +267,7 @@ def test_a_phase_1_dataset_leaves_traces_without_a_solution_out(store: Store) ->
     assert (made.rows, datasets.trace_ids(store.db, "format")) == (1, [good])
     assert datasets.drops(store.db, "format") == [(cut, "no solution")]
     with pytest.raises(StoreError, match="None of the 1 traces of the filter is left: no solution"):
-        datasets.create(store.db, "none", parse_query(f"id:{cut}"), phase=1)
+        datasets.create(store.db, "none", TraceQuery.parse(f"id:{cut}"), phase=1)
 
 
 def test_datasets_are_mixed_in_order_and_duplicates_come_once(store: Store) -> None:
@@ -308,10 +308,10 @@ def test_reflective_chains_hold_retrospection_and_self_reflection(store: Store) 
     kinds = [{}, {"reflect": 2}, {"reflect": 1, "verify": 1}, {"reflect": 1, "backtrack": 2}, {"verify": 3}]
     ids = [add(store, statement=f"{n} + 1 =", moves=moves) for n, moves in enumerate(kinds)]
     unmeasured = add(store, statement="7 + 1 =", verdict=None)
-    assert traces.ids(store.db, parse_query("reflective:yes")) == ids[2:4]
-    assert traces.ids(store.db, parse_query("reflective:no")) == [ids[0], ids[1], ids[4]]
-    assert unmeasured in traces.ids(store.db, parse_query("-reflective:yes"))
-    assert traces.count(store.db, parse_query("reflective:yes reflect>=1")) == 2
+    assert traces.ids(store.db, TraceQuery.parse("reflective:yes")) == ids[2:4]
+    assert traces.ids(store.db, TraceQuery.parse("reflective:no")) == [ids[0], ids[1], ids[4]]
+    assert unmeasured in traces.ids(store.db, TraceQuery.parse("-reflective:yes"))
+    assert traces.count(store.db, TraceQuery.parse("reflective:yes reflect>=1")) == 2
 
 
 def test_a_dataset_of_a_lab_of_the_first_schema_has_no_selection(tmp_path: Path) -> None:

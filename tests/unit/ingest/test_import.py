@@ -16,7 +16,7 @@ from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_fil
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from store import Store, problems, search, traces
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Measured
 
 HERE = FileOrigin("here", "MIT")
@@ -151,7 +151,7 @@ def lines(path: Path, *rows: object) -> Path:
 def test_raw_text_is_kept_byte_for_byte(store: Store, tmp_path: Path) -> None:
     raw = "<think>\na\0b\ud800\x1b[2J\r\n\u202e等等\n</think>\n\n 27 \n"
     import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": raw})])
-    (row,) = traces.page(store.db, parse_query(""))
+    (row,) = traces.page(store.db, TraceQuery.parse(""))
     text = traces.text(store.db, row.id)
     assert text.raw == raw
     assert text.solution == "27"
@@ -177,9 +177,9 @@ def test_strict_takes_nothing(store: Store, tmp_path: Path) -> None:
     assert [(told.added, told.duplicates) for told in report.files] == [(0, 0), (0, 0)]
     assert all(told.rows == told.added + told.duplicates + told.rejected for told in report.files)
     assert [fault.line for fault in report.errors] == [2]
-    assert traces.count(store.db, parse_query("")) == problems.count(store.db) == 0
+    assert traces.count(store.db, TraceQuery.parse("")) == problems.count(store.db) == 0
     assert not import_files(store, [good], strict=True).failed
-    assert traces.count(store.db, parse_query("")) == 1
+    assert traces.count(store.db, TraceQuery.parse("")) == 1
 
 
 def test_progress_reaches_the_end(store: Store, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_measuring_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> Non
     assert first.measured + second.measured == 250
     assert told[-1] == (second.measured, second.measured)
     assert first.verdicts + second.verdicts == {"correct": 125, "incorrect": 125}
-    for row in traces.page(store.db, parse_query("")):
+    for row in traces.page(store.db, TraceQuery.parse("")):
         assert row.moves is not None
         assert (row.moves["understand"], row.moves["reflect"], row.moves["verify"]) == (1, 1, 1)
         assert (row.measured_by, row.looping) == (MEASURED_BY, False)
@@ -227,7 +227,7 @@ def test_moves_are_segmented_once_and_read_from_the_lab(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
-    (row,) = traces.page(store.db, parse_query(""))
+    (row,) = traces.page(store.db, TraceQuery.parse(""))
     before = traces.text(store.db, row.id)
     fresh = moves_of(before)
     assert before.segments is None
@@ -240,7 +240,7 @@ def test_moves_are_segmented_once_and_read_from_the_lab(
 def test_moves_of_an_older_segmenter_are_not_shown_and_are_measured_again(store: Store, tmp_path: Path) -> None:
     import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
     measure_pending(store)
-    (row,) = traces.page(store.db, parse_query(""))
+    (row,) = traces.page(store.db, TraceQuery.parse(""))
     with store.db.atomic():
         store.db.conn.execute("UPDATE trace_segments SET segmenter = 0, moves = 'U1'")
         store.db.conn.execute("UPDATE traces SET measured_by = 'moves 0, measures 1, verifier 1'")
@@ -252,7 +252,7 @@ def test_moves_of_an_older_segmenter_are_not_shown_and_are_measured_again(store:
 
 def test_measures_given_by_hand_stay(store: Store, tmp_path: Path) -> None:
     import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1})])
-    (row,) = traces.page(store.db, parse_query(""))
+    (row,) = traces.page(store.db, TraceQuery.parse(""))
     traces.set_measures(store.db, [Measured(row.id, False, {}, "1", "correct", "by hand", "hand-1")])
     assert measure_pending(store).measured == 0
 
@@ -268,7 +268,7 @@ def test_all_of_the_real_data_goes_in(store: Store, shared_data: Path) -> None:
     assert {Path(told.path).stem: told.rows for told in report.files} == expected
     assert_accounted(report)
     assert sum(told.rejected for told in report.files) == 0
-    assert traces.count(store.db, parse_query("")) == 677 + 20 + 125 + 5 + 974
+    assert traces.count(store.db, TraceQuery.parse("")) == 677 + 20 + 125 + 5 + 974
     without = store.db.execute("SELECT count(*) FROM traces WHERE licence IS NULL OR model = '' OR synthesis = ''")
     assert without.fetchone()[0] == 0
     for name in ("aime24", "amc23", "math500", "gsm8k_test", "minerva_math"):
@@ -289,10 +289,10 @@ def test_a_gold_answer_that_comes_later_has_its_traces_verified(store: Store, tm
     golds.write_text(json.dumps({"problem": "p", "answer": "27"}))
     import_files(store, [chains])
     measure_pending(store)
-    assert traces.page(store.db, parse_query(""))[0].verdict == "unverifiable"
+    assert traces.page(store.db, TraceQuery.parse(""))[0].verdict == "unverifiable"
     import_files(store, [golds])
     assert measure_pending(store).measured == 1
-    assert traces.page(store.db, parse_query(""))[0].verdict == "correct"
+    assert traces.page(store.db, TraceQuery.parse(""))[0].verdict == "correct"
     import_files(store, [golds])
     assert measure_pending(store).measured == 0
 
@@ -303,7 +303,7 @@ def test_what_no_column_and_no_json_can_hold_does_not_stop_an_import(store: Stor
     path.write_text(json.dumps(odd))
     report = import_files(store, [path])
     assert (report.files[0].added, report.errors) == (1, [])
-    row = traces.page(store.db, parse_query(""))[0]
+    row = traces.page(store.db, TraceQuery.parse(""))[0]
     assert row.licence == "?"
     text = traces.text(store.db, row.id)
     assert (text.meta, text.gold) == ({}, None)

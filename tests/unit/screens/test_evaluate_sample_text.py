@@ -1,4 +1,4 @@
-"""The filter of samples, and how a sample reads: all turns, every scorer's word, nothing hostile."""
+"""How a sample reads: all turns, every scorer's word, nothing hostile."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.evaluate.sample_filter import parse_sample_query
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.sample_text import Listing, read_sample
 from store import Store, evaluations, open_store
-from store.errors import QueryError
 from store.evaluations import NewSample, NewScore, Turn
 from store.sample_list import SampleRow
 from tests.support.evaluate_lab import SCORER, make_lab
@@ -26,18 +24,6 @@ def put(store: Store, *turns: Turn) -> int:
     """A sample of these turns in place of the base's first, without a score."""
     with store.db.atomic():
         return evaluations.add_samples(store.db, "base-1", [NewSample("add:0", 0, "complete", turns, "k")])[0]
-
-
-def test_a_filter_is_outcomes_a_variant_an_order_and_words() -> None:
-    found = parse_sample_query('What is  outcome:failed,incorrect variant:"no hint" sort:longest ratio 3:4')
-    assert (found.outcomes, found.variant, found.longest_first) == (("failed", "incorrect"), "no hint", True)
-    assert found.words == "What is ratio 3:4"
-    assert parse_sample_query("outcome:wrong").outcomes == (
-        "incorrect", "incomplete", "unextracted", "unscored", "failed",
-    )  # fmt: skip
-    for wrong in ("outcome:wrongish", "sort:shortest"):
-        with pytest.raises(QueryError):
-            parse_sample_query(wrong)
 
 
 def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:

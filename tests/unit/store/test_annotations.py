@@ -12,7 +12,7 @@ import pytest
 
 from store import Store, annotations, datasets, open_store, traces
 from store.errors import MissingError, NameTakenError, StoreError
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.unit.store.test_store import add_chain, found
 
 
@@ -57,7 +57,7 @@ def test_tags_come_and_go(store: Store) -> None:
 def test_a_bulk_decision_is_undone_at_once(store: Store) -> None:
     ids = [add_chain(store, f"p{i}", "t") for i in range(5)]
     say(store, ids[0], "decision", "skip")
-    batch, number = annotations.decide_all(store.db, parse_query(""), "reject", annotator="me")
+    batch, number = annotations.decide_all(store.db, TraceQuery.parse(""), "reject", annotator="me")
     assert number == 5
     assert found(store, "decision:rejected") == ids
     undone = annotations.undo(store.db, annotator="me")
@@ -68,21 +68,21 @@ def test_a_bulk_decision_is_undone_at_once(store: Store) -> None:
 
 def test_the_next_undecided_follows_the_list_and_begins_again(store: Store) -> None:
     ids = [add_chain(store, f"p{i}", "x" * i) for i in range(4)]
-    query = parse_query("sort:-chars")
+    query = TraceQuery.parse("sort:-chars")
     say(store, ids[3], "decision", "accept")
     say(store, ids[1], "decision", "accept")
     assert traces.next_undecided(store.db, query, ids[3]) == ids[2]
     assert traces.next_undecided(store.db, query, ids[2]) == ids[0]
     assert traces.next_undecided(store.db, query, ids[0]) == ids[2]
-    assert traces.next_undecided(store.db, parse_query("decision:accept"), ids[3]) is None
+    assert traces.next_undecided(store.db, TraceQuery.parse("decision:accept"), ids[3]) is None
 
 
 def test_progress_counts_and_paces(store: Store) -> None:
     ids = [add_chain(store, f"p{i}", "t") for i in range(3)]
-    assert annotations.progress(store.db, parse_query(""), annotator="me").per_hour is None
+    assert annotations.progress(store.db, TraceQuery.parse(""), annotator="me").per_hour is None
     say(store, ids[0], "decision", "accept")
     say(store, ids[1], "decision", "reject")
-    progress = annotations.progress(store.db, parse_query(""), annotator="me")
+    progress = annotations.progress(store.db, TraceQuery.parse(""), annotator="me")
     assert (progress.total, progress.decided, progress.today) == (3, 2, 2)
     assert progress.per_hour is not None and progress.per_hour > 0
     assert progress.by_decision == {"none": 1, "accept": 1, "reject": 1}
@@ -146,14 +146,14 @@ def test_a_dataset_is_its_content(store: Store, tmp_path: Path) -> None:
     ids = [add_chain(store, f"p{i}", f"thought {i}", f"answer {i}") for i in range(3)]
     say(store, ids[0], "decision", "accept")
     say(store, ids[2], "decision", "accept")
-    made = datasets.create(store.db, "good", parse_query("decision:accept"))
+    made = datasets.create(store.db, "good", TraceQuery.parse("decision:accept"))
     assert (made.rows, made.tokens) == (2, None)
-    assert datasets.create(store.db, "good", parse_query("decision:accept")).created_at == made.created_at
+    assert datasets.create(store.db, "good", TraceQuery.parse("decision:accept")).created_at == made.created_at
     say(store, ids[1], "decision", "accept")
     with pytest.raises(NameTakenError):
-        datasets.create(store.db, "good", parse_query("decision:accept"))
+        datasets.create(store.db, "good", TraceQuery.parse("decision:accept"))
     assert [row.trace_id for row in datasets.rows(store.db, "good")] == [ids[0], ids[2]]
-    assert datasets.create(store.db, "format", parse_query("decision:accept"), phase=1).hash != made.hash
+    assert datasets.create(store.db, "format", TraceQuery.parse("decision:accept"), phase=1).hash != made.hash
     assert [row.thought for row in datasets.rows(store.db, "format")] == ["", "", ""]
     assert datasets.get(store.db, made.hash[:6]).name == "good"
     assert found(store, "dataset:good") == [ids[0], ids[2]]
@@ -161,20 +161,20 @@ def test_a_dataset_is_its_content(store: Store, tmp_path: Path) -> None:
     other = open_store(tmp_path / "other.db")
     for i in (0, 2):
         add_chain(other, f"p{i}", f"thought {i}", f"answer {i}")
-    assert datasets.create(other.db, "same", parse_query("")).hash == made.hash
+    assert datasets.create(other.db, "same", TraceQuery.parse("")).hash == made.hash
     other.close()
 
 
 def test_an_empty_or_unknown_dataset_is_an_error(store: Store) -> None:
     with pytest.raises(StoreError, match="no trace"):
-        datasets.create(store.db, "none", parse_query("decision:accept"))
+        datasets.create(store.db, "none", TraceQuery.parse("decision:accept"))
     with pytest.raises(MissingError):
         datasets.get(store.db, "none")
 
 
 def test_undo_on_one_trace_leaves_the_rest_of_its_batch(store: Store) -> None:
     one, other = add_chain(store, "a", "t"), add_chain(store, "b", "t")
-    annotations.decide_all(store.db, parse_query(""), "accept", annotator="me")
+    annotations.decide_all(store.db, TraceQuery.parse(""), "accept", annotator="me")
     annotations.undo(store.db, annotator="me", trace_id=one)
     assert [traces.get(store.db, trace).decision for trace in (one, other)] == [None, "accept"]
     annotations.undo(store.db, annotator="me")

@@ -10,6 +10,7 @@ import pytest
 from store import Store, evaluations, open_store, ratings, sample_agenda, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
+from store.filters import SampleQuery
 
 ITEMS = [
     ItemRow("a", "What is 1 + 1?", ("2",), "g", "plain"),
@@ -91,14 +92,19 @@ def test_only_what_would_come_out_the_same_is_taken_again(store: Store) -> None:
 def test_the_list_is_filtered_by_outcome_words_and_variant(store: Store) -> None:
     fill(store)
 
-    def found(**options: object) -> list[str]:
-        return [row.item for row in sample_list.page(store.db, "e1", "math@1", **options)[0]]  # type: ignore[arg-type]  # each case gives its own
+    def found(text: str) -> list[str]:
+        return [row.item for row in sample_list.page(store.db, "e1", "math@1", SampleQuery.parse(text))[0]]
 
-    assert found() == ["a", "b", "c"]
-    assert found(outcomes=["incomplete", "failed"]) == ["b", "c"]
-    assert found(words="WAS IST") == ["b"]
-    assert found(variant="plain") == ["a"]
-    assert found(longest_first=True) == ["b", "a", "c"]
+    assert found("") == ["a", "b", "c"]
+    assert found("outcome:incomplete,failed") == ["b", "c"]
+    assert found("WAS IST") == found('"WAS IST"') == ["b"]
+    assert found("variant:plain") == ["a"]
+    assert found("-variant:plain") == ["b", "c"]
+    assert found("sort:longest") == ["b", "a", "c"]
+    assert found("sort:-longest") == ["c", "a", "b"]
+    assert found("sort:-suite") == ["c", "b", "a"]
+    assert found("sort:longest outcome:incomplete,correct item:a,b tokens>9") == ["b", "a"]
+    assert found("tokens<50 outcome:correct") == ["a"]
     assert sample_list.page(store.db, "e1", "math@1", limit=1, offset=1)[1] == 3
 
 

@@ -7,7 +7,7 @@ import pytest
 from store import Store, exclusions, problems
 from store.errors import MissingError
 from store.exclusions import Exclusion, RuleRun
-from store.problem_query import parse_problem_query
+from store.filters import ProblemQuery
 from store.records import NewProblem
 
 
@@ -92,12 +92,12 @@ def test_the_query_language_knows_a_persons_exclusions(store: Store, ids: list[s
     exclusions.rule_on(store.db, [ids[1]], "exclude", annotator="anna")
 
     def chosen(query: str) -> list[str]:
-        return [one.id for one in problems.select(store.db, parse_problem_query(query))]
+        return [one.id for one in problems.select(store.db, ProblemQuery.parse(query))]
 
     assert chosen("excluded:person") == [ids[1]]
     assert chosen("excluded:image") == [ids[0]]
     assert chosen("excluded:no") == ids[2:]
-    assert [one.id for one in problems.page_selected(store.db, parse_problem_query(""), limit=2, offset=3)] == ids[3:]
+    assert [one.id for one in problems.page(store.db, ProblemQuery.parse(""), limit=2, offset=3)] == ids[3:]
 
 
 def test_a_problem_by_the_beginning_of_its_id(store: Store, ids: list[str]) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from store import Store, open_store, problems, traces
 from store import annotations as annotation_log
-from store.query import SORTS, parse_query, where
+from store.filters import TraceQuery
+from store.filters.traces import SORTS
 from store.records import Measured, NewProblem, NewTrace
 
 NUMBER = 120
@@ -53,8 +54,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
 @pytest.mark.parametrize("text", FILTERS)
 def test_pages_places_and_the_next_one_agree_with_the_plain_condition(store: Store, text: str, order: str) -> None:
-    db, query = store.db, parse_query(f"{text} sort:{order}")
-    condition, parameters = where(query)
+    db, query = store.db, TraceQuery.parse(f"{text} sort:{order}")
+    condition, parameters = query.where()
     plain = f"SELECT t.id, t.decision FROM traces t WHERE {condition} ORDER BY {query.order}"  # noqa: S608 our own words
     rows = db.execute(plain, parameters).fetchall()
     expected, undecided = [row[0] for row in rows], {row[0] for row in rows if row[1] is None}
@@ -68,13 +69,13 @@ def test_pages_places_and_the_next_one_agree_with_the_plain_condition(store: Sto
         assert traces.position(db, query, identity) == place
         round_trip = [one for one in expected[place + 1 :] + expected[:place] if one in undecided]
         assert traces.next_undecided(db, query, identity) == (round_trip[0] if round_trip else None)
-    outside = {row.id for row in traces.page(db, parse_query(""), limit=NUMBER)} - set(expected)
+    outside = {row.id for row in traces.page(db, TraceQuery.parse(""), limit=NUMBER)} - set(expected)
     assert all(traces.position(db, query, identity) is None for identity in sorted(outside)[:3])
 
 
 @pytest.mark.parametrize("text", FILTERS)
 def test_counts_and_progress_agree_with_the_rows(store: Store, text: str) -> None:
-    db, query = store.db, parse_query(text)
+    db, query = store.db, TraceQuery.parse(text)
     rows = list(traces.select(db, query))
     assert traces.counts(db, query, "decision") == Counter(row.decision or "" for row in rows)
     assert traces.counts(db, query, "verdict") == Counter(row.verdict or "" for row in rows)
@@ -90,7 +91,7 @@ def test_no_order_of_the_list_sorts_more_than_the_page(tmp_path: Path, order: st
     store = open_store(tmp_path / "lab.db")
     asked: list[str] = []
     store.db.conn.set_trace_callback(asked.append)
-    traces.page(store.db, parse_query(f"sort:{order}"), limit=100, offset=50_000)
+    traces.page(store.db, TraceQuery.parse(f"sort:{order}"), limit=100, offset=50_000)
     store.db.conn.set_trace_callback(None)
     found = re.search(r"IN \((SELECT .* OFFSET \d+)\)", asked[-1])
     assert found is not None

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from store import Store, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
 from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
-from store.query import parse_query
+from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace, problem_id
 
 LABS = Path(__file__).parents[2] / "fixtures" / "labs"
@@ -38,7 +38,7 @@ def add_chain(
 
 
 def found(store: Store, text: str) -> list[str]:
-    return traces.ids(store.db, parse_query(text))
+    return traces.ids(store.db, TraceQuery.parse(text))
 
 
 def test_a_fresh_lab_has_the_schema_and_opens_again(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     old = open_store(path)
     fresh = open_store(tmp_path / "fresh.db")
     assert sorted(old.db.utils.schema.split(";")) == sorted(fresh.db.utils.schema.split(";"))
-    row = traces.page(old.db, parse_query("tag:kept decision:accept"))[0]
+    row = traces.page(old.db, TraceQuery.parse("tag:kept decision:accept"))[0]
     assert "等等" in traces.text(old.db, row.id).thought
     assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
     if released.name >= "0004":
@@ -145,7 +145,7 @@ def test_identity_ignores_white_space_and_unicode_form() -> None:
 def test_adding_twice_changes_nothing(store: Store) -> None:
     first = add_chain(store, "s", "t")
     assert add_chain(store, "s", "t") == first
-    assert traces.count(store.db, parse_query("")) == 1
+    assert traces.count(store.db, TraceQuery.parse("")) == 1
     assert store.db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH 't'").fetchone()[0] == 1
 
 
@@ -205,7 +205,7 @@ def test_filters_sorts_and_pages(store: Store) -> None:
     assert found(store, "teacher:sky-t1-1 sort:-chars")[0] == ids[9]
     assert found(store, "looping:yes") == [ids[3]]
     assert found(store, "-verdict:right chars<23") == [ids[i] for i in (0, 2, 4)]
-    query = parse_query("sort:-reflect")
+    query = TraceQuery.parse("sort:-reflect")
     assert [row.id for row in traces.page(store.db, query, limit=3, offset=2)] == [ids[7], ids[6], ids[5]]
     assert traces.position(store.db, query, ids[5]) == 4
     assert traces.counts(store.db, query, "verdict") == {"correct": 5, "incorrect": 5}
@@ -216,7 +216,7 @@ def test_filters_sorts_and_pages(store: Store) -> None:
 )
 def test_a_filter_that_means_nothing_says_what_does(text: str) -> None:
     with pytest.raises(QueryError) as caught:
-        parse_query(text)
+        TraceQuery.parse(text)
     assert caught.value.hint
 
 
@@ -228,7 +228,7 @@ def test_no_filter_text_breaks_the_database(text: str) -> None:
     db = Database(sqlite3.connect(":memory:"))
     migrations.apply(db)
     try:
-        query = parse_query(text)
+        query = TraceQuery.parse(text)
     except QueryError:
         return
     assert traces.page(db, query) == []
@@ -257,10 +257,10 @@ def test_words_that_must_not_occur_narrow_a_filter_by_themselves(store: Store) -
 
 
 def test_numbers_of_a_filter_keep_their_digits() -> None:
-    assert [one.value for one in parse_query("chars>1234567 chars<1.5k rating=2").conditions] == [
-        "1234567",
-        "1500",
-        "2",
+    assert [one.values for one in TraceQuery.parse("chars>1234567 chars<1.5k rating=2").conditions] == [
+        ("1234567",),
+        ("1500",),
+        ("2",),
     ]
 
 

@@ -13,7 +13,7 @@ from store import Store, datasets, evaluations, open_store, problems, traces
 from store import annotations as annotation_log
 from store.errors import NothingChosenError
 from store.evaluations import NewSample, Turn
-from store.query import parse_query
+from store.filters import TraceQuery
 from tests.support.evaluate_lab import STUDENT, evaluation, make_lab
 
 
@@ -45,11 +45,11 @@ def test_a_labelled_sample_becomes_a_trace_with_its_provenance(store: Store) -> 
 def test_neither_the_answer_nor_the_question_slips_into_training(store: Store) -> None:
     """Accepted by hand, right, and asked for by an all-embracing filter: still left out, with the reason."""
     record = promote.label(store, seq_of(store, "student-1", 0), "decision", "accept", annotator="ann")
-    choice = choose(store, parse_query(""), drop={"evaluation"})
+    choice = choose(store, TraceQuery.parse(""), drop={"evaluation"})
     assert (choice.ids, choice.drops) == ([], {record.trace_id: datasets.EVALUATION})
     with pytest.raises(NothingChosenError, match=datasets.EVALUATION):
-        datasets.create(store.db, "all", parse_query("decision:accept"))
-    assert choose(store, parse_query(""), drop=()).ids == [record.trace_id]
+        datasets.create(store.db, "all", TraceQuery.parse("decision:accept"))
+    assert choose(store, TraceQuery.parse(""), drop=()).ids == [record.trace_id]
     problem = problems.get(store.db, traces.get(store.db, record.trace_id).problem_id)
     assert problem is not None and problem.excluded_by == promote.RULE
 
@@ -81,7 +81,7 @@ def test_nothing_is_kept_when_the_annotation_fails(store: Store) -> None:
     with pytest.raises(ValueError, match="applause"):
         promote.label(store, seq, "applause", "", annotator="ann")
     assert evaluations.trace_of(store.db, seq) is None
-    assert traces.count(store.db, parse_query("")) == 0
+    assert traces.count(store.db, TraceQuery.parse("")) == 0
     with pytest.raises(UsageError, match="has no answer"):
         promote.label(store, seq_of(store, "base-1", 5), "decision", "reject", annotator="ann")
 
@@ -98,4 +98,4 @@ def test_an_edit_of_a_labelled_sample_stays_out_as_well(store: Store) -> None:
 
     with store.db.atomic():
         traces.add(store.db, [(replace(child, source="by hand", parent_id=kept), text.statement)])
-    assert set(choose(store, parse_query(""), drop={"evaluation"}).drops) == {kept, child.id}
+    assert set(choose(store, TraceQuery.parse(""), drop={"evaluation"}).drops) == {kept, child.id}

@@ -27,12 +27,12 @@ def test_the_nearest_chain_of_a_student_s_sample_is_the_one_with_its_numbers(lab
     store = open_store(lab.database)
     causes = Attribution(lab)
     for number in (2, 3):
-        run, near = causes.nearest(store, evaluations.find_sample(store.db, "student-1", f"add:{number}"), limit=3)
+        run, near = causes.nearest(store.db, evaluations.find_sample(store.db, "student-1", f"add:{number}"), limit=3)
         assert (run, near[0].trace_id) == (RUN, f"{number:016x}")
         assert near == sorted(near, key=lambda one: -one.score)
     with pytest.raises(UsageError, match="not trained in this lab"):
-        causes.nearest(store, evaluations.find_sample(store.db, "base-1", "add:2"))
+        causes.nearest(store.db, evaluations.find_sample(store.db, "base-1", "add:2"))
     causes.close()
     (lab.runs / RUN / "data.jsonl").unlink()
     with pytest.raises(NotFoundError, match="trained on are not here"):
-        causes.nearest(store, evaluations.find_sample(store.db, "student-1", "add:2"))
+        causes.nearest(store.db, evaluations.find_sample(store.db, "student-1", "add:2"))

@@ -37,7 +37,7 @@ def labelled(store: Store) -> cases.Case:
     thought = evaluations.sample(store.db, after)[1].turns[0].thought
     start = thought.index("Wait")
     promote.label(store, after, "span", "self-check", annotator="ann", span=(start, start + 4))
-    return cases.case(store, "base-1", "student-1", "add:0")
+    return cases.case(store.db, "base-1", "student-1", "add:0")
 
 
 def test_a_pair_with_its_labels(store: Store) -> None:
@@ -82,7 +82,7 @@ def test_a_hostile_text_does_nothing_in_any_format(store: Store, tmp_path: Path)
     put(store, one, ["correct"])
     with store.db.atomic():
         evaluations.add_samples(store.db, "evil-01", [NewSample("add:0", 0, "complete", (Turn("?", evil, evil),), "k")])
-    found = cases.case(store, "base-1", "evil-01", "add:0")
+    found = cases.case(store.db, "base-1", "evil-01", "add:0")
     for suffix, forbidden in (
         (".html", ("<script", "\x1b", "\u202e")),
         (".tex", ("\\input", "\x1b", "\u202e", " # ", " % ")),
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_as_it_was(
     def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    found, sheet = cases.case(store, "base-1", "student-1", "add:0"), sheets.sheet(store.db, ["base-1"], "ann")
+    found, sheet = cases.case(store.db, "base-1", "student-1", "add:0"), sheets.sheet(store.db, ["base-1"], "ann")
     folder = tmp_path / "out"
     folder.mkdir()
     writers: dict[str, Callable[[Path], object]] = {
@@ -130,4 +130,4 @@ def test_items_that_were_put_differently_make_no_pair(store: Store) -> None:
     items = [replace(evaluations.item(store.db, "base-1", "add:0"), question="Add 123 and 288.")]
     evaluations.add(store.db, other, items)
     with pytest.raises(UsageError, match="item 'add:0' differs"):
-        cases.case(store, "base-1", "other-1", "add:0")
+        cases.case(store.db, "base-1", "other-1", "add:0")

@@ -329,7 +329,7 @@ def test_problems_of_the_lab_give_what_their_file_gave(lab: Lab, store: Store) -
 
 def test_a_wrong_query_names_the_suite(lab: Lab, store: Store) -> None:
     assert (
-        "items.problems of the suite mine: There is no field 'sauce'"
+        "items.problems of the suite mine: Unknown field 'sauce'"
         in fault(lab, store, suite(problems="sauce:mine")).message
     )
 

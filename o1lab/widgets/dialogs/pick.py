@@ -1,0 +1,167 @@
+"""Choosing from a list under a search line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import Worker, WorkerCancelled
+
+from o1lab.text import visible
+from o1lab.widgets.dialogs.dialog import Dialog
+from o1lab.widgets.line_input import LineInput
+
+Picked = TypeVar("Picked")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A line to choose.
+
+    Attributes:
+        id: What the dialog returns for it.
+        title: What the line says.
+        detail: What follows it, dimmed.
+    """
+
+    id: str
+    title: str
+    detail: str = ""
+
+
+Search = Callable[[str], Awaitable[Sequence[Choice]]]
+"""Finds the choices for the text of the search line."""
+
+
+def among(choices: Sequence[Choice]) -> Search:
+    """A search in a complete list: every word must be in the title or the detail."""
+
+    async def search(text: str) -> Sequence[Choice]:
+        words = text.lower().split()
+        return [c for c in choices if all(word in f"{c.title} {c.detail}".lower() for word in words)]
+
+    return search
+
+
+class SearchLine(LineInput):
+    """The search line of a list; with ``marks`` the space key marks the current line instead of writing a space."""
+
+    @dataclass
+    class Marked(Message):
+        """Space was pressed."""
+
+    def __init__(self, *, marks: bool = False) -> None:
+        super().__init__(placeholder="type to search", compact=True)
+        self.marks = marks
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.marks and event.key == "space":  # here, not as a binding: in the order it was typed
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Marked())
+
+
+class ListDialog(Dialog[Picked]):
+    """A list under a search line: letters search, arrows move, enter takes a line, escape cancels."""
+
+    DEFAULT_CSS = """
+    ListDialog {
+        Input { width: 1fr; }
+        OptionList {
+            text-wrap: nowrap; text-overflow: ellipsis; height: auto; max-height: 20; border: none;
+            background: transparent; margin-top: 1;
+        }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,ctrl+n", "move(1)", "Down", show=False, priority=True),
+        Binding("up", "move(-1)", "Up", show=False, priority=True),
+        Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
+        Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
+    ]
+    KEYS: ClassVar[str] = "type to search · enter take · esc back"
+    MARKS: ClassVar[bool] = False
+
+    def __init__(self, title: str, search: Search, *, empty: str = "Nothing is found.", hint: str = "") -> None:
+        super().__init__(title, self.KEYS)
+        self.find = search
+        self.empty = empty
+        self.hint = hint
+        self.choices: list[Choice] = []
+        self.looking: Worker[None]
+
+    def compose_dialog(self) -> ComposeResult:
+        yield SearchLine(marks=self.MARKS)
+        options = OptionList(markup=False, compact=True)
+        options.can_focus = False
+        yield options
+        yield Static(self.hint, classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(SearchLine).focus()
+        self.looking = self.look("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.looking = self.look(event.value)
+
+    async def on_input_submitted(self) -> None:
+        with suppress(WorkerCancelled):  # enter takes what the whole word finds, however fast it was typed
+            await self.looking.wait()
+        self.action_take()
+
+    @work(exclusive=True)
+    async def look(self, text: str) -> None:
+        """Fill the list with what is found; a later search replaces this one."""
+        self.choices = list(await self.find(text))
+        self.fill()
+
+    def fill(self, highlighted: int = 0) -> None:
+        """Draw the list again."""
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(self.line(choice)) for choice in self.choices)
+        if self.choices:
+            options.highlighted = min(highlighted, len(self.choices) - 1)
+        else:
+            options.add_option(Option(Text(self.empty, "dim"), disabled=True))
+
+    def line(self, choice: Choice) -> Text:
+        """A choice as it is drawn."""
+        return Text.assemble(
+            visible(choice.title), "  ", (visible(choice.detail), "dim"), no_wrap=True, overflow="ellipsis"
+        )
+
+    @property
+    def current(self) -> Choice | None:
+        """The highlighted choice."""
+        at = self.query_one(OptionList).highlighted
+        return self.choices[at] if at is not None and at < len(self.choices) else None
+
+    def action_move(self, rows: int) -> None:
+        options = self.query_one(OptionList)
+        if self.choices:
+            options.highlighted = max(0, min((options.highlighted or 0) + rows, len(self.choices) - 1))
+
+    def action_take(self) -> None:
+        """Close the dialog with an answer."""
+        raise NotImplementedError
+
+    def on_option_list_option_selected(self) -> None:
+        self.action_take()
+
+
+class PickDialog(ListDialog[str]):
+    """Choose one line; returns its id."""
+
+    def action_take(self) -> None:
+        if (choice := self.current) is not None:
+            self.dismiss(choice.id)

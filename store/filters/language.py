@@ -1,0 +1,378 @@
+"""Reading, completing, explaining and checking a filter; which fields there are is declared by each list.
+
+The grammar is described in the package's docstring.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import ClassVar, Self
+
+from store.errors import QueryError
+
+Sql = tuple[str, list[str | float]]
+"""An SQL condition and its parameters."""
+Clause = Callable[[str, Sequence[str]], Sql]
+"""The SQL of a field for an operator and values, any of which is enough."""
+
+_TERM = re.compile(
+    r"""(?P<not>-)?(?P<field>[a-z]+)(?P<op>:|>=|<=|>|<|=)(?P<value>(?:"[^"]*"|\S)*) | (?P<text>-?"[^"]*"?|\S+)""",
+    re.VERBOSE,
+)
+_VALUE = re.compile(r'(?:"[^"]*"|[^,])+')
+_WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+_NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(k?)$")
+_UNFINISHED = re.compile(r'(?:^|\s)-?[a-z]+(?:[:<>=]|>=|<=)(?:[^\s"]*,)?-?"?$')
+_LAST_NAME = re.compile(r"(?:^|\s)-?([a-z]+)$")
+_LAST_FIELD = re.compile(r'(?:^|\s)-?([a-z]+)[:<>=](?:"[^"]*"|[^\s"])*(?:"[^"]*)?$')
+_LAST = re.compile(r'(?:^|\s)-?(?:(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?)?(?P<start>[^\s:",]*)$')
+_LAST_QUOTED = re.compile(r'(?:^|\s)-?(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?"(?P<start>[^"]*)$')
+_NEAR, _NEAR_COMPARED = 0.6, 0.8  # how like a field an unknown name is, to be taken for a typing error
+_NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a filter.
+
+    Attributes:
+        name: as it is written in front of the operator.
+        sql: makes the SQL condition.
+        help: what its value is; left out where ``values`` say it.
+        values: the values it can have, in lower case. Empty: any text.
+        suggested: values that completion offers among others; they do not limit the field.
+        synonyms: other spellings of values, each with the values it means.
+        aliases: other spellings of the name.
+        is_number: whether its values are numbers, which can be compared.
+        table: the alias of the table that ``sql`` reads, for lists that join tables only where they are needed.
+    """
+
+    name: str
+    sql: Clause
+    help: str = ""
+    values: tuple[str, ...] = ()
+    suggested: tuple[str, ...] = ()
+    synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    is_number: bool = False
+    table: str = ""
+
+    def condition(self, op: str, values: Sequence[str], *, negated: bool) -> Condition:
+        """Check the values and return the condition.
+
+        Raises:
+            QueryError: the operator or a value does not fit the field.
+        """
+        if not values:
+            raise QueryError(f"'{self.name}' needs a value.", self.explanation)
+        if self.is_number:
+            numbers = tuple(self._number(value) for value in values)
+            if len(numbers) > 1 and op not in (":", "="):
+                raise QueryError(f"'{self.name}' is compared with one number.", f"Write {self.name}{op}{values[0]}.")
+            return Condition(self.name, numbers, "=" if op == ":" else op, negated)
+        if op not in (":", "="):
+            raise QueryError(f"'{self.name}' cannot be compared with '{op}'.", f"Write {self.name}:{values[0]}.")
+        if self.values:
+            checked = [one for value in values for one in self._allowed(value.lower())]
+            values = tuple(dict.fromkeys(checked))
+        return Condition(self.name, tuple(values), ":", negated)
+
+    def _number(self, value: str) -> str:
+        number = _NUMBER.match(value.lower())
+        if number is None:
+            raise QueryError(f"'{self.name}' takes a number, not '{value}'.", f"For example {self.name}>=3.")
+        size = float(number[1]) * (1000 if number[2] else 1)
+        return str(int(size) if size.is_integer() else size)
+
+    def _allowed(self, value: str) -> tuple[str, ...]:
+        if value in self.values:
+            return (value,)
+        if value in self.synonyms:
+            return self.synonyms[value]
+        near = get_close_matches(value, (*self.values, *self.synonyms), 1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise QueryError(f"'{self.name}' cannot be '{value}'.", f"{meant}It is one of {', '.join(self.values)}.")
+
+    @property
+    def explanation(self) -> str:
+        """One line on the field: its names and what its value is."""
+        name = " or ".join((self.name, *self.aliases))
+        what = f"a number: {self.name}>=3, {self.name}<10k" if self.is_number else ", ".join(self.values)
+        return f"{name}: " + "; ".join(filter(None, (what, self.help)))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A field that has one of some values or, ``negated``, none of them."""
+
+    field: str
+    values: tuple[str, ...]
+    op: str = ":"
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The fields, the orders and the text search of one kind of list.
+
+    Attributes:
+        fields: in the order in which completion and help offer them.
+        search: the SQL conditions of the text of a filter, all of which must hold; raises QueryError where there is
+            nothing in it to search for.
+        searched: what the text of a filter is searched in, for the help.
+        sorts: the SQL of each order by its name, the default first; empty where the list has one order.
+        colon_words: whether an unknown name before a colon begins a word (``add:5``) unless it is like a field.
+    """
+
+    fields: tuple[Field, ...]
+    search: Callable[[str], list[Sql]]
+    searched: str
+    sorts: Mapping[str, str] = field(default_factory=dict)
+    colon_words: bool = False
+    by_name: Mapping[str, Field] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = {name: one for one in self.fields for name in (one.name, *one.aliases)}
+        object.__setattr__(self, "by_name", names)
+
+    # Reading.
+
+    def read(self, text: str) -> tuple[str, tuple[Condition, ...], tuple[str, bool] | None]:
+        """Take a filter apart.
+
+        Returns:
+            Its words, its conditions, and its order as (name, whether it is reversed), None without one.
+
+        Raises:
+            QueryError: an unknown field, value or order, with a suggestion; or a text without a word in it.
+        """
+        words: list[str] = []
+        conditions: list[Condition] = []
+        order = None
+        for term in _TERM.finditer(text):
+            name, op = term["field"], term["op"]
+            if term["text"] is not None:
+                words.append(term["text"])
+            elif name == "sort" and self.sorts:
+                order = self._order(term["value"].strip('"'))
+            elif name in self.by_name:
+                values = [part for found in _VALUE.findall(term["value"]) if (part := found.replace('"', ""))]
+                conditions.append(self.by_name[name].condition(op, values, negated=bool(term["not"])))
+            else:
+                self._require_word(term)
+                words.append(term[0])
+        searched = " ".join(words)
+        self.search(searched)
+        return searched, tuple(conditions), order
+
+    def _order(self, value: str) -> tuple[str, bool]:
+        name, reverse = value.lstrip("-"), value.startswith("-")
+        if name not in self.sorts:
+            raise QueryError(f"Cannot sort by '{value}'.", self._sort_help)
+        return name, reverse
+
+    def _require_word(self, term: re.Match[str]) -> None:
+        """Refuse a term with an operator that looks like a field and is none."""
+        name, op = term["field"], term["op"]
+        if op == "=" or not term["value"]:
+            return
+        known = self.names if op == ":" else [one.name for one in self.fields if one.is_number]
+        near = get_close_matches(name, known, 1, _NEAR if op == ":" else _NEAR_COMPARED)
+        if not near and (op != ":" or self.colon_words):
+            return
+        hint = f"Did you mean {near[0]}?" if near else f'To search for these words, write "{term[0]}".'
+        raise QueryError(f"Unknown field '{name}'.", hint)
+
+    # Help.
+
+    @property
+    def names(self) -> list[str]:
+        """Every field name that can be written, ``sort`` among them."""
+        return [*self.by_name, *(["sort"] if self.sorts else [])]
+
+    @property
+    def _sort_help(self) -> str:
+        return f"Sort by {', '.join(self.sorts)}; a minus in front reverses the order."
+
+    @property
+    def help(self) -> str:
+        """The whole language in a line or two."""
+        texts = [f"{one.name}:" for one in self.fields if not one.is_number]
+        numbers = [one.name for one in self.fields if one.is_number]
+        parts = [f'words or "a phrase" {self.searched}, -word or -field: without it', _some(texts, 8)]
+        parts += [f"{_some(numbers, 6)} >=3"] if numbers else []
+        parts += [f"sort: {_some([*self.sorts], 3)}"] if self.sorts else []
+        return " · ".join(parts)
+
+    def explain(self, text: str) -> str:
+        """Help for the word that is being typed at the end of ``text``."""
+        word = _LAST_FIELD.search(text)
+        if word and word[1] == "sort" and self.sorts:
+            return self._sort_help
+        found = self.by_name.get(word[1]) if word else None
+        return found.explanation if found else self.help
+
+    def complete(self, text: str, values: Mapping[str, Sequence[str]] = _NO_VALUES) -> str | None:
+        """Complete the last word of ``text``.
+
+        Args:
+            text: what has been typed.
+            values: values of the lab by field, for fields that take any text.
+
+        Returns:
+            ``text`` with the rest of a field name or value behind it; None where nothing fits.
+        """
+        quoted = _LAST_QUOTED.search(text)
+        last = quoted or _LAST.search(text)
+        if last is None or not last["start"]:
+            return None
+        name, start = last["field"], last["start"].lower()
+        if name:
+            found = (one for one in self._values(name, values) if one.lower().startswith(start) and '"' not in one)
+            if quoted:
+                return next((text + one[len(start) :] + '"' for one in found), None)
+            return next((text + one[len(start) :] for one in found if not re.search(r"[\s,]", one)), None)
+        if len(start) < 2:
+            return None
+        words = ["sort:"] if self.sorts else []
+        words += [f"{word}{'>=' if one.is_number else ':'}" for word, one in self.by_name.items()]
+        return next((text + word[len(start) :] for word in words if word.startswith(last["start"])), None)
+
+    def _values(self, name: str, values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        if name == "sort":
+            yield from self.sorts
+        elif (one := self.by_name.get(name)) is not None:
+            yield from (*one.values, *one.synonyms, *one.suggested, *values.get(one.name, ()))
+
+    def is_unfinished(self, text: str) -> bool:
+        """Whether ``text`` ends in a field that lacks its value."""
+        return bool(_UNFINISHED.search(text))
+
+    def may_become_field(self, text: str) -> bool:
+        """Whether the last word of ``text`` is the beginning of a field name."""
+        word = _LAST_NAME.search(text)
+        return word is not None and any(name.startswith(word[1]) for name in self.names)
+
+    def with_sort(self, text: str, order: str) -> str:
+        """``text`` in another order, the default one where ``order`` is empty."""
+        kept = re.sub(r"(^|\s)sort:\S*", " ", text).split()
+        return " ".join([*kept, *([f"sort:{order}"] if order and order != next(iter(self.sorts)) else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A filter that was read: which rows of a list, in which order.
+
+    Attributes:
+        text: words to search for, as they were typed.
+        conditions: all of which must hold.
+        sort: the name of the order.
+        descending: whether the order is reversed.
+        source: the filter as it was typed.
+    """
+
+    LANGUAGE: ClassVar[Language]
+
+    text: str = ""
+    conditions: tuple[Condition, ...] = ()
+    sort: str = ""
+    descending: bool = False
+    source: str = field(default="", compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a filter.
+
+        Raises:
+            QueryError: an unknown field, value or order, with a suggestion; or a text without a word in it.
+        """
+        words, conditions, order = cls.LANGUAGE.read(text)
+        query = cls(text=words, conditions=conditions, source=text)
+        return query if order is None else replace(query, sort=order[0], descending=order[1])
+
+    def narrowed(self, *conditions: Condition) -> Self:
+        """The same with more conditions."""
+        return replace(self, conditions=self.conditions + conditions)
+
+    def asks(self, *fields: str) -> bool:
+        """Whether one of ``fields`` is among the conditions."""
+        return any(condition.field in fields for condition in self.conditions)
+
+    def reads(self, table: str) -> bool:
+        """Whether a condition reads the table with this alias."""
+        return any(self.LANGUAGE.by_name[condition.field].table == table for condition in self.conditions)
+
+    def clauses(self) -> Iterator[Sql]:
+        """The SQL conditions, all of which must hold."""
+        if self.text:
+            yield from self.LANGUAGE.search(self.text)
+        for condition in self.conditions:
+            clause, values = self.LANGUAGE.by_name[condition.field].sql(condition.op, condition.values)
+            yield (f"NOT coalesce({clause}, 0)" if condition.negated else clause), values
+
+    def where(self) -> Sql:
+        """One SQL condition and its parameters."""
+        clauses = list(self.clauses())
+        return " AND ".join(clause for clause, _ in clauses) or "1", [one for _, values in clauses for one in values]
+
+
+# The SQL of fields.
+
+
+def cases(otherwise: str, fixed: Mapping[str, str] = MappingProxyType({}), bound: Callable[[str], str] = str) -> Clause:
+    """The SQL of the ``fixed`` values, and ``otherwise`` with ``bound(value)`` as its parameter for all others."""
+
+    def clause(_: str, values: Sequence[str]) -> Sql:
+        parts = [fixed.get(value, otherwise) for value in values]
+        parameters: list[str | float] = [bound(value) for value in values if value not in fixed]
+        return (f"({' OR '.join(parts)})" if len(parts) > 1 else parts[0]), parameters
+
+    return clause
+
+
+def contains(column: str) -> Clause:
+    """Columns that contain the value; case does not matter."""
+    return cases(f"{column} LIKE ? ESCAPE '\\'", bound=like)
+
+
+def begins(column: str) -> Clause:
+    """Columns that begin with the value."""
+    return cases(f"{column} GLOB ?", bound=prefix)
+
+
+def number(column: str) -> Clause:
+    """A column that is compared with a number."""
+
+    def clause(op: str, values: Sequence[str]) -> Sql:
+        one, numbers = f"{column} {op} ?", [float(value) for value in values]
+        return (f"({' OR '.join([one] * len(values))})" if len(values) > 1 else one), [*numbers]
+
+    return clause
+
+
+def like(value: str) -> str:
+    """The LIKE pattern of texts that contain ``value``."""
+    return "%" + re.sub(r"([%_\\])", r"\\\1", value) + "%"
+
+
+def prefix(value: str) -> str:
+    """The GLOB pattern of texts that begin with ``value``."""
+    return re.sub(r"[*?\[]", "", value) + "*"
+
+
+def substrings(text: str, sql: str, parameters: int = 1) -> list[Sql]:
+    """A search without an index: ``sql`` for each word or phrase of ``text``, negated for ``-word``."""
+    found: list[Sql] = []
+    for minus, phrase, bare in _WORD.findall(text):
+        if word := phrase or bare.strip('"'):
+            values: list[str | float] = [word] * parameters
+            found.append((f"NOT coalesce({sql}, 0)" if minus else sql, values))
+    return found
+
+
+def _some(words: Sequence[str], number: int) -> str:
+    return " ".join([*words[:number], *(["…"] if len(words) > number else [])])

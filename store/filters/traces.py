@@ -1,0 +1,161 @@
+"""The filter of the list of traces: ``verdict:wrong teacher:sky-t1 reflect>=3 sort:-chars "wait"``.
+
+The screen, the command line and a dataset, which remembers the filter it was made from, use the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+from store.filters.language import Field, Language, Query, Sql, begins, cases, contains, number, prefix
+from store.migrations import MOVE_KINDS
+from store.search import expressions, match_expression, require_words
+
+SORTS = {  # each has its index over just this expression (migration 0003)
+    "added": "t.seq",
+    "problem": "t.problem_id",
+    "model": "t.model",
+    "verdict": "coalesce(t.verdict, '')",
+    "decision": "coalesce(t.decision, '')",
+    "rating": "coalesce(t.rating, -1)",
+    "chars": "t.chars",
+    "tokens": "coalesce(t.tokens, -1)",
+    **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
+}
+_REFLECTIVE = "(t.reflect >= 1 AND (t.backtrack >= 1 OR t.verify >= 1))"  # null, like the moves, until measured
+_DONE = {"accepted": ("accept",), "rejected": ("reject",), "skipped": ("skip",), "todo": ("none",)}
+_FIRST_MOVES = ("reflect", "backtrack", "verify")
+
+
+def _flag(name: str, sql: str, help: str = "") -> Field:
+    return Field(name, cases("", {"yes": f"{sql} = 1", "no": f"{sql} = 0"}), help, values=("yes", "no"))
+
+
+def _search(text: str) -> list[Sql]:
+    require_words(text)
+    wanted, unwanted = expressions(text)
+    found: list[Sql] = []
+    if wanted:
+        # The plus: a row is looked up among those found, not each of those found in an index of the table.
+        found.append(("+t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)", [wanted]))
+    if unwanted:
+        found.append(("t.seq NOT IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)", [unwanted]))
+    return found
+
+
+TRACES = Language(
+    fields=(
+        Field(
+            "verdict", cases("t.verdict = ?", {"none": "t.verdict IS NULL"}),
+            values=("correct", "incorrect", "unverifiable", "none"),
+            synonyms={"right": ("correct",), "wrong": ("incorrect",)},
+        ),
+        Field(
+            "decision", cases("t.decision = ?", {"none": "t.decision IS NULL"}),
+            values=("accept", "reject", "skip", "none"), synonyms=_DONE,
+        ),
+        Field("model", contains("t.model"), "part of the teacher's name", aliases=("teacher",)),
+        Field("tag", cases("t.id IN (SELECT trace_id FROM trace_tags WHERE tag = ?)"), "a tag of the trace"),
+        Field("source", contains("t.source"), "part of the name of the trace's source"),
+        Field("key", contains("t.key"), "part of the problem's name in its source"),
+        _flag("complete", "t.complete"),
+        _flag("looping", "t.looping"),
+        _flag("reflective", _REFLECTIVE, "at least one reflection, and a backtracking or a check"),
+        Field("id", begins("t.id"), "the beginning of the trace's id"),
+        Field("problem", begins("t.problem_id"), "the beginning of the problem's id"),
+        Field("parent", begins("t.parent_id"), "the beginning of the id of the trace it was made from"),
+        Field(
+            "dataset", cases("t.id IN (SELECT trace_id FROM dataset_rows WHERE name = ?)"),
+            "the name of a dataset that contains the trace",
+        ),
+        Field(
+            "run", cases("t.id IN (SELECT trace_id FROM responses WHERE run_id GLOB ?)", bound=prefix),
+            "the beginning of the id of the teacher run that made the trace",
+        ),
+        Field("synthesis", contains("t.synthesis"), "part of the way the trace was made"),
+        Field("licence", contains("t.licence"), "part of the licence", aliases=("license",)),
+        Field("format", contains("t.format"), "part of the name of the import format"),
+        *(
+            Field(name, number(f"t.{name}"), is_number=True)
+            for name in dict.fromkeys(("rating", "chars", "tokens", *_FIRST_MOVES, *MOVE_KINDS))
+        ),
+    ),
+    search=_search,
+    searched="in any text",
+    sorts=SORTS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TraceQuery(Query):
+    """Which traces, in which order. ``ids`` narrows it to a queue of chosen ones."""
+
+    LANGUAGE: ClassVar[Language] = TRACES
+
+    sort: str = "added"
+    ids: tuple[str, ...] | None = None
+
+    @property
+    def only_text(self) -> bool:
+        """Whether it is a search and nothing else."""
+        return not self.conditions and self.ids is None and match_expression(self.text) is not None
+
+    @property
+    def direction(self) -> str:
+        return "DESC" if self.descending else "ASC"
+
+    @property
+    def order(self) -> str:
+        """The terms of ORDER BY."""
+        added = f"t.seq {self.direction}"
+        return added if self.sort == "added" else f"{SORTS[self.sort]} {self.direction}, {added}"
+
+    def clauses(self) -> Iterator[Sql]:
+        if self.ids is not None:
+            yield "t.id IN (SELECT value FROM json_each(?))", [json.dumps(self.ids)]
+        yield from Query.clauses(self)
+
+
+class Selection(NamedTuple):
+    """``sql`` follows FROM and ends in a condition; ``seq`` is the trace's number in it, ``order`` what sorts it."""
+
+    sql: str
+    parameters: list[str | float]
+    seq: str
+    order: str
+
+    def among(self, seqs: Sequence[int]) -> Selection:
+        """The same selection, limited to these traces."""
+        more: list[str | float]
+        if self.seq == "t.seq":
+            sql, more = "t.seq IN (SELECT value FROM json_each(?))", [json.dumps(seqs)]
+        else:  # asked for one number after the other, SQLite would repeat the search for each
+            sql = "f.rowid BETWEEN ? AND ? AND +f.rowid IN (SELECT value FROM json_each(?))"
+            more = [min(seqs, default=0), max(seqs, default=0), json.dumps(seqs)]
+        return self._replace(sql=f"{self.sql} AND {sql}", parameters=[*self.parameters, *more])
+
+
+def selection(query: TraceQuery, *, in_order: bool = False, only_seq: bool = False) -> Selection:
+    """The traces of a query.
+
+    A text search drives the query where it can: it returns rows one by one, in the order in which they were added. As
+    a condition, which the other orders need, everything it finds is listed before the first row is returned.
+
+    Args:
+        query: the filter.
+        in_order: whether the rows are needed in the order of the query.
+        only_seq: whether the number of a trace is all that is needed.
+    """
+    found = match_expression(query.text)
+    if found is None or (in_order and query.sort != "added"):
+        condition, parameters = query.where()
+        return Selection(f"traces t WHERE {condition}", parameters, "t.seq", query.order)
+    order = f"f.rowid {query.direction}"
+    if only_seq and query.only_text:
+        return Selection("traces_fts f WHERE f.traces_fts MATCH ?", [found], "f.rowid", order)
+    condition, parameters = replace(query, text="").where()
+    joined = "traces_fts f CROSS JOIN traces t ON t.seq = f.rowid"
+    return Selection(f"{joined} WHERE f.traces_fts MATCH ? AND {condition}", [found, *parameters], "f.rowid", order)

@@ -1,0 +1,72 @@
+"""What all screens share: handlers, headings, reading the database in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual import events
+
+from o1lab.app import LabApp
+from screens.base.screen import LabScreen
+from store import traces
+from store.errors import StoreError
+from store.filters import TraceQuery
+from store.sqlite import Database
+from tests.support.compare_lab import shown, until
+from tests.support.lab_seed import seeded_context
+
+SCREENS = ("lab", "traces", "distill", "train", "compare", "evaluate")
+
+
+@pytest.mark.parametrize("mode", SCREENS)
+async def test_a_resize_event_calls_the_base_handler_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    calls: Counter[events.Resize] = Counter()  # Textual itself sends a screen more than one event for a resize
+    handler = LabScreen.on_resize
+
+    def counted(screen: LabScreen, event: events.Resize) -> None:
+        calls[event] += event.size.width == 100
+        handler(screen, event)
+
+    monkeypatch.setattr(LabScreen, "on_resize", counted)
+    app = LabApp(seeded_context(tmp_path / "lab", 4), mode=mode)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.current_mode == mode, "the screen")
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, calls.total, "the resize")
+        await pilot.pause()
+        assert set((+calls).values()) == {1}
+
+
+async def test_the_heading_keeps_its_right_end_at_the_edge(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 4))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        screen.set_heading("4 traces")
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: shown(pilot).splitlines()[0].endswith(" " * 40 + "4 traces "), "the wider heading")
+
+
+async def test_read_runs_a_query_in_a_thread_over_a_connection_of_that_thread(tmp_path: Path) -> None:
+    context = seeded_context(tmp_path / "lab", 4)
+
+    def query(db: Database, factor: int, *, more: int) -> tuple[Any, int, int]:
+        return db, threading.get_ident(), factor * traces.count(db, TraceQuery.parse("")) + more
+
+    def broken(db: Database) -> None:
+        db.execute("SELECT nothing FROM nowhere")
+
+    app = LabApp(context)
+    async with app.run_test():
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        db, thread, number = await screen.read(query, 10, more=2)
+        assert db is not context.store.db and thread != threading.get_ident() and number == 42
+        with pytest.raises(StoreError):
+            await screen.read(broken)
