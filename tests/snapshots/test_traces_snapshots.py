@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from screens.traces.dialogs import BulkDialog
 from screens.traces.screen import TracesScreen
-from screens.traces.side_by_side import SideBySideScreen, Column
+from screens.traces.side_by_side import Column, SideBySideScreen
 from tests.functional.screens.test_traces import ready, typed, until
 from tests.support.lab_seed import seeded_context
 

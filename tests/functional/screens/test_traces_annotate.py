@@ -18,7 +18,7 @@ from screens.base.context import LabContext
 from screens.traces import annotate
 from screens.traces.annotate import Action, Written
 from screens.traces.dialogs import BulkDialog, DatasetDialog
-from screens.traces.side_by_side import SideBySideScreen, Column
+from screens.traces.side_by_side import Column, SideBySideScreen
 from screens.train.screen import TrainScreen
 from store import annotations as annotation_log
 from store import datasets, traces
