@@ -27,7 +27,8 @@ def put(store: Store, *turns: Turn) -> int:
 
 
 def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:
-    whole = read_sample(store.db, put(store, Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "they doubt it", "No, 5.")))
+    seq = put(store, Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "they doubt it", "No, 5."))
+    whole = read_sample(store.db, seq)
     assert [document.thought for document in whole.documents] == ["two and two", "they doubt it"]
     assert text_of.conversation(whole, 1).plain == "user: 2 + 2?\nmodel: 4\nuser: Sure?"
     assert text_of.conversation(whole, 0).plain == "user: 2 + 2?"
@@ -54,7 +55,7 @@ def test_nothing_that_a_model_or_a_scorer_wrote_reaches_the_terminal_as_it_is(st
     seq = put(store, Turn(HOSTILE, HOSTILE, HOSTILE), Turn(HOSTILE, "", HOSTILE))
     evaluations.add_scores(store.db, [NewScore(seq, SCORER, "incorrect", 0.5, HOSTILE, HOSTILE)])
     whole = read_sample(store.db, seq)
-    row = next(one for one in Listing("base-1", SCORER).page(store, 0, 9).rows if one.key == seq)
+    row = next(one for one in Listing("base-1", SCORER).page(store.db, 0, 9).rows if one.key == seq)
     assert isinstance(row.data, SampleRow)
     shown = [
         text_of.peek(row.data, SCORER), text_of.title(whole, SCORER), text_of.origin(whole),
