@@ -29,6 +29,7 @@ from typing import Any, Literal, get_args
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.errors import UsageError
+from o1lab.text import HAN
 from store import Store, datasets, selecting
 from store.filters import TraceQuery
 from store.selecting import Candidate
@@ -54,7 +55,7 @@ _NOT_TAKEN = {
 _NOBODY = "nobody accepted one of its problem"
 _LATER = "a person accepted another one later"
 _MARKS = re.compile(r"</?(?:think|Thought)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
-_HAN = re.compile(r"[\u4e00-\u9fff]")
+_HAN = re.compile(f"[{HAN}]")
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 import torch
 
 from o1lab.serve.kv import joined, kept, new_cache, padded_mask
-from o1lab.serve.sampling import draw
 
 T = TypeVar("T")
 BASE = "__base__"
 """PEFT's name for a row without adapter."""
+_TOP_TOKENS = 256
 
 
 @dataclass
@@ -297,3 +297,28 @@ def _sentence(error: Exception) -> str:
         return "The machine ran out of memory while answering; ask for fewer or shorter answers at once."
     first = str(error).strip().splitlines()
     return f"The model failed: {type(error).__name__}: {first[0] if first else 'no reason given'}"
+
+
+def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """Sample a token by nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751).
+
+    Args:
+        logits: [vocabulary].
+        temperature: above 0.
+        top_p: the token is drawn from the smallest set of most likely tokens with at least this probability.
+        generator: the random generator of the row.
+
+    Returns:
+        The token id.
+    """
+    likely = torch.softmax(logits.float().cpu() / temperature, dim=-1)
+    if top_p >= 1:
+        return int(torch.multinomial(likely, 1, generator=generator))
+    # The nucleus is nearly always within the top tokens; sorting the whole vocabulary is the exception.
+    values, tokens = torch.topk(likely, min(_TOP_TOKENS, likely.numel()))
+    if float(values.sum()) < top_p:
+        values, tokens = torch.sort(likely, descending=True)
+    before = torch.cumsum(values, 0) - values
+    values = values.masked_fill(before >= top_p, 0.0)
+    values[0] = max(float(values[0]), 1e-12)  # top_p 0 keeps the most likely token
+    return int(tokens[torch.multinomial(values, 1, generator=generator)])

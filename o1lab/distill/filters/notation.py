@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from o1lab.text import HAN
+from o1lab.wordlists import word_list
+
 
 class Token(NamedTuple):
     """A sign, word or command of an answer."""
@@ -40,9 +43,12 @@ _TOKENS = re.compile(
     r"|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>[,;])"
     r"|(?P<relation>=|<|>|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt|neq?|in|notin|equiv|mid|pmod|bmod)(?![a-zA-Z])|≤|≥|≠|≡|∈)"
     r"|(?P<endless>\\infty(?![a-zA-Z])|∞)|(?P<matrix>\\(?:begin|end|matrix)(?![a-zA-Z])|&|\\\\)"
-    r"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[\u3400-\u9fff]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
+    rf"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[{HAN}]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
     re.DOTALL,
 )
+
+# A unit of more words is prose.
+_MOST_UNIT_WORDS = 6
 
 
 def unwrapped(answer: str) -> str:
@@ -70,3 +76,31 @@ def lexed(text: str) -> list[Token]:
         tokens.append(Token(kind, found["inner"] if kind == "text" else found[0], apart))
         apart = False
     return tokens
+
+
+def is_unit(text: str, *, as_text: bool, apart: bool) -> bool:
+    r"""Return whether ``text`` is a unit or a counted thing, as listed in ``assets/words/units.yaml``.
+
+    ``6m`` is six times m, ``6 \mathrm{m}`` is six metres, ``3 apples`` is a number of apples.
+
+    Args:
+        text: the words after a number.
+        as_text: whether they are in ``\text`` or the like.
+        apart: whether whitespace separates them from the number.
+    """
+    known = word_list("units")
+    if known.pattern("chinese").fullmatch(text):
+        return True
+    words = re.findall(r"[A-Za-zÅΩµμ]+", text)
+    if not as_text:
+        word = text.rstrip(".")
+        if word.lower() in known.words("units"):
+            return True
+        return apart and len(word) > 3 and word.islower() and word not in known.words("no_unit")
+    if not words:
+        return re.fullmatch(r"[\s.,;%°$]*", text) is not None
+    if len(words) > _MOST_UNIT_WORDS or re.search(r"[=<>+]|\d{3}", text):
+        return False
+    if any(word.lower() in known.words("no_unit") for word in words):
+        return False
+    return len(words) > 1 or len(words[0]) > 1 or words[0] in known.words("letters")

@@ -13,9 +13,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from o1lab.distill.filters.notation import Token, lexed, unwrapped
+from o1lab.distill.filters.notation import Token, is_unit, lexed, unwrapped
 from o1lab.distill.filters.rule import quoted
-from o1lab.distill.filters.units import is_unit
 
 LONGEST = 2000  # of an expression; a number in digits alone may have any length
 _DEEPEST = 40

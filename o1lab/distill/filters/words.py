@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from o1lab.text import CJK
 from store.records import Problem
 
 LONGEST = 100_000  # characters of a statement that are compared
@@ -35,8 +36,7 @@ _SAME = tuple(
         (r"[’‘`]", "'"),
     )
 )
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|\d+(?:\.\d+)?|(?:(?![{_CJK}])[^\W\d_])+(?:['-](?:(?![{_CJK}])[^\W\d_])+)*|[-+*/=<>^%!|]")
+_WORD = re.compile(rf"[{CJK}]|\d+(?:\.\d+)?|(?:(?![{CJK}])[^\W\d_])+(?:['-](?:(?![{CJK}])[^\W\d_])+)*|[-+*/=<>^%!|]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _DRESSING = re.compile(r"[\s{}$&]+")
 

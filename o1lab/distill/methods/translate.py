@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
+from o1lab.chains.moves import segment
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.items import translation_source
 from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
-from o1lab.distill.methods.splitting import cut
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 from o1lab.text import one_line
@@ -34,6 +35,9 @@ LANGUAGES = {"zh": "Simplified Chinese", "en": "English"}
 _FIRST_PART = 2
 _STATEMENTS_HELD = 10_000
 _FENCED = re.compile(r"```\w*\n(?P<inside>.*)\n```", re.DOTALL)
+_PARAGRAPH_END = re.compile(r"\n[ \t]*\n\s*")
+_SPACE = re.compile(r"\s+")
+_OPEN_PLACEHOLDER = re.compile(r"⟦\d*$")
 _FEWEST_PARAGRAPHS = 4
 _KEPT_PARAGRAPHS = 2 / 3
 
@@ -203,3 +207,41 @@ def _unwrapped(answer: str) -> str:
 
 def _paragraphs(text: str) -> int:
     return sum(1 for line in text.split("\n") if line.strip())
+
+
+def cut(text: str, size: int) -> list[str]:
+    """``text`` in parts of at most ``size`` characters that make it up when joined; placeholders are never cut.
+
+    A cut is at a paragraph's end where one lies in the later half of the part, else between two moves, else at a
+    line's end or a space, else where it must be.
+    """
+    parts: list[str] = []
+    at = 0
+    if len(text) > size:
+        paragraphs = [found.end() for found in _PARAGRAPH_END.finditer(text)]
+        moves = [move.end for move in segment(text)]
+        while len(text) - at > size:
+            end = _last(paragraphs, at, size) or _last(moves, at, size) or _anywhere(text, at, size)
+            parts.append(text[at:end])
+            at = end
+    if at < len(text):
+        parts.append(text[at:])
+    return parts
+
+
+def _last(ends: list[int], at: int, size: int) -> int | None:
+    """The last of ``ends`` in the later half of a part that begins at ``at``."""
+    index = bisect_right(ends, at + size)
+    return ends[index - 1] if index > bisect_left(ends, at + max(1, size // 2)) else None
+
+
+def _anywhere(text: str, at: int, size: int) -> int:
+    end = at + size
+    newline = text.rfind("\n", at + size // 2, end)
+    if newline >= 0:
+        return newline + 1
+    spaces = list(_SPACE.finditer(text, at + size // 2, end))
+    if spaces:
+        return spaces[-1].end()
+    broken = _OPEN_PLACEHOLDER.search(text, max(at + 1, end - 12), end)
+    return broken.start() if broken else end

@@ -12,8 +12,7 @@ import tomlkit
 
 from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
 from o1lab.demo.headless import NOTE, PLUMBING_NOTE, Report, as_text, demo_recipe
-from o1lab.demo.problems import draw
-from o1lab.demo.seed import DATASET, seed_demo
+from o1lab.demo.seed import DATASET, draw, seed_demo
 from o1lab.errors import UsageError
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import SOLVER

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.parse import parse
-from o1lab.demo import problems as demo
+from o1lab.demo import seed as demo
 from o1lab.demo.seed import DATASET, HELD_OUT_SOURCE, SOURCE, seed_demo
 from o1lab.errors import RefusedError
 from o1lab.serve.solver import respond

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o1lab.demo.problems import draw
+from o1lab.demo.seed import draw
 from o1lab.distill.filters import Finding
 from o1lab.distill.filters.benchmarks import Benchmarks
 from o1lab.distill.filters.duplicates import Signatures, duplicates_of
