@@ -56,7 +56,7 @@ def annotations_merge(
             merged = merge_annotations(store, file)
             items.append({
                 "path": str(file), "added": merged.added, "duplicates": merged.known,
-                "without_trace": [record.trace_id for record in merged.homeless],
+                "without_trace": [record.trace_id for record in merged.without_trace],
             })  # fmt: skip
     lines = [
         f"{item['path']}: {item['added']:,} added, {item['duplicates']:,} duplicates, "
