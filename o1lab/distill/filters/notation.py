@@ -1,4 +1,4 @@
-r"""How answers are written: LaTeX or plain text as tokens, told apart by what they are, without what only sets them."""
+r"""Tokenise answers in LaTeX or plain text, without typesetting, and recognise units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Token(NamedTuple):
 
     kind: str
     text: str
-    apart: bool = False  # white space stands before it
+    apart: bool = False  # whether whitespace precedes it
 
 
 _PLAIN = str.maketrans(
@@ -52,7 +52,7 @@ _MOST_UNIT_WORDS = 6
 
 
 def unwrapped(answer: str) -> str:
-    """The answer without math marks, a box, and the full stop at its end."""
+    """Return the answer without math marks, box and final full stop."""
     text = answer.translate(_PLAIN).strip()
     for left, right in ((r"\boxed{", "}"), (r"\fbox{", "}"), (r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(left) and text.endswith(right) and text.count(left) == 1:
@@ -65,7 +65,7 @@ def unwrapped(answer: str) -> str:
 
 
 def lexed(text: str) -> list[Token]:
-    """The tokens of a text; white space and sizes only leave their trace in ``apart``."""
+    """Return the tokens of a text; whitespace and size commands only set ``apart``."""
     tokens: list[Token] = []
     apart = False
     for found in _TOKENS.finditer(text):

@@ -1,9 +1,8 @@
-"""Translation: chain and problem into another language, with mathematics, code and answers kept to the letter.
+"""Translation: translate a chain and its problem, with mathematics, code and answers unchanged.
 
-What must not change is taken out for placeholders first and put back afterwards; every one of them has to be there
-exactly once. Long chains go part by part, cut at paragraphs or moves; a part with something wrong in it is sent back
-once with what is wrong. Turns 0 and 1 are the statement's, whether or not they are needed: a problem is translated
-once, so that its chains stay chains of one problem.
+Protected spans are replaced by placeholders first and put back afterwards; each must occur exactly once. Long chains
+are translated in parts, split at paragraphs or moves; a faulty part is sent back once with its faults. Turns 0 and 1
+are reserved for the statement: a problem is translated once, so that its chains stay chains of one problem.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from o1lab.text import one_line
 from store.records import NewProblem
 
 PART_CHARS = 4000
-"""A part has at most so many characters, placeholders in the place of what is protected."""
+"""Maximum length of a part in characters, with placeholders for protected spans."""
 LANGUAGES = {"zh": "Simplified Chinese", "en": "English"}
 
 _FIRST_PART = 2
-_STATEMENTS_HELD = 10_000
+_STATEMENTS_CACHED = 10_000
 _FENCED = re.compile(r"```\w*\n(?P<inside>.*)\n```", re.DOTALL)
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n\s*")
 _SPACE = re.compile(r"\s+")
@@ -44,7 +43,7 @@ _KEPT_PARAGRAPHS = 2 / 3
 
 @method("translate", order=30)
 class Translate(Method):
-    """One conversation a trace; the result is a trace of a translated problem with the original as its parent."""
+    """One conversation per trace; the result is a trace of a translated problem, with the original as its parent."""
 
     synthesis = "translated"
     source = "traces"
@@ -73,7 +72,8 @@ class Translate(Method):
         ]
         asked = [] if item.translated else [self._asked("statement", mask(item.statement).text.strip(), {})]
         asked += [self._asked("part", part.strip(), context) for part in parts]
-        # Every call can be made twice; a part's holds the statement's translation, a second one the first answer too.
+        # Every call can be made twice. The call of a part includes the translated statement, its repeat also the
+        # first answer.
         calls = [Planned(messages, most=2) for messages in asked]
         return Plan(calls, {"teacher": 2 * len(parts) + len(asked)})
 
@@ -109,13 +109,13 @@ class Translate(Method):
         return Draft(raw, parse(item.raw).complete, problem=problem, parent_id=item.trace_id, meta=meta)
 
     async def _statement(self, item: SourceItem, talk: Conversation) -> str:
-        """The problem in the other language: the lab's own translation, or that of the first who needs it."""
+        """Return the translated problem, from the lab or from the first conversation that needs it."""
         async with self._asking.setdefault(item.problem_id, asyncio.Lock()):
             statement = item.translated or self._statements.get(item.problem_id)
             if not statement:
                 statement = await self._whole("statement", mask(item.statement), talk, {})
                 self._statements[item.problem_id] = statement
-                if len(self._statements) > _STATEMENTS_HELD:
+                if len(self._statements) > _STATEMENTS_CACHED:
                     del self._statements[next(iter(self._statements))]
         talk.turn = _FIRST_PART
         return statement
@@ -129,7 +129,7 @@ class Translate(Method):
         return "".join(translated)
 
     async def _whole(self, role: str, masked: Masked, talk: Conversation, context: Mapping[str, str]) -> str:
-        """One text translated by one call, or two, with the white space around it as it was."""
+        """Translate a text with one or two calls; the whitespace around it is kept."""
         core = masked.text.strip()
         if not _has_words(core):
             return unmask(masked.text, masked.kept)
@@ -151,10 +151,10 @@ class Translate(Method):
         return self.prompts["repair"].fill(values)
 
     def _check(self, item: SourceItem, raw: str, statement: str) -> None:
-        """What can only be said of the whole.
+        """Check the complete translation.
 
         Raises:
-            GivenUp: the translation is not fit to be kept.
+            GivenUp: it must not be kept.
         """
         before, after = parse(item.raw), parse(raw)
         if (before.format, before.complete) != (after.format, after.complete):
@@ -162,7 +162,7 @@ class Translate(Method):
         old = extract_answer(before.solution_of(item.raw), before.thought_of(item.raw))
         new = extract_answer(after.solution_of(raw), after.thought_of(raw))
         if old is not None and old.how is How.BOXED and (new is None or new.text != old.text):
-            raise GivenUp("the boxed answer is another after the translation")
+            raise GivenUp("the boxed answer differs after the translation")
         words = "\n\n".join([statement, after.thought_of(raw), after.solution_of(raw)])
         if language_of(words) != self._language:
             raise GivenUp(f"the translation is not mainly in {LANGUAGES[self._language]}")
@@ -171,7 +171,7 @@ class Translate(Method):
 
 
 def _spans(raw: str) -> list[Span]:
-    """Thought and solution, where there are any."""
+    """Return the spans of thought and solution, if present."""
     parsed = parse(raw)
     return [span for span in (parsed.thought, parsed.solution) if span is not None]
 
@@ -181,9 +181,10 @@ def _has_words(text: str) -> bool:
 
 
 def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
-    """What is wrong with a translated part, in words that its translator can act on and a person can read.
+    """Return the faults of a translated part, for the translator and for people.
 
-    What stands before the colon is the same for every text, so that it can be counted.
+    The text before the colon does not depend on the part, so that faults can be counted. The texts are part of the
+    repair prompt: another wording would repeat paid calls of paused runs.
     """
     wanted, got = placeholders(source), placeholders(answer)
     faults = [
@@ -200,7 +201,7 @@ def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
 
 
 def _unwrapped(answer: str) -> str:
-    """The answer without a code fence around all of it: code of the original is behind placeholders."""
+    """Return the answer without a code fence around all of it: code of the original is in placeholders."""
     found = _FENCED.fullmatch(answer)
     return found["inside"] if found else answer
 
@@ -210,10 +211,10 @@ def _paragraphs(text: str) -> int:
 
 
 def cut(text: str, size: int) -> list[str]:
-    """``text`` in parts of at most ``size`` characters that make it up when joined; placeholders are never cut.
+    """Split ``text`` into parts of at most ``size`` characters, never inside a placeholder; joined they are ``text``.
 
-    A cut is at a paragraph's end where one lies in the later half of the part, else between two moves, else at a
-    line's end or a space, else where it must be.
+    A part ends at the end of a paragraph if there is one in its second half, else between two moves, else at the end of
+    a line or a space, else anywhere.
     """
     parts: list[str] = []
     at = 0
@@ -230,7 +231,7 @@ def cut(text: str, size: int) -> list[str]:
 
 
 def _last(ends: list[int], at: int, size: int) -> int | None:
-    """The last of ``ends`` in the later half of a part that begins at ``at``."""
+    """Return the last of ``ends`` in the second half of a part that begins at ``at``."""
     index = bisect_right(ends, at + size)
     return ends[index - 1] if index > bisect_left(ends, at + max(1, size // 2)) else None
 

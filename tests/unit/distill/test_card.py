@@ -118,7 +118,7 @@ def test_a_card_tells_of_runs_prompts_sampling_and_terms(lab: Lab, store: Store)
     assert "| aa11 | sample | o1-2024 | long-thought@1 | 0.6 | unknown | 42 | 4 | 8192 |" in runs
     assert "| bb22 | 1 | 1 | 0 | 0 | 0 | 1 | quota 1 |" in runs
     assert "terms of use: example.com/terms: no competing models" in text
-    assert "What it writes is under CC-BY-NC-4.0" in text
+    assert "Its outputs are under CC-BY-NC-4.0" in text
     assert "1 rows did not come out of a teacher run of this lab" in text
     assert "SECRET_KEY" not in text
     assert str(lab.root) not in text
@@ -138,7 +138,7 @@ def test_terms_nobody_wrote_down_are_said_to_be_missing(lab: Lab, store: Store) 
     datasets.create(store.db, "d", ALL)
     assert "terms of use: not recorded; read them" in text_of(lab, store, "d")
     lab.config.write_text("")
-    assert "- o1: what it is, and under which terms, was not recorded when its run began" in text_of(lab, store, "d")
+    assert "- o1: the model and its terms were not recorded when the run started" in text_of(lab, store, "d")
 
 
 def test_terms_are_those_of_the_day_the_run_began(lab: Lab, store: Store) -> None:
@@ -199,7 +199,7 @@ def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
     text = text_of(lab, store, "d")
     said = section(text, "Licences")
     assert "Licences clash: 1 rows are under CC BY NC 4.0, for non-commercial use only" in said
-    assert "while MIT and CC0 does not ask that" in said
+    assert "while MIT and CC0 does not require that" in said
     assert "The licence of 1 rows is unknown" in said
     assert "| MIT | 2 |" in said
     assert set(front(text)["license"]) == {"mit", "cc-by-nc-4.0", "cc0-1.0", "unknown"}
@@ -212,10 +212,10 @@ def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
         ({"MIT": 3, "CC-BY-NC-4.0": 2}, ["Licences clash"]),
         ({"CC-BY-NC-4.0": 2}, ["for non-commercial use only."]),
         ({"CC-BY-NC-SA-4.0": 1, "CC-BY-SA-4.0": 1}, ["Licences clash", "each ask to be the licence of the whole"]),
-        ({"CC-BY-SA-4.0": 1, "CC-BY-NC-4.0": 1}, ["Licences clash", "No one work can keep both", "has to be shared"]),
+        ({"CC-BY-SA-4.0": 1, "CC-BY-NC-4.0": 1}, ["Licences clash", "One work cannot satisfy both", "must be shared"]),
         ({"GPL-3.0": 1, "CC-BY-SA-4.0": 1}, ["each ask to be"]),
-        ({"GPL-3.0": 1, "MIT": 1}, ["has to be shared under GPL-3.0"]),
-        ({"CC-BY-ND-4.0": 4}, ["4 rows are under CC-BY-ND-4.0, not to be shared in altered form"]),
+        ({"GPL-3.0": 1, "MIT": 1}, ["must be shared under GPL-3.0"]),
+        ({"CC-BY-ND-4.0": 4}, ["4 rows are under CC-BY-ND-4.0, which forbids sharing altered versions"]),
         ({"unknown": 2, "": 1, "MIT": 1}, ["The licence of 3 rows is unknown"]),
         ({"Some Terms 1.0": 1}, ["to be read by a person: Some Terms 1.0"]),
     ],

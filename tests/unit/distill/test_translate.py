@@ -200,7 +200,7 @@ async def test_a_box_that_changes_its_place_is_another_answer() -> None:
     swap = {"⟦0⟧": "⟦1⟧", "⟦1⟧": "⟦0⟧"}
     ask = translator(lambda turn, text: re.sub(r"⟦\d⟧", lambda mark: swap[mark[0]], text) if turn else text)
     draft = await method("translate").respond(of_trace(raw), 0, ask)
-    assert draft.rejected == "the boxed answer is another after the translation"
+    assert draft.rejected == "the boxed answer differs after the translation"
 
 
 async def test_what_is_in_the_language_already_costs_nothing() -> None:
