@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
-from o1lab.paths import CONFIG_NAME, Lab
+from o1lab.files import write_text
+from o1lab.paths import Lab
 
 
 class Endpoint(BaseModel):
@@ -135,9 +135,7 @@ def init_lab(root: Path, *, name: str | None = None, base: str | None = None) ->
     try:
         lab.root.mkdir(parents=True, exist_ok=True)
         if not lab.config.exists():
-            temporary = lab.root / f".{CONFIG_NAME}.{os.getpid()}"
-            temporary.write_text(_first_config(name or lab.root.name, base), "utf-8")
-            temporary.replace(lab.config)
+            write_text(lab.config, _first_config(name or lab.root.name, base))
     except OSError as error:
         raise LabError(
             f"Cannot create a lab at {lab.root}: {error.strerror}.", "Choose a folder you can write to."

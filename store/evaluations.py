@@ -205,6 +205,18 @@ def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluatio
     return [_evaluation(row) for row in rows]
 
 
+def remove(db: Database, evaluation_id: str) -> None:
+    """Delete an evaluation with its items, samples, scores and ratings; traces made from samples stay."""
+    of_samples = "WHERE seq IN (SELECT seq FROM samples WHERE evaluation_id = ?)"
+    of_evaluation = "WHERE evaluation_id = ?"
+    with db.atomic():
+        for table in ("ratings", "scores", "sample_texts"):
+            db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
+        for table in ("samples", "evaluation_items"):
+            db.conn.execute(f"DELETE FROM {table} {of_evaluation}", [evaluation_id])
+        db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
+
+
 def set_scorer(db: Database, evaluation_id: str, scorer: str) -> None:
     """Show this scorer's scores unless another is asked for."""
     with db.atomic():

@@ -20,3 +20,9 @@ def add(db: Database, run: RunRecord) -> None:
 def all_runs(db: Database) -> list[RunRecord]:
     """Every run, the newest first."""
     return [RunRecord(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY created_at DESC")]
+
+
+def remove(db: Database, run_id: str) -> None:
+    """Delete the record of a run."""
+    with db.atomic():
+        db.conn.execute("DELETE FROM runs WHERE id = ?", [run_id])

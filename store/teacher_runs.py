@@ -99,6 +99,19 @@ def all_runs(db: Database) -> list[TeacherRun]:
     ]
 
 
+def has_traces(db: Database, run_id: str) -> bool:
+    """Whether traces of the lab came from this run."""
+    row = db.execute("SELECT 1 FROM responses WHERE run_id = ? AND trace_id IS NOT NULL LIMIT 1", [run_id]).fetchone()
+    return row is not None
+
+
+def remove(db: Database, run_id: str) -> None:
+    """Delete a run and how its samples ended; traces are not deleted."""
+    with db.atomic():
+        db.conn.execute("DELETE FROM responses WHERE run_id = ?", [run_id])
+        db.conn.execute("DELETE FROM teacher_runs WHERE id = ?", [run_id])
+
+
 def add_outcomes(db: Database, run_id: str, outcomes: Iterable[Outcome]) -> None:
     """Record how samples ended, inside the caller's transaction; a later outcome of a sample replaces a failed one."""
     created_at = now()

@@ -1,4 +1,4 @@
-"""Verbs of distillation: asking a teacher, and what can be done with its runs."""
+"""Commands of distillation: ask a teacher, and the verbs of teacher runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import handwritten, options
+from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
 from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli.progress import fault_lines, job_details
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
+    from o1lab.distill.run_directory import RunFolder
     from o1lab.distill.runs import RunInfo
     from o1lab.distill.settings import TeacherRunSettings
+    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
-
-RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The teacher run's id, or its beginning.")]
 
 
 def _settings() -> type[TeacherRunSettings]:
@@ -49,7 +51,7 @@ def distill(
 ) -> None:
     """Ask a teacher for long thoughts; every paid response is kept.
 
-    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. --resume continues after either and asks
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and asks
     nothing twice.
 
     Example: o1lab distill --endpoint solver --problems "source:demo" --n 2
@@ -67,107 +69,63 @@ def distill(
                 "--estimate is for a new run and cannot be combined with --resume.",
                 f"Tokens and cost of run {resume} so far: o1lab distill show {resume}",
             )
-        folder = runs.resume(lab, resume, values)
-    else:
-        if "endpoint" not in values:
-            raise UsageError("No teacher is given.", "Add --endpoint NAME; `--endpoint solver` needs no key.")
-        settings = runs.read_settings(values)
-        if estimate:
-            _estimate(lab, settings, as_json=as_json)
-            return
-        folder = runs.start(lab, settings)
-        _say_unanswered(lab, settings)
+        resume_job(lab, JOBS, resume, values, detach=detach, as_json=as_json)
+        return
+    if "endpoint" not in values:
+        raise UsageError("No teacher is given.", "Add --endpoint NAME; `--endpoint solver` needs no key.")
+    settings = runs.read_settings(values)
+    if estimate:
+        _estimate(lab, settings, as_json=as_json)
+        return
+    folder = runs.start(lab, settings)
+    _say_unanswered(lab, settings)
     if detach:
         pid = runs.launch_detached(folder)
-        answer = summary(runs.info(folder), lab) | {"pid": pid}
-        emit(
-            answer,
-            as_json=as_json,
-            text=f"Run {folder.id} is running in the background. Status: o1lab distill show {folder.id}",
-        )
+        answer = summary(lab, folder.info()) | {"pid": pid}
+        text = f"Run {folder.id} is running in the background. Status: o1lab distill show {folder.id}"
+        emit(answer, as_json=as_json, text=text)
         return
-    raise typer.Exit(_drive(lab, folder.id, as_json=as_json))
+    raise typer.Exit(_run(lab, folder, as_json=as_json))
 
 
-@distill_app.command("ls")
-def distill_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the teacher runs, the newest first."""
-    from o1lab.distill import runs
+def _rows(lab: Lab) -> list[Row]:
+    from o1lab.distill.runs import TEACHER_RUNS
 
-    lab = context(ctx).lab()
-    infos = runs.list_runs(lab)
+    infos = TEACHER_RUNS.infos(lab)
     reasons = _reasons(lab, [info.id for info in infos])
     items = [_keys(info, reasons[info.id]) for info in infos]
-    lines = [
-        f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} right {item['correct']:<6} "
-        f"failed {item['failed']:<5} {item['endpoint']}"
+    return [
+        Row(
+            item,
+            f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} right {item['correct']:<6} "
+            f"failed {item['failed']:<5} {item['endpoint']}" + (f"  {item['name']}" if item["name"] else ""),
+        )
         for item in items
     ]
-    text = "\n".join(lines) or "No teacher run yet. Start one: o1lab distill --endpoint solver"
-    emit({"items": items, "total": len(items)}, as_json=as_json, text=text)
 
 
-@distill_app.command("show")
-def distill_show(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Show one teacher run: how it stands, why samples failed or were rejected, and an example of each fault."""
-    from dataclasses import asdict
-
+def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], list[str]]:
     from o1lab.distill import runs
 
-    lab = context(ctx).lab()
-    folder = runs.find(lab, run_id)
-    info = runs.info(folder)
     faults = runs.faults(folder)
-    item = summary(info, lab) | {
-        "dir": str(folder.path),
-        "settings": info.settings.model_dump(mode="json") if info.settings else None,
-        "faults": [asdict(fault) for fault in faults],
-        "seconds_left": info.status.seconds_left,
-        "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
-    }
+    item = summary(lab, info) | job_details(folder, info, faults)
     lines = [_line(item), *(word for word in (info.status.message, info.status.hint) if word), *info.status.notes]
     details = _details(lab, folder.id)
     for reason, number in item["reasons"].items():
         lines.append(f"{number:>6}  {reason}")
         if reason in details:
-            lines.append(f"        such as {one_line(details[reason], 300)}")
-    for fault in faults:
-        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]
-    emit(item, as_json=as_json, text="\n".join([*lines, "", f"folder  {folder.path}"]))
+            lines.append(f"        for example {one_line(details[reason], 300)}")
+    return item, [*lines, *fault_lines(faults), "", f"folder  {folder.path}"]
 
 
-@distill_app.command("stop")
-def distill_stop(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Ask a teacher run to stop; calls in flight are waited for."""
-    from o1lab.distill import runs
+def _kind() -> JobKind[Any]:
+    from o1lab.distill.runs import TEACHER_RUNS
 
-    lab = context(ctx).lab()
-    info = runs.stop(runs.find(lab, run_id))
-    emit(summary(info, lab), as_json=as_json, text=f"Run {info.id} was asked to stop; it waits for calls in flight.")
+    return TEACHER_RUNS
 
 
-@distill_app.command("pause")
-def distill_pause(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Let a teacher run make no new call until it may go on."""
-    from o1lab.distill import runs
-
-    lab = context(ctx).lab()
-    info = runs.pause(runs.find(lab, run_id))
-    emit(summary(info, lab), as_json=as_json, text=f"Run {info.id} pauses. Let it go on: o1lab distill go-on {info.id}")
-
-
-@distill_app.command("go-on")
-def distill_go_on(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Let a paused teacher run go on."""
-    from o1lab.distill import runs
-
-    lab = context(ctx).lab()
-    info = runs.go_on(runs.find(lab, run_id))
-    emit(summary(info, lab), as_json=as_json, text=f"Run {info.id} goes on.")
-
-
-def summary(info: RunInfo, lab: Lab) -> dict[str, Any]:
-    """A run's contract keys. ``cost_usd`` is null where the price is not known."""
+def summary(lab: Lab, info: RunInfo) -> dict[str, Any]:
+    """The JSON of a run. ``cost_usd`` is null if the price is not known."""
     return _keys(info, _reasons(lab, [info.id])[info.id])
 
 
@@ -209,26 +167,43 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
         "message": status.message,
         "hint": status.hint,
         "notes": status.notes,
+        "name": info.name,
     }
 
 
-def _drive(lab: Lab, run_id: str, *, as_json: bool) -> int:
-    """Run here until the end; the exit status."""
+def _run(lab: Lab, folder: RunFolder, *, as_json: bool) -> int:
+    """Run it in this process to its end; returns the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status
-    from o1lab.distill import runs
     from o1lab.distill.worker import run_here
 
-    folder = runs.find(lab, run_id)
-    say(f"Run {folder.id} (after an interruption, continue with: o1lab distill --resume {folder.id})")
+    say(f"Run {folder.id} (after an interruption, resume with: o1lab distill resume {folder.id})")
     line = ProgressLine()
     try:
         run_here(lab, folder, watch=line.show)
     finally:
         line.end()
-    item = summary(runs.info(folder), lab)
+    item = summary(lab, folder.info())
     words = [_line(item), item["message"], item["hint"], *item["notes"]]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return exit_status(item["stopped_by"], item["failed"])
+
+
+JOBS = JobCommands(
+    "teacher run",
+    _kind,
+    _rows,
+    "No teacher run yet. Start one: o1lab distill --endpoint solver",
+    _show,
+    summary,
+    "Calls in flight are completed first.",
+    _settings,
+    (
+        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
+        "budget_usd", "budget_tokens",
+    ),
+    _run,
+)  # fmt: skip
+add_job_verbs(distill_app, JOBS)
 
 
 def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:

@@ -8,7 +8,7 @@ verbs take to run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -33,12 +33,13 @@ class _WithSettings(Base):
     """A command whose parameters begin with those of a settings model."""
 
     load_model: LoadModel
+    only: Collection[str] = ()
     _loaded = False
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         if not self._loaded:
             self._loaded = True
-            self.params[:0] = _parameters(self.load_model())
+            self.params[:0] = _parameters(self.load_model(), self.only)
         return super().get_params(ctx)
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
@@ -55,9 +56,9 @@ class _WithSettings(Base):
             self.format_commands(ctx, formatter)
 
 
-def command_with(model: LoadModel) -> type[TyperCommand]:
-    """A command class that adds the options of a settings model."""
-    return type("SettingsCommand", (_WithSettings, TyperCommand), {"load_model": staticmethod(model)})
+def command_with(model: LoadModel, only: Collection[str] = ()) -> type[TyperCommand]:
+    """A command class that adds the options of a settings model, or those of ``only`` some of its fields."""
+    return type("SettingsCommand", (_WithSettings, TyperCommand), {"load_model": staticmethod(model), "only": only})
 
 
 def group_with(model: LoadModel) -> type[TyperGroup]:
@@ -70,14 +71,16 @@ def given(ctx: typer.Context) -> dict[str, Any]:
     return dict(ctx.meta.get(_KEY, {}))
 
 
-def _parameters(model: type[BaseModel]) -> list[Parameter]:
+def _parameters(model: type[BaseModel], only: Collection[str]) -> list[Parameter]:
     """One click parameter a field, made by typer from a function with one parameter a field."""
     from o1lab.settings import settings_of
 
     def fields() -> None:
         """Has the signature that follows."""
 
-    signature = inspect.Signature([_parameter(one) for one in settings_of(model).values()])
+    signature = inspect.Signature(
+        [_parameter(one) for one in settings_of(model).values() if not only or one.name in only]
+    )
     setattr(fields, "__signature__", signature)  # noqa: B010 - no type knows this attribute
     maker = typer.Typer(add_completion=False, rich_markup_mode=None)
     maker.command()(fields)

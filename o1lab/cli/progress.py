@@ -1,27 +1,34 @@
-"""How a job that asks models speaks: one line on standard error while it works, and its exit status."""
+"""The output of jobs that ask models: a progress line on standard error, errors, and the exit status."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from o1lab.jobs.directory import JobStatus
-from o1lab.text import visible
+from o1lab.format import duration
+from o1lab.text import one_line, visible
+
+if TYPE_CHECKING:
+    from o1lab.inference.journal import FaultCount
+    from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo
 
 
 class ProgressLine:
-    """Rewrites itself on a terminal; elsewhere it says where the run stands every tenth of the way."""
+    """A line that is rewritten on a terminal; elsewhere a new line is printed at every tenth of the samples."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._tenth = -1
         self._said = ""
 
-    def show(self, status: JobStatus) -> None:
+    def show(self, status: CountedStatus) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone; the run is not
             self._show(status)
 
-    def _show(self, status: JobStatus) -> None:
+    def _show(self, status: CountedStatus) -> None:
         if self._live:
             sys.stderr.write(f"\r\x1b[K{visible(text_of(status))}")
         else:
@@ -41,10 +48,10 @@ class ProgressLine:
 
 
 _BESIDE = {"incomplete": "cut off", "unextracted": "no answer", "unscored": "unscored", "cached": "reused"}
-"""What an evaluation counts beside, said where there is any."""
+"""Further counts of an evaluation, shown if they are not zero."""
 
 
-def text_of(status: JobStatus) -> str:
+def text_of(status: CountedStatus) -> str:
     """done, right, wrong, failed, tokens, money, time left."""
     parts = [
         f"{status.state} {status.done}/{status.requested}",
@@ -61,18 +68,8 @@ def text_of(status: JobStatus) -> str:
     return "  ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """3m05s, 2h10m."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-
-
 def exit_status(stopped_by: str | None, failed: int) -> int:
-    """A run's exit status by what ended it and how many of its samples failed."""
+    """The exit status of a job, by what stopped it and how many of its samples failed."""
     match stopped_by:
         case "budget_usd" | "budget_tokens":
             return 5
@@ -83,3 +80,22 @@ def exit_status(stopped_by: str | None, failed: int) -> int:
         case "key" | "quota" | "no_model" | "failures":
             return 3
     return 1 if failed else 0
+
+
+def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Sequence[FaultCount]) -> dict[str, Any]:
+    """The keys that `show` adds for a job that asks models."""
+    return {
+        "dir": str(folder.path),
+        "settings": info.settings.model_dump(mode="json") if info.settings else None,
+        "faults": [asdict(fault) for fault in faults],
+        "seconds_left": info.status.seconds_left,
+        "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
+    }
+
+
+def fault_lines(faults: Sequence[FaultCount]) -> list[str]:
+    """Each error with its number, last message and last raw response."""
+    lines = []
+    for fault in faults:
+        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]
+    return lines

@@ -1,4 +1,4 @@
-"""Verbs of training: train, and what can be done with runs."""
+"""Commands of training: train, and the verbs of runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
+from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs
 from o1lab.cli.output import JsonOption, context, emit, say
 
 if TYPE_CHECKING:
+    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
     from o1lab.train.metrics_reader import Metrics
     from o1lab.train.preflight.report import Preflight
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     from o1lab.train.run_directory import RunDir, RunState
 
 _LOG_LINES = 20
-RunArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or its beginning.")]
 
-runs_app = typer.Typer(help="Look at training runs, stop and resume them.", no_args_is_help=True, rich_markup_mode=None)
+runs_app = typer.Typer(
+    help="List, show, stop, resume, rename and delete training runs.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -100,58 +103,9 @@ def train(
     exit_by(state)
 
 
-@runs_app.command("ls")
-def runs_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the runs, the newest first."""
-    from o1lab.train.launch import list_runs
-
-    items = [_summary(run, state) for run, state in list_runs(context(ctx).lab())]
-    lines = [
-        f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
-        f"loss {_number(item['loss']):<8} {item['base']}"
-        for item in items
-    ]
-    text = "\n".join(lines) or "No run yet. Start one: o1lab train --dataset NAME"
-    emit({"items": items, "total": len(items)}, as_json=as_json, text=text)
-
-
-@runs_app.command("show")
-def runs_show(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Show one run: its state, recipe, checkpoints, last metrics and the end of its log."""
-    import yaml
-
-    from o1lab.train.metrics_reader import last_metrics
-    from o1lab.train.run_directory import find_run
-
-    run = find_run(context(ctx).lab(), run_id)
-    state = run.state()
-    recipe = _recipe_values(run)
-    item = _summary(run, state) | {
-        "message": state.status.message,
-        "hint": state.status.hint,
-        "recipe": recipe,
-        "dir": str(run.path),
-        "checkpoints": [path.name for path in run.checkpoints()],
-        "last_metrics": last_metrics(run.metrics),
-        "log_tail": run.log_tail(_LOG_LINES),
-    }
-    lines = [
-        f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {_number(item['loss'])}",
-        *([item["message"]] if item["message"] else []),
-        *([item["hint"]] if item["hint"] else []),
-        f"directory    {run.path}",
-        f"checkpoints  {', '.join(item['checkpoints']) or 'none'}",
-        "",
-        yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).rstrip(),
-        "",
-        *item["log_tail"],
-    ]
-    emit(item, as_json=as_json, text="\n".join(lines))
-
-
 @runs_app.command("watch")
-def runs_watch(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Print a line a step until the run ends. Ctrl-C leaves the run running."""
+def runs_watch(ctx: typer.Context, run_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Print a line for each step until the run ends. Ctrl-C does not stop the run."""
     from o1lab.train.metrics_reader import last_metrics
     from o1lab.train.run_directory import find_run
 
@@ -160,34 +114,6 @@ def runs_watch(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = Fa
     answer = _summary(run, state) | {"message": state.status.message, "last_metrics": last_metrics(run.metrics)}
     emit(answer, as_json=as_json, text=ended_text(run, state))
     exit_by(state)
-
-
-@runs_app.command("stop")
-def runs_stop(
-    ctx: typer.Context,
-    run_id: RunArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask a run to save a checkpoint and stop."""
-    from o1lab.train.launch import stop
-    from o1lab.train.run_directory import find_run
-
-    lab = context(ctx).lab()
-    state = stop(lab, run_id, wait=wait)
-    run = find_run(lab, run_id)
-    text = f"Run {run.id} is {state.state}." if wait else f"Run {run.id} was asked to stop after its step."
-    emit(_stopping(run, state), as_json=as_json, text=text)
-
-
-@runs_app.command("resume")
-def runs_resume(ctx: typer.Context, run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Go on with a stopped, failed or dead run from its last checkpoint."""
-    from o1lab.train.launch import resume
-
-    run, pid = resume(context(ctx).lab(), run_id)
-    answer = _stopping(run, run.state()) | {"pid": pid}
-    emit(answer, as_json=as_json, text=f"Run {run.id} goes on from step {answer['step']} (pid {pid}).")
 
 
 def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
@@ -223,6 +149,49 @@ def _recipe_values(run: RunDir) -> dict[str, Any]:
         return {}
 
 
+def _rows(lab: Lab) -> list[Row]:
+    from o1lab.train.launch import RUNS
+
+    found = [_summary(run, run.info()) for run in RUNS.directories(lab)]
+    return [
+        Row(
+            item,
+            f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
+            f"loss {_number(item['loss']):<8} {item['base']}" + (f"  {item['name']}" if item["name"] else ""),
+        )
+        for item in found
+    ]
+
+
+def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
+    import yaml
+
+    from o1lab.train.metrics_reader import last_metrics
+
+    recipe = _recipe_values(run)
+    item = _summary(run, state) | {
+        "message": state.status.message,
+        "hint": state.status.hint,
+        "recipe": recipe,
+        "dir": str(run.path),
+        "checkpoints": [path.name for path in run.checkpoints()],
+        "last_metrics": last_metrics(run.metrics),
+        "log_tail": run.log_tail(_LOG_LINES),
+    }
+    lines = [
+        f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {_number(item['loss'])}",
+        *([item["message"]] if item["message"] else []),
+        *([item["hint"]] if item["hint"] else []),
+        f"directory    {run.path}",
+        f"checkpoints  {', '.join(item['checkpoints']) or 'none'}",
+        "",
+        yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).rstrip(),
+        "",
+        *item["log_tail"],
+    ]
+    return item, lines
+
+
 def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
     from o1lab.train.metrics_reader import last_metrics
 
@@ -236,29 +205,51 @@ def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
         "base": recipe.get("base"),
         "dataset_hash": recipe.get("dataset_hash"),
         "heartbeat_age_s": None if state.heartbeat_age_s is None else round(state.heartbeat_age_s, 1),
+        "name": state.name,
     }
 
 
-def _stopping(run: RunDir, state: RunState) -> dict[str, Any]:
-    saved = run.checkpoints()
+def _stopping(lab: Lab, state: RunState) -> dict[str, Any]:
+    from o1lab.train.run_directory import RunDir
+
+    saved = RunDir(lab.runs / state.id).checkpoints()
     return {
-        "id": run.id,
+        "id": state.id,
         "state": state.state,
         "step": state.status.step,
         "checkpoint": saved[-1].name if saved else None,
     }
 
 
+def _kind() -> JobKind[Any]:
+    from o1lab.train.launch import RUNS
+
+    return RUNS
+
+
+JOBS = JobCommands(
+    "run",
+    _kind,
+    _rows,
+    "No run yet. Start one: o1lab train --dataset NAME",
+    _show,
+    _stopping,
+    "It saves a checkpoint after its current step.",
+    can_pause=False,
+)
+add_job_verbs(runs_app, JOBS)
+
+
 def follow_run(run: RunDir, *, quiet: bool) -> RunState:
-    """Print a line a step until the run has ended; returns how."""
-    from o1lab.train.launch import follow_until_end
+    """Print a line for each step until the run has ended; returns its last state."""
+    from o1lab.jobs.manage import follow
     from o1lab.train.metrics_reader import Metrics
 
     metrics = Metrics(run.metrics)
     shown, generation, message = 0, 0, ""
-    state = run.state()
+    state = run.info()
     try:
-        for state in follow_until_end(run):
+        for state in follow(run):
             metrics.poll()
             if quiet:
                 continue
@@ -272,7 +263,7 @@ def follow_run(run: RunDir, *, quiet: bool) -> RunState:
                 emit({}, as_json=False, text=_step_line(metrics, at, state.status.total_steps))
             shown = len(metrics)
     except KeyboardInterrupt:
-        say(f"The run {run.id} goes on without us. Stop it with: o1lab runs stop {run.id}")
+        say(f"Run {run.id} continues in the background. Stop it: o1lab runs stop {run.id}")
         raise
     return state
 

@@ -18,6 +18,7 @@ from o1lab.errors import LabError
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.cells import Table
 from o1lab.evaluate.stats.summary import Summary
+from o1lab.jobs import spawn
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.paths import assets_dir
 from o1lab.serve.manager import ServerManager
@@ -169,9 +170,9 @@ async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir
     tell(f"Training run {run.id}: {recipe.steps} steps of {recipe.batch_size} rows...")
     metrics, told = Metrics(run.metrics), 0
     try:
-        while (state := run.state()).active:
+        while (state := run.info()).active:
             await asyncio.sleep(POLL_S)
-            launch.reap()
+            spawn.reap()
             last = metrics.last() if metrics.poll() else {}
             if last and last["step"] >= told + TELL_EVERY:
                 told = int(last["step"])

@@ -5,7 +5,6 @@ Everything in a card is read from the lab: nothing is claimed that was not recor
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,10 +20,11 @@ from o1lab.config import Config, load_config
 from o1lab.distill import length_histogram, licences
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import terms_of
+from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import LabError
+from o1lab.files import atomic_write
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.ingest.exporting import export_dataset
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from o1lab.text import one_line
 from store import Store, dataset_facts, datasets, exclusions, teacher_runs
@@ -367,15 +367,8 @@ def _listed(counted: Mapping[str, int]) -> str:
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
     """Put the pieces into ``path`` in one move."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", errors="replace") as file:
+        with atomic_write(path, errors="replace") as file:
             file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

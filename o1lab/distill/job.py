@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from o1lab.distill import work_queue
 from o1lab.distill.methods.base import Method, SourceItem, single
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Role
@@ -14,7 +15,6 @@ from o1lab.inference.engines.offline import OfflineWork
 from o1lab.inference.journal import JournalIndex, index_journal
 from o1lab.inference.models import ModelClient
 from o1lab.inference.prompts import Prompt
-from o1lab.jobs.directory import RunFolder
 from o1lab.jobs.pipeline import Feed, Reader
 from o1lab.paths import Lab
 from store import teacher_runs

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from o1lab.config import Config
 from o1lab.distill.markdown import inline
-from o1lab.jobs.directory import RunFolder, write_json
+from o1lab.distill.run_directory import RunFolder
+from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.registry import SOLVER, ModelRef, Source
 from store.teacher_runs import TeacherRun

@@ -15,20 +15,20 @@ from o1lab.distill.engines import ENGINES
 from o1lab.distill.job import Job, read_index
 from o1lab.distill.methods import METHODS, make_method
 from o1lab.distill.methods.base import SourceItem
+from o1lab.distill.progress import Progress
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
 from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
 from o1lab.inference.budget import Budget
-from o1lab.inference.calls import CallKey, Message, Response, Role, RunStopped, digest
+from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.models import check_priced, open_models
 from o1lab.inference.prompts import restore_prompts
-from o1lab.inference.rate_limit import Clock, Control
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Reader, run_concurrently
-from o1lab.jobs.progress import Progress
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -63,7 +63,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     folder: RunFolder
     counts: Progress
 
-    async def do(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
+    async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         engine = ENGINES.get(self.settings.engine)
         job = await self._job(stack, store, before)
         self.begin()

@@ -1,4 +1,7 @@
-"""Teacher runs as a person handles them: start, look, pause, stop, go on. :mod:`o1lab.distill.runner` runs them."""
+"""Check, start and resume teacher runs.
+
+:mod:`o1lab.distill.runner` runs them, :mod:`o1lab.jobs.manage` manages them.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,17 @@ from o1lab.distill.items import count_items
 from o1lab.distill.methods import METHODS, find_prompts, make_method
 from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import keep_asked
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
+from o1lab.files import write_json
+from o1lab.inference import journal
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.inference.prompts import Prompt, keep_prompts
-from o1lab.jobs import control
-from o1lab.jobs.control import FaultCount, JobInfo
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus, write_json
+from o1lab.jobs import manage, spawn
+from o1lab.jobs.directory import JobInfo
+from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 from o1lab.settings import validate
@@ -30,7 +37,7 @@ CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
     "budget_usd", "budget_tokens",
 )  # fmt: skip
-"""Settings that may differ when a run goes on: they decide how it is asked, not what comes out."""
+"""Settings that may change when a run is resumed: they affect how calls are made, not their results."""
 
 
 RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]
@@ -38,7 +45,7 @@ RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]
 
 @dataclass(frozen=True)
 class Checked:
-    """Settings that make sense in this lab, with what they name."""
+    """Settings that are valid in this lab, with the models and prompts that they name."""
 
     settings: TeacherRunSettings
     teacher: ModelRef
@@ -50,19 +57,19 @@ def read_settings(values: Mapping[str, Any]) -> TeacherRunSettings:
     """Settings from named values; None leaves a value's default.
 
     Raises:
-        UsageError: a name or value that means nothing.
+        UsageError: a name or value is not valid.
     """
     given = {name: value for name, value in values.items() if value is not None}
     return validate(TeacherRunSettings, given, verb="distill")
 
 
 def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
-    """See that everything the settings name is there.
+    """Check that everything the settings name exists.
 
     Raises:
-        NotFoundError: no such model or prompt.
-        UsageError: the filter, the prompt or the budget makes no sense.
-        LabError: a key's variable is empty, or no problem fits.
+        NotFoundError: there is no such model or prompt.
+        UsageError: the filter, the prompt or the budget is not valid.
+        LabError: the variable of a key is empty, or no problem matches.
     """
     models = _models(lab, settings)
     teacher = models[0]
@@ -95,15 +102,15 @@ def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
 
 
 def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
-    """Make a run: its folder with everything it needs, and its row in the lab. Nothing is asked yet.
+    """Create a run: its directory with everything it needs, and its row in the database. No call is made yet.
 
     Raises:
-        NotFoundError, UsageError, LabError: as :func:`check`; or the folder cannot be written.
+        NotFoundError, UsageError, LabError: as :func:`check`; or the directory cannot be written.
     """
     store = open_store(lab.database)
     try:
         checked = check(lab, settings, store)
-        folder = RunFolder(lab.distill / control.new_id(lab.distill))
+        folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.teacher
         try:
             folder.stop_file.parent.mkdir(parents=True)
@@ -123,10 +130,10 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
 
 
 def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prompt], store: Store) -> None:
-    """Give a run its row in the lab; one that is there stays as it is. Whatever lands refers to it.
+    """Add a run's row to the database, if it has none; its results refer to it.
 
     Raises:
-        StoreError: the database refuses.
+        StoreError: the database cannot be written.
     """
     settings = folder.settings()
     with store.explained():
@@ -145,15 +152,25 @@ def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prom
 
 
 def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> RunFolder:
-    """Make a run ready to go on; ``changes`` are new values of ``CHANGEABLE`` settings. Nothing is asked yet.
+    """Prepare a run to continue; no call is made yet.
+
+    Args:
+        lab: the lab of the run.
+        identity: its id or name, or the beginning of its id.
+        changes: new values of ``CHANGEABLE`` settings; None is no change.
 
     Raises:
-        NotFoundError: no such run.
-        UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
+        NotFoundError: there is no such run.
+        UsageError: it is running, another setting would change, or the budget cannot be checked.
     """
-    folder = find(lab, identity)
-    control.ensure_not_running(info(folder), folder)
-    given = {name: value for name, value in (changes or {}).items() if value is not None}
+    folder = TEACHER_RUNS.find(lab, identity)
+    _prepare(lab, folder, changes or {})
+    return folder
+
+
+def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
+    manage.ensure_not_running(folder)
+    given = {name: value for name, value in changes.items() if value is not None}
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
             f"{min(fixed).replace('_', ' ')} cannot change within a run.", "Start a new run, or leave that option out."
@@ -162,74 +179,38 @@ def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) ->
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
         check_priced(settings, _models(lab, settings), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
-    control.clear_control_files(folder)
-    return folder
+    folder.clear_control_files()
 
 
 def launch_detached(folder: RunFolder) -> int:
-    """Drive a run in a process of its own that outlives this one; its pid.
+    """Run a teacher run in a process of its own that outlives this one.
+
+    Returns:
+        The process id of the worker.
 
     Raises:
-        LabError: the process or its log cannot be started.
+        LabError: the process or its log cannot be created.
     """
-    return control.launch(folder, "o1lab.distill.worker")
-
-
-def list_runs(lab: Lab) -> list[RunInfo]:
-    """Every run of the lab, the newest first."""
-    control.reap()
-    folders = [RunFolder(path) for path in lab.distill.glob("*") if (path / "settings.json").is_file()]
-    folders.sort(key=_made_at, reverse=True)
-    return [info(folder) for folder in folders]
-
-
-def _made_at(folder: RunFolder) -> float:
-    """When a run was made: its prompts never change. One that is just being made has none yet, and is the newest."""
-    try:
-        return folder.prompts.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
-def find(lab: Lab, identity: str) -> RunFolder:
-    """The run of this id, or the only one whose id begins so.
-
-    Raises:
-        NotFoundError: there is none, or there are several.
-    """
-    return control.find(lab.distill, identity, RunFolder)
-
-
-def info(folder: RunFolder, *, now: float | None = None) -> RunInfo:
-    """How a run stands, ``dead`` included: its process is gone. Of another host only the heartbeat tells."""
-    return control.snapshot(folder, now=now)
-
-
-def stop(folder: RunFolder) -> RunInfo:
-    """Ask a run to stop; calls in flight are waited for.
-
-    Raises:
-        UsageError: it has ended already.
-        LabError: the folder cannot be written.
-    """
-    return control.ask(folder, folder.stop_file)
-
-
-def pause(folder: RunFolder) -> RunInfo:
-    """Ask a run to make no new call until it may go on; raises as :func:`stop`."""
-    return control.ask(folder, folder.pause_file)
-
-
-def go_on(folder: RunFolder) -> RunInfo:
-    """Let a paused run go on.
-
-    Raises:
-        UsageError: nobody works on it.
-        LabError: the folder cannot be written.
-    """
-    return control.go_on(folder)
+    return spawn.launch(folder, "o1lab.distill.worker")
 
 
 def faults(folder: RunFolder) -> list[FaultCount]:
-    """What went wrong, by code, the most frequent first: every try in the journal counts."""
-    return control.faults(folder.journal)
+    """The errors of a run by their code, the most frequent first; every attempt in the journal counts."""
+    return journal.faults(folder.journal)
+
+
+def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:
+    """Delete a run's rows, unless traces refer to it: their dataset cards need its row, prompts and terms."""
+    store = open_store(lab.database)
+    try:
+        with store.explained():
+            if teacher_runs.has_traces(store.db, folder.id):
+                return folder.prompts.name, folder.asked.name
+            teacher_runs.remove(store.db, folder.id)
+    finally:
+        store.close()
+    return ()
+
+
+TEACHER_RUNS = JobKind(RunFolder, lambda lab: lab.distill, _prepare, launch_detached, _forget)
+"""Teacher runs, for :mod:`o1lab.jobs.manage`."""

@@ -10,8 +10,9 @@ from itertools import islice
 
 from o1lab.distill.items import items, items_by_id
 from o1lab.distill.methods.base import SourceItem
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.jobs.directory import RunFolder, replacing
+from o1lab.files import atomic_write
 from store import teacher_runs
 from store.connection import Store
 
@@ -25,7 +26,7 @@ def freeze_items(folder: RunFolder, store: Store, settings: TeacherRunSettings) 
         QueryError: a filter cannot be read.
     """
     if not folder.agenda.exists():
-        with replacing(folder.agenda) as file:
+        with atomic_write(folder.agenda) as file:
             file.writelines(f"{item.id}\n" for item in items(store, settings))
     with folder.agenda.open("rb") as file:
         return sum(1 for _ in file)

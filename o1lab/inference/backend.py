@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from o1lab.inference.budget import Budget
-from o1lab.inference.calls import CallKey, Message, Response, Role, RunStopped
+from o1lab.inference.calls import CallKey, Message, Response, Role
 from o1lab.inference.journal import Journal
-from o1lab.inference.rate_limit import Clock, Control
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.progress import Counts
 
 OnAttempt = Callable[[Response], None]
@@ -33,6 +33,16 @@ class CallContext:
     budget: Budget
     progress: Counts
     clock: Clock
+
+    async def record(self, response: Response) -> None:
+        """Write an attempt to the journal, then count it.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        await self.journal.append(response)
+        code = response.fault.code if response.fault is not None else ""
+        self.progress.paid(response.input_tokens, response.output_tokens, response.cost_usd, fault=code)
 
 
 class CompletionBackend(Protocol):

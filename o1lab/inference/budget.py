@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from o1lab.inference.calls import RunStopped
-from o1lab.inference.rate_limit import Control
+from o1lab.jobs.control import Control, RunStopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,6 @@ State = Literal["done", "partial", "failed"]
 RAW_LIMIT = 20_000
 
 
-class RunStopped(Exception):  # noqa: N818 - not an error: a person or the budget stopped the run
-    """No more calls may be made. The conversation ends here and continues when the run is resumed."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class CallKey(NamedTuple):
     """Identifies a call of a job: the id of its problem, trace or item, its sample and its turn, both from 0."""
 

@@ -21,7 +21,6 @@ from o1lab.inference.calls import (
     RequestError,
     Response,
     Role,
-    RunStopped,
     State,
     digest,
 )
@@ -30,6 +29,7 @@ from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.inference.stream import Reply, ReplyReader, flaw
 from o1lab.inference.transport import Transport
 from o1lab.inference.usage import most_tokens, rough_tokens
+from o1lab.jobs.control import RunStopped
 from store.records import now
 
 CONNECT_TIMEOUT_S = 30.0
@@ -89,8 +89,7 @@ class CompletionClient:
         model, context, best, tries, slowed = self._models[role], self._context, None, 0, 0
         for attempt in count(1):
             response, error = await self._attempt(model, role, key, messages, attempt)
-            await context.journal.append(response)
-            context.progress.count_response(response)
+            await context.record(response)
             if on_attempt is not None:
                 on_attempt(response)
             if best is None or response.state == "done" or _length(response) > _length(best):

@@ -109,6 +109,28 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
             offset += len(line)
 
 
+@dataclass
+class FaultCount:
+    """How often an error occurred, with its last message and raw response."""
+
+    code: str
+    number: int = 0
+    sentence: str = ""
+    key: str = ""
+    raw: str = ""
+
+
+def faults(path: Path) -> list[FaultCount]:
+    """The errors in a journal by their code, the most frequent first; every attempt counts."""
+    found: dict[str, FaultCount] = {}
+    for _, response in read(path, only=b'"fault"'):
+        if response.fault is not None:
+            one = found.setdefault(response.fault.code, FaultCount(response.fault.code))
+            one.number += 1
+            one.sentence, one.key, one.raw = response.fault.sentence, str(response.key), response.raw
+    return sorted(found.values(), key=lambda one: -one.number)
+
+
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
     """(offset, key, line) of every whole line; the rest of a line is not parsed, which is ten times as fast."""
     if not path.exists():

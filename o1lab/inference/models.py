@@ -10,8 +10,9 @@ from o1lab.config import load_config
 from o1lab.errors import UsageError
 from o1lab.inference.budget import Price
 from o1lab.inference.calls import Message, Role
-from o1lab.inference.rate_limit import Clock, Control, Limits
+from o1lab.inference.rate_limit import Limits
 from o1lab.inference.settings import Engine, RequestSettings
+from o1lab.jobs.control import Clock, Control
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model

@@ -18,8 +18,8 @@ from pathlib import Path
 import yaml
 
 from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.files import write_json
 from o1lab.inference.calls import Message
-from o1lab.jobs.directory import write_json
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
 

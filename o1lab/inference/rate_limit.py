@@ -6,78 +6,11 @@ Time is read from a monotonic clock only, so setting the system's clock changes 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import Protocol
 
-from o1lab.inference.calls import RunStopped
+from o1lab.jobs.control import Clock, Control
 
 _SOON_S = 1e-6
 """Less than this is no wait: sums of floats would otherwise never come out even."""
-
-
-class Clock(Protocol):
-    """Seconds that only go forward, and waiting for them."""
-
-    def now(self) -> float: ...
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        """Wait so long, or until ``event``; whether the event is set."""
-        ...
-
-
-class MonotonicClock:
-    """The machine's own."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
-        return event.is_set()
-
-
-class Control:
-    """Whether new calls may be made. The first reason to stop counts."""
-
-    def __init__(self) -> None:
-        self.stopping = asyncio.Event()
-        self.reason = ""
-        self.message = ""
-        self.hint = ""
-        self._going = asyncio.Event()
-        self._going.set()
-
-    @property
-    def paused(self) -> bool:
-        return not self._going.is_set()
-
-    def stop(self, reason: str, message: str = "", hint: str = "") -> None:
-        """No new call; those in flight are waited for."""
-        if not self.stopping.is_set():
-            self.reason, self.message, self.hint = reason, message, hint
-            self.stopping.set()
-            self._going.set()
-
-    def pause(self) -> None:
-        if not self.stopping.is_set():
-            self._going.clear()
-
-    def go_on(self) -> None:
-        self._going.set()
-
-    async def gate(self) -> None:
-        """Return when a call may be made.
-
-        Raises:
-            RunStopped: none may be made any more.
-        """
-        await self._going.wait()
-        if self.stopping.is_set():
-            raise RunStopped(self.reason)
 
 
 class Bucket:

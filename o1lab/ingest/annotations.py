@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, UsageError
+from o1lab.files import atomic_write
 from store import annotations as annotation_log
 from store.connection import Store
 from store.records import Annotation
@@ -52,20 +51,13 @@ def write_annotations(store: Store, path: Path) -> int:
     Raises:
         LabError: the file cannot be written; an existing file is not changed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     number = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
+        with atomic_write(path) as file:
             for record in annotation_log.everything(store.db):
                 file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
                 number += 1
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
     return number
 

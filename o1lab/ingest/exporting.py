@@ -6,15 +6,14 @@ Every row has its provenance: trace, model, licences, synthesis, version of the 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from o1lab.chains.parse import join
 from o1lab.errors import LabError
+from o1lab.files import atomic_path
 from store import Store, datasets
 from store.datasets import DatasetRow
 
@@ -83,17 +82,11 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
         LabError: the file cannot be written.
     """
     rows = datasets.rows(store.db, datasets.get(store.db, name).name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number = _write_parquet(rows, temporary) if form == "parquet" else _write_lines(rows, _LINES[form], temporary)
-        temporary.replace(path)
+        with atomic_path(path) as new:
+            return _write_parquet(rows, new) if form == "parquet" else _write_lines(rows, _LINES[form], new)
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return number
 
 
 def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[str, Any]], path: Path) -> int:
@@ -102,8 +95,6 @@ def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[
         for row in rows:
             file.write(json_line(shape(row)))
             number += 1
-        file.flush()
-        os.fsync(file.fileno())
     return number
 
 

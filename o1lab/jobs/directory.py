@@ -1,34 +1,59 @@
-"""A job's folder, the only contract between the job and whoever watches it; a teacher run's is LAB/distill/ID."""
+"""A job's directory: the only contract between a job and those who watch it.
+
+It works on a network file system, under Slurm, and after the watcher has ended. Everything is plain files: JSON that is
+replaced atomically, ``control/stop`` and ``control/pause`` to ask for something, ``about.json`` for a name and notes.
+Training runs, teacher runs and evaluations each declare a subclass of :class:`JobFolder` and of :class:`JobStatus`.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from abc import abstractmethod
+import socket
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from o1lab.distill.settings import TeacherRunSettings
+from pydantic import BaseModel
 
-State = Literal["starting", "running", "paused", "stopping", "finished", "stopped", "failed"]
+from o1lab.errors import LabError, NotFoundError
+from o1lab.files import write_json
+from o1lab.process import is_alive
+
+ACTIVE = ("queued", "starting", "running", "paused", "stopping")
+FINAL = ("finished", "failed", "stopped")
+HEARTBEAT_S = 2.0
+"""Seconds between two heartbeats of a running job."""
+STALE_S = 12.0
+"""A heartbeat older than this is stale: several missed beats, not one slow disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What status.json says of any job that asks models, replaced atomically.
+    """The content of status.json that all jobs share. Times are seconds since the epoch."""
 
-    Times are seconds since the epoch. ``requested`` counts samples. ``priced`` is whether the prices are known that
-    ``cost_usd`` needs. ``faults`` counts every fault of every try by its code; ``notes`` are sentences for a person.
-    """
-
-    state: State
+    state: str
     pid: int | None = None
     pid_started: float | None = None
     host: str = ""
     heartbeat: float = 0.0
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedStatus(JobStatus):
+    """The status of a job that asks models.
+
+    ``requested`` counts samples. ``priced`` is whether the prices that ``cost_usd`` needs are known. ``faults`` counts
+    the errors of all attempts by their code; ``notes`` are sentences for a person.
+    """
+
     requested: int = 0
     done: int = 0
     correct: int = 0
@@ -45,160 +70,324 @@ class JobStatus:
     started_at: float = 0.0
     seconds_left: float | None = None
     stopped_by: str | None = None
-    message: str = ""
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherRunStatus(JobStatus):
-    """What the status of a teacher run says beside."""
-
-    unverifiable: int = 0
-    rejected: int = 0
 
 
 StatusT = TypeVar("StatusT", bound=JobStatus)
 SettingsT = TypeVar("SettingsT")
 
 
+@dataclass(frozen=True, slots=True)
+class JobInfo(Generic[StatusT, SettingsT]):
+    """A job as a list shows it.
+
+    ``state`` is the state of its status, or ``dead``: the status says that it is active, but its process is gone.
+    ``stale`` means that the heartbeat of an active job is old; on another host nothing more can be known. ``name`` and
+    ``notes`` were given by a person.
+    """
+
+    id: str
+    state: str
+    status: StatusT
+    heartbeat_age_s: float | None
+    settings: SettingsT | None = None
+    stale: bool = False
+    name: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
 @dataclass(frozen=True)
 class JobFolder(Generic[StatusT, SettingsT]):
-    """The paths of one job, and its small files.
+    """The paths of one job and access to its small files.
 
-    ``noun`` is what a person calls the job, ``verb`` the command that begins it, resumes it and shows it.
+    A kind of job sets the class variables: ``noun`` is what a person calls it, ``verb`` its group of commands,
+    ``marker`` the file that makes a directory a job, ``created_file`` one that never changes once it is written.
     """
 
     path: Path
     noun: ClassVar[str]
     verb: ClassVar[str]
+    status_type: ClassVar[type[JobStatus]]
+    settings_type: ClassVar[type[BaseModel] | None] = None
+    marker: ClassVar[str] = "settings.json"
+    created_file: ClassVar[str] = "settings.json"
+    lock_name: ClassVar[str] = "lock"
 
-    @property
+    @cached_property
     def id(self) -> str:
         return self.path.name
 
     @property
-    def again(self) -> str:
-        """How to go on with it."""
-        return f"Go on with: {self.verb} --resume {self.id}"
+    def resume_hint(self) -> str:
+        """How to continue it, as a hint of an error."""
+        return f"Resume with: {self.verb} resume {self.id}"
 
-    @property
+    @cached_property
     def settings_file(self) -> Path:
         return self.path / "settings.json"
 
-    @property
+    @cached_property
     def status_file(self) -> Path:
         return self.path / "status.json"
 
-    @property
-    def journal(self) -> Path:
-        return self.path / "journal.jsonl"
+    @cached_property
+    def about_file(self) -> Path:
+        """The name and the notes that a person gave it."""
+        return self.path / "about.json"
 
-    @property
+    @cached_property
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    @property
-    def lock(self) -> Path:
-        """flock: one process a job."""
-        return self.path / "control" / "lock"
-
-    @property
+    @cached_property
     def stop_file(self) -> Path:
-        """Asking to stop is creating this file; calls in flight are waited for."""
+        """Creating this file asks the job to stop. It works across hosts, where a signal does not."""
         return self.path / "control" / "stop"
 
-    @property
+    @cached_property
     def pause_file(self) -> Path:
-        """While it is there no new call is made."""
+        """While this file exists, no new call is made."""
         return self.path / "control" / "pause"
 
-    @abstractmethod
     def settings(self) -> SettingsT:
-        """How it asks.
+        """The job's settings.
 
         Raises:
             OSError, ValueError: they cannot be read.
         """
+        assert self.settings_type is not None  # noqa: S101 - kinds without settings do not call this
+        return cast(SettingsT, self.settings_type.model_validate_json(self.settings_file.read_text("utf-8")))
 
-    @abstractmethod
     def status_of(self, values: Mapping[str, Any]) -> StatusT:
-        """The status with these values; unknown names are passed over."""
+        """The status with these values; unknown names are ignored.
+
+        Raises:
+            TypeError: there is no ``state``.
+        """
+        known = {name: value for name, value in values.items() if name in self.status_type.__dataclass_fields__}
+        return cast(StatusT, self.status_type(**known))
 
     def status(self) -> StatusT | None:
-        """The last status, or None before the first."""
+        """The last status, or None if there is none that can be read."""
         try:
-            values = json.loads(self.status_file.read_text("utf-8"))
-        except (OSError, ValueError):
+            return self._read_status()
+        except (OSError, ValueError, TypeError):
             return None
-        if not isinstance(values, dict) or "state" not in values:
-            return None
+
+    def read_status(self) -> StatusT:
+        """The last status; one that cannot be read is ``failed`` with a message."""
+        try:
+            return self._read_status()
+        except (OSError, ValueError, TypeError) as error:
+            return self.status_of({"state": "failed", "message": f"status.json cannot be read: {error}."})
+
+    def _read_status(self) -> StatusT:
+        values = json.loads(self.status_file.read_text("utf-8"))
+        if not isinstance(values, dict) or not isinstance(values.get("state"), str):
+            raise ValueError("it has no state")  # noqa: TRY004 - one kind of error for unreadable files
         return self.status_of(values)
 
     def write_status(self, status: StatusT) -> None:
-        write_json(self.status_file, asdict(status), durable=False)  # twice a second, and worth nothing later
+        write_json(self.status_file, asdict(status), durable=False)  # twice a second, and worthless after a power cut
 
+    def info(self, *, now: float | None = None) -> JobInfo[StatusT, SettingsT]:
+        """The job's state, including ``dead``, with its status and settings.
 
-@dataclass(frozen=True)
-class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
-    """The folder of one teacher run."""
+        Args:
+            now: seconds since the epoch, instead of the current time.
+        """
+        status = self.read_status()
+        moment = time.time() if now is None else now
+        age = max(moment - status.heartbeat, 0.0) if status.heartbeat else None
+        state, stale = status.state, False
+        if state in ACTIVE:
+            stale = age is None or age > STALE_S
+            if _is_gone(status, stale=stale):
+                status = self.read_status()  # it may have ended properly between reading and checking
+                state, stale = status.state, stale and status.state in ACTIVE
+                if state in ACTIVE:
+                    state, status = "dead", self.explain_death(status)
+        name, notes = self.about()
+        return JobInfo(self.id, state, status, age, self._settings_or_none(), stale, name, notes)
 
-    noun = "teacher run"
-    verb = "o1lab distill"
+    def explain_death(self, status: StatusT) -> StatusT:
+        """The status to show for a job whose process is gone; a kind may add a message and a hint."""
+        return status
 
-    @property
-    def prompts(self) -> Path:
-        """The prompts' full texts as they were asked with."""
-        return self.path / "prompts.json"
-
-    @property
-    def asked(self) -> Path:
-        """Whom it asks, and under which terms."""
-        return self.path / "asked.json"
-
-    @property
-    def agenda(self) -> Path:
-        """The ids of the run's items, one a line, in their order: what a run is about does not change with the pool."""
-        return self.path / "items.txt"
-
-    def settings(self) -> TeacherRunSettings:
-        return TeacherRunSettings.model_validate_json(self.settings_file.read_text("utf-8"))
-
-    def status_of(self, values: Mapping[str, Any]) -> TeacherRunStatus:
-        return TeacherRunStatus(**known(TeacherRunStatus, values))
-
-
-def known(kind: type[JobStatus], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``values`` that this kind of status has."""
-    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
-    """Replace a file in one step: a reader sees the old or the new one, whole. Whatever fails leaves the old one alone.
-
-    ``durable``: also after a power cut, so the file and its name are on the disk on leaving.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
+    def _settings_or_none(self) -> SettingsT | None:
+        if self.settings_type is None:
+            return None
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            return self.settings()
+        except (OSError, ValueError):
+            return None
+
+    def about(self) -> tuple[str, tuple[str, ...]]:
+        """(name, notes) that a person gave the job; empty where there are none."""
+        return read_about(self.about_file)
+
+    def created_at(self) -> float:
+        """When the job was made, in seconds since the epoch."""
+        return created_at(self.path, self.created_file)
+
+    def log_tail(self, lines: int = 40, *, limit: int = 65_536) -> list[str]:
+        """The last lines of log.txt.
+
+        Args:
+            lines: the number of lines.
+            limit: at most this many bytes are read from the end of the file.
+        """
+        try:
+            with self.log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size - limit, 0))
+                text = file.read(limit).decode("utf-8", "replace")
+        except OSError:
+            return []
+        # A progress bar rewrites its line: only its last content counts.
+        found = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+        if found and not found[-1]:
+            found.pop()
+        return found[-lines:]
+
+    def ask_to_stop(self) -> None:
+        """Create the stop file.
+
+        Raises:
+            LabError: the directory cannot be written.
+        """
+        self._touch(self.stop_file, "stop")
+
+    def ask_to_pause(self) -> None:
+        """Create the pause file; raises as :meth:`ask_to_stop`."""
+        self._touch(self.pause_file, "pause")
+
+    def _touch(self, file: Path, what: str) -> None:
+        try:
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+        except OSError as error:
+            raise LabError(
+                f"Cannot ask the {self.noun} to {what}: {error.strerror}.", f"Create {file} yourself."
+            ) from error
+
+    def clear_control_files(self) -> None:
+        """Withdraw all requests to stop or pause.
+
+        Raises:
+            LabError: the directory cannot be written.
+        """
+        for file in (self.stop_file, self.pause_file):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise LabError(
+                    f"Cannot resume the {self.noun}: {error.strerror}.", f"Delete {file} yourself."
+                ) from error
+
+    @contextmanager
+    def exclusive_lock(self) -> Iterator[bool]:
+        """Hold the job's lock within the block; yields False if another process holds it.
+
+        The operating system releases the lock when its holder ends. Where locks cannot be used (a full disk, a file
+        system without locks) the block runs as if it held the lock.
+        """
+        with ExitStack() as stack:
+            ours = True
+            try:
+                self.stop_file.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context((self.stop_file.parent / self.lock_name).open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                ours = False
+            except OSError:
+                pass
+            yield ours
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """A small JSON file of the job; empty if it is missing or not a JSON object."""
+        return read_json(path)
 
 
-def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Replace a JSON file as :func:`replacing` does."""
-    with replacing(path, durable=durable) as file:
-        file.write(json.dumps(dict(values), ensure_ascii=False, indent=1))
+FolderT = TypeVar("FolderT", bound=JobFolder[Any, Any])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON file; empty if it is missing or not a JSON object."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_about(path: Path) -> tuple[str, tuple[str, ...]]:
+    """(name, notes) in an about.json; empty where there are none."""
+    values = read_json(path)
+    name, notes = values.get("name"), values.get("notes")
+    texts = [note.get("text") for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
+    return name if isinstance(name, str) else "", tuple(text for text in texts if isinstance(text, str))
+
+
+def _is_gone(status: JobStatus, *, stale: bool) -> bool:
+    """Whether the process of an active job has ended, or was never started. Unknown for other hosts."""
+    if status.host != socket.gethostname():
+        return False
+    return stale if status.pid is None else not is_alive(status.pid, status.pid_started)
+
+
+def created_at(path: Path, file: str) -> float:
+    """When a job's directory was made, in seconds since the epoch.
+
+    Args:
+        path: the directory.
+        file: the name of a file in it that is written once.
+    """
+    try:
+        return (path / file).stat().st_mtime
+    except OSError:
+        pass
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return time.time()  # it is being made or removed right now
+
+
+def id_of_name(parent: Path, name: str) -> str | None:
+    """The id of the job below ``parent`` that a person gave this name; None if there is none."""
+    for path in parent.glob("*/about.json") if name else ():
+        if not path.parent.name.startswith(".") and read_about(path)[0] == name:
+            return path.parent.name
+    return None
+
+
+def list_directories(parent: Path, kind: type[FolderT]) -> list[FolderT]:
+    """The jobs of a kind below ``parent``, the newest first. Hidden directories are skipped."""
+    try:
+        paths = [path for path in parent.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+    found = [kind(path) for path in paths if (path / kind.marker).is_file()]
+    return sorted(found, key=lambda one: one.created_at(), reverse=True)
+
+
+def find_directory(parent: Path, identity: str, kind: type[FolderT]) -> FolderT:
+    """The job with this id or name, or the only one whose id begins with ``identity``.
+
+    Raises:
+        NotFoundError: there is none, or there are several.
+    """
+    jobs = list_directories(parent, kind) if identity else []
+    found = [job for job in jobs if job.id == identity]
+    if not found and (named := id_of_name(parent, identity)) is not None:
+        found = [job for job in jobs if job.id == named]
+    found = found or [job for job in jobs if job.id.startswith(identity)]
+    if len(found) != 1:
+        raise NotFoundError(
+            f"{f'Several {kind.noun}s begin' if found else f'No {kind.noun} begins'} with '{identity}'.",
+            f"`{kind.verb} ls` lists them.",
+        )
+    return found[0]

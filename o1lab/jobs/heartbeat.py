@@ -1,4 +1,4 @@
-"""The worker's sign of life, and its ear for being asked to stop. Nothing here imports torch."""
+"""Heartbeat and stop signal of a worker that runs in threads. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Generic
 
-from o1lab.train.run_directory import HEARTBEAT_S, RunDir, RunStatus
+from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, StatusT
 
 
-class Heartbeat:
-    """Keeps status.json true: at every change, and every few seconds so that watchers see we live."""
+class Heartbeat(Generic[StatusT]):
+    """Writes status.json at every change, and every few seconds so that watchers see that the worker is alive."""
 
-    def __init__(self, run: RunDir, status: RunStatus) -> None:
-        self._run = run
+    def __init__(self, folder: JobFolder[StatusT, Any], status: StatusT) -> None:
+        self._folder = folder
         self._status = status
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -24,17 +24,18 @@ class Heartbeat:
         self._thread.start()
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> StatusT:
         return self._status
 
     def update(self, *, write: bool = True, **changes: Any) -> None:
+        """Change fields of the status; with ``write=False`` the next heartbeat writes them."""
         with self._lock:
             self._status = replace(self._status, **changes)
             if write:
                 self._write()
 
     def end(self, **changes: Any) -> None:
-        """The last word; a full disk gets some time to recover."""
+        """Write the final status. A full disk gets some time to recover."""
         self._over.set()
         self._thread.join()
         self._status = replace(self._status, **changes)
@@ -52,17 +53,17 @@ class Heartbeat:
     def _write(self, *, strict: bool = False) -> None:
         self._status = replace(self._status, heartbeat=time.time())
         try:
-            self._run.write_status(self._status)
-        except OSError:  # the disk may be full for a moment: training goes on, the next beat tries again
+            self._folder.write_status(self._status)
+        except OSError:  # the disk may be full for a moment: the work continues, the next heartbeat tries again
             if strict:
                 raise
 
 
 class StopSignal:
-    """Whether somebody wants the run to stop: ``control/stop``, or a signal."""
+    """Whether the job was asked to stop, by its stop file or by a signal. Call it to find out."""
 
-    def __init__(self, run: RunDir) -> None:
-        self._file = run.stop_file
+    def __init__(self, folder: JobFolder[Any, Any]) -> None:
+        self._file = folder.stop_file
         self._event = threading.Event()
 
     def set(self) -> None:

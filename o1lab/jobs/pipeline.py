@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-from o1lab.inference.rate_limit import Control
+from o1lab.jobs.control import Control
 from store.errors import StoreError
 
 P = ParamSpec("P")

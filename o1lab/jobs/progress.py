@@ -1,4 +1,4 @@
-"""What a job that asks models has come to so far, as its status shows it."""
+"""The counts of a job that asks models, as its status shows them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from o1lab.inference.calls import Response
-from o1lab.inference.rate_limit import Clock
-from o1lab.jobs.directory import JobStatus, TeacherRunStatus
-from store.teacher_runs import Outcome, Tally
+from o1lab.jobs.control import Clock
+from o1lab.jobs.directory import CountedStatus
 
 _WINDOW = 400
-"""The time left follows the speed of so many last samples."""
+"""How many of the last samples the estimate of the time left is based on."""
 
 
 @dataclass
 class Counts:
-    """The numbers of any job. Tokens and money are those of every response there is, whatever became of it."""
+    """The counts of any job. Tokens and money are those of all responses, including failed ones."""
 
     requested: int = 0
     done: int = 0
@@ -30,41 +28,45 @@ class Counts:
     output_tokens: int = 0
     cost_usd: float = 0.0
     activity: str = ""
-    """What it is waiting for, in words."""
+    """What the job is waiting for, for a person."""
     faults: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     _to_hold_again: set[tuple[str, int]] = field(default_factory=set)
-    """Samples that failed in an earlier session: they count as failed until they have ended anew."""
+    """Samples that failed in an earlier session; they count as failed until they end again."""
     _ends: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     OF_SAMPLES: ClassVar[tuple[str, ...]] = ("requested", "done", "correct", "incorrect", "failed")
-    """What a job that goes on shows as it was, until everything is counted anew."""
+    """Counts that a resumed job shows unchanged until everything has been counted again."""
 
-    def go_on(self, failed: set[tuple[str, int]], before: JobStatus | None) -> None:
-        """Take up a job: ``failed`` are the samples that are held again."""
+    def go_on(self, failed: set[tuple[str, int]], before: CountedStatus | None) -> None:
+        """Continue the counts of an earlier session; ``failed`` are the samples that are asked again."""
         self.failed, self._to_hold_again = len(failed), failed
         if before is not None:
             self.retries = before.retries
             self.faults.update(before.faults)
             self.notes.extend(before.notes)
 
-    def paid(self, input_tokens: int, output_tokens: int, cost_usd: float) -> None:
+    def paid(self, input_tokens: int, output_tokens: int, cost_usd: float, *, fault: str = "") -> None:
+        """Count what a response took.
+
+        Args:
+            input_tokens: tokens of the request.
+            output_tokens: tokens of the response.
+            cost_usd: its price in US dollars.
+            fault: the code of the request's error, if it failed.
+        """
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
         self.cost_usd += cost_usd
-
-    def count_response(self, response: Response) -> None:
-        """A response came."""
-        self.paid(response.input_tokens, response.output_tokens, response.cost_usd)
-        if response.fault is not None:
-            self.faults[response.fault.code] += 1
+        if fault:
+            self.faults[fault] += 1
 
     def note(self, text: str) -> None:
-        """Something the person should know, once."""
+        """Add a sentence for a person, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def ended(self, item: str, sample: int, clock: Clock, *, failed: bool) -> None:
-        """A sample came to its end."""
+        """Count a sample that ended."""
         self._ends.append(clock.now())
         if (item, sample) in self._to_hold_again:
             self._to_hold_again.remove((item, sample))
@@ -73,40 +75,9 @@ class Counts:
         self.done += not failed
 
     def seconds_left(self, clock: Clock) -> float | None:
-        """By the speed of the last samples; None before there is one."""
+        """The estimated time left in seconds, from the speed of the last samples; None until two have ended."""
         if len(self._ends) < 2:
             return None
         took = clock.now() - self._ends[0]
         left = self.requested - self.done - self.failed + len(self._to_hold_again)
         return took / (len(self._ends) - 1) * max(0, left)
-
-
-@dataclass
-class Progress(Counts):
-    """The numbers of a teacher run."""
-
-    unverifiable: int = 0
-    rejected: int = 0
-    OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "unverifiable", "rejected")
-
-    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
-        """Take up a run: ``ended`` are its samples so far, ``failed`` those of them that are held again."""
-        self.go_on(failed, before)
-        self.done, self.rejected = ended.done, ended.rejected
-        self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
-        self.input_tokens, self.output_tokens = ended.input_tokens, ended.output_tokens
-        self.cost_usd = ended.cost_usd
-
-    def landed(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
-        """A sample came to its end."""
-        self.ended(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
-        if outcome.state == "failed":
-            return
-        self.rejected += outcome.state == "rejected"
-        match verdict:
-            case "correct":
-                self.correct += 1
-            case "incorrect":
-                self.incorrect += 1
-            case "unverifiable":
-                self.unverifiable += 1

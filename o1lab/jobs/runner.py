@@ -1,38 +1,37 @@
-"""What every job that asks models has in common while it works: its status is kept true, its control files obeyed.
+"""Run a job that asks models: keep its status up to date and obey its control files.
 
-Going on after a crash is nothing but starting again on the same folder.
+To continue after a crash, run the job again on the same directory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import socket
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from o1lab.errors import LabError, O1LabError, UsageError, from_store
-from o1lab.inference.rate_limit import Clock, Control, MonotonicClock
-from o1lab.jobs.directory import JobFolder, SettingsT, StatusT
+from o1lab.jobs.control import Clock, Control, MonotonicClock
+from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, SettingsT, StatusT
 from o1lab.jobs.progress import Counts
 from o1lab.paths import Lab
-from o1lab.train.run_directory import HEARTBEAT_S, process_started
+from o1lab.process import started_at
 from store.connection import Store, open_store
 from store.errors import StoreError
 
 STATUS_S = 0.5
-"""status.json is written at most so often, and control files are looked for as often."""
+"""Seconds between two checks of the control files, and at least between two writes of status.json."""
 
 
 class End(NamedTuple):
-    """How a session of a job ended, as its status says it."""
+    """How a session of a job ended, for its status."""
 
     state: str
     stopped_by: str | None
@@ -41,11 +40,15 @@ class End(NamedTuple):
 
 
 class JobRunner(ABC, Generic[StatusT, SettingsT]):
-    """One session of a job: from where it stands to its end.
+    """One session of a job, from its current progress to its end.
 
     Args:
-        control: for whoever wants to stop or pause it without a file.
+        lab: the lab of the job.
+        folder: the job.
+        progress: its counts.
+        control: stops and pauses it without a file.
         watch: called with each new status, from the event loop.
+        clock: replaced in tests.
     """
 
     def __init__(
@@ -66,65 +69,77 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         self.settings = folder.settings()
         self.priced = False
         self._watch = watch
-        self._pid_started = process_started(os.getpid())
+        self._pid_started = started_at(os.getpid())
         self._started_at = time.time()
         self._written = 0.0
         self._heart: asyncio.Task[None] | None = None
 
     @abstractmethod
-    async def do(self, held: contextlib.AsyncExitStack, store: Store, before: StatusT | None) -> None:
-        """All there is to do. ``begin`` must be called when the models are open; ``held`` is left at the end."""
+    async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: StatusT | None) -> None:
+        """Do all the work of the session.
+
+        Args:
+            stack: closed at the end of the session; for models, journals and the like.
+            store: the lab's database.
+            before: the status that the previous session left.
+
+        Implementations call :meth:`begin` when the models are open.
+        """
 
     def left_over(self) -> str:
-        """What to say of an end at which something is still to be done."""
+        """The message of a finished job that leaves something undone."""
         return ""
 
     async def work(self) -> StatusT:
-        """Work to the end; the last status.
+        """Run the job to its end.
+
+        Returns:
+            The last status.
 
         Raises:
-            UsageError: another process works on it.
-            LabError: a model cannot be opened, the disk is full, the database refuses. The status says so as well.
+            UsageError: another process is running it.
+            LabError: a model cannot be opened, the disk is full, or the database cannot be written. The status has the
+                same message.
         """
-        with exclusive_lock(self.folder) as ours:
+        with self.folder.exclusive_lock() as ours:
             if not ours:
                 raise UsageError(
-                    f"Another process works on the {self.folder.noun} {self.folder.id}.",
+                    f"Another process is running the {self.folder.noun} {self.folder.id}.",
                     f"See `{self.folder.verb} show {self.folder.id}`.",
                 )
             return await self._work()
 
     async def _work(self) -> StatusT:
         before = self.folder.status()
-        if before is not None:  # until everything is counted anew
+        if before is not None:  # until everything has been counted again
             for name in self.counts.OF_SAMPLES:
                 setattr(self.counts, name, getattr(before, name))
         try:
-            self._say("starting", message="Opening the model.")
+            self._write_status("starting", message="Opening the model.")
             store = open_store(self.lab.database)
             try:
-                async with contextlib.AsyncExitStack() as held:
-                    await self.do(held, store, before)
+                async with contextlib.AsyncExitStack() as stack:
+                    await self.execute(stack, store, before)
             finally:
                 if self._heart is not None:
                     self._heart.cancel()
                     await asyncio.gather(self._heart, return_exceptions=True)
                 store.close()
-            return self._say(*self._end())
+            return self._write_status(*self._end())
         except BaseException as error:
-            told = self._told(error)
-            with contextlib.suppress(OSError):  # a full disk takes no status either: what went wrong is raised
-                self._say(*told)
+            end = self._end_of(error)
+            with contextlib.suppress(OSError):  # a full disk cannot take the status either; the error is raised
+                self._write_status(*end)
             if isinstance(error, StoreError):
                 raise from_store(error) from error
             if isinstance(error, OSError):
-                raise LabError(told.message, told.hint) from error
+                raise LabError(end.message, end.hint) from error
             raise
 
     def begin(self) -> None:
-        """From now on the job runs: its status is kept true and its control files are obeyed."""
-        self._obey()  # who asked while the model was opened is heard before the first call
-        self._say("running")
+        """Start to keep the status up to date and to obey the control files."""
+        self._obey()  # requests made while the model was opened count before the first call
+        self._write_status("running")
         self._heart = asyncio.create_task(self._beat())
 
     async def _beat(self) -> None:
@@ -137,14 +152,14 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             now = (state, seen.activity, seen.done, seen.failed, seen.in_flight, seen.output_tokens)
             if now != last or time.time() - self._written > HEARTBEAT_S:
                 last = now
-                with contextlib.suppress(OSError):  # a full disk stops the run where it matters: at the journal
-                    self._say(state, message=seen.activity)
+                with contextlib.suppress(OSError):  # a full disk stops the run at the journal
+                    self._write_status(state, message=seen.activity)
 
     def _obey(self) -> None:
-        """Do as the control files say; of a folder that cannot be looked into nothing is asked."""
+        """Obey the control files; a directory that cannot be read asks for nothing."""
         with contextlib.suppress(OSError):
             if self.folder.stop_file.exists():
-                self.control.stop("stop", "The run was asked to stop.", self.folder.again)
+                self.control.stop("stop", "The run was asked to stop.", self.folder.resume_hint)
             if self.folder.pause_file.exists():
                 self.control.pause()
             else:
@@ -155,8 +170,8 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             return End("stopped", self.control.reason, self.control.message, self.control.hint)
         return End("finished", None, self.left_over(), "")
 
-    def _say(self, state: Any, stopped_by: str | None = None, message: str = "", hint: str = "") -> StatusT:
-        """Write the status, and tell whoever watches."""
+    def _write_status(self, state: Any, stopped_by: str | None = None, message: str = "", hint: str = "") -> StatusT:
+        """Write the status and pass it to the watcher."""
         seen = self.counts
         counted = {each.name: getattr(seen, each.name) for each in fields(seen) if not each.name.startswith("_")}
         status = self.folder.status_of(
@@ -184,36 +199,21 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             self._watch(status)
         return status
 
-    def _told(self, error: BaseException) -> End:
-        """The last words for an end that nobody wanted."""
-        again = self.folder.again
+    def _end_of(self, error: BaseException) -> End:
+        """The end of a session that an error or an interrupt ended."""
+        again = self.folder.resume_hint
         match error:
             case asyncio.CancelledError() | KeyboardInterrupt():
                 return End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
             case O1LabError() | StoreError():
                 return End("failed", None, error.message, error.hint or again)
             case OSError():
-                return End("failed", None, f"The disk refuses: {error.strerror or error}.", again)
+                return End("failed", None, f"The disk cannot be used: {error.strerror or error}.", again)
         log_error(self.folder.log, error)
         return End("failed", None, f"Something went wrong: {type(error).__name__}: {error}.", f"See {self.folder.log}.")
 
 
 def log_error(path: Path, error: BaseException) -> None:
-    """Keep a traceback in a job's log."""
+    """Append a traceback to a job's log."""
     with contextlib.suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
         traceback.print_exception(error, file=log)
-
-
-@contextlib.contextmanager
-def exclusive_lock(folder: JobFolder[Any, Any]) -> Iterator[bool]:
-    """Whether nobody else works on the job, and nobody will within the block. The lock ends with its holder."""
-    folder.lock.parent.mkdir(parents=True, exist_ok=True)
-    with folder.lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a file system that knows no locks: it cannot be told
-            pass
-        yield True

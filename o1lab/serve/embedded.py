@@ -14,13 +14,13 @@ import socket
 import sys
 from collections.abc import Iterator
 
-import psutil
 import uvicorn
 from tokenizers import Tokenizer
 
 from o1lab.errors import LabError, O1LabError
 from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.student import STUDENT
+from o1lab.process import is_alive, started_at
 from o1lab.serve.api import Backend, make_api
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
@@ -117,10 +117,9 @@ async def serve(backend: Backend, sock: socket.socket, options: argparse.Namespa
 
 async def _leave_with(parent: int, server: uvicorn.Server) -> None:
     """Stop ``server`` when the process ``parent`` ends: a killed app must not leave its models running."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(parent)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no child of ours
-            await asyncio.sleep(1)
+    started = started_at(parent)
+    while is_alive(parent, started):  # noqa: ASYNC110 - the parent is not a child process, so there is no event
+        await asyncio.sleep(1)
     server.should_exit = True
 
 

@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, Literal
 
 import httpx2
-import psutil
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
 from o1lab.paths import Lab
+from o1lab.process import is_alive
 from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
 from o1lab.serve.registry import SOLVER
 
@@ -205,13 +205,7 @@ def _runs_here(status: dict[str, Any]) -> bool:
     host, pid, started = status.get("host"), status.get("pid"), status.get("pid_started")
     if host != os.uname().nodename or not isinstance(pid, int):
         return False
-    try:
-        process = psutil.Process(pid)
-        # Ids are used again: the process must be the one that began then.
-        same = not isinstance(started, int | float) or abs(process.create_time() - started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return is_alive(pid, started if isinstance(started, int | float) else None)
 
 
 async def _drain(process: asyncio.subprocess.Process, kept: deque[str]) -> None:

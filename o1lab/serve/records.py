@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from o1lab.errors import LabError
+from o1lab.files import atomic_path
 from o1lab.paths import Lab, cache_dir
+from o1lab.process import started_at
 
 TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
@@ -49,10 +49,8 @@ class ServerRecord:
     @property
     def alive(self) -> bool:
         """Whether the process that wrote this still runs (a reused pid started later)."""
-        try:
-            return psutil.Process(self.pid).create_time() <= self.started + 1
-        except psutil.Error:
-            return False
+        started = started_at(self.pid)
+        return started is not None and started <= self.started + 1
 
 
 def records_folder(lab: Lab | None) -> Path:
@@ -72,12 +70,12 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
         LabError: the folder cannot be written.
     """
     path = folder / f"{record.host}-{record.pid}.json"
-    temporary = folder / f".{record.pid}.{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(record), file)
-        temporary.replace(path)
+        with atomic_path(path, durable=False) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(asdict(record), file)
     except OSError as error:
         raise LabError(f"Cannot write the server's record in {folder}: {error.strerror}.") from error
     return path

@@ -12,6 +12,8 @@ import yaml
 
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError
+from o1lab.jobs.directory import created_at, id_of_name
+from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records
 
@@ -79,17 +81,13 @@ def run_base(run_dir: Path) -> str | None:
 
 
 def checkpoints(run_dir: Path) -> list[Checkpoint]:
-    """A run's complete checkpoints, earliest first. A folder without weights yet is left out."""
-    found = []
-    trained_on = run_base(run_dir)
-    for folder in run_dir.glob("checkpoints/step-*"):
-        step = folder.name.removeprefix("step-")
-        if not step.isdigit() or not (folder / "adapter_model.safetensors").is_file():
-            continue
-        base = trained_on or _adapter_base(folder)
-        if base is not None:
-            found.append(Checkpoint(run_dir.name, int(step), folder, base))
-    return sorted(found, key=lambda c: c.step)
+    """The complete checkpoints of a run's directory, by step, with the base that each one needs."""
+    folders = complete_checkpoints(run_dir)
+    trained_on = run_base(run_dir) if folders else None
+    bases = ((folder, trained_on or _adapter_base(folder)) for folder in folders)
+    return [
+        Checkpoint(run_dir.name, checkpoint_step(folder), folder, base) for folder, base in bases if base is not None
+    ]
 
 
 def _adapter_base(folder: Path) -> str | None:
@@ -101,7 +99,7 @@ def _adapter_base(folder: Path) -> str | None:
 
 
 def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
-    """Return all models of a lab: endpoints, the solver, the base, the checkpoints of each run, servers.
+    """Return all models: endpoints, the solver, the base, checkpoints of all runs (the latest first), servers.
 
     Raises:
         LabError: o1lab.toml cannot be read.
@@ -110,7 +108,8 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
     refs = [ModelRef(e.name, e.role, _endpoint_title(e), "endpoint", endpoint=e) for e in config.endpoints]
     refs.append(ModelRef(SOLVER, "teacher", "teacher: solver (a program, not a language model)", "solver"))
     refs.append(ModelRef(config.base, "base", f"base: {config.base}", "base", base=config.base))
-    runs = sorted((p for p in lab.runs.glob("*") if p.is_dir()), key=lambda p: p.name, reverse=True)
+    folders = (path for path in lab.runs.glob("*") if path.is_dir())
+    runs = sorted(folders, key=lambda path: created_at(path, "recipe.yaml"), reverse=True)
     refs.extend(_student(c) for run in runs for c in reversed(checkpoints(run)))
     for record in live_records(lab):
         if record.owner != "app":
@@ -128,7 +127,7 @@ def _endpoint_title(endpoint: Endpoint) -> str:
 
 
 def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
-    """Return the model called ``wanted``: an id, a run (its last checkpoint), ``run/step-N``, or a base's folder.
+    """Return the model called ``wanted``: an id, a run by id or name (its last checkpoint), ``run/step-N``, a folder.
 
     Raises:
         NotFoundError: the lab has no model of this name.
@@ -138,6 +137,11 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     by_id = {ref.id: ref for ref in refs}
     if plain in by_id:
         return by_id[plain]
+    named, slash, step = plain.partition("/")
+    if (run_id := id_of_name(lab.runs, named)) is not None:
+        wanted = f"{run_id}{slash}{step}"
+        if wanted in by_id:
+            return by_id[wanted]
     if run := next((ref for ref in refs if ref.run_id == wanted), None):
         return run
     folder = Path(wanted).expanduser()

@@ -23,10 +23,9 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from o1lab.errors import LabError, O1LabError
 from o1lab.models.base import resolve_base
+from o1lab.process import is_alive
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
 
@@ -187,7 +186,7 @@ def _wait(child: subprocess.Popen[bytes], parent: int | None) -> int:
         try:
             return child.wait(1)
         except subprocess.TimeoutExpired:
-            if parent is not None and not psutil.pid_exists(parent):
+            if parent is not None and not is_alive(parent):
                 return 0
 
 

@@ -16,11 +16,13 @@ import psutil
 from transformers import TrainerCallback
 
 from o1lab.errors import O1LabError, RefusedError
+from o1lab.files import write_json
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.train.metrics_reader import RESUMED
 from o1lab.train.probes import Prober
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, checkpoint_step, write_json
+from o1lab.train.run_directory import RunDir, RunStatus
 
 STATE_FILE = "o1lab.json"
 _EVALUATED = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
@@ -74,7 +76,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     ``trainer`` must be set before training starts. ``failure`` holds why the run had to give up.
     """
 
-    def __init__(self, run: RunDir, recipe: Recipe, heart: Heartbeat, stop: StopSignal, prober: Prober | None) -> None:
+    def __init__(
+        self, run: RunDir, recipe: Recipe, heart: Heartbeat[RunStatus], stop: StopSignal, prober: Prober | None
+    ) -> None:
         self.trainer: Any = None
         self.failure: O1LabError | None = None
         self.stopped = False

@@ -1,40 +1,32 @@
-"""Starting, stopping and resuming runs. Nothing here imports torch: the worker is a process of its own."""
+"""Start and resume training runs. Nothing here imports torch: the worker is a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import secrets
 import shlex
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
+from o1lab.files import write_json, write_text
+from o1lab.jobs import spawn
+from o1lab.jobs.manage import JobKind
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.models.student import STUDENT
 from o1lab.paths import Lab
-from o1lab.train.parent_run import origin
+from o1lab.process import QUIET_ENVIRONMENT, started_at
+from o1lab.train.parent_run import origin, parent_id
 from o1lab.train.recipe import Recipe, dump
-from o1lab.train.run_directory import (
-    QUIET,
-    RunDir,
-    RunState,
-    RunStatus,
-    checkpoint_step,
-    find_run,
-    list_run_dirs,
-    process_started,
-    write_json,
-    write_text,
-)
+from o1lab.train.run_directory import RunDir, RunStatus, find_run, list_run_dirs
 from store import datasets, runs
 from store.connection import Store, open_store
 from store.errors import StoreError
@@ -97,7 +89,7 @@ def make_run(lab: Lab, recipe: Recipe, store: Store) -> tuple[RunDir, RunRecord]
         NotFoundError, UsageError, RefusedError, LabError: as :func:`resolve_rows` and :func:`prepare`.
     """
     resolved, rows = resolve_rows(lab, recipe, store)
-    run = RunDir(lab.runs / new_run_id(lab))
+    run = RunDir(lab.runs / spawn.new_id(lab.runs))
     prepare(lab, run, resolved, rows)
     record = RunRecord(
         id=run.id,
@@ -175,135 +167,75 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
 
 
 def start_worker(run: RunDir, *, resuming: bool = False) -> int:
-    """Start the run's worker, detached; its output goes to log.txt. Returns the process id.
+    """Start the run's detached worker; its output goes to log.txt.
+
+    Returns:
+        The process id of the worker.
 
     Raises:
-        LabError: the process or its log cannot be started.
+        LabError: the process or its log cannot be created.
     """
-    run.stop_file.unlink(missing_ok=True)
-    command = worker_command(run, resuming=resuming)
-    try:
-        with run.log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=run.path,
-                env=KEEP_MEMORY | os.environ | QUIET,
-            )
-    except OSError as error:
-        raise LabError(f"Cannot start the training: {error.strerror}.", "Check the disk and memory.") from error
-    _children.append(process)
+    run.clear_control_files()
+    arguments = ["--resume"] if resuming else []
+    pid = spawn.launch(run, "o1lab.train.worker", *arguments, env=KEEP_MEMORY | os.environ | QUIET_ENVIRONMENT)
     status = run.read_status()
-    if status.pid is None:  # the worker writes its own as soon as it is up
-        run.write_status(
-            RunStatus(
-                "starting",
-                pid=process.pid,
-                host=socket.gethostname(),
-                heartbeat=time.time(),
-                pid_started=process_started(process.pid),
-                step=status.step,
-                total_steps=status.total_steps,
-                message="Loading.",
-            )
-        )
-    return process.pid
-
-
-# Workers that this process started: polled now and then, so that a finished one is no zombie.
-_children: list[subprocess.Popen[bytes]] = []
-
-
-def reap() -> None:
-    """Forget workers of ours that have ended."""
-    _children[:] = [child for child in _children if child.poll() is None]
-
-
-def stop(lab: Lab, identity: str, *, wait: bool = False, timeout_s: float | None = None) -> RunState:
-    """Ask a run to save a checkpoint and stop; with ``wait``, return once it has.
-
-    Raises:
-        NotFoundError: no such run.
-        UsageError: it has ended already.
-        LabError: it did not stop within ``timeout_s`` seconds.
-    """
-    run = find_run(lab, identity)
-    state = run.state()
-    if not state.active:
-        raise UsageError(f"The run {run.id} is {state.state}, not running.", f"See `o1lab runs show {run.id}`.")
-    run.ask_to_stop()
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while wait and state.active:
-        if deadline is not None and time.monotonic() > deadline:
-            raise LabError(f"The run {run.id} has not stopped yet.", "It stops after the step it is in.")
-        time.sleep(0.2)
-        reap()
-        state = run.state()
-    return run.state()
+    if status.pid is None:  # the worker writes its own status as soon as it is up
+        waiting = _waiting_status("Loading.", state="starting", step=status.step, total_steps=status.total_steps)
+        run.write_status(replace(waiting, pid=pid, pid_started=started_at(pid)))
+    return pid
 
 
 def resume(lab: Lab, identity: str) -> tuple[RunDir, int]:
-    """Go on with a stopped, failed or dead run from its last checkpoint, under the same id.
+    """Continue a stopped, failed or dead run from its last checkpoint, under the same id.
 
-    Returns the run and the new worker's process id.
+    Returns:
+        The run and the process id of its new worker.
 
     Raises:
-        NotFoundError: no such run.
+        NotFoundError: there is no such run.
         UsageError: it is running, or it finished.
-        RefusedError: it has no checkpoint to go on from.
+        RefusedError: it has no checkpoint to continue from.
     """
-    require_trainer()
     run = find_run(lab, identity)
-    state = run.state()
-    if state.active:
-        raise UsageError(f"The run {run.id} is {state.state} already.", f"Watch it: `o1lab runs watch {run.id}`.")
-    saved = run.checkpoints()
-    if state.state == "finished":
-        raise UsageError(
-            f"The run {run.id} is finished.", f"Go on from it in a new run: `o1lab train --init-from {run.id} ...`."
-        )
-    if not saved and state.status.step > 0:
-        raise RefusedError(
-            f"The run {run.id} has no checkpoint to go on from.", "Start it again, with a smaller save_steps."
-        )
-    step = checkpoint_step(saved[-1]) if saved else 0
-    waiting = _waiting_status(f"Going on from step {step}.")
-    run.write_status(
-        RunStatus(waiting.state, host=waiting.host, heartbeat=waiting.heartbeat, step=step, message=waiting.message)
-    )
+    _prepare(lab, run, {})
     return run, start_worker(run, resuming=True)
 
 
-def list_runs(lab: Lab) -> list[tuple[RunDir, RunState]]:
-    """Every run of the lab with its state, the newest first."""
-    reap()
-    return [(run, run.state()) for run in list_run_dirs(lab)]
+def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
+    require_trainer()
+    state = run.info()
+    if state.active:
+        raise UsageError(f"The run {run.id} is {state.state} already.", f"Watch it: `o1lab runs watch {run.id}`.")
+    if any(value is not None for value in changes.values()):
+        raise UsageError("The recipe of a run cannot change.", "Start a new run: o1lab train --recipe FILE ...")
+    saved = run.checkpoints()
+    if state.state == "finished":
+        raise UsageError(
+            f"The run {run.id} is finished.", f"Start from it in a new run: `o1lab train --init-from {run.id} ...`."
+        )
+    if not saved and state.status.step > 0:
+        raise RefusedError(
+            f"The run {run.id} has no checkpoint to continue from.", "Start it again, with a smaller save_steps."
+        )
+    step = checkpoint_step(saved[-1]) if saved else 0
+    run.write_status(_waiting_status(f"Resuming from step {step}.", step=step))
 
 
-def follow_until_end(run: RunDir, *, poll_s: float = 0.5) -> Iterator[RunState]:
-    """The run's state, again and again, until it has ended; the last one is the end."""
-    while True:
-        reap()
-        state = run.state()
-        yield state
-        if not state.active:
-            return
-        time.sleep(poll_s)
+def _forget(lab: Lab, run: RunDir) -> tuple[str, ...]:
+    """Delete a run's row; refuse if other runs start from it."""
+    others = (other for other in list_run_dirs(lab) if other.id != run.id)
+    children = [other.id for other in others if parent_id(other.recipe) == run.id]
+    if children:
+        raise RefusedError(f"Other runs start from the run {run.id}: {', '.join(children[:5])}.", "Remove those first.")
+    with opened_store(lab, None) as opened:
+        runs.remove(opened.db, run.id)
+    return ()
 
 
-def new_run_id(lab: Lab) -> str:
-    """Eight hexadecimal digits that no run of the lab has."""
-    while (lab.runs / (made := secrets.token_hex(4))).exists():
-        pass
-    return made
-
-
-def worker_command(run: RunDir, *, resuming: bool = False) -> list[str]:
-    extra = ["--resume"] if resuming else []
-    return [sys.executable, "-P", "-m", "o1lab.train.worker", str(run.path), *extra]
+RUNS = JobKind(
+    RunDir, lambda lab: lab.runs, _prepare, lambda run: start_worker(run, resuming=True), _forget, can_pause=False
+)
+"""Training runs, for :mod:`o1lab.jobs.manage`."""
 
 
 def reproducing_command(lab: Lab, run: RunDir) -> str:
@@ -370,8 +302,9 @@ def _write_rows(path: Path, rows: Iterable[TrainingRow]) -> list[str]:
     return trace_ids
 
 
-def _waiting_status(message: str) -> RunStatus:
-    return RunStatus("queued", host=socket.gethostname(), heartbeat=time.time(), message=message)
+def _waiting_status(message: str, *, state: str = "queued", step: int = 0, total_steps: int = 0) -> RunStatus:
+    host, now_s = socket.gethostname(), time.time()
+    return RunStatus(state, host=host, heartbeat=now_s, message=message, step=step, total_steps=total_steps)
 
 
 def _explained(error: StoreError) -> O1LabError:

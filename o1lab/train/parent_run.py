@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import O1LabError, RefusedError, UsageError
+from o1lab.files import write_text
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.paths import Lab
 from o1lab.train.adapter import adapter_shape, find_checkpoint
-from o1lab.train.recipe import Recipe, dump, load
-from o1lab.train.run_directory import RunDir, RunState, find_run, write_text
+from o1lab.train.recipe import Recipe, dump, load, load_values
+from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
 SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
@@ -29,6 +30,15 @@ def awaited(recipe: Recipe) -> str | None:
     """The run that ``recipe`` waits for, if it names one by ``init_from: RUN/end``."""
     identity, _, name = (recipe.init_from or "").partition("/")
     return identity if name == END else None
+
+
+def parent_id(recipe: Path) -> str | None:
+    """The id of the run that the recipe file starts from; None without one, or if the file cannot be read."""
+    try:
+        reference = load_values(recipe).get("init_from")
+    except UsageError:
+        return None
+    return reference.partition("/")[0] if isinstance(reference, str) else None
 
 
 def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
@@ -47,7 +57,7 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
     if identity is None:
         return _of(find_checkpoint(lab, recipe.init_from), recipe)
     run = find_run(lab, identity)
-    state = run.state()
+    state = run.info()
     if state.state == "finished":
         return _of(find_checkpoint(lab, run.id), recipe)
     if not state.active:
@@ -72,7 +82,7 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
 def wait_for_origin(
     run: RunDir,
     recipe: Recipe,
-    heart: Heartbeat,
+    heart: Heartbeat[RunStatus],
     give_up: Callable[[], bool],
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -90,7 +100,7 @@ def wait_for_origin(
     other = RunDir(run.path.parent / identity)
     before = ""
     while True:
-        state = other.state()
+        state = other.info()
         if state.state == "finished":
             return _settled(run, recipe, other, heart)
         # Twice, because one unreadable look (a network file system) is no end.
@@ -105,7 +115,7 @@ def wait_for_origin(
         sleep(POLL_S)
 
 
-def _settled(run: RunDir, recipe: Recipe, other: RunDir, heart: Heartbeat) -> Recipe:
+def _settled(run: RunDir, recipe: Recipe, other: RunDir, heart: Heartbeat[RunStatus]) -> Recipe:
     saved = other.checkpoints()
     if not saved:
         raise RefusedError(

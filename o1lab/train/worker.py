@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, O1LabError, RefusedError
+from o1lab.files import write_json
+from o1lab.jobs.device_queue import Device, acquire_device, resolve_device
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.models.base import resolve_base
-from o1lab.train.devices import Device, acquire_device, resolve_device
+from o1lab.models.checkpoints import checkpoint_step
+from o1lab.process import started_at
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
-from o1lab.train.run_directory import RunDir, RunStatus, checkpoint_step, process_started, write_json
+from o1lab.train.run_directory import RunDir, RunStatus
 
 _LITTLE_ROOM = 64 << 20
 
@@ -42,7 +45,7 @@ def main() -> int:
 
 def work(run: RunDir, *, resuming: bool) -> int:
     """Do the run from here to its end; the exit status is 0 if it finished or was stopped."""
-    with run.alone() as ours:
+    with run.exclusive_lock() as ours:
         if ours:
             return _work(run, resuming=resuming)
     print("Another process works on this run already: this one leaves it alone.", file=sys.stderr, flush=True)
@@ -58,7 +61,7 @@ def _work(run: RunDir, *, resuming: bool) -> int:
         "starting",
         pid=os.getpid(),
         host=socket.gethostname(),
-        pid_started=process_started(os.getpid()),
+        pid_started=started_at(os.getpid()),
         step=before.step,
         total_steps=before.total_steps,
         message="Loading.",
@@ -75,7 +78,7 @@ def _work(run: RunDir, *, resuming: bool) -> int:
     return 0
 
 
-def _in_turn(run: RunDir, heart: Heartbeat, stop: StopSignal, *, resuming: bool) -> dict[str, str]:
+def _in_turn(run: RunDir, heart: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool) -> dict[str, str]:
     """Wait for the run to go on from and for the device, then train; the last words for status.json."""
     recipe = wait_for_origin(run, load(run.recipe), heart, stop)
     if recipe is None:
@@ -96,7 +99,7 @@ def _in_turn(run: RunDir, heart: Heartbeat, stop: StopSignal, *, resuming: bool)
 
 
 def _train(
-    run: RunDir, recipe: Recipe, device: Device, heart: Heartbeat, stop: StopSignal, *, resuming: bool
+    run: RunDir, recipe: Recipe, device: Device, heart: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool
 ) -> dict[str, str]:
     import torch
 

@@ -92,7 +92,7 @@ class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
 
 
 class LossPlot(Vertical, can_focus=True):
-    """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, s smoothing.
+    """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, S smoothing.
 
     Series are told apart by a letter (A, B, ...) on their points and in the legend as well as by colour. Points that
     are not finite show as `!` on the x axis.
@@ -106,7 +106,7 @@ class LossPlot(Vertical, can_focus=True):
         Binding("-,minus", "zoom(2.0)", "Zoom out", key_display="-", group=VIEW),
         Binding("0", "show_all", "Show all", group=VIEW),
         Binding("L", "log", "Log scale"),
-        Binding("s", "smooth", "Smoothing"),
+        Binding("S", "smooth", "Smoothing"),
     ]
     DEFAULT_CSS = """
     LossPlot {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o1lab.errors import LabError
-from o1lab.jobs.directory import replacing
+from o1lab.files import write_text
 from o1lab.serve.registry import open_model
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import Choice, PickDialog, PreviewDialog
@@ -182,5 +182,4 @@ def _file_name(record: Conversation) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path, durable=False) as file:
-        file.write(text)
+    write_text(path, text, durable=False)

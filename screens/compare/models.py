@@ -48,7 +48,7 @@ def usual(lab: Lab, refs: Sequence[ModelRef]) -> list[ModelRef]:
     for ref in refs:
         if ref.source == "checkpoint":
             students.setdefault(ref.run_id, ref)  # the latest checkpoint comes first
-    finished = [run.id for run in list_run_dirs(lab) if run.id in students and run.state().state == "finished"]
+    finished = [run.id for run in list_run_dirs(lab) if run.id in students and run.info().state == "finished"]
     student = students[finished[0]] if finished else next(iter(students.values()), None)
     chosen += [student] if student is not None else []
     bases = [ref for ref in refs if ref.source == "base"]

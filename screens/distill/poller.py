@@ -1,4 +1,4 @@
-"""What the Distill screen reads of teacher runs, gathered in a thread: only what changed since the last look."""
+"""What the Distill screen reads of teacher runs, in a thread: only what changed since the last poll."""
 
 from __future__ import annotations
 
@@ -7,57 +7,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runs import RunInfo
 from o1lab.errors import LabError
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import Prompt, restore_prompts
-from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
+from screens.jobs.poll_loop import Snapshot, StampedCache
 from store import teacher_runs
 from store.connection import Store
 
 
 @dataclass(frozen=True)
 class RunDetail:
-    """What the screen shows of the selected run. ``pausing``: it was asked to make no new call."""
+    """What the screen shows of the selected run.
 
-    info: RunInfo
+    Attributes:
+        reasons: Why samples were rejected or failed, with the number of each.
+        pausing: It was asked to make no new calls.
+    """
+
+    line: RunInfo
     folder: RunFolder
     prompts: Mapping[str, Prompt]
     reasons: Mapping[str, int]
-    """Why samples were rejected or failed, with how many of each."""
     faults: tuple[FaultCount, ...]
     pausing: bool
     stopping: bool
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """One look at the lab's teacher runs."""
-
-    infos: tuple[RunInfo, ...]
-    detail: RunDetail | None
-
-    @property
-    def active(self) -> int:
-        return sum(info.active for info in self.infos)
-
-
 @dataclass
 class Poller:
-    """Looks at the teacher runs of a lab; remembers what it has read. One look at a time: it locks."""
+    """Reads the teacher runs of a lab and remembers what it has read. A lock allows one poll at a time."""
 
     lab: Lab
     store: Store
     _prompts: dict[str, Mapping[str, Prompt]] = field(default_factory=dict)
-    _reasons: dict[str, tuple[tuple[int, int], Mapping[str, int]]] = field(default_factory=dict)
-    _faults: dict[str, tuple[dict[str, int], tuple[FaultCount, ...]]] = field(default_factory=dict)
+    _reasons: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
+    _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None) -> Snapshot:
-        """Read what is new; ``selected`` is given in detail, the newest run when it is None or gone."""
+    def poll(self, selected: str | None) -> Snapshot[RunInfo, RunDetail]:
+        """Read what is new; ``selected`` in detail, or the newest run when it is None or gone."""
         with self._lock:
-            infos = tuple(runs.list_runs(self.lab))
+            infos = tuple(runs.TEACHER_RUNS.infos(self.lab))
             chosen = next((info for info in infos if info.id == selected), infos[0] if infos else None)
             return Snapshot(infos, self._detail(chosen) if chosen else None)
 
@@ -67,8 +60,8 @@ class Poller:
             info,
             folder,
             self._prompts_of(folder),
-            self._reasons_of(info),
-            self._faults_of(info, folder),
+            self._reasons.get(info.id, (info.status.rejected, info.status.failed), lambda: self._read_reasons(info.id)),
+            self._faults.get(info.id, tuple(info.status.faults.items()), lambda: _read_faults(info, folder)),
             folder.pause_file.exists(),
             folder.stop_file.exists(),
         )
@@ -82,18 +75,11 @@ class Poller:
                 return {}
         return self._prompts[folder.id]
 
-    def _reasons_of(self, info: RunInfo) -> Mapping[str, int]:
-        stamp = (info.status.rejected, info.status.failed)
-        known = self._reasons.get(info.id)
-        if known is None or known[0] != stamp:
-            with self.store.explained():
-                known = self._reasons[info.id] = (stamp, teacher_runs.reasons(self.store.db, info.id))
-        return known[1]
+    def _read_reasons(self, run_id: str) -> Mapping[str, int]:
+        with self.store.explained():
+            return teacher_runs.reasons(self.store.db, run_id)
 
-    def _faults_of(self, info: RunInfo, folder: RunFolder) -> tuple[FaultCount, ...]:
-        """They are in the journal, all of which has to be read: only when another fault came."""
-        known = self._faults.get(info.id)
-        if known is None or known[0] != info.status.faults:
-            found = tuple(runs.faults(folder)) if info.status.faults else ()
-            known = self._faults[info.id] = (dict(info.status.faults), found)
-        return known[1]
+
+def _read_faults(info: RunInfo, folder: RunFolder) -> tuple[FaultCount, ...]:
+    """They are in the journal, which has to be read as a whole."""
+    return tuple(runs.faults(folder)) if info.status.faults else ()

@@ -1,10 +1,9 @@
-"""Distill: the pool of problems and the teacher runs that make long thoughts of them."""
+"""Distill: the pool of problems, and the teacher runs that generate long thoughts for them."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,14 +15,16 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen
 from screens.distill.pool import PoolPane
 from screens.distill.runs import RunsPane
+from screens.jobs.pane import JobsPane
+from screens.jobs.text import counts
+from screens.jobs.view_panes import Pane, ViewPanes
 from store.filters import ProblemQuery
 
-# Pane -> its view and what has the focus in it. Wide: a view shows both of its panes; narrow: one pane at a time.
 PANES = {
-    "problems": ("pool", "#problems", "Pool"),
-    "problem": ("pool", "#problem-text", "Problem"),
-    "runs": ("runs", "#teacher-runs", "Runs"),
-    "run": ("runs", "#teacher-run-facts", "Run"),
+    "problems": Pane("pool", "#problems", "Pool", "1"),
+    "problem": Pane("pool", "#problem-text", "Problem", "1"),
+    "runs": Pane("runs", "#teacher-runs", "Runs", "2"),
+    "run": Pane("runs", "#teacher-run-facts", "Run", "2"),
 }
 
 
@@ -37,8 +38,8 @@ class DistillScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show_pane('problems')", "Pool", show=False, tooltip="The problems"),
         Binding("2", "show_pane('runs')", "Runs", show=False, tooltip="The teacher runs"),
-        Binding("a", "new_run", "New run", tooltip="Set up a teacher run; from the pool, on what its filter finds"),
-        Binding("e", "prompts", "Prompts", tooltip="Look at the prompts, and make a new version of one in $EDITOR"),
+        Binding("a", "new_run", "New run", tooltip="Set up a teacher run; from the pool, for its filter"),
+        Binding("e", "prompts", "Prompts", tooltip="Show the prompts, and edit a new version of one in $EDITOR"),
         Binding("tab", "pane(1)", "Next pane", show=False),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
         Binding("escape", "back", "Back to the list", show=False),
@@ -46,7 +47,7 @@ class DistillScreen(LabScreen):
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.pane = "problems"
+        self.panes = ViewPanes(self, PANES, "#strip")
         self.draft: dict[str, str] = {}
         """What was typed into the form and not launched yet."""
         self._counts = ""
@@ -58,14 +59,14 @@ class DistillScreen(LabScreen):
         yield RunsPane(self.context, id="runs")
 
     def on_mount(self) -> None:
-        self._show_pane(self.pane)
+        self.panes.show(self.pane)
 
     def on_screen_resume(self) -> None:
-        self.runs.start_following()
+        self.runs.jobs.start_polling()
         self.pool.look_for_changes()
 
     def on_screen_suspend(self) -> None:
-        self.runs.stop_following()
+        self.runs.jobs.stop_polling()
 
     @property
     def pool(self) -> PoolPane:
@@ -77,89 +78,66 @@ class DistillScreen(LabScreen):
 
     # Panes.
 
+    @property
+    def pane(self) -> str:
+        """The name of the pane that is shown."""
+        return self.panes.current
+
     def action_pane(self, by: int) -> None:
-        """The next pane; over the end to the first."""
-        names = list(PANES)
-        self._show_pane(names[(names.index(self.pane) + by) % len(names)])
+        """Show the next pane."""
+        self.panes.show(self.panes.step(by))
 
     def action_show_pane(self, name: str) -> None:
-        """A pane by its name."""
-        self._show_pane(name)
+        """Show a pane."""
+        self.panes.show(name)
 
     def action_back(self) -> None:
-        """From what is selected to its list."""
-        self._show_pane("problems" if PANES[self.pane][0] == "pool" else "runs")
+        """Show the list."""
+        self.panes.show("problems" if self.panes.view == "pool" else "runs")
 
     def to_list(self, widget: Widget) -> None:
-        """Bring the pool's list into sight, the focus on ``widget`` beside it."""
-        self._show_pane("problems", focus=widget)
-
-    def _show_pane(self, name: str, focus: Widget | None = None) -> None:
-        self.pane = name
-        view, focused, _ = PANES[name]
-        for other in PANES:
-            self.set_class(other == name, f"-pane-{other}")
-        for other in ("pool", "runs"):
-            self.set_class(other == view, f"-view-{other}")
-        self._draw_strip()
-        if self.query_one(f"#{view}").has_class("-empty"):
-            self.set_focus(None)  # nothing of it is in sight: its keys would do nothing
-        else:
-            self._focus(focus or self.query_one(focused))
-
-    def _focus(self, widget: Widget) -> None:
-        """Before the next key is read, unless it only comes into sight with the next layout."""
-        if widget.focusable:
-            self.set_focus(widget)
-        else:
-            self.call_after_refresh(self.set_focus, widget)
-
-    def _draw_strip(self) -> None:
-        parts = [
-            Text(f"[{title}]" if key == self.pane else f" {title} ", "bold reverse" if key == self.pane else "dim")
-            for key, (_, _, title) in PANES.items()
-        ]
-        self.query_one("#strip", Static).update(
-            Text.assemble(("1 ", "dim"), parts[0], " ", parts[1], "    ", ("2 ", "dim"), parts[2], " ", parts[3])
-        )
+        """Show the list of the pool, and give the focus to ``widget`` next to it."""
+        self.panes.show("problems", focus=widget)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """The strip follows where the focus went by a click."""
-        name = next((name for name, (_, focused, _) in PANES.items() if f"#{event.widget.id}" == focused), None)
-        if name is not None and name != self.pane and PANES[name][0] == PANES[self.pane][0]:
-            self._show_pane(name)
+        """A click gave the focus to another pane."""
+        if (name := self.panes.pane_of(event.widget)) is not None:
+            self.panes.show(name)
 
     @on(PoolPane.Opened)
     def _problem_opened(self) -> None:
-        self._show_pane("problem")
+        self.panes.show("problem")
 
-    @on(RunsPane.Opened)
+    @on(JobsPane.Opened)
     def _run_opened(self) -> None:
-        self._show_pane("run")
+        self.panes.show("run")
 
-    @on(RunsPane.Looked)
-    def _looked(self, event: RunsPane.Looked) -> None:
-        number, active = len(event.look.infos), event.look.active
-        words = f"{number:,} teacher run{'s' if number != 1 else ''}, {active} at work" if number else ""
+    @on(JobsPane.Polled)
+    def _polled(self, event: JobsPane.Polled) -> None:
+        words = counts("teacher run", event.snapshot)
         if words != self._counts:
             self._counts = words
             self.set_heading(words)
-        if (not number) != self._no_runs:
-            self._no_runs = not number
-            if PANES[self.pane][0] == "runs":  # the list came into sight, or went out of it
-                self.call_after_refresh(self._show_pane, self.pane)
+        if (not words) != self._no_runs:
+            self._no_runs = not words
+            self.call_after_refresh(self._list_appeared)
+
+    def _list_appeared(self) -> None:
+        """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
+        if self.panes.view == "runs":
+            self.panes.show(self.pane)
 
     # What another screen asks for.
 
     def open_pool(self, text: str = "") -> None:
         """Show the pool under a filter (the app calls it)."""
         self.pool.open(text)
-        self._show_pane("problems")
+        self.panes.show("problems")
 
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
-        self.runs.open_run(run_id)
-        self._show_pane("run")
+        self.runs.jobs.open_job(run_id)
+        self.panes.show("run")
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
         """Set up a run, with these values when given (the app calls it)."""
@@ -167,30 +145,27 @@ class DistillScreen(LabScreen):
 
         if values:
             self.draft.clear()
-        self.app.push_screen(DistillForm(self.context, values or {}, launched=self._launched, draft=self.draft))
-
-    def _launched(self, run_id: str) -> None:
-        self.open_run(run_id)
+        self.app.push_screen(DistillForm(self.context, values or {}, launched=self.open_run, draft=self.draft))
 
     def action_new_run(self) -> None:
         """The form; from the pool with its filter as the problems."""
-        text = self.pool.filter_text if PANES[self.pane][0] == "pool" else ""
+        text = self.pool.filter_text if self.panes.view == "pool" else ""
         self.open_form({"problems": worth_asking(text)} if text else None)
 
-    @on(RunsPane.NewLikeThis)
-    def _new_like_this(self, event: RunsPane.NewLikeThis) -> None:
+    @on(JobsPane.NewLikeThis)
+    def _new_like_this(self, event: JobsPane.NewLikeThis) -> None:
         self.open_form(event.values)
 
     @work(group="prompts")
     async def action_prompts(self) -> None:
-        """Look at the prompts."""
+        """Show the prompts."""
         from screens.distill.prompts import PromptsScreen
 
         await self.app.push_screen(PromptsScreen(self.context))
 
 
 def worth_asking(text: str) -> str:
-    """A filter of the pool, narrowed to what is worth a teacher's call unless it says otherwise itself."""
+    """A filter of the pool, limited to problems with an answer that no rule excludes, unless it says otherwise."""
     query = ProblemQuery.parse(text)
     more = [] if query.asks("excluded") else ["excluded:no"]
     if not any(one.field == "has" and "answer" in one.values for one in query.conditions):

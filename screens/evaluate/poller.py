@@ -1,5 +1,4 @@
-"""What the Evaluate screen reads of evaluations, gathered in a thread: only what changed, and no more at once than
-keeps the screen quick."""
+"""What the Evaluate screen reads of evaluations, in a thread: only what changed, and a limited amount at once."""
 
 from __future__ import annotations
 
@@ -12,23 +11,24 @@ from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EvalInfo
-from o1lab.evaluate.run.directory import EvalFolder
-from o1lab.jobs.control import FaultCount
+from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
+from o1lab.inference.journal import FaultCount
 from o1lab.paths import Lab
+from screens.jobs.poll_loop import Snapshot, StampedCache
 from store import evaluations
 from store.connection import Store
 from store.evaluations import Evaluation, Tally
 
-# In one look at most so long is spent on figures, and on one evaluation's at most this share of the time: the tally of
+# Seconds one poll may spend on figures, and the share of the time one evaluation's figures may take: the tally of
 # 100,000 samples takes 0.4 seconds of a core, their interval, which reads each of them, two.
 BUDGET_S, SHARE = 0.5, 0.05
-AT_ONCE = 5000  # samples: the interval of more comes with a later look
+AT_ONCE = 5000  # samples: the interval of more comes with a later poll
 
 
 @dataclass(frozen=True)
 class Figures:
     """An evaluation under one scorer. ``value`` (accuracy, or the mean of a grading scorer's values) and ``interval``
-    are out of 100; ``tokens`` is the average of an answer. ``whole``: the interval has been looked for."""
+    are out of 100; ``tokens`` is the average of an answer. ``whole``: the interval was computed, too."""
 
     scorer: str
     tally: Tally
@@ -43,8 +43,10 @@ class Figures:
 class Line:
     """An evaluation as the list shows it.
 
-    ``info`` is its folder's word, None where the folder is gone; ``record`` the lab's row, None before there is one.
-    ``figures`` come a moment later than the rest.
+    Attributes:
+        info: What its folder says; None if the folder is gone.
+        record: Its row in the database; None before it has one.
+        figures: Its results, which come later than the rest.
     """
 
     id: str
@@ -61,6 +63,15 @@ class Line:
         return self.info is not None and self.info.active
 
     @property
+    def status(self) -> EvalStatus | None:
+        return self.info.status if self.info else None
+
+    @property
+    def name(self) -> str:
+        """The name a person gave it."""
+        return self.info.name if self.info else ""
+
+    @property
     def suite(self) -> str:
         if self.record is not None:
             return self.record.suite_label
@@ -74,14 +85,14 @@ class Line:
 
     @property
     def requested(self) -> int:
-        """How many samples it has when it is finished."""
+        """The number of samples it has when it is finished."""
         if self.info and self.info.status.requested:
             return self.info.status.requested
         return self.record.items * self.record.samples if self.record else 0
 
     @property
     def done(self) -> int:
-        """How many samples came to their end, failed ones too."""
+        """The number of samples that ended, including failed ones."""
         if self.info and self.info.status.requested:
             return self.info.status.done
         return self.figures.tally.total if self.figures else 0
@@ -89,8 +100,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Detail:
-    """What the screen shows of the evaluation under the cursor. ``scorers``: who looked at it, with how many samples;
-    ``pausing``: it was asked to make no new call."""
+    """What the screen shows of the evaluation under the cursor.
+
+    Attributes:
+        scorers: The scorers it was scored by, with the number of samples of each.
+        pausing: It was asked to make no new calls.
+    """
 
     line: Line
     folder: str
@@ -100,22 +115,9 @@ class Detail:
     stopping: bool
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """One look at the lab's evaluations, the newest first. ``partial``: some figures are still to come."""
-
-    lines: tuple[Line, ...]
-    detail: Detail | None
-    partial: bool = False
-
-    @property
-    def active(self) -> int:
-        return sum(line.active for line in self.lines)
-
-
 @dataclass
 class _Kept:
-    """Figures with when they were made, at which state of the database, and how long that took."""
+    """Figures with the time and the state of the database they were made at, and how long that took."""
 
     figures: Figures
     written: tuple[int, ...]
@@ -123,27 +125,27 @@ class _Kept:
     took: float
 
     def serves(self, written: tuple[int, ...], now: float) -> bool:
-        """Whether nothing was written since, or it is too early to look again."""
+        """Whether nothing was written since, or it is too early to compute them again."""
         return self.written == written or now - self.at < self.took / SHARE
 
 
 @dataclass
 class Poller:
-    """Looks at the evaluations of a lab; remembers what it has read. One look at a time: it locks."""
+    """Reads the evaluations of a lab and remembers what it has read. A lock allows one poll at a time."""
 
     lab: Lab
     store: Store
     _kept: dict[str, _Kept] = field(default_factory=dict)
-    _scorers: dict[str, tuple[float, Mapping[str, int]]] = field(default_factory=dict)
-    _faults: dict[str, tuple[dict[str, int], tuple[FaultCount, ...]]] = field(default_factory=dict)
-    _looked: bool = False
+    _scorers: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
+    _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
+    _polled: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None) -> Snapshot:
-        """Read what is new; ``selected`` is given in detail, the newest when it is None or gone."""
+    def poll(self, selected: str | None) -> Snapshot[Line, Detail]:
+        """Read what is new; ``selected`` in detail, or the newest when it is None or gone."""
         with self._lock, self.store.explained():
             written = self._written()
-            infos = {info.id: info for info in control.list_runs(self.lab)}
+            infos = {info.id: info for info in control.EVALUATIONS.infos(self.lab)}
             records = {one.id: one for one in evaluations.all_evaluations(self.store.db)}
             unregistered = [identity for identity in infos if identity not in records]
             order = [*unregistered, *records]
@@ -158,7 +160,7 @@ class Poller:
         return Line(identity, info, record, kept.figures if kept else None)
 
     def _written(self) -> tuple[int, ...]:
-        """Another whenever the database was written to, by whomever."""
+        """A stamp that changes whenever any process writes to the database."""
         stamp: list[int] = []
         for path in (self.store.path, self.store.path.with_name(self.store.path.name + "-wal")):
             try:
@@ -176,15 +178,15 @@ class Poller:
         chosen: str | None,
         written: tuple[int, ...],
     ) -> bool:
-        """Make the figures that are missing or out of date, the chosen one's first; whether some are left for later."""
+        """Compute figures that are missing or out of date, the chosen one's first; return whether some are left."""
 
         def urgency(one: Evaluation) -> tuple[bool, bool, float]:
             kept, info = self._kept.get(one.id), infos.get(one.id)
             return one.id != chosen, not (info and info.active), kept.at if kept else 0.0
 
-        first, self._looked = not self._looked, True
+        first, self._polled = not self._polled, True
         if first and sum(one.items * one.samples for one in records.values()) > AT_ONCE:
-            return True  # the names are there at once
+            return True  # show the names at once
         order, begun, partial = sorted(records.values(), key=urgency), time.monotonic(), False
         for one in order:
             kept, now = self._kept.get(one.id), time.monotonic()
@@ -207,7 +209,7 @@ class Poller:
         return partial
 
     def _figures(self, one: Evaluation, *, whole: bool) -> Figures:
-        """An evaluation's figures; of many samples the interval only where they are to be ``whole``."""
+        """Compute figures; of many samples the interval only if ``whole``."""
         tally = evaluations.tally(self.store.db, one.id, one.scorer)
         found = EvaluationResult(self.store.db, one, one.scorer, tally)
         whole = whole or tally.total <= AT_ONCE
@@ -226,19 +228,14 @@ class Poller:
         )
 
     def _scorers_of(self, identity: str) -> Mapping[str, int]:
-        """As old as the figures, and with them."""
-        known, kept = self._scorers.get(identity), self._kept.get(identity)
+        """As old as the figures."""
+        kept = self._kept.get(identity)
         if kept is None:
             return {}
-        if known is None or known[0] != kept.at:
-            known = self._scorers[identity] = (kept.at, evaluations.scorers(self.store.db, identity))
-        return known[1]
+        return self._scorers.get(identity, kept.at, lambda: evaluations.scorers(self.store.db, identity))
 
     def _faults_of(self, line: Line, folder: EvalFolder) -> tuple[FaultCount, ...]:
-        """They are in the journal, all of which has to be read: only when another fault came."""
-        if line.info is None:
+        """They are in the journal, which has to be read as a whole."""
+        if line.status is None or not line.status.faults:
             return ()
-        known, numbers = self._faults.get(line.id), line.info.status.faults
-        if known is None or known[0] != numbers:
-            known = self._faults[line.id] = (dict(numbers), tuple(control.faults(folder)) if numbers else ())
-        return known[1]
+        return self._faults.get(line.id, tuple(line.status.faults.items()), lambda: tuple(control.faults(folder)))

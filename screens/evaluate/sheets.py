@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.report.selection import EvaluationResult, choose
-from o1lab.jobs.directory import replacing
+from o1lab.files import atomic_write
 from o1lab.paths import Lab
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
@@ -192,7 +192,7 @@ def place(lab: Lab, typed: str) -> Path:
 
 def _write(path: Path, text: str) -> None:
     try:
-        with replacing(path, durable=False) as file:
+        with atomic_write(path, durable=False) as file:
             file.write(text)
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose another place.") from error

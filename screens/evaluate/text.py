@@ -1,4 +1,4 @@
-"""How an evaluation reads: its line in the list, its figures, settings and faults as text. No widget here."""
+"""How an evaluation reads: its row in the list, its figures and settings as text. Pure functions, no widget."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
-from o1lab.jobs.directory import JobStatus
+from o1lab.format import duration
+from o1lab.jobs.directory import CountedStatus
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
-from screens.distill.text import SIGNS as RUN_SIGNS
-from screens.distill.text import add_faults, add_trouble
 from screens.evaluate.poller import Detail, Figures, Line
-from screens.train.text import duration
+from screens.jobs.text import add_about, add_faults, add_progress, add_trouble, bar, request_words, sign
 from store.evaluations import OUTCOMES
 
-SIGNS = {**RUN_SIGNS, "no folder": ("∅", "yellow")}
 # Each outcome has a sign of its own: colour only repeats it.
 OUTCOME_SIGNS = {
     "correct": ("█", "green"),
@@ -30,12 +28,11 @@ MEANING = {
     "correct": "",
     "incorrect": "",
     "incomplete": "cut off before its end",
-    "unextracted": "holds no answer that could be found",
-    "unscored": "the scorer has not told",
+    "unextracted": "no answer could be found in it",
+    "unscored": "no verdict from the scorer",
     "failed": "no response",
 }
-BAR = 30
-_RAW, _OUTCOME_BAR = 1500, 12
+_OUTCOME_BAR = 12
 
 _WHO = (
     Column("sign", "", 2),
@@ -56,7 +53,7 @@ COLUMNS = (
     Column("left", "left", 6, priority=1, justify="right"),
     *_OTHERS,
 )
-"""How far it is and what came out; on a wide terminal the other outcomes as well."""
+"""Progress and results; on a wide terminal the other outcomes as well."""
 OUTCOME_COLUMNS = (
     *_WHO,
     Column("accuracy", "accuracy", 14, priority=4, justify="right"),
@@ -68,12 +65,11 @@ OUTCOME_COLUMNS = (
 
 def row(line: Line, *, marked: bool) -> Row:
     """An evaluation in the list."""
-    sign, style = SIGNS.get(line.state, ("?", ""))
     figures, status = line.figures, line.info.status if line.info else None
     left = status.seconds_left if status and line.active else None
     cells: dict[str, str | Text] = {
-        "sign": Text.assemble(("●" if marked else " ", "bold"), (sign, style)),
-        "suite": line.suite,
+        "sign": Text.assemble(("●" if marked else " ", "bold"), sign(line.state)),
+        "suite": f"{line.suite} · {line.name}" if line.name else line.suite,
         "model": line.model,
         "done": f"{short(line.done)}/{short(line.requested)}" if line.requested else "-",
         "accuracy": value_words(figures) if figures else "…",
@@ -102,8 +98,8 @@ def value_words(figures: Figures) -> str:
 
 
 def cost_words(line: Line) -> str:
-    """What it cost, or that nobody said what a token costs."""
-    status: JobStatus | None = line.info.status if line.info else None
+    """The cost, or ``-`` where the price is not known."""
+    status: CountedStatus | None = line.info.status if line.info else None
     if status is not None and status.priced:
         return f"${status.cost_usd:,.2f}" if status.cost_usd >= 100 else f"${status.cost_usd:.4f}"
     if line.figures and line.figures.tally.cost_usd:
@@ -111,49 +107,33 @@ def cost_words(line: Line) -> str:
     return "-"
 
 
-def outcome_bar(outcomes: Mapping[str, int], total: int, width: int = BAR) -> Text:
-    """All samples in one bar, each outcome in a sign of its own; what is to come as dots."""
-    text, drawn, so_far = Text("▕"), 0, 0
-    for name in OUTCOMES:
-        number = outcomes.get(name, 0)
-        so_far += number
-        cells = so_far * width // max(total, so_far, 1) - drawn
-        cells = max(cells, 1) if number and drawn < width else cells
-        sign, style = OUTCOME_SIGNS[name]
-        text.append(sign * cells, style)
-        drawn += cells
-    return text.append("·" * (width - drawn), "dim").append("▏")
+def outcome_bar(outcomes: Mapping[str, int], total: int) -> Text:
+    """All samples in one bar, each outcome in a sign of its own; what is missing as dots."""
+    return bar([(*OUTCOME_SIGNS[name], outcomes.get(name, 0)) for name in OUTCOMES], total)
 
 
 def header(detail: Detail) -> Text:
-    """Two lines: which evaluation, in which state; how far, what was asked of it meanwhile."""
+    """Two lines: the evaluation and its state; its progress and what it was asked for."""
     line = detail.line
-    sign, style = SIGNS.get(line.state, ("?", ""))
+    symbol, style = sign(line.state)
     text = Text.assemble(
-        (f"{sign} {line.state}", style), "  ", (one_line(line.suite, 30), "bold"), " by ",
-        (one_line(line.model, 40), "bold"), (f"  {one_line(line.id, 20)}", "dim"), "\n",
+        (f"{symbol} {line.state}", style), "  ", (one_line(line.suite, 30), "bold"), " by ",
+        (one_line(line.model, 40), "bold"), (f"  {one_line(line.id, 20)}", "dim"),
+        f"  {one_line(line.name, 40)}\n" if line.name else "\n",
     )  # fmt: skip
-    outcomes = line.figures.tally.outcomes if line.figures else {}
-    text.append_text(outcome_bar(outcomes, line.requested))
-    share = f" ({100 * line.done // line.requested} %)" if line.requested else ""
-    text.append(f" {line.done:,} of {line.requested:,} done{share}")
-    status = line.info.status if line.info else None
-    if line.active and status and status.seconds_left is not None:
-        text.append(f", {duration(status.seconds_left)} left", "bold")
-    if line.active and detail.stopping and line.state != "stopping":
-        text.append(" · asked to stop", "yellow")
-    elif line.active and detail.pausing and line.state != "paused":
-        text.append(" · asked to pause", "yellow")
-    elif line.active and not detail.pausing and line.state == "paused":
-        text.append(" · goes on in a moment", "yellow")
-    return text
+    text.append_text(outcome_bar(line.figures.tally.outcomes if line.figures else {}, line.requested))
+    add_progress(text, line.done, line.requested, line.status.seconds_left if line.status and line.active else None)
+    asked = request_words(line.state, active=line.active, pausing=detail.pausing, stopping=detail.stopping)
+    return text.append(f" · {asked}" if asked else "", "yellow")
 
 
 def facts(detail: Detail) -> Text:
-    """Everything that is known of an evaluation, what matters most first."""
+    """Everything about an evaluation, the most important first."""
     text = Text()
     _trouble(text, detail)
     _figures(text, detail)
+    if detail.line.info is not None:
+        add_about(text, detail.line.info)
     _scorers(text, detail)
     add_faults(text, detail.faults)
     _identity(text, detail)
@@ -165,7 +145,7 @@ def _trouble(text: Text, detail: Detail) -> None:
     line = detail.line
     if line.info is None:
         text.append("∅ Its folder is gone. ", "bold yellow")
-        text.append("The samples stand in the lab's database; it cannot go on.\n\n")
+        text.append("Its samples are still in the lab's database, but it cannot be resumed.\n\n")
         return
     add_trouble(text, line.state, line.info.status)
 
@@ -173,7 +153,7 @@ def _trouble(text: Text, detail: Detail) -> None:
 def _figures(text: Text, detail: Detail) -> None:
     line, figures = detail.line, detail.line.figures
     if figures is None:
-        text.append("its figures are being read …\n", "dim")
+        text.append("Loading figures …\n", "dim")
         return
     tally = figures.tally
     so_far = " so far" if tally.total < line.requested else ""
@@ -186,16 +166,16 @@ def _figures(text: Text, detail: Detail) -> None:
     _tokens(text, figures)
     text.append("cost    ", "dim").append(_cost(line))
     if tally.cached:
-        text.append(f"   {tally.cached:,} samples taken from earlier evaluations")
+        text.append(f"   {tally.cached:,} samples reused from earlier evaluations")
     text.append("\n")
     if line.info is not None and line.active:
         status = line.info.status
-        text.append(f"now     {status.in_flight:,} calls in flight, {status.retries:,} tried again\n", "dim")
+        text.append(f"now     {status.in_flight:,} calls in flight, retries so far: {status.retries:,}\n", "dim")
 
 
 def _interval(figures: Figures) -> str:
     if figures.interval is None:
-        return "(no interval)" if figures.whole else "(its interval is on its way)"
+        return "(no interval)" if figures.whole else "(interval loading)"
     return f"({figures.interval[0]:.1f} to {figures.interval[1]:.1f})"
 
 
@@ -207,11 +187,11 @@ def _of_what(figures: Figures) -> str:
 
 
 def _outcome(text: Text, outcome: str, number: int, total: int) -> None:
-    sign, style = OUTCOME_SIGNS[outcome]
+    symbol, style = OUTCOME_SIGNS[outcome]
     share = 100 * number / total if total else 0.0
     cells = max(round(share * _OUTCOME_BAR / 100), 1) if number else 0
     text.append(f"{outcome:>12} {number:>8,}  {share:>5.1f} %  ")
-    text.append(sign * cells, style)
+    text.append(symbol * cells, style)
     text.append(f"{' ' * (_OUTCOME_BAR + 1 - cells)}{MEANING[outcome]}" if number and MEANING[outcome] else "", "dim")
     text.append("\n")
 
@@ -222,11 +202,11 @@ def _tokens(text: Text, figures: Figures) -> None:
     if figures.tokens is None:
         text.append("no answer yet\n")
         return
-    text.append(f"{figures.tokens:,.0f} an answer on average")
+    text.append(f"{figures.tokens:,.0f} per answer on average")
     if tally.thought_known:
         thought = tally.thought_tokens / tally.thought_known
         answer = tally.output_where_thought_known / tally.thought_known - thought
-        text.append(f": {thought:,.0f} of thought, {answer:,.0f} after it")
+        text.append(f": {thought:,.0f} thought, {answer:,.0f} after it")
         if tally.thought_known < tally.answered:
             text.append(f" (known of {tally.thought_known:,})")
     text.append(f", {tally.estimated:,} counted by us\n" if tally.estimated else "\n")
@@ -236,8 +216,8 @@ def _cost(line: Line) -> str:
     words = cost_words(line)
     if words == "-":
         return "price not known"
-    told = line.info is not None and line.info.status.priced
-    return words if told else f"{words} for its samples; what a judge cost is not known"
+    priced = line.info is not None and line.info.status.priced
+    return words if priced else f"{words} for its samples; the cost of a judge is not known"
 
 
 def _scorers(text: Text, detail: Detail) -> None:
@@ -254,13 +234,13 @@ def _scorers(text: Text, detail: Detail) -> None:
 def _identity(text: Text, detail: Detail) -> None:
     record, info = detail.line.record, detail.line.info
     if record is not None:
-        text.append("\nwhat and who\n", "bold")
+        text.append("\nidentity\n", "bold")
         _named(text, {
             "suite": f"{record.suite_label} ({record.family})",
             "items": f"{record.items:,} × {record.samples:,} samples, hash {record.items_hash}",
             "model": f"{record.model} ({record.role})",
             "revision": record.revision or "not known",
-            "made": record.created_at,
+            "created": record.created_at,
         })  # fmt: skip
         text.append("\nsampling\n", "bold")
         _named(text, record.sampling or {"sampling": "the suite's"})
@@ -274,5 +254,5 @@ def _identity(text: Text, detail: Detail) -> None:
 
 def _named(text: Text, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        said = "left to the server" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        text.append(f"{one_line(name.replace('_', ' '), 24):>20}  ", "dim").append(f"{one_line(said, 300)}\n")
+        words = "server default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        text.append(f"{one_line(name.replace('_', ' '), 24):>20}  ", "dim").append(f"{one_line(words, 300)}\n")

@@ -1,61 +1,120 @@
-"""Following what changes on the disk while it is shown: looked at again and again, sooner when something was chosen."""
+"""Polling: read what is on the disk again and again while it is shown, at once when something was selected."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from textual.css.query import NoMatches
 
-# Between two looks while something is at work, and else: a frame of the whole screen costs more than the reading.
+# Seconds between two polls while a job is active, and otherwise. Drawing the screen costs more than reading the files.
 LIVE_S, IDLE_S = 1.5, 2.0
 
 
-class Snapshot(Protocol):
-    """What was seen; ``active`` counts what is at work."""
+class JobLine(Protocol):
+    """What the pane needs to know of a job in its list."""
 
     @property
-    def active(self) -> int: ...
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def active(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> Any:
+        """What its status.json says; None if there is none."""
 
 
-LookT = TypeVar("LookT", bound=Snapshot)
+LineT = TypeVar("LineT", bound=JobLine)
+
+
+class JobDetail(Protocol):
+    """What the pane shows of the selected job."""
+
+    @property
+    def line(self) -> JobLine: ...
+
+
+DetailT = TypeVar("DetailT", bound=JobDetail)
+
+
+@dataclass(frozen=True)
+class Snapshot(Generic[LineT, DetailT]):
+    """The jobs of one kind at one moment, the newest first.
+
+    Attributes:
+        lines: All jobs, as the list shows them.
+        detail: The selected job, or the newest when the selected one is gone.
+        partial: Some figures are still missing, so the next poll should follow at once.
+    """
+
+    lines: tuple[LineT, ...]
+    detail: DetailT | None
+    partial: bool = False
+
+    @property
+    def active(self) -> int:
+        """How many jobs are active."""
+        return sum(line.active for line in self.lines)
+
+
+SnapshotT = TypeVar("SnapshotT", bound=Snapshot[Any, Any])
 
 
 class PollLoop:
-    """Looks, shows what it saw, waits. A trouble that lasts is reported once, not at every look."""
+    """Polls, shows the result, waits. An error that persists is reported once, not at every poll."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
-        self._trouble = ""
+        self._last_error = ""
 
     def wake(self) -> None:
-        """Look now."""
+        """Poll now."""
         self._wake.set()
 
-    async def follow(
+    async def run(
         self,
-        look: Callable[[], Awaitable[LookT]],
-        show: Callable[[LookT], None],
+        poll: Callable[[], Awaitable[SnapshotT]],
+        show: Callable[[SnapshotT], None],
         report: Callable[[BaseException], None],
     ) -> None:
-        """Until it is cancelled or its widgets are gone."""
+        """Run until cancelled, or until the widgets are gone."""
         live = False
         while True:
             self._wake.clear()
             try:
-                found = await look()
+                snapshot = await poll()
             except Exception as error:
-                if str(error) != self._trouble:
-                    self._trouble = str(error)
+                if str(error) != self._last_error:
+                    self._last_error = str(error)
                     report(error)
             else:
-                self._trouble = ""
+                self._last_error = ""
                 try:
-                    show(found)
+                    show(snapshot)
                 except NoMatches:
                     return  # the app closes: widgets go before workers do
-                live = bool(found.active)
+                live = bool(snapshot.active)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
+
+
+ValueT = TypeVar("ValueT")
+
+
+class StampedCache(Generic[ValueT]):
+    """One value for each key, read again only when its stamp (a size, a time, a count) has changed."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Hashable, ValueT]] = {}
+
+    def get(self, key: str, stamp: Hashable, read: Callable[[], ValueT]) -> ValueT:
+        """Return the value of ``key``, from ``read`` unless it was read under the same ``stamp``."""
+        if key not in self._kept or self._kept[key][0] != stamp:
+            self._kept[key] = (stamp, read())
+        return self._kept[key][1]

@@ -11,15 +11,15 @@ from textual.binding import Binding, BindingType
 
 from o1lab.config import Config
 from o1lab.errors import UsageError
+from o1lab.jobs.device_queue import visible_gpus
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
 from o1lab.train import phases
 from o1lab.train import recipe as recipes
-from o1lab.train.devices import visible_gpus
-from o1lab.train.launch import list_runs
+from o1lab.train.launch import RUNS
 from o1lab.train.parent_run import END
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import checkpoint_step
 from screens.forms.settings_form import Choices, Offer, SettingsForm
 from store import datasets
 from store.sqlite import Database
@@ -99,7 +99,7 @@ def look(lab: Lab, config: Config, db: Database) -> Offer:
     """The bases, datasets, adapters and devices of the lab and the machine (for a thread)."""
     adapters: list[tuple[str, str]] = []
     waiting: list[tuple[str, str]] = []
-    for run, state in list_runs(lab):
+    for run, state in ((each, each.info()) for each in RUNS.directories(lab)):
         adapters += [
             (f"run {run.id} step {checkpoint_step(path)} ({state.state})", f"{run.id}/{path.name}")
             for path in reversed(run.checkpoints())

@@ -1,19 +1,68 @@
-"""The log of the Train screen: a pane of text that grows at its end."""
+"""The view of a training run: heading, curves, figures, answers to the probes, and the log."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+from rich.text import Text
 from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Static
 
 from o1lab.text import visible
 from o1lab.widgets.line_view import LineView
+from o1lab.widgets.loss_plot import LossPlot
+from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.text_pane import TextPane
+from screens.jobs.facts_view import JobView
+from screens.train import text as train_text
+from screens.train.poller import Detail
 
+# Seconds between two updates of an active run's log: laying it out costs more than drawing the curve.
+LOG_S = 3.0
 _MOST_ROWS = 5000
 
 
+class RunView(JobView[Detail]):
+    """The selected run."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._log_due: tuple[str, str, int] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="run-head", markup=False)
+        yield TallText(id="run-notice", markup=False)
+        yield Static(id="panes", markup=False)
+        yield LossPlot(id="curve")
+        yield Static(id="figures", markup=False)
+        with Horizontal(id="below"):
+            yield TextPane("answers to the probes", id="probes")
+            yield LogPane("log", id="log")
+
+    def show(self, detail: Detail) -> None:
+        """Show everything about a run except its curve."""
+        self._update("#run-head", train_text.header(detail))
+        notice = train_text.notice(detail)
+        self._update("#run-notice", notice, layout=True)
+        self.query_one("#run-notice").display = bool(notice)
+        self._update("#figures", train_text.figures(detail.last))
+        self.query_one("#probes", TextPane).show(train_text.answers(detail))
+        due = (detail.line.id, detail.line.state, int(time.monotonic() / LOG_S))
+        if due != self._log_due or not detail.line.active:
+            self._log_due = due
+            self.query_one(LogPane).show(detail.log)
+
+    def _update(self, selector: str, text: Text, *, layout: bool = False) -> None:
+        static = self.query_one(selector, Static)
+        if static.content != text:
+            static.update(text, layout=layout)
+
+
 class LogPane(LineView):
-    """The end of a log that grows: only what is new is laid out, and its end stays in sight unless one scrolled up."""
+    """The end of a log that grows. Only new lines are laid out; the view stays at the end unless it was scrolled up."""
 
     def __init__(self, title: str, *, id: str) -> None:
         super().__init__(id=id)
@@ -30,7 +79,7 @@ class LogPane(LineView):
             self.call_after_refresh(self.scroll_end, animate=False)
 
     def show(self, lines: tuple[str, ...]) -> None:
-        """Show the last lines of the log; they are made visible here."""
+        """Show the last lines of the log, with their control characters made visible."""
         if lines == self._lines:
             return
         at_end = self._at_end  # new text scrolls to its top
@@ -47,7 +96,7 @@ class LogPane(LineView):
 
 
 def overlap(before: Sequence[str], now: Sequence[str]) -> int:
-    """How many of the first lines of ``now`` are the last of ``before``."""
+    """Count the first lines of ``now`` that are the last of ``before``."""
     return next(
         (count for count in range(min(len(before), len(now)), 0, -1) if before[-count:] == now[:count]),
         0,

@@ -1,25 +1,25 @@
-"""What the Train screen reads from run directories, gathered in a thread: only what changed since the last look."""
+"""What the Train screen reads of run directories, in a thread: only what changed since the last poll."""
 
 from __future__ import annotations
 
 import math
 import threading
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from o1lab.errors import UsageError
+from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab
 from o1lab.train import recipe as recipes
-from o1lab.train.launch import list_runs
+from o1lab.train.launch import RUNS
 from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
-from o1lab.train.run_directory import RunDir, RunState, checkpoint_step
+from o1lab.train.run_directory import RunDir, RunState, RunStatus
+from screens.jobs.poll_loop import Snapshot, StampedCache
 from store import runs
 from store.connection import Store
-
-Value = TypeVar("Value")
 
 LOG_LINES = 200
 _PACE_LINES = 20
@@ -30,12 +30,16 @@ _TAIL_BYTES = 4096
 class RunLine:
     """A run as the list shows it.
 
-    ``loss`` is the last one it wrote; ``dataset`` is empty for a run that this lab did not start; ``place`` is its
-    place among those that wait for its device.
+    Attributes:
+        run: Its directory.
+        info: Its status and whether its process is alive.
+        loss: The last one it wrote.
+        dataset: The name; empty for a run that this lab did not start.
+        place: Its place in the queue for its device, from 1.
     """
 
     run: RunDir
-    state: RunState
+    info: RunState
     loss: float | None
     dataset: str
     place: int | None = None
@@ -44,10 +48,26 @@ class RunLine:
     def id(self) -> str:
         return self.run.id
 
+    @property
+    def state(self) -> str:
+        return self.info.state
+
+    @property
+    def active(self) -> bool:
+        return self.info.active
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def status(self) -> RunStatus:
+        return self.info.status
+
 
 @dataclass(frozen=True)
 class Points:
-    """New points of one run's curve: in place of what was given before, or after it."""
+    """New points of one run's curve; ``replaces`` says whether they replace the earlier ones or follow them."""
 
     run_id: str
     replaces: bool
@@ -57,7 +77,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Detail:
-    """What the screen shows of the selected run beside its curve."""
+    """What the screen shows of the selected run, except its curve."""
 
     line: RunLine
     recipe: recipes.Recipe | None
@@ -69,23 +89,16 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One look at the lab's runs: the list, the selected run, and what is new on the curves of ``metric``."""
+class TrainSnapshot(Snapshot[RunLine, Detail]):
+    """The lab's runs, and what is new on the curves of ``metric``."""
 
-    lines: tuple[RunLine, ...]
-    detail: Detail | None
-    points: tuple[Points, ...]
-    metric: str
-
-    @property
-    def active(self) -> int:
-        """How many are at work."""
-        return sum(line.state.active for line in self.lines)
+    points: tuple[Points, ...] = ()
+    metric: str = "loss"
 
 
 @dataclass
 class _Followed:
-    """A run whose curve is drawn, and how much of it was handed out."""
+    """A run whose curve is drawn, and how much of it was returned."""
 
     metrics: Metrics
     samples: Samples
@@ -93,9 +106,9 @@ class _Followed:
     count: int = 0
 
     def new_points(self, run_id: str, metric: str) -> Points | None:
-        """What is new of ``metric``; None when nothing is."""
+        """The new points of ``metric``, or None."""
         steps, values = self.metrics.steps, self.metrics.column(metric)
-        if metric.startswith("eval_"):  # measured now and then: lines without it are no gap in the curve
+        if metric.startswith("eval_"):  # not on every line: lines without it must leave no gap in the curve
             known = [index for index, value in enumerate(values) if not math.isnan(value)]
             steps, values = array("d", (steps[i] for i in known)), array("d", (values[i] for i in known))
         key = (metric, self.metrics.generation)
@@ -109,27 +122,27 @@ class _Followed:
 
 @dataclass
 class Poller:
-    """Looks at the runs of a lab; remembers what it has read. One look at a time: it locks."""
+    """Reads the training runs of a lab and remembers what it has read. A lock allows one poll at a time."""
 
     lab: Lab
     store: Store
     _followed: dict[str, _Followed] = field(default_factory=dict)
-    _recipes: dict[str, tuple[int, recipes.Recipe | None]] = field(default_factory=dict)
-    _losses: dict[str, tuple[int, float | None]] = field(default_factory=dict)
-    _logs: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    _recipes: StampedCache[recipes.Recipe | None] = field(default_factory=StampedCache)
+    _losses: StampedCache[float | None] = field(default_factory=StampedCache)
+    _logs: StampedCache[tuple[str, ...]] = field(default_factory=StampedCache)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, selected: str | None, marked: Iterable[str], metric: str) -> Snapshot:
+    def poll(self, selected: str | None, marked: Iterable[str], metric: str) -> TrainSnapshot:
         """Read what is new.
 
         Args:
-            selected: the run to give in detail; the newest when it is None or gone.
-            marked: runs whose curves are wanted as well.
-            metric: which metric the curves show.
+            selected: The run to read in detail; the newest when it is None or gone.
+            marked: More runs whose curves are wanted.
+            metric: The metric of the curves.
         """
         with self._lock:
             known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
-            found = list_runs(self.lab)
+            found = [(run, run.info()) for run in RUNS.directories(self.lab)]
             place = places(state for _, state in found)
             lines = tuple(
                 RunLine(run, state, self._loss(run), known.get(run.id, ""), place.get(run.id)) for run, state in found
@@ -145,10 +158,10 @@ class Poller:
                     points.append(new)
             for gone in self._followed.keys() - set(wanted):
                 del self._followed[gone]
-            return Snapshot(lines, self._detail(chosen) if chosen else None, tuple(points), metric)
+            return TrainSnapshot(lines, self._detail(chosen) if chosen else None, points=tuple(points), metric=metric)
 
     def forget(self, run_id: str) -> None:
-        """Give the whole curve of this run again at the next look: what was given got lost."""
+        """Return the whole curve of this run at the next poll."""
         with self._lock:
             self._followed.pop(run_id, None)
 
@@ -165,7 +178,7 @@ class Poller:
             line,
             self._recipe(line.run),
             metrics.last(),
-            seconds_left(metrics, line.state),
+            seconds_left(metrics, line.info),
             tuple(followed.samples.items),
             self._log(line.run),
             tuple(checkpoint_step(path) for path in line.run.checkpoints()),
@@ -178,19 +191,19 @@ class Poller:
             except UsageError:
                 return None
 
-        return _cached(self._recipes, run.id, _stamp(run.recipe), read)
+        return self._recipes.get(run.id, _stamp(run.recipe), read)
 
     def _loss(self, run: RunDir) -> float | None:
-        return _cached(
-            self._losses, run.id, _size(run.metrics), lambda: last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
+        return self._losses.get(
+            run.id, _size(run.metrics), lambda: last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
         )
 
     def _log(self, run: RunDir) -> tuple[str, ...]:
-        return _cached(self._logs, run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
+        return self._logs.get(run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
 
 
 def seconds_left(metrics: Metrics, state: RunState) -> float | None:
-    """The time the rest takes at the pace of the last steps; None when it is not running or has no pace yet."""
+    """Estimate the seconds that remain from the pace of the last steps; None if it is not running or has no pace."""
     steps, elapsed = metrics.steps, metrics.column("elapsed_s")
     if state.state != "running" or len(steps) < 2:
         return None
@@ -202,7 +215,7 @@ def seconds_left(metrics: Metrics, state: RunState) -> float | None:
 
 
 def places(states: Iterable[RunState]) -> dict[str, int]:
-    """Each waiting run's place in its device's queue, from 1: whose process came first is first.
+    """Find the place of each queued run in its device's queue, from 1, by the start of its process.
 
     A run that waits for another run is in no queue yet.
     """
@@ -215,17 +228,6 @@ def places(states: Iterable[RunState]) -> dict[str, int]:
         for queue in queues.values()
         for place, state in enumerate(sorted(queue, key=lambda waiting: waiting.status.pid_started or math.inf), 1)
     }
-
-
-def _last_loss(metrics: Path) -> float | None:
-    return last_metrics(metrics, limit=_TAIL_BYTES).get("loss")
-
-
-def _cached(kept: dict[str, tuple[int, Value]], run_id: str, stamp: int, read: Callable[[], Value]) -> Value:
-    """What ``read`` gave when the file's stamp was last this one."""
-    if run_id not in kept or kept[run_id][0] != stamp:
-        kept[run_id] = (stamp, read())
-    return kept[run_id][1]
 
 
 def _size(path: Path) -> int:

@@ -8,20 +8,11 @@ from typing import Any
 
 from rich.text import Text
 
+from o1lab.format import duration
 from o1lab.text import one_line, visible
+from screens.jobs.text import sign
 from screens.train.poller import Detail, RunLine
 
-# Each state has a sign of its own: colour only repeats it.
-SIGNS = {
-    "queued": ("…", "yellow"),
-    "starting": ("○", "cyan"),
-    "running": ("▶", "bold cyan"),
-    "stopping": ("◼", "yellow"),
-    "finished": ("✓", "green"),
-    "stopped": ("■", "yellow"),
-    "failed": ("✗", "bold red"),
-    "dead": ("†", "bold red"),
-}
 METRICS = {
     "loss": "loss",
     "eval_loss": "eval loss",
@@ -32,17 +23,8 @@ METRICS = {
 }
 
 
-def duration(seconds: float) -> str:
-    """``1m49s``, ``2h03m``, ``3d04h``: the two largest units."""
-    whole = round(seconds)
-    for size, unit, part, smaller in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size // part:02}{smaller}"
-    return f"{whole}s"
-
-
 def number(value: float) -> str:
-    """A figure of a metric in about five characters; NaN and infinity are written out."""
+    """A metric in about five characters; NaN and infinity are written out."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else f"{value:+}"
     if value == 0 or 0.001 <= abs(value) < 1000:
@@ -51,7 +33,7 @@ def number(value: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as a person reads them."""
+    """A number of bytes with its unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"
@@ -61,21 +43,22 @@ def size(count: float) -> str:
 
 def state_words(line: RunLine) -> Text:
     """The sign and the name of a run's state."""
-    sign, style = SIGNS.get(line.state.state, ("?", ""))
-    words = line.state.state + (" (silent)" if line.state.stale and line.state.active else "")
-    return Text.assemble((f"{sign} {words}", style))
+    symbol, style = sign(line.state)
+    silent = " (silent)" if line.info.stale and line.active else ""
+    return Text.assemble((f"{symbol} {line.state}{silent}", style))
 
 
 def list_cell(line: RunLine, *, marked: bool) -> Text:
     """A run in the list, two lines: sign, mark, id, steps and loss; state and dataset."""
-    status = line.state.status
-    sign, style = SIGNS.get(line.state.state, ("?", ""))
+    status = line.status
     steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
     loss = "" if line.loss is None else number(line.loss)
-    words = line.state.state + (f", place {line.place}" if line.place else "")
+    words = f"{one_line(line.name, 14)} · " if line.name else ""
+    words += line.state + (f", place {line.place}" if line.place else "")
     words += f", after {one_line(status.after, 10)}" if status.after else ""
+    symbol, style = sign(line.state)
     return Text.assemble(
-        (f"{sign} ", style),
+        (f"{symbol} ", style),
         ("●" if marked else " ", "bold"),
         (f" {one_line(line.id, 10):<10}", "bold"),
         f"{steps:>10} {loss:>8}\n",
@@ -85,8 +68,8 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
 
 
 def header(detail: Detail) -> Text:
-    """Two lines: who, in which state, how far; on what."""
-    line, recipe, status = detail.line, detail.recipe, detail.line.state.status
+    """Two lines: the run with its state and progress; what it trains on."""
+    line, recipe, status = detail.line, detail.recipe, detail.line.status
     step = max(status.step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
     parts = [state_words(line), Text(f"step {step:,}/{status.total_steps:,}")]
     if "epoch" in detail.last:
@@ -95,7 +78,8 @@ def header(detail: Detail) -> Text:
         parts.append(Text(f"{duration(detail.seconds_left)} left", "bold"))
     elif "elapsed_s" in detail.last:
         parts.append(Text(f"took {duration(detail.last['elapsed_s'])}"))
-    first = Text.assemble(("run ", "dim"), (one_line(line.id, 24), "bold"), " ", Text(" · ").join(parts))
+    name = f" {one_line(line.name, 24)} " if line.name else " "
+    first = Text.assemble(("run ", "dim"), (one_line(line.id, 24), "bold"), name, Text(" · ").join(parts))
     facts = [line.dataset]
     if recipe is not None:
         facts = [
@@ -113,25 +97,22 @@ def header(detail: Detail) -> Text:
 
 
 def notice(detail: Detail) -> Text:
-    """What a person must not miss (a spike, a failure, a death), or what the run waits for; often empty."""
-    status, state = detail.line.state.status, detail.line.state
-    grave = state.state in ("failed", "dead")
+    """What must not be missed (a spike, a failure, a dead process), or what the run waits for; often empty."""
+    line, status, info = detail.line, detail.line.status, detail.line.info
     if not status.message:
-        if state.active and state.stale:
-            return Text(
-                f"! No sign of life for {duration(state.heartbeat_age_s or 0)}; its host is silent.", "bold yellow"
-            )
+        if line.active and info.stale:
+            return Text(f"! No heartbeat for {duration(info.heartbeat_age_s or 0)}: its host is silent.", "bold yellow")
         return Text()
     text = visible(" ".join(filter(None, (status.message, status.hint))))
-    if grave:
+    if line.state in ("failed", "dead"):
         return Text(f"✗ {text}", "bold red")
-    if state.state == "running":
+    if line.state == "running":
         return Text(f"! {text}", "bold yellow")
     return Text(f"· {text}", "dim")
 
 
 def figures(last: dict[str, float]) -> Text:
-    """The newest values on one line."""
+    """The newest metrics on one line."""
     text = Text(no_wrap=True, overflow="ellipsis")
     for key, label, shown in (
         ("loss", "loss", number),
@@ -153,11 +134,11 @@ def figures(last: dict[str, float]) -> Text:
 
 
 def answers(detail: Detail) -> Text:
-    """What the student answered to each probe, step by step, with a sign for right and wrong."""
+    """The student's answers to each probe by step, with a sign for right and wrong."""
     if not detail.samples:
         if detail.recipe is not None and not detail.recipe.probes:
-            return Text("This recipe asks nothing. Write probes into the form of the next run.", "dim")
-        return Text("No answer yet: the probes are asked at every evaluation.", "dim")
+            return Text("This recipe has no probes. Add some in the form of the next run.", "dim")
+        return Text("No answers yet: the probes are asked at every evaluation.", "dim")
     start = "start" if detail.recipe is not None and detail.recipe.init_from else "base"
     text = Text()
     for prompt, asked in _by_prompt(detail.samples).items():
@@ -175,7 +156,7 @@ def answers(detail: Detail) -> Text:
 
 
 def full_answers(detail: Detail) -> Text:
-    """Every answer to every probe, thought and all."""
+    """Every answer to every probe, with its thought."""
     text = Text()
     for prompt, asked in _by_prompt(detail.samples).items():
         text.append(f"> {visible(prompt)}\n", "bold")
@@ -198,24 +179,26 @@ def _sign(item: dict[str, Any]) -> str:
 
 
 def _final(item: dict[str, Any]) -> str:
-    """What counts of an answer: what the verifier took out of it, else its end."""
+    """The final answer: what the verifier extracted, otherwise the text after the thought."""
     text = str(item.get("answer") or "")
     return str(item.get("final") or text.rpartition("</think>")[2].strip() or text)
 
 
 def _full(item: dict[str, Any]) -> str:
     tokens = f"  ({item['tokens']} tokens)" if "tokens" in item else ""
-    cut = "" if item.get("complete", True) else "  (cut off: longer than probe_tokens)"
+    cut = "" if item.get("complete", True) else "  (cut off at probe_tokens)"
     return visible(str(item.get("answer") or "")) + tokens + cut
 
 
 def facts(detail: Detail) -> Text:
-    """The files of a run as a person reads them (reads them; call it in a thread)."""
+    """The files of a run as text. Reads them, so call it in a thread."""
     run = detail.line.run
     dataset = run.read_json(run.dataset)
     dataset.pop("trace_ids", None)
     parts = (
         ("folder", str(run.path)),
+        ("name", detail.line.name or "none"),
+        ("notes", "\n".join(detail.line.info.notes) or "none"),
         ("checkpoints", ", ".join(f"step {step}" for step in detail.checkpoints) or "none yet"),
         ("command", _read(run.command)),
         ("dataset", "\n".join(f"{key}: {value}" for key, value in dataset.items())),

@@ -17,7 +17,7 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
-from o1lab.jobs.directory import TeacherRunStatus
+from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.paths import Lab
 from screens.base.context import open_context
 from screens.distill import text as distill_text
@@ -102,7 +102,7 @@ async def screen_of(pilot: Pilot[int]) -> DistillScreen:
     assert isinstance(screen, DistillScreen)
     for line in screen.query(Input):
         line.cursor_blink = False
-    await until(pilot, lambda: screen.pool.counts and screen.runs.look, "what there is")
+    await until(pilot, lambda: screen.pool.counts and screen.runs.jobs.snapshot, "what there is")
     await until(pilot, lambda: not screen.pool.counts.total or screen.pool.shown, "the first problem")  # type: ignore[union-attr]  # waited for
     return screen
 
@@ -154,7 +154,7 @@ async def open_run(pilot: Pilot[int], run_id: str, words: str) -> None:
     """A run's facts, of which ``words`` are some."""
     screen = await screen_of(pilot)
     screen.open_run(run_id)
-    await until(pilot, lambda: screen.runs.detail and screen.runs.detail.info.id == run_id, "the run")
+    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == run_id, "the run")
     await until(pilot, lambda: words in shown(pilot), "its facts")
     await pilot.pause()
 
@@ -164,7 +164,7 @@ async def one_run(pilot: Pilot[int]) -> None:
 
 
 async def dead_run(pilot: Pilot[int]) -> None:
-    await open_run(pilot, "9e00bb02", "gone without a word")
+    await open_run(pilot, "9e00bb02", "ended without writing")
 
 
 async def form(pilot: Pilot[int]) -> None:

@@ -31,12 +31,13 @@ def screen_of(pilot: Pilot[int]) -> EvaluateScreen:
 async def looked(pilot: Pilot[int]) -> None:
     """Every figure is there."""
     screen = screen_of(pilot)
-    await until(pilot, lambda: (look := screen.evaluations.look) and look.lines and not look.partial, "the figures")
-    await until(pilot, lambda: screen.evaluations.detail, "the detail")
+    jobs = screen.evaluations.jobs
+    await until(pilot, lambda: (now := jobs.snapshot) and now.lines and not now.partial, "the figures")
+    await until(pilot, lambda: screen.evaluations.jobs.detail, "the detail")
 
 
 async def empty(pilot: Pilot[int]) -> None:
-    await until(pilot, lambda: "No evaluation yet" in shown(pilot), "the empty state")
+    await until(pilot, lambda: "No evaluations yet" in shown(pilot), "the empty state")
 
 
 async def evaluations(pilot: Pilot[int]) -> None:

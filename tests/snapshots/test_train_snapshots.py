@@ -12,8 +12,8 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.jobs import device_queue as devices
 from o1lab.paths import Lab
-from o1lab.train import devices
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.train import preflight as train_preflight
@@ -30,7 +30,7 @@ LOG = "".join(f"{{'loss': {1 / step:.3f}, 'mean_token_accuracy': 0.99}}\n" for s
 
 
 def runs(lab: Lab) -> None:
-    """A run at work, a finished, a queued, a failed and a dead one."""
+    """A running, a finished, a queued, a failed and a dead one."""
     samples = [
         {"step": step, "prompt": probe.prompt, "gold": probe.gold, "answer": answer, "final": answer,
          "correct": answer == probe.gold, "tokens": 40 + step}
@@ -50,10 +50,10 @@ def runs(lab: Lab) -> None:
 async def chosen(pilot: Pilot[int], run_id: str) -> TrainScreen:
     screen = pilot.app.screen
     assert isinstance(screen, TrainScreen)
-    await until(pilot, lambda: screen.detail, "the runs")
+    await until(pilot, lambda: screen.jobs.detail, "the runs")
     screen.open_run(run_id)
     plot = screen.query_one(LossPlot)
-    await until(pilot, lambda: screen.detail and screen.detail.line.id == run_id, "the run")
+    await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == run_id, "the run")
     await until(pilot, lambda: run_id in str(plot._legend.content), "its curve")
     return screen
 
@@ -69,7 +69,7 @@ async def settled(pilot: Pilot[int]) -> None:
 async def overview(pilot: Pilot[int]) -> None:
     await chosen(pilot, "7f3a12cd")
     await pilot.press("escape")
-    await until(pilot, lambda: "5 runs, 2 at work" in shown(pilot), "the heading")
+    await until(pilot, lambda: "5 runs, 2 active" in shown(pilot), "the heading")
     await settled(pilot)
 
 
@@ -94,7 +94,7 @@ async def answers(pilot: Pilot[int]) -> None:
 
 async def dead(pilot: Pilot[int]) -> None:
     await chosen(pilot, "9e00bb02")
-    await until(pilot, lambda: "without a word" in shown(pilot), "the cause")
+    await until(pilot, lambda: "without reporting why" in shown(pilot), "the cause")
     await settled(pilot)
 
 

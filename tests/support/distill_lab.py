@@ -10,8 +10,8 @@ import tomlkit
 
 from o1lab.config import init_lab
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import drive
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 from store import problems
 from store.connection import open_store

@@ -12,8 +12,8 @@ import yaml
 
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.settings import EvaluationSettings
+from o1lab.files import write_json
 from o1lab.inference.calls import CallKey, RequestError, Response
-from o1lab.jobs.directory import write_json
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.distill_lab import make_lab

@@ -63,7 +63,7 @@ def start(folder: Path, owner: int) -> Path:
     Returns:
         The client, which takes the place of ``sys.executable``.
     """
-    from o1lab.train.run_directory import QUIET
+    from o1lab.process import QUIET_ENVIRONMENT
 
     executable, address = folder / "python", str(folder / "socket")
     executable.write_text(CLIENT.format(python=sys.executable, modules=MODULES, address=address), "utf-8")
@@ -73,7 +73,7 @@ def start(folder: Path, owner: int) -> Path:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
-        env=os.environ | QUIET | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env=os.environ | QUIET_ENVIRONMENT | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
     assert process.stdout is not None
     with process.stdout:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.output import JsonOption, emit, opened
 from o1lab.text import one_line
 
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def eval_figures(
     ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")],
+    identity: Annotated[
+        str, typer.Argument(metavar="ID", callback=evaluation_id, help="Its id or name, or the beginning of its id.")
+    ],
     scorer: ScorerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,8 +53,10 @@ def eval_figures(
 
 def eval_compare(
     ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="An evaluation, by id or its beginning.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another; every difference is B minus A.")],
+    first: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="An evaluation.")],
+    second: Annotated[
+        str, typer.Argument(metavar="B", callback=evaluation_id, help="Another; differences are B minus A.")
+    ],
     scorer: ScorerOption = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare the items that both have, and say how many are left out.")

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.output import JsonOption, emit, opened
 
 if TYPE_CHECKING:
     from store.sqlite import Database
 
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Evaluations; several are mixed.")]
+IdsArgument = Annotated[
+    list[str], typer.Argument(metavar="ID...", callback=evaluation_ids, help="Evaluations; several are mixed.")
+]
 
 
 def register(app: typer.Typer) -> None:

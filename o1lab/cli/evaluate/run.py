@@ -1,4 +1,4 @@
-"""Verbs of evaluation: putting a suite to a model, and what can be done with its runs."""
+"""Commands of evaluation: run a suite on a model, and the verbs of evaluations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from o1lab.cli import options
 from o1lab.cli.evaluate import figures as eval_figures
 from o1lab.cli.evaluate import rating, suites, tables
 from o1lab.cli.evaluate import samples as eval_samples
+from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
 from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli.progress import fault_lines, job_details
 
 if TYPE_CHECKING:
     from typer._click import Context as ClickContext
 
+    from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EvalInfo
+    from o1lab.evaluate.run.directory import EvalFolder
     from o1lab.evaluate.run.settings import EvaluationSettings
+    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
+    from store import Store
 
-EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
 _HELP = ("--help",)
 
 
@@ -70,7 +75,7 @@ def eval_run(
 ) -> None:
     """Evaluate a model on a suite; every paid response is kept.
 
-    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. --resume continues after either and asks
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and asks
     nothing twice.
 
     Example: o1lab eval aime24 --model smollm2-135m --limit 5
@@ -85,8 +90,9 @@ def eval_run(
     if resume is not None and rescore is not None:
         raise UsageError("--resume and --rescore exclude each other.", "Give one of them.")
     if resume is not None:
-        folder = control.resume(lab, resume, values)
-    elif rescore is not None:
+        resume_job(lab, JOBS, resume, values, detach=detach, as_json=as_json)
+        return
+    if rescore is not None:
         folder = control.rescore(lab, rescore, values)
     else:
         if missing := next((name for name in ("suite", "model") if name not in values), None):
@@ -101,102 +107,87 @@ def eval_run(
     scores_only = rescore is not None
     if detach:
         pid = control.launch_detached(folder, scores_only=scores_only)
-        answer = summary(control.info(folder), lab, brief=True) | {"pid": pid}
+        answer = summary(lab, folder.info()) | {"pid": pid}
         text = f"Evaluation {folder.id} is running in the background. Status: o1lab eval show {folder.id}"
         emit(answer, as_json=as_json, text=text)
         return
-    raise typer.Exit(_drive(lab, folder.id, scores_only=scores_only, as_json=as_json))
+    raise typer.Exit(_run(lab, folder, scores_only=scores_only, as_json=as_json))
 
 
-@eval_app.command("ls")
-def eval_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the evaluations, the newest first."""
+def _rows(lab: Lab) -> list[Row]:
+    from o1lab.errors import LabError
+    from o1lab.evaluate.run.control import EVALUATIONS
+    from store import open_store
+
+    rows = []
+    store = open_store(lab.database)
+    try:
+        for folder in EVALUATIONS.directories(lab):
+            info = folder.info()
+            try:
+                item = _keys(lab, info, store, brief=True)
+            except LabError as error:
+                rows.append(_unreadable(info, error))
+                continue
+            line = (
+                f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} "
+                f"{_short_headline(item):>7} {item['suite']}@{item['suite_version']}  {item['model']}"
+            )
+            rows.append(Row(item, line + (f"  {info.name}" if info.name else "")))
+    finally:
+        store.close()
+    return rows
+
+
+def _unreadable(info: EvalInfo, error: LabError) -> Row:
+    """The row of an evaluation whose directory is damaged. Its JSON has only what is known."""
+    message = f"unreadable: {error.message}"
+    status = {"state": info.state, "message": message, "hint": error.hint, "notes": [], "name": info.name}
+    return Row({"id": info.id} | status, f"{info.id}  {message}")
+
+
+def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any], list[str]]:
     from o1lab.evaluate.run import control
 
-    lab = context(ctx).lab()
-    items = [summary(info, lab, brief=True) for info in control.list_runs(lab)]
-    lines = [
-        f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} {_short_headline(item):>7} "
-        f"{item['suite']}@{item['suite_version']}  {item['model']}"
-        for item in items
-    ]
-    text = "\n".join(lines) or "No evaluation yet. Start one: o1lab eval SUITE --model MODEL"
-    emit({"items": items, "total": len(items)}, as_json=as_json, text=text)
-
-
-@eval_app.command("show")
-def eval_show(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
-    """Show one evaluation: how it stands, its figures, and an example of each fault."""
-    from dataclasses import asdict
-
-    from o1lab.evaluate.run import control
-    from o1lab.text import one_line
-
-    lab = context(ctx).lab()
-    folder = control.find(lab, eval_id)
-    info = control.info(folder)
     faults = control.faults(folder)
-    item = summary(info, lab) | {
-        "dir": str(folder.path),
-        "settings": info.settings.model_dump(mode="json") if info.settings else None,
-        "faults": [asdict(fault) for fault in faults],
-        "seconds_left": info.status.seconds_left,
-        "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
-    }
+    item = summary(lab, info, brief=False) | job_details(folder, info, faults)
     lines = [*_lines(item), *(word for word in (item["message"], item["hint"]) if word), *item["notes"]]
-    for fault in faults:
-        lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]
-    emit(item, as_json=as_json, text="\n".join([*lines, "", f"folder  {folder.path}"]))
+    return item, [*lines, *fault_lines(faults), "", f"folder  {folder.path}"]
 
 
-@eval_app.command("stop")
-def eval_stop(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
-    """Ask an evaluation to stop; calls in flight are waited for."""
-    from o1lab.evaluate.run import control
+def _kind() -> JobKind[Any]:
+    from o1lab.evaluate.run.control import EVALUATIONS
 
-    lab = context(ctx).lab()
-    info = control.stop(control.find(lab, eval_id))
-    text = f"Evaluation {info.id} was asked to stop; it waits for calls in flight."
-    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
+    return EVALUATIONS
 
 
-@eval_app.command("pause")
-def eval_pause(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
-    """Let an evaluation make no new call until it may go on."""
-    from o1lab.evaluate.run import control
+def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
+    """The JSON of an evaluation. ``cost_usd`` is null if the price is not known.
 
-    lab = context(ctx).lab()
-    info = control.pause(control.find(lab, eval_id))
-    text = f"Evaluation {info.id} pauses. Let it go on: o1lab eval go-on {info.id}"
-    emit(summary(info, lab, brief=True), as_json=as_json, text=text)
+    Args:
+        lab: the lab of the evaluation.
+        info: the evaluation.
+        brief: leave out the keys that need every sample.
 
-
-@eval_app.command("go-on")
-def eval_go_on(ctx: typer.Context, eval_id: EvalArgument, as_json: JsonOption = False) -> None:
-    """Let a paused evaluation go on."""
-    from o1lab.evaluate.run import control
-
-    lab = context(ctx).lab()
-    info = control.go_on(control.find(lab, eval_id))
-    emit(summary(info, lab, brief=True), as_json=as_json, text=f"Evaluation {info.id} goes on.")
-
-
-def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
-    """An evaluation's contract keys, and how its run stands. ``cost_usd`` is null where the price is not known.
-
-    ``brief``: without the keys that take reading every sample.
+    Raises:
+        LabError: its directory cannot be read.
     """
-    from o1lab.evaluate.run.control import register as registered
-    from o1lab.evaluate.run.directory import EvalFolder
-    from o1lab.evaluate.stats.summary import summarise
     from store import open_store
 
     store = open_store(lab.database)
     try:
-        evaluation = registered(lab, EvalFolder(lab.evals / info.id), store)
-        figures = summarise(store.db, evaluation, brief=brief).as_json()
+        return _keys(lab, info, store, brief=brief)
     finally:
         store.close()
+
+
+def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, Any]:
+    from o1lab.evaluate.run.control import recorded
+    from o1lab.evaluate.run.directory import EvalFolder
+    from o1lab.evaluate.stats.summary import summarise
+
+    evaluation = recorded(lab, EvalFolder(lab.evals / info.id), store)
+    figures = summarise(store.db, evaluation, brief=brief).as_json()
     status = info.status
     return figures | {
         "state": info.state,
@@ -209,6 +200,7 @@ def summary(info: EvalInfo, lab: Lab, *, brief: bool = False) -> dict[str, Any]:
         "message": status.message,
         "hint": status.hint,
         "notes": status.notes,
+        "name": info.name,
     }
 
 
@@ -219,25 +211,41 @@ def _models(lab: Lab) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
-def _drive(lab: Lab, eval_id: str, *, scores_only: bool, as_json: bool) -> int:
-    """Run here until the end; the exit status."""
+def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bool) -> int:
+    """Run it in this process to its end; returns the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status
-    from o1lab.evaluate.run import control
     from o1lab.evaluate.run.worker import run_here
 
-    folder = control.find(lab, eval_id)
-    say(f"Evaluation {folder.id} (after an interruption, continue with: o1lab eval --resume {folder.id})")
+    say(f"Evaluation {folder.id} (after an interruption, resume with: o1lab eval resume {folder.id})")
     line, given_up = ProgressLine(), False
     try:
         run_here(lab, folder, scores_only=scores_only, watch=line.show)
-    except KeyboardInterrupt:  # the second one: how it stands is said all the same
+    except KeyboardInterrupt:  # the second one: the final status is printed all the same
         given_up = True
     finally:
         line.end()
-    item = summary(control.info(folder), lab)
+    item = summary(lab, folder.info(), brief=False)
     words = [*_lines(item), item["message"], item["hint"], *item["notes"], *_why(item)]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return 130 if given_up else exit_status(item["stopped_by"], item["failed"])
+
+
+JOBS = JobCommands(
+    "evaluation",
+    _kind,
+    _rows,
+    "No evaluation yet. Start one: o1lab eval SUITE --model MODEL",
+    _show,
+    summary,
+    "Calls in flight are completed first.",
+    _settings,
+    (
+        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
+        "budget_tokens",
+    ),
+    _run,
+)  # fmt: skip
+add_job_verbs(eval_app, JOBS)
 
 
 def _lines(item: dict[str, Any]) -> list[str]:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from store.sample_list import SampleRow
 
-EvalArgument = Annotated[str, typer.Argument(metavar="ID", help="The evaluation's id, or its beginning.")]
+EvalArgument = Annotated[
+    str, typer.Argument(metavar="ID", callback=evaluation_id, help="Its id or name, or the beginning of its id.")
+]
 ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id, see `eval samples`.")]
 NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="Which of the item's samples.")]
 ScorerOption = Annotated[str | None, typer.Option(help="The label of another scorer that looked at it.")]
@@ -203,8 +206,8 @@ def eval_nearest(
 
 def eval_case(
     ctx: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", help="The evaluation before, or its id's beginning.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The evaluation after.")],
+    before: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="The evaluation before.")],
+    after: Annotated[str, typer.Argument(metavar="B", callback=evaluation_id, help="The evaluation after.")],
     item: ItemArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Its name ends in .md, .html or .tex.")],
     number: NumberOption = 0,

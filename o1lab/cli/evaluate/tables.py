@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.output import JsonOption, emit, opened
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def table(
     ids = rest if which else [first, *rest]
     wanted = _format(form, out)
     with opened(ctx) as store:
-        made = _table(store.db, which or "all", ids, model or [], suite or [], scorer, before)
+        made = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
     if out is not None:
         _write(out, render.RENDERERS[wanted](made))
         rows = sum(len(section.rows) for section in made.sections)
@@ -110,7 +111,7 @@ def plot(
     first, *rest = words or ["tokens"]
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
     with opened(ctx) as store:
-        made = _plot(store.db, which, ids, model or [], suite or [], scorer)
+        made = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
     if svg is not None:
         _write(svg, drawn(made))
         answer = {"path": str(svg), "format": "svg", "plot": made.name, "panels": len(made.panels)}
@@ -179,13 +180,13 @@ def _write(path: Path, text: str) -> None:
         LabError: it cannot be written there.
     """
     from o1lab.errors import LabError
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     hint = "Name a file in a folder that is there."
     if not path.parent.is_dir():  # a folder is not made of a slip of the pen
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text.encode(errors="backslashreplace").decode())
     except OSError as error:
         raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error

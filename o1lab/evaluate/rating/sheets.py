@@ -250,7 +250,7 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     Raises:
         UsageError: the name ends in neither, or it cannot be written.
     """
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     rows: list[dict[str, Any]] = []
     for at in range(len(of.order)):
@@ -274,7 +274,7 @@ def export(db: Database, of: Sheet, path: Path) -> int:
     else:
         raise _no_sheet(path)
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error

@@ -295,13 +295,13 @@ def write(one: Case, path: Path) -> None:
     Raises:
         UsageError: it ends in none of them, or cannot be written.
     """
-    from o1lab.jobs.directory import replacing
+    from o1lab.files import atomic_write
 
     shown = FORMATS.get(path.suffix)
     if shown is None:
         raise UsageError(f"{path.name} names no format.", f"It ends in one of {', '.join(FORMATS)}.")
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(shown(one))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error

@@ -1,6 +1,6 @@
-"""Evaluations as a person handles them: start, look, pause, stop, go on, score anew.
+"""Start, resume and rescore evaluations.
 
-:mod:`o1lab.evaluate.run.runner` runs them.
+:mod:`o1lab.evaluate.run.runner` runs them, :mod:`o1lab.jobs.manage` manages them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
+from o1lab.files import write_json
+from o1lab.inference import journal
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
-from o1lab.jobs import control
-from o1lab.jobs.control import FaultCount, JobInfo
-from o1lab.jobs.directory import write_json
+from o1lab.jobs import manage, spawn
+from o1lab.jobs.directory import JobInfo
+from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 from o1lab.settings import validate
@@ -34,7 +37,7 @@ CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
     "budget_tokens",
 )  # fmt: skip
-"""Settings that may differ when an evaluation goes on: they decide how it is asked, not what comes out."""
+"""Settings that may change when an evaluation is resumed: they affect how calls are made, not their results."""
 _OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed")
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
 
@@ -42,11 +45,11 @@ EvalInfo = JobInfo[EvalStatus, EvaluationSettings]
 
 
 def read_settings(lab: Lab, values: Mapping[str, Any]) -> EvaluationSettings:
-    """Settings from named values; None leaves a value to the suite, or to its default where the suite has none.
+    """Settings from named values; None takes the value of the suite, or the default.
 
     Raises:
         NotFoundError: there is no such suite.
-        UsageError: a name or value that means nothing, or the suite's file makes no sense.
+        UsageError: a name or value, or the suite's file, is not valid.
     """
     given = {name: value for name, value in values.items() if value is not None}
     named = given.get("suite")
@@ -60,12 +63,12 @@ def sampling_of(suite: Suite) -> dict[str, Any]:
 
 
 def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
-    """Make an evaluation: its folder with everything it needs, and its row in the lab. Nothing is asked yet.
+    """Create an evaluation: its directory with everything it needs, and its rows. No call is made yet.
 
     Raises:
-        NotFoundError: no such suite, model or judge.
-        UsageError: the suite's items or scorer make no sense, or the budget cannot be kept.
-        LabError: the items are not there, a key's variable is empty, or the folder cannot be written.
+        NotFoundError: there is no such suite, model or judge.
+        UsageError: the suite's items or scorer are not valid, or the budget cannot be checked.
+        LabError: the items are missing, the variable of a key is empty, or the directory cannot be written.
     """
     suite = find_suite(lab, settings.suite)
     ref = find_model(lab, settings.model, load_config(lab))
@@ -78,7 +81,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     try:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
         identity = identify(lab, ref)
-        folder = EvalFolder(lab.evals / control.new_id(lab.evals))
+        folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
         try:
             _write(folder, lab, settings, suite, items=items, identity=identity, scored_by=scored_by)
         except OSError as error:
@@ -94,7 +97,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
 def _resolved(
     lab: Lab, settings: EvaluationSettings, suite: Suite, ref: ModelRef, judge: ModelRef | None
 ) -> EvaluationSettings:
-    """The settings with names that mean the same later: a run's last checkpoint is another one tomorrow."""
+    """The settings with names that stay valid: a run's last checkpoint may be another one tomorrow."""
     names: dict[str, Any] = {"model": ref.id}
     if judge is not None:
         names["judge"] = judge.id
@@ -126,11 +129,11 @@ def _write(
 
 
 def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
-    """Give an evaluation its row in the lab, with its items; one that is there stays as it is.
+    """The evaluation's row in the database; added with its items if there is none.
 
     Raises:
-        LabError: its folder cannot be read.
-        StoreError: the database refuses.
+        LabError: its directory cannot be read.
+        StoreError: the database cannot be written.
     """
     with store.explained():
         try:
@@ -138,64 +141,97 @@ def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
         except MissingError:
             pass
         items = list(folder.items())
-        settings, suite, identity = folder.settings(), folder.suite(), folder.identity()
-        values = settings.model_dump(mode="json")
-        made = Evaluation(
-            folder.id,
-            str(folder.path.relative_to(lab.root)),
-            suite.name,
-            suite.version,
-            items_hash(items),
-            suite.family,
-            settings.model,
-            identity.role,
-            identity.revision,
-            {name: values[name] for name in _SAMPLING if values[name] is not None},
-            values,
-            len(items),
-            settings.samples,
-            folder.scored_by().label,
-            metric=suite.metric,
-        )
+        made = _describe(lab, folder, items)
         rows = [ItemRow(one.id, one.question, one.gold, one.group, one.variant, one.meta) for one in items]
         evaluations.add(store.db, made, rows)
         return made
 
 
-def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> EvalFolder:
-    """Make an evaluation ready to go on; ``changes`` are new values of ``CHANGEABLE`` settings. Nothing is asked yet.
+def recorded(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
+    """The evaluation as the database has it, or as its directory describes it; writes nothing.
 
     Raises:
-        NotFoundError: no such evaluation.
-        UsageError: it is running, another setting was to be changed, or the budget cannot be kept.
+        LabError: its directory cannot be read.
     """
-    folder = find(lab, identity)
-    control.ensure_not_running(info(folder), folder)
-    _change(lab, folder, changes or {}, judge=folder.scored_by().judge)
-    control.clear_control_files(folder)
+    try:
+        return evaluations.get(store.db, folder.id)
+    except MissingError:
+        return _describe(lab, folder, list(folder.items()))
+
+
+def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation:
+    try:
+        settings = folder.settings()
+    except (OSError, ValueError) as error:
+        raise LabError(f"{folder.settings_file} cannot be read.", "Start a new evaluation.") from error
+    suite, identity = folder.suite(), folder.identity()
+    values = settings.model_dump(mode="json")
+    return Evaluation(
+        folder.id,
+        str(folder.path.relative_to(lab.root)),
+        suite.name,
+        suite.version,
+        items_hash(items),
+        suite.family,
+        settings.model,
+        identity.role,
+        identity.revision,
+        {name: values[name] for name in _SAMPLING if values[name] is not None},
+        values,
+        len(items),
+        settings.samples,
+        folder.scored_by().label,
+        metric=suite.metric,
+    )
+
+
+def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> EvalFolder:
+    """Prepare an evaluation to continue; no call is made yet.
+
+    Args:
+        lab: the lab of the evaluation.
+        identity: its id or name, or the beginning of its id.
+        changes: new values of ``CHANGEABLE`` settings; None is no change.
+
+    Raises:
+        NotFoundError: there is no such evaluation.
+        UsageError: it is running, another setting would change, or the budget cannot be checked.
+    """
+    folder = EVALUATIONS.find(lab, identity)
+    _prepare(lab, folder, changes or {})
     return folder
 
 
-def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> EvalFolder:
-    """Make an evaluation ready to be scored by its suite's scorer of now; the scores of old labels stay.
+def _prepare(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any]) -> None:
+    manage.ensure_not_running(folder)
+    _change(lab, folder, changes, judge=folder.scored_by().judge)
+    folder.clear_control_files()
 
-    ``changes`` may name a ``judge`` and ``CHANGEABLE`` settings. The new scorer's scores are shown from now on. Nothing
-    is asked yet; drive it with ``scores_only``.
+
+def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> EvalFolder:
+    """Prepare an evaluation to be scored by its suite's current scorer; scores of other scorers stay.
+
+    The scores of the new scorer are shown from now on. No call is made yet; run it with ``scores_only``.
+
+    Args:
+        lab: the lab of the evaluation.
+        identity: its id or name, or the beginning of its id.
+        changes: a ``judge``, and new values of ``CHANGEABLE`` settings.
 
     Raises:
-        NotFoundError: no such evaluation, judge or prompt.
+        NotFoundError: there is no such evaluation, judge or prompt.
         UsageError: it is running, or a judge is needed and none is named.
-        LabError: the folder cannot be written.
+        LabError: the directory cannot be written.
     """
-    folder = find(lab, identity)
-    control.ensure_not_running(info(folder), folder)
+    folder = EVALUATIONS.find(lab, identity)
+    manage.ensure_not_running(folder)
     given = dict(changes or {})
     judge = given.pop("judge", None)
     before, settings = folder.scored_by(), folder.settings()
     try:
         suite = find_suite(lab, settings.suite)
     except NotFoundError:
-        suite = folder.suite()  # its file is gone: what it said when the evaluation began
+        suite = folder.suite()  # its file is gone: the copy in the directory
     if suite.scorer.name == before.spec.name:
         judge = judge or before.judge
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
@@ -212,21 +248,21 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
     finally:
         store.close()
-    control.clear_control_files(folder)
+    folder.clear_control_files()
     return folder
 
 
 def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: str | None) -> None:
-    """Write new values of settings that may change.
+    """Write new values of settings.
 
     Raises:
-        UsageError: another setting was to be changed, or the budget cannot be kept.
+        UsageError: a setting that is not ``CHANGEABLE`` would change, or the budget cannot be checked.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
             f"{min(fixed).replace('_', ' ')} cannot change within an evaluation.",
-            "Start a new one (what was asked in just the same way is taken from this), or leave that option out.",
+            "Start a new one (it reuses samples that were asked in the same way), or leave that option out.",
         )
     if given:
         values = folder.settings().model_dump(mode="json") | given
@@ -241,75 +277,38 @@ def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[M
 
 
 def launch_detached(folder: EvalFolder, *, scores_only: bool = False) -> int:
-    """Drive an evaluation in a process of its own that outlives this one; its pid.
+    """Run an evaluation in a process of its own that outlives this one.
+
+    Returns:
+        The process id of the worker.
 
     Raises:
-        LabError: the process or its log cannot be started.
+        LabError: the process or its log cannot be created.
     """
-    return control.launch(folder, "o1lab.evaluate.run.worker", *(["--scores-only"] if scores_only else []))
-
-
-def list_runs(lab: Lab) -> list[EvalInfo]:
-    """Every evaluation of the lab, the newest first."""
-    control.reap()
-    folders = [EvalFolder(path) for path in lab.evals.glob("*") if (path / "settings.json").is_file()]
-    folders.sort(key=_made_at, reverse=True)
-    return [info(folder) for folder in folders]
-
-
-def _made_at(folder: EvalFolder) -> float:
-    """When it was made: its suite never changes."""
-    try:
-        return folder.suite_file.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
-def find(lab: Lab, identity: str) -> EvalFolder:
-    """The evaluation of this id, or the only one whose id begins so.
-
-    Raises:
-        NotFoundError: there is none, or there are several.
-    """
-    return control.find(lab.evals, identity, EvalFolder)
-
-
-def info(folder: EvalFolder, *, now: float | None = None) -> EvalInfo:
-    """How an evaluation stands, ``dead`` included: its process is gone."""
-    return control.snapshot(folder, now=now)
-
-
-def stop(folder: EvalFolder) -> EvalInfo:
-    """Ask an evaluation to stop; calls in flight are waited for.
-
-    Raises:
-        UsageError: it has ended already.
-        LabError: the folder cannot be written.
-    """
-    return control.ask(folder, folder.stop_file)
-
-
-def pause(folder: EvalFolder) -> EvalInfo:
-    """Ask an evaluation to make no new call until it may go on; raises as :func:`stop`."""
-    return control.ask(folder, folder.pause_file)
-
-
-def go_on(folder: EvalFolder) -> EvalInfo:
-    """Let a paused evaluation go on.
-
-    Raises:
-        UsageError: nobody works on it.
-        LabError: the folder cannot be written.
-    """
-    return control.go_on(folder)
+    return spawn.launch(folder, "o1lab.evaluate.run.worker", *(["--scores-only"] if scores_only else []))
 
 
 def faults(folder: EvalFolder) -> list[FaultCount]:
-    """What went wrong, by code: every try of the model counts, and every try of its judges."""
+    """The errors of an evaluation by their code, the most frequent first; attempts of judges count as well."""
     found: dict[str, FaultCount] = {}
     for path in (folder.journal, *folder.judge_journals):
-        for fault in control.faults(path):
+        for fault in journal.faults(path):
             known = found.setdefault(fault.code, fault)
             if known is not fault:
                 known.number += fault.number
     return sorted(found.values(), key=lambda one: -one.number)
+
+
+def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:
+    """Delete an evaluation's rows: its items, samples, scores and ratings. Traces made from samples stay."""
+    store = open_store(lab.database)
+    try:
+        with store.explained():
+            evaluations.remove(store.db, folder.id)
+    finally:
+        store.close()
+    return ()
+
+
+EVALUATIONS = JobKind(EvalFolder, lambda lab: lab.evals, _prepare, launch_detached, _forget)
+"""Evaluations, for :mod:`o1lab.jobs.manage`."""

@@ -1,16 +1,15 @@
-"""An evaluation's folder, LAB/evals/ID: what was asked of whom, what came back, and how it stands.
+"""The directory of an evaluation, LAB/evals/ID, and its status.
 
-``settings.json``, ``suite.json`` and ``items.jsonl`` are what it is about, resolved when it began: what becomes of the
-suite's file later changes nothing. ``model.json`` says who answers, ``scorer.json`` who scores now.
+``settings.json``, ``suite.json`` and ``items.jsonl`` are resolved when the evaluation begins: later changes of the
+suite's file have no effect. ``model.json`` identifies the model, ``scorer.json`` the current scorer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
@@ -18,12 +17,13 @@ from o1lab.evaluate.run.identity import Identity
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.suites.suite import Suite
-from o1lab.jobs.directory import JobFolder, JobStatus, known, replacing, write_json
+from o1lab.files import atomic_write, write_json
+from o1lab.jobs.directory import CountedStatus, JobFolder
 
 
 @dataclass(frozen=True, slots=True)
-class EvalStatus(JobStatus):
-    """What the status of an evaluation says beside. ``cached`` samples were taken from earlier evaluations."""
+class EvalStatus(CountedStatus):
+    """The status of an evaluation. ``cached`` samples were taken from earlier evaluations."""
 
     incomplete: int = 0
     unextracted: int = 0
@@ -33,7 +33,7 @@ class EvalStatus(JobStatus):
 
 @dataclass(frozen=True, slots=True)
 class ScoredBy:
-    """Who scores: ``label`` is the scorer's, ``judge`` the model of the lab that is asked, where one is."""
+    """The scorer with its ``label``; ``judge`` is the model of the lab that it asks, if any."""
 
     spec: ScorerSpec
     label: str
@@ -42,10 +42,18 @@ class ScoredBy:
 
 @dataclass(frozen=True)
 class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
-    """The folder of one evaluation."""
+    """The directory of one evaluation."""
 
     noun = "evaluation"
     verb = "o1lab eval"
+    status_type = EvalStatus
+    settings_type = EvaluationSettings
+    created_file = "suite.json"
+
+    @property
+    def journal(self) -> Path:
+        """One line for each response, written before the response counts."""
+        return self.path / "journal.jsonl"
 
     @property
     def suite_file(self) -> Path:
@@ -65,25 +73,19 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
 
     @property
     def prompts_file(self) -> Path:
-        """The judge's prompt as it is asked with, where a judge scores."""
+        """The prompt of the judge, if a judge scores."""
         return self.path / "prompts.json"
 
     def judge_journal(self, judge: str) -> Path:
-        """What a judge said: one journal a judge (``judge`` is a short hash of who it is and how it is asked)."""
+        """The responses of a judge. ``judge`` is a short hash of the model and of how it is asked."""
         return self.path / f"judge-{judge}.jsonl"
 
     @property
     def judge_journals(self) -> list[Path]:
         return sorted(self.path.glob("judge-*.jsonl"))
 
-    def settings(self) -> EvaluationSettings:
-        return EvaluationSettings.model_validate_json(self.settings_file.read_text("utf-8"))
-
-    def status_of(self, values: Mapping[str, Any]) -> EvalStatus:
-        return EvalStatus(**known(EvalStatus, values))
-
     def suite(self) -> Suite:
-        """The suite as it was when the evaluation began.
+        """The suite as of the beginning of the evaluation.
 
         Raises:
             LabError: it cannot be read.
@@ -94,7 +96,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             raise _unreadable(self.suite_file) from error
 
     def identity(self) -> Identity:
-        """Who answers.
+        """The model that answers.
 
         Raises:
             LabError: it cannot be read.
@@ -102,7 +104,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
         return Identity.read(self.model_file)
 
     def scored_by(self) -> ScoredBy:
-        """Who scores now.
+        """The current scorer.
 
         Raises:
             LabError: it cannot be read.
@@ -118,7 +120,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
         write_json(self.scorer_file, values)
 
     def write_items(self, items: Iterable[Item]) -> None:
-        with replacing(self.items_file) as file:
+        with atomic_write(self.items_file) as file:
             file.writelines(f"{item.line()}\n" for item in items)
 
     def items(self) -> Iterator[Item]:
@@ -136,7 +138,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
 
 
 class ItemsById:
-    """Items as they are needed, by where they stand in the file: texts are not held."""
+    """Items by their id, read from the file when they are needed, so that texts do not fill the memory."""
 
     def __init__(self, folder: EvalFolder) -> None:
         self._path = folder.items_file

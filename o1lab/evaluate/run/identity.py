@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
-from o1lab.jobs.directory import write_json
+from o1lab.files import write_json
 from o1lab.models.base import resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.registry import ModelRef, run_base

@@ -12,8 +12,8 @@ from typing import Any, Self
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState
 from o1lab.evaluate.scorers.base import Attempt, Score, Scorer, broken
-from o1lab.inference.calls import RunStopped
 from o1lab.inference.journal import JournalError
+from o1lab.jobs.control import RunStopped
 from o1lab.jobs.pipeline import BatchWriter, store_each
 from o1lab.jobs.runner import log_error
 from store import evaluations

@@ -28,11 +28,11 @@ from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
 from o1lab.evaluate.run.work_queue import Ask, SoFar, Task
 from o1lab.inference.backend import CallContext
 from o1lab.inference.budget import Budget
-from o1lab.inference.calls import CallKey, Message, Response, RunStopped, digest
+from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
-from o1lab.inference.rate_limit import Clock, Control
+from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
 from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
@@ -97,7 +97,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self._broken = 0
         self._served: list[str] = []
 
-    async def do(self, stack: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
+    async def execute(self, stack: AsyncExitStack, store: Store, before: EvalStatus | None) -> None:
         self._before = before
         stack.callback(self._read.close)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
@@ -159,7 +159,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         if before is not None and before.state in ("stopped", "failed"):
             state, stopped_by = before.state, before.stopped_by or ""
         message = f"What is stored has been scored; {left} samples have not been asked for. {end.message}".strip()
-        return End(state, stopped_by or None, message, self.folder.again)
+        return End(state, stopped_by or None, message, self.folder.resume_hint)
 
     def left_over(self) -> str:
         if self._broken:

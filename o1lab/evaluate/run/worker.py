@@ -1,17 +1,14 @@
-"""``python -P -m o1lab.evaluate.run.worker DIR``: the evaluation of a folder, in a process of its own."""
+"""``python -P -m o1lab.evaluate.run.worker DIR``: the evaluation of a directory, in a process of its own."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from o1lab.distill.worker import until_interrupted
-from o1lab.errors import O1LabError
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.runner import drive
+from o1lab.jobs.worker import report_end, run_with_signals
 from o1lab.paths import Lab
 
 
@@ -21,13 +18,8 @@ def main() -> int:
     parser.add_argument("--scores-only", action="store_true", help="score what is stored; ask the model nothing")
     options = parser.parse_args()
     folder = EvalFolder(options.folder.absolute())
-    try:
-        status = run_here(Lab(folder.path.parent.parent), folder, scores_only=options.scores_only)
-    except O1LabError as error:
-        print(error, file=sys.stderr, flush=True)
-        return error.exit_status
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {status.state} {status.message}".strip(), flush=True)
-    return 0
+    lab = Lab(folder.path.parent.parent)
+    return report_end(lambda: run_here(lab, folder, scores_only=options.scores_only))
 
 
 def run_here(
@@ -37,13 +29,13 @@ def run_here(
     scores_only: bool = False,
     watch: Callable[[EvalStatus], None] | None = None,
 ) -> EvalStatus:
-    """Drive an evaluation in this process; signals as :func:`o1lab.distill.worker.run_here`.
+    """Run an evaluation in this process; signals act as :func:`~o1lab.jobs.worker.run_with_signals` describes.
 
     Raises:
-        O1LabError: it cannot go on; as :func:`o1lab.evaluate.run.runner.drive`.
+        O1LabError: it cannot continue; as :func:`o1lab.evaluate.run.runner.drive`.
         KeyboardInterrupt: the second signal came.
     """
-    return until_interrupted(
+    return run_with_signals(
         folder, lambda control: drive(lab, folder, scores_only=scores_only, control=control, watch=watch)
     )
 

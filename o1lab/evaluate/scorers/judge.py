@@ -20,8 +20,9 @@ from pydantic import Field
 from o1lab.chains.parse import parse
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import AskJudge, Attempt, Options, RegisteredScorer, Score, broken, label_of, scorer
-from o1lab.inference.calls import CallKey, Response, RunStopped
+from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.prompts import Prompt
+from o1lab.jobs.control import RunStopped
 from o1lab.text import one_line, visible
 from store.errors import StoreError
 from store.evaluations import ScoreOutcome

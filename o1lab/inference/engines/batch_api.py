@@ -28,7 +28,7 @@ import httpx2
 import openai
 from openai.types import Batch
 
-from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response, RunStopped
+from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Response
 from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response
 from o1lab.inference.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
 from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
@@ -36,6 +36,7 @@ from o1lab.inference.errors import classify, classify_body, refused_option, stat
 from o1lab.inference.models import price_of
 from o1lab.inference.stream import Reply, read_body
 from o1lab.inference.transport import Transport
+from o1lab.jobs.control import RunStopped
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 60.0
 """Seconds between two looks at a batch: more each time that nothing moved."""

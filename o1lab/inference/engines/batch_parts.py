@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
-from o1lab.jobs.directory import write_json
 
 MAX_REQUESTS = 50_000
 """Requests in one batch, by the API's reference of ``POST /batches`` (``input_file_id``)."""

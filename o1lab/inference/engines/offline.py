@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from o1lab.inference import journal
 from o1lab.inference.backend import CallContext, ReplayClient
 from o1lab.inference.budget import Price
-from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response
 from o1lab.inference.client import hint_for
 from o1lab.inference.journal import JournalIndex
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.inference.usage import most_tokens, rough_tokens
+from o1lab.jobs.control import RunStopped
 from o1lab.paths import Lab
 
 RETRIED = TRANSIENT | {"expired", "missing"}
@@ -135,9 +136,8 @@ class OfflineEngine(ABC):
         """Write responses to the journal, and decide which calls may be made again. Streamed."""
         left = iter(responses)
         while together := list(islice(left, _TOGETHER)):
-            await asyncio.gather(*(self.context.journal.append(response) for response in together))
+            await asyncio.gather(*(self.context.record(response) for response in together))
             for response in together:
-                self.context.progress.count_response(response)
                 if not response.final:
                     self._failed(response.key, response.fault or RequestError.of("failed", "No answer came."))
 

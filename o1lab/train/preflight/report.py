@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
 from o1lab.paths import Lab, log_dir
+from o1lab.process import is_alive
 from o1lab.train.launch import prepare, require_trainer, resolve_rows
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, process_lives
+from o1lab.train.run_directory import RunDir
 from store.connection import Store, open_store
 
 _FOLDER = ".preflight-"
@@ -174,7 +175,7 @@ def sweep(lab: Lab) -> None:
         host, _, pid = folder.name.removeprefix(_FOLDER).rpartition("-")[0].rpartition("-")
         with suppress(OSError):
             if host == socket.gethostname() and pid.isdigit():
-                left = not process_lives(int(pid), None)
+                left = not is_alive(int(pid), None)
             else:
                 left = time.time() - folder.stat().st_mtime > _DAY_S
             if left:

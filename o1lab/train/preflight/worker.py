@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
+from o1lab.jobs.device_queue import Device, resolve_device
 from o1lab.models.base import resolve_base
-from o1lab.train.devices import Device, resolve_device
+from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train.launch import TrainingRow
 from o1lab.train.parent_run import awaited
 from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Recipe, load
-from o1lab.train.run_directory import QUIET, RunDir
+from o1lab.train.run_directory import RunDir
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,7 +40,7 @@ def main() -> int:
     # Libraries print; only our object may reach standard output.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    os.environ |= QUIET
+    os.environ |= QUIET_ENVIRONMENT
     run = RunDir(arguments.run)
     found = inspect(run, arguments.runs or run.path.parent)
     out.write(found.model_dump_json() + "\n")

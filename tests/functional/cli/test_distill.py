@@ -14,9 +14,9 @@ import pytest
 
 from o1lab.cli.main import run as o1lab
 from o1lab.distill.provenance import restore_asked
+from o1lab.distill.run_directory import RunFolder
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, RequestError, Response
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from store import problems, teacher_runs, traces
 from store.connection import open_store
@@ -207,7 +207,7 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path
         assert process.returncode == 130
         item = json.loads(out)
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
-        assert f"--resume {item['id']}" in err
+        assert f" resume {item['id']}" in err
         server.mode = "ok"
         again = subprocess.run(command(lab, "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S)
         assert again.returncode == 0, again.stderr

@@ -179,7 +179,7 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path
         assert process.returncode == 130
         item = json.loads(out)
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
-        assert f"--resume {item['id']}" in err
+        assert f" resume {item['id']}" in err
         server.mode = "ok"
         again = subprocess.run(command(lab, "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S)
         assert again.returncode == 0, again.stderr
@@ -200,7 +200,7 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight_and_still_says_how_it_stands
         out, _ = process.communicate(timeout=PATIENCE_S)
         item = json.loads(out)
         assert (process.returncode, item["done"], item["missing"]) == (130, 0, 8)
-        assert f"--resume {item['id']}" in item["hint"]
+        assert f" resume {item['id']}" in item["hint"]
 
 
 def test_a_detached_evaluation_works_by_itself_pauses_and_stops(tmp_path: Path) -> None:

@@ -231,6 +231,8 @@ def record_distilling(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
     o1lab("distill go-on", made["id"])
     o1lab("distill stop", made["id"])
     o1lab("distill show", made["id"], what="running")
+    o1lab("distill resume", failed["id"], "--budget-tokens", "100000")
+    record_managing(o1lab, "distill", failed["id"])
     o1lab("distill prompts")
     o1lab("distill prompts show", "long-thought")
     o1lab("distill prompts edit", "long-thought")
@@ -246,6 +248,15 @@ def record_runs(o1lab: Recorder) -> None:
     o1lab("runs watch", RUN)
     o1lab("runs watch", "failed-1", what="failed")
     o1lab("runs stop", "live-1")
+    record_managing(o1lab, "runs", "failed-1")
+
+
+def record_managing(o1lab: Recorder, kind: str, identity: str) -> None:
+    """The verbs that leave nothing of a job behind."""
+    o1lab(f"{kind} rename", identity, "first try")
+    o1lab(f"{kind} note", identity, "with a low budget")
+    o1lab(f"{kind} rm", identity, what="without --yes")
+    o1lab(f"{kind} rm", identity, "--yes")
 
 
 def record_evaluating(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
@@ -287,6 +298,8 @@ def record_evaluating(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
     o1lab("eval go-on", made["id"])
     o1lab("eval stop", made["id"])
     o1lab("eval show", made["id"], what="running")
+    o1lab("eval resume", failed["id"], "--budget-tokens", "100000")
+    record_managing(o1lab, "eval", failed["id"])
 
 
 def record_samples(o1lab: Recorder, folder: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from o1lab.cli.main import run as o1lab
+from o1lab.jobs.device_queue import Device, acquire_device
 from o1lab.paths import Lab
-from o1lab.train.devices import Device, acquire_device
 from o1lab.train.recipe import load
 from o1lab.train.run_directory import find_run
 from store import datasets, open_store
@@ -94,7 +94,7 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
         until(lambda: "another run" in first.read_status().message, "the first waits for the device")
         assert o1lab(["--lab", str(lab.root), "runs", "stop", first.id, "--wait", "--json"]) == 0
         assert said(capsys)["state"] == "stopped"
-    until(lambda: not second.state().active, "the second to end")
+    until(lambda: not second.info().active, "the second to end")
     ended = second.read_status()
     assert (ended.state, ended.after) == ("failed", "")
     assert f"The run {first.id}, which this one was to go on from, was stopped" in ended.message
@@ -102,6 +102,6 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
     for run in (first, second):
         assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
     capsys.readouterr()
-    until(lambda: not second.state().active, "the second to end")
-    assert (first.state().state, second.state().state) == ("finished", "finished")
+    until(lambda: not second.info().active, "the second to end")
+    assert (first.info().state, second.info().state) == ("finished", "finished")
     assert load(second.recipe).init_from == f"{first.id}/step-4"

@@ -253,6 +253,7 @@ def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path)
     lab = init_lab(tmp_path / "lab")
     checkpoint = lab.runs / "7f3a" / "checkpoints" / "step-50"
     checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_config.json").write_text("{}")
     (checkpoint / "adapter_model.safetensors").write_bytes(b"")
     (lab.runs / "7f3a" / "recipe.yaml").write_text("base: someone/other-model\n")
     done = subprocess.run(

@@ -16,8 +16,9 @@ import pytest
 
 from o1lab.cli.main import run as o1lab
 from o1lab.paths import Lab
+from o1lab.process import is_alive
 from o1lab.train.metrics_reader import Metrics
-from o1lab.train.run_directory import RunDir, find_run, list_run_dirs, process_lives
+from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import make_lab
 
@@ -202,7 +203,7 @@ def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     worker = run.read_status()
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
-    until(lambda: not process_lives(worker.pid, worker.pid_started), "the worker is gone")
+    until(lambda: not is_alive(worker.pid, worker.pid_started), "the worker is gone")
     run.write_status(replace(run.read_status(), heartbeat=1.0))  # as if some time had passed
     assert o1lab(["--lab", str(lab.root), "runs", "show", run.id, "--json"]) == 0
     shown = said(capsys)
@@ -221,8 +222,8 @@ def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     second = find_run(lab, said(capsys)["run_id"])
     assert f"init_from: {run.id}/step-" in second.recipe.read_text()
     until(lambda: "another run" in second.read_status().message, "the second waits")
-    assert second.state().state == "queued"
-    assert run.state().state == "running"
+    assert second.info().state == "queued"
+    assert run.info().state == "running"
     assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--wait", "--json"]) == 0
     stopped = said(capsys)
     assert stopped["state"] == "stopped"

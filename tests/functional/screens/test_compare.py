@@ -384,6 +384,7 @@ def trained_run(lab: Lab, name: str, trace_id: str) -> None:
     run = lab.runs / name
     checkpoint = run / "checkpoints" / "step-50"
     checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_config.json").write_text("{}")
     (checkpoint / "adapter_model.safetensors").write_bytes(b"")
     (run / "recipe.yaml").write_text("base: smollm2-135m\n")
     (run / "status.json").write_text(json.dumps({"state": "finished"}))

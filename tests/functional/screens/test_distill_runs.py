@@ -15,13 +15,13 @@ from textual.widgets import Static
 
 from o1lab.app import LabApp
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
+from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import begin_version, find_prompt, keep_version
-from o1lab.jobs.control import FaultCount
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
 from o1lab.paths import Lab
 from o1lab.settings import values_of
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import open_context
@@ -34,6 +34,7 @@ from screens.distill.prompts import PromptsScreen
 from screens.distill.screen import DistillScreen
 from screens.forms import estimating_form
 from screens.jobs import poll_loop
+from screens.jobs import text as job_text
 from screens.traces.screen import TracesScreen
 from screens.train.form import TrainForm
 from store import datasets, open_store
@@ -61,7 +62,7 @@ def lab(tmp_path: Path, server: DistillServer) -> Iterator[Lab]:
 
 def end(folder: RunFolder) -> None:
     """Stop a run that a test launched, and wait until its process is gone."""
-    while (info := runs.info(folder)).active and info.status.pid is not None:
+    while (info := folder.info()).active and info.status.pid is not None:
         folder.stop_file.touch()
         folder.pause_file.unlink(missing_ok=True)
         time.sleep(0.05)  # the poll of an outside process, not a wait for a moment
@@ -82,7 +83,7 @@ async def opened(pilot: Pilot[int]) -> DistillScreen:
     """The screen with its runs in sight."""
     screen = pilot.app.screen
     assert isinstance(screen, DistillScreen)
-    await until(pilot, lambda: screen.runs.look, "the first look")
+    await until(pilot, lambda: screen.runs.jobs.snapshot, "the first look")
     await pilot.press("2")
     return screen
 
@@ -90,8 +91,8 @@ async def opened(pilot: Pilot[int]) -> DistillScreen:
 async def seen(pilot: Pilot[int], screen: DistillScreen, folder: RunFolder, state: str) -> None:
     """This run selected, in this state on the screen."""
     screen.open_run(folder.id)
-    await until(pilot, lambda: screen.runs.detail and screen.runs.detail.info.id == folder.id, "the run")
-    await until(pilot, lambda: screen.runs.detail and screen.runs.detail.info.state == state, f"it {state}")
+    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == folder.id, "the run")
+    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.state == state, f"it {state}")
     await until(pilot, lambda: state in str(screen.query_one("#teacher-run-head", Static).content), "its head")
 
 
@@ -123,7 +124,7 @@ async def test_without_a_run_the_screen_names_the_key_that_makes_one(lab: Lab) -
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: "No teacher run yet." in shown(pilot), "the empty state")
+        await until(pilot, lambda: "No teacher runs yet." in shown(pilot), "the empty state")
         assert "Press a to set one up" in shown(pilot)
         await form_of(pilot)
 
@@ -189,7 +190,7 @@ async def test_a_run_goes_on_without_the_app_and_is_there_again(lab: Lab, server
         await pilot.press("ctrl+r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
         await pilot.press("y")
-        await until(pilot, lambda: pilot.app.screen is screen and screen.runs.detail, "the run")
+        await until(pilot, lambda: pilot.app.screen is screen and screen.runs.jobs.detail, "the run")
         await until(pilot, lambda: server.asked.total() == 6, "all asked")
     server.release.set()
     app = app_on(lab)
@@ -211,16 +212,16 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
                 await seen(pilot, screen, folder, "running")
                 await pilot.press("p")
                 await seen(pilot, screen, folder, "paused")
-                await pilot.press("p")
+                await pilot.press("r")  # resume continues a paused run as well
                 await seen(pilot, screen, folder, "running")
-                await pilot.press("x")
+                await pilot.press("s")
                 await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
                 await pilot.press("y")
                 await seen(pilot, screen, folder, "stopped")
-                await until(pilot, lambda: "stopped by a person" in facts(screen), "why")
+                await until(pilot, lambda: "Stopped by a person" in facts(screen), "why")
                 before = server.asked.total()
-                await pilot.press("x")
-                await until(pilot, lambda: "there is nothing to stop" in shown(pilot), "that it has stopped")
+                await pilot.press("s")
+                await until(pilot, lambda: "Nothing to stop" in shown(pilot), "that it has stopped")
                 await pilot.press("r")
                 await seen(pilot, screen, folder, "running")
                 await until(pilot, lambda: server.asked.total() > before, "more asked")
@@ -229,15 +230,39 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
         assert set(server.asked.values()) == {1}
 
 
+async def test_a_spent_budget_is_raised_before_a_run_is_resumed_and_a_second_stop_is_told(
+    lab: Lab, server: DistillServer
+) -> None:
+    folder, status = await run(lab, concurrency=1, budget_tokens=110)
+    assert status.stopped_by == "budget_tokens"
+    app = app_on(lab)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        screen = await opened(pilot)
+        await seen(pilot, screen, folder, "stopped")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PromptDialog), "the question")
+        assert f"{folder.id} has spent its budget of 110 tokens. New budget:" in shown(pilot)
+        await pilot.press("end", "ctrl+u", *"111", "enter")
+        told = app._notifications
+        await until(pilot, lambda: any("is stopped again" in one.message for one in told), "that it stopped again")
+        assert any("Stopped by its budget in tokens." in one.message for one in told)
+        await seen(pilot, screen, folder, "stopped")
+        await pilot.press("r")
+        await until(pilot, lambda: "budget of 111 tokens" in shown(pilot), "the question again")
+        await pilot.press("end", "ctrl+u", *"9000", "enter")
+        await seen(pilot, screen, folder, "finished")
+    assert server.asked.total() == 6
+
+
 async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
     folder = start(lab)
     host = os.uname().nodename
-    folder.write_status(TeacherRunStatus("running", 2**22 + 1, 1.0, host, time.time(), 6, 2, 1, 1))
+    folder.write_status(TeacherRunStatus("running", 2**22 + 1, 1.0, host, time.time(), requested=6, done=2))
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "dead")
-        assert "r goes on without asking twice" in facts(screen)
+        assert "Press r to resume" in facts(screen)
         await until(pilot, lambda: "† dead" in shown(pilot), "it on the screen")
         await pilot.press("r")
         await seen(pilot, screen, folder, "finished")
@@ -247,7 +272,7 @@ async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
 def test_a_raw_response_is_shown_literally_and_not_all_of_it(lab: Lab) -> None:
     folder = start(lab)
     fault = FaultCount("html", 3, "[bold]It is a page.", "k", "<html>\x1b[2J[red]" + "x" * 1_000_000)
-    text = distill_text.facts(RunDetail(runs.info(folder), folder, {}, {}, (fault,), False, False)).plain
+    text = distill_text.facts(RunDetail(folder.info(), folder, {}, {}, (fault,), False, False)).plain
     assert "<html>␛[2J[red]xxx" in text and "[bold]It is a page." in text
     assert "(1,000,015 characters)" in text and len(text) < 10_000
 
@@ -261,7 +286,7 @@ async def test_failures_show_their_reason_and_the_last_response_literally(lab: L
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "finished")
         text = facts(screen)
-        assert "rejected or failed, and why" in text and "faults of single calls" in text
+        assert "rejected or failed, and why" in text and "failed calls, with the last response" in text
         assert "filtered by our content policy" in text
         assert "× failed 1" in text
 
@@ -342,10 +367,10 @@ async def test_the_list_follows_and_keeps_its_place(lab: Lab) -> None:
         listed = screen.query_one("#teacher-runs", CellList)
         await until(pilot, lambda: [option.id for option in listed.options] == [second.id, first.id], "both")
         await pilot.press("j")
-        await until(pilot, lambda: screen.runs.detail and screen.runs.detail.info.id == first.id, "the first")
+        await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == first.id, "the first")
         third = start(lab)
         await until(pilot, lambda: listed.option_count == 3, "the third")
-        assert screen.runs.selected == first.id and listed.highlighted == 2
+        assert screen.runs.jobs.selected == first.id and listed.highlighted == 2
         assert listed.options[0].id == third.id
 
 
@@ -384,11 +409,11 @@ def test_faults_are_read_again_only_when_another_came(lab: Lab, monkeypatch: pyt
     monkeypatch.setattr(runs, "faults", lambda folder: read.append(folder.id) or [])
     store = open_store(lab.database)
     watch = Poller(lab, store)
-    watch.look(None)
-    watch.look(None)
+    watch.poll(None)
+    watch.poll(None)
     assert len(read) == 1
     folder.write_status(TeacherRunStatus("finished", faults={"timeout": 2}))
-    watch.look(None)
+    watch.poll(None)
     assert len(read) == 2
     store.close()
 
@@ -404,9 +429,9 @@ def test_a_progress_bar_shows_every_kind_without_colour() -> None:
     bar = distill_text.progress_bar(
         TeacherRunStatus("running", requested=100, done=60, correct=50, incorrect=1, failed=1)
     ).plain
-    assert len(bar) == distill_text.BAR + 2
+    assert len(bar) == job_text.BAR + 2
     assert {"█", "▓", "▒", "×", "·"} <= set(bar)
-    assert distill_text.progress_bar(TeacherRunStatus("starting")).plain == "▕" + "·" * distill_text.BAR + "▏"
+    assert distill_text.progress_bar(TeacherRunStatus("starting")).plain == "▕" + "·" * job_text.BAR + "▏"
 
 
 def test_settings_that_mean_nothing_for_the_method_are_not_shown() -> None:

@@ -30,6 +30,8 @@ from screens.evaluate.poller import Poller
 from screens.evaluate.screen import EvaluateScreen
 from screens.forms import estimating_form
 from screens.jobs import poll_loop
+from screens.jobs.pane import JobsPane
+from screens.jobs.poll_loop import Snapshot
 from store import evaluations, open_store
 from store.evaluations import Tally
 from store.sqlite import Database
@@ -62,9 +64,7 @@ async def opened(pilot: Pilot[int]) -> EvaluateScreen:
     """The screen once every evaluation has its figures."""
     screen = pilot.app.screen
     assert isinstance(screen, EvaluateScreen)
-    await until(
-        pilot, lambda: (look := screen.evaluations.look) and not look.partial and screen.evaluations.look, "a look"
-    )
+    await until(pilot, lambda: (found := screen.evaluations.jobs.snapshot) and not found.partial, "a poll")
     return screen
 
 
@@ -95,7 +95,7 @@ def facts(screen: EvaluateScreen) -> str:
 async def stands(pilot: Pilot[int], screen: EvaluateScreen, identity: str, state: str) -> None:
     """This evaluation under the cursor, in this state on the screen."""
     screen.open_evaluation(identity)
-    pane = screen.evaluations
+    pane = screen.evaluations.jobs
     await until(pilot, lambda: pane.selected == identity, f"the cursor on {identity}")
     await until(pilot, lambda: pane.detail and pane.detail.line.id == identity, "its detail")
     await until(pilot, lambda: pane.detail and pane.detail.line.state == state, f"it {state}")
@@ -108,7 +108,7 @@ async def test_without_an_evaluation_every_view_names_the_next_action(lab: Lab) 
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: "No evaluation yet." in shown(pilot), "the empty state")
+        await until(pilot, lambda: "No evaluations yet." in shown(pilot), "the empty state")
         assert "Press a to set one up" in shown(pilot)
         assert app.screen.focused is None  # no key of a list that is not there
         await pilot.press("2")
@@ -121,12 +121,28 @@ async def test_without_an_evaluation_every_view_names_the_next_action(lab: Lab) 
             assert "AIME2024" in shown(pilot)  # what was published is there all the same
 
 
+async def test_a_view_opened_just_as_the_list_turns_empty_stays_open(lab: Lab) -> None:
+    """The list of evaluations takes the focus when it appears or disappears, a refresh later; a key may come first."""
+    add(lab, "e1", STUDENT, ["+"], EvalStatus("finished", requested=1, done=1))
+    app = app_on(lab)
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await opened(pilot)
+        await until(pilot, lambda: "1 evaluation, none active" in shown(pilot), "the heading")
+        screen.evaluations.jobs.stop_polling()
+        screen.evaluations.jobs._show(Snapshot((), None))
+        screen._polled(JobsPane.Polled(Snapshot((), None)))  # asks for the focus to move after the next refresh
+        screen.action_show_pane("samples")  # the key 2, read before that refresh
+        await pilot.pause()
+        await pilot.pause()
+        assert screen.pane == "samples"
+
+
 async def test_the_list_shows_figures_and_where_there_is_no_room_the_other_outcomes_on_a_key(lab: Lab) -> None:
     three(lab)
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: "3 evaluations, 1 at work" in shown(pilot), "the counts")
+        await until(pilot, lambda: "3 evaluations, 1 active" in shown(pilot), "the counts")
         text = shown(pilot)
         assert "26/200" in text and "76.9 (58–89)" in text and "$0.5000" in text and "1m49s" in text
         assert "60/60" in text and "$1.2500" in text and "incomplete" not in text
@@ -152,8 +168,8 @@ async def test_one_in_detail_has_every_outcome_in_words_and_its_faults_as_they_c
         assert "The server sent a page instead" in text and "<html>␛[2J[red]It is a page.[/]</html>" in text
         assert "\x1b" not in text and "\x1b" in RAW
         await stands(pilot, screen, "ba5e0001", "stopped")
-        await until(pilot, lambda: "stopped by its budget in money" in facts(screen), "why it stopped")
-        assert "r goes on with it" in facts(screen) and "30 × 2 samples" in facts(screen)
+        await until(pilot, lambda: "Stopped by its budget in money" in facts(screen), "why it stopped")
+        assert "Press r to resume" in facts(screen) and "30 × 2 samples" in facts(screen)
 
 
 async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(lab: Lab) -> None:
@@ -165,7 +181,7 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
         await pilot.press("v")
         await until(pilot, lambda: "Mark two evaluations of one suite" in shown(pilot), "what to do")
         await pilot.press("space")
-        assert screen.evaluations.marked == ["57ade002"]
+        assert screen.evaluations.jobs.marked == ["57ade002"]
         await until(pilot, lambda: "●✓ aime24@1" in shown(pilot), "the mark")
         await pilot.press("e")
         await written(pilot, "marked.json")
@@ -183,7 +199,7 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
 def test_what_a_name_holds_never_acts_on_the_terminal(lab: Lab) -> None:
     status = EvalStatus("failed", requested=2, done=1, message="\x1b[2J[bold]gone", notes=["\x1b]0;x\x07"])
     add(lab, "e1", "[red]m\x1b[31m", ["+"], status, scorer="exact@1(\x1b[0m)")
-    look = Poller(lab, open_store(lab.database)).look(None)
+    look = Poller(lab, open_store(lab.database)).poll(None)
     assert look.detail is not None
     text = evaluate_text.header(look.detail).plain + evaluate_text.facts(look.detail).plain
     assert "\x1b" not in text and "\x07" not in text and "[bold]gone" in text and "[red]m" in text
@@ -196,10 +212,10 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
     store = open_store(lab.database)
     watch = Poller(lab, store)
     monkeypatch.setattr(poller, "BUDGET_S", -1.0)
-    look = watch.look("57ade002")
+    look = watch.poll("57ade002")
     assert look.partial and [line.figures for line in look.lines] == [None] * 3
     monkeypatch.setattr(poller, "BUDGET_S", 60.0)
-    look = watch.look("57ade002")
+    look = watch.poll("57ade002")
     assert not look.partial and all(line.figures and line.figures.interval for line in look.lines)
     read: list[str] = []
     whole = evaluations.tally
@@ -209,11 +225,11 @@ def test_figures_that_take_long_come_later_and_are_not_read_again_in_vain(
         return whole(db, one, scorer)
 
     monkeypatch.setattr(evaluations, "tally", tally)
-    watch.look("57ade002")
+    watch.poll("57ade002")
     assert not read  # nothing was written meanwhile
     monkeypatch.setattr(poller, "SHARE", 1e9)
     evaluated(store, "e4", "aime24", STUDENT, ["+"])
-    assert len(watch.look(None).lines) == 4 and "e4" in read
+    assert len(watch.poll(None).lines) == 4 and "e4" in read
     store.close()
 
 
@@ -224,9 +240,9 @@ def test_of_many_samples_the_value_is_shown_before_its_interval(lab: Lab, monkey
     monkeypatch.setattr(poller, "AT_ONCE", 50)
     look = watch._figures(evaluations.get(store.db, "57ade002"), whole=False)
     assert evaluate_text.value_words(look) == "41.7 (…)"
-    names = watch.look(None)
+    names = watch.poll(None)
     assert names.partial and [line.figures for line in names.lines] == [None] * 3
-    assert not watch.look(None).partial  # there was time for all in one look
+    assert not watch.poll(None).partial  # there was time for all in one look
     store.close()
 
 
@@ -235,12 +251,12 @@ def test_an_evaluation_whose_folder_is_gone_keeps_its_figures(lab: Lab) -> None:
     evaluated(store, "e1", "aime24", STUDENT, ["+", "-"])
     with store.db.atomic():
         store.db.conn.execute("UPDATE samples SET cost_usd = 0.25")
-    look = Poller(lab, store).look("e1")
+    look = Poller(lab, store).poll("e1")
     store.close()
     assert look.detail is not None and look.lines[0].state == "no folder" and look.lines[0].done == 2
     said = evaluate_text.facts(look.detail).plain
     assert "Its folder is gone" in said
-    assert "$0.5000 for its samples; what a judge cost is not known" in said
+    assert "$0.5000 for its samples; the cost of a judge is not known" in said
 
 
 # The form.
@@ -255,7 +271,7 @@ def server() -> Iterator[DistillServer]:
 def end(lab: Lab) -> None:
     """Stop what a test launched, and wait until the processes are gone."""
     for folder in (EvalFolder(path) for path in lab.evals.glob("*")):
-        info = control.info(folder)
+        info = folder.info()
         if info.active and info.status.pid is not None:
             folder.stop_file.touch()
             folder.pause_file.unlink(missing_ok=True)
@@ -312,7 +328,9 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
             assert "Evaluate teacher on sums?" in shown(pilot) and server.asked.total() == 0
             await pilot.press("y")
-            await until(pilot, lambda: pilot.app.screen is screen and screen.evaluations.selected, "the evaluation")
+            await until(
+                pilot, lambda: pilot.app.screen is screen and screen.evaluations.jobs.selected, "the evaluation"
+            )
             await until(pilot, lambda: "✓ finished" in shown(pilot), "its end")
             await until(pilot, lambda: "4 of all 6 samples" in facts(screen), "its figures")
             assert server.asked.total() == 6 and not screen.draft
@@ -340,7 +358,7 @@ async def test_a_spent_budget_is_raised_before_an_evaluation_goes_on(tmp_path: P
             screen = await opened(pilot)
             await stands(pilot, screen, folder.id, "stopped")
             await pilot.press("r")
-            await until(pilot, lambda: "Its budget of 110 tokens is spent" in shown(pilot), "the question")
+            await until(pilot, lambda: "has spent its budget of 110 tokens" in shown(pilot), "the question")
             await pilot.press("end", "ctrl+u", *"9000", "enter")
             await stands(pilot, screen, folder.id, "finished")
     finally:
@@ -366,7 +384,7 @@ async def test_an_evaluation_is_paused_goes_on_is_stopped_and_resumed(tmp_path: 
                 await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
                 await pilot.press("y")
                 await stands(pilot, screen, folder.id, "stopped")
-                await until(pilot, lambda: "stopped by a person" in facts(screen), "why")
+                await until(pilot, lambda: "Stopped by a person" in facts(screen), "why")
                 before = server.asked.total()
                 await pilot.press("r")
                 await stands(pilot, screen, folder.id, "running")
@@ -441,4 +459,4 @@ async def test_the_first_screen_names_the_evaluations_and_leads_to_them(lab: Lab
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateScreen), "the other screen")
         screen = await opened(pilot)
-        await until(pilot, lambda: screen.evaluations.selected == "11fe0003", "the newest")
+        await until(pilot, lambda: screen.evaluations.jobs.selected == "11fe0003", "the newest")

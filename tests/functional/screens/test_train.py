@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from textual.worker import Worker
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
-from o1lab.errors import RefusedError
+from o1lab.jobs.directory import JobInfo
 from o1lab.paths import Lab
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
@@ -24,7 +25,8 @@ from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.jobs import poll_loop
-from screens.train import screen as train
+from screens.jobs.pane import JobsPane
+from screens.train import panes
 from screens.train import text as train_text
 from screens.train.panes import LogPane, overlap
 from screens.train.poller import Poller, places, seconds_left
@@ -57,7 +59,7 @@ def lab(tmp_path: Path) -> Lab:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll_loop, "LIVE_S", 0.1)
     monkeypatch.setattr(poll_loop, "IDLE_S", 0.1)
-    monkeypatch.setattr(train, "LOG_S", 0.1)
+    monkeypatch.setattr(panes, "LOG_S", 0.1)
 
 
 def app_on(lab: Lab) -> Asked:
@@ -74,7 +76,7 @@ async def opened(pilot: Pilot[int], run_id: str) -> TrainScreen:
     """The screen with this run chosen and its curve given to the plot."""
     screen = screen_of(pilot)
     screen.open_run(run_id)
-    await until(pilot, lambda: screen.detail and screen.detail.line.id == run_id, f"the run {run_id}")
+    await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == run_id, f"the run {run_id}")
     return screen
 
 
@@ -122,7 +124,7 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
         await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
         await until(pilot, lambda: "Out of memory: killed ␛[31mhere" in shown(pilot), "the log's end")
         text = shown(pilot)
-        assert "† dead" in text and "The process is gone without a word" in text
+        assert "† dead" in text and "The process ended without reporting why" in text
         assert "line 299" in text
         assert "\x1b" not in text
 
@@ -176,14 +178,14 @@ async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
 
 
 def followers(app: LabApp) -> list[Worker[object]]:
-    return [worker for worker in app.workers if worker.group == "follow" and worker.is_running]
+    return [worker for worker in app.workers if worker.group == "poll" and worker.is_running]
 
 
 async def test_nobody_reads_while_another_screen_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(lab.runs, "eeee0005", "running", steps=10)
     looks = []
-    plain = Poller.look
-    monkeypatch.setattr(Poller, "look", lambda self, *args: (looks.append(1), plain(self, *args))[1])
+    plain = Poller.poll
+    monkeypatch.setattr(Poller, "poll", lambda self, *args: (looks.append(1), plain(self, *args))[1])
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: len(looks) > 3, "a few looks")
@@ -203,14 +205,14 @@ async def test_runs_laid_over_each_other_and_other_metrics(lab: Lab) -> None:
         screen = await opened(pilot, "aaaa0001")
         plot = screen.query_one(LossPlot)
         await until(pilot, lambda: plot.names == ["aaaa0001"], "the first curve")
-        await pilot.press("space", "p")
+        await pilot.press("space", "comma")
         await until(pilot, lambda: points(screen, "bbbb0002") == 40 and points(screen, "aaaa0001") == 100, "both")
         assert "●" in shown(pilot)
-        await pilot.press("m", "m")
+        await pilot.press("c", "c")
         await until(pilot, lambda: "learning rate" in shown(pilot), "the metric's name")
         await until(pilot, lambda: sorted(plot.names) == ["aaaa0001", "bbbb0002"], "both again")
-        await pilot.press("M", "M")
-        await pilot.press("n", "space", "p")
+        await pilot.press("C", "C")
+        await pilot.press("full_stop", "space", "comma")
         await until(pilot, lambda: plot.names == ["bbbb0002"], "the mark gone, the other run chosen")
 
 
@@ -219,15 +221,88 @@ async def test_stop_asks_first_and_then_creates_the_file(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "eeee0005")
-        await pilot.press("x")
+        await pilot.press("s")
         await until(pilot, lambda: "Stop the run eeee0005?" in shown(pilot), "the question")
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen, "the way back")
         assert not run.stop_file.exists()
-        await pilot.press("x")
+        await pilot.press("s")
         await until(pilot, lambda: pilot.app.screen is not screen, "the question again")
         await pilot.press("y")
         await until(pilot, run.stop_file.exists, "control/stop")
+
+
+class HeldPoller:
+    """Lets polls end only while ``open`` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        plain = Poller.poll
+
+        def poll(poller: Poller, *args: Any) -> Any:
+            snapshot = plain(poller, *args)
+            assert self.open.wait(60)
+            return snapshot
+
+        monkeypatch.setattr(Poller, "poll", poll)
+
+
+async def test_the_run_under_the_cursor_is_resumed_however_late_the_next_poll(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(lab.runs, "aaaa0001", "stopped", steps=40, saved=[40], age=50)
+    write_run(lab.runs, "bbbb0002", "stopped", steps=40, saved=[40])
+    resumed: list[str] = []
+    monkeypatch.setattr(launch, "start_worker", lambda run, **_: resumed.append(run.id))
+    polls = HeldPoller(monkeypatch)
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        await opened(pilot, "bbbb0002")
+        screen_of(pilot).query_one(CellList).focus()
+        polls.open.clear()
+        await pilot.press("down", "r")
+        await until(pilot, lambda: resumed, "the resuming")
+        polls.open.set()
+        assert resumed == ["aaaa0001"]
+
+
+async def test_the_question_before_a_stop_names_the_run_under_the_cursor_and_stops_that_one(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write_run(lab.runs, "aaaa0001", "running", steps=40, age=50)
+    second = write_run(lab.runs, "bbbb0002", "running", steps=40)
+    polls = HeldPoller(monkeypatch)
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "bbbb0002")
+        screen.query_one(CellList).focus()
+        polls.open.clear()
+        await pilot.press("down", "s")
+        await until(pilot, lambda: "Stop the run" in shown(pilot), "the question")
+        assert "Stop the run aaaa0001?" in shown(pilot)
+        await pilot.press("y")
+        await until(pilot, first.stop_file.exists, "its stop file")
+        polls.open.set()
+        assert not second.stop_file.exists()
+        assert screen.jobs.selected == "aaaa0001"
+
+
+async def test_a_finished_run_is_not_resumed_and_no_run_is_paused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "aaaa0001")
+    resumed: list[str] = []
+    monkeypatch.setattr(launch, "start_worker", lambda run, **_: resumed.append(run.id))
+    async with app_on(lab).run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("p", "r")
+        await until(pilot, lambda: "Nothing to resume: the run aaaa0001" in shown(pilot), "the reason")
+        assert not resumed and "p Pause" not in shown(pilot)
+
+
+async def test_the_id_is_copied(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001")
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        await opened(pilot, "aaaa0001")
+        await pilot.press("y")
+        await until(pilot, lambda: pilot.app.clipboard == "aaaa0001", "the clipboard")
 
 
 async def test_a_finished_run_is_not_stopped(lab: Lab) -> None:
@@ -235,15 +310,15 @@ async def test_a_finished_run_is_not_stopped(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "aaaa0001")
-        await pilot.press("x")
-        await until(pilot, lambda: "there is nothing to stop" in shown(pilot), "a word")
+        await pilot.press("s")
+        await until(pilot, lambda: "Nothing to stop" in shown(pilot), "a word")
         assert not run.stop_file.exists()
 
 
 async def test_resume_goes_on_with_the_chosen_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(lab.runs, "bbbb0002", "stopped", steps=40, saved=[40])
     resumed: list[str] = []
-    monkeypatch.setattr(launch, "resume", lambda lab, run_id: resumed.append(run_id))
+    monkeypatch.setattr(launch, "start_worker", lambda run, **_: resumed.append(run.id))
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, "bbbb0002")
@@ -251,18 +326,39 @@ async def test_resume_goes_on_with_the_chosen_run(lab: Lab, monkeypatch: pytest.
         await until(pilot, lambda: resumed == ["bbbb0002"], "the resuming")
 
 
-async def test_a_refused_resume_says_why(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_resume_says_why(lab: Lab) -> None:
     write_run(lab.runs, "bbbb0002", "stopped", steps=40)
-
-    def refuse(lab: Lab, run_id: str) -> None:
-        raise RefusedError("The run has no checkpoint to go on from.", "Start it again.")
-
-    monkeypatch.setattr(launch, "resume", refuse)
     app = app_on(lab)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "bbbb0002")
         await pilot.press("r")
-        await until(pilot, lambda: "no checkpoint to go on from" in shown(pilot), "the reason")
+        await until(pilot, lambda: "no checkpoint to continue" in shown(pilot), "the reason")
+
+
+async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(lab: Lab) -> None:
+    first = write_run(lab.runs, "aaaa0001", age=50)
+    second = write_run(lab.runs, "bbbb0002", "stopped", steps=40)
+    write_run(lab.runs, "cccc0003", "running", steps=3, age=-50)
+    async with app_on(lab).run_test(size=WIDE, notifications=True) as pilot:
+        screen = await opened(pilot, "bbbb0002")
+        screen.query_one(CellList).focus()
+        await pilot.press("N")
+        await until(pilot, lambda: "Name of bbbb0002:" in shown(pilot), "the question")
+        await pilot.press(*"best", "enter")
+        await until(pilot, lambda: "best · stopped" in shown(pilot), "the name in the list")
+        await pilot.press("m")
+        await until(pilot, lambda: "Note on bbbb0002:" in shown(pilot), "the question")
+        await pilot.press(*"again", "enter")
+        await until(pilot, lambda: second.info().notes == ("again",), "the note")
+        await pilot.press("D")
+        await until(pilot, lambda: "Remove the run bbbb0002?" in shown(pilot), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: not second.path.exists(), "its end")
+        await until(pilot, lambda: screen.jobs.snapshot and len(screen.jobs.snapshot.lines) == 2, "the list")
+        assert screen.jobs.selected == "aaaa0001" and first.path.exists()
+        await pilot.press("up", "D")
+        told = pilot.app._notifications
+        await until(pilot, lambda: any("stop it before you remove it" in one.message for one in told), "a refusal")
 
 
 async def test_compare_takes_teacher_last_checkpoint_and_base(lab: Lab) -> None:
@@ -302,7 +398,7 @@ async def test_the_command_is_copied(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, "aaaa0001")
-        await pilot.press("y")
+        await pilot.press("Y")
         await until(pilot, lambda: pilot.app.clipboard == run.command.read_text().strip(), "the clipboard")
 
 
@@ -324,7 +420,7 @@ async def test_one_pane_at_a_time_on_a_narrow_terminal(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
-        await until(pilot, lambda: screen.detail, "the run")
+        await until(pilot, lambda: screen.jobs.detail, "the run")
         await until(pilot, lambda: "[Runs]" in shown(pilot), "the list")
         assert "the last words" not in shown(pilot) and "smoothed" not in shown(pilot)
         await pilot.press("enter")
@@ -343,7 +439,9 @@ async def test_every_action_is_in_the_palette(lab: Lab) -> None:
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "aaaa0001")
         titles = " ".join(command.title for command in app.get_system_commands(screen))
-        for binding in TrainScreen.BINDINGS:
+        for binding in (*TrainScreen.BINDINGS, *JobsPane.BINDINGS):
+            if binding.action == "pause":  # type: ignore[union-attr]
+                continue  # a training run cannot be paused
             assert binding.description and binding.description in titles  # type: ignore[union-attr]
         commands = list(app.get_system_commands(screen))
         assert len({command.title for command in commands}) == len(commands)
@@ -367,15 +465,15 @@ def test_a_look_gives_only_what_is_new(lab: Lab) -> None:
     run = write_run(lab.runs, "eeee0005", "running", steps=10)
     store = open_store(lab.database)
     watch = Poller(lab, store)
-    first = watch.look(None, (), "loss").points[0]
+    first = watch.poll(None, (), "loss").points[0]
     assert first.replaces and len(first.steps) == 10
-    assert watch.look(None, (), "loss").points == ()
+    assert watch.poll(None, (), "loss").points == ()
     append(run.metrics, [metric_line(11, 100)])
-    second = watch.look(None, (), "loss").points[0]
+    second = watch.poll(None, (), "loss").points[0]
     assert not second.replaces and list(second.steps) == [11.0]
-    assert watch.look(None, (), "grad_norm").points[0].replaces
+    assert watch.poll(None, (), "grad_norm").points[0].replaces
     watch.forget("eeee0005")
-    assert len(watch.look(None, (), "grad_norm").points[0].steps) == 11
+    assert len(watch.poll(None, (), "grad_norm").points[0].steps) == 11
     store.close()
 
 
@@ -383,7 +481,7 @@ def test_evaluations_have_no_gaps_between_them(lab: Lab) -> None:
     run = write_run(lab.runs, "aaaa0001", steps=10)
     append(run.metrics, [{"step": 5, "eval_loss": 1.0}, metric_line(11, 100), {"step": 11, "eval_loss": 0.5}])
     store = open_store(lab.database)
-    found = Poller(lab, store).look(None, (), "eval_loss").points[0]
+    found = Poller(lab, store).poll(None, (), "eval_loss").points[0]
     assert list(found.values) == [0.5] or not any(map(math.isnan, found.values))
     assert found.steps[-1] == 11.0
     store.close()
@@ -394,17 +492,17 @@ def test_time_left_follows_the_pace_of_the_last_steps(tmp_path: Path) -> None:
     append(metrics_path := tmp_path / "metrics.jsonl", ({"step": s, "elapsed_s": s * 2.0} for s in range(1, 41)))
     append(metrics_path, ({"step": s, "elapsed_s": 80.0 + (s - 40) * 3.0} for s in range(41, 62)))
     metrics.poll()
-    state = RunState("r", "running", RunStatus("running", step=61, total_steps=100), 0.0)
+    state = JobInfo("r", "running", RunStatus("running", step=61, total_steps=100), 0.0)
     assert seconds_left(metrics, state) == pytest.approx(39 * 3.0)
-    ended = RunState("r", "finished", RunStatus("finished", step=61, total_steps=61), 0.0)
+    ended = JobInfo("r", "finished", RunStatus("finished", step=61, total_steps=61), 0.0)
     assert seconds_left(metrics, ended) is None
 
 
 def test_places_in_the_queue_by_device() -> None:
     def waiting(run_id: str, started: float, device: str = "cpu") -> RunState:
-        return RunState(run_id, "queued", RunStatus("queued", host="box", pid_started=started, device=device), 0.0)
+        return JobInfo(run_id, "queued", RunStatus("queued", host="box", pid_started=started, device=device), 0.0)
 
-    running = RunState("now", "running", RunStatus("running", host="box", device="cpu"), 0.0)
+    running = JobInfo("now", "running", RunStatus("running", host="box", device="cpu"), 0.0)
     states = [waiting("late", 3.0), running, waiting("early", 1.0), waiting("other", 2.0, "cuda:0")]
     assert places(states) == {"early": 1, "late": 2, "other": 1}
 
@@ -415,13 +513,6 @@ def test_places_in_the_queue_by_device() -> None:
 )
 def test_overlap_of_two_tails(before: str, now: str, known: int) -> None:
     assert overlap(tuple(before), tuple(now)) == known
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0s"), (59, "59s"), (109, "1m49s"), (7380, "2h03m"), (273_600, "3d04h")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert train_text.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -438,7 +529,7 @@ def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
         samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": ["?"]}],
     )  # fmt: skip
     store = open_store(lab.database)
-    detail = Poller(lab, store).look(run.id, (), "loss").detail
+    detail = Poller(lab, store).poll(run.id, (), "loss").detail
     assert detail is not None
     text = train_text.answers(detail).plain + train_text.full_answers(detail).plain
     assert "\x1b" not in text and "␛[2J[red]no[/]" in text and "[bold]?" in text

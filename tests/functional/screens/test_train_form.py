@@ -157,7 +157,7 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
     async with app.run_test(size=(120, 40)) as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, TrainScreen)
-        await until(pilot, lambda: screen.detail, "the run")
+        await until(pilot, lambda: screen.jobs.detail, "the run")
         form = await form_of(pilot, "A")
         assert field(form, "steps").text == "9"
         editor = field(form, "init_from").editor
@@ -215,7 +215,7 @@ async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.Mo
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the way to the run")
         screen = pilot.app.screen
         assert isinstance(screen, TrainScreen)
-        await until(pilot, lambda: screen.detail and screen.detail.line.id == "feed0001", "the run")
+        await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == "feed0001", "the run")
         assert [recipe.dataset for recipe in launched] == ["sums"]
         assert screen.draft == {}
 
@@ -318,11 +318,12 @@ async def test_from_the_form_to_a_finished_run(
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the run")
         live = pilot.app.screen
         assert isinstance(live, TrainScreen)
-        await wait_long(pilot, lambda: live.detail and live.detail.line.state.state in ("finished", "failed", "dead"))
-        assert live.detail is not None
-        run = find_run(lab, live.detail.line.id)
-        assert live.detail.line.state.state == "finished", run.log_tail()
-        assert live.detail.checkpoints == (4,)
+        ended = ("finished", "failed", "dead")
+        await wait_long(pilot, lambda: live.jobs.detail and live.jobs.detail.line.state in ended)
+        assert live.jobs.detail is not None
+        run = find_run(lab, live.jobs.detail.line.id)
+        assert live.jobs.detail.line.state == "finished", run.log_tail()
+        assert live.jobs.detail.checkpoints == (4,)
         assert "step 4/4" in shown(pilot) and "> What is 1 + 1?" in shown(pilot)
 
 

@@ -52,7 +52,7 @@ async def test_an_empty_plot_says_so_and_takes_keys() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot, app.plot)
         assert "No steps yet." in app.picture()
-        await pilot.press("plus", "minus", "h", "l", "0", "L", "s")
+        await pilot.press("plus", "minus", "h", "l", "0", "L", "S")
         assert app.plot.names == []
 
 

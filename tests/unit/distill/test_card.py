@@ -16,10 +16,10 @@ from o1lab.distill import length_histogram, licences
 from o1lab.distill.card import card, export_with_card
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import keep_asked, restore_asked
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.selection import choose, mix
 from o1lab.errors import LabError
 from o1lab.inference.prompts import find_prompt, keep_prompts
-from o1lab.jobs.directory import RunFolder
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
 from store import Store, annotations, dataset_facts, datasets, open_store, problems, teacher_runs, traces

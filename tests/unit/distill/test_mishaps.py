@@ -17,16 +17,17 @@ from starlette import responses
 
 from o1lab.cli.progress import exit_status
 from o1lab.distill import result_writer, runs
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import drive
-from o1lab.distill.worker import Signals
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response, digest
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.rate_limit import Control
 from o1lab.inference.stream import Piece
 from o1lab.inference.transport import Transport
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
+from o1lab.jobs import manage
+from o1lab.jobs.control import Control
+from o1lab.jobs.worker import Signals
 from store import teacher_runs, traces
 from store.connection import open_store
 from store.filters import TraceQuery
@@ -147,7 +148,7 @@ async def test_who_asks_to_stop_before_the_worker_is_up_is_heard(tmp_path: Path)
     with DistillServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder = start(lab)
-        runs.stop(folder)
+        manage.stop(folder)
         status = await drive(lab, folder)
         assert (status.state, status.stopped_by, server.asked.total()) == ("stopped", "stop", 0)
         status = await drive(lab, runs.resume(lab, folder.id))

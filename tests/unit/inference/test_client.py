@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import RAW_LIMIT
-from o1lab.inference.rate_limit import Control
-from o1lab.jobs.directory import RunFolder
+from o1lab.jobs import manage
+from o1lab.jobs.control import Control
 from store import problems, teacher_runs, traces
 from store.connection import open_store
 from store.filters import ProblemQuery, TraceQuery
@@ -332,23 +333,22 @@ async def test_a_run_pauses_goes_on_and_stops_by_files(tmp_path: Path) -> None:
         states: asyncio.Queue[str] = asyncio.Queue()
         task = asyncio.create_task(drive(lab, folder, watch=lambda status: states.put_nowait(status.state)))
         await asyncio.to_thread(server.wait_until_asked, 5)
-        runs.pause(folder)
+        manage.pause(folder)
         while await states.get() != "paused":
             pass
-        while runs.info(folder).status.in_flight:
+        while folder.info().status.in_flight:
             await states.get()
         quiet = server.asked.total()
         assert quiet < 200
-        runs.go_on(folder)
+        manage.unpause(folder)
         await asyncio.to_thread(server.wait_until_asked, quiet + 5)
-        runs.stop(folder)
+        manage.stop(folder)
         status = await task
     assert (status.state, status.stopped_by) == ("stopped", "stop")
     assert status.done == server.answered.total() < 200
     with pytest.raises(UsageError, match="not running"):
-        runs.stop(folder)
-    with pytest.raises(UsageError, match="nobody works on it"):
-        runs.go_on(folder)
+        manage.stop(folder)
+    assert not manage.unpause(folder)
 
 
 async def test_a_run_is_worked_on_by_one_process(tmp_path: Path) -> None:

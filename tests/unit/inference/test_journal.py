@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.distill import runs
 from o1lab.distill.work_queue import freeze_items, pending
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, RequestError, Response
@@ -80,7 +79,7 @@ async def test_who_waits_for_a_full_disk_is_told(tmp_path: Path, monkeypatch: py
 async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 4)
     folder = start(lab, n=2)
-    settings = runs.info(folder).settings
+    settings = folder.info().settings
     assert settings is not None
     store = open_store(lab.database)
     assert freeze_items(folder, store, settings) == 4

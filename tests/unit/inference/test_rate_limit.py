@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from o1lab.inference.budget import Budget, Price
-from o1lab.inference.calls import RunStopped
 from o1lab.inference.errors import retry_after_s
-from o1lab.inference.rate_limit import Control, Limits, MonotonicClock
+from o1lab.inference.rate_limit import Limits
+from o1lab.jobs.control import Control, MonotonicClock, RunStopped
 from tests.support.distill_lab import FakeClock
 
 

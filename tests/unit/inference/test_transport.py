@@ -21,8 +21,9 @@ from o1lab.inference.client import CompletionClient
 from o1lab.inference.events import Answer, Sampling
 from o1lab.inference.journal import Journal
 from o1lab.inference.models import ModelClient
-from o1lab.inference.rate_limit import Control, Limits
+from o1lab.inference.rate_limit import Limits
 from o1lab.inference.settings import RequestSettings
+from o1lab.jobs.control import Control
 from o1lab.jobs.progress import Counts
 from o1lab.serve.registry import ModelAddress, ModelRef
 from tests.support.distill_lab import FakeClock

@@ -130,7 +130,7 @@ def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
         ({"x": 1, "y": 2}, "these keys: x, y"),
         ({}, "these keys: none"),
         ({"problem": "p", "response": "  "}, "these keys"),
-        ({"messages": [{"role": "user", "content": "p"}]}, "no answer"),
+        ({"messages": [{"role": "user", "content": "p"}]}, "no assistant turn"),
         ({"messages": [{"role": "assistant", "content": "p"}]}, "no user turn"),
         ({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "a"}]}, "problem is empty"),
         ({"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": ""}]}, "response is empty"),

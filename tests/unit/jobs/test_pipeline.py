@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from o1lab.inference.rate_limit import Control
+from o1lab.jobs.control import Control
 from o1lab.jobs.pipeline import BatchWriter, Feed, Reader, run_concurrently, store_each
 from store.errors import StoreError
 

@@ -59,6 +59,27 @@ def test_all_models_of_a_lab_have_names(lab: Lab) -> None:
         find_model(lab, "7f3a/150")
 
 
+def test_the_newest_run_is_the_first_student_whatever_its_id(lab: Lab) -> None:
+    for name, made in (("0001", 3000.0), ("ffff", 2000.0), ("7f3a", 1000.0)):
+        folder = lab.runs / name / "checkpoints" / "step-50"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            (folder / file).write_text("{}")
+        recipe = lab.runs / name / "recipe.yaml"
+        recipe.write_text("base: tiny\n")
+        os.utime(recipe, (made, made))
+    students = [ref.id for ref in list_models(lab) if ref.role == "student"]
+    assert students == ["0001/50", "ffff/50", "7f3a/100", "7f3a/50"]
+
+
+def test_a_checkpoint_is_found_by_the_name_of_its_run(lab: Lab) -> None:
+    (lab.runs / "7f3a" / "about.json").write_text(json.dumps({"name": "first try"}))
+    assert find_model(lab, "first try").id == "7f3a/100"
+    assert find_model(lab, "first try/step-50").id == "7f3a/50"
+    with pytest.raises(NotFoundError):
+        find_model(lab, "second try")
+
+
 async def test_an_endpoint_opens_with_the_key_of_its_variable(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = find_model(lab, "o1")
     monkeypatch.delenv("O1LAB_TEST_KEY", raising=False)

@@ -26,6 +26,7 @@ def lab(tmp_path: Path) -> Lab:
     run = write_run(lab.runs, RUN, state="finished", saved=(8,), recipe=Recipe(dataset="sums", lora_r=8, lora_alpha=16))
     config = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": ["v_proj", "q_proj"]}
     (run.checkpoint(8) / "adapter_config.json").write_text(json.dumps(config))
+    (run.checkpoint(8) / "adapter_model.safetensors").touch()
     return lab
 
 
@@ -63,6 +64,7 @@ def test_a_setting_taken_back_is_not_asked_for(lab: Lab) -> None:
 def test_a_folder_without_an_adapter_is_told(lab: Lab) -> None:
     checkpoint = find_checkpoint(lab, RUN)
     (checkpoint / "adapter_config.json").write_text("{}")
+    (checkpoint / "adapter_model.safetensors").touch()
     with pytest.raises(LabError, match="no readable adapter"):
         adapter_shape(Recipe(dataset="sums"), checkpoint)
 

@@ -42,6 +42,7 @@ def first_run(lab: Lab, state: str, *, saved: tuple[int, ...] = (), **more: Any)
     run = write_run(lab.runs, "aaaa", state, saved=saved, recipe=Recipe(dataset="a", base="tiny"), **more)
     for step in saved:
         (run.checkpoint(step) / "adapter_config.json").write_text(json.dumps(SHAPE))
+        (run.checkpoint(step) / "adapter_model.safetensors").touch()
     return run
 
 
@@ -164,6 +165,7 @@ def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
             for step in (50, 100):
                 other.checkpoint(step).mkdir(parents=True)
                 (other.checkpoint(step) / "adapter_config.json").write_text(json.dumps(SHAPE))
+                (other.checkpoint(step) / "adapter_model.safetensors").touch()
             end_as(other, "finished")
 
     recipe, heart = wait(run, sleep)
@@ -296,10 +298,10 @@ def test_the_train_screen_tells_a_run_that_waits_for_another_from_one_in_the_dev
     queued = write_run(lab.runs, "cccc", "queued", steps=0)
     run = second_run(lab)
     run.write_status(replace(run.read_status(), state="queued", after="aaaa", message="Waits for run aaaa."))
-    states = [queued.state(), run.state()]
+    states = [queued.info(), run.info()]
     assert places(states) == {"cccc": 1}
-    assert "queued, after aaaa" in list_cell(RunLine(run, run.state(), None, "b"), marked=False).plain
-    assert "queued, place 1" in list_cell(RunLine(queued, queued.state(), None, "b", 1), marked=False).plain
+    assert "queued, after aaaa" in list_cell(RunLine(run, run.info(), None, "b"), marked=False).plain
+    assert "queued, place 1" in list_cell(RunLine(queued, queued.info(), None, "b", 1), marked=False).plain
 
 
 def test_phase_1_is_refused_rows_that_have_no_solution(tmp_path: Path, started: list[tuple[str, bool]]) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from o1lab.errors import NotFoundError
+from o1lab.jobs.directory import STALE_S
 from o1lab.paths import Lab
+from o1lab.process import started_at
 from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
-from o1lab.train.run_directory import STALE_S, RunDir, RunStatus, find_run, list_run_dirs, process_started
+from o1lab.train.run_directory import RunDir, RunStatus, find_run, list_run_dirs
 
 
 @pytest.fixture
@@ -38,24 +40,24 @@ def test_status_is_replaced_in_one_move_and_reads_back(run: RunDir) -> None:
 
 
 def test_a_living_worker_is_never_dead(run: RunDir) -> None:
-    mine = process_started(os.getpid())
+    mine = started_at(os.getpid())
     run.write_status(RunStatus("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=mine))
-    state = run.state()
+    state = run.info()
     assert (state.state, state.stale) == ("running", True)
 
 
-def test_a_gone_process_with_a_stale_heartbeat_is_dead(run: RunDir) -> None:
+def test_a_gone_process_is_dead_whatever_its_heartbeat(run: RunDir) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    started = process_started(child.pid)
+    started = started_at(child.pid)
     child.wait()
     run.log.write_text("Step 4\nKilled\n")
     beat = time.time()
     run.write_status(
         RunStatus("running", pid=child.pid, host=socket.gethostname(), heartbeat=beat, pid_started=started)
     )
-    assert run.state(now=beat + 1).state == "running"
-    state = run.state(now=beat + STALE_S + 1)
-    assert state.state == "dead"
+    for now in (beat + 1, beat + STALE_S + 1):
+        state = run.info(now=now)
+        assert (state.state, state.stale) == ("dead", now > beat + STALE_S)
     assert not state.active
     assert "Killed" in state.status.message
     assert f"runs resume {run.id}" in state.status.hint
@@ -63,23 +65,23 @@ def test_a_gone_process_with_a_stale_heartbeat_is_dead(run: RunDir) -> None:
 
 def test_a_process_id_that_was_used_again_does_not_keep_a_run_alive(run: RunDir) -> None:
     run.write_status(RunStatus("running", pid=os.getpid(), host=socket.gethostname(), heartbeat=1.0, pid_started=1.0))
-    assert run.state().state == "dead"
+    assert run.info().state == "dead"
 
 
 def test_another_host_is_only_called_stale(run: RunDir) -> None:
     run.write_status(RunStatus("running", pid=1, host="elsewhere", heartbeat=1.0))
-    state = run.state()
+    state = run.info()
     assert (state.state, state.stale) == ("running", True)
 
 
 def test_an_ended_run_stays_what_it_is(run: RunDir) -> None:
     run.write_status(RunStatus("finished", pid=1, host=socket.gethostname(), heartbeat=1.0))
-    assert run.state().state == "finished"
+    assert run.info().state == "finished"
 
 
 def test_a_broken_status_is_a_failed_run(run: RunDir) -> None:
     run.status_file.write_text('{"state": "run')
-    assert run.state().state == "failed"
+    assert run.info().state == "failed"
 
 
 def test_the_log_is_read_from_its_end_only(run: RunDir) -> None:
@@ -93,8 +95,11 @@ def test_the_log_is_read_from_its_end_only(run: RunDir) -> None:
 def test_checkpoints_are_by_number_and_whole(run: RunDir) -> None:
     for name in ("step-9", "step-10", "step-x", ".saving"):
         (run.checkpoints_dir / name).mkdir()
-        (run.checkpoints_dir / name / "adapter_config.json").touch()
-    (run.checkpoints_dir / "step-11").mkdir()
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            (run.checkpoints_dir / name / file).touch()
+    for name, file in (("step-11", "adapter_config.json"), ("step-12", "adapter_model.safetensors")):
+        (run.checkpoints_dir / name).mkdir()
+        (run.checkpoints_dir / name / file).touch()
     assert [path.name for path in run.checkpoints()] == ["step-9", "step-10"]
 
 

@@ -240,7 +240,7 @@ def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
 def test_two_workers_never_share_a_run(base: Path, tmp_path: Path) -> None:
     run = prepared(tmp_path, "r", recipe(base, steps=1))
     before = run.read_status()
-    with run.alone() as ours:
+    with run.exclusive_lock() as ours:
         assert ours
         assert work(run) == 1
         assert run.read_status() == before
@@ -309,7 +309,7 @@ def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Pa
 def test_being_asked_to_stop_while_waiting_for_the_device(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.train import devices
+    from o1lab.jobs import device_queue as devices
 
     monkeypatch.setattr(devices, "POLL_S", 0.01)
     run = prepared(tmp_path, "r", recipe(base))

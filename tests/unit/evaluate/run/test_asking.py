@@ -22,7 +22,8 @@ from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, Writt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
 from o1lab.evaluate.scorers.base import Attempt, Score
-from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.calls import CallKey, Message, RequestError, Response
+from o1lab.jobs.control import RunStopped
 from o1lab.serve.registry import ModelRef
 from store import evaluations, sample_agenda
 from store.connection import open_store

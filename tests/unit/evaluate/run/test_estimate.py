@@ -12,7 +12,7 @@ from o1lab.evaluate.run.estimate import estimate
 from o1lab.evaluate.run.runner import drive
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.paths import Lab
-from screens.evaluate.commands import rescoring
+from screens.evaluate.runs import rescoring
 from store import open_store
 from tests.support.distill_lab import FakeClock
 from tests.support.distill_server import DistillServer

@@ -352,7 +352,7 @@ async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Pa
             control.rescore(lab, folder.id)
             status = await drive(lab, folder, scores_only=True, clock=FakeClock())
             assert (status.state, status.stopped_by, status.unscored) == ("stopped", "budget_tokens", 0)
-            assert f"{left} samples have not been asked for" in status.message and "--resume" in status.hint
+            assert f"{left} samples have not been asked for" in status.message and f"resume {folder.id}" in status.hint
         assert server.asked.total() == asked
         folder.write_status(replace(status, state="running", pid=None))  # its process was killed
         control.rescore(lab, folder.id)

@@ -17,9 +17,10 @@ from o1lab.evaluate.items import Item
 from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
 from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.evaluate.scorers.judge import read_judgement, shown_to_judge
-from o1lab.inference.calls import CallKey, Message, RequestError, Response, RunStopped
+from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.inference.journal import JournalError
 from o1lab.inference.prompts import Prompt, find_prompt
+from o1lab.jobs.control import RunStopped
 from o1lab.paths import Lab
 from store.evaluations import Turn
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from o1lab.distill import runs
+from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
@@ -16,9 +17,8 @@ from o1lab.inference.calls import CallKey
 from o1lab.inference.engines import batch_parts
 from o1lab.inference.engines.batch_parts import Part, Parts, answer_lines
 from o1lab.inference.prompts import find_prompt
-from o1lab.inference.rate_limit import Control
 from o1lab.inference.usage import most_tokens
-from o1lab.jobs.directory import RunFolder, TeacherRunStatus
+from o1lab.jobs.control import Control
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.batch_server import BatchServer

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from o1lab.errors import LabError
-from o1lab.train import devices
-from o1lab.train.devices import Device, acquire_device, resolve_device
+from o1lab.jobs import device_queue as devices
+from o1lab.jobs.device_queue import Device, acquire_device, resolve_device
 
 CPU = Device("cpu")
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from o1lab.train.devices import Device, acquire_device
+from o1lab.jobs.device_queue import Device, acquire_device
 with acquire_device(Device("cpu"), folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

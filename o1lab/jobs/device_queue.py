@@ -1,7 +1,7 @@
-"""Which device a run takes, and its turn on it: one run a device, first come, first served.
+"""The devices of this machine, and a queue for each: one run at a time, in the order of arrival.
 
-A turn is a lock that the operating system drops when its holder dies, so nothing has to be cleaned up after
-a crash. Locks are kept by host: a cache folder may be shared between machines.
+The operating system releases a lock when its holder ends, so that nothing has to be cleaned up after a crash. Locks are
+kept for each host, because machines may share a cache folder.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Device:
         return re.sub(r"[^\w.-]", "_", f"{socket.gethostname()}-{'gpu-' + self.entry if self.is_gpu else 'cpu'}")
 
     def environment(self) -> dict[str, str]:
-        """What to set before torch is imported, so that it sees this device alone."""
+        """The environment variables that hide all other devices; to be set before torch is imported."""
         return {"CUDA_VISIBLE_DEVICES": self.entry}
 
 
@@ -56,7 +56,7 @@ def visible_gpus() -> list[str]:
     if named is None:
         return [str(index) for index in range(count)]
     entries = [entry.strip() for entry in named.split(",")]
-    # As CUDA does: what follows an entry that names nothing is not visible.
+    # As in CUDA, entries after an invalid one are not visible.
     kept = []
     for entry in entries:
         if not entry or entry == "-1" or (entry.isdigit() and int(entry) >= count):
@@ -66,7 +66,7 @@ def visible_gpus() -> list[str]:
 
 
 def resolve_device(name: str) -> Device:
-    """The device that a recipe's ``device`` means on this machine.
+    """The device of this machine that a recipe's ``device`` names.
 
     Raises:
         LabError: there is no such GPU here (code ``device_missing``).
@@ -91,12 +91,16 @@ def acquire_device(
     give_up: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
 ) -> Iterator[bool]:
-    """Hold ``device`` for the length of the block, after those who came before.
+    """Hold a device within the block, after waiting for those that came before.
 
     Args:
-        waiting: called now and then while others are ahead, with how many.
-        give_up: asked now and then; when true the block runs with False, without the device.
-        folder: where the locks are kept [default: in the cache].
+        device: the device to hold.
+        waiting: called repeatedly with the number of holders and waiters ahead.
+        give_up: called repeatedly; once it returns true, the block runs with False and without the device.
+        folder: where the locks are kept; by default in the cache.
+
+    Yields:
+        Whether the device is held.
     """
     queue = (folder or cache_dir() / "locks") / device.lock_name
     queue.mkdir(parents=True, exist_ok=True)
@@ -120,18 +124,18 @@ def acquire_device(
 
 
 def _take_ticket(queue: Path) -> tuple[Path, IO[str]]:
-    """A file that sorts by arrival and is locked for as long as we live."""
+    """Create a ticket: a file that sorts by arrival and is locked until this process ends."""
     name = f"{time.time_ns():020d}-{os.getpid()}"
     hidden = queue / f".{name}"
     held = hidden.open("w")
     fcntl.flock(held, fcntl.LOCK_EX)
     ticket = queue / f"ticket-{name}"
-    hidden.rename(ticket)  # visible only once it is locked: nobody takes it for a dead one's
+    hidden.rename(ticket)  # visible only once it is locked: never mistaken for a dead ticket
     return ticket, held
 
 
 def _alive_before(ticket: Path) -> int:
-    """How many living tickets are older; those of the dead are cleared away."""
+    """The number of older tickets whose processes are alive; other tickets are deleted."""
     alive = 0
     for other in sorted(ticket.parent.glob("ticket-*")):
         if other.name >= ticket.name:

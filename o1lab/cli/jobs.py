@@ -1,0 +1,245 @@
+"""The verbs that training runs, teacher runs and evaluations share: ls show stop pause resume rm rename note.
+
+:func:`add_job_verbs` adds them to a group of commands. What differs between the kinds is in a :class:`JobCommands`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from o1lab.cli import options
+from o1lab.cli.output import JsonOption, context, emit, say
+
+if TYPE_CHECKING:
+    from o1lab.jobs.directory import JobFolder, JobInfo
+    from o1lab.jobs.manage import JobKind
+    from o1lab.paths import Lab
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id or name, or the beginning of its id.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")]
+
+
+def evaluation_id(ctx: typer.Context, value: str) -> str:
+    """Callback of arguments: an evaluation's id in place of its name; anything else as it is."""
+    from o1lab.jobs.directory import id_of_name
+
+    return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
+
+
+def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
+    """As :func:`evaluation_id`, for several."""
+    return [evaluation_id(ctx, value) for value in values]
+
+
+class Row(NamedTuple):
+    """A job in a list: its JSON and its line."""
+
+    item: dict[str, Any]
+    line: str
+
+
+@dataclass(frozen=True)
+class JobCommands:
+    """What the shared verbs need to know about one kind of job.
+
+    Args:
+        noun: what a person calls it.
+        kind: its declaration; called when a verb runs, so that its modules are not imported before.
+        rows: the jobs of a lab, the newest first.
+        empty: what `ls` prints without jobs.
+        show: the JSON of `show`, and its lines.
+        summary: the JSON of `stop`, `pause` and `resume`.
+        stopping: what happens before a job that was asked to stop stops.
+        settings: loads the settings model; None if `resume` can change nothing.
+        changes: the settings that `resume` can change.
+        run: runs a prepared job in this process and returns the exit status; None if workers are always detached.
+        can_pause: whether there is a verb `pause`.
+    """
+
+    noun: str
+    kind: Callable[[], JobKind[Any]]
+    rows: Callable[[Lab], Sequence[Row]]
+    empty: str
+    show: Callable[[Lab, Any, Any], tuple[dict[str, Any], list[str]]]
+    summary: Callable[[Lab, JobInfo[Any, Any]], dict[str, Any]]
+    stopping: str
+    settings: options.LoadModel | None = None
+    changes: tuple[str, ...] = ()
+    run: Callable[..., int] | None = None
+    can_pause: bool = True
+
+    @property
+    def title(self) -> str:
+        return self.noun.capitalize()
+
+    @property
+    def article(self) -> str:
+        return "an" if self.noun[0] in "aeiou" else "a"
+
+
+def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
+    """Add the shared verbs to a group of commands."""
+    a_job = f"{jobs.article} {jobs.noun}"
+
+    @app.command("ls", help=f"List the {jobs.noun}s, the newest first.")
+    def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+        rows = jobs.rows(context(ctx).lab())
+        text = "\n".join(row.line for row in rows) or jobs.empty
+        emit({"items": [row.item for row in rows], "total": len(rows)}, as_json=as_json, text=text)
+
+    @app.command("show", help=f"Show {a_job}: its state, results, errors and notes.")
+    def show(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
+        lab = context(ctx).lab()
+        folder = jobs.kind().find(lab, identity)
+        info = folder.info()
+        item, lines = jobs.show(lab, folder, info)
+        item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
+        about = [*([f"name  {info.name}"] if info.name else []), *(f"note  {note}" for note in info.notes)]
+        emit(item, as_json=as_json, text="\n".join([*about, *lines]))
+
+    @app.command("stop", help=f"Ask {a_job} to stop. {jobs.stopping}")
+    def stop(
+        ctx: typer.Context,
+        identity: IdArgument,
+        wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        from o1lab.jobs import manage
+
+        lab = context(ctx).lab()
+        info = manage.stop(jobs.kind().find(lab, identity), wait=wait)
+        text = f"{jobs.title} {info.id} " + (f"is {info.state}." if wait else f"was asked to stop. {jobs.stopping}")
+        emit(jobs.summary(lab, info), as_json=as_json, text=text)
+
+    if jobs.can_pause:
+
+        @app.command("pause", help=f"Pause {a_job}: it makes no new call until it is resumed.")
+        def pause(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
+            from o1lab.jobs import manage
+
+            lab = context(ctx).lab()
+            folder = jobs.kind().find(lab, identity)
+            info = manage.pause(folder)
+            text = f"{jobs.title} {info.id} is pausing. {folder.resume_hint}"
+            emit(jobs.summary(lab, info), as_json=as_json, text=text)
+
+    _add_resume(app, jobs)
+
+    @app.command("rm", help=f"Delete {a_job} with its directory and records.")
+    def rm(
+        ctx: typer.Context,
+        identity: IdArgument,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        lab, kind = context(ctx).lab(), jobs.kind()
+        folder = kind.find(lab, identity)
+        if not yes:
+            _confirm(jobs, folder)
+        removed = kind.remove(lab, folder)
+        item = _about(removed.info) | {"freed_bytes": removed.freed_bytes, "path": str(removed.path)}
+        text = f"{jobs.title} {removed.info.id} was deleted; {removed.freed_bytes / 1e6:,.1f} MB freed."
+        emit(item, as_json=as_json, text=text)
+
+    @app.command("rename", help=f"Give {a_job} a name that can be used like its id; '' removes it.")
+    def rename(
+        ctx: typer.Context,
+        identity: IdArgument,
+        name: Annotated[str, typer.Argument(help="The new name.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        from o1lab.jobs import manage
+
+        folder = jobs.kind().find(context(ctx).lab(), identity)
+        info = manage.rename(folder, name)
+        text = f"{jobs.title} {info.id} " + (f"is now called {info.name}." if info.name else "has no name now.")
+        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=text)
+
+    @app.command("note", help=f"Add a note to {a_job}; `show` prints it.")
+    def note(
+        ctx: typer.Context,
+        identity: IdArgument,
+        text: Annotated[str, typer.Argument(help="The note.")],
+        as_json: JsonOption = False,
+    ) -> None:
+        from o1lab.jobs import manage
+
+        folder = jobs.kind().find(context(ctx).lab(), identity)
+        info = manage.add_note(folder, text)
+        said = f"{jobs.title} {info.id} has {len(info.notes)} note{'s' * (len(info.notes) != 1)}."
+        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=said)
+
+
+def _add_resume(app: typer.Typer, jobs: JobCommands) -> None:
+    """Add `resume` with the options of this kind, and its hidden alias `go-on`."""
+    states = "paused, stopped, failed or dead" if jobs.can_pause else "stopped, failed or dead"
+    about = f"Continue {jobs.article} {jobs.noun} that is {states}."
+
+    if jobs.settings is None or jobs.run is None:
+
+        @app.command("resume", help=about)
+        def resume_detached(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
+            resume_job(context(ctx).lab(), jobs, identity, {}, detach=True, as_json=as_json)
+
+        return
+
+    def resume(
+        ctx: typer.Context, identity: IdArgument, detach: DetachOption = False, as_json: JsonOption = False
+    ) -> None:
+        if ctx.info_name == "go-on":
+            say("`go-on` is now called `resume`.")
+        resume_job(context(ctx).lab(), jobs, identity, options.given(ctx), detach=detach, as_json=as_json)
+
+    for name in ("resume", "go-on"):
+        command = options.command_with(jobs.settings, jobs.changes)
+        app.command(name, cls=command, help=about, hidden=name == "go-on")(resume)
+
+
+def resume_job(
+    lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str, Any], *, detach: bool, as_json: bool
+) -> None:
+    """Continue a job, in this process or detached.
+
+    Raises:
+        typer.Exit: with the job's exit status, if it ran in this process.
+    """
+    from o1lab.jobs import manage
+
+    kind = jobs.kind()
+    folder = kind.find(lab, identity)
+    if detach or jobs.run is None:
+        resumed = kind.resume(lab, folder, changes)
+        item = jobs.summary(lab, resumed.info) | {"pid": resumed.pid or resumed.info.status.pid}
+        where = "" if resumed.pid is None else " in the background"
+        text = f"{jobs.title} {folder.id} continues{where}. Status: {folder.verb} show {folder.id}"
+        emit(item, as_json=as_json, text=text)
+    elif manage.unpause(folder, changes):
+        emit(jobs.summary(lab, folder.info()), as_json=as_json, text=f"{jobs.title} {folder.id} continues.")
+    else:
+        kind.prepare(lab, folder, changes)
+        raise typer.Exit(jobs.run(lab, folder, as_json=as_json))
+
+
+def _about(info: JobInfo[Any, Any]) -> dict[str, Any]:
+    return {"id": info.id, "state": info.state, "name": info.name, "notes": list(info.notes)}
+
+
+def _confirm(jobs: JobCommands, folder: JobFolder[Any, Any]) -> None:
+    """Ask whether to delete a job.
+
+    Raises:
+        UsageError: nobody can be asked, because standard input is not a terminal.
+        typer.Exit: the answer was no.
+    """
+    from o1lab.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"Deleting the {jobs.noun} {folder.id} needs confirmation.", "Add --yes.")
+    if not typer.confirm(f"Delete the {jobs.noun} {folder.id} and {folder.path}?", err=True):
+        say("Nothing was deleted.")
+        raise typer.Exit(0)

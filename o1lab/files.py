@@ -1,0 +1,82 @@
+"""Atomic replacement of files: a reader sees the old content or the new content, never a part of either."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it replaces ``path``, on failure it is deleted.
+
+    Missing parent folders are created.
+
+    Args:
+        path: the file to replace.
+        durable: also survive a power cut, by syncing the file and its folder before and after the replacement.
+
+    Yields:
+        The hidden temporary file to write to. The caller creates it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
+    try:
+        yield temporary
+        if durable:
+            _sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        _sync(path.parent)
+
+
+@contextmanager
+def atomic_write(path: Path, *, durable: bool = True, errors: str = "strict") -> Iterator[IO[str]]:
+    """Open a UTF-8 text file that replaces ``path`` when the block ends without an error.
+
+    Args:
+        path: the file to replace; missing parent folders are created.
+        durable: as for :func:`atomic_path`.
+        errors: what happens to characters that UTF-8 cannot hold, as for :func:`open`.
+    """
+    with atomic_path(path, durable=durable) as temporary, temporary.open("w", encoding="utf-8", errors=errors) as file:
+        yield file
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace a text file atomically. Lone surrogates are kept (``surrogatepass``)."""
+    with atomic_write(path, durable=durable, errors="surrogatepass") as file:
+        file.write(text)
+
+
+def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Replace a JSON file atomically; readable to people, and to any reader of UTF-8.
+
+    Args:
+        path: the file to replace.
+        values: the object to write. Lone surrogates, which UTF-8 cannot hold, become escapes.
+        durable: as for :func:`atomic_path`.
+    """
+    text = json.dumps(dict(values), ensure_ascii=False, indent=1)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(dict(values), indent=1)
+    write_text(path, text + "\n", durable=durable)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,309 @@
+"""What a person does with jobs: list, find, stop, pause, resume, rename, note and remove them.
+
+Functions that are the same for every kind of job take its directory. What differs is declared once for each kind in a
+:class:`JobKind`: ``o1lab.train.launch.RUNS``, ``o1lab.distill.runs.TEACHER_RUNS`` and
+``o1lab.evaluate.run.control.EVALUATIONS``. The command line (``o1lab.cli.jobs``) and the screens use both.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic
+
+from o1lab.errors import LabError, UsageError
+from o1lab.files import write_json
+from o1lab.jobs import spawn
+from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
+from o1lab.paths import Lab
+
+LONGEST_NAME = 80
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """How a job was resumed. ``pid`` is that of its new worker, None for a paused job whose worker goes on."""
+
+    info: JobInfo[Any, Any]
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A job that was removed: its last state, its directory, and how many bytes were freed."""
+
+    info: JobInfo[Any, Any]
+    path: Path
+    freed_bytes: int
+
+
+@dataclass(frozen=True)
+class JobKind(Generic[FolderT]):
+    """One kind of job.
+
+    Args:
+        directory: the class of its directories; it declares the noun and the group of commands.
+        parent: the folder of a lab that holds the directories.
+        prepare: makes a job that is not active ready to continue, with new values of some settings. Raises
+            ``UsageError`` or ``RefusedError`` if it cannot.
+        launch: starts a detached worker for a prepared job and returns its process id.
+        forget: called before a directory is removed. Deletes the job's rows in the database, and returns the names of
+            files that must stay in the directory because other data refer to them. Raises if the job is needed.
+        can_pause: whether jobs of this kind can be paused.
+    """
+
+    directory: type[FolderT]
+    parent: Callable[[Lab], Path]
+    prepare: Callable[[Lab, FolderT, Mapping[str, Any]], None]
+    launch: Callable[[FolderT], int]
+    forget: Callable[[Lab, FolderT], tuple[str, ...]] = field(default=lambda _lab, _folder: ())
+    can_pause: bool = True
+
+    def directories(self, lab: Lab) -> list[FolderT]:
+        """The directories of all jobs of this kind, the newest first."""
+        spawn.reap()
+        return list_directories(self.parent(lab), self.directory)
+
+    def infos(self, lab: Lab) -> list[JobInfo[Any, Any]]:
+        """The state of all jobs of this kind, the newest first."""
+        return [folder.info() for folder in self.directories(lab)]
+
+    def find(self, lab: Lab, identity: str) -> FolderT:
+        """The job with this id or name, or the only one whose id begins so.
+
+        Raises:
+            NotFoundError: there is none, or there are several.
+        """
+        return find_directory(self.parent(lab), identity, self.directory)
+
+    def resume(self, lab: Lab, folder: FolderT, changes: Mapping[str, Any] | None = None) -> Resumed:
+        """Continue a job that is paused, stopped, failed or dead; a worker that is needed is detached.
+
+        Args:
+            lab: the lab of the job.
+            folder: the job.
+            changes: new values of settings that may change (budgets, concurrency and the like); None is no change.
+
+        Raises:
+            UsageError: it is running, it cannot continue, or a change is not possible.
+            RefusedError: there is nothing to continue from.
+            LabError: its directory cannot be written, or the worker cannot be started.
+        """
+        if unpause(folder, changes):
+            return Resumed(folder.info(), None)
+        self.prepare(lab, folder, changes or {})
+        pid = self.launch(folder)
+        return Resumed(folder.info(), pid)
+
+    def remove(self, lab: Lab, folder: FolderT) -> Removed:
+        """Delete a job: its directory, and its rows in the database unless other data refer to them.
+
+        Raises:
+            UsageError: it is active, or other jobs need it.
+            LabError: something cannot be deleted.
+        """
+        spawn.reap()
+        info = folder.info()
+        if info.active:
+            elsewhere = f" If its host is gone, delete {folder.path} yourself." if info.stale else ""
+            raise UsageError(
+                f"The {folder.noun} {folder.id} is {info.state}.",
+                f"Stop it first: {folder.verb} stop {folder.id}.{elsewhere}",
+            )
+        with folder.exclusive_lock() as ours:
+            if not ours:
+                raise UsageError(f"Another process is using the {folder.noun} {folder.id}.", "Stop that process first.")
+            kept = self.forget(lab, folder)
+            before = _size(folder.path)
+            try:
+                _delete(folder, kept)
+            except OSError as error:
+                raise LabError(f"Cannot delete {folder.path}: {error.strerror}.", "Delete it yourself.") from error
+        return Removed(info, folder.path, before - _size(folder.path))
+
+
+def stop(
+    folder: JobFolder[StatusT, SettingsT], *, wait: bool = False, timeout_s: float | None = None
+) -> JobInfo[StatusT, SettingsT]:
+    """Ask a job to stop. Calls in flight are completed; a training run saves a checkpoint.
+
+    Args:
+        folder: the job.
+        wait: return only when it has stopped.
+        timeout_s: how many seconds to wait at most; None waits without limit.
+
+    Returns:
+        The job as it is afterwards.
+
+    Raises:
+        UsageError: it is not active.
+        LabError: its directory cannot be written, or it did not stop in time.
+    """
+    ensure_active(folder)
+    folder.ask_to_stop()
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while (info := folder.info()).active and wait:
+        if deadline is not None and time.monotonic() > deadline:
+            raise LabError(f"The {folder.noun} {folder.id} has not stopped yet.", "It stops after the step it is in.")
+        time.sleep(_POLL_S)
+        spawn.reap()
+    return info
+
+
+def pause(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
+    """Ask a job to make no new call until it is resumed.
+
+    Raises:
+        UsageError: it is not active.
+        LabError: its directory cannot be written.
+    """
+    info = ensure_active(folder)
+    folder.ask_to_pause()
+    return info
+
+
+def unpause(folder: JobFolder[Any, Any], changes: Mapping[str, Any] | None = None) -> bool:
+    """Let a paused job continue in its own process; returns False if no process works on it.
+
+    Raises:
+        UsageError: it is active and not paused, or ``changes`` were given, which a running process cannot take.
+        LabError: its directory cannot be written.
+    """
+    info = folder.info()
+    if not info.active or info.status.pid is None:
+        return False
+    if not folder.pause_file.exists() and info.state != "paused":
+        raise UsageError(
+            f"The {folder.noun} {folder.id} is {info.state} already.", f"Stop it first: {folder.verb} stop {folder.id}"
+        )
+    if any(value is not None for value in (changes or {}).values()):
+        raise UsageError(
+            f"The {folder.noun} {folder.id} is paused; its settings cannot change while its process runs.",
+            f"Stop it first: {folder.verb} stop {folder.id}",
+        )
+    try:
+        folder.pause_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise LabError(
+            f"Cannot resume the {folder.noun}: {error.strerror}.", f"Delete {folder.pause_file} yourself."
+        ) from error
+    return True
+
+
+def ensure_active(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
+    """The job, if it is active.
+
+    Raises:
+        UsageError: it is not.
+    """
+    info = folder.info()
+    if not info.active:
+        raise UsageError(
+            f"The {folder.noun} {folder.id} is {info.state}, not running.", f"See `{folder.verb} show {folder.id}`."
+        )
+    return info
+
+
+def ensure_not_running(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
+    """The job, if no process works on it.
+
+    Raises:
+        UsageError: one does.
+    """
+    info = folder.info()
+    if info.active and info.status.pid is not None:
+        hint = f"{folder.verb} resume {folder.id}" if info.state == "paused" else f"{folder.verb} stop {folder.id}"
+        raise UsageError(
+            f"The {folder.noun} {folder.id} is {info.state} already.",
+            f"Let it continue: {hint}" if info.state == "paused" else f"Stop it first: {hint}",
+        )
+    return info
+
+
+def follow(folder: JobFolder[StatusT, SettingsT], *, poll_s: float = 0.5) -> Iterator[JobInfo[StatusT, SettingsT]]:
+    """Yield a job again and again until it has ended; the last one is its end."""
+    while True:
+        spawn.reap()
+        info = folder.info()
+        yield info
+        if not info.active:
+            return
+        time.sleep(poll_s)
+
+
+def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT, SettingsT]:
+    """Give a job a display name; an empty one takes the name away. Its id stays, and both find it.
+
+    Raises:
+        UsageError: the name cannot be used, or another job of this kind has it as its name or id.
+        LabError: the directory cannot be written.
+    """
+    name = name.strip()
+    if len(name) > LONGEST_NAME or "/" in name or name.startswith("-") or not name.isprintable():
+        raise UsageError(
+            f"'{name[:LONGEST_NAME]}' cannot be a name.",
+            f"Use at most {LONGEST_NAME} printable characters, no slash, and no hyphen at the start.",
+        )
+    for other in list_directories(folder.path.parent, type(folder)) if name else []:
+        if other.id != folder.id and name in (other.id, other.about()[0]):
+            raise UsageError(f"The {folder.noun} {other.id} has the name '{name}' already.", "Choose another name.")
+    _write_about(folder, {"name": name})
+    return folder.info()
+
+
+def add_note(folder: JobFolder[StatusT, SettingsT], text: str) -> JobInfo[StatusT, SettingsT]:
+    """Append a note to a job.
+
+    Raises:
+        UsageError: the note is empty.
+        LabError: the directory cannot be written.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("The note is empty.", "Give its text in quotes.")
+    notes = folder.read_json(folder.about_file).get("notes")
+    kept = notes if isinstance(notes, list) else []
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    _write_about(folder, {"notes": [*kept, {"text": text, "created_at": created_at}]})
+    return folder.info()
+
+
+def _write_about(folder: JobFolder[Any, Any], values: Mapping[str, Any]) -> None:
+    try:
+        write_json(folder.about_file, folder.read_json(folder.about_file) | dict(values))
+    except OSError as error:
+        raise LabError(
+            f"Cannot write {folder.about_file}: {error.strerror}.", "Check the lab's disk and permissions."
+        ) from error
+
+
+def _delete(folder: JobFolder[Any, Any], kept: tuple[str, ...]) -> None:
+    if not kept:
+        hidden = folder.path.with_name(f".removed-{folder.id}")
+        folder.path.rename(hidden)  # a crash from here on leaves nothing that lists would show
+        shutil.rmtree(hidden)
+        return
+    (folder.path / folder.marker).unlink(missing_ok=True)
+    for path in folder.path.iterdir():
+        if path.name in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _size(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_symlink() or path.is_file():
+                total += path.lstat().st_size
+    return total

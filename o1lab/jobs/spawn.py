@@ -1,0 +1,61 @@
+"""Start the workers of jobs as detached processes, and choose ids of new jobs."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import LabError
+from o1lab.jobs.directory import JobFolder
+
+# Workers that this process started. They are polled now and then, so that an ended one does not stay a zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def launch(folder: JobFolder[Any, Any], module: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
+    """Start the worker of a job in a session of its own, so that it outlives this process.
+
+    Args:
+        folder: the job; its log.txt receives the worker's output.
+        module: the worker's module, run with ``python -P -m``.
+        arguments: what follows the directory on the worker's command line.
+        env: the whole environment of the worker, instead of this process's own.
+
+    Returns:
+        The process id of the worker.
+
+    Raises:
+        LabError: the process or its log cannot be created.
+    """
+    command = worker_command(folder, module, *arguments)
+    try:
+        with folder.log.open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.path,
+                env=env,
+            )  # fmt: skip
+    except OSError as error:
+        raise LabError(f"Cannot start the {folder.noun}: {error.strerror}.", "Check the disk and memory.") from error
+    _children.append(process)
+    return process.pid
+
+
+def worker_command(folder: JobFolder[Any, Any], module: str, *arguments: str) -> list[str]:
+    """The command line of a job's worker."""
+    return [sys.executable, "-P", "-m", module, str(folder.path), *arguments]
+
+
+def reap() -> None:
+    """Forget the workers of this process that have ended."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def new_id(parent: Path) -> str:
+    """Eight hexadecimal digits that no job below ``parent`` has as its id."""
+    while (parent / (made := secrets.token_hex(4))).exists():
+        pass
+    return made

@@ -1,0 +1,86 @@
+"""The process that runs a job: its signals, and how it reports its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from o1lab.errors import O1LabError
+from o1lab.jobs.control import Control
+from o1lab.jobs.directory import CountedStatus, JobFolder
+
+Result = TypeVar("Result")
+_TOGETHER_S = 2.0
+"""Signals other than Ctrl-C within this time count as one: a terminal that closes sends two."""
+
+
+class Signals:
+    """Counts signals. The second one gives up the calls in flight of a job that is stopping."""
+
+    def __init__(self) -> None:
+        self._heard = 0
+        self._last = -_TOGETHER_S
+
+    def is_second(self, number: int, now: float) -> bool:
+        """Whether this signal is the second one.
+
+        Args:
+            number: the signal.
+            now: seconds of a monotonic clock.
+        """
+        if number == signal.SIGINT or not self._heard or now - self._last > _TOGETHER_S:
+            self._heard += 1
+        self._last = now
+        return self._heard > 1
+
+
+def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a job in this process.
+
+    The first SIGINT, SIGTERM or SIGHUP (a lost connection) stops it after the calls in flight, the second gives these
+    up.
+
+    Args:
+        folder: the job.
+        begin: starts it, given the control that the signals act on.
+
+    Raises:
+        KeyboardInterrupt: the second signal came.
+    """
+
+    async def run() -> Result:
+        control = Control()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in one
+
+        signals = Signals()
+
+        def interrupted(number: int) -> None:
+            if signals.is_second(number, time.monotonic()):
+                task.cancel()
+            control.stop("interrupt", "The run was interrupted.", folder.resume_hint)
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, interrupted, number)
+        return await begin(control)
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def report_end(run: Callable[[], CountedStatus]) -> int:
+    """Run a job to its end, print the end to its log, and return the exit status of the process."""
+    try:
+        status = run()
+    except O1LabError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_status
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {status.state} {status.message}".strip(), flush=True)
+    return 0

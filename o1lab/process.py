@@ -1,0 +1,44 @@
+"""Processes of this machine: whether one is alive, when it started, and the environment of child processes."""
+
+from __future__ import annotations
+
+# For child processes that load models: no progress bars in a log, no output held back in a buffer.
+QUIET_ENVIRONMENT = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def is_alive(pid: int | None, started: float | None = None) -> bool:
+    """Whether a process of this machine is running. A zombie is not.
+
+    Args:
+        pid: the process id; None is never alive.
+        started: when the process started, in seconds since the epoch. Process ids are reused: a process that started
+            more than a second before or after is another one. None skips this check.
+    """
+    import psutil
+
+    if pid is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return started is None or abs(process.create_time() - started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # it exists, but may not be inspected
+        return True
+
+
+def started_at(pid: int) -> float | None:
+    """When a process of this machine started, in seconds since the epoch; None if there is no such process."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None

@@ -1,0 +1,113 @@
+"""The two ways to list jobs: cells of two lines at the side, or a table with columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+from textual import on
+from textual.message import Message
+from textual.widgets import OptionList
+
+from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.paged_table import Column, Page, PagedTable, Row
+from screens.jobs.poll_loop import JobLine
+
+
+class CursorMoved(Message):
+    """The cursor of a list of jobs is on another job, or the list has new rows."""
+
+
+class JobChosen(Message):
+    """Enter was pressed on the job under the cursor."""
+
+
+class JobCells(CellList):
+    """Jobs as cells of two lines.
+
+    Args:
+        cell: Gives the cell of a job; takes the job and ``marked``.
+        id: The widget's id.
+    """
+
+    def __init__(self, cell: Callable[..., Text], *, id: str) -> None:
+        super().__init__(id=id)
+        self._cell = cell
+
+    @property
+    def cursor_id(self) -> str | None:
+        option = self.highlighted_option
+        return option.id if option else None
+
+    def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
+        cells = {line.id: self._cell(line, marked=line.id in marked) for line in lines}
+        here, index = self.cursor_id, self.highlighted or 0
+        if here not in cells and cells:  # its job is gone, or this is the first drawing
+            here = list(cells)[min(index, len(cells) - 1)]
+        self.show(cells, here)
+
+    def step(self, by: int) -> None:
+        if self.option_count:
+            self.highlighted = min(max((self.highlighted or 0) + by, 0), self.option_count - 1)
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self.post_message(CursorMoved())
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(JobChosen())
+
+
+class JobTable(PagedTable):
+    """Jobs as rows of a table.
+
+    Args:
+        columns: The columns at first.
+        row: Gives the row of a job; takes the job and ``marked``.
+        id: The widget's id.
+    """
+
+    def __init__(self, columns: Sequence[Column], row: Callable[..., Row], *, id: str) -> None:
+        super().__init__(columns, self._page, id=id)
+        self._row = row
+        self._rows: dict[str, Row] = {}
+
+    @property
+    def cursor_id(self) -> str | None:
+        key = self.cursor_key
+        return None if key is None else str(key)
+
+    def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
+        rows = {line.id: self._row(line, marked=line.id in marked) for line in lines}
+        before, self._rows = self._rows, rows
+        if list(rows) != list(before):
+            self.reload()
+        else:
+            for job_id, row in rows.items():
+                if row.cells != before[job_id].cells:
+                    self.update_row(row)
+
+    def point_at(self, job_id: str | None) -> None:
+        if job_id in self._rows:
+            self.move_to(list(self._rows).index(job_id))
+
+    def step(self, by: int) -> None:
+        self.action_step(by)
+
+    async def _page(self, offset: int, limit: int) -> Page:
+        rows = list(self._rows.values())
+        return Page(rows[offset : offset + limit], len(rows))
+
+    @on(PagedTable.PageLoaded)
+    @on(PagedTable.RowHighlighted)
+    def _moved(self, event: Message) -> None:
+        event.stop()
+        self.post_message(CursorMoved())
+
+    @on(PagedTable.RowSelected)
+    def _chosen(self, event: PagedTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(JobChosen())

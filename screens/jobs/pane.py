@@ -1,0 +1,401 @@
+"""The jobs pane: one list of jobs with its actions, for training runs, teacher runs and evaluations.
+
+A kind of job is a ``PaneKind``: how to poll it, its functions and its words. The list (``screens.jobs.lists``) and the
+view of the selected job are widgets given to the pane. What only one kind can do (its traces, its plot, scoring again)
+stays with the screen around the pane.
+
+Keys, the same for every kind:
+
+    ======  =============  ==============================================================================
+    a       New            the form (a key of the screen, since it works in every view)
+    A       New like this  the form with the settings of the selected job
+    p       Pause          no new calls, or continue; only teacher runs and evaluations
+    s       Stop           asks first, naming the job; also Compare's key for stopping an answer
+    r       Resume         continue a job that is paused, stopped, failed or dead
+    N       Rename         a name that the command line takes like an id
+    m       Note           as in Traces
+    D       Remove         asks first, naming the job
+    i       All facts      everything about the job over the whole screen
+    y       Copy id
+    . ,     Next, previous job from any pane, as in Traces
+    ======  =============  ==============================================================================
+
+``x`` rejects a trace, so no job action uses it.
+
+Actions on a job take the one under the cursor at the moment of the key, never the one shown in detail, which may be a
+poll behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+
+from o1lab.jobs import manage
+from o1lab.jobs.directory import JobFolder
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
+from o1lab.widgets.empty_state import EmptyState
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen
+from screens.jobs.facts_view import JobView
+from screens.jobs.kind import BUDGETS, PaneKind, toggle_pause
+from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable
+from screens.jobs.poll_loop import DetailT, LineT, PollLoop, Snapshot
+
+_ENDED = ("stopped", "failed", "dead")
+
+
+class JobsPane(Container, Generic[LineT, DetailT]):
+    """A list of jobs and a view of the selected one.
+
+    Args:
+        context: The lab.
+        kind: What kind of jobs.
+        jobs: The list.
+        view: The view of the selected job.
+        id: The widget's id.
+    """
+
+    DEFAULT_CSS = """
+    JobsPane {
+        height: 1fr;
+        .no-jobs { display: none; }
+        .jobs { height: 1fr; }
+        &.-empty .no-jobs { display: block; }
+        &.-empty .jobs { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "Pause", tooltip="Make no new calls, or continue"),
+        Binding("s", "stop", "Stop", tooltip="Stop the job; r resumes it later"),
+        Binding("r", "resume", "Resume", tooltip="Continue a job that is paused, stopped, failed or dead"),
+        Binding("N", "rename", "Rename", show=False, tooltip="Give the job a name"),
+        Binding("m", "note", "Note", show=False, tooltip="Add a note to the job"),
+        Binding("D", "remove", "Remove", show=False, tooltip="Delete the job and its files"),
+        Binding("A", "new_like_this", "New like this", show=False, tooltip="Open the form with this job's settings"),
+        Binding("i", "facts", "All facts", show=False, tooltip="Show everything about this job on the whole screen"),
+        Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the job's id"),
+        Binding("full_stop", "step(1)", "Next job", key_display=".", show=False),
+        Binding("comma", "step(-1)", "Previous job", key_display=",", show=False),
+    ]
+
+    @dataclass
+    class Polled(Message):
+        """The jobs were read again."""
+
+        snapshot: Snapshot[Any, Any]
+
+    class Selected(Message):
+        """The cursor is on another job."""
+
+    @dataclass
+    class Opened(Message):
+        """Enter was pressed on a job."""
+
+        line: Any
+
+    @dataclass
+    class NewLikeThis(Message):
+        """The form is wanted with these values."""
+
+        values: dict[str, Any]
+
+    def __init__(
+        self,
+        context: LabContext,
+        kind: PaneKind[LineT, DetailT],
+        jobs: JobCells | JobTable,
+        view: JobView[DetailT],
+        *,
+        id: str,
+    ) -> None:
+        super().__init__(id=id)
+        self.context, self.kind, self.jobs, self.view = context, kind, jobs, view
+        self.snapshot: Snapshot[LineT, DetailT] | None = None
+        self.marked: list[str] = []
+        self.loop = PollLoop()
+        self._wanted: str | None = None  # the job to put the cursor on as soon as it is listed
+        self._last: str | None = None
+        self._resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
+
+    @property
+    def lab_screen(self) -> LabScreen:
+        return cast(LabScreen, self.screen)
+
+    def compose(self) -> ComposeResult:
+        yield EmptyState(f"No {self.kind.noun}s yet.", self.kind.next_action, classes="no-jobs")
+        with Container(classes="jobs"):
+            yield self.jobs
+            yield self.view
+
+    def start_polling(self) -> None:
+        """Poll until ``stop_polling``; a screen polls only while it is shown."""
+        self._run_loop()
+
+    def stop_polling(self) -> None:
+        """Stop polling."""
+        self.workers.cancel_group(self, "poll")
+
+    @work(exclusive=True, group="poll")
+    async def _run_loop(self) -> None:
+        await self.loop.run(self._poll, self._show, self.lab_screen.report)
+
+    async def _poll(self) -> Snapshot[LineT, DetailT]:
+        wanted = self._wanted
+        snapshot = await self.lab_screen.in_thread(self.kind.poll, self.selected)
+        if wanted == self._wanted and all(line.id != wanted for line in snapshot.lines):
+            self._wanted = None  # there is no such job
+        return snapshot
+
+    def _show(self, snapshot: Snapshot[LineT, DetailT]) -> None:
+        self.snapshot = snapshot
+        self.set_class(not snapshot.lines, "-empty")
+        listed = {line.id for line in snapshot.lines}
+        self.marked = [one for one in self.marked if one in listed]
+        self.draw()
+        self._go_to_wanted()
+        if (detail := self.detail) is not None:
+            self.view.show(detail)
+        self._tell_ended(snapshot)
+        self.post_message(self.Polled(snapshot))
+        if snapshot.partial:
+            self.loop.wake()
+
+    def draw(self) -> None:
+        """Draw the list again."""
+        if self.snapshot:
+            self.jobs.draw(self.snapshot.lines, self.marked)
+
+    # The selected job.
+
+    @property
+    def selected(self) -> str | None:
+        """The id of the job under the cursor, or of the one the cursor is to go to."""
+        return self._wanted or self.jobs.cursor_id
+
+    @property
+    def line(self) -> LineT | None:
+        """The job under the cursor, as it was last read."""
+        lines = self.snapshot.lines if self.snapshot and not self._wanted else ()
+        return next((line for line in lines if line.id == self.jobs.cursor_id), None)
+
+    @property
+    def detail(self) -> DetailT | None:
+        """The selected job in detail, once it was read."""
+        detail = self.snapshot.detail if self.snapshot else None
+        return detail if detail is not None and detail.line.id == self.selected else None
+
+    def open_job(self, job_id: str) -> None:
+        """Put the cursor on this job; on one just made as soon as it is listed."""
+        self._wanted = job_id
+        self._go_to_wanted()
+        self.loop.wake()
+
+    def _go_to_wanted(self) -> None:
+        if self._wanted:
+            self.jobs.point_at(self._wanted)
+            if self.jobs.cursor_id == self._wanted:
+                self._wanted = None
+
+    @on(CursorMoved)
+    def _cursor_moved(self, event: CursorMoved) -> None:
+        event.stop()
+        self._go_to_wanted()
+        if self.selected != self._last:
+            self._last = self.selected
+            self.post_message(self.Selected())
+            if (detail := self.detail) is not None:
+                self.view.show(detail)
+            else:
+                self.loop.wake()
+
+    @on(JobChosen)
+    def _chosen(self, event: JobChosen) -> None:
+        event.stop()
+        if (line := self.line) is not None:
+            self.post_message(self.Opened(line))
+
+    def action_step(self, by: int) -> None:
+        """Select the next or previous job."""
+        self.jobs.step(by)
+
+    def toggle_mark(self, most: int | None = None) -> None:
+        """Mark the job under the cursor, or remove its mark; of more than ``most`` the first mark goes."""
+        if (job_id := self.jobs.cursor_id) in self.marked:
+            self.marked.remove(job_id)
+        elif job_id is not None:
+            self.marked = [*self.marked, job_id][-(most or 0) :]
+        self.draw()
+        self.loop.wake()
+
+    def clear_marks(self) -> None:
+        """Remove all marks."""
+        self.marked = []
+        self.draw()
+
+    # What is needed of it.
+
+    def need_line(self) -> LineT | None:
+        """The job under the cursor; without one, say why."""
+        if self.line is None:
+            self._say_missing()
+        return self.line
+
+    def need_detail(self) -> DetailT | None:
+        """The job under the cursor in detail; without one, say why."""
+        if self.detail is None:
+            self._say_missing()
+        return self.detail
+
+    def _say_missing(self) -> None:
+        loading = self.snapshot is None or self.snapshot.lines
+        self._say("Still loading." if loading else f"There is no {self.kind.noun} yet: press a to set one up.")
+
+    def _say(self, text: str, *, warning: bool = False) -> None:
+        self.app.notify(text, severity="warning" if warning else "information", markup=False)
+
+    # Actions.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "pause" or self.kind.jobs.can_pause
+
+    async def run_command(
+        self, command: Callable[..., Any], done: str | Callable[[Any], str], job_id: str, *more: Any
+    ) -> bool:
+        """Run ``command(directory, *more)`` in a thread, then say ``done``, or report the error.
+
+        Returns:
+            Whether it succeeded.
+        """
+        try:
+            result = await self.lab_screen.in_thread(command, self.kind.folder(self.context.lab, job_id), *more)
+        except Exception as error:
+            self.lab_screen.report(error)
+            return False
+        else:
+            self._say(done if isinstance(done, str) else done(result))
+            return True
+        finally:
+            self.loop.wake()
+
+    @work(group="command")
+    async def action_pause(self) -> None:
+        """Make no new calls, or continue."""
+        if (line := self.need_line()) is None:
+            return
+        if not line.active:
+            self._say_state(line, "pause")
+            return
+        words = {True: "No new calls until you press p or r.", False: "Resumed."}
+        await self.run_command(toggle_pause, words.__getitem__, line.id)
+
+    @work(group="command")
+    async def action_stop(self) -> None:
+        """Stop the job, after a question."""
+        if (line := self.need_line()) is None:
+            return
+        if not line.active:
+            self._say_state(line, "stop")
+            return
+        question = f"Stop the {self.kind.noun} {line.id}?"
+        note = f"{self.kind.stop_note(line)} Press r to resume it later."
+        if await self.app.push_screen_wait(ConfirmDialog(question, note, yes="Stop it", no="Let it run", danger=True)):
+            self._resumed.pop(line.id, None)
+            await self.run_command(manage.stop, self.kind.stopping, line.id)
+
+    @work(group="command")
+    async def action_resume(self) -> None:
+        """Continue a job that is paused, stopped, failed or dead; a spent budget has to be raised first."""
+        if (line := self.need_line()) is None:
+            return
+        if line.state == "paused":
+            await self.run_command(self._resume, "Resumed.", line.id, {})
+            return
+        if line.state not in _ENDED and not (line.state == "finished" and self.kind.can_retry(line)):
+            self._say_state(line, "resume")
+            return
+        changes: dict[str, Any] = {}
+        if (spent := self.kind.spent_budget(line)) is not None:
+            name, amount = spent
+            title = f"{line.id} has spent its budget of {amount:,} {BUDGETS[name]}. New budget:"
+            typed = await self.app.push_screen_wait(PromptDialog(title, value=str(2 * amount)))
+            if typed is None:
+                return
+            changes[name] = typed.strip()
+        if await self.run_command(self._resume, self.kind.resuming, line.id, changes):
+            self._resumed[line.id] = line.status
+
+    def _resume(self, folder: JobFolder[Any, Any], changes: Mapping[str, Any]) -> None:
+        self.kind.jobs.resume(self.context.lab, folder, changes)
+
+    @work(group="command")
+    async def action_rename(self) -> None:
+        """Give the job a name; an empty one removes it."""
+        if (line := self.need_line()) is not None:
+            name = await self.app.push_screen_wait(PromptDialog(f"Name of {line.id}:", value=line.name))
+            if name is not None:
+                await self.run_command(manage.rename, "Renamed." if name.strip() else "Name removed.", line.id, name)
+
+    @work(group="command")
+    async def action_note(self) -> None:
+        """Add a note to the job."""
+        if (line := self.need_line()) is not None:
+            text = await self.app.push_screen_wait(PromptDialog(f"Note on {line.id}:"))
+            if text is not None and text.strip():
+                await self.run_command(manage.add_note, "Note added.", line.id, text)
+
+    @work(group="command")
+    async def action_remove(self) -> None:
+        """Delete the job and its files, after a question."""
+        if (line := self.need_line()) is None:
+            return
+        if line.active:
+            self._say(f"The {self.kind.noun} {line.id} is {line.state}: stop it before you remove it.")
+            return
+        question = f"Remove the {self.kind.noun} {line.id}?"
+        note = "Its files are deleted. This cannot be undone."
+        if await self.app.push_screen_wait(ConfirmDialog(question, note, yes="Remove it", no="Keep it", danger=True)):
+            await self.run_command(self._remove, "Removed.", line.id)
+
+    def _remove(self, folder: JobFolder[Any, Any]) -> None:
+        self.kind.jobs.remove(self.context.lab, folder)
+
+    def _say_state(self, line: LineT, verb: str) -> None:
+        self._say(f"Nothing to {verb}: the {self.kind.noun} {line.id} is {line.state}.")
+
+    def _tell_ended(self, snapshot: Snapshot[LineT, DetailT]) -> None:
+        """Say it when a job that was resumed here has stopped again."""
+        for line in snapshot.lines:
+            if line.id not in self._resumed or line.active or line.status == self._resumed[line.id]:
+                continue
+            del self._resumed[line.id]
+            if line.state != "finished":
+                self._say(f"The {self.kind.noun} {line.id} is {line.state} again: {self.kind.why(line)}", warning=True)
+
+    def action_new_like_this(self) -> None:
+        """Open the form with the settings of this job."""
+        if (detail := self.need_detail()) is not None:
+            if (values := self.kind.settings(detail)) is None:
+                self._say(f"The settings of {detail.line.id} cannot be read.")
+            else:
+                self.post_message(self.NewLikeThis(values))
+
+    @work(group="command")
+    async def action_facts(self) -> None:
+        """Show everything about this job on the whole screen."""
+        if (detail := self.need_detail()) is not None:
+            text = await self.lab_screen.in_thread(self.kind.facts, detail)
+            await self.app.push_screen_wait(PreviewDialog(f"{self.kind.noun} {detail.line.id}", text))
+
+    def action_copy_id(self) -> None:
+        """Copy the job's id."""
+        if (line := self.need_line()) is not None:
+            self.app.copy_to_clipboard(line.id)
+            self._say(f"Copied the id {line.id}.")

@@ -1,0 +1,131 @@
+"""How jobs read, whatever their kind: states, counts, bars, what stopped them and which calls failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from o1lab.format import duration
+from o1lab.inference.journal import FaultCount
+from o1lab.jobs.directory import CountedStatus, JobInfo
+from o1lab.text import one_line, visible
+from screens.jobs.poll_loop import Snapshot
+
+# Each state has a sign of its own: colour only repeats it.
+SIGNS = {
+    "queued": ("…", "yellow"),
+    "starting": ("○", "cyan"),
+    "running": ("▶", "bold cyan"),
+    "paused": ("‖", "yellow"),
+    "stopping": ("◼", "yellow"),
+    "finished": ("✓", "green"),
+    "stopped": ("■", "yellow"),
+    "failed": ("✗", "bold red"),
+    "dead": ("†", "bold red"),
+    "no folder": ("∅", "yellow"),
+}
+STOPPED_BY = {
+    "stop": "a person",
+    "interrupt": "an interruption",
+    "budget_usd": "its budget in money",
+    "budget_tokens": "its budget in tokens",
+    "key": "a refused API key",
+    "quota": "an exhausted quota",
+    "no_model": "a model that does not exist",
+    "failures": "too many failures in a row",
+}
+BAR = 30
+_RAW = 1500
+
+
+def sign(state: str) -> tuple[str, str]:
+    """The sign of a state and its style."""
+    return SIGNS.get(state, ("?", ""))
+
+
+def counts(noun: str, snapshot: Snapshot[Any, Any]) -> str:
+    """``3 runs, 1 active``; nothing while there is none."""
+    number = len(snapshot.lines)
+    if not number:
+        return ""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}, {snapshot.active or 'none'} active"
+
+
+def bar(parts: Iterable[tuple[str, str, int]], total: int) -> Text:
+    """A bar of (sign, style, number) parts of ``total``; what is missing as dots. No part above zero is left out."""
+    text, drawn, so_far = Text("▕"), 0, 0
+    for part, style, number in parts:
+        so_far += number
+        cells = so_far * BAR // max(total, so_far, 1) - drawn
+        cells = max(cells, 1) if number and drawn < BAR else cells
+        text.append(part * cells, style)
+        drawn += cells
+    return text.append("·" * (BAR - drawn), "dim").append("▏")
+
+
+def add_progress(text: Text, done: int, requested: int, seconds_left: float | None) -> None:
+    """Add how far a job is and how long the rest takes."""
+    share = f" ({100 * done // requested} %)" if requested else ""
+    text.append(f" {done:,} of {requested:,} done{share}")
+    if seconds_left is not None:
+        text.append(f", {duration(seconds_left)} left", "bold")
+
+
+def request_words(state: str, *, active: bool, pausing: bool, stopping: bool) -> str:
+    """What a job was asked for and has not done yet; often nothing."""
+    if not active:
+        return ""
+    if stopping and state != "stopping":
+        return "stopping after the calls in flight"
+    if pausing and state != "paused":
+        return "pausing after the calls in flight"
+    return "resuming" if state == "paused" and not pausing else ""
+
+
+def stop_reason(status: CountedStatus | None) -> str:
+    """Why a job that asks models is not running, in one sentence."""
+    if status is None:
+        return "It has no folder."
+    if status.stopped_by in STOPPED_BY:
+        return f"Stopped by {STOPPED_BY[status.stopped_by]}."
+    return status.message or "See its log."
+
+
+def add_trouble(text: Text, state: str, status: CountedStatus) -> None:
+    """Add what stopped a job that asks models, if something did, and what to do."""
+    if state == "dead":
+        text.append("† Its process ended without writing a final status. ", "bold red")
+        text.append("All received responses are kept. Press r to resume.\n")
+    if status.stopped_by:
+        why = STOPPED_BY.get(status.stopped_by, one_line(status.stopped_by.replace("_", " "), 40))
+        text.append(f"■ Stopped by {why}.\n", "bold yellow")
+    for words in (status.message, status.hint):
+        if words:
+            text.append(f"{one_line(words, 400)}\n")
+    if state in ("stopped", "failed"):
+        text.append("Press r to resume; answered samples are not asked again.\n", "dim")
+    for note in status.notes:
+        text.append("! ", "bold yellow").append(f"{one_line(note, 400)}\n")
+    if text:
+        text.append("\n")
+
+
+def add_about(text: Text, info: JobInfo[Any, Any]) -> None:
+    """Add the notes that a person gave a job."""
+    for note in info.notes:
+        text.append("note  ", "dim").append(f"{one_line(note, 400)}\n")
+
+
+def add_faults(text: Text, faults: Sequence[FaultCount]) -> None:
+    """Add the calls that failed, by their fault, each with the last response as it came."""
+    if not faults:
+        return
+    text.append("\nfailed calls, with the last response as it came\n", "bold")
+    for fault in faults:
+        text.append(f"{fault.number:>7,}  ").append(f"{one_line(fault.code, 40)}: ", "bold")
+        text.append(f"{one_line(fault.sentence, 400)}\n")
+        raw = visible(fault.raw[:_RAW]) + (f" … ({len(fault.raw):,} characters)" if len(fault.raw) > _RAW else "")
+        text.append(f"         {one_line(fault.key, 100)}\n", "dim")
+        text.append(f"{raw or '(no response)'}\n")

@@ -1,0 +1,170 @@
+"""Stopping, pausing, resuming, naming and removing jobs of a pretend kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.errors import LabError, UsageError
+from o1lab.jobs import manage
+from o1lab.jobs.manage import JobKind
+from o1lab.paths import Lab
+from o1lab.process import started_at
+from tests.unit.jobs.test_directory import Job, make
+
+
+class Calls:
+    """What a kind was asked for; ``kept`` is what it wants to keep of a removed directory."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+        self.kept: tuple[str, ...] = ()
+
+    def prepare(self, _lab: Lab, job: Job, changes: Mapping[str, Any]) -> None:
+        self.made.append(("prepare", job.id, dict(changes)))
+
+    def launch(self, job: Job) -> int:
+        self.made.append(("launch", job.id))
+        return 7
+
+    def forget(self, _lab: Lab, job: Job) -> tuple[str, ...]:
+        self.made.append(("forget", job.id))
+        return self.kept
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+@pytest.fixture
+def kind(calls: Calls) -> JobKind[Job]:
+    return JobKind(Job, lambda lab: lab.root / "jobs", calls.prepare, calls.launch, calls.forget)
+
+
+def active(lab: Lab, identity: str = "aa11", state: str = "running", **status: Any) -> Job:
+    """A job that this process works on."""
+    values = {"pid": os.getpid(), "pid_started": started_at(os.getpid()), "host": socket.gethostname()}
+    return make(lab.root / "jobs", identity, state, **values | {"heartbeat": time.time()} | status)
+
+
+def test_stopping_and_pausing_ask_by_files(lab: Lab) -> None:
+    job = active(lab)
+    assert manage.pause(job).state == "running"
+    assert job.pause_file.exists() and not job.stop_file.exists()
+    assert manage.stop(job).state == "running"
+    assert job.stop_file.exists()
+
+
+def test_a_job_that_is_not_active_cannot_be_stopped_or_paused(lab: Lab) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    for ask in (manage.stop, manage.pause):
+        with pytest.raises(UsageError, match="finished, not running"):
+            ask(job)
+
+
+def test_a_paused_job_continues_in_its_own_process(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
+    job = active(lab, state="paused")
+    job.ask_to_pause()
+    with pytest.raises(UsageError, match="cannot change while"):
+        kind.resume(lab, job, {"budget_usd": 2.0})
+    assert kind.resume(lab, job, {"budget_usd": None}).pid is None
+    assert not job.pause_file.exists() and calls.made == []
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed", "running"])
+def test_a_job_that_ended_or_died_gets_a_new_process(state: str, lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
+    job = make(lab.root / "jobs", "aa11", state, pid=2**22 + 1, host=socket.gethostname(), heartbeat=1.0)
+    assert kind.resume(lab, job, {"budget_usd": 2.0}).pid == 7
+    assert calls.made == [("prepare", "aa11", {"budget_usd": 2.0}), ("launch", "aa11")]
+
+
+def test_a_running_job_is_not_resumed(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
+    with pytest.raises(UsageError, match="running already"):
+        kind.resume(lab, active(lab))
+    assert calls.made == []
+
+
+def test_a_name_finds_its_job_and_can_be_changed_and_taken_away(lab: Lab, kind: JobKind[Job]) -> None:
+    job, other = (make(lab.root / "jobs", name, "finished") for name in ("aa11", "bb22"))
+    assert manage.rename(job, " best so far ").name == "best so far"
+    assert kind.find(lab, "best so far").id == "aa11"
+    for taken in ("best so far", "aa11"):
+        with pytest.raises(UsageError, match="already"):
+            manage.rename(other, taken)
+    manage.rename(job, "best so far")  # its own
+    manage.rename(job, "")
+    assert manage.rename(other, "best so far").name == "best so far"
+
+
+@pytest.mark.parametrize("name", ["a/b", "-x", "a\nb", "x" * 81, "\x1b[2J"])
+def test_a_name_that_could_not_be_typed_is_refused(lab: Lab, name: str) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    with pytest.raises(UsageError, match="cannot be a name"):
+        manage.rename(job, name)
+    assert job.about() == ("", ())
+
+
+def test_notes_are_appended_and_survive_a_new_name(lab: Lab) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    manage.add_note(job, "first")
+    manage.rename(job, "named")
+    assert manage.add_note(job, "second\nline").notes == ("first", "second\nline")
+    assert job.about() == ("named", ("first", "second\nline"))
+    with pytest.raises(UsageError, match="empty"):
+        manage.add_note(job, "  ")
+
+
+def test_removing_frees_the_directory(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    (job.path / "big").write_bytes(b"x" * 10_000)
+    removed = kind.remove(lab, job)
+    assert removed.freed_bytes >= 10_000 and removed.info.state == "finished"
+    assert list((lab.root / "jobs").iterdir()) == [] and calls.made == [("forget", "aa11")]
+
+
+def test_files_that_other_data_need_stay_and_the_job_is_no_longer_listed(
+    lab: Lab, kind: JobKind[Job], calls: Calls
+) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    (job.path / "deep").mkdir()
+    (job.path / "deep" / "big").write_bytes(b"x" * 10_000)
+    (job.path / "kept.json").write_text(json.dumps({}))
+    calls.kept = ("kept.json",)
+    assert kind.remove(lab, job).freed_bytes >= 10_000
+    assert [path.name for path in job.path.iterdir()] == ["kept.json"]
+    assert kind.directories(lab) == []
+
+
+def test_an_active_job_and_one_in_use_are_not_removed(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
+    job = active(lab)
+    with pytest.raises(UsageError, match="is running"):
+        kind.remove(lab, job)
+    ended = make(lab.root / "jobs", "bb22", "finished")
+    with ended.exclusive_lock(), pytest.raises(UsageError, match="Another process"):
+        kind.remove(lab, ended)
+    assert job.path.exists() and ended.path.exists() and calls.made == []
+
+
+def test_a_stale_job_of_another_host_says_what_to_do(lab: Lab, kind: JobKind[Job]) -> None:
+    job = active(lab, host="elsewhere", heartbeat=1.0)
+    with pytest.raises(UsageError) as refused:
+        kind.remove(lab, job)
+    assert str(job.path) in refused.value.hint
+
+
+def test_waiting_for_a_stop_ends_at_its_deadline(lab: Lab) -> None:
+    with pytest.raises(LabError, match="has not stopped yet"):
+        manage.stop(active(lab), wait=True, timeout_s=0.0)
