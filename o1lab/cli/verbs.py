@@ -38,8 +38,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         sys.stdout.write(f"o1lab {__version__}\n")
         raise typer.Exit
 
@@ -51,7 +51,7 @@ def top(
         Path | None,
         typer.Option("--lab", help="Folder of the lab [default: $O1LAB_LAB, else the nearest o1lab.toml]."),
     ] = None,
-    _version_asked: Annotated[
+    _version_requested: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

@@ -39,7 +39,7 @@ class AskedModel:
     base: str | None = None
 
 
-def asked_models(ref: ModelRef) -> AskedModel:
+def asked_model(ref: ModelRef) -> AskedModel:
     """Return what to record of a model."""
     end = ref.endpoint
     if end is None:
@@ -47,17 +47,17 @@ def asked_models(ref: ModelRef) -> AskedModel:
     return AskedModel(ref.id, ref.source, end.model, _address(end.url), end.terms, end.licence)
 
 
-def keep_asked(path: Path, models: Iterable[ModelRef]) -> None:
+def save_models(path: Path, models: Iterable[ModelRef]) -> None:
     """Record the models of a run, its teacher first.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_json(path, {"models": [asdict(asked_models(model)) for model in models]})
+    write_json(path, {"models": [asdict(asked_model(model)) for model in models]})
 
 
-def restore_asked(path: Path) -> list[AskedModel] | None:
-    """Return the models that :func:`keep_asked` recorded; None if they cannot be read."""
+def load_models(path: Path) -> list[AskedModel] | None:
+    """Return the models that :func:`save_models` recorded; None if they cannot be read."""
     try:
         return [AskedModel(**one) for one in json.loads(path.read_text("utf-8"))["models"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -72,12 +72,12 @@ def _address(url: str) -> str:
 
 def terms_of(lab: Lab, config: Config, run: TeacherRun) -> list[str]:
     """Return the terms of use of a run's models, one line of Markdown each."""
-    return [_sentence(config, one) for one in _asked(lab, config, run)]
+    return [_sentence(config, one) for one in _models_of(lab, config, run)]
 
 
-def _asked(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
+def _models_of(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
     """Return the recorded models of a run; without a record, those of today's o1lab.toml, or only their names."""
-    kept = restore_asked(RunFolder(lab.root / run.dir).asked)
+    kept = load_models(RunFolder(lab.root / run.dir).asked)
     if kept is not None:
         return list(kept)
     names = dict.fromkeys(str(name) for name in (run.endpoint, run.settings.get("critic")) if name)
@@ -88,7 +88,7 @@ def _today(config: Config, name: str) -> AskedModel | None:
     if name == SOLVER:
         return AskedModel(SOLVER, "solver", SOLVER)
     endpoint = config.endpoint(name)
-    return asked_models(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
+    return asked_model(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
 
 
 def _sentence(config: Config, one: AskedModel | str) -> str:

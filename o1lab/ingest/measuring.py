@@ -158,8 +158,8 @@ def _pool(given: VerifierPool | None) -> Iterator[VerifierPool]:
     if given is not None:
         yield given
         return
-    with VerifierPool(workers=max(1, min(4, os.cpu_count() or 1))) as made:
-        yield made
+    with VerifierPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+        yield pool
 
 
 _Count = Callable[[Iterable[TraceText]], Iterable[Measures]]

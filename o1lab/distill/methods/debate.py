@@ -77,9 +77,9 @@ class Debate(Method):
     def plan(self, item: SourceItem) -> Plan:
         rounds = self._rounds
         calls = [
-            Planned(self._asked("policy", item, ""), rounds),
-            Planned(self._asked("critic", item, ""), rounds, "critic"),
-            Planned(self._asked("solution", item, "")),
+            Planned(self._messages("policy", item, ""), rounds),
+            Planned(self._messages("critic", item, ""), rounds, "critic"),
+            Planned(self._messages("solution", item, "")),
         ]
         # In round i the policy sees 2i steps and doubts, the critic one step more; the solution sees all 2 * rounds.
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
@@ -91,7 +91,7 @@ class Debate(Method):
             if not agreed:
                 reason = f"the critic did not believe the last of {self._rounds} steps"
                 return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
-            solution = without_marks(await talk.say(self._asked("solution", item, chain)))
+            solution = without_marks(await talk.say(self._messages("solution", item, chain)))
         except GivenUp as end:
             return Draft("", complete=False, rejected=end.reason)
         return Draft(join(chain, solution), complete=True, meta=self._meta(talk, verdicts))
@@ -102,10 +102,10 @@ class Debate(Method):
         chain: list[str] = []
         verdict = Verdict("go on")
         for _ in range(self._rounds):
-            step = without_marks(await talk.say(self._asked("policy", item, "\n\n".join(chain))))
+            step = without_marks(await talk.say(self._messages("policy", item, "\n\n".join(chain))))
             if not step:
                 raise GivenUp("the policy proposed an empty step")
-            messages = self._asked("critic", item, "\n\n".join(chain), step)
+            messages = self._messages("critic", item, "\n\n".join(chain), step)
             verdict = read_verdict(await talk.say(messages, role="critic"))
             verdicts.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
             chain.append(step)
@@ -115,7 +115,7 @@ class Debate(Method):
                 break
         return "\n\n".join(chain), verdict.decision != "backtrack"
 
-    def _asked(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
+    def _messages(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
         return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod

@@ -70,12 +70,12 @@ class Translate(Method):
             for part in cut(mask(item.raw[slice(*span)]).text, PART_CHARS)
             if _has_words(part)
         ]
-        asked = [] if item.translated else [self._asked("statement", mask(item.statement).text.strip(), {})]
-        asked += [self._asked("part", part.strip(), context) for part in parts]
+        requests = [] if item.translated else [self._messages("statement", mask(item.statement).text.strip(), {})]
+        requests += [self._messages("part", part.strip(), context) for part in parts]
         # Every call can be made twice. The call of a part includes the translated statement, its repeat also the
         # first answer.
-        calls = [Planned(messages, most=2) for messages in asked]
-        return Plan(calls, {"teacher": 2 * len(parts) + len(asked)})
+        calls = [Planned(messages, most=2) for messages in requests]
+        return Plan(calls, {"teacher": 2 * len(parts) + len(requests)})
 
     async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
         try:
@@ -134,7 +134,7 @@ class Translate(Method):
         if not _has_words(core):
             return unmask(masked.text, masked.kept)
         before, _, after = masked.text.partition(core)
-        messages = self._asked(role, core, context)
+        messages = self._messages(role, core, context)
         answer = _unwrapped(await talk.say(messages))
         if faults := _faults(core, answer, masked.kept):
             again = [*messages, {"role": "assistant", "content": answer}, *self._repair(faults)]
@@ -143,7 +143,7 @@ class Translate(Method):
                 raise GivenUp(faults[0])
         return before + unmask(answer.strip(), masked.kept) + after
 
-    def _asked(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
+    def _messages(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
         return self.prompts[role].fill({"language": LANGUAGES[self._language], "text": text, **context})
 
     def _repair(self, faults: list[str]) -> list[Message]:

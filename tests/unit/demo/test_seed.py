@@ -93,7 +93,7 @@ def test_a_lab_of_ones_own_is_left_alone(tmp_path: Path) -> None:
     with store.db.atomic():
         problems.add(store.db, [problem])
         traces.add(store.db, [(trace, problem.statement)])
-    with pytest.raises(RefusedError, match="not the demo's"):
+    with pytest.raises(RefusedError, match="not from the demo"):
         seed_demo(tmp_path)
     assert problems.count(store.db) == 1
     store.close()

@@ -197,7 +197,7 @@ def test_folders_and_missing_files(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         import_files(store, [tmp_path / "none.jsonl"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no"):
+    with pytest.raises(UsageError, match="has no"):
         import_files(store, [tmp_path / "empty"])
 
 
