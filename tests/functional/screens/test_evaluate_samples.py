@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from o1lab.app import LabApp
 from o1lab.evaluate.rating import sheets
-from o1lab.evaluate.rating.sheets import Blind
+from o1lab.evaluate.rating.sheets import BlindSample
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
@@ -198,7 +198,7 @@ async def rating_of(context: LabContext) -> AsyncIterator[tuple[Pilot[int], Rati
         yield pilot, screen
 
 
-def moved_on(screen: RatingScreen, before: Blind | None) -> bool:
+def moved_on(screen: RatingScreen, before: BlindSample | None) -> bool:
     """Whether another sample is shown than before."""
     return screen.shown is not before
 
