@@ -267,7 +267,7 @@ def test_filters_contamination_and_verification_with_their_counts(lab: Lab, stor
     assert "| verifier 1 | 2 |" in verification
     assert "| accept | 1 |" in verification
     assert "| wrong answer | 1 |" in chosen
-    assert "kept verified, of each problem all" in chosen
+    assert "verdicts: verified, per problem: all" in chosen
 
 
 def test_what_was_never_checked_is_not_claimed(lab: Lab, store: Store) -> None:
