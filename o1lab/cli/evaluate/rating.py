@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 
 if TYPE_CHECKING:
     from store.sqlite import Database

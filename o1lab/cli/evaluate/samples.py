@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:

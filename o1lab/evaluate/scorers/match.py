@@ -7,10 +7,9 @@ import unicodedata
 from typing import Literal
 
 from o1lab.evaluate.scorers.base import Attempt, Options, Part, PlainScorer, Score, kept, no_gold, part_of, scorer
-from o1lab.text import one_line
+from o1lab.text import HAN, one_line
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"(?<![\w.])-?\d+(?:\.\d+)?(?![^\W{_HAN}_])|[{_HAN}]|[^\W{_HAN}_]+[+#]*")
+_TOKEN = re.compile(rf"(?<![\w.])-?\d+(?:\.\d+)?(?![^\W{HAN}_])|[{HAN}]|[^\W{HAN}_]+[+#]*")
 _RAISED = re.compile("[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u215f]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHES = re.compile("(?<=\\w)['’ʼ`´](?=\\w)")

@@ -403,7 +403,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
         await pilot.press("f2")
         screen = await ready(pilot, app)
         await pilot.press("e")
-        await until(pilot, lambda: "Nothing was changed" in words(screen, "#said"))
+        await until(pilot, lambda: "The text is unchanged" in words(screen, "#said"))
         annotation_log.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
         await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
         await pilot.press("f4")
@@ -413,7 +413,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("true", "Nothing was changed"),
+        ("true", "The text is unchanged"),
         ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in"),
         ('printf "caf\\351" > "$1"', "Your text is kept in"),
     ],

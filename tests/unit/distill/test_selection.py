@@ -300,7 +300,7 @@ def test_datasets_of_different_phases_are_not_mixed(store: Store) -> None:
     one = add(store)
     datasets.snapshot(store.db, "format", [one], phase=1)
     datasets.snapshot(store.db, "long", [one], phase=2)
-    with pytest.raises(UsageError, match="format is of phase 1, long is of phase 2"):
+    with pytest.raises(UsageError, match="format has phase 1, long has phase 2"):
         mix(store, ["format", "long"])
 
 

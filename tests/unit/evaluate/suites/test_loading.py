@@ -140,7 +140,7 @@ def test_what_is_not_there_says_which_file_it_needs(lab: Lab, store: Store) -> N
         (b'{"question": "a", "answer": "1"}\n{"question": "b", "ans', "a.jsonl", "line 2: not JSON"),
         (b'{"question": "a", "answer": "1"}\n\xff\xfe\n', "a.jsonl", "line 2: not UTF-8"),
         (b'[{"question": "a", "answer": "1"},\n{"question": ', "a.json", "line 2: not JSON"),
-        (b'{"question": "a", "answer": "1"}\n[1]\n', "a.jsonl", "line 2: a row is an object, this is a list"),
+        (b'{"question": "a", "answer": "1"}\n[1]\n', "a.jsonl", "line 2: the row is a list, not an object"),
         (b'{"question": "a", "answer": "1"}\n\n{"question": "b"}\n', "a.jsonl", "line 3: it has no gold answer"),
         (b'{"question": "a", "answer": ""}\n', "a.jsonl", "no gold answer (columns tried: gold,"),
         (b'{"q": "a", "answer": "1"}\n', "a.jsonl", "no question (columns tried: question,"),
