@@ -156,17 +156,20 @@ class LabScreen(Screen[None]):
 def reported(
     method: Callable[Options, Awaitable[Result]],
 ) -> Callable[Options, Coroutine[None, None, Result | None]]:
-    """Decorate an asynchronous method of a screen or a widget: ``ERRORS`` are reported, and it returns None.
+    """Decorate an asynchronous method of a screen or a widget: errors are reported, and it returns None.
 
-    Other exceptions are programming errors; they reach Textual, which ends the app and logs the traceback.
+    Exceptions other than ``ERRORS`` are programming errors. They are logged and reported like the others, so that one
+    fault does not end the app. In tests (headless) they reach Textual.
     """
 
     @wraps(method)
     async def run(*args: Options.args, **kwargs: Options.kwargs) -> Result | None:
         try:
             return await method(*args, **kwargs)
-        except ERRORS as error:
+        except Exception as error:
             node = cast(DOMNode, args[0])
+            if node.app.is_headless and not isinstance(error, ERRORS):
+                raise
             cast(LabScreen, node.screen).report(error)
             return None
 

@@ -73,7 +73,9 @@ async def test_read_runs_a_query_in_a_thread_over_a_connection_of_that_thread(tm
             await screen.read(broken)
 
 
-async def test_reported_shows_errors_of_the_user_and_passes_on_programming_errors(tmp_path: Path) -> None:
+async def test_reported_shows_errors_and_passes_programming_errors_on_in_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @reported
     async def work(screen: LabScreen, error: Exception) -> None:
         raise error
@@ -87,3 +89,8 @@ async def test_reported_shows_errors_of_the_user_and_passes_on_programming_error
             await until(pilot, lambda count=number: len(app._notifications) == count + 1, "the report")
         with pytest.raises(KeyError):
             await work(screen, KeyError("name"))
+        monkeypatch.setattr(type(app), "is_headless", False)  # in a terminal one fault does not end the app
+        await work(screen, KeyError("name"))
+        await until(
+            pilot, lambda: any("Something went wrong" in one.message for one in app._notifications), "the report"
+        )
