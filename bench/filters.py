@@ -47,7 +47,7 @@ def measure(what: str, names: Sequence[str], labelled: Iterable[Labelled]) -> bo
     looks = [rule for rule in chosen_rules(names) if isinstance(rule, Rule)]
     right = found = there = n = 0
     for problem, yes in labelled:
-        said = any(rule.look(problem) is not None for rule in looks)
+        said = any(rule.check(problem) is not None for rule in looks)
         n, there, found, right = n + 1, there + yes, found + said, right + (said and yes)
     precision, recall = right / found if found else 0.0, right / there if there else 0.0
     name = " or ".join(rule.name for rule in looks)

@@ -72,7 +72,7 @@ def load(path: Path) -> Split:
             Row(
                 row["type"], row["prompt"], row["completion"],
                 _LABELS[row["annotation_1"]], _LABELS[row["annotation_2"]],
-                _LABELS[row["final_label"]], _LABELS[row["gpt4_label"]], read(row["completion"], row["prompt"]).said,
+                _LABELS[row["final_label"]], _LABELS[row["gpt4_label"]], read(row["completion"], row["prompt"]).kind,
             )
             for row in csv.DictReader(file)
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The laboratory on the screen: which modes there are, and how one leads to another."""
+"""The terminal app: its modes, and the messages that switch between them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ MODES: tuple[tuple[str, str, str], ...] = (
     ("f5", "compare", "Compare"),
     ("f6", "evaluate", "Evaluate"),
 )
-SETTLE_S = 0.5  # after the mount of the first screen: it has been painted, and nobody has read it yet
+SETTLE_S = 0.5  # after the mount of the first screen, when it has been painted
 
 
 class LabApp(TypedAheadApp):
-    """The laboratory. Screens are imported when their mode is first shown."""
+    """The app. Screens are imported when their mode is first shown."""
 
     TITLE = "o1lab"
     CSS_PATH: ClassVar[list[str | Any]] = [assets_dir() / "styles" / "o1lab.tcss"]
@@ -107,14 +107,14 @@ class LabApp(TypedAheadApp):
         self.set_timer(SETTLE_S, self._settle)
 
     def _settle(self) -> None:
-        """What the first paint need not wait for."""
-        if not gc.isenabled():  # the command line turned it off for the time of the start
-            gc.freeze()  # what stands now stays: no later collection has to look at it
+        """Do what is not needed for the first paint."""
+        if not gc.isenabled():  # the command line turned it off during the start
+            gc.freeze()  # existing objects are permanent: later collections skip them
             gc.enable()
         self.run_worker(self._make_ready, thread=True, exit_on_error=False)
 
     def _make_ready(self) -> None:
-        """Import what the first write needs, check o1lab.toml, and measure what is not measured yet."""
+        """Import what the first write needs, check o1lab.toml, and measure pending traces."""
         prepare()
         try:
             _ = self.context.config
@@ -141,7 +141,7 @@ class LabApp(TypedAheadApp):
         await self.context.close()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: every mode, every action the keys would do here, and Textual's own."""
+        """Yield the commands of the palette: all modes, all actions with a key on this screen, and Textual's own."""
         for key, mode, label in MODES:
             yield SystemCommand(
                 f"{label} ({key})", f"Go to the {label} screen", lambda mode=mode: self.switch_mode(mode)
@@ -156,7 +156,7 @@ class LabApp(TypedAheadApp):
         yield from super().get_system_commands(screen)
 
     def _actions(self, screen: Screen[Any]) -> dict[tuple[str, str], tuple[list[str], ActiveBinding]]:
-        """What the keys would do here, each action once with all its keys."""
+        """Return the actions of the active keys, each once with all its keys."""
         actions: dict[tuple[str, str], tuple[list[str], ActiveBinding]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -170,12 +170,12 @@ class LabApp(TypedAheadApp):
 
     async def on_open_traces(self, message: messages.OpenTraces) -> None:
         await self.switch_mode("traces")
-        screen = cast("TracesScreen", self.get_screen_stack("traces")[0])  # a dialog may stand on top of it
+        screen = cast("TracesScreen", self.get_screen_stack("traces")[0])  # below any dialog
         screen.open(message.query, message.trace_id)
 
     async def on_open_distill(self, message: messages.OpenDistill) -> None:
         await self.switch_mode("distill")
-        screen = cast("DistillScreen", self.get_screen_stack("distill")[0])  # a dialog may stand on top of it
+        screen = cast("DistillScreen", self.get_screen_stack("distill")[0])  # below any dialog
         if message.form:
             screen.open_form({"problems": message.problems} if message.problems else None)
         else:
@@ -183,31 +183,31 @@ class LabApp(TypedAheadApp):
 
     async def on_open_run(self, message: messages.OpenRun) -> None:
         await self.switch_mode("train")
-        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # a dialog may stand on top of it
+        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # below any dialog
         screen.open_run(message.run_id)
 
     async def on_open_training(self, message: messages.OpenTraining) -> None:
         await self.switch_mode("train")
-        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # a dialog may stand on top of it
+        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # below any dialog
         screen.open_form(message.dataset)
 
     async def on_open_compare(self, message: messages.OpenCompare) -> None:
         await self.switch_mode("compare")
-        screen = cast("CompareScreen", self.get_screen_stack("compare")[0])  # a dialog may stand on top of it
+        screen = cast("CompareScreen", self.get_screen_stack("compare")[0])  # below any dialog
         screen.open(message.models, message.prompt)
 
     async def on_open_evaluation(self, message: messages.OpenEvaluation) -> None:
         await self.switch_mode("evaluate")
-        screen = cast("EvaluateScreen", self.get_screen_stack("evaluate")[0])  # a dialog may stand on top of it
+        screen = cast("EvaluateScreen", self.get_screen_stack("evaluate")[0])  # below any dialog
         if message.evaluation_id is not None:
             screen.open_evaluation(message.evaluation_id)
         else:
             screen.open_form({"model": message.model} if message.model else None)
 
     def _handle_exception(self, error: Exception) -> None:
-        """Leave with one sentence: the traceback belongs in the log, never on the screen.
+        """Quit with an error in one sentence, and write the traceback to the log only.
 
-        Textual calls this for whatever nobody caught; under test (headless) its own handling shows the fault.
+        Textual calls this for uncaught exceptions. In tests (headless) its own handling raises the exception.
         """
         log.critical("the app stopped", exc_info=error)
         if self.is_headless or os.environ.get("O1LAB_DEBUG"):
@@ -231,15 +231,15 @@ class LabApp(TypedAheadApp):
 
 
 def run_app(lab: Lab, *, mode: str = "lab") -> None:
-    """Open the laboratory in this terminal and stay until it is left.
+    """Run the app in this terminal until the user quits.
 
     Raises:
-        LabError: there is no terminal, or the lab cannot be opened.
+        LabError: There is no terminal, or the lab cannot be opened.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise LabError(
-            "The laboratory needs a terminal, and this is none.",
-            "Use the verbs instead (`o1lab --help`), or `o1lab demo --headless`.",
+            "The app needs a terminal, but standard input or output is not one.",
+            "Use the commands instead (`o1lab --help`), or `o1lab demo --headless`.",
             code="no_terminal",
         )
     context = open_context(lab)
@@ -247,17 +247,17 @@ def run_app(lab: Lab, *, mode: str = "lab") -> None:
     app = LabApp(context, mode=mode)
     app.run()
     gc.unfreeze()
-    gc.collect()  # closes what other threads had open of the lab: the last one to close folds the journal into it
+    gc.collect()  # closes the connections of other threads; closing the last one checkpoints the WAL
     if app._closing_error is not None:
         raise app._closing_error
 
 
 def _log_to_file() -> None:
-    """Everything logged goes to a file: the terminal is the screen's."""
+    """Log to a file, since the app uses the terminal."""
     try:
         log_dir().mkdir(parents=True, exist_ok=True)
         handler: logging.Handler = RotatingFileHandler(log_dir() / "o1lab.log", maxBytes=2_000_000, backupCount=1)
     except OSError:
-        handler = logging.NullHandler()  # no place for a log is no reason not to work
+        handler = logging.NullHandler()  # the app works without a log
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)

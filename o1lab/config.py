@@ -1,4 +1,4 @@
-"""o1lab.toml: what a person decides once for a lab. Keys are never in it, only the names that hold them."""
+"""o1lab.toml, the settings of a lab. API keys are not stored in it, only the names of the variables that hold them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from o1lab.paths import Lab
 
 
 class Endpoint(BaseModel):
-    """An OpenAI-compatible URL, a model's name there, and the variable that holds its key."""
+    """A model on an OpenAI-compatible server, and the environment variable of its key."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,20 +30,20 @@ class Endpoint(BaseModel):
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     batch_discount: float | None = Field(
-        default=None, ge=0, le=1, description="what its Batch API takes off the price: 0.5 is half; none known if null"
+        default=None, ge=0, le=1, description="discount of its Batch API: 0.5 is half the price; null if unknown"
     )
-    hidden_thoughts: bool = Field(default=False, description="it thinks and does not show it, like o1")
-    terms: str | None = Field(default=None, description="where its terms of use stand; goes into dataset cards")
-    licence: str | None = Field(default=None, description="the licence of what it writes, as its terms have it")
+    hidden_thoughts: bool = Field(default=False, description="whether it hides its thoughts, like o1")
+    terms: str | None = Field(default=None, description="URL of its terms of use, for dataset cards")
+    licence: str | None = Field(default=None, description="licence of its outputs, according to its terms")
 
 
 class ServeConfig(BaseModel):
-    """How models are served from this machine."""
+    """How models are served on this machine."""
 
     model_config = ConfigDict(extra="forbid")
 
-    vllm: str | None = Field(default=None, description="the vllm program, or the python, of its own environment")
-    trust_remote_code: list[str] = Field(default_factory=list, description="models allowed to bring code")
+    vllm: str | None = Field(default=None, description="the vllm program, or the python of its environment")
+    trust_remote_code: list[str] = Field(default_factory=list, description="models that may run their own code")
 
 
 BENCHMARKS = (
@@ -66,32 +66,32 @@ class ClusterConfig(BaseModel):
 
     address: str | None = Field(
         default=None,
-        description="a Ray cluster: auto, or HOST:6379; else RAY_ADDRESS, else this machine",
+        description="Ray cluster: auto or HOST:6379; if null, RAY_ADDRESS, else this machine",
     )
-    replicas: int = Field(default=1, ge=1, description="copies of the model")
-    gpus: int = Field(default=1, ge=0, description="GPUs a copy, which share it (tensor parallel); 0 for a CPU build")
-    batch: int = Field(default=16, ge=1, description="requests that travel, and are journalled, together")
+    replicas: int = Field(default=1, ge=1, description="number of replicas of the model")
+    gpus: int = Field(default=1, ge=0, description="GPUs per replica (tensor parallel); 0 for a CPU build")
+    batch: int = Field(default=16, ge=1, description="number of requests that are sent and journalled together")
     stage: str | None = Field(
-        default=None, description="what answers, as module:Class; vLLM, or the solver for itself, if null"
+        default=None, description="the stage that answers, as module:Class; if null, vLLM (for the solver, itself)"
     )
-    vllm: dict[str, Any] = Field(default_factory=dict, description="vLLM's engine arguments, like max_model_len")
+    vllm: dict[str, Any] = Field(default_factory=dict, description="engine arguments of vLLM, such as max_model_len")
     runtime_env: dict[str, Any] = Field(
-        default_factory=dict, description="Ray's runtime environment of the copies: py_executable, env_vars, ..."
+        default_factory=dict, description="Ray runtime environment of the replicas: py_executable, env_vars, ..."
     )
 
 
 class Config(BaseModel):
-    """The whole of o1lab.toml."""
+    """The content of o1lab.toml."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = "lab"
-    base: str = Field(default="smollm2-135m", description="the base model that forms start with")
+    base: str = Field(default="smollm2-135m", description="the default base model of forms")
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     benchmarks: list[str] = Field(
-        default=list(BENCHMARKS), description="sources that students are tested on: nothing near them may be trained on"
+        default=list(BENCHMARKS), description="test sources: problems similar to them are excluded from training"
     )
 
     def endpoint(self, name: str) -> Endpoint | None:
@@ -102,7 +102,7 @@ def load_config(lab: Lab) -> Config:
     """Read o1lab.toml.
 
     Raises:
-        LabError: it cannot be read, is not TOML, or holds a key that means nothing.
+        LabError: it cannot be read, is not TOML, or has an unknown or invalid key.
     """
     try:
         data = tomllib.loads(lab.config.read_text("utf-8"))
@@ -121,10 +121,15 @@ def load_config(lab: Lab) -> Config:
 
 
 def init_lab(root: Path, *, name: str | None = None, base: str | None = None) -> Lab:
-    """Make a lab folder with its o1lab.toml; an existing lab is left as it is.
+    """Create a lab folder with an o1lab.toml; an existing lab is not changed.
+
+    Args:
+        root: the folder.
+        name: the name of the lab; that of the folder if None.
+        base: the default base model; that of :class:`Config` if None.
 
     Raises:
-        LabError: the folder cannot be made or written.
+        LabError: the folder cannot be created or written.
     """
     lab = Lab(root.expanduser().absolute())
     try:
@@ -133,13 +138,13 @@ def init_lab(root: Path, *, name: str | None = None, base: str | None = None) ->
             write_text(lab.config, _first_config(name or lab.root.name, base))
     except OSError as error:
         raise LabError(
-            f"Cannot make a lab at {lab.root}: {error.strerror}.", "Choose a folder you can write to."
+            f"Cannot create a lab at {lab.root}: {error.strerror}.", "Choose a folder you can write to."
         ) from error
     return lab
 
 
 def _first_config(name: str, base: str | None) -> str:
-    """The text of a new o1lab.toml. A JSON string is a TOML string too."""
+    """Return the text of a new o1lab.toml. A JSON string is also a TOML string."""
     example = "\n".join(f"# {line}".rstrip() for line in EXAMPLE.strip().splitlines())
     lines = ["# An o1lab lab. Keys are never stored here: name the environment variable that holds one."]
     lines.append(f"name = {json.dumps(name, ensure_ascii=False)}")

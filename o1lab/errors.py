@@ -1,4 +1,4 @@
-"""The errors a person is meant to read: one sentence of what happened, one of what to do.
+"""Errors with a message for the user: one sentence that says what happened, one that says what to do.
 
 The exit statuses are a contract (see ``o1lab --help``): 0 done, 1 done with failures, 2 usage,
 3 lab or environment, 4 no such id, 5 refused by preflight or budget, 130 interrupted.
@@ -10,7 +10,13 @@ from store.errors import MissingError, NameTakenError, NothingChosenError, Query
 
 
 class O1LabError(Exception):
-    """Anything that ends a command with a clear sentence instead of a traceback."""
+    """Base class of errors that end a command with a message instead of a traceback.
+
+    Args:
+        message: what happened, as a sentence.
+        hint: what to do, as a sentence.
+        code: the error code in JSON output; the default is that of the class.
+    """
 
     exit_status = 3
     code = "environment"
@@ -30,35 +36,35 @@ class O1LabError(Exception):
 
 
 class UsageError(O1LabError):
-    """The command was asked for something it does not take."""
+    """The command line or a value is invalid."""
 
     exit_status = 2
     code = "usage"
 
 
 class LabError(O1LabError):
-    """The lab or the environment stands in the way: unwritable, too new, no torch, no key."""
+    """The lab or the environment is not usable: not writable, too new, no torch, no key."""
 
     exit_status = 3
     code = "lab"
 
 
 class NotFoundError(O1LabError):
-    """No such trace, run, dataset, model or conversation."""
+    """The trace, run, dataset, model or conversation does not exist."""
 
     exit_status = 4
     code = "not_found"
 
 
 class RefusedError(O1LabError):
-    """Preflight or a budget said no."""
+    """A preflight check or a budget forbids the operation."""
 
     exit_status = 5
     code = "refused"
 
 
 def from_store(error: StoreError) -> O1LabError:
-    """The same error with the exit status it has on the command line."""
+    """Convert a store error to the error with the matching exit status."""
     kind: type[O1LabError] = LabError
     if isinstance(error, MissingError):
         kind = NotFoundError

@@ -1,4 +1,4 @@
-"""Whether this machine and this lab can do the work: what `o1lab doctor` asks."""
+"""The checks of `o1lab doctor`: whether this machine and this lab are ready to use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ ROOM_WANTED_BYTES = 2 * 1024**3  # an adapter run with its checkpoints, and the 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question: is it well, what was seen, and what to do if not."""
+    """The result of a check.
+
+    Attributes:
+        name: what was checked.
+        ok: whether it passed.
+        detail: what was found.
+        fix: what to do if it failed.
+    """
 
     name: str
     ok: bool
@@ -34,19 +41,19 @@ class Check:
 
 
 def examine(lab: Lab | None) -> list[Check]:
-    """Every check, in the order a person would ask. None of them loads torch."""
-    questions: list[Callable[[], Check]] = [
+    """Run every check, in the order of the report; ``lab`` is None outside a lab. No check loads torch."""
+    checks: list[Callable[[], Check]] = [
         _python,
         _packages,
         _student,
         _gpu,
         _plugins,
-        lambda: _room(lab),
-        _keys_of(lab),
+        lambda: _disk(lab),
+        lambda: _keys(lab),
     ]
     if lab is not None:
-        questions.insert(0, lambda: _lab(lab))
-    return [question() for question in questions]
+        checks.insert(0, lambda: _lab(lab))
+    return [check() for check in checks]
 
 
 def _python() -> Check:
@@ -92,7 +99,7 @@ def _student() -> Check:
 
 
 def _gpu() -> Check:
-    """Having no GPU is well: the demo runs on a CPU."""
+    """Passes without a GPU too: the demo runs on a CPU."""
     try:
         import pynvml
 
@@ -104,13 +111,13 @@ def _gpu() -> Check:
             ]
         finally:
             pynvml.nvmlShutdown()
-    except Exception as error:  # the driver's library raises its own kinds, one for each way of not being there
+    except Exception as error:  # the driver library raises an error class of its own for each way to be missing
         return Check("gpu", True, f"none ({type(error).__name__}); training runs on the CPU")
     return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
 
 
 def _plugins() -> Check:
-    """Import every plugin: what is broken shows here and not in the middle of a run."""
+    """Import every plugin, so that broken ones are reported here and not in the middle of a run."""
     from o1lab.distill.engines import ENGINES
     from o1lab.distill.filters import RULES
     from o1lab.distill.methods import METHODS
@@ -128,30 +135,23 @@ def _plugins() -> Check:
     return Check("plugins", True, ", ".join(found) or "none installed")
 
 
-def _room(lab: Lab | None) -> Check:
+def _disk(lab: Lab | None) -> Check:
     folder = lab.root if lab is not None else _existing(cache_dir())
     free = shutil.disk_usage(folder).free
-    return Check("disk", free >= ROOM_WANTED_BYTES, f"{free / 1024**3:.1f} GiB free at {folder}", "Free some room.")
+    return Check("disk", free >= ROOM_WANTED_BYTES, f"{free / 1024**3:.1f} GiB free at {folder}", "Free some space.")
 
 
-def _keys_of(lab: Lab | None) -> Callable[[], Check]:
-    def keys() -> Check:
-        try:
-            endpoints = load_config(lab).endpoints if lab is not None else []
-        except O1LabError as error:
-            return Check("keys", False, error.message, error.hint)
-        missing = [e.key_env for e in endpoints if e.key_env and not os.environ.get(e.key_env)]
-        if missing:
-            return Check(
-                "keys", False, f"not set: {', '.join(missing)}", f"export {missing[0]}=... before you start o1lab."
-            )
-        return Check(
-            "keys",
-            True,
-            f"{len(endpoints)} endpoints, every named key is set" if endpoints else "no endpoint needs one",
-        )
-
-    return keys
+def _keys(lab: Lab | None) -> Check:
+    try:
+        endpoints = load_config(lab).endpoints if lab is not None else []
+    except O1LabError as error:
+        return Check("keys", False, error.message, error.hint)
+    missing = [e.key_env for e in endpoints if e.key_env and not os.environ.get(e.key_env)]
+    if missing:
+        fix = f"export {missing[0]}=... before you start o1lab."
+        return Check("keys", False, f"not set: {', '.join(missing)}", fix)
+    detail = f"{len(endpoints)} endpoints, every named key is set" if endpoints else "no endpoint needs a key"
+    return Check("keys", True, detail)
 
 
 def _existing(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Where things are: the lab, its folders, the cache, the assets. Paths only; nothing is opened here."""
+"""Paths of the lab, its folders, the cache and the assets, and environment variables. No file is opened here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG_NAME = "o1lab.toml"
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's folder and the names inside it."""
+    """The folder of a lab and the paths in it."""
 
     root: Path
 
@@ -34,17 +34,17 @@ class Lab:
 
     @property
     def distill(self) -> Path:
-        """Teacher runs, a folder each."""
+        """Teacher runs, one folder each."""
         return self.root / "distill"
 
     @property
     def evals(self) -> Path:
-        """Evaluations, a folder each."""
+        """Evaluations, one folder each."""
         return self.root / "evals"
 
     @property
     def suites(self) -> Path:
-        """The lab's own suites, which go before those that o1lab brings; their data lie under ``data``."""
+        """Suites of the lab, which take precedence over the built-in ones; their data are in ``data``."""
         return self.root / "suites"
 
     @property
@@ -57,7 +57,7 @@ class Lab:
 
     @property
     def servers(self) -> Path:
-        """Records of servers that run now: url, token and pid, readable by their owner only."""
+        """Records of running servers (url, token, pid), readable by their owner only."""
         return self.root / "servers"
 
     @property
@@ -66,10 +66,14 @@ class Lab:
 
 
 def find_lab(given: Path | None = None, *, start: Path | None = None) -> Lab:
-    """The lab to work in: ``given``, else ``O1LAB_LAB``, else the nearest o1lab.toml upwards.
+    """Return the lab to use: ``given``, else ``O1LAB_LAB``, else the nearest folder upwards with an o1lab.toml.
+
+    Args:
+        given: the value of ``--lab``.
+        start: where the search begins; the working directory if None.
 
     Raises:
-        LabError: none of these names a folder that exists.
+        LabError: the named folder is not a lab, or no lab was found.
     """
     named = given or (Path(value) if (value := os.environ.get("O1LAB_LAB")) else None)
     if named is not None:
@@ -77,7 +81,7 @@ def find_lab(given: Path | None = None, *, start: Path | None = None) -> Lab:
         if not (root / CONFIG_NAME).is_file():
             raise LabError(
                 f"There is no lab at {root}.",
-                f"Make one with: o1lab init {root}",
+                f"Create one with: o1lab init {root}",
                 code="no_lab",
             )
         return Lab(root)
@@ -86,43 +90,43 @@ def find_lab(given: Path | None = None, *, start: Path | None = None) -> Lab:
         if (folder / CONFIG_NAME).is_file():
             return Lab(folder)
     raise LabError(
-        f"No lab here: neither {here} nor a folder above it holds an {CONFIG_NAME}.",
-        "Make one with `o1lab init DIR`, name one with --lab DIR, or try `o1lab demo`.",
+        f"No lab found: neither {here} nor a folder above it has an {CONFIG_NAME}.",
+        "Create one with `o1lab init DIR`, name one with --lab DIR, or try `o1lab demo`.",
         code="no_lab",
     )
 
 
 def cache_dir() -> Path:
-    """Models and locks that every lab on this machine shares (``O1LAB_CACHE``)."""
+    """Return the folder of models and locks that all labs on this machine share (``O1LAB_CACHE``)."""
     if value := os.environ.get("O1LAB_CACHE"):
         return Path(value).expanduser().absolute()
     return user_cache_path("o1lab")
 
 
 def log_dir() -> Path:
-    """Where tracebacks go instead of the screen."""
+    """Return the folder of the log that tracebacks are written to."""
     return user_state_path("o1lab") / "log"
 
 
 def assets_dir() -> Path:
-    """The assets: beside the package in a checkout, inside it once installed."""
+    """Return the assets folder: next to the package in a checkout, inside the package once installed."""
     installed = Path(__file__).parent / "_assets"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "assets"
 
 
 def annotator() -> str:
-    """Who signs annotations: ``O1LAB_ANNOTATOR``, else the login name, else the user's number.
+    """Return the name that signs annotations: ``O1LAB_ANNOTATOR``, else the login name, else the user id.
 
-    A container may run under a number that no password file knows.
+    A container may run under a user id without a name.
     """
     if named := os.environ.get("O1LAB_ANNOTATOR"):
         return named
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # which of them depends on Python's version
+    except (KeyError, OSError):  # the type depends on the version of Python
         return f"user-{os.getuid()}"
 
 
 def offline() -> bool:
-    """Whether nothing may be fetched (``O1LAB_OFFLINE=1``)."""
+    """Return whether downloads are disabled (``O1LAB_OFFLINE=1``)."""
     return os.environ.get("O1LAB_OFFLINE", "") not in ("", "0")

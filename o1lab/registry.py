@@ -137,7 +137,7 @@ class Registry(Generic[T]):
         raise UsageError(f"There is no {self.kind} '{name}'.", f"{suggestion}There are: {', '.join(names)}.")
 
     def find(self, name: str) -> T | None:
-        """Return the part called ``name``, or None where there is none or its plugin is broken."""
+        """Return the part called ``name``, or None if it does not exist or its plugin is broken."""
         if name not in self._entries:
             self._load_module(name)
         if name not in self._entries:
@@ -148,23 +148,23 @@ class Registry(Generic[T]):
         return entry.item if entry is not None else None
 
     def names(self) -> tuple[str, ...]:
-        """The names of all parts in their order. Plugins are listed after the others and not imported."""
+        """Return the names of all parts in order. Plugins are listed last and are not imported."""
         waiting = self._plugins()
         return (*self._in_order(), *sorted(name for name in waiting if name not in self._entries))
 
     def all(self) -> Mapping[str, T]:
-        """Every part by name, in order. Imports all plugins; broken ones are left out."""
+        """Return every part by name, in order. Imports all plugins; broken ones are left out."""
         for name in list(self._plugins()):
             self._load_plugin(name)
         return self._in_order()
 
     def problems(self) -> list[PluginProblem]:
-        """What is wrong with plugins. Imports all of them."""
+        """Return the problems of all plugins, after importing them."""
         self.all()
         return list(self._problems.values())
 
     def plugins(self) -> list[str]:
-        """The names that come from outside the built-in package and work. Imports all plugins."""
+        """Return the names of working parts from outside the built-in package. Imports all plugins."""
         return [name for name in self.all() if not self._is_builtin(self._entries[name].module)]
 
     def _in_order(self) -> Mapping[str, T]:
@@ -198,7 +198,7 @@ class Registry(Generic[T]):
         self._builtins_loaded = True
 
     def _plugins(self) -> Mapping[str, EntryPoint]:
-        """The entry points that were not imported yet, by name."""
+        """Return the entry points that are not imported yet, by name."""
         if self._waiting is None:
             from importlib.metadata import entry_points
 
@@ -221,7 +221,7 @@ class Registry(Generic[T]):
             return
         try:
             point.load()
-        except Exception as error:  # a plugin may fail in any way, and it costs only itself
+        except Exception as error:  # a plugin can fail in any way, and must not affect the others
             self.remove(name)
             self._complain(point, f"{point.value} cannot be imported: {type(error).__name__}: {error}.")
             return

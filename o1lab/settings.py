@@ -1,8 +1,8 @@
-"""Settings models: everything that a form, ``--help`` and error messages read from the fields of a pydantic model.
+"""Settings models: what forms, ``--help`` and error messages read from the fields of a pydantic model.
 
-A field says once what it is: its default, bounds and choices are its type, its help is its ``description``, and
-:class:`Display` in its ``Annotated`` metadata says how it appears. A new field needs nothing else to appear in the
-form, on the command line and in the file of settings.
+A field is declared once: its type holds default, bounds and choices, its ``description`` is the help, and
+:class:`Display` in its ``Annotated`` metadata describes its appearance. A new field needs nothing else to appear in the
+form, on the command line and in the settings file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from o1lab.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
 NONE = "none"
-"""Typed into a field that has a default, to set null instead."""
+"""The text that sets a field with a default to null."""
 OTHER = "Other"
 
 
@@ -40,7 +40,7 @@ class Display:
         metavar: Placeholder of the value in ``--help``.
         argument: Whether it is a positional argument of the command.
         in_form: Whether the form has the field.
-        verbatim: Whether spaces around the text belong to the value.
+        verbatim: Whether surrounding spaces are part of the value.
     """
 
     section: str = ""
@@ -73,12 +73,12 @@ class Setting:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values to choose from; empty where any value of the type will do."""
+        """The values to choose from; empty if any value of the type is allowed."""
         return tuple(self.display.choices()) if self.display.choices is not None else self.listed
 
     @property
     def default_text(self) -> str:
-        """The default as text; empty where there is none, or where something else fills it in."""
+        """The default as text; empty if there is none, or if something else fills it in."""
         return "" if self.required or self.display.default else self.as_text(self.default)
 
     @property
@@ -97,7 +97,7 @@ class Setting:
         return self.display.when is None or self.display.when(values)
 
     def as_text(self, value: Any) -> str:
-        """A value as a form shows it: null is empty (or ``none`` beside a default), a list is one line an element."""
+        """Return a value as a form shows it: null is empty (``none`` if there is a default), a list has a line each."""
         if value is None:
             return NONE if self.display.none else ""
         if isinstance(value, bool):

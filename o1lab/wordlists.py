@@ -1,7 +1,7 @@
-"""Word lists: the words and patterns by which rules and scorers read a text, kept as data in ``assets/words``.
+"""Word lists in ``assets/words``: the words and patterns that rules and scorers search for.
 
-A file is read and its patterns are compiled when they are first used. A change of a file is a new version of whatever
-uses it.
+Files are read, and patterns compiled, at first use. A change of a file requires a new version of the rules and scorers
+that use it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from o1lab.paths import assets_dir
 
 
 class WordList:
-    """One file. Texts are words between spaces; lists are regular expressions without regard to case.
+    """One file. A string is a list of words separated by spaces; a list holds case-insensitive regular expressions.
 
-    ``«name»`` in an expression stands for the fragment of that name.
+    ``«name»`` in an expression is replaced by the fragment of that name.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -28,19 +28,19 @@ class WordList:
         self._lists: dict[str, tuple[re.Pattern[str], ...]] = {}
 
     def words(self, key: str) -> frozenset[str]:
-        """The words under ``key``."""
+        """Return the words under ``key``."""
         if key not in self._words:
             self._words[key] = frozenset(self._values[key].split())
         return self._words[key]
 
     def pattern(self, key: str) -> re.Pattern[str]:
-        """One pattern that matches where any of the expressions under ``key`` does."""
+        """Return one pattern that matches wherever any expression under ``key`` matches."""
         if key not in self._patterns:
             self._patterns[key] = re.compile("|".join(self._expressions(key)), re.IGNORECASE)
         return self._patterns[key]
 
     def patterns(self, key: str) -> tuple[re.Pattern[str], ...]:
-        """A pattern for each of the expressions under ``key``."""
+        """Return one pattern for each expression under ``key``."""
         if key not in self._lists:
             self._lists[key] = tuple(re.compile(one, re.IGNORECASE) for one in self._expressions(key))
         return self._lists[key]
@@ -52,7 +52,7 @@ class WordList:
 
 @cache
 def word_list(name: str) -> WordList:
-    """The word list in ``assets/words/NAME.yaml``."""
+    """Return the word list in ``assets/words/NAME.yaml``."""
     import yaml
 
     return WordList(yaml.safe_load((assets_dir() / "words" / f"{name}.yaml").read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""The lab's database. It knows nothing of what stands above it and takes its path as an argument."""
+"""The lab's database. It imports nothing from the layers above it and takes its path as an argument."""
 
 # No `from __future__ import annotations` here: the name would hide the module store.annotations.
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ __all__ = ["Store", "StoreError", "open_store"]
 
 
 def __getattr__(name: str) -> Any:
-    """Open the door only when somebody comes in: `o1lab --help` needs the errors, not sqlite-utils."""
+    """Import the connection module on first use: `o1lab --help` needs only the errors."""
     if name in ("Store", "open_store"):
         from store import connection
 

@@ -1,7 +1,7 @@
-"""Annotations: append-only records, and the state that follows from them.
+"""Annotations: append-only records, and the state derived from them.
 
-Nothing is ever updated or deleted; an undo is a record too. The decision, the rating and the tags of a trace are
-derived from its records in the order they were made and kept beside it for the lists.
+Records are never updated or deleted; an undo is a record too. The decision, the rating and the tags of a trace are
+derived from its records in the order of their creation, and stored for the lists.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _ALIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the work is, and how fast it goes."""
+    """Number of decisions made and still to make, and the annotator's pace."""
 
     total: int
     decided: int
     today: int
-    per_hour: float | None  # over the last hour's decisions; None with fewer than two
+    per_hour: float | None  # from the decisions of the last hour; None with fewer than two
     by_decision: dict[str, int] = field(default_factory=dict)
 
 
@@ -47,23 +47,36 @@ def annotate(
     annotator: str,
     span: tuple[int, int] | None = None,
 ) -> Annotation:
-    """Record one annotation. When this returns it is on the disk.
+    """Record one annotation; it is durable when this returns.
+
+    Args:
+        db: The lab's database.
+        trace_id: The trace.
+        kind: One of ``KINDS`` except ``undo``.
+        value: The decision, the rating as a digit, the tag, the note, the label of a span, or the id of the edited
+            trace.
+        annotator: The name of the person.
+        span: (start, end) of a span in the thought, in code points.
 
     Raises:
-        MissingError: there is no such trace.
+        MissingError: There is no such trace.
     """
     if kind not in KINDS or kind == "undo":
         raise ValueError(kind)
     traces.get(db, trace_id)
-    made = Annotation(new_id(), trace_id, kind, scrubbed(value), span, None, None, scrubbed(annotator), now())
+    record = Annotation(new_id(), trace_id, kind, scrubbed(value), span, None, None, scrubbed(annotator), now())
     with db.atomic():
-        _insert(db, [made])
+        _insert(db, [record])
         derive(db, [trace_id])
-    return made
+    return record
 
 
 def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str) -> tuple[str, int]:
-    """Record one decision for every trace of the query; returns the batch (for undo) and how many."""
+    """Record one decision for all traces of the query.
+
+    Returns:
+        The id of the batch, for ``undo``, and the number of traces.
+    """
     batch, created_at = new_id(), now()
     with db.atomic():
         chosen = traces.ids(db, query)
@@ -79,11 +92,19 @@ def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str
 
 
 def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: str | None = None) -> Annotation | None:
-    """Take back ``target`` (an annotation or a batch), else what this annotator did last.
+    """Undo an annotation or a batch.
 
-    Of a named trace that is the last record of this trace alone: the others of its batch stay as they are.
+    Args:
+        db: The lab's database.
+        annotator: The name of the person.
+        trace_id: Without ``target``: undo the annotator's last annotation of this trace, and not its batch.
+        target: The id of the annotation or batch; None for the annotator's last one.
 
-    Returns the record of the undo, or None when there is nothing to take back.
+    Returns:
+        The record of the undo; None if there is nothing to undo.
+
+    Raises:
+        MissingError: There is no annotation or batch ``target``.
     """
     if target is None:
         what, condition, parameters = "coalesce(a.batch, a.id)", f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
@@ -97,18 +118,18 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
         if row is None:
             return None
         target = str(row[0])
-    touched = concerned(db, target)
+    touched = traces_of(db, target)
     if not touched:
         raise MissingError(f"There is no annotation '{target}'.")
-    made = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
+    record = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
     with db.atomic():
-        _insert(db, [made])
+        _insert(db, [record])
         derive(db, touched)
-    return made
+    return record
 
 
 def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
-    """A trace's records in the order they were made; without those taken back, unless ``alive`` is false."""
+    """Return a trace's records in order of creation, without undone ones unless ``alive`` is false."""
     condition = f"a.trace_id = ? AND {_ALIVE}" if alive else "a.trace_id = ?"
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM annotations a WHERE {condition} ORDER BY a.created_at, a.seq", [trace_id]
@@ -121,29 +142,33 @@ def get(db: Database, identity: str) -> Annotation | None:
     return _annotation(row) if row else None
 
 
-def concerned(db: Database, target: str) -> list[str]:
-    """The traces of an annotation (one) or of a batch, whether it still stands or was taken back."""
+def traces_of(db: Database, target: str) -> list[str]:
+    """Return the ids of the traces of an annotation (one) or a batch, undone or not."""
     rows = db.execute("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
     return [row[0] for row in rows]
 
 
 def everything(db: Database) -> Iterator[Annotation]:
-    """All records, undos included, in order: what an export holds."""
+    """Yield all records in order, undos included, for an export."""
     for row in db.execute(f"SELECT {_COLUMNS} FROM annotations a ORDER BY a.created_at, a.seq"):
         yield _annotation(row)
 
 
 def merge(db: Database, records: Iterable[Annotation]) -> tuple[int, int, list[Annotation]]:
-    """Take in records of another lab: (added, already here, those whose trace is not in this lab)."""
+    """Import records of another lab.
+
+    Returns:
+        The number of new records, the number of known ones, and the records whose trace is not in this lab.
+    """
     added = known = 0
-    homeless: list[Annotation] = []
+    unmatched: list[Annotation] = []
     touched: set[str] = set()
     with db.atomic():
         for record in records:
             if db.execute("SELECT 1 FROM annotations WHERE id = ?", [record.id]).fetchone():
                 known += 1
             elif db.execute("SELECT 1 FROM traces WHERE id = ?", [record.trace_id]).fetchone() is None:
-                homeless.append(record)
+                unmatched.append(record)
             else:
                 _insert(db, [record])
                 added += 1
@@ -154,11 +179,11 @@ def merge(db: Database, records: Iterable[Annotation]) -> tuple[int, int, list[A
                         for row in db.execute("SELECT trace_id FROM annotations WHERE batch = ?", [record.target])
                     )
         derive(db, sorted(touched))
-    return added, known, homeless
+    return added, known, unmatched
 
 
 def tags(db: Database) -> list[tuple[str, int]]:
-    """Every tag in use with its count, the most used first."""
+    """Return (tag, number of traces) of every tag in use, the most used first."""
     return [
         (row[0], row[1]) for row in db.execute("SELECT tag, count(*) FROM trace_tags GROUP BY tag ORDER BY 2 DESC, 1")
     ]
@@ -169,13 +194,13 @@ def tags_of(db: Database, trace_id: str) -> list[str]:
 
 
 def span_labels(db: Database) -> list[str]:
-    """Every span label ever used, the most used first."""
+    """Return every span label ever used, the most used first."""
     rows = db.execute("SELECT value FROM annotations WHERE kind = 'span' GROUP BY value ORDER BY count(*) DESC, value")
     return [row[0] for row in rows]
 
 
 def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
-    """Decided and to do among the traces of the query, and this annotator's pace."""
+    """Count the decisions among the traces of the query, and measure this annotator's pace."""
     chosen = selection(query)
     each = ", ".join(f"count(*) FILTER (WHERE t.decision = '{decision}')" for decision in DECISIONS)
     total, decided, *numbers = db.execute(
@@ -203,7 +228,7 @@ def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
 
 
 def derive(db: Database, trace_ids: Sequence[str]) -> None:
-    """Bring decision, rating and tags of these traces in line with their records."""
+    """Update decision, rating and tags of these traces from their records."""
     for trace_id in trace_ids:
         decision: str | None = None
         rating: int | None = None

@@ -1,4 +1,4 @@
-"""Opening a lab's database: one connection a thread, WAL where it is safe, every schema brought up to date."""
+"""Opening a lab's database: one connection per thread, WAL where it is safe, pending migrations applied."""
 
 from __future__ import annotations
 
@@ -16,22 +16,12 @@ from store.sqlite import Database
 BUSY_TIMEOUT_S = 15.0
 # WAL keeps its index in shared memory, which these cannot share between hosts.
 _NETWORK_FILE_SYSTEMS = (
-    "nfs",
-    "cifs",
-    "smb",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "fuse.sshfs",
-    "9p",
-    "afs",
-    "ceph",
-    "fuse.juicefs",
-)
+    "nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "fuse.sshfs", "9p", "afs", "ceph", "fuse.juicefs",
+)  # fmt: skip
 
 
 class Store:
-    """A lab's database; ``db`` is this thread's own connection."""
+    """A lab's database; ``db`` is the connection of the calling thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,26 +38,26 @@ class Store:
 
     @property
     def note(self) -> str:
-        """What a person should know about how the database is kept; empty when all is usual."""
+        """What a person should know about the journal mode; empty in the usual case."""
         if self.journal_mode == "wal":
             return ""
         return "The lab is on a network file system: SQLite runs in DELETE mode, which is slower but safe there."
 
     def data_version(self) -> int:
-        """A number that changes when another connection has written."""
+        """Return a number that changes when another connection has written."""
         return int(self.db.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Within this block SQLite's errors come out as ``StoreError``."""
+        """Raise SQLite's errors within this block as ``StoreError``."""
         with explained(self.path):
             yield
 
     def close(self) -> None:
-        """Close this thread's connection and let go of the others'; the store must not be used afterwards.
+        """Close this thread's connection and drop those of other threads; the store must not be used afterwards.
 
-        Closed under a statement that runs in its thread, a connection would take the whole process with it. Those are
-        closed when they are collected, which ``gc.collect()`` hastens: sqlite3's connections are cycles.
+        Closing a connection while its thread runs a statement can crash the process, so the other connections are
+        closed when they are garbage collected. sqlite3 connections are reference cycles: ``gc.collect()`` helps.
         """
         found: Database | None = getattr(self._local, "db", None)
         if found is not None:
@@ -76,10 +66,10 @@ class Store:
 
     def _connect(self) -> Database:
         with explained(self.path):
-            # Each connection stays in its thread; only its end may come elsewhere, when close() lets go of it.
+            # Each connection is used in one thread only, but may be collected in another after close().
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
             connection.execute(f"PRAGMA journal_mode={self.journal_mode}")
-            # FULL: a commit is on the disk when it returns, so that a confirmed annotation is one.
+            # FULL: a commit is durable when it returns, so that a confirmed annotation survives a crash.
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA temp_store=MEMORY")
@@ -91,9 +81,9 @@ def open_store(path: Path, *, create: bool = True) -> Store:
     """Open the database at ``path`` and migrate it.
 
     Raises:
-        NewerSchemaError: a later version of o1lab wrote it; nothing is touched.
-        UnwritableError: the file or its folder cannot be written.
-        MissingError: there is none and ``create`` is false.
+        NewerSchemaError: A later version of o1lab wrote it; nothing is changed.
+        UnwritableError: The file or its folder cannot be written.
+        MissingError: The file does not exist and ``create`` is false.
     """
     if not create and not path.exists():
         raise MissingError(f"There is no database at {path}.")
@@ -114,7 +104,7 @@ def open_store(path: Path, *, create: bool = True) -> Store:
 
 
 def _migrate(db: Database) -> None:
-    """Apply what is pending while holding the write lock, so that two first openings do not collide."""
+    """Apply pending migrations under the write lock, so that two processes do not migrate at the same time."""
     db.conn.execute("BEGIN IMMEDIATE")
     try:
         migrations.apply(db)
@@ -125,7 +115,7 @@ def _migrate(db: Database) -> None:
 
 
 def on_network(path: Path) -> bool:
-    """Whether ``path`` lies on a file system that several hosts share (Linux; elsewhere False)."""
+    """Whether ``path`` is on a file system that several hosts share (Linux; False elsewhere)."""
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         target = path.resolve()

@@ -1,4 +1,4 @@
-"""Conversations: what was asked, what each pane answered, and which answer was preferred."""
+"""Conversations: the questions, the answer of each pane, and the preference votes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from store.errors import MissingError
-from store.records import new_id, now, scrubbed
+from store.records import new_id, now, resolved, scrubbed
 from store.sqlite import Database
 
 
@@ -21,7 +20,7 @@ class Pane:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; ``pane`` is None for the user's own, which all panes were sent."""
+    """One message; ``pane`` is None for a message of the user, which is sent to all panes."""
 
     id: str
     conversation_id: str
@@ -44,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """``winner`` is a model reference, or ``tie``, or ``none``; ``candidates`` stand in the order shown."""
+    """A preference. ``winner`` is a model reference, ``tie`` or ``none``; ``candidates`` are in the order shown."""
 
     conversation_id: str
     turn: int
@@ -67,10 +66,11 @@ class Conversation:
 
 
 _MESSAGE_COLUMNS = ", ".join(f.name for f in fields(Message))
+_SELECT = "SELECT id, title, settings, created_at, updated_at FROM conversations c"
 
 
 def create(db: Database, title: str, panes: Sequence[tuple[str, str]], settings: dict[str, Any]) -> Conversation:
-    """Begin a conversation with (model reference, label) panes."""
+    """Create a conversation with a pane for each (model reference, label)."""
     identity, time = new_id(), now()
     with db.atomic():
         db.conn.execute(
@@ -85,27 +85,22 @@ def create(db: Database, title: str, panes: Sequence[tuple[str, str]], settings:
 
 
 def get(db: Database, identity: str) -> Conversation:
-    """The conversation of this id, or the only one whose id begins so.
+    """Return the conversation with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: there is none, or there are several.
+        MissingError: No conversation, or several conversations, have such an id.
     """
-    rows = db.execute(
-        "SELECT id, title, settings, created_at, updated_at FROM conversations WHERE id >= ? AND id < ? LIMIT 2",
-        [identity, identity + "g"],
-    ).fetchall()
-    if len(rows) != 1 or not identity:
-        raise MissingError(f"No single conversation begins with '{identity}'.", "The Compare screen lists them.")
-    return _conversation(db, rows[0])
+    rows = db.execute(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", [identity, identity + "g"]).fetchall()
+    return resolved(
+        [_conversation(db, row) for row in rows], identity, "conversation", "The Compare screen lists them."
+    )
 
 
 def page(db: Database, *, text: str = "", limit: int = 50, offset: int = 0) -> list[Conversation]:
-    """Conversations, the latest first; with ``text``, those that say it in title, question, thought or answer."""
+    """Return conversations, the latest first; with ``text``, those with it in title, question, thought or answer."""
     condition, parameters = _condition(text)
     rows = db.execute(
-        f"SELECT id, title, settings, created_at, updated_at FROM conversations c WHERE {condition} "
-        "ORDER BY updated_at DESC LIMIT ? OFFSET ?",
-        [*parameters, limit, offset],
+        f"{_SELECT} WHERE {condition} ORDER BY updated_at DESC LIMIT ? OFFSET ?", [*parameters, limit, offset]
     ).fetchall()
     return [_conversation(db, row) for row in rows]
 
@@ -116,7 +111,7 @@ def count(db: Database, *, text: str = "") -> int:
 
 
 def save_message(db: Database, message: Message) -> None:
-    """Put a message on the disk; one with the same id takes its place."""
+    """Save a message; it replaces one with the same id."""
     values = [getattr(message, f.name) for f in fields(Message)]
     values = [json.dumps(v) if isinstance(v, dict) else scrubbed(v) if isinstance(v, str) else v for v in values]
     marks = ", ".join("?" * len(values))
@@ -130,7 +125,7 @@ def save_message(db: Database, message: Message) -> None:
 
 
 def messages(db: Database, conversation_id: str, *, replaced: bool = False) -> list[Message]:
-    """A conversation's messages in order; answers that a regeneration replaced only when asked for."""
+    """Return a conversation's messages in order; with ``replaced``, also answers that were regenerated."""
     condition = "" if replaced else "AND state != 'replaced'"
     rows = db.execute(
         f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? {condition} "
@@ -147,7 +142,7 @@ def messages(db: Database, conversation_id: str, *, replaced: bool = False) -> l
 
 
 def vote(db: Database, ballot: Vote) -> None:
-    """Record a preference; the last one of an annotator on a turn counts."""
+    """Record a preference; the latest vote of an annotator on a turn counts."""
     with db.atomic():
         db.conn.execute(
             "INSERT INTO votes(id, conversation_id, turn, winner, candidates, blind, annotator, created_at) "
@@ -160,7 +155,7 @@ def vote(db: Database, ballot: Vote) -> None:
 
 
 def votes(db: Database, *, conversation_id: str | None = None) -> list[Vote]:
-    """The votes that count: the last of each annotator on each turn."""
+    """Return the votes that count: the latest of each annotator on each turn."""
     condition, parameters = ("conversation_id = ?", [conversation_id]) if conversation_id else ("1", [])
     rows = db.execute(
         f"""SELECT conversation_id, turn, winner, candidates, blind, annotator, id, max(created_at)
@@ -179,7 +174,7 @@ def save_prompt_set(db: Database, name: str, prompts: Sequence[str]) -> None:
 
 
 def prompt_sets(db: Database) -> dict[str, list[str]]:
-    """Every saved prompt set by name."""
+    """Return every saved prompt set by name."""
     return {
         name: json.loads(prompts) for name, prompts in db.execute("SELECT name, prompts FROM prompt_sets ORDER BY name")
     }

@@ -1,4 +1,4 @@
-"""What can be counted of a dataset for its card: sources, licences, makers, runs, filters, sizes."""
+"""Counts for a dataset's card: sources, licences, models, teacher runs, verdicts, exclusions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = {
     "decision": "coalesce(t.decision, '')",
     "measured_by": "coalesce(t.measured_by, '')",
 }
-# The trace of each row, and all that it was made from.
+# The trace of each row, and its ancestors.
 _MADE_FROM = """WITH RECURSIVE made_from(position, id) AS (
     SELECT position, trace_id FROM dataset_rows WHERE name = :name UNION
     SELECT m.position, t.parent_id FROM made_from m JOIN traces t ON t.id = m.id WHERE t.parent_id IS NOT NULL)"""
@@ -23,7 +23,7 @@ _ROWS = "dataset_rows d JOIN traces t ON t.id = d.trace_id"
 
 
 def counts(db: Database, name: str, column: str) -> dict[str, int]:
-    """Rows by model, synthesis, verdict, decision or measured_by, the most frequent first; '' where there is none."""
+    """Count rows by model, synthesis, verdict, decision or measured_by, the most frequent first; NULL counts as ''."""
     rows = db.execute(
         f"SELECT {_COLUMNS[column]}, count(*) FROM {_ROWS} WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1", [name]
     )
@@ -31,7 +31,7 @@ def counts(db: Database, name: str, column: str) -> dict[str, int]:
 
 
 def makers(db: Database, name: str) -> list[tuple[str, str, str, str | None, int]]:
-    """(model, how it was made, source, licence, rows) of the responses."""
+    """Return (model, synthesis, source, licence, number of rows) of the responses."""
     rows = db.execute(
         f"SELECT t.model, t.synthesis, t.source, t.licence, count(*) FROM {_ROWS} WHERE d.name = ? "
         "GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
@@ -41,7 +41,7 @@ def makers(db: Database, name: str) -> list[tuple[str, str, str, str | None, int
 
 
 def problem_sources(db: Database, name: str) -> list[tuple[str, str | None, int]]:
-    """(source, licence, rows) of the problems; a problem with several sources counts under each."""
+    """Return (source, licence, number of rows) of the problems; one with several sources counts for each."""
     rows = db.execute(
         f"SELECT s.source, s.licence, count(DISTINCT d.position) FROM {_ROWS} "
         "JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
@@ -51,7 +51,7 @@ def problem_sources(db: Database, name: str) -> list[tuple[str, str | None, int]
 
 
 def licences(db: Database, name: str) -> dict[str, int]:
-    """Rows under each licence, its problem's or its response's; 'unknown' where none is given."""
+    """Count rows by licence, of the problem or of the response; 'unknown' where none is given."""
     rows = db.execute(
         f"""SELECT licence, count(DISTINCT position) FROM (
                 SELECT d.position AS position, coalesce(t.licence, 'unknown') AS licence
@@ -66,7 +66,7 @@ def licences(db: Database, name: str) -> dict[str, int]:
 
 
 def runs(db: Database, name: str) -> dict[str, int]:
-    """Rows that each teacher run made, or that were made from what it made (translated, edited)."""
+    """Count rows by the teacher run that made them or one of their ancestors."""
     rows = db.execute(
         f"{_MADE_FROM} SELECT r.run_id, count(DISTINCT m.position) FROM made_from m "
         "JOIN responses r ON r.trace_id = m.id GROUP BY 1 ORDER BY 2 DESC, 1",
@@ -76,7 +76,7 @@ def runs(db: Database, name: str) -> dict[str, int]:
 
 
 def without_run(db: Database, name: str) -> int:
-    """Rows that no teacher run made, or that were made from a trace that none made."""
+    """Count rows whose trace, or one of its ancestors, no teacher run made."""
     row = db.execute(
         f"{_MADE_FROM} SELECT count(DISTINCT m.position) FROM made_from m "
         "WHERE NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = m.id)",
@@ -86,7 +86,7 @@ def without_run(db: Database, name: str) -> int:
 
 
 def parents(db: Database, name: str) -> dict[str, int]:
-    """Rows made from another trace (edited, translated), by the name of the model that wrote that one."""
+    """Count rows that were edited or translated from another trace, by the model of that trace."""
     rows = db.execute(
         f"SELECT p.model, count(*) FROM {_ROWS} JOIN traces p ON p.id = t.parent_id WHERE d.name = ? "
         "GROUP BY 1 ORDER BY 2 DESC, 1",
@@ -96,7 +96,7 @@ def parents(db: Database, name: str) -> dict[str, int]:
 
 
 def excluded(db: Database, name: str) -> dict[str, int]:
-    """Rows whose problem, or that of a trace they were made from, is excluded from the pool today, by rule."""
+    """Count rows whose problem, or that of an ancestor, is now excluded from the pool, by rule."""
     rows = db.execute(
         f"""SELECT rule, count(*) FROM (
                 SELECT ({ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
@@ -109,7 +109,7 @@ def excluded(db: Database, name: str) -> dict[str, int]:
 
 
 def of_sources(db: Database, name: str, sources: Sequence[str]) -> dict[str, int]:
-    """Rows whose problem, or that of a trace they were made from, is of one of these sources."""
+    """Count rows whose problem, or that of an ancestor, is from one of these sources."""
     rows = db.execute(
         f"""SELECT source, count(*) FROM (
                 SELECT DISTINCT d.position, s.source AS source FROM {_ROWS}
@@ -123,7 +123,7 @@ def of_sources(db: Database, name: str, sources: Sequence[str]) -> dict[str, int
 
 
 def rulings(db: Database) -> dict[str, int]:
-    """Problems of the pool by a person's latest word on them: keep, exclude."""
+    """Count problems of the pool by a person's latest ruling: keep, exclude."""
     rows = db.execute(
         "SELECT ruling, count(*) FROM rulings r WHERE ruling != 'none' "
         "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) GROUP BY 1 ORDER BY 1"
@@ -132,7 +132,7 @@ def rulings(db: Database) -> dict[str, int]:
 
 
 def twins(db: Database, rule: str) -> dict[str, int]:
-    """Of the pool's problems that ``rule`` excludes: the sources of the problems they resemble, with how many hits."""
+    """Count the findings of ``rule`` in the pool by the source of the problem that each resembles."""
     rows = db.execute(
         "SELECT s.source, count(DISTINCT e.problem_id) FROM exclusions e "
         "JOIN problem_sources s ON s.problem_id = e.twin WHERE e.rule = ? GROUP BY 1 ORDER BY 2 DESC, 1",
@@ -142,7 +142,7 @@ def twins(db: Database, rule: str) -> dict[str, int]:
 
 
 def hits(db: Database, name: str, rule: str) -> int:
-    """Rows against whose problem, or that of a trace they come from, ``rule`` found something; overruled or not."""
+    """Count rows whose problem, or that of an ancestor, has a finding of ``rule``, overruled or not."""
     row = db.execute(
         f"""SELECT count(*) FROM {_ROWS} WHERE d.name = ? AND EXISTS (
                 SELECT 1 FROM exclusions e WHERE e.rule = ? AND e.problem_id IN (

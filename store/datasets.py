@@ -17,18 +17,20 @@ from store.sqlite import Database
 
 PHASES = (1, 2)
 NO_SOLUTION = "no solution"
-"""Why a trace is left out of a phase-1 dataset: there would be nothing to learn in its row."""
+"""Why a trace is dropped from a phase-1 dataset: its row would be empty."""
 EVALUATION = "an answer to an evaluation"
-"""Why a trace is left out of every dataset that does not ask for such: a student would learn what it is examined in."""
+"""Why a trace is dropped by default: it would leak evaluation answers into training."""
 _COLUMNS = "name, hash, phase, query, rows, tokens, created_at, selection"
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRow:
-    """What one row teaches: in phase 1 the solution alone, in phase 2 the thought and then the solution.
+    """One training example: in phase 1 the solution alone, in phase 2 the thought and then the solution.
 
-    ``licence`` is that of the response, ``problem_licence`` those of the problem's sources, with commas. ``prompt`` is
-    the version (``name@version``) that a teacher run asked with; null for traces that came in otherwise.
+    Attributes:
+        licence: Licence of the response.
+        problem_licence: Licences of the problem's sources, separated by commas.
+        prompt: The prompt (``name@version``) of the teacher run that made the trace; None for other traces.
     """
 
     trace_id: str
@@ -49,13 +51,13 @@ class DatasetRow:
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
-    """Snapshot the traces of the query under a name, answers to evaluations left out and listed among its drops.
+    """Create a dataset of the traces of the query. Answers to evaluations are dropped and recorded as such.
 
-    The same name for the same content is no error.
+    Creating the same content under the same name again is not an error.
 
     Raises:
-        NameTakenError: the name stands for other content.
-        NothingChosenError: the query chooses nothing.
+        NameTakenError: A dataset of this name has other content.
+        NothingChosenError: The dataset would be empty.
     """
     with db.atomic():
         found = traces.ids(db, query)
@@ -75,14 +77,22 @@ def snapshot(
     selection: Mapping[str, Any] | None = None,
     drops: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Keep these traces, in this order, under a name. The same name for the same content is no error.
+    """Create a dataset of these traces. Creating the same content under the same name again is not an error.
 
-    ``selection`` says how they were chosen, ``drops`` which traces were looked at and left out, each with its reason.
-    Neither is part of the hash, which is of the rows' content. In phase 1 a trace without a solution is left out too.
+    The hash covers the content of the rows only.
+
+    Args:
+        db: The lab's database.
+        name: Name of the dataset.
+        trace_ids: The traces, in the order of the rows.
+        phase: 1 or 2. In phase 1, traces without a solution are dropped.
+        query: The filter that the traces were chosen from.
+        selection: How they were chosen.
+        drops: The reason for each trace that was considered and dropped.
 
     Raises:
-        NameTakenError: the name stands for other content.
-        NothingChosenError: nothing is chosen.
+        NameTakenError: A dataset of this name has other content.
+        NothingChosenError: The dataset would be empty.
     """
     if phase not in PHASES:
         raise ValueError(phase)
@@ -97,8 +107,7 @@ def snapshot(
         existing = db.execute("SELECT hash FROM datasets WHERE name = ?", [name]).fetchone()
         if existing and existing[0] != made.hash:
             raise NameTakenError(
-                f"A dataset '{name}' exists and holds something else.",
-                "Choose another name: datasets never change.",
+                f"A dataset '{name}' exists with other content.", "Choose another name: datasets never change."
             )
         if not existing:
             _insert(db, made, chosen, left_out)
@@ -106,10 +115,10 @@ def snapshot(
 
 
 def get(db: Database, name_or_hash: str) -> Dataset:
-    """The dataset of this name, or of this hash or a beginning of it.
+    """Return the dataset with this name, or with this hash or a prefix of it (4 characters or more).
 
     Raises:
-        MissingError: there is none.
+        MissingError: There is no such dataset.
     """
     row = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE name = ?", [name_or_hash]).fetchone() or (
         db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE hash GLOB ? LIMIT 1", [name_or_hash + "*"]).fetchone()
@@ -122,12 +131,12 @@ def get(db: Database, name_or_hash: str) -> Dataset:
 
 
 def all_datasets(db: Database) -> list[Dataset]:
-    """Every dataset, the newest first."""
+    """Return every dataset, the newest first."""
     return [_dataset(row) for row in db.execute(f"SELECT {_COLUMNS} FROM datasets ORDER BY created_at DESC")]
 
 
 def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[str]:
-    """The dataset's traces in order, all unless ``limit`` says how many; ``name`` is its very name."""
+    """Return the ids of the dataset's traces in order; ``name`` is not a hash. -1: no limit."""
     rows = db.execute(
         "SELECT trace_id FROM dataset_rows WHERE name = ? ORDER BY position LIMIT ? OFFSET ?", [name, limit, offset]
     )
@@ -135,17 +144,17 @@ def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> l
 
 
 def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterator[DatasetRow]:
-    """The dataset's rows in order, one at a time; all unless ``limit`` says how many.
+    """Yield the dataset's rows in order; a ``limit`` of -1 means all.
 
     Raises:
-        MissingError: there is no such dataset.
+        MissingError: There is no such dataset.
     """
     dataset = get(db, name)
     yield from _rows(db, trace_ids(db, dataset.name, limit=limit, offset=offset), dataset.phase)
 
 
 def drop_counts(db: Database, name: str) -> dict[str, int]:
-    """How many traces were looked at and left out, by reason, the most frequent first."""
+    """Count the dropped traces by reason, the most frequent first."""
     found = db.execute(
         "SELECT reason, count(*) FROM dataset_drops WHERE name = ? GROUP BY reason ORDER BY 2 DESC, 1", [name]
     )
@@ -153,7 +162,7 @@ def drop_counts(db: Database, name: str) -> dict[str, int]:
 
 
 def drops(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[tuple[str, str]]:
-    """(trace, why it was left out), by reason; all of them unless ``limit`` says how many."""
+    """Return (trace id, reason) of the dropped traces, by reason; a ``limit`` of -1 means all."""
     found = db.execute(
         "SELECT trace_id, reason FROM dataset_drops WHERE name = ? ORDER BY reason, trace_id LIMIT ? OFFSET ?",
         [name, limit, offset],
@@ -163,11 +172,11 @@ def drops(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[
 
 def _nothing(left_out: Mapping[str, str]) -> NothingChosenError:
     if not left_out:
-        return NothingChosenError("The filter chooses no trace.", "Accept some traces first, or change the filter.")
+        return NothingChosenError("The filter matches no trace.", "Accept some traces first, or change the filter.")
     reasons = ", ".join(sorted(set(left_out.values())))
     return NothingChosenError(
-        f"None of the {len(left_out):,} traces of the filter is left: {reasons}.",
-        "Change the filter, or the rules that leave traces out.",
+        f"All {len(left_out):,} traces of the filter were dropped: {reasons}.",
+        "Change the filter, or the rules that drop traces.",
     )
 
 
@@ -196,7 +205,7 @@ def _hash(db: Database, chosen: Sequence[str], phase: int) -> str:
 
 
 def _tokens(db: Database, chosen: Sequence[str]) -> int | None:
-    """Their tokens in all, if those of every one are known."""
+    """Return the total number of tokens; None unless every trace has a count."""
     counted, total = db.execute(
         "SELECT count(tokens), sum(tokens) FROM traces WHERE id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(chosen))],

@@ -1,4 +1,4 @@
-"""What can go wrong with a lab's database, each with what to do about it."""
+"""Errors of a lab's database, each with a hint on what to do about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """A fault of the database, in one sentence for the person who uses it."""
+    """An error of the database: one sentence for the user, and a hint."""
 
     code = "store"
 
@@ -26,13 +26,13 @@ class NewerSchemaError(StoreError):
 
 
 class BusyError(StoreError):
-    """Another process held the database for longer than we were willing to wait."""
+    """Another process kept the database locked for longer than the timeout."""
 
     code = "busy"
 
 
 class DiskFullError(StoreError):
-    """There is no room left; nothing of the last step was kept."""
+    """The disk is full; the last transaction was rolled back."""
 
     code = "disk_full"
 
@@ -44,7 +44,7 @@ class UnwritableError(StoreError):
 
 
 class QueryError(StoreError):
-    """A filter that means nothing."""
+    """A filter that cannot be read."""
 
     code = "query"
 
@@ -56,20 +56,20 @@ class NothingChosenError(StoreError):
 
 
 class NameTakenError(StoreError):
-    """A dataset of that name exists and holds something else."""
+    """A dataset of that name exists with other content."""
 
     code = "name_taken"
 
 
 class MissingError(StoreError):
-    """No such row."""
+    """The requested row does not exist."""
 
     code = "not_found"
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
+    """Raise SQLite's errors as ``StoreError``."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -82,12 +82,12 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explain(error: sqlite3.OperationalError, path: Path) -> StoreError:
-    """The error a person should read for ``error``."""
+    """Return the error to show to the user for ``error``."""
     text = str(error)
     if "full" in text:
-        return DiskFullError(f"The disk that holds {path} is full.", "Free some room and do it again.")
+        return DiskFullError(f"The disk that holds {path} is full.", "Free some space and try again.")
     if "locked" in text or "busy" in text:
-        return BusyError(f"{path} is busy: another program is writing.", "Wait a moment and do it again.")
+        return BusyError(f"{path} is busy: another program is writing.", "Wait a moment and try again.")
     if "readonly" in text or "unable to open" in text:
         return UnwritableError(f"{path} cannot be opened or written.", "Check the folder's permissions.")
     if "I/O" in text:

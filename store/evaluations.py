@@ -1,19 +1,19 @@
-"""Evaluations, their items and samples, and what scorers and persons say of each sample.
+"""Evaluations, their items and samples, and the scores of each sample.
 
-An outcome is one of six that exclude each other, in this order: ``failed`` (no response), ``incomplete`` (cut off),
-then what the scorer says of a complete one: ``correct``, ``incorrect``, ``unextracted`` (it holds no answer) or
-``unscored`` (the scorer could not tell, or has not looked yet).
+A sample has one of six outcomes: ``failed`` (no response), ``incomplete`` (cut off), or for a complete one the outcome
+of the scorer: ``correct``, ``incorrect``, ``unextracted`` (no answer was found in it) or ``unscored`` (the scorer
+could not decide, or has not run yet).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from store.errors import MissingError
-from store.records import now, scrubbed
+from store.records import now, resolved, scrubbed
 from store.sqlite import Database
 
 State = Literal["complete", "incomplete", "failed"]
@@ -24,16 +24,27 @@ _COLUMNS = (
     "id, dir, suite, suite_version, items_hash, family, model, role, revision, sampling, settings, items, samples, "
     "scorer, created_at, metric"
 )
-# Fragments of queries: a sample's outcome, and samples with what one scorer says of them.
+_SAMPLE = (
+    "evaluation_id", "item", "sample", "state", "reason", "input_tokens", "output_tokens", "thought_tokens",
+    "estimated", "cost_usd", "seconds", "cached", "cache_key", "created_at",
+)  # fmt: skip
+_ITEMS = "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ?"
+# Fragments of queries: the outcome of a sample, and samples joined with the scores of one scorer.
 OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
 JOINED = "samples s LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model on one suite under one setting. ``samples`` is of each item, ``scorer`` the label shown by default.
+    """One model on one suite with one sampling.
 
-    ``metric`` is the headline that the suite asks for: accuracy or mean_value.
+    Attributes:
+        items_hash: Hash of the items and of how they are asked; evaluations with equal hashes can be compared by item.
+        model: A model reference of the registry.
+        revision: Identifies the weights: a checkpoint's hash, a hub revision, or what the server reports.
+        samples: Number of samples per item.
+        scorer: Label of the scorer shown by default.
+        metric: The headline metric of the suite: accuracy or mean_value.
     """
 
     id: str
@@ -60,7 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """An item as it was put. ``group`` is shared by items that put one question in several ways (``variant``)."""
+    """An item as it was asked. ``group`` is shared by items that ask one question in several ways (``variant``)."""
 
     item: str
     question: str
@@ -81,7 +92,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class NewSample:
-    """One output as a run hands it over. Tokens are the server's counts, or ours where ``estimated``."""
+    """A sample to add. Token counts are the server's, or our own if ``estimated``."""
 
     item: str
     sample: int
@@ -101,7 +112,7 @@ class NewSample:
 
 @dataclass(frozen=True, slots=True)
 class NewScore:
-    """What a scorer says of one sample; ``value`` is from 0 to 1 where it grades."""
+    """The score of one sample; ``value`` is from 0 to 1 if the scorer grades."""
 
     seq: int
     scorer: str
@@ -113,7 +124,7 @@ class NewScore:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What figures are made of: one sample's outcome and size, no text."""
+    """One sample without its texts, for statistics."""
 
     item: str
     sample: int
@@ -135,7 +146,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """An evaluation's samples by outcome, and the sums its averages are made of. Failed samples count in no average."""
+    """Counts of an evaluation's samples by outcome, and the sums for its averages, without failed samples.
+
+    Attributes:
+        answered: Number of samples that did not fail.
+        thought_known: Number of those with known thought tokens; ``output_where_thought_known``: their output tokens.
+        values: Sum of the values of graded samples; ``valued`` is their number.
+        cost_usd: Of all samples. The same for ``cached`` and ``estimated``, which are numbers of samples.
+    """
 
     outcomes: dict[str, int]
     answered: int = 0
@@ -155,10 +173,10 @@ class Tally:
 
 
 def add(db: Database, evaluation: Evaluation, items: Sequence[ItemRow]) -> None:
-    """Register an evaluation with its items; one that is there stays as it is."""
+    """Register an evaluation with its items; an existing one is left unchanged."""
     one = evaluation
     with db.atomic():
-        made = db.conn.execute(
+        cursor = db.conn.execute(
             f"INSERT OR IGNORE INTO evaluations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 one.id, one.dir, one.suite, one.suite_version, one.items_hash, one.family, one.model, one.role,
@@ -166,7 +184,7 @@ def add(db: Database, evaluation: Evaluation, items: Sequence[ItemRow]) -> None:
                 one.created_at, one.metric,
             ),
         )  # fmt: skip
-        if made.rowcount:
+        if cursor.rowcount:
             db.conn.executemany(
                 "INSERT INTO evaluation_items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -180,24 +198,17 @@ def add(db: Database, evaluation: Evaluation, items: Sequence[ItemRow]) -> None:
 
 
 def get(db: Database, identity: str) -> Evaluation:
-    """The evaluation of this id, or the only one whose id begins so.
+    """Return the evaluation with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: there is none, or there are several.
+        MissingError: No evaluation, or several evaluations, have such an id.
     """
     rows = db.execute(f"SELECT {_COLUMNS} FROM evaluations WHERE substr(id, 1, ?) = ?", [len(identity), identity])
-    found = [_evaluation(row) for row in rows] if identity else []
-    exact = [one for one in found if one.id == identity] or found
-    if len(exact) != 1:
-        raise MissingError(
-            f"{'Several evaluations begin' if found else 'No evaluation begins'} with '{identity}'.",
-            "`o1lab eval ls` lists them.",
-        )
-    return exact[0]
+    return resolved([_evaluation(row) for row in rows], identity, "evaluation", "`o1lab eval ls` lists them.")
 
 
 def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluation]:
-    """Every evaluation, of one suite where it is named, the newest first."""
+    """Return every evaluation, or those of one suite, the newest first."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM evaluations WHERE ? IS NULL OR suite = ? ORDER BY created_at DESC, rowid DESC",
         [suite, suite],
@@ -208,63 +219,51 @@ def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluatio
 def remove(db: Database, evaluation_id: str) -> None:
     """Delete an evaluation with its items, samples, scores and ratings; traces made from samples stay."""
     of_samples = "WHERE seq IN (SELECT seq FROM samples WHERE evaluation_id = ?)"
-    of_evaluation = "WHERE evaluation_id = ?"
     with db.atomic():
         for table in ("ratings", "scores", "sample_texts"):
             db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
         for table in ("samples", "evaluation_items"):
-            db.conn.execute(f"DELETE FROM {table} {of_evaluation}", [evaluation_id])
+            db.conn.execute(f"DELETE FROM {table} WHERE evaluation_id = ?", [evaluation_id])
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 
 
 def set_scorer(db: Database, evaluation_id: str, scorer: str) -> None:
-    """Show this scorer's scores unless another is asked for."""
+    """Make this the scorer that is shown by default."""
     with db.atomic():
         db.conn.execute("UPDATE evaluations SET scorer = ? WHERE id = ?", (scorer, evaluation_id))
 
 
 def items(db: Database, evaluation_id: str) -> list[ItemRow]:
-    """The items as they were put, in their order."""
-    rows = db.execute(
-        "SELECT item, question, gold, grp, variant, meta FROM evaluation_items "
-        "WHERE evaluation_id = ? ORDER BY position",
-        [evaluation_id],
-    )
-    return [_item(row) for row in rows]
+    """Return the items in order."""
+    return [_item(row) for row in db.execute(f"{_ITEMS} ORDER BY position", [evaluation_id])]
 
 
 def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
-    """One item.
+    """Return one item.
 
     Raises:
-        MissingError: it is not there.
+        MissingError: There is no such item.
     """
-    row = db.execute(
-        "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ? AND item = ?",
-        [evaluation_id, wanted],
-    ).fetchone()
+    row = db.execute(f"{_ITEMS} AND item = ?", [evaluation_id, wanted]).fetchone()
     if row is None:
-        raise MissingError(
-            f"The evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them."
-        )
+        raise MissingError(f"Evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them.")
     return _item(row)
 
 
 def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) -> list[int]:
-    """Take samples in, inside the caller's transaction; their seqs, in order.
+    """Add samples inside the caller's transaction and return their seqs, in order.
 
-    A sample that is there already is replaced and loses its scores: only a failed one is asked for again.
+    An existing sample is replaced and its scores are deleted: only failed samples are asked again.
     """
-    created_at, made = now(), []
+    created_at, seqs = now(), []
+    updates = ", ".join(f"{column} = excluded.{column}" for column in _SAMPLE[3:])
+    insert = (
+        f"INSERT INTO samples({', '.join(_SAMPLE)}) VALUES ({', '.join('?' * len(_SAMPLE))}) "
+        f"ON CONFLICT(evaluation_id, item, sample) DO UPDATE SET {updates} RETURNING seq"
+    )
     for one in samples:
         seq = db.conn.execute(
-            "INSERT INTO samples(evaluation_id, item, sample, state, reason, input_tokens, output_tokens, "
-            "thought_tokens, estimated, cost_usd, seconds, cached, cache_key, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(evaluation_id, item, sample) DO UPDATE SET "
-            "state = excluded.state, reason = excluded.reason, input_tokens = excluded.input_tokens, "
-            "output_tokens = excluded.output_tokens, thought_tokens = excluded.thought_tokens, "
-            "estimated = excluded.estimated, cost_usd = excluded.cost_usd, seconds = excluded.seconds, "
-            "cached = excluded.cached, cache_key = excluded.cache_key, created_at = excluded.created_at RETURNING seq",
+            insert,
             (
                 evaluation_id, one.item, one.sample, one.state, scrubbed(one.reason), one.input_tokens,
                 one.output_tokens, one.thought_tokens, one.estimated, one.cost_usd, one.seconds, one.cached,
@@ -276,12 +275,12 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
             "INSERT OR REPLACE INTO sample_texts VALUES (?, ?, ?)", (seq, json.dumps(turns), json.dumps(dict(one.meta)))
         )
         db.conn.execute("DELETE FROM scores WHERE seq = ?", (seq,))
-        made.append(int(seq))
-    return made
+        seqs.append(int(seq))
+    return seqs
 
 
 def add_scores(db: Database, scores: Iterable[NewScore]) -> None:
-    """Record what a scorer says, inside the caller's transaction; it replaces what the same scorer said before."""
+    """Save scores inside the caller's transaction; a score replaces one of the same scorer and sample."""
     created_at = now()
     db.conn.executemany(
         "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -296,10 +295,10 @@ def add_scores(db: Database, scores: Iterable[NewScore]) -> None:
 
 
 def sample(db: Database, seq: int) -> tuple[str, NewSample]:
-    """(evaluation id, everything of one sample), as it was taken in.
+    """Return (evaluation id, sample) of one sample.
 
     Raises:
-        MissingError: there is none.
+        MissingError: There is no such sample.
     """
     row = db.execute(
         "SELECT s.evaluation_id, s.item, s.sample, s.state, t.turns, s.cache_key, s.reason, s.input_tokens, "
@@ -309,21 +308,17 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
     ).fetchone()
     if row is None:
         raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-    evaluation_id, name, number, state, turns, key, reason, read, wrote, thought, guessed, cost, seconds, kept, meta = (
-        row
-    )
-    said = tuple(Turn(turn["user"], turn["thought"], turn["answer"]) for turn in json.loads(turns))
-    return evaluation_id, NewSample(
-        name, number, state, said, key, reason, read, wrote, thought, bool(guessed), cost, seconds, bool(kept),
-        json.loads(meta),
-    )  # fmt: skip
+    values = dict(zip((field.name for field in fields(NewSample)), row[1:], strict=True))
+    turns = tuple(Turn(turn["user"], turn["thought"], turn["answer"]) for turn in json.loads(values["turns"]))
+    flags = {name: bool(values[name]) for name in ("estimated", "cached")}
+    return row[0], NewSample(**values | flags | {"turns": turns, "meta": json.loads(values["meta"])})
 
 
 def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) -> int:
-    """The seq of an item's sample.
+    """Return the seq of sample ``number`` of an item.
 
     Raises:
-        MissingError: there is none.
+        MissingError: There is no such sample.
     """
     row = db.execute(
         "SELECT seq FROM samples WHERE evaluation_id = ? AND item = ? AND sample = ?", [evaluation_id, wanted, number]
@@ -334,22 +329,20 @@ def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) 
 
 
 def scores_of(db: Database, seq: int) -> list[NewScore]:
-    """What every scorer says of a sample, the latest last."""
-    rows = db.execute(
-        "SELECT seq, scorer, outcome, value, answer, reason FROM scores WHERE seq = ? ORDER BY created_at, scorer",
-        [seq],
-    )
+    """Return all scores of a sample, the latest last."""
+    columns = "seq, scorer, outcome, value, answer, reason"
+    rows = db.execute(f"SELECT {columns} FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
     return [NewScore(*row) for row in rows]
 
 
 def trace_of(db: Database, seq: int) -> str | None:
-    """The trace that a sample has become, once a person has labelled it."""
+    """Return the id of the trace that was made of a sample when a person labelled it; None before."""
     row = db.execute("SELECT trace_id FROM samples WHERE seq = ?", [seq]).fetchone()
     return None if row is None or row[0] is None else str(row[0])
 
 
 def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
-    """The labels of the scorers that looked at an evaluation, with how many samples each, the latest last."""
+    """Return the number of samples scored by each scorer of an evaluation, by label, the latest last."""
     rows = db.execute(
         "SELECT c.scorer, count(*) FROM scores c JOIN samples s ON s.seq = c.seq WHERE s.evaluation_id = ? "
         "GROUP BY c.scorer ORDER BY max(c.created_at), c.scorer",
@@ -359,9 +352,9 @@ def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
 
 
 def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
-    """An evaluation's samples by outcome under one scorer, with sums."""
+    """Count an evaluation's samples by outcome under one scorer."""
     outcomes = dict.fromkeys(OUTCOMES, 0)
-    sums = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
+    sums: list[Any] = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
     for outcome, number, *row in db.execute(
         f"SELECT {OUTCOME} AS outcome, count(*), count(*) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed'), 0), "
@@ -375,15 +368,11 @@ def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
     ):
         outcomes[outcome] = number
         sums = [total + part for total, part in zip(sums, row, strict=True)]
-    answered, wrote, thought, known, where_known, values, valued, cost, kept, guessed = sums
-    return Tally(
-        outcomes, int(answered), int(wrote), int(thought), int(known), int(where_known), float(values), int(valued),
-        float(cost), int(kept), int(guessed),
-    )  # fmt: skip
+    return Tally(outcomes, *sums)
 
 
 def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
-    """Every sample's outcome under one scorer, by item in the suite's order and then by sample."""
+    """Yield the results of all samples under one scorer, by item in the suite's order and then by sample."""
     for row in db.execute(
         f"SELECT s.item, s.sample, {OUTCOME}, c.value, c.answer, s.output_tokens, s.thought_tokens, i.grp, i.variant, "
         f"s.cost_usd, s.seconds, s.cached FROM {JOINED} "
@@ -391,12 +380,11 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
         "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
         [scorer, evaluation_id],
     ):
-        values: list[Any] = [*row[:-1], bool(row[-1])]
-        yield Result(*values)
+        yield Result(*(*row[:-1], bool(row[-1])))
 
 
 def set_trace(db: Database, seq: int, trace_id: str) -> None:
-    """A person labelled a sample: it has become this trace."""
+    """Record the trace that was made of a sample when a person labelled it."""
     with db.atomic():
         db.conn.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", (trace_id, seq))
 

@@ -1,8 +1,8 @@
-"""Which problems are left out, by which rules, and what a person said of it.
+"""Excluded problems: the findings of rules, and the rulings of persons.
 
-Rules' findings are replaced when a rule looks again; rulings are append-only. ``problems.excluded_by`` is derived from
-both, in the same transaction: NULL for a problem that is kept, ``person`` for one that a person left out, else the
-names of the rules that found something, in alphabetical order with commas between.
+A rule's findings are replaced when it runs again; rulings are append-only. ``problems.excluded_by`` is derived from
+both, in the same transaction: NULL for a problem that is kept, ``person`` for one that a person excluded, else the
+names of the rules with findings, in alphabetical order, separated by commas.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ruled = Literal["keep", "exclude", "none"]
 
 
 class Exclusion(NamedTuple):
-    """A rule's finding on a problem; ``twin`` is the id of the problem it resembles, where that is the reason."""
+    """A rule's finding on a problem; ``twin`` is the id of the problem it resembles, if that is the reason."""
 
     problem_id: str
     rule: str
@@ -29,7 +29,7 @@ class Exclusion(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """A person's word on a problem: keep, exclude, or none (the rules decide again)."""
+    """A person's ruling on a problem: keep, exclude, or none (the rules decide again)."""
 
     id: str
     problem_id: str
@@ -40,7 +40,7 @@ class Ruling(NamedTuple):
 
 
 class RuleRun(NamedTuple):
-    """A rule's last run: how many problems it looked at, and how many of them it found something on."""
+    """A rule's last run: the number of problems it checked (``looked``) and of those with findings (``excluded``)."""
 
     rule: str
     version: int
@@ -50,14 +50,14 @@ class RuleRun(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What speaks on a problem beside the rules asked about."""
+    """The ruling on a problem, and whether rules other than those asked about have findings on it."""
 
-    ruling: str  # the person's latest word, none if there is no word
-    other_rules: bool  # whether another rule has a finding
+    ruling: str  # a person's latest ruling; none without one
+    other_rules: bool
 
 
 def record(db: Database, looked: Sequence[str], rules: Iterable[str], found: Iterable[Exclusion]) -> None:
-    """Replace what these rules said of the problems they looked at, and derive what follows."""
+    """Replace the findings of these rules on the problems they checked, and update ``excluded_by``."""
     created_at = now()
     ids, names = json.dumps(list(looked)), json.dumps(list(rules))
     with db.atomic():
@@ -74,7 +74,7 @@ def record(db: Database, looked: Sequence[str], rules: Iterable[str], found: Ite
 
 
 def record_runs(db: Database, runs: Iterable[RuleRun]) -> None:
-    """Record rules' runs; a rule has one, its last."""
+    """Record the last run of each of these rules."""
     with db.atomic():
         db.conn.executemany(
             "INSERT INTO rule_runs(rule, version, looked, excluded, ran_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
@@ -85,20 +85,18 @@ def record_runs(db: Database, runs: Iterable[RuleRun]) -> None:
 
 
 def runs(db: Database) -> dict[str, RuleRun]:
-    """The last run of each rule that ever ran, by name."""
+    """Return the last run of each rule, by name."""
     rows = db.execute("SELECT rule, version, looked, excluded, ran_at FROM rule_runs ORDER BY rule")
     return {row[0]: RuleRun(*row) for row in rows}
 
 
 def counts(db: Database) -> dict[str, int]:
-    """How many problems each rule has a finding on now."""
-    return {str(rule): int(number) for rule, number in db.execute(
-        "SELECT rule, count(*) FROM exclusions GROUP BY rule ORDER BY rule"
-    )}  # fmt: skip
+    """Count the problems that each rule has a finding on."""
+    return dict(db.execute("SELECT rule, count(*) FROM exclusions GROUP BY rule ORDER BY rule"))
 
 
 def of_problem(db: Database, problem_id: str) -> list[Exclusion]:
-    """What the rules say of a problem, by rule."""
+    """Return the findings on a problem, by rule."""
     rows = db.execute(
         "SELECT problem_id, rule, version, reason, twin FROM exclusions WHERE problem_id = ? ORDER BY rule",
         [problem_id],
@@ -107,10 +105,10 @@ def of_problem(db: Database, problem_id: str) -> list[Exclusion]:
 
 
 def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotator: str, note: str = "") -> list[Ruling]:
-    """Record a person's word on problems, all or none; ``none`` takes an earlier word back.
+    """Record a person's ruling on problems in one transaction; ``none`` withdraws an earlier ruling.
 
     Raises:
-        MissingError: one of the problems is not there.
+        MissingError: One of the problems does not exist.
     """
     created_at = now()
     made = [
@@ -130,7 +128,7 @@ def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotato
 
 
 def rulings(db: Database, problem_id: str) -> list[Ruling]:
-    """A person's words on a problem in the order they were said; the last one holds."""
+    """Return the rulings on a problem in order; the last one applies."""
     rows = db.execute(
         "SELECT id, problem_id, ruling, note, annotator, created_at FROM rulings WHERE problem_id = ? ORDER BY seq",
         [problem_id],
@@ -138,21 +136,21 @@ def rulings(db: Database, problem_id: str) -> list[Ruling]:
     return [Ruling(*row) for row in rows]
 
 
-def standing(db: Database, problem_ids: Iterable[str], *, beside: Iterable[str]) -> Mapping[str, Standing]:
-    """For each of the problems, what speaks on it beside these rules."""
+def standing(db: Database, problem_ids: Iterable[str], *, apart_from: Iterable[str]) -> Mapping[str, Standing]:
+    """Return the standing of each problem apart from the findings of the rules in ``apart_from``."""
     rows = db.execute(
         """SELECT p.id,
                   coalesce((SELECT ruling FROM rulings r WHERE r.problem_id = p.id ORDER BY seq DESC LIMIT 1), 'none'),
                   EXISTS (SELECT 1 FROM exclusions e WHERE e.problem_id = p.id
                           AND e.rule NOT IN (SELECT value FROM json_each(:rules)))
            FROM problems p WHERE p.id IN (SELECT value FROM json_each(:ids))""",
-        {"ids": json.dumps(list(problem_ids)), "rules": json.dumps(list(beside))},
+        {"ids": json.dumps(list(problem_ids)), "rules": json.dumps(list(apart_from))},
     )
     return {str(identity): Standing(str(ruling), bool(other)) for identity, ruling, other in rows}
 
 
 def derive(db: Database, problem_ids: Iterable[str]) -> None:
-    """Bring ``excluded_by`` of these problems in line with rulings and findings."""
+    """Update ``excluded_by`` of these problems from rulings and findings."""
     db.conn.execute(
         """UPDATE problems SET excluded_by =
              CASE (SELECT ruling FROM rulings r WHERE r.problem_id = problems.id ORDER BY r.seq DESC LIMIT 1)

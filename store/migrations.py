@@ -1,6 +1,6 @@
-"""The schema, as a list of steps that is only ever appended to.
+"""The schema, as an append-only list of migrations.
 
-A lab's data outlive its program: a released step is never edited (tests keep each released schema).
+A released migration is never edited, since labs exist that have it applied (tests keep each released schema).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ CREATE TABLE trace_texts (
     thought_start INTEGER NOT NULL, thought_end INTEGER NOT NULL,   -- code points in the raw text
     solution_start INTEGER NOT NULL, solution_end INTEGER NOT NULL,
     meta TEXT NOT NULL DEFAULT '{}',
-    raw BLOB NOT NULL               -- UTF-8 with surrogates passed: byte for byte what came
+    raw BLOB NOT NULL               -- UTF-8 with surrogates passed: the response byte for byte
 );
 -- Contentless: the texts are in trace_texts; CJK is indexed character by character (see store.search).
 CREATE VIRTUAL TABLE traces_fts USING fts5(
@@ -82,7 +82,7 @@ CREATE TABLE annotations (
     value TEXT NOT NULL,
     span_start INTEGER, span_end INTEGER,   -- code points in the thought
     target TEXT,                    -- of an undo: the annotation it takes back
-    batch TEXT,                     -- what was said of many traces at once is undone at once
+    batch TEXT,                     -- a decision on many traces at once is undone at once
     annotator TEXT NOT NULL,
     created_at TEXT NOT NULL
 );
@@ -116,7 +116,7 @@ CREATE INDEX dataset_rows_trace ON dataset_rows(trace_id);
 
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
-    dir TEXT NOT NULL,              -- the run directory, which is the truth about the run
+    dir TEXT NOT NULL,              -- the run directory, which holds the state of the run
     base TEXT NOT NULL,
     dataset TEXT NOT NULL,
     dataset_hash TEXT NOT NULL,
@@ -143,7 +143,7 @@ CREATE TABLE messages (
     id TEXT NOT NULL UNIQUE,
     conversation_id TEXT NOT NULL REFERENCES conversations(id),
     turn INTEGER NOT NULL,
-    pane INTEGER,                   -- null: the user's, said to all panes
+    pane INTEGER,                   -- null: the user's message, sent to all panes
     role TEXT NOT NULL,
     state TEXT NOT NULL,            -- complete, stopped, failed, replaced
     thought TEXT NOT NULL DEFAULT '',
@@ -181,7 +181,7 @@ def _first(db: Database) -> None:
 
 
 _DISTILLATION = """
--- What rules say of problems: a row for each rule that excludes one, as of that rule's version.
+-- Findings of rules on problems: one row per rule that excludes a problem, with the rule's version.
 CREATE TABLE exclusions (
     problem_id TEXT NOT NULL REFERENCES problems(id),
     rule TEXT NOT NULL,
@@ -199,7 +199,7 @@ CREATE TABLE rule_runs (
     excluded INTEGER NOT NULL,
     ran_at TEXT NOT NULL
 );
--- A person's word, append-only; the latest goes before every rule's. problems.excluded_by is derived from both.
+-- Rulings of persons, append-only; the latest overrides the rules. problems.excluded_by is derived from both.
 CREATE TABLE rulings (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -216,7 +216,7 @@ CREATE INDEX problem_sources_key ON problem_sources(source, key);
 
 CREATE TABLE teacher_runs (
     id TEXT PRIMARY KEY,
-    dir TEXT NOT NULL,              -- LAB/distill/ID; its journal is the truth about what was paid for
+    dir TEXT NOT NULL,              -- LAB/distill/ID; its journal records what was paid for
     method TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -224,10 +224,10 @@ CREATE TABLE teacher_runs (
     settings TEXT NOT NULL,
     created_at TEXT NOT NULL
 );
--- One row an item and sample that came to its end: its conversation with the teacher is over and taken in.
+-- One row per finished (item, sample) pair: its conversation with the teacher is over and its outcome is known.
 CREATE TABLE responses (
     run_id TEXT NOT NULL REFERENCES teacher_runs(id),
-    item TEXT NOT NULL,             -- the id of the problem, or of the trace worked on
+    item TEXT NOT NULL,             -- the id of the problem, or of the trace that is rewritten
     sample INTEGER NOT NULL,
     state TEXT NOT NULL,            -- kept, rejected, failed
     reason TEXT NOT NULL DEFAULT '',
@@ -240,7 +240,7 @@ CREATE TABLE responses (
 ) WITHOUT ROWID;
 CREATE INDEX responses_trace ON responses(trace_id);
 
--- How a dataset's rows were chosen among its query's traces, and which were left out, why.
+-- How a dataset's rows were chosen from the traces of its query, and which were dropped for which reason.
 ALTER TABLE datasets ADD COLUMN selection TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE dataset_drops (
     name TEXT NOT NULL REFERENCES datasets(name),
@@ -258,7 +258,7 @@ def _distillation(db: Database) -> None:
 
 
 _LIST_INDEXES = """
--- One for each order of the list, over the very expression it sorts by: a page in the middle is a walk, not a sort.
+-- One index per order of the list, over exactly the expression it sorts by: any page is read without sorting.
 CREATE INDEX traces_by_verdict ON traces(coalesce(verdict, ''));
 CREATE INDEX traces_by_decision ON traces(coalesce(decision, ''));
 CREATE INDEX traces_by_rating ON traces(coalesce(rating, -1));
@@ -270,7 +270,7 @@ CREATE INDEX traces_by_reflect ON traces(coalesce(reflect, -1));
 CREATE INDEX traces_by_backtrack ON traces(coalesce(backtrack, -1));
 CREATE INDEX traces_by_verify ON traces(coalesce(verify, -1));
 CREATE INDEX traces_by_conclude ON traces(coalesce(conclude, -1));
--- The pace: what one annotator decided lately, one by one.
+-- For the pace: the recent decisions of one annotator, without batches.
 CREATE INDEX annotations_pace ON annotations(annotator, created_at) WHERE kind = 'decision' AND batch IS NULL;
 """
 
@@ -282,33 +282,33 @@ def _list_indexes(db: Database) -> None:
 
 
 _EVALUATION = """
--- One model on one suite under one setting; its folder LAB/evals/ID says how it was asked.
+-- One model on one suite with one sampling; the folder LAB/evals/ID has the settings.
 CREATE TABLE evaluations (
     id TEXT PRIMARY KEY,
     dir TEXT NOT NULL,
     suite TEXT NOT NULL,
     suite_version INTEGER NOT NULL,
-    items_hash TEXT NOT NULL,       -- of the items and how they are put: equal hashes may be compared item by item
+    items_hash TEXT NOT NULL,       -- of the items and how they are asked: equal hashes can be compared by item
     family TEXT NOT NULL,           -- mathematics, safety, factuality, sycophancy, hallucination, general
     model TEXT NOT NULL,            -- a model reference of the registry
     role TEXT NOT NULL,             -- base, student, teacher, judge, other
-    revision TEXT NOT NULL,         -- what the weights are: a checkpoint's hash, a hub revision, a server's word
+    revision TEXT NOT NULL,         -- identifies the weights: a checkpoint's hash, a hub revision, a server's report
     sampling TEXT NOT NULL,
     settings TEXT NOT NULL,
     items INTEGER NOT NULL,
     samples INTEGER NOT NULL,       -- of each item
     scorer TEXT NOT NULL,           -- the label, name@version, of the scores shown unless another is asked for
     created_at TEXT NOT NULL,
-    metric TEXT NOT NULL DEFAULT 'accuracy'  -- the headline by the suite: accuracy or mean_value
+    metric TEXT NOT NULL DEFAULT 'accuracy'  -- the headline metric of the suite: accuracy or mean_value
 );
 CREATE INDEX evaluations_suite ON evaluations(suite, suite_version);
 CREATE TABLE evaluation_items (
     evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
     item TEXT NOT NULL,             -- the item's id in its suite
     position INTEGER NOT NULL,
-    question TEXT NOT NULL,         -- what the user says first
+    question TEXT NOT NULL,         -- the first user message
     gold TEXT NOT NULL,             -- JSON: the accepted answers
-    grp TEXT,                       -- items that are one question put in several ways
+    grp TEXT,                       -- shared by items that ask one question in several ways
     variant TEXT,                   -- which of these ways
     meta TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (evaluation_id, item)
@@ -325,12 +325,12 @@ CREATE TABLE samples (
     reason TEXT NOT NULL DEFAULT '',
     input_tokens INTEGER NOT NULL DEFAULT 0,
     output_tokens INTEGER NOT NULL DEFAULT 0,
-    thought_tokens INTEGER,         -- null: not known apart
+    thought_tokens INTEGER,         -- null: not known
     estimated INTEGER NOT NULL DEFAULT 0,   -- whether the counts are ours and not the server's
     cost_usd REAL NOT NULL DEFAULT 0,
     seconds REAL NOT NULL DEFAULT 0,
     cached INTEGER NOT NULL DEFAULT 0,      -- whether it was taken from an earlier evaluation
-    cache_key TEXT NOT NULL,        -- hash of everything that decides a response
+    cache_key TEXT NOT NULL,        -- hash of everything that determines a response
     trace_id TEXT REFERENCES traces(id),    -- once a person has labelled it
     created_at TEXT NOT NULL,
     UNIQUE (evaluation_id, item, sample)
@@ -342,7 +342,7 @@ CREATE TABLE sample_texts (
     turns TEXT NOT NULL,            -- JSON: [{user, thought, answer}], each turn of the conversation
     meta TEXT NOT NULL DEFAULT '{}'
 );
--- What a scorer says of a sample. Scores of another scorer, or version, stand beside it.
+-- The score of a sample. Scores of other scorers, or other versions of a scorer, are kept too.
 CREATE TABLE scores (
     seq INTEGER NOT NULL REFERENCES samples(seq),
     scorer TEXT NOT NULL,           -- name@version, and for a judge its prompt and model
@@ -353,7 +353,7 @@ CREATE TABLE scores (
     created_at TEXT NOT NULL,
     PRIMARY KEY (seq, scorer)
 ) WITHOUT ROWID;
--- A person's mark from 0 to 100, append-only: the latest of an annotator counts; null takes it back.
+-- Marks of persons from 0 to 100, append-only: the latest of an annotator counts; null withdraws it.
 CREATE TABLE ratings (
     id INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL REFERENCES samples(seq),
@@ -388,6 +388,6 @@ def _segments(db: Database) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    """The statements of ``script``; executescript() would commit the transaction we are in."""
+    """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
     return [statement for statement in plain.split(";\n") if statement.strip()]

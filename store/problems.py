@@ -1,4 +1,4 @@
-"""Problems and where they came from."""
+"""Problems and their sources."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from store.errors import MissingError
 from store.filters import ProblemQuery
 from store.filters.language import Sql
-from store.records import NewProblem, Problem, now, scrubbed
+from store.records import NewProblem, Problem, now, resolved, scrubbed
 from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
@@ -20,7 +19,7 @@ EVERYTHING = ProblemQuery()
 
 
 class Origin(NamedTuple):
-    """One row of a source that a problem came from."""
+    """The row of a source that a problem was imported from."""
 
     source: str
     key: str
@@ -29,22 +28,16 @@ class Origin(NamedTuple):
 
 
 def add(db: Database, problems: Iterable[NewProblem]) -> int:
-    """Add problems inside the caller's transaction and return how many were new.
+    """Add problems inside the caller's transaction and return the number of new ones.
 
-    A problem that is there gains the new source, and a gold answer or solution it lacked; it never loses one.
+    A problem that exists already gets the additional source, and a gold answer or solution if it had none.
     """
     added, created_at = 0, now()
     for problem in problems:
         identity = problem.id
         new = db.conn.execute(
             "INSERT OR IGNORE INTO problems(id, statement, answer, solution, created_at) VALUES (?, ?, ?, ?, ?)",
-            (
-                identity,
-                scrubbed(problem.statement),
-                _text(problem.answer),
-                _text(problem.solution),
-                created_at,
-            ),
+            (identity, scrubbed(problem.statement), _text(problem.answer), _text(problem.solution), created_at),
         ).rowcount
         added += new
         if not new:
@@ -52,18 +45,15 @@ def add(db: Database, problems: Iterable[NewProblem]) -> int:
         db.conn.execute(
             "INSERT OR IGNORE INTO problem_sources(problem_id, source, key, licence, meta) VALUES (?, ?, ?, ?, ?)",
             (
-                identity,
-                scrubbed(problem.source),
-                scrubbed(problem.key),
-                _text(problem.licence),
+                identity, scrubbed(problem.source), scrubbed(problem.key), _text(problem.licence),
                 scrubbed(json.dumps(dict(problem.meta))),
             ),
-        )
+        )  # fmt: skip
     return added
 
 
 def _complete(db: Database, problem: NewProblem) -> None:
-    """Give a problem that is there what it lacked. With a gold answer its traces are to be verified again."""
+    """Fill in the answer and solution of an existing problem. A new answer makes its traces unmeasured again."""
     identity = problem.id
     if problem.solution is not None:
         db.conn.execute(
@@ -83,27 +73,20 @@ def get(db: Database, identity: str) -> Problem | None:
 
 
 def resolve(db: Database, identity: str) -> Problem:
-    """The problem with this id, or with the only id that begins so.
+    """Return the problem with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: there is none, or several begin so.
+        MissingError: No problem, or several problems, have such an id.
     """
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM problems p WHERE p.id >= ? AND p.id < ? ORDER BY p.id LIMIT 2",
-        [identity, identity + "g"],  # ids are hexadecimal: g is beyond every digit
-    ).fetchall()
-    found = [Problem(*row) for row in rows]
-    exact = [problem for problem in found if problem.id == identity] or found
-    if len(exact) != 1 or not identity:
-        raise MissingError(
-            f"{'Several problems begin' if found else 'No problem begins'} with '{identity}'.",
-            "`o1lab problems ls` lists them.",
-        )
-    return exact[0]
+        [identity, identity + "g"],  # ids are hexadecimal: g sorts after every digit
+    )
+    return resolved([Problem(*row) for row in rows], identity, "problem", "`o1lab problems ls` lists them.")
 
 
 def several(db: Database, identities: Iterable[str]) -> list[Problem]:
-    """The problems with these ids, as far as they are there, in order of their arrival."""
+    """Return those problems with these ids that exist, in the order in which they were added."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM problems p WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.rowid",
         [json.dumps(list(identities))],
@@ -112,12 +95,12 @@ def several(db: Database, identities: Iterable[str]) -> list[Problem]:
 
 
 def find(db: Database, statement: str) -> Problem | None:
-    """The problem with this statement, white space and Unicode form aside."""
+    """Return the problem with this statement; white space and Unicode form do not matter."""
     return get(db, NewProblem(statement, "").id)
 
 
 def by_key(db: Database, source: str, key: str) -> Problem | None:
-    """The problem that ``source`` knows as ``key``; the one that came first, if there are several."""
+    """Return the problem with this key in ``source``; the first one added if there are several."""
     row = db.execute(
         f"SELECT {_COLUMNS} FROM problems p WHERE p.rowid = (SELECT min(o.rowid) FROM problem_sources s "
         "JOIN problems o ON o.id = s.problem_id WHERE s.source = ? AND s.key = ?)",
@@ -134,14 +117,14 @@ def page(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Problem]:
-    """Some problems of a filter, in the order in which they were added.
+    """Return one page of the problems of a filter, in the order in which they were added.
 
     Args:
-        db: the lab's database.
-        query: the filter.
-        source: only problems of the source with exactly this name.
-        limit: the number of problems at most.
-        offset: the number of problems to skip.
+        db: The lab's database.
+        query: The filter.
+        source: Only problems of the source with exactly this name.
+        limit: Maximum number of problems.
+        offset: Number of problems to skip.
     """
     condition, parameters = _where(query, source)
     rows = db.execute(
@@ -152,15 +135,15 @@ def page(
 
 
 def count(db: Database, query: ProblemQuery = EVERYTHING, *, source: str | None = None) -> int:
-    """The number of problems of a filter, or of those of them that one source has."""
+    """Count the problems of a filter, or only those of one source."""
     condition, parameters = _where(query, source)
     return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
 
 
 def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch: int = 500) -> Iterator[Problem]:
-    """The problems of a filter in the order in which they were added, read in batches: memory stays flat.
+    """Yield the problems of a filter in the order in which they were added, reading one batch at a time.
 
-    The caller may write meanwhile: each batch is a statement of its own.
+    The caller may write in the meantime: each batch is a separate statement.
     """
     condition, parameters = query.where()
     after, left = 0, -1 if limit is None else limit
@@ -178,7 +161,7 @@ def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch
 
 
 def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(id of a problem, source, key there) for each problem of these sources, a row each; case does not matter."""
+    """Return (problem id, source, key) once for each problem of these sources; case does not matter."""
     rows = db.execute(
         "SELECT s.problem_id, min(s.source), s.key FROM problem_sources s JOIN problems p ON p.id = s.problem_id "
         "WHERE lower(s.source) IN (SELECT lower(value) FROM json_each(?)) GROUP BY s.problem_id ORDER BY p.rowid",
@@ -188,7 +171,7 @@ def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]
 
 
 def origins(db: Database, identity: str) -> list[Origin]:
-    """Where a problem came from: each row of each source."""
+    """Return each row of each source that a problem was imported from."""
     rows = db.execute(
         "SELECT source, key, licence, meta FROM problem_sources WHERE problem_id = ? ORDER BY source, key", [identity]
     )
@@ -196,7 +179,7 @@ def origins(db: Database, identity: str) -> list[Origin]:
 
 
 def sources(db: Database) -> list[tuple[str, int]]:
-    """(source, how many problems it has), by name."""
+    """Return (source, number of problems), by name."""
     rows = db.execute("SELECT source, count(DISTINCT problem_id) FROM problem_sources GROUP BY source ORDER BY source")
     return [(str(source), int(count)) for source, count in rows]
 

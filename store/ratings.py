@@ -1,4 +1,4 @@
-"""What persons have marked, and what waits for their marks."""
+"""Ratings: the marks from 0 to 100 that persons give to samples of evaluations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF = "s.evaluation_id IN (SELECT value FROM json_each(?))"
 
 
 class Ratable(NamedTuple):
-    """A sample that came to an end other than failure. ``cluster`` is shared by what puts one question."""
+    """A sample that did not fail. ``cluster`` is shared by the samples and variants of one question."""
 
     seq: int
     evaluation_id: str
@@ -28,14 +28,14 @@ class Ratable(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """An annotator's mark that stands, from 0 to 100."""
+    """An annotator's current mark, from 0 to 100."""
 
     value: float
     note: str
 
 
 def ratable(db: Database, evaluation_ids: Sequence[str]) -> list[Ratable]:
-    """Every sample of these evaluations that a person can mark."""
+    """Return every sample of these evaluations that a person can rate."""
     rows = db.execute(
         "SELECT s.seq, s.evaluation_id, s.item, s.sample, coalesce('group ' || i.grp, 'item ' || i.item) "
         "FROM samples s JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
@@ -46,7 +46,7 @@ def ratable(db: Database, evaluation_ids: Sequence[str]) -> list[Ratable]:
 
 
 def standing(db: Database, evaluation_ids: Sequence[str], annotator: str) -> dict[int, Mark]:
-    """An annotator's marks on samples of these evaluations, by seq; those taken back are left out."""
+    """Return an annotator's current marks on samples of these evaluations, by seq."""
     rows = db.execute(
         "SELECT r.seq, r.value, r.note FROM ratings r JOIN samples s ON s.seq = r.seq "
         f"WHERE {_OF} AND r.annotator = ? AND {_STANDING}",
@@ -56,7 +56,7 @@ def standing(db: Database, evaluation_ids: Sequence[str], annotator: str) -> dic
 
 
 def last_marked(db: Database, evaluation_ids: Sequence[str], annotator: str) -> int | None:
-    """The sample on which an annotator last put a mark that stands."""
+    """Return the seq of the sample with the annotator's latest current mark."""
     row = db.execute(
         "SELECT r.seq FROM ratings r JOIN samples s ON s.seq = r.seq "
         f"WHERE {_OF} AND r.annotator = ? AND {_STANDING} ORDER BY r.id DESC LIMIT 1",
@@ -66,7 +66,7 @@ def last_marked(db: Database, evaluation_ids: Sequence[str], annotator: str) -> 
 
 
 def graded(db: Database, evaluation_ids: Sequence[str], scorer: str) -> set[int]:
-    """The samples of these evaluations that have a value under a scorer's label."""
+    """Return the seqs of samples of these evaluations to which a scorer gave a value."""
     rows = db.execute(
         "SELECT c.seq FROM scores c JOIN samples s ON s.seq = c.seq "
         f"WHERE {_OF} AND c.scorer = ? AND c.value IS NOT NULL",
@@ -76,11 +76,11 @@ def graded(db: Database, evaluation_ids: Sequence[str], scorer: str) -> set[int]
 
 
 def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: str = "") -> None:
-    """Record a person's mark from 0 to 100, or take it back with None. When this returns it is on the disk.
+    """Record a person's mark from 0 to 100, or withdraw it with None; it is durable when this returns.
 
     Raises:
-        MissingError: there is no such sample.
-        ValueError: the mark is out of bounds.
+        MissingError: There is no such sample.
+        ValueError: The mark is out of range.
     """
     if value is not None and not 0 <= value <= 100:
         raise ValueError(value)
@@ -94,7 +94,7 @@ def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: s
 
 
 def marks(db: Database, evaluation_ids: Sequence[str]) -> list[tuple[int, str, float]]:
-    """(seq, annotator, mark) of samples of these evaluations: each annotator's latest, those taken back left out."""
+    """Return (seq, annotator, mark) of the current marks on samples of these evaluations."""
     rows = db.execute(
         "SELECT r.seq, r.annotator, r.value FROM ratings r JOIN samples s ON s.seq = r.seq "
         f"WHERE {_OF} AND {_STANDING} ORDER BY r.seq, r.annotator",

@@ -1,19 +1,29 @@
-"""The rows that cross the store's border, as plain typed records."""
+"""The rows that the store takes and returns, as plain typed records; ids, time stamps and text encoding."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+from store.errors import MissingError
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Identified = TypeVar("Identified", bound=_HasId)
 
 
 @dataclass(frozen=True, slots=True)
 class NewProblem:
-    """A problem as an importer hands it over; its identity follows from the statement."""
+    """A problem to add; its id is a hash of the statement."""
 
     statement: str
     source: str
@@ -30,9 +40,19 @@ class NewProblem:
 
 @dataclass(frozen=True, slots=True)
 class NewTrace:
-    """A trace as an importer, a teacher run or a chat hands it over.
+    """A trace to add, from an import, a teacher run or a chat.
 
-    ``thought`` and ``solution`` are (start, end) offsets into ``raw``, in code points.
+    Attributes:
+        raw: The response as it was received.
+        thought: (start, end) of the thought in ``raw``, in code points.
+        solution: (start, end) of the solution in ``raw``, in code points.
+        complete: Whether the response was not cut off.
+        format: Name of the import format.
+        source: Name of the source, such as ``eval/gsm8k``.
+        key: The row's own id in the source.
+        synthesis: How the trace was made.
+        parent_id: The trace it was translated or edited from.
+        tokens: Length of ``raw`` by the tokenizer of ``model``; None when unknown.
     """
 
     problem_id: str
@@ -57,12 +77,13 @@ class NewTrace:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What measuring and verifying found in a trace; its offsets and texts do not change.
+    """The result of measuring and verifying a trace.
 
     Attributes:
-        moves: how many moves of each kind the thought has.
-        segments: the moves themselves as the segmenter packs them, or None if they were not kept.
-        segmenter: version of the segmenter that made ``segments``.
+        moves: Number of moves of each kind in the thought.
+        measured_by: Version of the measures.
+        segments: The moves as the segmenter packs them; None if they were not stored.
+        segmenter: Version of the segmenter that made ``segments``.
     """
 
     trace_id: str
@@ -91,7 +112,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """A trace as lists show it: everything but its texts."""
+    """A row of the list of traces: everything except the texts."""
 
     seq: int
     id: str
@@ -119,9 +140,9 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True)
 class TraceText:
-    """The texts of one trace with its problem; thought and solution are slices of ``raw``.
+    """The texts of one trace and of its problem; thought and solution are slices of ``raw``.
 
-    ``segments`` are the packed moves that version ``segmenter`` of the segmenter found, None before measuring.
+    ``segments`` are the packed moves found by version ``segmenter`` of the segmenter, None before measuring.
     """
 
     trace_id: str
@@ -159,7 +180,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A snapshot. ``selection`` says how its rows were chosen among the query's traces; empty: all were taken."""
+    """An immutable dataset. ``selection`` records how its rows were chosen from the query; empty: all were taken."""
 
     name: str
     hash: str
@@ -183,24 +204,43 @@ class RunRecord:
 
 
 def normalised(statement: str) -> str:
-    """The form of a statement that decides identity: NFKC, white space folded."""
+    """Return the form of a statement that its id is computed from: NFKC, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", statement).split())
 
 
 def problem_id(statement: str) -> str:
-    """16 hexadecimal digits of the SHA-256 of the normalised statement."""
+    """Return 16 hexadecimal digits of the SHA-256 of the normalised statement."""
     return hashlib.sha256(normalised(statement).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def trace_id(problem: str, model: str, raw: str) -> str:
-    """16 hexadecimal digits of the SHA-256 of problem, model and raw text."""
+    """Return 16 hexadecimal digits of the SHA-256 of problem, model and raw text."""
     digest = hashlib.sha256(f"{problem}\0{model}\0".encode("utf-8", "surrogatepass"))
     digest.update(encode(raw))
     return digest.hexdigest()[:16]
 
 
+def resolved(rows: Sequence[Identified], prefix: str, noun: str, hint: str) -> Identified:
+    """Choose the row that a user named by its id or the beginning of it.
+
+    Args:
+        rows: Rows whose ids begin with ``prefix``.
+        prefix: What the user typed.
+        noun: What the rows are, for the message: "trace".
+        hint: Where the user finds the ids.
+
+    Raises:
+        MissingError: No row, or several rows, have such an id.
+    """
+    found = [row for row in rows if row.id == prefix] or rows
+    if len(found) != 1 or not prefix:
+        what = f"Several {noun}s begin" if rows else f"No {noun} begins"
+        raise MissingError(f"{what} with '{prefix}'.", hint)
+    return found[0]
+
+
 def encode(text: str) -> bytes:
-    """Text as the store keeps it: lone surrogates survive, so what came in comes out."""
+    """Encode text for a BLOB column: lone surrogates are kept, so that the text round-trips."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -209,17 +249,17 @@ def decode(data: bytes) -> str:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 with microseconds: sorts as text."""
+    """Return the time in UTC, ISO 8601 with microseconds: it sorts as text."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def new_id() -> str:
-    """A fresh identity that no other lab will make."""
+    """Return a random id that is unique across labs."""
     return secrets.token_hex(10)
 
 
 def scrubbed(text: str) -> str:
-    """``text`` as a TEXT column can hold it: lone surrogates become the replacement character."""
+    """Return ``text`` for a TEXT column: lone surrogates, which SQLite cannot encode, become `?`."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Which runs a lab knows; the run directories themselves hold the truth about them."""
+"""The training runs of a lab. Their state is read from the run directories, not from this table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add(db: Database, run: RunRecord) -> None:
 
 
 def all_runs(db: Database) -> list[RunRecord]:
-    """Every run, the newest first."""
+    """Return every run, the newest first."""
     return [RunRecord(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY created_at DESC")]
 
 

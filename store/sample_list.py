@@ -1,4 +1,4 @@
-"""A page of an evaluation's samples, found by indexes however many there are."""
+"""Queries on the samples of an evaluation: pages of the list, finished samples, the cache, samples to score."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from store.filters import SampleQuery
 from store.sqlite import Database
 
 EVERYTHING = SampleQuery()
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A line of the list of samples."""
+    """A row of the list of samples."""
 
     seq: int
     evaluation_id: str
@@ -45,20 +46,20 @@ def page(
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[SampleRow], int]:
-    """One page of the list.
+    """Return one page of the list. The time for it does not depend on the number of samples.
 
     Args:
-        db: the lab's database.
-        evaluation_id: whose samples they are.
-        scorer: the label of the scorer that decides on the outcomes.
-        query: the filter and the order.
-        limit: the number of rows at most.
-        offset: the number of rows to skip.
+        db: The lab's database.
+        evaluation_id: The evaluation.
+        scorer: Label of the scorer that decides the outcomes.
+        query: The filter and the order.
+        limit: Maximum number of rows.
+        offset: Number of rows to skip.
 
     Returns:
-        The rows, and the number of samples that the filter finds.
+        The rows, and the number of samples that match the filter.
     """
-    # Joined in the order that an index gives, or SQLite reads and sorts everything for any page.
+    # Tables are joined in the order of an index; otherwise SQLite reads and sorts all rows for each page.
     item_of = "i.evaluation_id = s.evaluation_id AND i.item = s.item"
     by_tokens = query.sort == "longest"
     joined = f"evaluation_items i CROSS JOIN samples s ON {item_of}"
@@ -67,7 +68,7 @@ def page(
     where = f"{'s' if by_tokens else 'i'}.evaluation_id = ?"
     values: list[str | float] = [evaluation_id]
     condition, parameters = query.where()
-    if not query.text and not query.reads("i"):  # to count them, or the longest, the items are not needed
+    if not query.text and not query.reads("i"):  # counting does not need the items, nor does the order by length
         counted, of = "samples s", "s.evaluation_id = ?"
         joined, where = (counted, of) if by_tokens else (joined, where)
     else:
@@ -78,11 +79,11 @@ def page(
         joined, counted = f"{joined} {score}", f"{counted} {score}"
         values = [scorer, *values]
     total = db.execute(f"SELECT count(*) FROM {counted} WHERE {of} AND {condition}", values).fetchone()[0]
-    limit = min(limit, total - offset)  # the last one found ends the search
+    limit = min(limit, total - offset)  # so that the search ends at the last match
     if limit <= 0:
         return [], int(total)
     found, order = f"FROM {joined} WHERE {where} AND {condition}", query.order
-    # The page is found first, by what indexes hold, and only its rows are read.
+    # The inner query finds the page in indexes; only its rows are then read.
     rows = db.execute(
         f"SELECT s.seq, s.evaluation_id, s.item, s.sample, {OUTCOME}, c.value, c.answer, "
         "CASE s.state WHEN 'complete' THEN coalesce(c.reason, '') ELSE s.reason END, i.question, i.gold, i.variant, "
@@ -94,7 +95,52 @@ def page(
     return [_sample_row(row) for row in rows], int(total)
 
 
+def ended(db: Database, evaluation_id: str) -> set[tuple[str, int]]:
+    """Return the (item, sample) pairs with a sample that did not fail."""
+    rows = db.execute("SELECT item, sample FROM samples WHERE evaluation_id = ? AND state != 'failed'", [evaluation_id])
+    return {(str(name), int(number)) for name, number in rows}
+
+
+def cached(db: Database, keys: Sequence[str]) -> dict[str, int]:
+    """Find samples that can be reused: complete ones, and those cut off at the maximum length.
+
+    Samples that a server aborted or filtered are not reused, since another attempt may succeed.
+
+    Returns:
+        The seq of a sample for each of these cache keys that has one.
+    """
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), _CHUNK):
+        rows = db.execute(
+            "SELECT cache_key, min(seq) FROM samples WHERE (state = 'complete' "
+            "OR state = 'incomplete' AND reason IN ('length', 'max_tokens', 'model_length')) "
+            "AND cache_key IN (SELECT value FROM json_each(?)) GROUP BY cache_key",
+            [json.dumps(list(keys[start : start + _CHUNK]))],
+        )
+        found.update((str(key), int(seq)) for key, seq in rows)
+    return found
+
+
+def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
+    """Return the seqs of complete samples without a score of this scorer."""
+    rows = db.execute(
+        f"SELECT s.seq FROM {JOINED} WHERE s.evaluation_id = ? AND s.state = 'complete' AND c.seq IS NULL "
+        "ORDER BY s.seq",
+        [scorer, evaluation_id],
+    )
+    return [int(seq) for (seq,) in rows]
+
+
+def places(db: Database, evaluation_id: str, scorer: str, outcome: str) -> list[tuple[int, str, int]]:
+    """Return (seq, item, sample) of every sample with this outcome under one scorer."""
+    rows = db.execute(
+        f"SELECT s.seq, s.item, s.sample FROM {JOINED} WHERE s.evaluation_id = ? AND {OUTCOME} = ? ORDER BY s.seq",
+        [scorer, evaluation_id, outcome],
+    )
+    return [(int(seq), str(name), int(number)) for seq, name, number in rows]
+
+
 def _sample_row(row: Sequence[Any]) -> SampleRow:
-    *head, gold, variant, read, wrote, thought, kept, trace_id = row
-    values = [*head, tuple(json.loads(gold)), variant, read, wrote, thought, bool(kept), trace_id]
+    *head, gold, variant, read, wrote, thought, cached, trace_id = row
+    values = [*head, tuple(json.loads(gold)), variant, read, wrote, thought, bool(cached), trace_id]
     return SampleRow(*values)

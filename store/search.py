@@ -1,7 +1,7 @@
 """Full-text search over statement, thought and solution, Chinese included.
 
-SQLite's default tokenizer takes a run of Chinese characters for one word, and its trigram tokenizer misses
-two-character words. So each CJK character is indexed as a word of its own, and a CJK query becomes a phrase.
+SQLite's default tokenizer treats a run of Chinese characters as one word, and its trigram tokenizer misses
+two-character words. Therefore each CJK character is indexed as one word, and a CJK query becomes a phrase.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Hit:
 
 
 def indexable(text: str) -> str:
-    """``text`` as the index takes it: CJK characters apart, nothing SQLite cannot encode."""
+    """Return ``text`` as it is indexed: spaces around CJK characters, nothing that SQLite cannot encode."""
     return scrubbed(text) if text.isascii() else _CJK.sub(r" \1 ", scrubbed(text)).replace("\0", " ")
 
 
@@ -46,9 +46,12 @@ def insert(connection: sqlite3.Connection, seq: int, statement: str, thought: st
 
 
 def expressions(query: str) -> tuple[str | None, str | None]:
-    """FTS5 expressions for what a person typed: of what must occur and of what must not; None where nothing is asked.
+    """Translate a search into FTS5.
 
-    Words must all occur, "quoted words" in a row, -word must not; a word without quotes may be a beginning.
+    All words must occur, "quoted words" as a phrase; -word must not occur. A word without quotes matches as a prefix.
+
+    Returns:
+        The expression of what must occur and the expression of what must not, None where there is none.
     """
     wanted: list[str] = []
     unwanted: list[str] = []
@@ -65,31 +68,34 @@ def expressions(query: str) -> tuple[str | None, str | None]:
 
 
 def match_expression(query: str) -> str | None:
-    """One FTS5 expression for what a person typed, or None when there is no word in it that must occur."""
+    """Return one FTS5 expression for a search, or None if it has no word that must occur."""
     wanted, unwanted = expressions(query)
     return f"({wanted}) NOT ({unwanted})" if wanted and unwanted else wanted
 
 
 def require_words(query: str) -> None:
-    """Refuse a search that has signs in it and no word: it would find everything, or nothing, whatever was meant.
+    """Reject a search that consists of punctuation only, which would match everything or nothing.
 
     Raises:
-        QueryError: there is no letter and no digit in ``query``.
+        QueryError: ``query`` has neither a letter nor a digit.
     """
     if query.strip() and expressions(query) == (None, None):
         raise QueryError(f"There is no word to search for in '{query.strip()}'.", "Search for letters or digits.")
 
 
 def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple[list[Hit], int]:
-    """The best hits, best trace first, and how many traces match.
+    """Search all traces.
+
+    Returns:
+        The hits, those of the best trace first, and the number of matching traces.
 
     Raises:
-        QueryError: no word is asked for, so that nothing could be the best.
+        QueryError: ``query`` has no word that must occur, so the hits cannot be ranked.
     """
     require_words(query)
     expression = match_expression(query)
     if expression is None:
-        raise QueryError("A search needs a word that must occur.", "A filter (traces ls) takes -words alone.")
+        raise QueryError("A search needs at least one word without a minus.", "`o1lab traces ls` accepts -words alone.")
     total = db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]).fetchone()[0]
     rows = db.execute(
         """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
@@ -106,14 +112,14 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
         matches = [
             (field, text, match) for field, text in zip(FIELDS, texts, strict=True) if (match := pattern.search(text))
         ]
-        if not matches:  # the index folds diacritics and joins words; the pattern need not find that
+        if not matches:  # the index ignores diacritics, so the pattern may not find the word
             found.append(Hit(trace_id, "statement", _snippet(statement, 0)))
         found += [Hit(trace_id, field, _snippet(text, match.start())) for field, text, match in matches]
     return found, total
 
 
 def _pattern(query: str) -> re.Pattern[str]:
-    """A pattern that finds in plain text what the index found, near enough for a snippet."""
+    """Return a pattern that approximates in plain text what the index matched, for the snippet."""
     terms = [phrase or word for minus, phrase, word in _QUERY.findall(query) if not minus]
     words = [r"\W+".join(map(re.escape, _WORD.findall(term))) for term in terms]
     return re.compile("|".join(word for word in words if word) or "(?!)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What choosing a dataset's rows looks at: one small record a trace, streamed in the order of a filter."""
+"""The candidates for the rows of a dataset: one small record per trace, streamed in the order of a filter."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from store.sqlite import Database
 
 ORIGINS = """WITH RECURSIVE origins(id) AS (SELECT t.id UNION
     SELECT o.parent_id FROM origins JOIN traces o ON o.id = origins.id WHERE o.parent_id IS NOT NULL)"""
-"""``origins``: a trace ``t`` and all it was made from (translated, edited): what is said of their problems is of it."""
+"""``origins``: trace ``t`` and its ancestors, the traces that it was translated or edited from."""
 EVALUATED = f"""(t.source GLOB 'eval/*' OR (t.parent_id IS NOT NULL AND EXISTS ({ORIGINS} SELECT 1 FROM origins
     JOIN traces o ON o.id = origins.id WHERE o.source GLOB 'eval/*')))"""
-"""Whether a trace ``t``, or one it was made from, is an answer to an evaluation that a person labelled."""
+"""Whether trace ``t``, or one of its ancestors, is a labelled answer to an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A trace that could be a row. ``thought`` and ``solution`` are lengths in code points.
+    """A trace that could become a row of a dataset.
 
-    ``looping``, ``verdict`` and ``reflective`` (its reflections, backtrackings and checks) are None until measured.
-    ``excluded_by``: the rule that excludes its problem, or that of a trace it was made from. ``rejected_by_run``: the
-    teacher run that made it marked it as not good enough. ``evaluated``: it, or one it was made from, answers an
-    evaluation.
+    Attributes:
+        looping: Whether the thought loops; None until measured.
+        verdict: The verifier's verdict; None until measured.
+        reflective: Number of reflections, backtrackings and checks; None until measured.
+        thought: Length of the thought in code points.
+        solution: Length of the solution in code points.
+        excluded_by: The rule that excludes its problem, or the problem of an ancestor.
+        rejected_by_run: Whether the teacher run that made it rejected it.
+        evaluated: Whether it, or one of its ancestors, answers an evaluation.
     """
 
     seq: int
@@ -44,7 +49,7 @@ class Candidate:
 
 
 def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
-    """The traces of a filter in its order; their texts are not read."""
+    """Yield the traces of a filter in its order, without their texts."""
     condition, parameters = query.where()
     rows = db.execute(
         f"""SELECT t.seq, t.id, t.problem_id, t.decision, t.complete, t.looping, t.verdict,
@@ -71,7 +76,7 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
 
 
 def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
-    """Statement, thought and solution of one candidate."""
+    """Return the statement, thought and solution of one candidate."""
     statement, raw, a, b, c, d = db.execute(
         """SELECT p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
            FROM trace_texts x, problems p WHERE x.seq = ? AND p.id = ?""",
@@ -82,6 +87,6 @@ def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
 
 
 def decided_at(db: Database, trace_id: str) -> str:
-    """When the decision that stands was made, as text that sorts by time; empty without one."""
+    """Return when the current decision was made, as text that sorts by time; empty without a decision."""
     decisions = [record.created_at for record in annotation_log.of_trace(db, trace_id) if record.kind == "decision"]
     return decisions[-1] if decisions else ""

@@ -1,4 +1,4 @@
-"""Teacher runs and what became of each of their responses; the journals in the runs' folders hold what was paid for."""
+"""Teacher runs and the outcome of each of their responses. What was paid for is in the journals of the runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from store.errors import MissingError
-from store.records import now, scrubbed
+from store.records import now, resolved, scrubbed
 from store.sqlite import Database
 
 _COLUMNS = "id, dir, method, endpoint, model, prompt, settings, created_at"
@@ -18,7 +17,7 @@ _CODE = "substr(reason, 1, instr(reason || ': ', ': ') - 1)"
 
 @dataclass(frozen=True, slots=True)
 class TeacherRun:
-    """One job of asking a teacher; ``prompt`` is ``name@version``."""
+    """One teacher run; ``prompt`` is ``name@version``."""
 
     id: str
     dir: str
@@ -32,7 +31,7 @@ class TeacherRun:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one item's sample ended. ``item`` is the id of the problem, or of the trace worked on."""
+    """The outcome of one sample. ``item`` is the id of the problem, or of the trace that is rewritten."""
 
     item: str
     sample: int
@@ -46,9 +45,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run's outcomes come to. ``done`` are those with a whole response; verdicts are those of their traces.
+    """Counts and sums of a run's outcomes.
 
-    Tokens and dollars are those of ``done``: what failed is held again, and the run's journal says what it took.
+    Attributes:
+        done: Samples that did not fail; verdicts are counted among them.
+        rejected: Samples whose response was rejected by the run.
+        failed: Samples that failed; they are asked again when the run resumes.
+        input_tokens: Of the samples that did not fail; the journal has the total. The same for ``output_tokens``
+            and ``cost_usd``.
     """
 
     done: int = 0
@@ -63,7 +67,7 @@ class Tally:
 
 
 def add(db: Database, run: TeacherRun) -> None:
-    """Register a run; one that is there stays as it is."""
+    """Register a run; an existing one is left unchanged."""
     with db.atomic():
         db.conn.execute(
             f"INSERT OR IGNORE INTO teacher_runs({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -75,23 +79,17 @@ def add(db: Database, run: TeacherRun) -> None:
 
 
 def get(db: Database, identity: str) -> TeacherRun:
-    """The run of this id, or the only one whose id begins so.
+    """Return the run with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: there is none, or there are several.
+        MissingError: No run, or several runs, have such an id.
     """
-    found = [run for run in all_runs(db) if run.id.startswith(identity)] if identity else []
-    exact = [run for run in found if run.id == identity] or found
-    if len(exact) != 1:
-        raise MissingError(
-            f"{'Several teacher runs begin' if found else 'No teacher run begins'} with '{identity}'.",
-            "`o1lab distill ls` lists them.",
-        )
-    return exact[0]
+    found = [run for run in all_runs(db) if run.id.startswith(identity)]
+    return resolved(found, identity, "teacher run", "`o1lab distill ls` lists them.")
 
 
 def all_runs(db: Database) -> list[TeacherRun]:
-    """Every run, the newest first."""
+    """Return every run, the newest first."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM teacher_runs ORDER BY created_at DESC")
     return [
         TeacherRun(id, folder, method, endpoint, model, prompt, json.loads(settings), created_at)
@@ -113,7 +111,7 @@ def remove(db: Database, run_id: str) -> None:
 
 
 def add_outcomes(db: Database, run_id: str, outcomes: Iterable[Outcome]) -> None:
-    """Record how samples ended, inside the caller's transaction; a later outcome of a sample replaces a failed one."""
+    """Record outcomes inside the caller's transaction; a later outcome of a sample replaces a failed one."""
     created_at = now()
     db.conn.executemany(
         "INSERT INTO responses(run_id, item, sample, state, reason, trace_id, input_tokens, output_tokens, cost_usd, "
@@ -132,7 +130,7 @@ def add_outcomes(db: Database, run_id: str, outcomes: Iterable[Outcome]) -> None
 
 
 def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int]]:
-    """Of these items the (item, sample) pairs that came to an end other than failure."""
+    """Return the (item, sample) pairs of these items that have an outcome other than failure."""
     rows = db.execute(
         "SELECT item, sample FROM responses WHERE run_id = ? AND state != 'failed' "
         "AND item IN (SELECT value FROM json_each(?))",
@@ -142,13 +140,13 @@ def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int
 
 
 def failed(db: Database, run_id: str) -> set[tuple[str, int]]:
-    """The (item, sample) pairs of a run that failed."""
+    """Return the (item, sample) pairs of a run that failed."""
     rows = db.execute("SELECT item, sample FROM responses WHERE run_id = ? AND state = 'failed'", [run_id])
     return {(str(item), int(sample)) for item, sample in rows}
 
 
 def tally(db: Database, run_id: str) -> Tally:
-    """What the run's outcomes come to so far."""
+    """Return the counts and sums of the run's outcomes so far."""
     row = db.execute(
         """SELECT count(*) FILTER (WHERE r.state != 'failed'),
                   count(*) FILTER (WHERE r.state != 'failed' AND t.verdict = 'correct'),
@@ -165,9 +163,9 @@ def tally(db: Database, run_id: str) -> Tally:
 
 
 def reasons(db: Database, run_id: str) -> Mapping[str, int]:
-    """Why samples were rejected or failed, with how many of each, the most frequent first.
+    """Count the reasons why samples were rejected or failed, the most frequent first.
 
-    A reason counts without its details, which stand behind a colon; :func:`details` has some.
+    A reason is counted without its details, the part after the colon; :func:`details` has examples of them.
     """
     rows = db.execute(
         f"SELECT {_CODE}, count(*) FROM responses WHERE run_id = ? AND state != 'kept' GROUP BY 1 ORDER BY 2 DESC, 1",
@@ -177,7 +175,7 @@ def reasons(db: Database, run_id: str) -> Mapping[str, int]:
 
 
 def details(db: Database, run_id: str) -> Mapping[str, str]:
-    """For each of :func:`reasons` one of the samples' own words, where there are more than the reason."""
+    """Return an example with details for each of :func:`reasons` that has any."""
     rows = db.execute(
         f"SELECT {_CODE}, min(reason) FROM responses "
         f"WHERE run_id = ? AND state != 'kept' AND reason != {_CODE} GROUP BY 1",
@@ -187,7 +185,7 @@ def details(db: Database, run_id: str) -> Mapping[str, str]:
 
 
 def usual_output(db: Database, endpoint: str, prompt: str) -> tuple[int, float | None]:
-    """(number of samples, mean output tokens a sample) of earlier runs of an endpoint with a prompt."""
+    """Return (number of samples, mean output tokens per sample) of earlier runs of an endpoint with a prompt."""
     row = db.execute(
         "SELECT count(*), avg(r.output_tokens) FROM responses r JOIN teacher_runs t ON t.id = r.run_id "
         "WHERE t.endpoint = ? AND t.prompt = ? AND r.state != 'failed'",

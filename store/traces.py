@@ -12,7 +12,7 @@ from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.traces import SORTS, selection
 from store.migrations import MOVE_KINDS
-from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, scrubbed
+from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, resolved, scrubbed
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
@@ -20,9 +20,16 @@ _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
 
 
 def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
-    """Add (trace, its problem's statement) pairs with their index inside the caller's transaction.
+    """Add traces and index their texts, inside the caller's transaction.
 
-    Returns how many were new; one that is there (same problem, model and raw text) stays as it is.
+    A trace that exists already (same problem, model and raw text) is left unchanged.
+
+    Args:
+        db: The lab's database.
+        traces: Pairs of a trace and the statement of its problem.
+
+    Returns:
+        The number of new traces.
     """
     added, created_at = 0, now()
     connection = db.conn
@@ -51,18 +58,18 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
 
 
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:
-    """One page of the list."""
+    """Return one page of the list."""
     source, parameters, seq, order = selection(query, in_order=True, only_seq=query.sort == "added")
-    # The page is found first, by what an index holds, and only its rows are read.
+    # The inner query finds the page in an index; only its rows are then read.
     found = f"SELECT {seq} FROM {source} ORDER BY {order} LIMIT ? OFFSET ?"
     sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
     return [_row(row) for row in db.execute(sql, [*parameters, limit, offset])]
 
 
 def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: int = 200) -> Iterator[TraceRow]:
-    """The traces of a query in its order, read a batch at a time: memory stays flat.
+    """Yield the traces of a query in its order, reading one batch at a time so that memory use stays constant.
 
-    What the caller writes meanwhile is safe: each batch is a statement of its own and begins beyond the one before.
+    The caller may write in the meantime: each batch is a separate statement that starts after the previous one.
     """
     source, parameters, seq, order = selection(query, in_order=True)
     beyond, left = "1", -1 if limit is None else limit
@@ -86,7 +93,7 @@ def count(db: Database, query: TraceQuery) -> int:
 
 
 def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
-    """How many traces of the query have each value of ``column`` (decision, verdict, model or source); none is ''."""
+    """Count the traces of the query by decision, verdict, model, source or synthesis; NULL counts as ''."""
     if column not in ("decision", "verdict", "model", "source", "synthesis"):
         raise ValueError(column)
     source, parameters, *_ = selection(query)
@@ -95,42 +102,36 @@ def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
 
 
 def ids(db: Database, query: TraceQuery) -> list[str]:
-    """Every trace of the query, in its order."""
+    """Return the ids of all traces of the query, in its order."""
     source, parameters, _, order = selection(query, in_order=True)
     return [row[0] for row in db.execute(f"SELECT t.id FROM {source} ORDER BY {order}", parameters)]
 
 
 def random_ids(db: Database, query: TraceQuery, number: int) -> list[str]:
-    """A random queue of ``number`` traces of the query."""
+    """Return the ids of ``number`` random traces of the query."""
     source, parameters, *_ = selection(query)
     rows = db.execute(f"SELECT t.id FROM {source} ORDER BY random() LIMIT ?", [*parameters, number])
     return [row[0] for row in rows]
 
 
 def get(db: Database, identity: str) -> TraceRow:
-    """The trace with this id, or with the only id that begins so.
+    """Return the trace with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: there is none, or several begin so.
+        MissingError: No trace, or several traces, have such an id.
     """
     rows = db.execute(
         f"SELECT {_LISTED} FROM traces t WHERE t.id >= ? AND t.id < ? ORDER BY t.id LIMIT 2",
-        [identity, identity + "g"],  # ids are hexadecimal: g is beyond every digit
-    ).fetchall()
-    exact = [row for row in rows if row[_NAMES.index("id")] == identity]
-    if len(exact or rows) != 1 or not identity:
-        raise MissingError(
-            f"{'Several traces begin' if rows else 'No trace begins'} with '{identity}'.",
-            "`o1lab traces ls` lists them.",
-        )
-    return _row((exact or rows)[0])
+        [identity, identity + "g"],  # ids are hexadecimal: g sorts after every digit
+    )
+    return resolved([_row(row) for row in rows], identity, "trace", "`o1lab traces ls` lists them.")
 
 
 def text(db: Database, identity: str) -> TraceText:
-    """The texts of a trace.
+    """Return the texts of a trace.
 
     Raises:
-        MissingError: there is no such trace.
+        MissingError: There is no such trace.
     """
     row = db.execute(f"SELECT {_TEXTS} WHERE t.id = ?", [identity]).fetchone()
     if row is None:
@@ -152,11 +153,11 @@ def _text(row: Sequence[Any]) -> TraceText:
 
 
 _PENDING = "(t.measured_by IS NULL OR (t.measured_by LIKE 'moves %' AND t.measured_by != ?))"
-"""Traces without measures, or with those of other rules than version ``?``. Measures given by hand stay."""
+"""Traces without measures, or measured by another version than ``?``. Measures given by hand are kept."""
 
 
 def position(db: Database, query: TraceQuery, identity: str) -> int | None:
-    """How many traces of the query come before this one; None when it is not among them."""
+    """Return the number of traces of the query before this one; None if the query does not find it."""
     found = _sort_key(db, query, identity)
     if found is None:
         return None
@@ -167,7 +168,7 @@ def position(db: Database, query: TraceQuery, identity: str) -> int | None:
 
 
 def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None:
-    """The next trace without a decision after this one, in the query's order, from the top again at the end."""
+    """Return the id of the next trace without a decision, in the query's order; after the last, continue at the top."""
     key = _sort_key(db, query, identity)
     source, parameters, seq, order = selection(query, in_order=True)
     todo = f"SELECT t.id FROM {source} AND t.decision IS NULL AND t.id != ?"
@@ -181,7 +182,7 @@ def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None
 
 
 def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[tuple[int, TraceText]]:
-    """Traces that have no measures of ``version``, as (seq, texts), in order from ``after``."""
+    """Return (seq, texts) of traces without measures of ``version``, in order, those after seq ``after``."""
     rows = db.execute(f"SELECT {_TEXTS} WHERE {_PENDING} AND t.seq > ? ORDER BY t.seq LIMIT ?", [version, after, limit])
     return [(row[0], _text(row)) for row in rows]
 
@@ -192,7 +193,7 @@ def count_unmeasured(db: Database, version: str) -> int:
 
 
 def set_measures(db: Database, measures: Sequence[Measured]) -> None:
-    """Record what measuring found, in one transaction."""
+    """Save measures in one transaction."""
     columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)
     with db.atomic():
         db.conn.executemany(
@@ -213,7 +214,7 @@ def set_measures(db: Database, measures: Sequence[Measured]) -> None:
 
 
 def of_problem(db: Database, problem: str) -> list[TraceRow]:
-    """All traces of one problem, for reading side by side."""
+    """Return all traces of one problem."""
     rows = db.execute(f"SELECT {_LISTED} FROM traces t WHERE t.problem_id = ? ORDER BY t.seq", [problem])
     return [_row(row) for row in rows]
 
@@ -232,7 +233,7 @@ def _beyond(query: TraceQuery, key: Sequence[Any], seq: str, *, after: bool) -> 
     if query.sort == "added":
         return f"{seq} {comparison} ?", [key[1]]
     by = SORTS[query.sort]
-    # The first condition says nothing new: it is what SQLite looks up in the index of this order.
+    # The first condition is implied by the second; SQLite needs it to use the index of this order.
     return f"{by} {comparison}= ? AND ({by}, {seq}) {comparison} (?, ?)", [key[0], *key]
 
 

@@ -1,4 +1,4 @@
-r"""The final answer of a response: the last ``\boxed``, else what it calls its answer, else its last number."""
+r"""Extract the final answer of a response: the last ``\boxed``, else a stated answer, else the last number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class How(StrEnum):
-    """How an answer was found, the most trustworthy first."""
+    """How an answer was found, the most reliable way first."""
 
     BOXED = "boxed"
     STATED = "stated"
@@ -17,7 +17,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A final answer as it was written, and how far to trust that it is one."""
+    """A final answer as written, and how it was found."""
 
     text: str
     how: How
@@ -36,10 +36,10 @@ _LONGEST_STATED = 300
 
 
 def extract_answer(solution: str, thought: str = "") -> Answer | None:
-    """The final answer of a response, or None if it gives none.
+    """Return the final answer of a response, or None if it has none.
 
-    A boxed or stated answer in the solution comes first; only then one in the thought (a response that was cut off
-    has no solution); a mere last number is taken from the solution only. Linear in the length, whatever the text.
+    A boxed or stated answer in the solution takes precedence over one in the thought (a truncated response has no
+    solution); a last number is taken from the solution only. Takes linear time for every text.
     """
     for text in (solution, thought):
         if text and (found := _boxed(text) or _stated(text)):
@@ -49,24 +49,24 @@ def extract_answer(solution: str, thought: str = "") -> Answer | None:
 
 
 def after_box(text: str) -> str | None:
-    """What stands after the content of the last box, its closing brace first; None without a box."""
+    """Return the text after the content of the last box, from its closing brace on; None without a box."""
     span = _last_box(text)
     return text[span[1] :] if span else None
 
 
 def _boxed(text: str) -> Answer | None:
-    """What the last closed, non-empty box holds: the inner one, where boxes nest."""
+    """Return the content of the last closed, non-empty box; of nested boxes, the inner one."""
     span = _last_box(text)
     return Answer(text[slice(*span)].strip(), How.BOXED) if span else None
 
 
 def _last_box(text: str) -> tuple[int, int] | None:
-    """Where the content of the last closed, non-empty box begins and ends."""
+    """Return start and end of the content of the last closed, non-empty box."""
     first = min((at for mark in ("\\boxed", "\\fbox") if (at := text.find(mark)) >= 0), default=-1)
     if first < 0:
         return None
     last: tuple[int, int] | None = None
-    open_braces: list[int] = []  # where a box's content starts, or -1 for any other brace
+    open_braces: list[int] = []  # start of a box's content, or -1 for any other brace
     for match in _BOX_MARKS.finditer(text, first):
         if match["open"]:
             open_braces.append(match.end())
@@ -91,7 +91,7 @@ def _stated(text: str) -> Answer | None:
 
 
 def _unwrap(words: str) -> str:
-    """The answer within a sentence that states it: without emphasis, math marks and what follows the full stop."""
+    """Return the answer in a sentence that states it, without emphasis, math marks and text after the full stop."""
     words = re.split(r"(?<=[^\d\s])[.。](?:\s|$)|(?<=\d)[.。](?:\s|$)", words, maxsplit=1)[0]
     words = words.strip().strip("*_").strip()
     if (math := re.match(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", words)) is not None:

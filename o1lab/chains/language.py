@@ -1,7 +1,7 @@
-"""In which language a response is written, and whether it mixes several, by its script and its most common words.
+"""Detect the language of a response, and whether it mixes languages, from its scripts and most common words.
 
-Only words count: mathematics, code and links say nothing of a language (see :mod:`o1lab.chains.protected`). The words
-are in ``assets/words/language.yaml``.
+Only words count: mathematics, code and links are ignored (see :mod:`o1lab.chains.protected`). The word lists are in
+``assets/words/language.yaml``.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from collections import Counter
 from typing import Literal
 
 from o1lab.chains.protected import without_protected
+from o1lab.text import CJK, HAN, HANGUL, KANA
 from o1lab.wordlists import word_list
 
 Language = Literal["zh", "en", "other"]
 
 _WORDS = re.compile(
-    r"""
-      (?P<han>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)
+    rf"""
+      (?P<han>[{HAN}]+)
     | (?P<latin>[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’]+)
-    | (?P<kana>[\u3040-\u30ff]+)
-    | (?P<hangul>[\uac00-\ud7af\u1100-\u11ff]+)
-    | (?P<cyrillic>[\u0400-\u052f]{2,})
-    | (?P<semitic>[\u0590-\u06ff]{2,})
-    | (?P<indic>[\u0900-\u0e7f]{2,})
+    | (?P<kana>[{KANA}]+)
+    | (?P<hangul>[{HANGUL}]+)
+    | (?P<cyrillic>[\u0400-\u052f]{{2,}})
+    | (?P<semitic>[\u0590-\u06ff]{{2,}})
+    | (?P<indic>[\u0900-\u0e7f]{{2,}})
     """,
     re.VERBOSE,
 )
-# A Chinese word has about this many characters, so that shares of Chinese and English can be compared.
-_HAN_A_WORD = 1.6
-# Whether a text needs counting at all: most chains have no letter but Latin ones.
-_NOT_LATIN = re.compile(
-    r"[\u0400-\u06ff\u0900-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
-)
+# Average characters of a Chinese word: makes shares of Chinese and English comparable.
+_HAN_PER_WORD = 1.6
+# Most chains have only Latin letters; those need no counting.
+_NOT_LATIN = re.compile(rf"[\u0400-\u06ff\u0900-\u0e7f{CJK}]")
 _FEWEST = 3
 _MAINLY = 0.6
 _MIXED = 0.05
@@ -40,14 +39,14 @@ _FEWEST_FOREIGN = 5
 
 
 def shares(text: str) -> dict[str, float]:
-    """The share of each script among the words of ``text``: ``han``, ``latin``, ``kana``, … Empty without words."""
+    """Return the share of each script among the words of ``text``: ``han``, ``latin``, ``kana``, …; empty if none."""
     counted = _count(text)
     total = sum(counted.values())
     return {script: number / total for script, number in counted.items()} if total else {}
 
 
 def language_of(text: str) -> Language:
-    """The language most of the words of ``text`` are in; ``other`` for all but Chinese and English, and for none."""
+    """Return the language of most words of ``text``; ``other`` if it is neither Chinese nor English, or has none."""
     words = without_protected(text)
     counted = _count_words(words)
     total = sum(counted.values())
@@ -59,9 +58,9 @@ def language_of(text: str) -> Language:
 
 
 def mixed_language(text: str) -> bool:
-    """Whether ``text`` is written in several scripts: at least 5 % of its words, and five, are not in the main one.
+    """Return whether ``text`` mixes scripts: at least five words, and 5 % of all words, are not in the main script.
 
-    Names of functions, units, points and variables are in no language, nor are names of people in a Chinese text.
+    Names of functions, units, points and variables do not count, nor do names of people in a Chinese text.
     """
     if _NOT_LATIN.search(text) is None:
         return False
@@ -82,13 +81,13 @@ def _count_words(words: str) -> Counter[str]:
     for found in _WORDS.finditer(words):
         script, word = str(found.lastgroup), found.group()
         if script == "han":
-            counted[script] += max(1, round(len(word) / _HAN_A_WORD))
+            counted[script] += max(1, round(len(word) / _HAN_PER_WORD))
         elif script != "latin":
             counted[script] += 1
         elif not (word.isupper() or word.lower() in symbols):
             capitalised += word[0].isupper()
             counted[script] += word[0].islower()
-    if capitalised and counted["latin"] >= counted["han"]:  # between Chinese ones they are names
+    if capitalised and counted["latin"] >= counted["han"]:  # in a Chinese text, capitalised words are names
         counted["latin"] += capitalised
     return counted
 

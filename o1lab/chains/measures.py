@@ -1,4 +1,4 @@
-"""What can be counted in a response without judging it."""
+"""Measures of a response that need no judgement: moves, loops, the final answer, tokens."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 MEASURES_VERSION = 2
 
-# A loop is sought in this much of the end: longer periods than a third of it go unseen.
+# Loops are searched in this many characters at the end; periods longer than a third of them are not detected.
 _WINDOW = 1 << 16
 _PROBE = 40
 _REPEATS = 3
 _SHORTEST_LOOP = 200
-# Loops that change a number each time round: no exact period, but the end packs far better than prose does.
+# Loops that change a number in each round have no exact period, but their text compresses far better than prose.
 _TAIL = 4000
 _PACKED = 0.125
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What a response shows without judging it.
+    """The measures of a response.
 
     Attributes:
         moves: the moves of the text that :func:`read_text` picks, in order, without gaps.
         in_thought: whether that text is the thought.
-        looping: the response ends in a loop, see :func:`ends_in_loop`.
+        looping: whether the response ends in a loop, see :func:`ends_in_loop`.
         answer: the final answer, or None if there is none.
     """
 
@@ -46,12 +46,12 @@ class Measures:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many moves of each kind the thought has; kinds that do not occur are left out."""
+        """The number of moves of each kind in the thought; kinds that do not occur are left out."""
         return dict(Counter(str(move.kind) for move in self.moves)) if self.in_thought else {}
 
 
 def read_text(thought: str, solution: str) -> str:
-    """The text that has moves: the thought, or the solution of a response without a thought."""
+    """Return the text that is segmented into moves: the thought, or the solution if there is no thought."""
     return thought or solution
 
 
@@ -60,7 +60,8 @@ def measure(raw: str, thought: Span, solution: Span, *, complete: bool) -> Measu
 
     Args:
         raw: the whole response.
-        thought, solution: (start, end) offsets into ``raw``, in code points; an empty span means there is none.
+        thought: (start, end) of the thought in ``raw``, in code points; empty if there is none.
+        solution: the same for the solution.
         complete: whether the response is complete, see :class:`o1lab.chains.parse.ParsedResponse`.
     """
     thinking, solving = raw[slice(*thought)], raw[slice(*solution)]
@@ -75,11 +76,11 @@ def measure(raw: str, thought: Span, solution: Span, *, complete: bool) -> Measu
 
 
 def ends_in_loop(text: str) -> bool:
-    """Whether ``text`` ends by saying the same again and again.
+    """Return whether ``text`` ends in a repetition.
 
-    Either its last stretch stands there three times running, word for word and at least 200 characters in all, or
-    the last 4,000 characters pack to under an eighth of their size, which prose and mathematics never do. Linear: one
-    search from the end, then each character is compared once.
+    Either its end repeats exactly, three times in a row and over at least 200 characters, or its last 4,000 characters
+    compress to under an eighth of their size, which prose and mathematics never do. Takes linear time: one search from
+    the end, then each character is compared once.
     """
     tail = text[-_WINDOW:].rstrip()
     probe = tail[-_PROBE:]
@@ -94,15 +95,19 @@ def ends_in_loop(text: str) -> bool:
 
 
 def count_tokens(text: str, tokenizer_path: Path) -> int:
-    """Tokens of ``text`` by the tokenizer.json of the model that wrote it, special tokens not added.
+    """Return the number of tokens of ``text``, without special tokens.
+
+    Args:
+        text: the text.
+        tokenizer_path: the tokenizer.json of the model that wrote it.
 
     Raises:
-        FileNotFoundError: there is no such tokenizer.json.
+        FileNotFoundError: there is no such file.
     """
     if not tokenizer_path.is_file():
         raise FileNotFoundError(tokenizer_path)
     tokenizer = _tokenizer(str(tokenizer_path), tokenizer_path.stat().st_mtime_ns)
-    readable = text.encode("utf-8", "replace").decode("utf-8")  # tokenizers refuse lone surrogates
+    readable = text.encode("utf-8", "replace").decode("utf-8")  # tokenizers reject lone surrogates
     return len(tokenizer.encode(readable, add_special_tokens=False).ids)
 
 

@@ -1,11 +1,11 @@
-"""Cut a thought into moves: segments with one function each.
+"""Segment a thought into moves: segments with one function each.
 
-The rules look at how a sentence opens, at a few phrases anywhere in it, and at whether it calculates. They are
-ours, tuned on half of the tagged sentences that ``bench/segmentation.py`` measures against; a model would do
-better and cost a thousand times more. Every stored segmentation carries ``SEGMENTER_VERSION``.
+The rules use the opening of a sentence, a few phrases anywhere in it, and whether it calculates. They are hand-written
+and tuned on half of the tagged sentences that ``bench/segmentation.py`` measures with; a model would be better and cost
+a thousand times more. Every stored segmentation records ``SEGMENTER_VERSION``.
 
-Speed comes from few calls: one scan finds the sentences, one anchored match reads each opening, and phrases are
-looked for with ``str.find`` in the whole text at once.
+For speed there are few calls: one scan finds the sentences and their openings, and ``str.find`` searches the phrases in
+the whole text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEGMENTER_VERSION = 1
 
 
 class MoveKind(StrEnum):
-    """What a segment of a thought is for."""
+    """The function of a segment of a thought."""
 
     UNDERSTAND = "understand"
     PLAN = "plan"
@@ -32,7 +32,7 @@ class MoveKind(StrEnum):
 
     @property
     def letter(self) -> str:
-        """The one letter that stands for it wherever there is no room: U P C R B V F (conclude: final)."""
+        """The one-letter abbreviation: U P C R B V F (F is conclude, "final")."""
         return _LETTERS[self]
 
 
@@ -49,7 +49,7 @@ MOVE_OF_LETTER = {letter: kind for kind, letter in _LETTERS.items()}
 
 
 class Move(NamedTuple):
-    """One segment: [start, end) in code points of the thought."""
+    """One segment: [start, end) in code points of the segmented text."""
 
     kind: MoveKind
     start: int
@@ -57,12 +57,12 @@ class Move(NamedTuple):
 
 
 def pack(moves: Iterable[Move]) -> str:
-    """Encode moves for storage: letter and end offset of each, such as ``U120 C400``. Moves have no gaps."""
+    """Encode moves without gaps for storage, as letter and end offset of each, such as ``U120 C400``."""
     return " ".join(f"{move.kind.letter}{move.end}" for move in moves)
 
 
 def unpack(packed: str) -> list[Move]:
-    """Decode what :func:`pack` wrote.
+    """Decode the text that :func:`pack` returned.
 
     Raises:
         ValueError: the text is not a packed list of moves.
@@ -147,7 +147,7 @@ _OPENINGS = {
         |题目|题意|已知|根据(?:题|条件)|给定|问题(?:是|要求|说|中)|好的|我(?:记得|知道)|这(?:是|道|个)|由于|因为
     """,
 }
-# Announced work, which would else read as a plan; and conclusions only where the sentence calculates nothing.
+# Announced work would otherwise match as a plan. Weak conclusions count only if the sentence calculates nothing.
 _ANNOUNCED = r"""
     (?:(?:let(?:'s|\ me|\ us)|i'll|we'll|(?:i|we)(?:\ (?:can|need\ to|have\ to|will|should|
         could))?)\ (?:now\ |just\ |first\ )?|first,?\ |next,?\ )+(?:compute|calculate|convert|simplify|
@@ -162,9 +162,9 @@ def _named(*kinds: MoveKind) -> str:
     return "|".join(f"(?P<{kind}>{_OPENINGS[kind]})" for kind in kinds)
 
 
-# One sentence: fillers, then an opening that decides, or else whether it calculates; then to its end. A sentence
-# ends at a full stop that whitespace follows (3.14 is one number), at a Chinese one, or at the line's end. Every
-# repetition is possessive, so a sentence of a megabyte is read once.
+# One sentence: fillers, then an opening that decides, or else whether it calculates; then the rest. A sentence ends at
+# a full stop followed by whitespace (3.14 is one number), at a Chinese full stop, or at the end of the line. Every
+# repetition is possessive, so a sentence of a megabyte is scanned once.
 _SENTENCE = re.compile(
     rf"""
     (?: {_FILLER} (?: {_named(MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT)}
@@ -186,7 +186,7 @@ _KIND_OF_GROUP: dict[str | None, MoveKind | None] = {
     **{kind.value: kind for kind in MoveKind},
 }
 
-# Phrases that decide wherever they stand in the sentence, weightiest first.
+# Phrases that decide the kind anywhere in a sentence, in order of precedence.
 _PHRASES: dict[MoveKind, tuple[str, ...]] = {
     MoveKind.CONCLUDE: ("\\boxed", "final answer", "the answer is", "最终答案", "答案是"),
     MoveKind.BACKTRACK: (
@@ -206,7 +206,7 @@ _PHRASES: dict[MoveKind, tuple[str, ...]] = {
 
 
 def segment(thought: str) -> list[Move]:
-    """The moves of ``thought``, in order, without gaps, covering it entirely; empty for an empty thought."""
+    """Return the moves of ``thought`` in order, covering it without gaps; empty for an empty thought."""
     if not thought:
         return []
     text = _lower(thought)
@@ -226,19 +226,19 @@ def segment(thought: str) -> list[Move]:
     return moves
 
 
-# A sentence without any sign carries on with these; after the others it states something.
+# A sentence without a cue continues a move of these kinds; after other kinds it is UNDERSTAND.
 _GOES_ON = frozenset({MoveKind.UNDERSTAND, MoveKind.COMPUTE})
 _CUED = frozenset({MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT, MoveKind.PLAN})
 
 
 def _lower(text: str) -> str:
-    """Lower case of the same length: offsets must hold. ``İ`` is the one letter whose lower case is longer."""
+    """Return the lower case with the same length, to keep offsets valid: only ``İ`` has a longer lower case."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else text.replace("İ", "i").lower()
 
 
 def _phrases(text: str, starts: list[int]) -> dict[int, MoveKind]:
-    """The sentences that a phrase decides: their index and kind."""
+    """Return index and kind of the sentences that a phrase decides."""
     found: dict[int, MoveKind] = {}
     for kind, phrases in _PHRASES.items():
         for phrase in phrases:

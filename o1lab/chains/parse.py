@@ -1,12 +1,12 @@
-"""Where the thought ends and the solution begins: the think formats of long-thought responses.
+"""Split a response into thought and solution: the think formats of long-thought responses.
 
-Offsets are code points into the raw text, which is never changed. The formats:
+Offsets are in code points of the raw text, which is never changed. The formats:
 
 ==========  ==================================================================================
 sky-t1      ``<|begin_of_thought|> … <|end_of_thought|> <|begin_of_solution|> … <|end_of_solution|>``
-r1          ``<think> … </think> …``; the opening mark may be missing, because templates put it in the prompt
+r1          ``<think> … </think> …``; the opening mark may be missing because templates put it in the prompt
 marco-o1    ``<Thought> … </Thought> <Output> … </Output>``
-plain       no marks: all of it is the solution
+plain       no marks: the whole text is the solution
 ==========  ==================================================================================
 """
 
@@ -19,7 +19,7 @@ Span = tuple[int, int]
 
 
 class ThinkFormat(StrEnum):
-    """How a response marks its thought."""
+    """The marks around a thought."""
 
     SKY_T1 = "sky-t1"
     R1 = "r1"
@@ -46,15 +46,15 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """A response taken apart.
+    """The parts of a response.
 
     Attributes:
-        format: the marks it was written with.
-        thought: [start, end) in code points of the raw text, whitespace at both ends left out; None without one.
-        solution: the same for what follows the thought; None when the thought never closed or nothing follows.
-        complete: the thought closed, a solution follows, and the solution's own closing mark is there where the
-            format has one and it was opened. A plain response is complete when it is not empty: without marks
-            nothing tells whether it was cut off.
+        format: the marks it uses.
+        thought: [start, end) in code points of the raw text, without surrounding whitespace; None without a thought.
+        solution: the same for the text after the thought; None if the thought is not closed or nothing follows.
+        complete: whether the thought is closed, a solution follows, and the solution's closing mark is present if its
+            opening mark is. A plain response is complete if it is not empty: without marks a truncated one cannot be
+            recognised.
     """
 
     format: ThinkFormat
@@ -63,18 +63,18 @@ class ParsedResponse:
     complete: bool
 
     def thought_of(self, raw: str) -> str:
-        """The thought's text, empty without one."""
+        """Return the text of the thought, empty without one."""
         return raw[slice(*self.thought)] if self.thought else ""
 
     def solution_of(self, raw: str) -> str:
-        """The solution's text, empty without one."""
+        """Return the text of the solution, empty without one."""
         return raw[slice(*self.solution)] if self.solution else ""
 
 
 def parse(raw: str) -> ParsedResponse:
-    """Tell thought from solution in ``raw``. Never fails; linear in its length.
+    """Split ``raw`` into thought and solution. Never fails; takes linear time.
 
-    With several thoughts the first counts and the rest belongs to the solution, as servers do it.
+    If there are several thoughts, only the first counts and the rest belongs to the solution, as in servers.
     """
     found = [(at, name) for name in _MARKS if (at := _first_mark(raw, _MARKS[name])) is not None]
     if not found:
@@ -85,17 +85,17 @@ def parse(raw: str) -> ParsedResponse:
 
 
 def join(thought: str | None, answer: str) -> str:
-    """One raw text of a response that came in two fields (``reasoning_content`` and ``content``, say).
+    """Join a response that came in two fields (such as ``reasoning_content`` and ``content``) to one raw text.
 
-    It is the student's own format, ``<think>`` and then the answer, and both fields stand in it unchanged.
+    The result has the format of the student, ``<think>`` and then the answer; both fields are unchanged.
     """
     return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else answer
 
 
 def _first_mark(raw: str, marks: _Marks) -> int | None:
-    """Where this format begins, or None if ``raw`` is not of it.
+    """Return where this format begins, or None if ``raw`` has another format.
 
-    An opening mark without a closing one counts only at the very start: elsewhere it is talk about the mark.
+    An opening mark without a closing one counts only at the start: elsewhere the text mentions the mark.
     """
     opening = raw.find(marks.thought_open)
     closing = raw.find(marks.thought_close)
@@ -123,7 +123,7 @@ def _parse_marked(raw: str, name: ThinkFormat, marks: _Marks) -> ParsedResponse:
 
 
 def _trim(raw: str, start: int, end: int) -> Span | None:
-    """[start, end) without the whitespace at its ends, or None if nothing else is in it."""
+    """Return [start, end) without surrounding whitespace, or None if it is all whitespace."""
     text = raw[start:end]
     left = len(text) - len(text.lstrip())
     right = len(text.rstrip())

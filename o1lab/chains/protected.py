@@ -1,11 +1,10 @@
-r"""What a translation must not touch: mathematics, code, links, marks of thought, and answers in boxes.
+r"""Protected spans of a text: what a translation must not change, such as mathematics, code and links.
 
-Such spans are found, taken out for placeholders, and put back. Offsets are code points.
+The spans are replaced by placeholders and put back later. Offsets are in code points.
 
-Found are ``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]``, environments, commands of LaTeX with their arguments (``\boxed``
-among them), code in one or three backticks, links, thought marks, and whatever looks like a placeholder already. A
-dollar sign opens mathematics where pandoc says so: amounts of money are text. A mark that never closes protects
-nothing.
+Protected are ``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]``, environments, LaTeX commands with their arguments (also
+``\boxed``), code in one or three backticks, links, thought marks, and text that looks like a placeholder. Dollar signs
+open mathematics by the rules of pandoc, so amounts of money are text. A mark that is not closed protects nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from o1lab.chains.parse import Span
+from o1lab.text import HAN
 
-# A translator sometimes gives ⟦ 7 ⟧ or [[7]] back for ⟦7⟧; all of them are read, and so all of them are protected.
+# A translator sometimes returns ⟦ 7 ⟧ or [[7]] for ⟦7⟧. All of these are read, so all of them are protected.
 _PLACEHOLDER = re.compile(r"(?:⟦|〚|\[\[)\s*(\d{1,9})\s*(?:⟧|〛|\]\])")
-_IN_LINK = r"""[^\s<>"'`()\[\]{}$，。；：、！？（）《》「」『』“”\u3400-\u9fff]"""
+_IN_LINK = rf"""[^\s<>"'`()\[\]{{}}$，。；：、！？（）《》「」『』“”{HAN}]"""
 _OPENING = re.compile(
     rf"""
       (?P<placeholder>{_PLACEHOLDER.pattern})
@@ -48,14 +48,14 @@ _OPTION = re.compile(r"\[[^\[\]\n]{0,40}\]")
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A text with placeholders ``⟦0⟧``, ``⟦1⟧``, … in the place of its protected spans, and those spans."""
+    """A text with placeholders ``⟦0⟧``, ``⟦1⟧``, … for its protected spans, and the spans in ``kept``."""
 
     text: str
     kept: tuple[str, ...]
 
 
 def protected_spans(text: str) -> list[Span]:
-    """[start, end) of every protected span of ``text``, in order, without overlaps. Linear in its length."""
+    """Return [start, end) of every protected span of ``text``, in order, without overlaps. Takes linear time."""
     braces, environments = _matching_braces(text), _matching_environments(text)
     spans: list[Span] = []
     at = 0
@@ -87,7 +87,7 @@ def protected_spans(text: str) -> list[Span]:
 
 
 def mask(text: str) -> Masked:
-    """``text`` with a placeholder for each protected span; :func:`unmask` is its inverse."""
+    """Return ``text`` with a placeholder for each protected span; :func:`unmask` is the inverse."""
     pieces: list[str] = []
     kept: list[str] = []
     at = 0
@@ -99,7 +99,7 @@ def mask(text: str) -> Masked:
 
 
 def unmask(text: str, kept: tuple[str, ...]) -> str:
-    """``text`` with its spans put back; a placeholder of no span stays."""
+    """Return ``text`` with the spans put back; placeholders with an unknown number are kept."""
 
     def span(found: re.Match[str]) -> str:
         number = int(found[1])
@@ -109,12 +109,12 @@ def unmask(text: str, kept: tuple[str, ...]) -> str:
 
 
 def placeholders(text: str) -> Counter[int]:
-    """Which placeholders ``text`` has, and how often."""
+    """Return the count of each placeholder in ``text``."""
     return Counter(int(found[1]) for found in _PLACEHOLDER.finditer(text))
 
 
 def without_protected(text: str) -> str:
-    """The words of ``text`` alone: each protected span is a space."""
+    """Return ``text`` with a space for each protected span."""
     pieces, at = [], 0
     for start, end in protected_spans(text):
         pieces.append(text[at:start])
@@ -157,7 +157,7 @@ def _paired(text: str, start: int, kind: str) -> int | None:
 
 
 def _arguments(text: str, at: int, braces: dict[int, int]) -> int:
-    """The end of a command that ends at ``at`` with its arguments, optional ones included."""
+    """Return the end of the arguments, also optional ones, of a command that ends at ``at``."""
     while True:
         if (closing := braces.get(at)) is not None:
             at = closing + 1
@@ -179,7 +179,7 @@ def _matching_braces(text: str) -> dict[int, int]:
 
 
 def _matching_environments(text: str) -> dict[int, int]:
-    """Where each environment that closes begins, and its end."""
+    """Return the end of each closed environment by its start."""
     pairs: dict[int, int] = {}
     opened: list[tuple[str, int]] = []
     waiting: Counter[str] = Counter()
@@ -189,7 +189,7 @@ def _matching_environments(text: str) -> dict[int, int]:
             opened.append((name, found.start()))
             waiting[name] += 1
         elif waiting[name]:
-            while opened:  # those inside that never closed are part of this one
+            while opened:  # unclosed environments inside belong to this one
                 inner, start = opened.pop()
                 waiting[inner] -= 1
                 if inner == name:

@@ -1,7 +1,7 @@
-"""Whether a final answer equals the gold answer: correct, incorrect or unverifiable.
+"""Verify a final answer against the gold answer: correct, incorrect or unverifiable.
 
-Plain numbers and equal texts are settled here. All else goes to math-verify in a process of its own, because sympy
-takes ``10^(10^10)`` at its word and nothing but a kill brings it back. sympy is never imported in the caller.
+Plain numbers and equal texts are compared here. Everything else goes to math-verify in a separate process, because
+sympy evaluates ``10^(10^10)`` and can only be stopped by killing it. The caller never imports sympy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Status = Literal["correct", "incorrect", "unverifiable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier says of a final answer, and why."""
+    """The result of verifying a final answer, and the reason."""
 
     status: Status
     reason: str
@@ -55,7 +55,7 @@ _LONGEST_NUMBER = 1000
 
 
 def normalise(answer: str) -> str:
-    """``answer`` without what carries no meaning: math marks around it, a final stop, GSM8K's ``####``, spaces."""
+    """Return ``answer`` without surrounding math marks, final full stop, GSM8K's ``####`` and spaces."""
     text = answer.strip()
     last = text.rpartition("####")[2].strip()
     if "####" in text and last and "\n" not in last:
@@ -73,20 +73,20 @@ def normalise(answer: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """``text`` without what only sets it: fonts, spaces, sizes. Two that are the same bare are the same answer."""
+    """Return ``text`` without typesetting (fonts, spaces, sizes). Answers with equal bare texts are equal."""
     return _DRESSING.sub(r"\1", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
 
 
 def _closed(inner: str) -> bool:
-    """Whether ``inner`` closes no mark that it did not open: ``{1}+{2}`` is not wrapped in braces."""
+    """Return whether ``inner`` contains no marks of its own: ``{1}+{2}`` is not wrapped in braces."""
     return "$" not in inner and "{" not in inner and "}" not in inner and "\\(" not in inner and "\\[" not in inner
 
 
 def number(text: str) -> Fraction | None:
-    r"""The value of a plain number, or None for anything else.
+    r"""Return the value of a plain number, or None for anything else.
 
-    Plain are ``1,234.5``, ``3/4``, ``\frac{3}{4}`` and ``6.4 \times 10^{-19}``, each with or without a unit in
-    ``\text`` or ``\mathrm`` behind it.
+    Plain numbers are ``1,234.5``, ``3/4``, ``\frac{3}{4}`` and ``6.4 \times 10^{-19}``, also with a unit in ``\text``
+    or ``\mathrm`` after them.
     """
     if len(text) > _LONGEST_NUMBER:
         return None
@@ -101,14 +101,15 @@ def number(text: str) -> Fraction | None:
 
 
 def canonical(answer: str) -> Fraction | int | str:
-    r"""What answers have in common that :func:`settle` calls the same: a number's value, else the bare text.
+    r"""Return a key that is equal for answers that :func:`settle` calls equal: a number's value, else the bare text.
 
-    Where :func:`settle` is no equivalence (``5`` is ``5\text{cm}`` is ``5cm``, ``5`` is not ``5cm``) the number wins.
+    :func:`settle` is not transitive (``5`` equals ``5\text{cm}`` equals ``5cm``, but ``5`` does not equal ``5cm``);
+    there the number takes precedence.
     """
     if len(answer) > _LONGEST:
         return answer
     if answer.isascii() and answer.isdigit() and len(answer) <= 18:
-        return int(answer)  # what most answers are; equal to the fraction, with its hash
+        return int(answer)  # the common case, made fast; equal to the fraction and with the same hash
     text = normalise(answer)
     bare = _bare(text)
     value = number(text)
@@ -118,7 +119,7 @@ def canonical(answer: str) -> Fraction | int | str:
 
 
 def settle(gold: str | None, answer: str | None) -> Verdict | None:
-    """The verdict that needs no algebra, or None if it does."""
+    """Return the verdict if it needs no algebra, else None."""
     if gold is None or not gold.strip():
         return Verdict("unverifiable", "the problem has no gold answer")
     if answer is None or not answer.strip():
@@ -133,12 +134,12 @@ def settle(gold: str | None, answer: str | None) -> Verdict | None:
         return None
     if left == right:
         return Verdict("correct", "the same number")
-    # What differs in its last digits may be rounded: math-verify knows how far that goes.
+    # Numbers that differ only in the last digits may be rounded; math-verify decides about those.
     return Verdict("incorrect", "another number") if abs(left - right) > _ROUNDED * abs(left) else None
 
 
-# A comparison ends itself after its limit of processor time, so that a busy machine comes to the same verdicts as
-# an idle one; by the clock it is given this many times as much.
+# A comparison is limited in processor time, so that a busy machine reaches the same verdicts as an idle one. The limit
+# in wall-clock time is this many times as long.
 PATIENCE = 8
 
 
@@ -156,13 +157,18 @@ class _Worker:
             start_new_session=True,
             env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        # There are both: it was asked for pipes.
+        # Neither is None, because both are pipes.
         self._stdin, self._stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         self._buffer = b""
         self._ready = False
 
     def ask(self, gold: str, answer: str, limit_s: float) -> Verdict:
-        """Raises TimeoutError when no answer came in time, EOFError when the process died; it is no use after."""
+        """Return the verdict on one answer. After an error the worker cannot be used again.
+
+        Raises:
+            TimeoutError: no answer came in time.
+            EOFError: the process died.
+        """
         if not self._ready:
             self._read_line(self.START_S)
             self._ready = True
@@ -170,12 +176,12 @@ class _Worker:
         try:
             self._stdin.write(line.encode("ascii"))
             self._stdin.flush()
-            told = json.loads(self._read_line(limit_s * PATIENCE))
+            reply = json.loads(self._read_line(limit_s * PATIENCE))
         except (BrokenPipeError, EOFError) as error:
             self.close()
             spent = self._process.returncode == -signal.SIGPROF
             raise (TimeoutError if spent else EOFError) from error
-        return Verdict(told["status"], told["reason"])
+        return Verdict(reply["status"], reply["reason"])
 
     def close(self) -> None:
         self._process.kill()
@@ -201,14 +207,14 @@ class _Worker:
 
 
 class VerifierPool:
-    """Verifying processes that are started when first needed, killed when they take too long, and replaced.
+    """A pool of verifier processes, which are started when needed, killed when they take too long, and replaced.
 
-    Any thread may call :meth:`verify`; at most ``workers`` comparisons run at once, the others wait their turn.
+    Any thread may call :meth:`verify`; at most ``workers`` comparisons run at once, the others wait.
 
     Args:
-        workers: processes at most.
-        limit_s: seconds of processor time one comparison may take, and an eighth of what it may take by the clock;
-            the process's own start does not count.
+        workers: maximum number of processes.
+        limit_s: processor time of one comparison in seconds, without the start of the process. The limit in
+            wall-clock time is ``PATIENCE`` times as long.
         memory_mb: address space of a process, in MiB.
     """
 
@@ -224,7 +230,7 @@ class VerifierPool:
         self._closed = False
 
     def verify(self, gold: str | None, answer: str | None) -> Verdict:
-        """The verdict on ``answer``. Comes back within the limits (plus a process's start), whatever the answer.
+        """Return the verdict on ``answer`` within the limits (plus the start of a process), whatever the answer.
 
         Raises:
             RuntimeError: the pool is closed.
@@ -245,19 +251,19 @@ class VerifierPool:
             worker = None
             return Verdict("unverifiable", "the comparison ended its process: out of memory or nested too deeply")
         except BaseException:
-            self._drop(worker)  # a half-spoken worker would answer the next question with this one's verdict
+            self._drop(worker)  # an interrupted worker would answer the next question with this verdict
             worker = None
             raise
         finally:
             self._seats.put(worker)
 
     def verify_many(self, pairs: Iterable[tuple[str | None, str | None]]) -> Iterator[Verdict]:
-        """Verdicts on (gold, answer) pairs in their order, ``workers`` at a time."""
+        """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` pairs at a time."""
         with ThreadPoolExecutor(self._workers) as threads:
             yield from threads.map(lambda pair: self.verify(*pair), pairs)
 
     def close(self) -> None:
-        """End the processes, also those in the middle of a comparison."""
+        """Kill the processes, also those that are comparing."""
         with self._lock:
             self._closed = True
             running, self._running = self._running, set()

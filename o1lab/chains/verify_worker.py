@@ -1,9 +1,9 @@
 """The process that compares answers with math-verify: ``python -P -m o1lab.chains.verify_worker LIMIT_S MEMORY_MB``.
 
-One JSON object a line, in and out. It says ``{"ready": true}`` once sympy is loaded, then answers
-``{"gold": …, "answer": …}`` with ``{"status": …, "reason": …}``. It never needs to be trusted to come back: the
-system ends it with SIGPROF when an answer has used up its processor time, whoever started it kills it when the clock
-says so, and an alarm ends it should nobody be there to do so.
+Input and output are JSON Lines. The process prints ``{"ready": true}`` once sympy is loaded, then answers
+``{"gold": …, "answer": …}`` with ``{"status": …, "reason": …}``. A comparison cannot hang: SIGPROF ends the process
+when the processor time of an answer is used up, the parent kills it after the wall-clock limit, and an alarm ends it if
+the parent is gone.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _GRACE_S = 5
 def main() -> None:
     limit_s, memory_mb = float(sys.argv[1]), int(sys.argv[2])
     logging.disable(logging.CRITICAL)
-    # A computation in C holds the interpreter: only the default action of the signal ends it.
+    # A computation in C blocks Python's signal handlers: only the default action of the signal ends it.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     import math_verify
 
     _limit_memory(memory_mb)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def compare(gold: str, answer: str) -> tuple[str, str]:
-    """The verdict on ``answer``, comparing parsed values: (status, reason)."""
+    """Compare the parsed values and return (status, reason)."""
     from math_verify import verify
 
     expected, given = _parsed(gold), _parsed(answer)
@@ -77,7 +77,7 @@ def _parsed(text: str) -> list[Any]:
 
 
 def _values(parsed: list[Any]) -> list[Any]:
-    """What became a value; math-verify also hands back the string it started from."""
+    """Return the parsed values; math-verify also returns the string it was given."""
     return [value for value in parsed if not isinstance(value, str)]
 
 
@@ -86,11 +86,11 @@ def _limit_memory(megabytes: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     except (ValueError, OSError):
-        pass  # a stricter limit is set already, or this system knows none
+        pass  # a stricter limit is set already, or this system has no such limit
 
 
 def _warm_up(math_verify: Any) -> None:
-    """Build the grammar's tables before the clock of the first real answer runs."""
+    """Build the grammar tables before the first answer is timed."""
     math_verify.verify(
         math_verify.parse("\\boxed{\\frac{1}{2}}", parsing_timeout=None),
         math_verify.parse("\\boxed{0.5}", parsing_timeout=None),

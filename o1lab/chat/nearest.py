@@ -17,9 +17,10 @@ from pathlib import Path
 from rapidfuzz import fuzz
 
 from o1lab.errors import NotFoundError
+from o1lab.text import CJK
 
 _WORD = re.compile(r"\w+")
-_CJK = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_CJK = re.compile(f"([{CJK}])")
 _MAX_TERMS = 60
 _COMPARED = 40
 _COMPARED_CHARS = 20_000

@@ -1,4 +1,4 @@
-"""Verbs of what curating leaves behind: annotations as files. Datasets are in dataset_verbs."""
+"""The commands ``annotations export`` and ``annotations merge``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 
 annotations_app = typer.Typer(
-    help="Take annotations out of a lab and into another.", no_args_is_help=True, rich_markup_mode=None
+    help="Export annotations, and merge those of other labs.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     annotations_app.command("export")(annotations_export)
     annotations_app.command("merge")(annotations_merge)
     app.add_typer(annotations_app, name="annotations")
@@ -24,10 +23,10 @@ def register(app: typer.Typer) -> None:
 
 def annotations_export(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The JSON Lines file to write.")],
+    file: Annotated[Path, typer.Argument(help="JSON Lines file to write.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write every annotation, undos included, one JSON object a line.
+    """Write all annotations, including undos, as JSON Lines.
 
     Example: o1lab annotations export mine.jsonl
     """
@@ -43,9 +42,9 @@ def annotations_merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `o1lab annotations export`.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take in annotations of other labs; those that are here already are not taken twice.
+    """Add the annotations of other labs; known annotations are skipped.
 
-    Status 1 when some are of traces that this lab does not have.
+    The exit status is 1 if some belong to traces that are not in this lab.
 
     Example: o1lab annotations merge anna.jsonl ben.jsonl
     """
@@ -57,10 +56,10 @@ def annotations_merge(
             merged = merge_annotations(store, file)
             items.append({
                 "path": str(file), "added": merged.added, "duplicates": merged.known,
-                "without_trace": [record.trace_id for record in merged.homeless],
+                "without_trace": [record.trace_id for record in merged.without_trace],
             })  # fmt: skip
     lines = [
-        f"{item['path']}: {item['added']:,} added, {item['duplicates']:,} here already, "
+        f"{item['path']}: {item['added']:,} added, {item['duplicates']:,} duplicates, "
         f"{len(item['without_trace']):,} of traces that are not in this lab"
         for item in items
     ]

@@ -1,4 +1,4 @@
-"""Several answers on one plain terminal: the first that is not finished streams, the others wait their turn."""
+"""Print several answers to a plain terminal: the first unfinished one is streamed, the others are buffered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from o1lab.text import visible
 
 
 class Printer:
-    """A listener for a conversation. ``quiet`` prints nothing: the result follows as JSON."""
+    """A listener of a conversation that prints the answers.
+
+    Args:
+        labels: The names of the models, by pane.
+        quiet: Print nothing, because the result is printed as JSON.
+    """
 
     def __init__(self, labels: list[str], *, quiet: bool) -> None:
         self._labels = labels
@@ -21,14 +26,14 @@ class Printer:
         self._kinds: list[str] = ["" for _ in labels]
         self._write(self._heading(0))
 
-    def __call__(self, happened: PaneEvent) -> None:
-        pane = happened.pane
-        match happened.event:
+    def __call__(self, event: PaneEvent) -> None:
+        pane = event.pane
+        match event.event:
             case Delta(kind=kind, text=text):
-                self._add(pane, self._turned(pane, kind) + visible(text))
+                self._add(pane, self._switch(pane, kind) + visible(text))
             case Recast():
                 self._kinds[pane] = "thought"
-                self._add(pane, "\n(all of that was thought)")
+                self._add(pane, "\n(the text above is the thought)")
             case Done() as done:
                 speed = f", {done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""
                 count = f"{done.completion_tokens} tokens, " if done.completion_tokens is not None else ""
@@ -40,7 +45,8 @@ class Printer:
                     self._add(pane, f"(verdict: {message.verdict})\n")
                 self._end(pane)
 
-    def _turned(self, pane: int, kind: str) -> str:
+    def _switch(self, pane: int, kind: str) -> str:
+        """Return the heading to print when the output changes between thought and answer."""
         if self._kinds[pane] == kind:
             return ""
         before, self._kinds[pane] = self._kinds[pane], kind

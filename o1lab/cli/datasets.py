@@ -1,4 +1,4 @@
-"""Verbs of datasets: choosing their rows, looking at them, exporting them with a card."""
+"""The commands ``dataset ...``: create datasets from traces, show them, export them with a card."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
     from store.filters import TraceQuery
     from store.records import Dataset
 
-Word = TypeVar("Word", bound=str)
+OptionT = TypeVar("OptionT", bound=str)
 app_ = typer.Typer(help="Make and export datasets.", no_args_is_help=True, rich_markup_mode=None)
-NameArgument = Annotated[str, typer.Argument(help="Its name, or its hash.")]
+NameArgument = Annotated[str, typer.Argument(help="Name or hash of the dataset.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     app_.command("create")(dataset_create)
     app_.command("ls")(dataset_ls)
     app_.command("show")(dataset_show)
@@ -35,43 +34,44 @@ def register(app: typer.Typer) -> None:
 
 def dataset_create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A name for it; it never changes its content.")],
+    name: Annotated[str, typer.Argument(help="Name of the new dataset. A dataset never changes.")],
     decision: Annotated[
         str | None,
         typer.Option(
-            help="accept, reject, skip, none, or any [default: accept; any where rows are chosen by verdict or rule].",
+            help="accept, reject, skip, none, or any [default: accept; any with --keep, --per-problem or --no-drop].",
         ),
     ] = None,
-    where: Annotated[str, typer.Option(help="The filter of the Traces screen, for example verdict:correct.")] = "",
-    phase: Annotated[int, typer.Option(min=1, max=2, help="1: solutions alone; 2: thought and solution.")] = 2,
+    where: Annotated[str, typer.Option(help="Filter as on the Traces screen, for example verdict:correct.")] = "",
+    phase: Annotated[int, typer.Option(min=1, max=2, help="1: only solutions; 2: thoughts and solutions.")] = 2,
     keep: Annotated[
-        str | None, typer.Option(help="verified: those with the verdict correct; all: any, with their verdicts.")
+        str | None, typer.Option(help="verified: only traces with the verdict correct; all: any verdict.")
     ] = None,
     per_problem: Annotated[
-        str | None, typer.Option(help="all, shortest, longest, most-reflective, first, or person: the accepted one.")
+        str | None,
+        typer.Option(help="all, shortest, longest, most-reflective, first, or person (the one accepted by hand)."),
     ] = None,
     no_drop: Annotated[
         list[str] | None,
         typer.Option(
-            help="A rule not to apply: rejected, evaluation, excluded, looping, truncated, format, mixed. Repeatable."
+            help="Rule to turn off: rejected, evaluation, excluded, looping, truncated, format, mixed. Repeatable."
         ),
     ] = None,
     mixed: Annotated[
-        list[str] | None, typer.Option("--from", help="Mix this dataset in, instead of choosing traces. Repeatable.")
+        list[str] | None, typer.Option("--from", help="Mix this dataset instead of selecting traces. Repeatable.")
     ] = None,
     balance: Annotated[
-        bool, typer.Option("--balance", help="With --from: as many rows of each as the smallest has.")
+        bool, typer.Option("--balance", help="With --from: take the same number of rows from each dataset.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="With --from: shuffle and draw rows by this seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="With --from: seed to shuffle and sample the rows.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Snapshot chosen traces, in the filter's order, under a name and a hash of their content.
+    """Save selected traces, in the order of the filter, under a name and a hash of their content.
 
-    By itself it takes what was accepted by hand, all of it but answers to evaluations. With --keep, --per-problem or
-    --no-drop it samples by rejection: only right answers (unless --keep all, or a person chooses), and nothing that
-    loops, was cut off, breaks the format, mixes languages, was rejected, answers an excluded problem or an evaluation.
-    What is left out is kept with its reason: `o1lab dataset drops NAME`. With --from it mixes datasets of one phase; a
-    trace that is in two of them comes once.
+    By default, take all traces that were accepted by hand, except answers to evaluations. With --keep, --per-problem
+    or --no-drop, use rejection sampling: take only correct answers (unless --keep all or --per-problem person), and
+    drop traces that loop, are truncated, break the format, mix languages, were rejected, or answer an excluded problem
+    or an evaluation. `o1lab dataset drops NAME` lists the dropped traces with their reasons. With --from, mix datasets
+    of the same phase; a trace that is in several of them is taken once.
 
     Example: o1lab dataset create long --where 'run:3f2a reflective:yes' --per-problem shortest
     """
@@ -79,32 +79,31 @@ def dataset_create(
     from store import datasets
 
     if not name.strip() or not name.isprintable():
-        raise UsageError("A dataset's name needs letters and takes no control characters.", "Choose another name.")
+        raise UsageError("A dataset name cannot be blank or contain control characters.", "Choose another name.")
     sampled = bool(keep or per_problem or no_drop)
     if mixed and (sampled or where or decision):
-        raise UsageError("--from mixes datasets as they are.", "Choose traces into datasets first, then mix those.")
+        raise UsageError(
+            "--from cannot be combined with filters or rules.", "Create the datasets first, then mix them."
+        )
     if not mixed and (balance or seed is not None):
-        raise UsageError("--balance and --seed belong to --from.", "Name the datasets to mix: --from A --from B.")
+        raise UsageError("--balance and --seed need --from.", "Name the datasets to mix: --from A --from B.")
     with opened(ctx) as store:
         if mixed:
-            made = _mix(store, name, mixed, balance=balance, seed=seed)
+            created = _mix(store, name, mixed, balance=balance, seed=seed)
         else:
             query = _query(decision or ("any" if sampled else "accept"), where)
             if sampled:
-                choice = _choose(store, query, phase=phase, keep=keep, per_problem=per_problem, spared=no_drop or [])
-                made = _keep(store, name, choice, phase=phase, query=query.source)
+                choice = _choose(store, query, phase=phase, keep=keep, per_problem=per_problem, no_drop=no_drop or [])
+                created = _save(store, name, choice, phase=phase, query=query.source)
             else:
-                made = datasets.create(store.db, name, query, phase=phase)
-        dropped = datasets.drop_counts(store.db, made.name)
-    emit(
-        _item(made) | {"dropped": dropped},
-        as_json=as_json,
-        text="\n".join([_line(made), *_dropped_text(made, dropped)]),
-    )
+                created = datasets.create(store.db, name, query, phase=phase)
+        dropped = datasets.drop_counts(store.db, created.name)
+    text = "\n".join([_line(created), *_dropped_text(created, dropped)])
+    emit(_item(created) | {"dropped": dropped}, as_json=as_json, text=text)
 
 
 def dataset_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List datasets, the newest first.
+    """List datasets, newest first.
 
     Example: o1lab dataset ls
     """
@@ -122,11 +121,11 @@ def dataset_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def dataset_show(
     ctx: typer.Context,
     name: NameArgument,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many rows.")] = 1000,
-    offset: Annotated[int, typer.Option(min=0, help="Pass so many rows over.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list.")] = 1000,
+    offset: Annotated[int, typer.Option(min=0, help="Number of rows to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a dataset: what chose it, what was left out, and which traces it holds.
+    """Show a dataset: how its rows were selected, what was dropped, and its traces.
 
     Example: o1lab dataset show short-right
     """
@@ -152,11 +151,11 @@ def dataset_show(
 def dataset_drops(
     ctx: typer.Context,
     name: NameArgument,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 1000,
-    offset: Annotated[int, typer.Option(min=0, help="Pass so many over.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 1000,
+    offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """List the traces that were looked at for a dataset and left out, each with its reason.
+    """List the traces that were dropped from a dataset, each with the reason.
 
     Example: o1lab dataset drops long
     """
@@ -169,21 +168,21 @@ def dataset_drops(
     emit(
         {"items": [{"id": trace, "reason": reason} for trace, reason in dropped], "total": total},
         as_json=as_json,
-        text="\n".join(f"{trace}  {reason}" for trace, reason in dropped) or f"Nothing was left out of {found.name}.",
+        text="\n".join(f"{trace}  {reason}" for trace, reason in dropped) or f"Nothing was dropped from {found.name}.",
     )
 
 
 def dataset_export(
     ctx: typer.Context,
     name: NameArgument,
-    out: Annotated[str, typer.Option("--out", help="The file to write; a folder gets data/ and README.md.")],
+    out: Annotated[str, typer.Option("--out", help="File to write; in a folder, data/ and README.md are written.")],
     form: Annotated[str, typer.Option("--format", help="messages, sharegpt, alpaca, jsonl or parquet.")] = "messages",
     as_json: JsonOption = False,
 ) -> None:
-    """Write a dataset as a file that other tools train from, with its card beside it.
+    """Write a dataset to a file that other training tools read, together with its card.
 
-    The card says where the rows come from and under which licences, who wrote them, asked how, and what was left out.
-    It is FILE.card.md; where --out is a folder (there already, or written with a / at its end) it is README.md there.
+    The card lists sources, licences, models, prompts and settings, and what was dropped. It is written to FILE.card.md,
+    or to README.md if --out is a folder (an existing one, or a path that ends with /).
 
     Example: o1lab dataset export short-right --format messages --out short-right.jsonl
     """
@@ -193,7 +192,7 @@ def dataset_export(
     from store import datasets
 
     if form not in FORMATS:
-        raise UsageError(f"There is no format '{form}'.", f"It is one of {', '.join(FORMATS)}.")
+        raise UsageError(f"'{form}' is not a known format.", f"Choose one of {', '.join(FORMATS)}.")
     lab = context(ctx).lab()
     with opened(ctx) as store:
         found = datasets.get(store.db, name)
@@ -204,7 +203,7 @@ def dataset_export(
 
 
 def dataset_card(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
-    """Print a dataset's card, in Markdown: what one has to know before using it.
+    """Print the card of a dataset in Markdown.
 
     Example: o1lab dataset card short-right
     """
@@ -225,13 +224,13 @@ def _query(decision: str, where: str) -> TraceQuery:
 
 
 def _choose(
-    store: Store, query: TraceQuery, *, phase: int, keep: str | None, per_problem: str | None, spared: list[str]
+    store: Store, query: TraceQuery, *, phase: int, keep: str | None, per_problem: str | None, no_drop: list[str]
 ) -> Choice:
     from o1lab.distill import selection
 
     one = _one_of("--per-problem", per_problem or "all", selection.PER_PROBLEM)
     kept = _one_of("--keep", keep or ("all" if one == "person" else "verified"), selection.KEEPS)
-    unused = {_one_of("--no-drop", rule, selection.RULES) for rule in spared}
+    unused = {_one_of("--no-drop", rule, selection.RULES) for rule in no_drop}
     rules = [rule for rule in selection.RULES if rule not in unused]
     return selection.choose(store, query, phase=phase, keep=kept, per_problem=one, drop=rules)
 
@@ -241,10 +240,10 @@ def _mix(store: Store, name: str, names: list[str], *, balance: bool, seed: int 
 
     choice, phase = mix(store, names, balance=balance, seed=seed)
     parts = " + ".join(str(part["name"]) for part in choice.selection["from"])
-    return _keep(store, name, choice, phase=phase, query=parts)
+    return _save(store, name, choice, phase=phase, query=parts)
 
 
-def _keep(store: Store, name: str, choice: Choice, *, phase: int, query: str) -> Dataset:
+def _save(store: Store, name: str, choice: Choice, *, phase: int, query: str) -> Dataset:
     from store import datasets
 
     return datasets.snapshot(
@@ -252,13 +251,13 @@ def _keep(store: Store, name: str, choice: Choice, *, phase: int, query: str) ->
     )
 
 
-def _one_of(option: str, value: str, allowed: tuple[Word, ...]) -> Word:
+def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
     from o1lab.errors import UsageError
 
-    for word in allowed:
-        if word == value:
-            return word
-    raise UsageError(f"{option} cannot be '{value}'.", f"It is one of {', '.join(allowed)}.")
+    for known in allowed:
+        if known == value:
+            return known
+    raise UsageError(f"{option} cannot be '{value}'.", f"Choose one of {', '.join(allowed)}.")
 
 
 def _item(dataset: Dataset) -> dict[str, Any]:
@@ -275,7 +274,7 @@ def _dropped_text(dataset: Dataset, dropped: dict[str, int]) -> list[str]:
     if not dropped:
         return []
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
-    return [f"left out {sum(dropped.values()):,}: {reasons}. They are listed by: o1lab dataset drops {dataset.name}"]
+    return [f"dropped {sum(dropped.values()):,}: {reasons}. List them with: o1lab dataset drops {dataset.name}"]
 
 
 def _words(value: Any) -> str:

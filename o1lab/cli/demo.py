@@ -1,4 +1,4 @@
-"""The verb ``demo``: a seeded lab in the app, or once round the loop without a screen."""
+"""The command ``demo``: open a seeded lab in the app, or run the whole loop without a screen."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ DEFAULT_FOLDER = Path("o1lab-demo")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb to the program."""
+    """Add the command to the program."""
     app.command("demo")(demo)
 
 
 def demo(
     ctx: typer.Context,
     lab_dir: Annotated[
-        Path | None, typer.Option("--lab", help="The demo's folder, made if need be [default: ./o1lab-demo].")
+        Path | None,
+        typer.Option("--lab", help="Folder of the demo, created if it does not exist [default: ./o1lab-demo]."),
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No screen: train, ask base, student and teacher, print the table.")
+        bool,
+        typer.Option(
+            "--headless", help="Without a screen: train, evaluate base, student and teacher, print the table."
+        ),
     ] = False,
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Training steps instead of the recipe's; then there is no target to miss (headless only).", min=1
+            help="Number of training steps, instead of the recipe's; disables the target (headless only).", min=1
         ),
     ] = None,
     plumbing: Annotated[
         bool,
         typer.Option(
             "--plumbing",
-            help="Check in a minute or two that the parts work together: few steps, few questions, no target "
-            "(headless only).",
+            help="Check that the parts work together, in a minute or two: few steps, few items, no target (headless "
+            "only).",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Try the laboratory: a seeded lab in the app. Without a terminal, once round the loop and the table.
+    """Open a seeded demo lab in the app. Without a terminal, run the whole loop and print the table.
 
-    The headless demo takes some minutes on two cores. Exit status 1 if the student stays below its target.
+    The headless demo takes a few minutes on two cores. The exit status is 1 if the student misses its target.
 
     Example: o1lab demo --headless --json
     """

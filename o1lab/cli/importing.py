@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -19,22 +18,24 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the command to the program."""
     app.command("import")(import_)
 
 
 def import_(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet; or a folder.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Take nothing at all if one row is bad.")] = False,
-    source: Annotated[str | None, typer.Option(help="Where the rows come from [default: the file's name].")] = None,
-    licence: Annotated[str | None, typer.Option(help="Their licence, where a row names none.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="The model that wrote them, where a row names none.")] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, or folders.")
+    ],
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is invalid.")] = False,
+    source: Annotated[str | None, typer.Option(help="Source of the rows [default: the file name].")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of rows that name none.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Model that wrote the rows that name none.")] = None,
     synthesis: Annotated[
         str | None,
         typer.Option(
-            help="How they were made: distilled, reformatted, translated, solver, tree search, multi-agent, human, "
-            "unknown."
+            help="How the rows were made: distilled, reformatted, translated, solver, tree search, multi-agent, "
+            "human, unknown."
         ),
     ] = None,
     measure: Annotated[
@@ -42,11 +43,12 @@ def import_(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Import traces and problems; what a file holds is told by its content.
+    """Import traces and problems. The format is detected from the content of each file.
 
-    Taken are Sky-T1, R1, s1 and Marco-o1 chains, ShareGPT conversations, messages (with reasoning_content too),
-    Alpaca, and problems with answers. A row that is in the lab already is not taken twice. Of a conversation the
-    first question and its answer are taken. A bad row is reported with its line and the rest goes in (status 1).
+    Supported are Sky-T1, R1, s1 and Marco-o1 chains, ShareGPT conversations, messages (also with reasoning_content),
+    Alpaca, and problems with answers. Rows that are already in the lab are skipped. Of a conversation, the first
+    question and its answer are imported. Invalid rows are reported with their line, and the rest is imported (exit
+    status 1).
 
     Example: o1lab import chains.jsonl problems/ --licence Apache-2.0
     """
@@ -56,9 +58,9 @@ def import_(
     from o1lab.ingest.measuring import measure_pending
 
     if synthesis is not None and synthesis not in SYNTHESES:
-        raise UsageError(f"There is no synthesis '{synthesis}'.", f"It is one of {', '.join(SYNTHESES)}.")
+        raise UsageError(f"'{synthesis}' is not a known synthesis.", f"Choose one of {', '.join(SYNTHESES)}.")
     with opened(ctx) as store:
-        watch = _Watch()
+        line = _ProgressLine()
         report = import_files(
             store,
             files,
@@ -67,43 +69,44 @@ def import_(
             teacher=teacher,
             synthesis=synthesis,
             strict=strict,
-            progress=watch.rows,
+            progress=line.rows,
         )
         measured = None
         if measure and not report.undone:
-            measured = measure_pending(store, progress=watch.traces)
-        watch.done()
+            measured = measure_pending(store, progress=line.traces)
+        line.done()
     verdicts = dict(measured.verdicts) if measured else {}
     data = {
-        "files": [asdict(told) for told in report.files],
+        "files": [asdict(file) for file in report.files],
         "errors": [asdict(fault) for fault in report.errors],
         "measured": measured.measured if measured else 0,
         "verdicts": verdicts,
     }
-    emit(data, as_json=as_json, text=_told(report, measured))
+    emit(data, as_json=as_json, text=_summary(report, measured))
     if report.failed:
         raise typer.Exit(1)
 
 
-def _told(report: ImportReport, measured: MeasureReport | None) -> str:
+def _summary(report: ImportReport, measured: MeasureReport | None) -> str:
     lines = [
-        f"{told.path}: {told.format}, {told.rows:,} rows: {told.added:,} added, {told.duplicates:,} here already, "
-        f"{told.rejected:,} rejected"
-        for told in report.files
+        f"{file.path}: {file.format}, {file.rows:,} rows: {file.added:,} added, {file.duplicates:,} duplicates, "
+        f"{file.rejected:,} rejected"
+        for file in report.files
     ]
     lines += [f"{fault.path}:{fault.line}: {one_line(fault.reason, 200)}" for fault in report.errors]
-    if (unsaid := sum(told.rejected for told in report.files) - len(report.errors)) > 0 and not report.undone:
-        lines.append(f"… and {unsaid:,} more rows were rejected.")
+    unlisted = sum(file.rejected for file in report.files) - len(report.errors)
+    if unlisted > 0 and not report.undone:
+        lines.append(f"… and {unlisted:,} more rows were rejected.")
     if report.undone:
-        lines.append("Nothing was taken, because --strict was asked for. Without it the good rows go in.")
+        lines.append("Nothing was imported because of --strict. Without it, the valid rows are imported.")
     if measured and measured.measured:
         verdicts = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(measured.verdicts.items()))
         lines.append(f"Measured {measured.measured:,} traces: {verdicts}.")
     return "\n".join(lines)
 
 
-class _Watch:
-    """Progress for a person at a terminal: one line of standard error, written over itself."""
+class _ProgressLine:
+    """Progress on one line of standard error, if that is a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The lab itself: make one, look at its health, fetch a base model, open the app."""
+"""The commands ``init``, ``doctor`` and ``models fetch``, and opening the app."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ models = typer.Typer(help="Base models on this machine.", no_args_is_help=True, 
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     app.command("init")(init)
     app.command("doctor")(doctor)
     app.add_typer(models, name="models")
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder to make the lab in.")],
-    name: Annotated[str | None, typer.Option(help="The lab's name [default: the folder's].")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder of the new lab.")],
+    name: Annotated[str | None, typer.Option(help="Name of the lab [default: the folder name].")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a lab: a folder with an o1lab.toml and a database.
+    """Create a lab: a folder with an o1lab.toml and a database.
 
     Example: o1lab init ~/labs/aime
     """
     from o1lab.config import init_lab
     from store import open_store
 
-    made = init_lab(folder, name=name)
-    open_store(made.database).close()
-    text = f"A lab stands at {made.root}. Next: o1lab --lab {made.root} import FILE..."
-    emit({"lab": str(made.root)}, as_json=as_json, text=text)
+    lab = init_lab(folder, name=name)
+    open_store(lab.database).close()
+    text = f"Created a lab at {lab.root}. Next: o1lab --lab {lab.root} import FILE..."
+    emit({"lab": str(lab.root)}, as_json=as_json, text=text)
 
 
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> int:
-    """Check this machine and this lab; each trouble comes with what to do.
+    """Check this machine and this lab; each problem is listed with its fix.
 
     Example: o1lab doctor --json
     """
@@ -51,7 +51,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> int:
     except LabError:
         if context(ctx).lab_dir is not None or os.environ.get("O1LAB_LAB"):
             raise
-        lab = None  # outside a lab the machine alone is examined
+        lab = None  # outside a lab, only the machine is checked
     checks = examine(lab)
     ok = all(check.ok for check in checks)
     lines = [
@@ -70,7 +70,7 @@ def fetch(
     name: Annotated[str, typer.Argument(help="smollm2-135m (embedded), or a hub id.")] = "smollm2-135m",
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a base model onto this machine, once.
+    """Download a base model to this machine, once.
 
     Example: o1lab models fetch smollm2-135m
     """
@@ -81,7 +81,7 @@ def fetch(
 
 
 def open_app(ctx: typer.Context) -> None:
-    """Open the laboratory."""
+    """Open the app."""
     from o1lab.app import run_app
 
     run_app(context(ctx).lab())

@@ -1,4 +1,4 @@
-"""The program's entry: opening the laboratory or obeying a verb, and errors as one clear sentence."""
+"""Entry point of the program: open the app or run a command, and report errors as one sentence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from store.errors import StoreError
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the program; every way out is one of the exit statuses of the contract."""
+    """Run the program and exit with one of the documented statuses."""
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
-    """What ``o1lab ARGUMENTS`` returns as its exit status."""
+    """Run ``o1lab ARGUMENTS`` and return its exit status."""
     as_json = "--json" in arguments
     try:
-        return _do(arguments)
+        return _dispatch(arguments)
     except KeyboardInterrupt:
         from o1lab.cli.output import say
 
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     except StoreError as error:
         return _report(from_store(error), as_json=as_json)
     except BrokenPipeError:
-        # The reader of our pipe went away; there is nobody left to tell.
+        # The reader of the pipe is gone. Redirect stdout, so that flushing it at exit does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -42,21 +42,21 @@ def run(arguments: list[str]) -> int:
         return _report(_unexpected(error), as_json=as_json)
 
 
-def _do(arguments: list[str]) -> int:
-    """Open the laboratory when nothing else is asked: the verbs and their options take long to import."""
-    completing = "_O1LAB_COMPLETE" in os.environ  # the shell asks for what could be typed next
+def _dispatch(arguments: list[str]) -> int:
+    """Open the app directly if no command is given: importing the commands and their options is slow."""
+    completing = "_O1LAB_COMPLETE" in os.environ  # the shell asks for completions
     match arguments:
         case [] if not completing:
             return _open(None)
         case ["--lab", folder] if not completing:
             return _open(Path(folder))
-    from o1lab.cli.verbs import obey
+    from o1lab.cli.verbs import run_command
 
-    return obey(arguments)
+    return run_command(arguments)
 
 
 def _open(folder: Path | None) -> int:
-    gc.disable()  # what is imported stays, so collecting finds nothing; the app turns it on once it stands
+    gc.disable()  # imported modules stay alive, so collecting them is wasted time; the app enables it after start
     try:
         from o1lab.app import run_app
 
@@ -77,7 +77,7 @@ def _report(error: O1LabError, *, as_json: bool) -> int:
 
 
 def _unexpected(error: Exception) -> O1LabError:
-    """A fault of ours: the traceback goes to the log, the person gets a sentence."""
+    """Write the traceback of a bug to the log and return an error with one sentence."""
     import traceback
 
     path = log_dir() / "o1lab.log"

@@ -1,19 +1,23 @@
-"""How every command speaks: people read lines, scripts read one JSON object."""
+"""Shared parts of all commands: the context, the lab's database, and output as text or as one JSON object."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.paths import Lab, find_lab
 from o1lab.text import visible
+
+if TYPE_CHECKING:
+    from store import Store
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -21,7 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @dataclass
 class Context:
-    """What the options before the verb said."""
+    """The values of the global options."""
 
     lab_dir: Path | None = None
 
@@ -34,11 +38,24 @@ def context(ctx: typer.Context) -> Context:
     return found if found is not None else Context()
 
 
+@contextmanager
+def opened(ctx: typer.Context) -> Iterator[Store]:
+    """Open the lab's database for the duration of a command."""
+    from store import open_store
+
+    store = open_store(context(ctx).lab().database)
+    try:
+        with store.explained():
+            yield store
+    finally:
+        store.close()
+
+
 def emit(data: Mapping[str, Any], *, as_json: bool, text: str) -> None:
-    """Print ``data`` as one JSON object, or ``text`` for a person."""
+    """Print ``data`` as one JSON object, or ``text`` for people."""
     if as_json:
         line = json.dumps(data, ensure_ascii=False, default=str) + "\n"
-        # UTF-8 cannot hold a lone surrogate, which a trace may: in JSON it is an escape.
+        # A trace may contain lone surrogates, which UTF-8 cannot encode. JSON can, as escapes.
         sys.stdout.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
     elif text:
         sys.stdout.write(visible(text) + "\n")
@@ -46,6 +63,6 @@ def emit(data: Mapping[str, Any], *, as_json: bool, text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person who watches: progress and advice go to standard error."""
+    """Print a line of progress or advice to standard error."""
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Verbs of the problem pool: listing, filtering by rules, and a person's word against a rule's."""
+"""The commands ``problems ...``: list problems, exclude them by rules, overrule the rules by hand."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli.output import JsonOption, context, emit, opened, say
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ problems_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Problems, by id or its beginning.")]
-NoteOption = Annotated[str, typer.Option(help="Why, in your words.")]
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Problem ids, or the start of each.")]
+NoteOption = Annotated[str, typer.Option(help="The reason, as a note.")]
 QueryArgument = Annotated[
     str,
     typer.Argument(
@@ -35,7 +34,7 @@ QueryArgument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     problems_app.command("ls")(problems_ls)
     problems_app.command("show")(problems_show)
     problems_app.command("filter")(problems_filter)
@@ -49,14 +48,14 @@ def register(app: typer.Typer) -> None:
 def problems_ls(
     ctx: typer.Context,
     query: QueryArgument = "",
-    where: Annotated[str, typer.Option(metavar="QUERY", help="The same; it may begin with a minus.")] = "",
-    source: Annotated[str | None, typer.Option(help="Only of sources with this in their name.")] = None,
-    text: Annotated[str, typer.Option(help="Only with this in the statement.")] = "",
-    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    where: Annotated[str, typer.Option(metavar="QUERY", help="The same as QUERY; may start with a minus.")] = "",
+    source: Annotated[str | None, typer.Option(help="Only sources whose name contains this.")] = None,
+    text: Annotated[str, typer.Option(help="Only statements that contain this.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of problems to list.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="Number of problems to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """List problems with their gold answers, and what excludes them.
+    """List problems with their gold answers and the rule that excludes them.
 
     Examples: o1lab problems ls source:aime24; o1lab problems ls --where '-has:answer excluded:contaminated'
     """
@@ -75,16 +74,16 @@ def problems_ls(
         for one in found
     ]
     items = [_item(one) for one in found]
-    told = "\n".join([*(line.rstrip() for line in lines), f"{len(found):,} of {total:,}"])
-    emit({"items": items, "total": total}, as_json=as_json, text=told)
+    listing = "\n".join([*(line.rstrip() for line in lines), f"{len(found):,} of {total:,}"])
+    emit({"items": items, "total": total}, as_json=as_json, text=listing)
 
 
 def problems_show(
     ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="The problem's id, or its beginning.")],
+    identity: Annotated[str, typer.Argument(metavar="ID", help="Problem id, or the start of it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one problem: statement, answer, sources, what each rule said of it and what people said.
+    """Show one problem: statement, answer, sources, findings of the rules, rulings made by hand.
 
     Example: o1lab problems show 3f9c
     """
@@ -93,12 +92,12 @@ def problems_show(
     with opened(ctx) as store:
         problem = problems.resolve(store.db, identity)
         origins = problems.origins(store.db, problem.id)
-        said = [_said(store.db, one) for one in exclusions.of_problem(store.db, problem.id)]
+        findings = [_finding(store.db, one) for one in exclusions.of_problem(store.db, problem.id)]
         rulings = exclusions.rulings(store.db, problem.id)
     data = _item(problem) | {
         "solution": problem.solution,
         "sources": [origin._asdict() for origin in origins],
-        "rules": said,
+        "rules": findings,
         "rulings": [ruling._asdict() for ruling in rulings],
     }
     shown = [
@@ -106,7 +105,7 @@ def problems_show(
         *(f"{origin.source} {origin.key}  licence {origin.licence or 'unknown'}" for origin in origins),
         f"\n{problem.statement}\n",
         f"answer {problem.answer or '-'}",
-        *(f"{one['rule']} (version {one['version']}): {one['reason']}{_twin(one)}" for one in said),
+        *(f"{one['rule']} (version {one['version']}): {one['reason']}{_twin(one)}" for one in findings),
         *(f"{one.annotator} {one.created_at}: {one.ruling} {one.note}".rstrip() for one in rulings),
     ]
     emit(data, as_json=as_json, text="\n".join(shown))
@@ -117,14 +116,14 @@ def problems_filter(
     rules: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these rules [default: all; see `problems rules`].")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of it and write nothing.")] = False,
-    where: Annotated[str, typer.Option(metavar="QUERY", help="Look only at these problems.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the result without saving it.")] = False,
+    where: Annotated[str, typer.Option(metavar="QUERY", help="Check only these problems.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the problems with the rules and exclude those with a finding. Nothing is deleted.
+    """Check problems with the rules and exclude those with a finding. Nothing is deleted.
 
-    A rule's earlier findings on these problems are replaced; what a person said stands. Duplicates are looked for in
-    the whole pool, contamination against the sources named under `benchmarks` in o1lab.toml.
+    New findings replace earlier findings of the same rule on these problems; rulings made by hand are kept. Duplicates
+    are searched in the whole pool, contamination against the sources listed under `benchmarks` in o1lab.toml.
 
     Examples: o1lab problems filter --dry-run; o1lab problems filter --rules image,proof --where source:numina
     """
@@ -149,8 +148,8 @@ def problems_filter(
     emit(data, as_json=as_json, text=_report(report))
     if report.tested == 0 and report.total:
         say(
-            "No problem of a benchmark is in this lab, so nothing was found contaminated: import the benchmarks, or "
-            "name their sources under `benchmarks` in o1lab.toml."
+            "Contamination was not checked: this lab has no benchmark problems. Import the benchmarks, or list their "
+            "sources under `benchmarks` in o1lab.toml."
         )
 
 
@@ -161,7 +160,7 @@ def _report(report: FilterReport) -> str:
 
 
 def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the rules: version, what each leaves out, its last run in this lab.
+    """List the rules with version, what each excludes, and its last run in this lab.
 
     Example: o1lab problems rules
     """
@@ -192,7 +191,7 @@ def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def problems_keep(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
-    """Keep problems, whatever the rules say. Who: $O1LAB_ANNOTATOR, else your login.
+    """Keep problems whatever the rules find. The ruling is signed with $O1LAB_ANNOTATOR, or with your login name.
 
     Example: o1lab problems keep 3f9c --note "the drawing adds nothing"
     """
@@ -208,7 +207,7 @@ def problems_exclude(ctx: typer.Context, ids: IdsArgument, note: NoteOption = ""
 
 
 def problems_leave(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
-    """Take back what was said by hand: the rules decide again.
+    """Remove rulings made by hand, so that the rules decide again.
 
     Example: o1lab problems leave 3f9c
     """
@@ -243,26 +242,26 @@ def _state(problem: Problem) -> str:
     return f"excluded by {problem.excluded_by}" if problem.excluded_by else "kept"
 
 
-def _said(db: Database, said: Exclusion) -> dict[str, Any]:
-    """A rule's finding, with the twin it names."""
+def _finding(db: Database, exclusion: Exclusion) -> dict[str, Any]:
+    """Return a rule's finding as JSON, with the problem that it names as twin."""
     from store import problems
 
-    twin = problems.get(db, said.twin) if said.twin else None
+    twin = problems.get(db, exclusion.twin) if exclusion.twin else None
     return {
-        "rule": said.rule,
-        "version": said.version,
-        "reason": said.reason,
+        "rule": exclusion.rule,
+        "version": exclusion.version,
+        "reason": exclusion.reason,
         "twin": twin and {"id": twin.id, "source": twin.source, "key": twin.key, "statement": twin.statement},
     }
 
 
-def _twin(said: dict[str, Any]) -> str:
-    twin = said["twin"]
+def _twin(finding: dict[str, Any]) -> str:
+    twin = finding["twin"]
     return f"\n    {twin['id']}  {one_line(twin['statement'], 100)}" if twin else ""
 
 
 def _progress() -> Any:
-    """Progress for a person at a terminal: one line of standard error, written over itself; silence elsewhere."""
+    """Return a function that shows progress on one line of standard error; None if that is not a terminal."""
     if not sys.stderr.isatty():
         return None
 

@@ -1,4 +1,4 @@
-"""Verbs of serving and talking to models."""
+"""The commands ``serve`` and ``chat``."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     app.command("serve")(serve)
     app.command("chat")(chat)
 
 
 def serve(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A base's name or folder, a run, or solver.")],
+    model: Annotated[str, typer.Argument(help="Name or folder of a base model, a training run, or solver.")],
     adapter: Annotated[
-        list[str] | None, typer.Option("--adapter", help="A run, RUN/STEP, or an adapter's folder; repeatable.")
+        list[str] | None, typer.Option("--adapter", help="A run, RUN/STEP, or an adapter folder; repeatable.")
     ] = None,
-    port: Annotated[int, typer.Option(help="The port on loopback; 0 takes any free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes any free port.")] = 0,
     engine: Annotated[str, typer.Option(help="embedded or vllm.")] = "embedded",
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a base and its adapters over the OpenAI protocol, on this machine only.
+    """Serve a base model and its adapters over the OpenAI protocol, on this machine only.
 
-    The first line printed once it is ready is JSON: url, models, engine, pid, record. The token is in the
-    variable O1LAB_SERVER_TOKEN if you set it, else in the record, which only you can read.
+    When the server is ready it prints one line of JSON: url, models, engine, pid, record. The token is the value of
+    O1LAB_SERVER_TOKEN if you set it; otherwise it is in the record file, which only you can read.
 
     Example: o1lab serve smollm2-135m --adapter 7f3a --adapter 7f3a/50
     """
     if engine not in ("embedded", "vllm"):
-        raise UsageError(f"There is no engine {engine}.", "Choose embedded or vllm.")
+        raise UsageError(f"'{engine}' is not a known engine.", "Choose embedded or vllm.")
     lab, config = _lab_and_config(ctx)
     base, adapters = _what_to_serve(lab, config, model, adapter or [])
     command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base, "--port", str(port)]
@@ -54,25 +54,25 @@ def serve(
         command.append("--trust-remote-code")
     if engine == "vllm" and config is not None and config.serve.vllm:
         command += ["--program", config.serve.vllm]
-    # The server takes this process over: its pid, its signals and its pipe are the ones the caller knows.
+    # The server replaces this process, so the caller keeps the right pid, signals and pipe.
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own program, by list
 
 
 def chat(
     ctx: typer.Context,
-    prompt: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
+    prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="solver, a base, RUN/STEP or an endpoint; repeatable.")
+        list[str], typer.Option("--model", "-m", help="solver, a base model, RUN/STEP or an endpoint; repeatable.")
     ],
-    system: Annotated[str, typer.Option(help="A system prompt.")] = "",
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
-    max_tokens: Annotated[int, typer.Option(min=1)] = 512,
-    seed: Annotated[int, typer.Option()] = 1,
+    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
+    top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Nucleus sampling threshold.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of output tokens.")] = 512,
+    seed: Annotated[int, typer.Option(help="Sampling seed.")] = 1,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask one or several models the same thing and see them answer.
+    """Send a prompt to one or several models and print their answers.
 
     Example: o1lab chat -m solver -m 7f3a/100 "What is 964 + 494?"
     """
@@ -80,7 +80,7 @@ def chat(
 
     lab, config = _lab_and_config(ctx)
     if lab is None or config is None:
-        lab = context(ctx).lab()  # says what is missing
+        lab = context(ctx).lab()  # raises the error that names what is missing
     text = sys.stdin.read() if prompt == "-" else prompt
     sampling = Sampling(temperature, top_p, max_tokens, seed)
     return asyncio.run(_chat(lab, model, text, system, sampling, as_json=as_json))
@@ -135,7 +135,7 @@ def _answer_keys(model: str, message: Any) -> dict[str, Any]:
 
 
 def _lab_and_config(ctx: typer.Context) -> tuple[Lab | None, Config | None]:
-    """The lab and its settings; none of both when no lab was asked for and none is near."""
+    """Return the lab and its settings, or (None, None) if no lab is named and none is found."""
     from o1lab.config import load_config
 
     try:
@@ -150,7 +150,7 @@ def _lab_and_config(ctx: typer.Context) -> tuple[Lab | None, Config | None]:
 def _what_to_serve(
     lab: Lab | None, config: Config | None, model: str, wanted: list[str]
 ) -> tuple[str, dict[str, Path]]:
-    """The base and the adapters by name. A run as the model means its base with its last checkpoint."""
+    """Return the base and the adapters by name. A run as the model is its base with its last checkpoint."""
     adapters: dict[str, Path] = {}
     base = model
     run = _checkpoint(lab, config, model)
@@ -165,14 +165,14 @@ def _what_to_serve(
             continue
         folder = Path(name).expanduser().absolute()
         if not (folder / "adapter_config.json").is_file():
-            raise NotFoundError(f"There is no adapter {name}.", "Name a run, RUN/STEP, or an adapter's folder.")
+            raise NotFoundError(f"There is no adapter {name}.", "Name a run, RUN/STEP, or an adapter folder.")
         in_run = folder.parent.name == "checkpoints"
         adapters[f"{folder.parent.parent.name}-{folder.name}" if in_run else folder.name] = folder
     return base, adapters
 
 
 def _check_base(name: str, trained_on: str, base: str) -> None:
-    """Refuse a run of another base. Its shapes may well fit (a model and its instruct version): only names tell."""
+    """Raise if the run was trained on another base. Shapes cannot tell: a model and its instruct version share them."""
     from o1lab.models.base import resolve_base
 
     def folder(model: str) -> Path | str:
@@ -184,13 +184,13 @@ def _check_base(name: str, trained_on: str, base: str) -> None:
     if trained_on != base and folder(trained_on) != folder(base):
         raise RefusedError(
             f"{name} was trained on {trained_on}, not on {base}.",
-            f"Serve {trained_on}; if {base} is the same model, give the adapter's folder instead of the run.",
+            f"Serve {trained_on}; if {base} is the same model, give the adapter folder instead of the run.",
             code="adapter_mismatch",
         )
 
 
 def _checkpoint(lab: Lab | None, config: Config | None, name: str) -> tuple[str, Path, str] | None:
-    """(adapter's name, folder, base) of the checkpoint that ``name`` means in the lab, if it means one."""
+    """Return (adapter name, folder, base) of the checkpoint called ``name``; None if no checkpoint has that name."""
     from o1lab.serve.registry import find_model
 
     if lab is None or config is None:

@@ -1,4 +1,4 @@
-"""Verbs of reading and judging traces: traces ls, show, search; annotate."""
+"""The commands ``traces ls``, ``traces show``, ``traces search`` and ``annotate``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit, say
+from o1lab.cli.output import JsonOption, emit, opened, say
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
     from store.sqlite import Database
 
 traces_app = typer.Typer(help="List, read and search traces.", no_args_is_help=True, rich_markup_mode=None)
-TraceArgument = Annotated[str, typer.Argument(metavar="ID", help="The trace's id, or its beginning.")]
+TraceArgument = Annotated[str, typer.Argument(metavar="ID", help="Trace id, or the start of it.")]
 _SPAN_PARTS = 3
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     traces_app.command("ls")(traces_ls)
     traces_app.command("show")(traces_show)
     traces_app.command("search")(traces_search)
@@ -32,14 +31,14 @@ def register(app: typer.Typer) -> None:
 def traces_ls(
     ctx: typer.Context,
     verdict: Annotated[str | None, typer.Option(help="correct, incorrect, unverifiable or none.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="Part of the model's name.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Part of the model name.")] = None,
     decision: Annotated[str | None, typer.Option(help="accept, reject, skip or none.")] = None,
-    where: Annotated[str, typer.Option(help='The filter of the Traces screen: reflect>=3 source:amc23 "wait".')] = "",
+    where: Annotated[str, typer.Option(help='Filter as on the Traces screen: reflect>=3 source:amc23 "wait".')] = "",
     sort: Annotated[
-        str | None, typer.Option(help="added, problem, model, verdict, chars, tokens, …; -chars turns it round.")
+        str | None, typer.Option(help="added, problem, model, verdict, chars, tokens, …; -chars reverses the order.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """List traces.
@@ -83,10 +82,10 @@ def _line(row: TraceRow) -> str:
 def traces_show(
     ctx: typer.Context,
     identity: TraceArgument,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the response's exact bytes and nothing else.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the exact bytes of the response.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one trace: its problem, thought in moves, solution, annotations, provenance.
+    """Show one trace: problem, thought split into moves, solution, annotations, provenance.
 
     Example: o1lab traces show 3f9c --raw > chain.txt
     """
@@ -114,7 +113,7 @@ def traces_show(
         "verdict_reason": row.verdict_reason,
         "rating": row.rating,
         "segments": [{"kind": str(move.kind), "start": move.start, "end": move.end} for move in segments],
-        "annotations": [_said(record) for record in records],
+        "annotations": [_annotation_item(record) for record in records],
         "provenance": {
             "source": row.source,
             "key": row.key,
@@ -141,12 +140,12 @@ def traces_show(
 
 def traces_search(
     ctx: typer.Context,
-    query: Annotated[str, typer.Argument(help='Words; "words in a row"; -without.')],
-    limit: Annotated[int, typer.Option(min=1, help="At most so many traces.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    query: Annotated[str, typer.Argument(help='Words; "an exact phrase"; -excluded.')],
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of traces to list.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Search statements, thoughts and solutions, the best first.
+    """Search statements, thoughts and solutions; the best matches come first.
 
     Example: o1lab traces search '"double check" carry -loop'
     """
@@ -162,23 +161,23 @@ def traces_search(
 def annotate(
     ctx: typer.Context,
     identity: TraceArgument,
-    accept: Annotated[bool, typer.Option("--accept", help="Fit for training.")] = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Not fit.")] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Undecided.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Accept for training.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject for training.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Leave undecided.")] = False,
     rating: Annotated[int | None, typer.Option(min=1, max=5, help="1 (poor) to 5.")] = None,
     tag: Annotated[str | None, typer.Option(help="Add a tag.")] = None,
-    untag: Annotated[str | None, typer.Option(help="Take a tag away.")] = None,
-    note: Annotated[str | None, typer.Option(help="A note in your words.")] = None,
+    untag: Annotated[str | None, typer.Option(help="Remove a tag.")] = None,
+    note: Annotated[str | None, typer.Option(help="Add a note.")] = None,
     span: Annotated[
         str | None,
         typer.Option(
-            metavar="A:B:LABEL", help="Label code points A to B of the thought, of the answer where there is none."
+            metavar="A:B:LABEL", help="Label code points A to B of the thought (of the answer if there is no thought)."
         ),
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take back your last annotation of this trace.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo your last annotation of this trace.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Annotate a trace. Who: $O1LAB_ANNOTATOR, else your login. It is on the disk when this returns.
+    """Annotate a trace as $O1LAB_ANNOTATOR, or as your login name. The annotation is saved when the command returns.
 
     Examples: o1lab annotate 3f9c --accept; o1lab annotate 3f9c --span 120:240:"wrong turn"; o1lab annotate 3f9c --undo
     """
@@ -192,37 +191,37 @@ def annotate(
     wanted = [(kind, str(value)) for kind, value in (given | {"note": note, "span": span}).items() if value is not None]
     if len(decision) > 1 or len(wanted) + undo != 1:
         raise UsageError(
-            "An annotation says one thing.", "Give one of --accept, --reject, --skip, --rating, --tag, --untag, "
-            "--note, --span, --undo.",
+            "An annotation needs exactly one option.", "Give one of --accept, --reject, --skip, --rating, --tag, "
+            "--untag, --note, --span, --undo.",
         )  # fmt: skip
     if any(not value.strip() for _, value in wanted):
-        raise UsageError("An annotation cannot be empty.", "Say something, or use --undo.")
+        raise UsageError("An annotation cannot be empty.", "Give a value, or use --undo.")
     with opened(ctx) as store:
         trace = traces.get(store.db, identity).id
         if undo:
-            made = _undone(store.db, trace, annotator())
-            taken_back = annotation_log.get(store.db, made.target) if made.target else None
-            if taken_back is not None and taken_back.kind == "edit":
-                say(f"The edited text stays as trace {taken_back.value}; reject it if it is to stay out.")
+            record = _undo(store.db, trace, annotator())
+            undone = annotation_log.get(store.db, record.target) if record.target else None
+            if undone is not None and undone.kind == "edit":
+                say(f"The edited text stays as trace {undone.value}; reject it to leave it out of datasets.")
         else:
             kind, value = wanted[0]
             bounds = None
             if kind == "span":
-                read = traces.text(store.db, trace)
-                bounds, value = _span(value, len(read.thought or read.solution))
-            made = annotation_log.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
-    text = f"{made.trace_id}: {made.kind} {made.value} by {made.annotator}"
-    emit({"trace_id": made.trace_id} | _said(made), as_json=as_json, text=text)
+                texts = traces.text(store.db, trace)
+                bounds, value = _span(value, len(texts.thought or texts.solution))
+            record = annotation_log.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
+    text = f"{record.trace_id}: {record.kind} {record.value} by {record.annotator}"
+    emit({"trace_id": record.trace_id} | _annotation_item(record), as_json=as_json, text=text)
 
 
-def _undone(db: Database, trace: str, annotator: str) -> Annotation:
+def _undo(db: Database, trace: str, annotator: str) -> Annotation:
     from o1lab.errors import NotFoundError
     from store import annotations as annotation_log
 
-    made = annotation_log.undo(db, annotator=annotator, trace_id=trace)
-    if made is None:
-        raise NotFoundError(f"{annotator} has said nothing of trace {trace} that could be taken back.")
-    return made
+    record = annotation_log.undo(db, annotator=annotator, trace_id=trace)
+    if record is None:
+        raise NotFoundError(f"{annotator} has no annotation of trace {trace} to undo.")
+    return record
 
 
 def _span(text: str, length: int) -> tuple[tuple[int, int], str]:
@@ -230,14 +229,14 @@ def _span(text: str, length: int) -> tuple[tuple[int, int], str]:
 
     parts = text.split(":", _SPAN_PARTS - 1)
     if len(parts) < _SPAN_PARTS or not (parts[0].isdecimal() and parts[1].isdecimal() and parts[2].strip()):
-        raise UsageError(f"'{text}' is no span.", "Write it as A:B:LABEL, for example 120:240:slip.")
+        raise UsageError(f"'{text}' is not a valid span.", "Write it as A:B:LABEL, for example 120:240:slip.")
     start, end = int(parts[0]), int(parts[1])
     if not 0 <= start < end <= length:
         raise UsageError(f"The span {start}:{end} is not inside the text, which has {length} code points.")
     return (start, end), parts[2]
 
 
-def _said(record: Annotation) -> dict[str, Any]:
+def _annotation_item(record: Annotation) -> dict[str, Any]:
     data: dict[str, Any] = {
         "annotation_id": record.id,
         "kind": record.kind,

@@ -1,4 +1,4 @@
-"""The verbs, and the options before them."""
+"""The typer application: global options and all commands."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ app = typer.Typer(
     name="o1lab",
     help=(
         "A laboratory in the terminal: curate long-thought chains, fine-tune a student on them, "
-        "and talk to teacher and student side by side.\n\n"
-        "Without a verb the laboratory opens. Try `o1lab demo` first."
+        "and compare teacher and student side by side.\n\n"
+        "Without a command, the app opens. Try `o1lab demo` first."
     ),
     invoke_without_command=True,
     no_args_is_help=False,
@@ -38,8 +38,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         sys.stdout.write(f"o1lab {__version__}\n")
         raise typer.Exit
 
@@ -49,9 +49,9 @@ def top(
     ctx: typer.Context,
     lab_dir: Annotated[
         Path | None,
-        typer.Option("--lab", help="The lab's folder [default: $O1LAB_LAB, else the nearest o1lab.toml]."),
+        typer.Option("--lab", help="Folder of the lab [default: $O1LAB_LAB, else the nearest o1lab.toml]."),
     ] = None,
-    _version_asked: Annotated[
+    _version_requested: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -66,7 +66,7 @@ for module in (demo, lab, importing, problems, traces, annotation_files, dataset
 
 @contextmanager
 def _plugin_warnings() -> Iterator[None]:
-    """Print warnings about plugins as sentences; the others keep their file and line."""
+    """Print plugin warnings as plain sentences; other warnings keep their file and line."""
     before = warnings.showwarning
 
     def show(
@@ -89,12 +89,12 @@ def _plugin_warnings() -> Iterator[None]:
         warnings.showwarning = before
 
 
-def obey(arguments: list[str]) -> int:
-    """Do what ``o1lab ARGUMENTS`` asks; returns its exit status.
+def run_command(arguments: list[str]) -> int:
+    """Run ``o1lab ARGUMENTS`` and return its exit status.
 
     Raises:
-        UsageError: the arguments make no sense.
-        KeyboardInterrupt: the person gave up.
+        UsageError: the arguments are invalid.
+        KeyboardInterrupt: the command was aborted.
     """
     try:
         with _plugin_warnings():
@@ -105,6 +105,6 @@ def obey(arguments: list[str]) -> int:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
         message = error.format_message() if isinstance(error, ClickException) else str(error)
-        where = getattr(error, "ctx", None)  # the verb that was meant, where it got so far
+        where = getattr(error, "ctx", None)  # the context of the command, if parsing got that far
         raise UsageError(message, f"See `{where.command_path if where else 'o1lab'} --help`.") from None
     return result if isinstance(result, int) else 0

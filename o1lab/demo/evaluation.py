@@ -1,4 +1,4 @@
-"""The demo's measuring: evaluations like any other, of the suites ``demo-*``, and the tables made of them."""
+"""The evaluations of the demo: ordinary evaluations of the suites ``demo-*``, and the tables made from them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ from store.sqlite import Database
 
 SUMS = "demo-sums"
 ELSEWHERE = ("demo-other-sums", "demo-facts", "demo-sycophancy", "demo-safety", "demo-sources")
-"""What such training costs: small suites of other kinds, by embedded means only."""
-AT_ONCE = 60  # the server decodes what is there together
-
-
+"""Small suites of other kinds, which show what the training costs; their scorers need no judge model."""
+CONCURRENCY = 60  # the server decodes concurrent requests together
 SHOWN = (("demo-facts", "01"), ("demo-other-sums", "01"), ("demo-safety", "09"))
-"""Items whose answers are shown beside the figures."""
+"""Items whose answers are shown with the figures, as (suite, item)."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How one model did on the held-out problems."""
+    """The result of one model on the held-out problems."""
 
     role: str
     summary: Summary
@@ -52,7 +50,7 @@ class Score:
         return self.summary.tally.total
 
     def as_json(self) -> dict[str, Any]:
-        """The keys of ``o1lab eval --json``, and the model's role in the demo."""
+        """Return the keys of ``o1lab eval --json``, and the role of the model in the demo."""
         found = self.summary.as_json()
         return {**found, "role": self.role, "n": self.n}
 
@@ -66,16 +64,20 @@ async def measure(
     limit: int | None = None,
     on_answer: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Summary:
-    """Evaluate a model on a suite as ``o1lab eval SUITE --model MODEL`` does; what was answered before is reused.
+    """Evaluate a model on a suite as ``o1lab eval SUITE --model MODEL`` does; earlier answers are reused.
 
     Args:
-        limit: ask only the first ``limit`` items of the suite.
-        on_answer: called with (done, requested) now and then.
+        lab: the lab.
+        suite: the name of the suite.
+        model: the id of the model.
+        manager: runs the servers.
+        limit: use only the first ``limit`` items of the suite.
+        on_answer: called with (done, requested) during the run.
 
     Raises:
-        LabError: the model cannot be opened, or did not answer everything.
+        LabError: the model cannot be opened, or did not answer every item.
     """
-    settings = control.read_settings(lab, {"suite": suite, "model": model, "concurrency": AT_ONCE, "limit": limit})
+    settings = control.read_settings(lab, {"suite": suite, "model": model, "concurrency": CONCURRENCY, "limit": limit})
     folder = control.start(lab, settings)
 
     def watch(status: EvalStatus) -> None:
@@ -84,7 +86,7 @@ async def measure(
     status = await drive(lab, folder, watch=watch, manager=manager)
     if status.state != "finished" or status.failed:
         raise LabError(
-            f"{model} failed on {suite}: {status.message or f'{status.failed} of its answers did not come'}",
+            f"{model} failed on {suite}: {status.message or f'{status.failed} of its calls failed'}",
             status.hint or f"See `o1lab eval show {folder.id}`.",
             code="evaluation",
         )
@@ -93,20 +95,23 @@ async def measure(
 
 
 def changes(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> Table:
-    """What became of everything else: the paper's second table for these evaluations, its published rows left out."""
+    """Return the paper's second table (changes on other suites) for these evaluations, without published rows."""
     with _opened(lab) as db:
         chosen = choose(db, [one.evaluation.id for one in (*before, *after)])
         own = published_changes().model_copy(update={"sets": (), "overall": ()})
         return change_table(chosen, before=before[0].evaluation.model, after=[after[0].evaluation.model], published=own)
 
 
-def said(
+def sample_answers(
     lab: Lab, before: Sequence[Summary], after: Sequence[Summary], *, limit: int | None = None
 ) -> list[tuple[str, str, str]]:
-    """Answers to show beside the figures, as (question, answer before, answer after).
+    """Return answers to show with the figures, as (question, answer before, answer after).
 
     Args:
-        limit: the number of items of each suite that were asked; None for all of them.
+        lab: the lab.
+        before: evaluations of the base.
+        after: evaluations of the student.
+        limit: number of items of each suite that were evaluated; None for all.
     """
     found = []
     with _opened(lab) as db:

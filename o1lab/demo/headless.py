@@ -1,7 +1,7 @@
-"""The demo without a screen: once round the loop with the real parts, and the table at the end.
+"""The demo without a screen: run the whole loop with the real parts and print the table.
 
-Seed the lab, ask the base, train in a detached process, load its checkpoint into the running server, ask the
-student and the teacher. Every model answers over the same protocol.
+It seeds the lab, evaluates the base, trains in a detached process, loads the checkpoint into the running server, and
+evaluates student and teacher. All models are called over the same protocol.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, sample_answers
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.errors import LabError
 from o1lab.evaluate.report import render
@@ -32,14 +32,14 @@ STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
 BASE_AT_MOST = 15
 NOTE = (
     f"One procedure, 3-digit addition by columns, learned from a solver (a program, not a language model) by "
-    f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing of any other question; what it cost elsewhere follows."
+    f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing about other questions; what it cost elsewhere follows."
 )
 PLUMBING_STEPS = 2
 PLUMBING_ITEMS = 2
 PLUMBING_NOTE = (
-    f"This short demo proves the plumbing and not the effect: it goes round the whole loop with a few training steps "
-    f"and the first {PLUMBING_ITEMS} items of each suite. Its figures mean nothing. `o1lab demo --headless` measures "
-    f"the effect."
+    f"This short demo checks the plumbing, not the effect: it runs the whole loop with a few training steps and the "
+    f"first {PLUMBING_ITEMS} items of each suite. Its figures mean nothing; `o1lab demo --headless` measures the "
+    f"effect."
 )
 POLL_S = 0.5
 TELL_EVERY = 10  # steps
@@ -50,7 +50,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What the demo measured. ``met`` is None when there is no target: fewer steps, or only the plumbing."""
+    """The result of the demo. ``met`` is None if there is no target: with other steps, or only the plumbing."""
 
     seed: int
     dtype: str
@@ -82,7 +82,7 @@ class Report:
 
 
 def demo_recipe(steps: int | None = None) -> Recipe:
-    """The demo's recipe, with another number of steps if one is given.
+    """Return the recipe of the demo, with ``steps`` training steps if given.
 
     Raises:
         UsageError: the number of steps is out of bounds.
@@ -94,19 +94,19 @@ def demo_recipe(steps: int | None = None) -> Recipe:
 def run_headless(
     folder: Path, steps: int | None = None, *, plumbing: bool = False, progress: Progress | None = None
 ) -> Report:
-    """Go round the loop in the demo's lab at ``folder`` (made if need be) and measure what came of it.
+    """Run the whole loop in the demo's lab and evaluate the result.
 
     Args:
-        folder: the lab.
+        folder: the lab, created if it does not exist.
         steps: training steps instead of the recipe's; the result then has no target.
-        plumbing: prove only that the parts work together, with PLUMBING_STEPS training steps (unless ``steps``
-            says otherwise) and PLUMBING_ITEMS items of each suite.
-        progress: called with a line of text now and then.
+        plumbing: only check that the parts work together, with PLUMBING_STEPS training steps (unless ``steps`` is
+            given) and PLUMBING_ITEMS items of each suite.
+        progress: called with lines of text.
 
     Raises:
         UsageError: ``steps`` is out of bounds.
-        RefusedError: the folder holds another lab.
-        LabError: the student cannot be fetched, the training failed, or a model did not answer.
+        RefusedError: the folder is another lab.
+        LabError: the student cannot be downloaded, the training failed, or a model did not answer.
     """
     tell = progress or (lambda _line: None)
     began = time.monotonic()
@@ -114,31 +114,31 @@ def run_headless(
     resolve_base(recipe.base, progress=tell)
     seeded = seed_demo(folder, progress=tell)
     tell(f"Lab {seeded.lab.root}: dataset {seeded.dataset} ({seeded.rows} chains, hash {seeded.dataset_hash}).")
-    # The probes are for those who watch; the table asks 60 times as much. One checkpoint will do.
+    # No probes: the table has 60 times as many items. One checkpoint is enough.
     quiet = recipe.model_copy(update={"eval_steps": 0, "save_steps": 0, "probes": []})
-    return asyncio.run(_round(seeded, quiet, tell, began, judged=steps is None and not plumbing, plumbing=plumbing))
+    return asyncio.run(_run(seeded, quiet, tell, began, has_target=steps is None and not plumbing, plumbing=plumbing))
 
 
-async def _round(
-    seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, judged: bool, plumbing: bool
+async def _run(
+    seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, has_target: bool, plumbing: bool
 ) -> Report:
     lab, limit = seeded.lab, PLUMBING_ITEMS if plumbing else None
     async with ServerManager(lab) as manager:
 
         async def evaluate(role: str, wanted: str, suite: str) -> Summary:
             started = time.monotonic()
-            whom = f"{role} on {suite}"
-            model, on_answer = find_model(lab, wanted).id, _counted(whom, tell)
+            title = f"{role} on {suite}"
+            model, on_answer = find_model(lab, wanted).id, _answer_progress(title, tell)
             found = await measure(lab, suite, model, manager, limit=limit, on_answer=on_answer)
-            seen = found.tally
+            tally = found.tally
             tell(
-                f"{whom}: {seen.outcomes['correct']} of {seen.total} right, {seen.cached} of them reused "
+                f"{title}: {tally.outcomes['correct']} of {tally.total} correct, {tally.cached} reused "
                 f"({time.monotonic() - started:.0f} s)."
             )
             return found
 
         async def everything(role: str, wanted: str) -> tuple[Score, list[Summary]]:
-            # Side by side: the server decodes what is there together, so the longest answer is waited for once.
+            # Concurrently: the server decodes all suites together, so the longest answer is waited for once.
             suites = (SUMS, *ELSEWHERE)
             sums, *elsewhere = await asyncio.gather(*(evaluate(role, wanted, suite) for suite in suites))
             return Score(role, sums), elsewhere
@@ -157,25 +157,25 @@ async def _round(
         dataset_hash=seeded.dataset_hash,
         table=[base, student, teacher],
         changes=changes(lab, base_elsewhere, student_elsewhere),
-        elsewhere=said(lab, base_elsewhere, student_elsewhere, limit=limit),
-        met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if judged else None,
+        elsewhere=sample_answers(lab, base_elsewhere, student_elsewhere, limit=limit),
+        met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if has_target else None,
         note=PLUMBING_NOTE if plumbing else NOTE,
     )
 
 
 async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, RunStatus, float]:
-    """Train in a detached process and wait for its end; asked to stop if we are interrupted."""
+    """Train in a detached process and wait for its end; stop it if this process is interrupted."""
     began = time.monotonic()
     run, _ = launch.launch(seeded.lab, recipe)
     tell(f"Training run {run.id}: {recipe.steps} steps of {recipe.batch_size} rows...")
-    metrics, told = Metrics(run.metrics), 0
+    metrics, reported = Metrics(run.metrics), 0
     try:
         while (state := run.info()).active:
             await asyncio.sleep(POLL_S)
             spawn.reap()
             last = metrics.last() if metrics.poll() else {}
-            if last and last["step"] >= told + TELL_EVERY:
-                told = int(last["step"])
+            if last and last["step"] >= reported + TELL_EVERY:
+                reported = int(last["step"])
                 tell(_training_line(last, recipe.steps or state.status.total_steps))
     except BaseException:
         run.ask_to_stop()
@@ -195,20 +195,20 @@ def _training_line(last: dict[str, float], total: int) -> str:
     return f"step {step}/{total}  loss {last.get('loss', float('nan')):.4f}  about {left:.0f} s left"
 
 
-def _counted(whom: str, tell: Progress) -> Callable[[int, int], None]:
-    told = 0
+def _answer_progress(title: str, tell: Progress) -> Callable[[int, int], None]:
+    reported = 0
 
     def on_answer(done: int, requested: int) -> None:
-        nonlocal told
-        if told + TELL_ANSWERS <= done < requested:
-            told = done
-            tell(f"{whom}: {done} of {requested} answered")
+        nonlocal reported
+        if reported + TELL_ANSWERS <= done < requested:
+            reported = done
+            tell(f"{title}: {done} of {requested} answered")
 
     return on_answer
 
 
 def as_text(report: Report) -> str:
-    """The table for a person, with what it does and does not show."""
+    """Return the table as text, with a note on what it shows."""
     lines = [f"{'':8} {'model':24} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6} {'cut off':>7}"]
     for row in report.table:
         found = row.as_json()
@@ -218,13 +218,13 @@ def as_text(report: Report) -> str:
             f"{low + ' to ' + high:15} {found['avg_output_tokens']:>6.0f} {found['incomplete']:>7}"
         )
     table = render.terminal(report.changes).plain.splitlines()
-    lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", "Such as:"]
+    lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", "Examples:"]
     for prompt, base, student in report.elsewhere:
         lines += [f"  {_short(prompt)}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
     lines += [
         "",
         f"run {report.run_id}: {report.steps} steps in {report.train_seconds:.0f} s ({report.dtype}, seed "
-        f"{report.seed}), {report.total_seconds:.0f} s in all; dataset hash {report.dataset_hash}",
+        f"{report.seed}), {report.total_seconds:.0f} s in total; dataset hash {report.dataset_hash}",
     ]
     if report.met is False:
         lines.append(

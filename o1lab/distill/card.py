@@ -1,6 +1,6 @@
-"""Dataset cards: what one has to know before using a dataset, in Markdown with a front matter as model hubs read it.
+"""Dataset cards in Markdown, with a front matter for model hubs: sources, licences, models, filters, lengths.
 
-Everything in a card is read from the lab: nothing is claimed that was not recorded, and what is not known is said so.
+A card states only what the lab has recorded, and names what is unknown.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
 )  # fmt: skip
 _METHODS = {
-    "distilled": "a teacher's long thought and solution, as it wrote them",
-    "reformatted": "a short reference solution rewritten by a model into detailed steps",
+    "distilled": "a teacher's long thought and solution, unchanged",
+    "reformatted": "a short reference solution, rewritten by a model in detailed steps",
     "translated": "a chain and its problem translated by a model; each row names its original as `parent_id`",
-    "multi-agent": "several models in turn: one thinks step by step, another criticises and may turn it back",
-    "solver": "a program that writes down its own search; no language model",
+    "multi-agent": "several models in turn: one thinks step by step, another criticises and may make it backtrack",
+    "solver": "a program that writes down its search; not a language model",
     "human": "written by a person",
-    "tree search": "a path through a search tree, written down as one thought",
-    "unknown": "nobody recorded how",
+    "tree search": "a path through a search tree, written as one thought",
+    "unknown": "not recorded",
 }
 _SAMPLING = ("temperature", "top_p", "seed", "n", "max_tokens", "reasoning_effort")
-_REASONS = 5  # of a run's rejected and failed samples, the most frequent
-_READ = 500  # characters of a question and of what it is answered that tell the language of a row
-_LOOKED_AT = 2000  # about so many rows tell the languages of a larger dataset
+_REASONS = 5  # number of reasons for rejected and failed samples, the most frequent first
+_LANGUAGE_CHARS = 500  # characters of a question, and of its response, used to detect the language of a row
+_LANGUAGE_ROWS = 2000  # approximate number of rows that are sampled to detect the languages of a large dataset
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote: how many rows, where the data stand, where their card."""
+    """The result of an export: the number of rows, the data file and the card file."""
 
     rows: int
     data: Path
@@ -62,7 +62,7 @@ class Written:
 
 
 @dataclass
-class _Read:
+class _RowFacts:
     """What one pass over the rows found."""
 
     languages: Counter[str] = field(default_factory=Counter)
@@ -70,9 +70,15 @@ class _Read:
 
 
 def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *, folder: bool = False) -> Written:
-    """Write a dataset and its card: ``out`` and ``out``.card.md, or into a folder data/train.* and README.md.
+    """Write a dataset and its card. Both files are replaced atomically.
 
-    ``out`` is a folder where there is one, or where ``folder`` says so. Each file is replaced by a whole one only.
+    Args:
+        lab: the lab.
+        store: its database.
+        name: name or hash of the dataset.
+        form: the format, see :data:`o1lab.ingest.exporting.FORMATS`.
+        out: the data file, whose card is ``out``.card.md; or a folder, for data/train.* and README.md.
+        folder: whether ``out`` is a folder, even if it does not exist yet.
 
     Raises:
         MissingError: there is no such dataset.
@@ -83,16 +89,20 @@ def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *,
         data, place = out / inside, out / "README.md"
     else:
         inside, data, place = "", out, out.with_name(f"{out.name}.card.md")
-    load_config(lab)  # what is wrong with it is said before anything is written
+    load_config(lab)  # report its errors before anything is written
     rows = export_dataset(store, name, form, data)
     _write(place, card(lab, store, name, data_file=inside))
     return Written(rows, data, place)
 
 
 def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[str]:
-    """The card of a dataset, piece by piece.
+    """Yield the card of a dataset in pieces.
 
-    ``data_file``: where the rows stand beside the card, for the hub's viewer.
+    Args:
+        lab: the lab.
+        store: its database.
+        name: name or hash of the dataset.
+        data_file: path of the data file relative to the card, for the hub's viewer.
 
     Raises:
         MissingError: there is no such dataset.
@@ -100,7 +110,7 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
     """
     dataset = datasets.get(store.db, name)
     config = load_config(lab)
-    found = _read(store, dataset)
+    found = _row_facts(store, dataset)
     licensed = dataset_facts.licences(store.db, dataset.name)
     runs = [
         (teacher_runs.get(store.db, run_id), number)
@@ -116,22 +126,23 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
     yield from _filters(store, dataset)
     yield from _contamination(store, dataset, config)
     yield from _verification(store, dataset)
-    yield from _choosing(store, dataset)
+    yield from _selection(store, dataset)
     yield from _lengths(found.lengths)
     yield _columns(dataset)
 
 
-def _read(store: Store, dataset: Dataset) -> _Read:
-    found = _Read()
-    one_in = -(-dataset.rows // _LOOKED_AT)
+def _row_facts(store: Store, dataset: Dataset) -> _RowFacts:
+    found = _RowFacts()
+    one_in = -(-dataset.rows // _LANGUAGE_ROWS)
     for row in datasets.rows(store.db, dataset.name):
-        if int(row.trace_id, 16) % one_in == 0:  # an id is a hash: a drawing by chance, the same each time
-            found.languages[language_of(f"{row.statement[:_READ]}\n{(row.thought or row.solution)[:_READ]}")] += 1
+        if int(row.trace_id, 16) % one_in == 0:  # an id is a hash, so this is a reproducible random sample
+            response = (row.thought or row.solution)[:_LANGUAGE_CHARS]
+            found.languages[language_of(f"{row.statement[:_LANGUAGE_CHARS]}\n{response}")] += 1
         found.lengths.add(row.tokens, len(row.thought) + len(row.solution))
     return found
 
 
-def _front(dataset: Dataset, found: _Read, licensed: Mapping[str, int], data_file: str) -> str:
+def _front(dataset: Dataset, found: _RowFacts, licensed: Mapping[str, int], data_file: str) -> str:
     names = licences.hub_names(licensed)
     values: dict[str, Any] = {"license": names[0] if len(names) == 1 else names}
     if "other" in names:
@@ -150,12 +161,12 @@ def _front(dataset: Dataset, found: _Read, licensed: Mapping[str, int], data_fil
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
-def _intro(dataset: Dataset, found: _Read) -> str:
-    teaches = "the thought and then the solution" if dataset.phase == 2 else "the solution alone, which is the format"
+def _intro(dataset: Dataset, found: _RowFacts) -> str:
+    teaches = "the thought and then the solution" if dataset.phase == 2 else "only the solution, that is the format"
     tokens = "an unknown number of tokens" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
     languages = ", ".join(f"{language} {number:,}" for language, number in found.languages.most_common())
-    if (looked := found.languages.total()) < dataset.rows:
-        languages += f" (of {looked:,} drawn by chance)"
+    if (sampled := found.languages.total()) < dataset.rows:
+        languages += f" (of a random sample of {sampled:,})"
     return (
         f"# {inline(dataset.name, 80)}\n\n"
         f"{dataset.rows:,} rows, {tokens}. Phase {dataset.phase}: a row teaches {teaches}.\n\n"
@@ -163,7 +174,7 @@ def _intro(dataset: Dataset, found: _Read) -> str:
             ("", ""),
             (
                 ("hash of the content", dataset.hash),
-                ("made at", dataset.created_at),
+                ("created at", dataset.created_at),
                 ("rows by language", languages),
                 ("card written by", f"o1lab {__version__}"),
             ),
@@ -176,7 +187,7 @@ def _licences(licensed: Mapping[str, int]) -> Iterator[str]:
     yield "## Licences\n\n"
     sentences = licences.clashes(licensed)
     yield "".join(f"- **{inline(sentence, 2000)}**\n" for sentence in sentences) or "No clash was found.\n"
-    yield "\nA row counts under the licence of its problem and under that of its response.\n\n"
+    yield "\nA row counts for the licence of its problem and for that of its response.\n\n"
     yield table(("licence", "rows"), licensed.items()) + "\n"
 
 
@@ -191,15 +202,14 @@ def _teachers(
     yield "## Who wrote the responses\n\n"
     yield table(("model", "how", "source", "licence", "rows"), dataset_facts.makers(store.db, dataset.name)) + "\n"
     if originals := dataset_facts.parents(store.db, dataset.name):
-        yield "Rows made from another trace, by who wrote that one:\n\n"
+        yield "Rows made from another trace, by the model of that trace:\n\n"
         yield table(("model", "rows"), originals.items()) + "\n"
     yield "### Terms of use\n\n"
     yield from dict.fromkeys(line for run, _ in runs for line in terms_of(lab, config, run))
     if others := dataset_facts.without_run(store.db, dataset.name):
         yield (
-            f"- {others:,} rows did not come out of a teacher run of this lab, or what they were made from did not: "
-            "the terms under which those models may be used, and whether what they write may train others, are not "
-            "recorded.\n"
+            f"- {others:,} rows (or the traces they were made from) are not from a teacher run of this lab: the terms "
+            "of use of those models, and whether their outputs may be used for training, are not recorded.\n"
         )
     yield "\n"
 
@@ -214,11 +224,11 @@ def _synthesis(store: Store, dataset: Dataset) -> Iterator[str]:
 def _runs(store: Store, lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
     yield "## Teacher runs: sampling and prompts\n\n"
     if not runs:
-        yield "No row came out of a teacher run of this lab: prompts and sampling are not recorded.\n\n"
+        yield "No row is from a teacher run of this lab: prompts and sampling are not recorded.\n\n"
         return
     heads = ("run", "method", "model", "prompts", *_SAMPLING, "began", "rows")
     yield table(heads, ((*_run(run), number) for run, number in runs)) + "\n"
-    yield "A value that is unknown was left to the server. What became of all their samples:\n\n"
+    yield "Unknown values were left to the server. The outcomes of all samples of these runs:\n\n"
     ends = ("run", "ended", "correct", "incorrect", "unverifiable", "rejected", "failed", "why rejected or failed")
     yield table(ends, (_outcomes(store, run) for run, _ in runs)) + "\n"
     yield from _prompts(lab, runs)
@@ -230,7 +240,7 @@ def _prompts(lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
         try:
             prompts = restore_prompts(RunFolder(lab.root / run.dir).prompts)
         except LabError:
-            yield f"The text of {inline(run.prompt)} of the run {inline(run.id)} is not in the lab any more.\n\n"
+            yield f"The text of {inline(run.prompt)} of the run {inline(run.id)} is no longer in the lab.\n\n"
             continue
         for prompt in prompts.values():
             if prompt.hash not in shown:
@@ -270,13 +280,13 @@ def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
             (name, str(run.version), run.looked, run.excluded, run.ran_at, rules[name].about if name in rules else "")
             for name, run in ran.items()
         )
-        yield table(("rule", "version", "looked at", "excluded", "ran at", "leaves out what"), rows) + "\n"
+        yield table(("rule", "version", "checked", "excluded", "ran at", "excludes"), rows) + "\n"
     else:
         yield "No rule has been run over the pool of the lab.\n\n"
     if rulings := dataset_facts.rulings(store.db):
-        yield "A person's word goes before the rules': " + _listed(rulings) + ".\n\n"
+        yield "Rulings by hand, which take precedence over rules: " + _listed(rulings) + ".\n\n"
     if still := dataset_facts.excluded(store.db, dataset.name):
-        yield f"**Rows in it although their problem is excluded from the pool today: {_listed(still)}.**\n\n"
+        yield f"**Rows whose problem is excluded from the pool today: {_listed(still)}.**\n\n"
     else:
         yield "No row's problem is excluded from the pool today.\n\n"
 
@@ -284,15 +294,15 @@ def _filters(store: Store, dataset: Dataset) -> Iterator[str]:
 def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[str]:
     yield "## Contamination\n\n"
     for source, rows in dataset_facts.of_sources(store.db, dataset.name, config.benchmarks).items():
-        yield f"**{rows:,} rows are problems of {inline(source)}, which this lab tests students on.**\n\n"
+        yield f"**{rows:,} rows are problems of {inline(source)}, on which this lab tests students.**\n\n"
     run = exclusions.runs(store.db).get(CONTAMINATED)
     if run is None:
         yield "**Not checked: the problems of this lab were not compared with any benchmark.**\n\n"
         return
     yield (
         f"Rule {CONTAMINATED}, version {run.version}, ran at {inline(run.ran_at)} against these benchmarks, as far as "
-        f"the lab holds them: {inline(', '.join(config.benchmarks), 1000)}. Of {run.looked:,} problems "
-        f"{run.excluded:,} were too near to one.\n\n"
+        f"they are in the lab: {inline(', '.join(config.benchmarks), 1000)}. Of {run.looked:,} problems, "
+        f"{run.excluded:,} were too similar to a benchmark problem.\n\n"
     )
     if twins := dataset_facts.twins(store.db, CONTAMINATED):
         yield "Hits in the pool by benchmark:\n\n" + table(("benchmark", "problems"), twins.items()) + "\n"
@@ -302,46 +312,46 @@ def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[s
 
 def _verification(store: Store, dataset: Dataset) -> Iterator[str]:
     yield "## Verification\n\n"
-    yield "The final answer of a response against the gold answer of its problem, with math-verify.\n\n"
+    yield "The final answer of each response was compared with the gold answer of its problem by math-verify.\n\n"
     for column, head, none in (
         ("verdict", "verdict", "not verified"),
-        ("measured_by", "measured and verified by", "nothing yet"),
+        ("measured_by", "measured and verified by", "not measured"),
         ("decision", "decision by hand", "none"),
     ):
         found = dataset_facts.counts(store.db, dataset.name, column)
         yield table((head, "rows"), ((value or none, number) for value, number in found.items())) + "\n"
 
 
-def _choosing(store: Store, dataset: Dataset) -> Iterator[str]:
-    yield "## How the rows were chosen\n\n"
+def _selection(store: Store, dataset: Dataset) -> Iterator[str]:
+    yield "## How the rows were selected\n\n"
     chosen = dataset.selection
     if parts := chosen.get("from"):
         yield "A mixture of these datasets of the lab"
         yield ", balanced" if chosen.get("balance") else ""
         yield ", in this order:\n\n" if chosen.get("seed") is None else f", shuffled by seed {chosen['seed']}:\n\n"
         yield table(("dataset", "hash", "rows"), ((part["name"], part["hash"], part["rows"]) for part in parts)) + "\n"
-        yield f"{chosen.get('duplicates', 0):,} rows were in more than one of them and came once.\n\n"
+        yield f"{chosen.get('duplicates', 0):,} rows were in more than one of them and were taken once.\n\n"
     else:
         yield f"Filter, in the language of o1lab's Traces screen:\n\n{fenced(dataset.query or '(everything)')}\n"
     if "keep" in chosen:
         rules = ", ".join(chosen["rules"]) or "none"
         yield (
-            f"Rejection sampling (version {chosen['version']}): kept {chosen['keep']}, of each problem "
-            f"{chosen['per_problem']}, rules: {rules}. {chosen['looked']:,} traces were looked at.\n\n"
+            f"Rejection sampling (version {chosen['version']}): verdicts: {chosen['keep']}, per problem: "
+            f"{chosen['per_problem']}, rules: {rules}. {chosen['looked']:,} traces were considered.\n\n"
         )
     dropped = datasets.drop_counts(store.db, dataset.name)
-    yield (table(("left out because", "traces"), dropped.items()) if dropped else "Nothing was left out.\n") + "\n"
+    yield (table(("dropped because", "traces"), dropped.items()) if dropped else "No trace was dropped.\n") + "\n"
     for part in parts or ():
         with suppress(MissingError):
             yield from _part(store, str(part["name"]))
 
 
 def _part(store: Store, name: str) -> Iterator[str]:
-    """How the rows of one part of a mixture were chosen."""
+    """Yield how the rows of one part of a mixture were selected."""
     part = datasets.get(store.db, name)
     yield f"### {inline(part.name)}\n\n{fenced(part.query or '(everything)')}\n"
     if dropped := datasets.drop_counts(store.db, part.name):
-        yield table(("left out because", "traces"), dropped.items()) + "\n"
+        yield table(("dropped because", "traces"), dropped.items()) + "\n"
 
 
 def _lengths(lengths: length_histogram.Lengths) -> Iterator[str]:
@@ -350,14 +360,15 @@ def _lengths(lengths: length_histogram.Lengths) -> Iterator[str]:
         yield "Tokens of a response, by the tokenizer of the model that wrote it"
         yield f"; unknown for {lengths.unknown:,} rows.\n\n" if lengths.unknown else ".\n\n"
         yield fenced(length_histogram.histogram(lengths.tokens)) + "\n"
-    yield f"Characters of what a row teaches.\n\n{fenced(length_histogram.histogram(lengths.characters))}\n"
+    yield f"Characters of thought and solution.\n\n{fenced(length_histogram.histogram(lengths.characters))}\n"
 
 
 def _columns(dataset: Dataset) -> str:
-    thought = "The thought stands between `<think>` and `</think>` before the solution. " if dataset.phase == 2 else ""
+    thought = "The thought is between `<think>` and `</think>` before the solution. " if dataset.phase == 2 else ""
     return (
-        f"## Columns\n\n{thought}Beside its texts each row has `trace_id`, `model`, `source`, `licence` (of the "
-        "response), `problem_licence`, `synthesis`, `verdict`, `tokens`, `problem_id`, `prompt_version`, `parent_id`.\n"
+        f"## Columns\n\n{thought}In addition to its texts, each row has `trace_id`, `model`, `source`, `licence` "
+        "(of the response), `problem_licence`, `synthesis`, `verdict`, `tokens`, `problem_id`, `prompt_version`, "
+        "`parent_id`.\n"
     )
 
 
@@ -366,7 +377,7 @@ def _listed(counted: Mapping[str, int]) -> str:
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
-    """Put the pieces into ``path`` in one move."""
+    """Write the pieces to ``path`` atomically."""
     try:
         with atomic_write(path, errors="replace") as file:
             file.writelines(pieces)

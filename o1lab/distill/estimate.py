@@ -1,4 +1,4 @@
-"""What a run will come to before anything is asked: calls, tokens, money. Every figure says how it was come by."""
+"""Estimate the calls, tokens and cost of a run before it starts, and state how each figure was obtained."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ from o1lab.serve.registry import find_model
 from store import Store, teacher_runs
 
 _COUNTED = 500
-"""So many items are counted by the tokenizer; the others by what it makes of a rough token."""
+"""Number of items counted with the tokenizer; the rest is extrapolated from a rough count."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calls, tokens and dollars of a whole run.
+    """Calls, tokens and dollars of a complete run. Dollars are None if the price is unknown.
 
-    ``unanswered`` problems that the filter chooses have no answer, whatever the limit: their samples are not verified.
-    ``calls`` and ``input_tokens`` are what it takes at least; a debate and a repaired translation take more.
-    ``output_tokens`` and ``cost_usd`` are what earlier responses of the same endpoint to the same prompt suggest
-    (``based_on`` of them), None where there are none, ``cost_usd`` also where the critic has another price: who wrote
-    how much of them is not kept. ``most_...`` is what it comes to when every call is made that may be, every answer is
-    as long as it may be and every byte asked is a token; retries and the faults told to a translator come on top.
-    Dollars are None where the price is not known.
+    Attributes:
+        unanswered: number of selected problems without a gold answer (regardless of the limit), whose samples are not
+            verified.
+        calls: minimum number of calls; debates and repaired translations need more.
+        input_tokens: minimum number of input tokens.
+        output_tokens: estimate from ``based_on`` earlier responses of the same endpoint to the same prompt; None
+            without any.
+        cost_usd: the cost of ``input_tokens`` and ``output_tokens``; also None if the critic has another price,
+            because the share of each model is not recorded.
+        most_calls: maximum number of calls. The maxima assume that every possible call is made, every answer has the
+            maximum length and every byte of input is a token; retries and the faults sent to a translator are extra.
+        rule: how tokens are counted.
     """
 
     items: int
@@ -56,7 +61,7 @@ class Estimate:
 
 
 def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
-    """Estimate a run that has not begun. Reads every item once; memory stays flat.
+    """Estimate a run that has not started. Reads every item once, with constant memory.
 
     Raises:
         NotFoundError, UsageError, LabError: as :func:`o1lab.distill.runs.check`.
@@ -115,7 +120,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
 
 
 def _prices(lab: Lab, settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
-    """What each of those asked costs."""
+    """Return the price of each role."""
     prices: dict[Role, Price] = {"teacher": price_of(checked.teacher, settings.engine)}
     if "critic" in METHODS.get(settings.method).roles:
         critic = find_model(lab, settings.critic or settings.endpoint, load_config(lab))
@@ -124,7 +129,7 @@ def _prices(lab: Lab, settings: TeacherRunSettings, checked: Checked) -> dict[Ro
 
 
 def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:
-    """How tokens are counted, and in words: the tokenizer of the lab's base where it is on this machine."""
+    """Return a function that counts tokens, and its description: the tokenizer of the lab's base if available."""
     from o1lab.models import resolve_base, tokenizer_file
 
     base = load_config(lab).base

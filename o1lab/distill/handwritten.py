@@ -1,7 +1,7 @@
-"""A long thought that a person writes, in their own editor: the way that needs no model.
+"""Long thoughts written by hand in an editor, without a model.
 
-What was typed is never lost: it stands in a file of the lab from the first key to the moment the trace is in the
-database, and the next ``write`` of the same problem opens a file that was left over.
+The text is never lost: it is kept in a file of the lab until the trace is in the database, and the next ``write`` of
+the same problem opens a file that was left.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _CUT = re.compile(rf"^{re.escape(_SCISSORS)}[ \t\r]*$", re.MULTILINE)
 _BODY = "<think>\n\n</think>\n\n"
 _HEADER = """\
 # Write the long thought between <think> and </think>: how you understand the problem, what you try, every doubt, every
-# check, every dead end and how you came back from it. Below </think> stands the solution, its answer in \\boxed{{}}.
-# Lines above the cut are left out. If nothing is written below it, nothing is recorded.
+# check, every dead end and how you return from it. Write the solution below </think>, with its answer in \\boxed{{}}.
+# Lines above the cut are removed. If you write nothing below it, nothing is recorded.
 #
 # Problem {id}{gold}
 #
@@ -42,10 +42,10 @@ _HEADER = """\
 
 
 def find_problem(store: Store, identity: str) -> Problem:
-    """The problem with this id, or with the only id that begins so.
+    """Return the problem whose id is or starts with ``identity``.
 
     Raises:
-        MissingError: there is none, or several begin so.
+        MissingError: no id, or several ids, start with it.
     """
     by_id = ProblemQuery(conditions=(Condition("id", (identity,)),))
     found = list(problems.select(store.db, by_id, limit=2)) if identity else []
@@ -58,7 +58,7 @@ def find_problem(store: Store, identity: str) -> Problem:
 
 
 def draft_path(lab: Lab, problem: Problem, annotator: str) -> Path:
-    """Where the text stands while it is written."""
+    """Return the file of the text while it is being written."""
     return lab.root / "drafts" / f"{problem.id}-{re.sub(r'[^A-Za-z0-9_.-]', '_', annotator)}.md"
 
 
@@ -72,15 +72,22 @@ def write(
     edit: Callable[[Path], None] = run_editor,
     pool: VerifierPool | None = None,
 ) -> TraceRow | None:
-    """Let a person write a trace of ``problem`` and record it, measured and verified; None when nothing was written.
+    """Open an editor for a trace of ``problem``, then record, measure and verify the text.
 
     Args:
-        annotator: the person; the trace's model.
-        licence: of what they write.
-        edit: opens the file and returns when the person is done.
+        store: the lab's database.
+        lab: the lab, for the draft file.
+        problem: the problem to solve.
+        annotator: the author, recorded as the model of the trace.
+        licence: the licence of the text.
+        edit: opens the file and returns when the author has finished.
+        pool: verifies the answer; a temporary pool if None.
+
+    Returns:
+        The recorded trace; None if nothing was written.
 
     Raises:
-        LabError: the editor or the database stands in the way; the text is kept in the file that the hint names.
+        LabError: the editor or the database failed; the text is kept in the file that the hint names.
     """
     path = draft_path(lab, problem, annotator)
     try:
@@ -94,27 +101,27 @@ def write(
             with store.explained():
                 row = _record(store, _trace(problem, raw, annotator, licence), problem.statement, pool)
     except (O1LabError, StoreError, OSError, UnicodeDecodeError) as error:
-        told = from_store(error) if isinstance(error, StoreError) else error
-        message = told.message if isinstance(told, O1LabError) else f"{path} cannot be read or written: {told}."
-        if _typed(path, problem):
-            raise LabError(message, f"What you wrote is in {path}; the same command opens it again.") from error
+        cause = from_store(error) if isinstance(error, StoreError) else error
+        message = cause.message if isinstance(cause, O1LabError) else f"{path} cannot be read or written: {cause}."
+        if _edited(path, problem):
+            raise LabError(message, f"Your text is in {path}; the same command opens it again.") from error
         path.unlink(missing_ok=True)
-        raise LabError(message, told.hint if isinstance(told, O1LabError) else "") from error
+        raise LabError(message, cause.hint if isinstance(cause, O1LabError) else "") from error
     path.unlink(missing_ok=True)
     return row
 
 
 def template(problem: Problem) -> str:
-    """The file a person begins with."""
+    """Return the initial content of the file."""
     statement = "\n".join(f"# {line}".rstrip() for line in visible(problem.statement).splitlines())
     gold = "" if problem.answer is None else f" (gold answer: {visible(problem.answer)!r})"
     return _HEADER.format(id=problem.id, gold=gold, statement=statement, scissors=_SCISSORS) + _BODY
 
 
 def written(text: str) -> str | None:
-    """The trace's text in a file that was edited, None if there is none.
+    """Return the text of the trace in an edited file, None if it is empty.
 
-    A thought that was left empty leaves the solution alone; all else stays as it was typed.
+    An empty thought is removed together with its marks; everything else is kept as typed.
     """
     cut = _CUT.search(text)
     body = text[cut.end() if cut else 0 :].strip()
@@ -148,8 +155,8 @@ def _record(store: Store, new: NewTrace, statement: str, pool: VerifierPool | No
     return traces.get(store.db, new.id)
 
 
-def _typed(path: Path, problem: Problem) -> bool:
-    """Whether the file holds more than a person was given."""
+def _edited(path: Path, problem: Problem) -> bool:
+    """Return whether the file differs from the template."""
     try:
         return path.read_bytes() != encode(template(problem))
     except OSError:

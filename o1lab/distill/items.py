@@ -1,4 +1,4 @@
-"""What a run works through: the pool's problems, or for translation the lab's traces. Streamed: memory stays flat."""
+"""The items of a teacher run: problems of the pool or, for translation, traces of the lab. Items are streamed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from store.errors import MissingError
 from store.filters import Condition, ProblemQuery, TraceQuery
 from store.records import Problem
 
-# Whoever names neither a rule nor a problem does not mean what the pool left out, a benchmark's twins among them.
+# A filter without these fields does not select excluded problems, such as those similar to a benchmark's.
 _NAMES_EXCLUDED = ("excluded", "id")
-# Translations are no items of a translation: a run would otherwise feed on what it has just made.
+# Translations are not translated again: a run would otherwise process its own output.
 _NOT_TRANSLATED = Condition("synthesis", ("translated",), negated=True)
 
 
 def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
-    """The items of a run in a fixed order, at most ``settings.limit``.
+    """Yield the items of a run in a fixed order, at most ``settings.limit``.
 
-    A filter of problems that says nothing of ``excluded:`` and names no ``id:`` chooses none that the pool excludes.
-
-    Traces keep the order of their filter (``sort:-reflect``), problems come as they arrived.
+    A problem filter without ``excluded:`` and ``id:`` does not select excluded problems. Traces have the order of the
+    filter (``sort:-reflect``), problems the order of import.
 
     Raises:
-        QueryError: a filter cannot be read.
+        QueryError: a filter is invalid.
     """
     if _of_lab_traces(settings):
         return _of_traces(store, _trace_query(settings), settings.language, settings.limit)
@@ -35,10 +34,10 @@ def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
 
 
 def count_items(store: Store, settings: TeacherRunSettings) -> int:
-    """How many items :func:`items` gives.
+    """Return the number of items that :func:`items` yields.
 
     Raises:
-        QueryError: a filter cannot be read.
+        QueryError: a filter is invalid.
     """
     if _of_lab_traces(settings):
         number = traces.count(store.db, _trace_query(settings))
@@ -48,10 +47,10 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
 
 
 def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
-    """How many of the problems a run's filter chooses have no answer: what is said of them cannot be verified.
+    """Return how many selected problems have no gold answer, so that their samples cannot be verified.
 
     Raises:
-        QueryError: a filter cannot be read.
+        QueryError: a filter is invalid.
     """
     if _of_lab_traces(settings):
         return 0
@@ -60,7 +59,7 @@ def count_unanswered(store: Store, settings: TeacherRunSettings) -> int:
 
 
 def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) -> Iterator[SourceItem]:
-    """These items of a run, in this order; what the lab no longer has is left out."""
+    """Yield these items of a run in this order, without those that the lab no longer has."""
     for identity in ids:
         if _of_lab_traces(settings):
             yield from _of_trace(store, identity, settings.language)
@@ -69,12 +68,12 @@ def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) 
 
 
 def translation_source(language: str) -> str:
-    """The source of translated problems; each has its original's id as its key there."""
+    """Return the source of translated problems; their key is the id of the original."""
     return f"translation/{language}"
 
 
 def _of_lab_traces(settings: TeacherRunSettings) -> bool:
-    """Whether the items are traces of the lab, and not problems of the pool."""
+    """Return whether the items are traces of the lab instead of problems of the pool."""
     return METHODS.get(settings.method).source == "traces"
 
 
@@ -106,7 +105,7 @@ def _of_trace(store: Store, identity: str, language: str) -> Iterator[SourceItem
     except MissingError:
         return
     problem = problems.get(store.db, row.problem_id)
-    if problem is None:  # a foreign key says it is there
+    if problem is None:  # cannot happen, because of a foreign key
         return
     translation = problems.by_key(store.db, translation_source(language), problem.id)
     translated = translation.statement if translation else ""

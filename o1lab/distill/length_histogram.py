@@ -1,4 +1,4 @@
-"""How long the rows of a dataset are: percentiles and a histogram in text."""
+"""The lengths of a dataset's rows: percentiles and a text histogram."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BAR = 40
 
 @dataclass
 class Lengths:
-    """Lengths row by row, eight bytes each; ``unknown`` rows have no token count."""
+    """The lengths of all rows, eight bytes each; ``unknown`` is the number of rows without a token count."""
 
     tokens: array[int] = field(default_factory=lambda: array("q"))
     characters: array[int] = field(default_factory=lambda: array("q"))
@@ -28,13 +28,13 @@ class Lengths:
 
 
 def histogram(lengths: Sequence[int]) -> str:
-    """Percentiles (nearest rank), then at most twelve bins of equal, round width: from, to below, bar, rows."""
+    """Return percentiles (nearest rank), and a line for each of at most twelve bins of equal, round width."""
     ordered = sorted(lengths)
     if not ordered:
         return "no rows"
     marks = "  ".join(f"p{share} {_rank(ordered, share):,}" for share in (5, 50, 95))
     total = sum(ordered)
-    lines = [f"least {ordered[0]:,}  {marks}  most {ordered[-1]:,}  mean {total / len(ordered):,.0f}  in all {total:,}"]
+    lines = [f"min {ordered[0]:,}  {marks}  max {ordered[-1]:,}  mean {total / len(ordered):,.0f}  total {total:,}"]
     width = _round_up(max((ordered[-1] - ordered[0] + 1) / _BINS, 1))
     low = ordered[0] // width * width
     counts = [0] * ((ordered[-1] - low) // width + 1)
@@ -52,6 +52,6 @@ def _rank(ordered: Sequence[int], share: int) -> int:
 
 
 def _round_up(width: float) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, …"""
+    """Return the next of 1, 2, 5, 10, 20, 50, …"""
     size = 10 ** math.floor(math.log10(width))
     return next(int(step * size) for step in (1, 2, 5, 10) if step * size >= width)

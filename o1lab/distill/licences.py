@@ -1,6 +1,6 @@
-"""What the licences of a dataset's rows come to together. Not legal advice: it says plainly what a person must decide.
+"""Check whether the licences of a dataset's rows are compatible. Not legal advice: open questions are named as such.
 
-Names are told by the words in them (NC, ND, SA, GPL, ...), so that no list of versions has to be complete.
+Licences are recognised by the words in their names (NC, ND, SA, GPL, ...), so no list of versions is needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAMES = {
     "cc-by-nc-sa": "cc-by-nc-sa-4.0", "cc-by-nd": "cc-by-nd-4.0", "cc-by-nc-nd": "cc-by-nc-nd-4.0",
 }  # fmt: skip
 _NO_WORD = ("", "unknown", "none", "null", "n/a", "na", "other", "-", "?")
-# As the Hugging Face hub writes licences; any other name is given in words beside `other`.
+# Licence identifiers of the Hugging Face hub; any other licence is `other` with a name.
 _HUB = re.compile(
     r"^(?:mit|apache-2\.0|bsd|bsd-[23]-clause|isc|unlicense|zlib|wtfpl|mpl-2\.0|(?:a|l)?gpl-[23]\.[01]|(?:a|l)?gpl|cc0-1\.0"
     r"|cc-by-(?:nc-)?(?:sa-|nd-)?[234]\.[05]|odc-by|odbl|pddl|cdla-permissive-[12]\.0|cdla-sharing-1\.0|openrail|llama[0-9.]*)$"
@@ -34,7 +34,17 @@ _HUB = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """One licence as it was named, and what it asks for."""
+    """A licence and its conditions.
+
+    Attributes:
+        name: the name as given.
+        key: the normalised name.
+        known: whether a licence is named at all.
+        free: whether it is a known permissive licence.
+        non_commercial: whether it forbids commercial use.
+        no_derivatives: whether it forbids altered versions.
+        copyleft: the licence family that derived works must be under, or an empty string.
+    """
 
     name: str
     key: str
@@ -46,14 +56,14 @@ class Licence:
 
     @property
     def hub(self) -> str:
-        """Its name in a dataset card's front matter."""
+        """Its identifier in the front matter of a dataset card."""
         if not self.known:
             return UNKNOWN
         return self.key if _HUB.match(self.key) else "other"
 
 
 def read(name: str | None) -> Licence:
-    """What ``name`` means. A name that says nothing is unknown; one we do not know asks for reading it."""
+    """Parse a licence name. Placeholders such as "other" give an unknown licence."""
     shown = one_line(name or "", _LONGEST)
     key = re.sub(r"[\s_]+", "-", shown.lower())
     key = _NAMES.get(key, key)
@@ -69,15 +79,16 @@ def read(name: str | None) -> Licence:
 
 
 def hub_names(rows: Mapping[str, int]) -> list[str]:
-    """The licences of a front matter, each once, the most frequent first."""
+    """Return the licence identifiers for a front matter without duplicates, the most frequent first."""
     ordered = sorted(rows.items(), key=lambda item: -item[1])
     return list(dict.fromkeys(read(name).hub for name, _ in ordered))
 
 
 def clashes(rows: Mapping[str, int]) -> list[str]:
-    """What stands in the way of using rows of these licences together, a sentence each. ``rows``: rows of a licence.
+    """Return the obstacles to using rows of these licences together, as sentences.
 
-    A row may count under two: its problem's and its response's.
+    Args:
+        rows: number of rows by licence. A row may count twice: for its problem and for its response.
     """
     found = [(read(name), number) for name, number in rows.items()]
     closed = [(one, number) for one, number in found if one.non_commercial]
@@ -85,37 +96,35 @@ def clashes(rows: Mapping[str, int]) -> list[str]:
     if closed and len(closed) < sum(one.known for one, _ in found):
         others = _names(one for one, _ in found if one.known and not one.non_commercial)
         sentences.append(
-            f"Licences clash: {_rows(closed)} for non-commercial use only, while {others} does not ask that. Taken "
-            "together the rows may be used non-commercially only; leave those rows out for anything else."
+            f"Licences clash: {_rows(closed)} for non-commercial use only, while {others} does not require that. "
+            "Together the rows may only be used non-commercially; leave those rows out for other uses."
         )
     elif closed:
         sentences.append(f"{_rows(closed)} for non-commercial use only.")
     shared = {one.copyleft: one for one, _ in found if one.copyleft}
     if shared and any(not one.copyleft for one, _ in closed):
         sentences.append(
-            f"Licences clash: {_names(shared.values())} asks that what is made of it is shared under the same terms, "
-            f"which {_names(one for one, _ in closed if not one.copyleft)} does not allow. No one work can keep both."
+            f"Licences clash: {_names(shared.values())} requires that derived works are shared under the same terms, "
+            f"which {_names(one for one, _ in closed if not one.copyleft)} forbids. One work cannot satisfy both."
         )
     if len(shared) > 1:
         sentences.append(
-            f"Licences clash: {_names(shared.values())} each ask to be the licence of the whole. No one work can keep "
-            "them all unless one of them says that it is compatible with the others."
+            f"Licences clash: {_names(shared.values())} each require to be the licence of the whole. One work cannot "
+            "satisfy them all unless one of them is declared compatible with the others."
         )
     elif shared:
-        sentences.append(f"What is made of these rows has to be shared under {_names(shared.values())}.")
+        sentences.append(f"Works derived from these rows must be shared under {_names(shared.values())}.")
     if fixed := [(one, number) for one, number in found if one.no_derivatives]:
         sentences.append(
-            f"{_rows(fixed)} not to be shared in altered form; a rewritten, translated or shortened row is one."
+            f"{_rows(fixed)} which forbids sharing altered versions, such as rewritten, translated or shortened rows."
         )
     if unread := [
         one for one, _ in found
         if one.known and not (one.free or one.non_commercial or one.no_derivatives or one.copyleft)
     ]:  # fmt: skip
-        sentences.append(f"Not judged here, to be read by a person: {_names(unread)}.")
+        sentences.append(f"Not judged automatically; read these licences: {_names(unread)}.")
     if unknown := sum(number for one, number in found if not one.known):
-        sentences.append(
-            f"The licence of {unknown:,} rows is unknown: without one nobody may assume that they can be used."
-        )
+        sentences.append(f"The licence of {unknown:,} rows is unknown: do not assume that they may be used.")
     return sentences
 
 

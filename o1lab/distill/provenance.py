@@ -1,4 +1,4 @@
-"""Whom a run asked and under which terms, written down when it begins: o1lab.toml may say something else later."""
+"""The models of a teacher run and their terms of use, recorded when it starts: o1lab.toml may change later."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ from store.teacher_runs import TeacherRun
 
 @dataclass(frozen=True, slots=True)
 class AskedModel:
-    """A model as it was when a run began.
+    """A model as it was when a run started.
 
-    ``name`` is what the run's settings call it, ``model`` its name at its server. ``url`` (without credentials),
-    ``terms`` and ``licence`` (of what it writes) are those of an endpoint; ``base`` that of a checkpoint.
+    Attributes:
+        name: its name in the settings of the run.
+        model: its name at the server.
+        url: the URL of an endpoint, without credentials.
+        terms: the terms of use of an endpoint.
+        licence: the licence of an endpoint's outputs.
+        base: the base model of a checkpoint.
     """
 
     name: str
@@ -34,25 +39,25 @@ class AskedModel:
     base: str | None = None
 
 
-def asked_models(ref: ModelRef) -> AskedModel:
-    """What is to be remembered of a model."""
+def asked_model(ref: ModelRef) -> AskedModel:
+    """Return what to record of a model."""
     end = ref.endpoint
     if end is None:
         return AskedModel(ref.id, ref.source, ref.id, base=ref.base)
     return AskedModel(ref.id, ref.source, end.model, _address(end.url), end.terms, end.licence)
 
 
-def keep_asked(path: Path, models: Iterable[ModelRef]) -> None:
-    """Write down whom a run asks, its teacher first.
+def save_models(path: Path, models: Iterable[ModelRef]) -> None:
+    """Record the models of a run, its teacher first.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_json(path, {"models": [asdict(asked_models(model)) for model in models]})
+    write_json(path, {"models": [asdict(asked_model(model)) for model in models]})
 
 
-def restore_asked(path: Path) -> list[AskedModel] | None:
-    """What :func:`keep_asked` wrote; None where it cannot be read."""
+def load_models(path: Path) -> list[AskedModel] | None:
+    """Return the models that :func:`save_models` recorded; None if they cannot be read."""
     try:
         return [AskedModel(**one) for one in json.loads(path.read_text("utf-8"))["models"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -60,19 +65,19 @@ def restore_asked(path: Path) -> list[AskedModel] | None:
 
 
 def _address(url: str) -> str:
-    """Where a server is, without what a url may carry of credentials."""
+    """Return a URL without credentials and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def terms_of(lab: Lab, config: Config, run: TeacherRun) -> list[str]:
-    """Under which terms the models of a run may be used, one line of Markdown each."""
-    return [_sentence(config, one) for one in _asked(lab, config, run)]
+    """Return the terms of use of a run's models, one line of Markdown each."""
+    return [_sentence(config, one) for one in _models_of(lab, config, run)]
 
 
-def _asked(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
-    """Whom a run asked, as it wrote down when it began; else as o1lab.toml has them today, or by name alone."""
-    kept = restore_asked(RunFolder(lab.root / run.dir).asked)
+def _models_of(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
+    """Return the recorded models of a run; without a record, those of today's o1lab.toml, or only their names."""
+    kept = load_models(RunFolder(lab.root / run.dir).asked)
     if kept is not None:
         return list(kept)
     names = dict.fromkeys(str(name) for name in (run.endpoint, run.settings.get("critic")) if name)
@@ -83,23 +88,23 @@ def _today(config: Config, name: str) -> AskedModel | None:
     if name == SOLVER:
         return AskedModel(SOLVER, "solver", SOLVER)
     endpoint = config.endpoint(name)
-    return asked_models(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
+    return asked_model(ModelRef(name, endpoint.role, name, "endpoint", endpoint=endpoint)) if endpoint else None
 
 
 def _sentence(config: Config, one: AskedModel | str) -> str:
     if isinstance(one, str):
         return (
-            f"- {inline(one)}: what it is, and under which terms, was not recorded when its run began, and o1lab.toml "
-            "has no endpoint of that name today.\n"
+            f"- {inline(one)}: the model and its terms were not recorded when the run started, and o1lab.toml has no "
+            "endpoint of this name today.\n"
         )
     if one.source == "solver":
-        return f"- {SOLVER}: a program that comes with o1lab; there are no terms.\n"
-    who = inline(one.name) + (f" ({inline(one.model)})" if one.model != one.name else "")
+        return f"- {SOLVER}: a program that is part of o1lab; no terms apply.\n"
+    model = inline(one.name) + (f" ({inline(one.model)})" if one.model != one.name else "")
     if one.source != "endpoint":
         base = f", made from {inline(one.base)}" if one.base and one.base != one.name else ""
-        return f"- {who}: a model of this lab, not an endpoint{base}; its own licence applies.\n"
+        return f"- {model}: a model of this lab, not an endpoint{base}; its own licence applies.\n"
     terms = inline(one.terms) if one.terms else "not recorded; read them before sharing this"
     if not one.terms and (today := _today(config, one.name)) is not None and today.terms:
-        terms = f"not recorded when its run began; o1lab.toml has today: {inline(today.terms)}"
-    licence = f" What it writes is under {inline(one.licence)}." if one.licence else ""
-    return f"- {who} at {inline(one.url or 'an unknown place')}: terms of use: {terms}.{licence}\n"
+        terms = f"not recorded when the run started; o1lab.toml has today: {inline(today.terms)}"
+    licence = f" Its outputs are under {inline(one.licence)}." if one.licence else ""
+    return f"- {model} at {inline(one.url or 'an unknown URL')}: terms of use: {terms}.{licence}\n"

@@ -16,7 +16,7 @@ from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
 from o1lab.distill.methods import METHODS, find_prompts, make_method
 from o1lab.distill.methods.base import single
-from o1lab.distill.provenance import keep_asked
+from o1lab.distill.provenance import save_models
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
@@ -116,7 +116,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
             folder.stop_file.parent.mkdir(parents=True)
             write_json(folder.settings_file, settings.model_dump(mode="json"))
             keep_prompts(folder.prompts, checked.prompts)
-            keep_asked(folder.asked, _models(lab, settings))
+            save_models(folder.asked, _models(lab, settings))
             folder.write_status(TeacherRunStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
         except OSError as error:
             raise LabError(

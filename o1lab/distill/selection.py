@@ -1,18 +1,18 @@
-"""Which traces become a dataset's rows: rejection sampling by verdict and rules, one chain a problem or all, mixing.
+"""Select the traces of a dataset: rejection sampling by verdict and rules, one chain per problem or all, mixing.
 
-Every trace that is looked at and not taken has its reason. The first that applies is given, in this order:
+Every trace that is dropped has a reason, the first that applies in this order:
 
 ============  ====================================================================================================
-rejected      a person rejected it, or the teacher run that made it did (a reformatted answer that is not gold, say)
-evaluation    it, or what it was made from, answers an evaluation: a student would learn what it is examined in
+rejected      it was rejected by hand, or in its teacher run (such as a reformatted answer that differs from gold)
+evaluation    it, or its parent, answers an evaluation item: it would leak evaluation answers into training
 excluded      its problem is excluded from the pool (a duplicate, contaminated, ...)
 looping       it ends in a loop
-truncated     it was cut off
-(verdicts)    with ``keep="verified"``: wrong, unverifiable or not verified yet
+truncated     it is truncated
+(verdicts)    with ``keep="verified"``: incorrect, unverifiable or not verified yet
 format        phase 2: no closed thought, or no solution after it; phase 1: no solution, or none with a ``\\boxed``
-              answer; both: thinking marks inside of what would be learned, which would break the student's format
-mixed         it mixes languages, or thinks in another language than its problem is written in
-(choice)      another one of its problem was taken
+              answer; both: thinking marks inside the text to learn, which would break the student's format
+mixed         it mixes languages, or its language differs from that of its problem
+(choice)      another trace of its problem was selected
 ============  ====================================================================================================
 """
 
@@ -29,6 +29,7 @@ from typing import Any, Literal, get_args
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.errors import UsageError
+from o1lab.text import HAN
 from store import Store, datasets, selecting
 from store.filters import TraceQuery
 from store.selecting import Candidate
@@ -54,14 +55,17 @@ _NOT_TAKEN = {
 _NOBODY = "nobody accepted one of its problem"
 _LATER = "a person accepted another one later"
 _MARKS = re.compile(r"</?(?:think|Thought)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
-_HAN = re.compile(r"[\u4e00-\u9fff]")
+_HAN = re.compile(f"[{HAN}]")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """``ids``: the rows in order; ``drops``: every other trace that was looked at, with its reason.
+    """The result of a selection.
 
-    ``selection`` says how it was chosen, as the dataset remembers it (JSON values only).
+    Attributes:
+        ids: the selected traces in order.
+        drops: the reason of every dropped trace.
+        selection: the parameters, as stored with the dataset (JSON values only).
     """
 
     ids: list[str]
@@ -70,7 +74,7 @@ class Choice:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many were dropped for each reason, the most frequent first."""
+        """The number of dropped traces by reason, the most frequent first."""
         return dict(Counter(self.drops.values()).most_common())
 
 
@@ -83,17 +87,19 @@ def choose(
     per_problem: PerProblem = "all",
     drop: Collection[Rule] = RULES,
 ) -> Choice:
-    """Choose among the traces of ``query``, in its order.
+    """Select from the traces of ``query``, in its order.
 
-    Every trace that is looked at stays in memory with its reason, a hundred to three hundred bytes each (that is, no
-    more than 300 MB a million); texts do not.
+    Ids and reasons of all traces are kept in memory, 100 to 300 bytes each (at most 300 MB per million); texts are not.
 
     Args:
-        keep: ``verified`` takes those with the verdict correct alone, ``all`` takes any (rows carry their verdicts).
-        per_problem: ``all`` of a problem's, or one: the ``shortest`` or ``longest`` by the characters it would teach
-            (tokens of different teachers do not compare), the ``most-reflective`` by its reflections, backtrackings
-            and checks, the ``first`` in the query's order, or the one a ``person`` accepted (the latest, of several).
-            Where two are alike the first in the query's order is taken.
+        store: the lab's database.
+        query: the traces to select from.
+        phase: the training phase, 1 or 2.
+        keep: ``verified`` takes only traces with the verdict correct, ``all`` any (rows have their verdicts).
+        per_problem: ``all`` traces of a problem, or one: the ``shortest`` or ``longest`` in characters to learn (tokens
+            of different teachers are not comparable), the ``most-reflective`` by reflections, backtracks and checks,
+            the ``first`` in the order of the query, or the one that a ``person`` accepted last. Ties go to the first
+            in the order of the query.
         drop: the rules that apply; see the module.
     """
     taken: list[str] = []
@@ -118,19 +124,26 @@ def choose(
 
 
 def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int | None = None) -> tuple[Choice, int]:
-    """The rows of several datasets as one choice, a trace that is in two of them once; and their common phase.
+    """Combine the rows of several datasets; a trace in more than one of them is taken once.
 
-    They come in the order of ``names``, or shuffled by ``seed``. ``balance`` takes as many of each as the smallest has:
-    its first ones, or some drawn by ``seed``.
+    Args:
+        store: the lab's database.
+        names: names or hashes of the datasets; rows are in their order unless there is a seed.
+        balance: take the same number of rows from each, as many as the smallest has: the first ones, or a sample if
+            there is a seed.
+        seed: shuffles the rows.
+
+    Returns:
+        The selection and the common phase of the datasets.
 
     Raises:
-        MissingError: there is no such dataset.
-        UsageError: they are of different phases.
+        MissingError: a dataset does not exist.
+        UsageError: they have different phases.
     """
     parts = list({part.name: part for part in (datasets.get(store.db, name) for name in names)}.values())
     if len({part.phase for part in parts}) > 1:
-        phases = ", ".join(f"{part.name} is of phase {part.phase}" for part in parts)
-        raise UsageError(f"Datasets of different phases cannot be mixed: {phases}.", "Mix those of one phase.")
+        phases = ", ".join(f"{part.name} has phase {part.phase}" for part in parts)
+        raise UsageError(f"Datasets of different phases cannot be mixed: {phases}.", "Mix datasets of one phase.")
     random = None if seed is None else Random(seed)  # noqa: S311 (an order, no secret)
     known: set[str] = set()
     rows: list[list[str]] = []
@@ -160,7 +173,7 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
 
 
 def _why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collection[Rule]) -> str | None:
-    """Why a trace is not good enough; cheap rules first, texts are read for the last two only."""
+    """Return why a trace is dropped, or None. Cheap rules are first; texts are read only for the last two."""
     if "rejected" in drop and one.decision == "reject":
         return "rejected by hand"
     if "rejected" in drop and one.rejected_by_run:
@@ -168,7 +181,7 @@ def _why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collect
     if "evaluation" in drop and one.evaluated:
         return datasets.EVALUATION
     if "excluded" in drop and one.excluded_by:
-        return sys.intern(f"problem excluded: {one.excluded_by}")  # one for all of them: reasons stay in memory
+        return sys.intern(f"problem excluded: {one.excluded_by}")  # share equal reasons, which stay in memory
     if "looping" in drop and one.looping:
         return "looping"
     if "truncated" in drop and not one.complete:
@@ -212,7 +225,7 @@ def _other_language(statement: str, text: str) -> bool:
 
 
 class _Picked:
-    """Of each problem the best candidate so far; those it beats are dropped at once, so that memory holds one each."""
+    """The best candidate of each problem so far. Others are dropped at once, so only one per problem is in memory."""
 
     def __init__(self, rule: PerProblem, phase: int, store: Store, drops: dict[str, str]) -> None:
         self._rule, self._phase, self._store, self._drops = rule, phase, store, drops
@@ -243,7 +256,7 @@ class _Picked:
         self._drops[best[2] if better else one.id] = _LATER if self._rule == "person" else _NOT_TAKEN[self._rule]
 
     def ids(self) -> list[str]:
-        """The taken ones in the query's order."""
+        """Return the selected traces in the order of the query."""
         for trace_id, problem_id in self._not_accepted:
             self._drops[trace_id] = _NOT_TAKEN["person"] if problem_id in self._best else _NOBODY
         return [trace_id for _, _, trace_id in sorted(self._best.values(), key=lambda best: best[1])]

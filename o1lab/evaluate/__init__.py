@@ -1,1 +1,1 @@
-"""Evaluation: a model on a suite, scored, with figures one can trust."""
+"""Evaluation of models: suites, scorers, runs, statistics, reports and human ratings."""

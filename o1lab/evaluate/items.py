@@ -1,4 +1,4 @@
-"""What a model is asked in an evaluation."""
+"""The items of an evaluation: what a model is asked, and the accepted answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a suite, ready to be put.
+    """One item of a suite, ready to send to a model.
 
-    ``turns`` is what the user says, turn by turn (the second after the first answer, whatever that was); ``question``
-    the bare question that people read and that training chains are searched with; ``gold`` the accepted answers.
-    ``group`` is shared by items that put one question in several ways, ``variant`` says which way. ``meta`` holds what
-    a scorer or a table needs beside: a weight, choices, labels, a category.
+    Attributes:
+        question: the bare question, for readers and for the search of similar training chains.
+        turns: the user's messages. Each one after the first follows the model's answer, regardless of that answer.
+        gold: the accepted answers.
+        system: the system message, or an empty string.
+        group: shared by all items that ask the same question in different ways.
+        variant: which way of asking this is, such as ``push-back``.
+        meta: anything else a scorer or a table needs: a weight, choices, labels, a category.
     """
 
     id: str
@@ -29,20 +33,23 @@ class Item:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
-        """One line of JSON, without its newline."""
+        """Return the item as one line of JSON, without a newline."""
         # Not asdict(), which copies every value: a suite may have 100,000 items.
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return json.dumps(values, ensure_ascii=True, sort_keys=True)
 
     @classmethod
     def read(cls, line: str) -> Self:
-        """The item that :meth:`line` wrote."""
+        """Read an item that :meth:`line` wrote."""
         values = json.loads(line)
         return cls(**values | {"turns": tuple(values["turns"]), "gold": tuple(values["gold"])})
 
 
 def items_hash(items: Iterable[Item]) -> str:
-    """The same for the same items put in the same way: only then may results be compared item by item."""
+    """Return a hash of the items and their prompts, 16 hexadecimal digits.
+
+    Results of two evaluations may be compared item by item only if their hashes are equal.
+    """
     digest = hashlib.sha256()
     for item in items:
         digest.update(item.line().encode() + b"\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from o1lab.text import CJK
+
 RULE = "4 characters a token, 1 where they are Chinese, Japanese or Korean"
 _TEMPLATE = 32
-_WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WIDE = re.compile(f"[\u2e80-\u33ff{CJK}\uff00-\uffef]")  # with radicals, punctuation and full-width forms
 
 
 def rough_tokens(text: str) -> int:

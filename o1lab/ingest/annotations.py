@@ -1,4 +1,4 @@
-"""Annotations as JSONL: written out whole, and taken in from another lab without saying anything twice."""
+"""Export annotations as JSON Lines, and merge those of another lab without duplicates."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ from store.records import Annotation
 
 _TEXTS = ("id", "trace_id", "kind", "value", "annotator", "created_at")
 _OPTIONAL = ("target", "batch")
-_FAR = 1 << 40
+_MAX_OFFSET = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge did: records taken in, records that were here already, records whose trace is not in this lab."""
+    """The result of a merge.
+
+    Attributes:
+        added: number of new records.
+        known: number of records that were in the lab already.
+        without_trace: records whose trace is not in this lab; they are not added.
+    """
 
     added: int
     known: int
-    homeless: tuple[Annotation, ...]
+    without_trace: tuple[Annotation, ...]
 
 
 def export_annotations(store: Store, folder: Path) -> tuple[Path, int]:
-    """Write every annotation, undos included, into a new file of ``folder``; returns its path and how many.
+    """Write all annotations, including undos, to a new file in ``folder``; return its path and their number.
 
     Raises:
         LabError: the folder cannot be written.
@@ -40,10 +46,10 @@ def export_annotations(store: Store, folder: Path) -> tuple[Path, int]:
 
 
 def write_annotations(store: Store, path: Path) -> int:
-    """Write every annotation to ``path``, a JSON object a line, in the order they were made.
+    """Write all annotations to ``path`` as JSON Lines, oldest first, and return their number.
 
     Raises:
-        LabError: the file cannot be written; one that was there is untouched.
+        LabError: the file cannot be written; an existing file is not changed.
     """
     number = 0
     try:
@@ -57,20 +63,20 @@ def write_annotations(store: Store, path: Path) -> int:
 
 
 def merge_annotations(store: Store, path: Path) -> Merged:
-    """Take in the annotations of ``path``, all of them or, when a line is no annotation, none.
+    """Add the annotations in ``path`` to the lab; if a line is invalid, none are added.
 
     Raises:
         LabError: the file cannot be read.
-        UsageError: a line is no annotation.
+        UsageError: a line is not a valid annotation.
     """
     try:
         with path.open(encoding="utf-8") as file:
-            added, known, homeless = annotation_log.merge(store.db, _read(path, file))
+            added, known, without_trace = annotation_log.merge(store.db, _read(path, file))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text.", "It should be a file of `o1lab annotations export`.") from error
-    return Merged(added, known, tuple(homeless))
+        raise UsageError(f"{path} is not UTF-8 text.", "Name a file of `o1lab annotations export`.") from error
+    return Merged(added, known, tuple(without_trace))
 
 
 def _read(path: Path, lines: Iterable[str]) -> Iterator[Annotation]:
@@ -81,7 +87,7 @@ def _read(path: Path, lines: Iterable[str]) -> Iterator[Annotation]:
             yield _annotation(json.loads(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"{path}:{number} is no annotation: {error}.", "Nothing of this file was taken in.", code="bad_line"
+                f"{path}:{number} is not a valid annotation: {error}.", "Nothing was merged from it.", code="bad_line"
             ) from error
 
 
@@ -90,28 +96,28 @@ def _annotation(data: Any) -> Annotation:
         raise TypeError("not a JSON object")
     for name in _TEXTS:
         if not isinstance(data[name], str):
-            raise TypeError(f"{name} is not a text")
+            raise TypeError(f"{name} is not a string")
     for name in _OPTIONAL:
         if not isinstance(data.get(name), str | None):
-            raise TypeError(f"{name} is not a text")
+            raise TypeError(f"{name} is not a string")
     for text in filter(None, map(data.get, (*_TEXTS, *_OPTIONAL))):
-        text.encode("utf-8")  # a lone surrogate, which the database cannot hold, is a ValueError
+        text.encode("utf-8")  # raises ValueError for a lone surrogate, which the database cannot store
     if data["kind"] not in annotation_log.KINDS:
         raise ValueError(f"its kind is '{data['kind']}'")
     if data["kind"] == "decision" and data["value"] not in annotation_log.DECISIONS:
         raise ValueError(f"its decision is '{data['value']}'")
     if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
         raise ValueError(f"its rating is '{data['value']}'")
-    made = datetime.fromisoformat(data["created_at"])
-    if made.tzinfo is None:
+    created = datetime.fromisoformat(data["created_at"])
+    if created.tzinfo is None:
         raise ValueError("its created_at has no time zone")
     span = data.get("span")
     if span is not None and not (
-        len(span) == 2 and all(type(at) is int for at in span) and 0 <= span[0] <= span[1] < _FAR
+        len(span) == 2 and all(type(at) is int for at in span) and 0 <= span[0] <= span[1] < _MAX_OFFSET
     ):
         raise ValueError("its span is not two offsets in order")
-    made_at = made.astimezone(UTC).isoformat(timespec="microseconds")
+    created_at = created.astimezone(UTC).isoformat(timespec="microseconds")
     return Annotation(
         data["id"], data["trace_id"], data["kind"], data["value"], None if span is None else (span[0], span[1]),
-        data.get("target"), data.get("batch"), data["annotator"], made_at,
+        data.get("target"), data.get("batch"), data["annotator"], created_at,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""An edited trace: a person's version of a chain, a trace of its own with the parent it came from, verified again."""
+"""Edited traces: a chain changed by hand becomes a new trace with the original as its parent, verified again."""
 
 from __future__ import annotations
 
@@ -20,20 +20,30 @@ SYNTHESIS = "human"
 
 
 def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: VerifierPool) -> Annotation:
-    """Add ``raw`` as an edit of a trace and return the annotation on the parent that says so (its value is the new id).
+    """Add ``raw`` as an edit of a trace.
 
-    The edit keeps the parent's model, source, key and licence, because most of its words are the model's; its
-    synthesis is "human" and ``parent_id`` leads back. The same text again is the trace that is there already.
+    The edit keeps the model, source, key and licence of the parent, because most of the text is the model's; its
+    synthesis is "human". If an edit with the same text exists, it is not added again.
+
+    Args:
+        store: the lab's database.
+        parent_id: the edited trace.
+        raw: the new text.
+        annotator: the person who edited it.
+        pool: verifies the new answer.
+
+    Returns:
+        The annotation of the parent; its value is the id of the new trace.
 
     Raises:
         MissingError: there is no such parent.
-        UsageError: the text is empty or the parent's own.
+        UsageError: the text is empty or unchanged.
     """
     parent, text = traces.get(store.db, parent_id), traces.text(store.db, parent_id)
     if not raw.strip():
-        raise UsageError("An edited chain cannot be empty.", "The trace stays as it was.")
+        raise UsageError("An edited chain cannot be empty.", "The trace was not changed.")
     if raw == text.raw:
-        raise UsageError("Nothing was changed.", "The trace stays as it was.")
+        raise UsageError("The text is unchanged.", "Nothing was recorded.")
     new = _edited(parent, raw, annotator)
     found = measure_new(new)
     verdict = pool.verify(text.gold, found.answer)
@@ -54,22 +64,23 @@ def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
 
 
 def editor() -> list[str]:
-    """The command that edits a file: $VISUAL, else $EDITOR, else vi."""
+    """Return the command that edits a file: $VISUAL, else $EDITOR, else vi."""
     return shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
 
 
 def run_editor(path: Path) -> None:
-    """Run the editor on ``path`` and wait; the terminal is its own meanwhile.
+    """Run the editor on ``path`` and wait; the editor uses the terminal meanwhile.
 
     Raises:
-        LabError: there is no such editor, or it ended with an error.
+        LabError: the editor cannot be started or failed.
     """
     command = editor()
     try:
         status = subprocess.call([*command, str(path)])
     except OSError as error:
         raise LabError(
-            f"The editor '{' '.join(command)}' cannot be started: {error.strerror}.", "Set EDITOR to one that is there."
+            f"The editor '{' '.join(command)}' cannot be started: {error.strerror}.",
+            "Set EDITOR to an installed editor.",
         ) from error
     if status:
         raise LabError(f"The editor '{' '.join(command)}' ended with status {status}.", "Nothing was recorded.")

@@ -1,6 +1,6 @@
-"""A dataset as a file other tools train from: messages, sharegpt, alpaca or plain rows (JSON Lines), or Parquet.
+"""Export a dataset for other training tools: messages, sharegpt, alpaca or plain rows (JSON Lines), or Parquet.
 
-Every row says where it comes from: trace, model, licences, how it was made, the prompt's version, its verdict.
+Every row has its provenance: trace, model, licences, synthesis, version of the prompt, verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROVENANCE = {
     "tokens": "tokens",
     "problem_id": "problem_id",
     "problem_licence": "problem_licence",
-    "prompt": "prompt_version",  # "prompt" alone would be taken for the question
+    "prompt": "prompt_version",  # other tools would take "prompt" for the question
     "parent_id": "parent_id",
 }
 
@@ -67,9 +67,15 @@ FORMATS = (*_LINES, "parquet")
 
 
 def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
-    """Write the dataset to ``path`` and return its rows. A file that was there is replaced only by a whole one.
+    """Write the dataset to ``path`` and return the number of rows. The file is replaced atomically.
 
-    Where a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution.
+    If a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution.
+
+    Args:
+        store: the lab's database.
+        name: name or hash of the dataset.
+        form: one of ``FORMATS``.
+        path: the file to write.
 
     Raises:
         MissingError: there is no such dataset.
@@ -80,7 +86,7 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
         with atomic_path(path) as new:
             return _write_parquet(rows, new) if form == "parquet" else _write_lines(rows, _LINES[form], new)
     except OSError as error:
-        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error
+        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
 
 
 def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[str, Any]], path: Path) -> int:
@@ -93,7 +99,7 @@ def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[
 
 
 def json_line(data: Any) -> bytes:
-    """One line of JSON, readable in any script; lone surrogates, which UTF-8 cannot hold, as escapes."""
+    """Return ``data`` as one line of JSON in UTF-8; lone surrogates become escapes."""
     try:
         return (json.dumps(data, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:
@@ -116,5 +122,5 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> int:
 
 
 def _utf8(value: str | int | None) -> str | int | None:
-    """Parquet's strings are UTF-8: a lone surrogate becomes a question mark."""
+    """Return a value with question marks for lone surrogates, which Parquet cannot store."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

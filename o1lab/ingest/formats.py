@@ -1,13 +1,13 @@
-"""From a row to its problem and traces. Importers recognise the row by its keys; the file's name does not matter.
+"""Convert a row to a problem and its traces. Importers recognise rows by their keys; the file name does not matter.
 
 ==============  ============================================================================================
-recorded        problem, ``raw`` (or thought and solution), model: a response as this project's data keep it
+recorded        problem, ``raw`` (or thought and solution), model: a response as this project stores it
 s1              question and ``*thinking_trajectory`` with ``*attempt``
 sharegpt        ``conversations`` of from and value
-messages        ``messages`` of role and content, thought in reasoning_content, reasoning or thinking
+messages        ``messages`` of role and content, with the thought in reasoning_content, reasoning or thinking
 reasoning       a prompt, ``reasoning_content`` (or reasoning) and an answer side by side
 alpaca          instruction, input, output (or response)
-problems        a statement with answer, final_answer, solution; no response
+problems        a statement with answer, final_answer or solution, and no response
 ==============  ============================================================================================
 """
 
@@ -47,7 +47,7 @@ _LONGEST_GOLD = 200
 
 @dataclass(frozen=True)
 class FileOrigin:
-    """What the person says of a file; a row's own word on model and licence counts more."""
+    """Metadata of a file given by the user; a model or licence in the row takes precedence."""
 
     source: str
     licence: str | None = None
@@ -57,7 +57,7 @@ class FileOrigin:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """What one row brings: its problem, and the traces that answer it."""
+    """The content of one row: a problem, and the traces that answer it."""
 
     format: str
     problem: NewProblem
@@ -65,12 +65,12 @@ class ParsedRow:
 
 
 def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> ParsedRow:
-    """The problem and the traces of a row.
+    """Parse a row into its problem and traces.
 
     Args:
         row: the row as JSON.
-        provenance: what the person says of the file.
-        line: its line, the key of a row that has none.
+        provenance: metadata of the file, given by the user.
+        line: the line of the row, used as key if the row has none.
 
     Raises:
         RowError: no importer recognises it, or it is empty.
@@ -91,7 +91,7 @@ def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> Parse
 
 
 def _problem(row: Mapping[str, Any], found: Found, provenance: FileOrigin, key: str) -> NewProblem:
-    """The problem of a row. What belongs to the response (``solution``, say) is no reference."""
+    """Return the problem of a row. Keys that belong to the response (such as ``solution``) are not a reference."""
     reference = next((text for name in REFERENCE if name not in found.used and (text := string(row.get(name)))), None)
     gold = next((text for name in GOLD if name not in found.used and (text := _gold(row.get(name)))), None)
     if gold is None and reference is not None:
@@ -104,7 +104,7 @@ def _problem(row: Mapping[str, Any], found: Found, provenance: FileOrigin, key: 
         reference = full
     source = string(row.get("dataset")) or provenance.source
     if found.responses:
-        # Of the problem, not of the response: a problem that many traces answer is one row of one source.
+        # Use the key of the problem, not of the response: a problem with many traces is one row of one source.
         return NewProblem(
             found.statement, source, _text(row, ("problem_id",)) or "", gold, reference, _licence(row, provenance)
         )
@@ -138,7 +138,7 @@ def _trace(row: Mapping[str, Any], response: TraceText, problem_id: str, provena
 
 
 def _tried(importer: Importer, row: Mapping[str, Any]) -> Found | None:
-    """What the importer finds in the row. One that fails costs the row, not the import."""
+    """Return what the importer finds in the row. If it fails, the row is rejected and the import continues."""
     try:
         return importer.recognise(row)
     except RowError:
@@ -148,13 +148,13 @@ def _tried(importer: Importer, row: Mapping[str, Any]) -> Found | None:
 
 
 def _format(importer: Importer, traces: Sequence[NewTrace]) -> str:
-    """The name a person knows a format by: thought marks in the responses say more than ``alpaca`` does."""
+    """Return the format for reports: thought marks in the responses are more informative than ``alpaca``."""
     marks = traces[0].format if traces else "plain"
     return importer.name if importer.own_name or marks == "plain" else f"{marks} ({importer.name})"
 
 
 def _gold(value: Any) -> str | None:
-    """A gold answer as text: of GSM8K what follows ``####``, of a list its values, of 27.0 just 27."""
+    """Return a gold answer as text: the part after GSM8K's ``####``, the values of a list, 27 for 27.0."""
     if isinstance(value, bool) or value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, list):
@@ -168,7 +168,7 @@ def _gold(value: Any) -> str | None:
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Small facts worth keeping, by name; what JSON has no word for (NaN) is none."""
+    """Return the small values worth keeping, by key, without NaN and infinity."""
     return {
         name: row[name]
         for name in _META
@@ -183,7 +183,7 @@ def _licence(row: Mapping[str, Any], provenance: FileOrigin) -> str:
 
 
 def _text(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first of these that is a text with something in it, or a whole number."""
+    """Return the first value under these keys that is a non-empty text or an integer."""
     for name in names:
         value = row.get(name)
         if isinstance(value, int) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Files into the lab: every row is accounted for as added, duplicate or rejected, and reported with its line."""
+"""Import files into the lab. Every row counts as added, duplicate or rejected; rejected rows are reported by line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from o1lab.ingest.reading import SourceRow, rows
 from store import Store, problems, traces
 from store.sqlite import Database
 
-# What one transaction holds at most: enough to be fast, little enough to be lost when the power goes.
+# Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut.
 _BATCH_ROWS = 2000
 _BATCH_BYTES = 16 << 20
 _ERRORS_KEPT = 1000
@@ -25,7 +25,7 @@ _SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 @dataclass
 class FileReport:
-    """What became of one file's rows; ``rows`` = added + duplicates + rejected."""
+    """The rows of one file; ``rows`` = added + duplicates + rejected."""
 
     path: str
     format: str = "unknown"
@@ -37,7 +37,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class RowFault:
-    """A row that was not taken, and why."""
+    """A row that was not imported, and the reason."""
 
     path: str
     line: int
@@ -46,11 +46,11 @@ class RowFault:
 
 @dataclass
 class ImportReport:
-    """What an import did. ``errors`` holds the first thousand; ``rejected`` of each file counts them all."""
+    """The result of an import. ``errors`` has the first thousand; ``rejected`` of each file counts all."""
 
     files: list[FileReport] = field(default_factory=list)
     errors: list[RowFault] = field(default_factory=list)
-    undone: bool = False  # --strict met a bad row: nothing was taken
+    undone: bool = False  # --strict found an invalid row: nothing was imported
 
     @property
     def failed(self) -> bool:
@@ -59,7 +59,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import is: bytes of all files."""
+    """The progress of an import: ``done`` of ``total`` bytes of all files, ``rows`` of the file ``path``."""
 
     path: str
     done: int
@@ -68,14 +68,14 @@ class Progress:
 
 
 class _StrictError(Exception):
-    """A bad row under --strict: undo everything."""
+    """Raised for an invalid row under --strict, to roll everything back."""
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files meant by ``paths``: of a folder the JSON and Parquet files right in it, by name.
+    """Return the files of ``paths``. A folder stands for its JSON and Parquet files (not in subfolders), by name.
 
     Raises:
-        UsageError: there is no such file, or nothing to import in a folder.
+        UsageError: a file does not exist, or a folder has no file to import.
     """
     found: list[Path] = []
     for path in paths:
@@ -85,7 +85,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
             except OSError as error:
                 raise UsageError(f"The folder {path} cannot be read: {error.strerror}.", "Name the files.") from error
             if not inside:
-                raise UsageError(f"The folder {path} holds no {', '.join(_SUFFIXES)} file.", "Name the files.")
+                raise UsageError(f"The folder {path} has no {', '.join(_SUFFIXES)} file.", "Name the files.")
             found += inside
         elif path.exists():
             found.append(path)
@@ -105,45 +105,49 @@ def import_files(
     strict: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
-    """Take the rows of ``paths`` into the lab, searchable at once; measuring is a pass of its own.
+    """Import the rows of ``paths``. They are searchable at once; measuring them is a separate pass.
 
     Args:
-        source, licence, teacher, synthesis: what the person says of rows that do not say it themselves; the source
-            is the file's name without its ending when nobody says it.
-        strict: one bad row, and nothing at all is taken.
-        progress: called now and then from this thread.
+        store: the lab's database.
+        paths: files and folders.
+        source: the source of the rows; the file name without suffix if None.
+        licence: the licence of rows that name none.
+        teacher: the model of rows that name none.
+        synthesis: how rows that do not name it were made.
+        strict: import nothing if one row is invalid.
+        progress: called after each batch, from this thread.
 
     Raises:
-        UsageError: a path names nothing.
-        StoreError: the database refuses; what earlier batches brought stays (nothing, under ``strict``), and doing
-            it again is safe.
+        UsageError: a path does not exist.
+        StoreError: the database failed. Earlier batches are kept (none under ``strict``), and the import can be
+            repeated.
     """
     files = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
     report = ImportReport()
-    total, behind = sum(sizes.values()), 0
+    total, bytes_before = sum(sizes.values()), 0
     db = store.db
     with store.explained():
         try:
             with db.atomic() if strict else nullcontext():
                 for path in files:
                     provenance = FileOrigin(source or path.stem, licence, teacher, synthesis)
-                    told = FileReport(str(path))
-                    report.files.append(told)
+                    file_report = FileReport(str(path))
+                    report.files.append(file_report)
 
-                    def tell(position: int, told: FileReport = told, behind: int = behind) -> None:
+                    def tell(position: int, file: FileReport = file_report, before: int = bytes_before) -> None:
                         if progress is not None:
-                            progress(Progress(told.path, behind + position, total, told.rows))
+                            progress(Progress(file.path, before + position, total, file.rows))
 
-                    _import_file(db, path, provenance, told, report, strict=strict, tell=tell)
-                    behind += sizes[path]
+                    _import_file(db, path, provenance, file_report, report, strict=strict, tell=tell)
+                    bytes_before += sizes[path]
                 if strict and report.errors:
-                    raise _StrictError  # noqa: TRY301 (leaving the block is what undoes it)
+                    raise _StrictError  # noqa: TRY301 (leaving the block rolls the transaction back)
         except _StrictError:
             report.undone = True
-            for told in report.files:
-                told.added = told.duplicates = 0
-                told.rejected = told.rows
+            for file in report.files:
+                file.added = file.duplicates = 0
+                file.rejected = file.rows
     return report
 
 
@@ -151,7 +155,7 @@ def _import_file(
     db: Database,
     path: Path,
     provenance: FileOrigin,
-    told: FileReport,
+    file: FileReport,
     report: ImportReport,
     *,
     strict: bool,
@@ -162,16 +166,16 @@ def _import_file(
         for batch in _batches(rows(path)):
             with nullcontext() if strict else db.atomic():
                 for row in batch:
-                    told.rows += 1
-                    reason = row.fault or _take(db, row, provenance, told, formats)
+                    file.rows += 1
+                    reason = row.fault or _import_row(db, row, provenance, file, formats)
                     if reason:
-                        told.rejected += 1
+                        file.rejected += 1
                         if len(report.errors) < _ERRORS_KEPT:
-                            report.errors.append(RowFault(told.path, row.line, reason))
+                            report.errors.append(RowFault(file.path, row.line, reason))
             tell(batch[-1].position)
     except OSError as error:
-        report.errors.append(RowFault(told.path, 0, f"cannot be read: {error.strerror}"))
-    told.format = formats.most_common(1)[0][0] if formats else "unknown"
+        report.errors.append(RowFault(file.path, 0, f"cannot be read: {error.strerror}"))
+    file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
 def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
@@ -187,8 +191,8 @@ def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
         yield batch
 
 
-def _take(db: Database, row: SourceRow, provenance: FileOrigin, told: FileReport, formats: Counter[str]) -> str:
-    """Take one row; why not, if not."""
+def _import_row(db: Database, row: SourceRow, provenance: FileOrigin, file: FileReport, formats: Counter[str]) -> str:
+    """Import one row; return the reason if it is rejected, else an empty string."""
     data: dict[str, Any] = row.data or {}
     try:
         item = read_row(data, provenance, row.line)
@@ -199,7 +203,7 @@ def _take(db: Database, row: SourceRow, provenance: FileOrigin, told: FileReport
     if item.traces:
         new = traces.add(db, ((trace, item.problem.statement) for trace in item.traces))
     if new:
-        told.added += 1
+        file.added += 1
     else:
-        told.duplicates += 1
+        file.duplicates += 1
     return ""

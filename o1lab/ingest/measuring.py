@@ -1,8 +1,8 @@
-"""Measuring and verifying traces: moves, loops, final answers, verdicts.
+"""Measure and verify traces: moves, loops, final answers, verdicts.
 
-This is a pass of its own after an import, so that rows are searchable at once. The import has found thought and
-solution; measuring segments the thought and stores the moves, and every reader takes them from there. The pass can be
-stopped at any time and continues where it was: each trace carries the version of the rules that measured it.
+This is a separate pass after an import, so that imported rows are searchable at once. The import has found thought and
+solution; measuring segments the thought and stores the moves. The pass can be stopped at any time and resumed: each
+trace records the version of the rules that measured it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from store.records import Measured, NewTrace, TraceText
 MEASURED_BY = f"moves {SEGMENTER_VERSION}, measures {MEASURES_VERSION}, verifier {VERIFIER_VERSION}"
 
 _BATCH = 100
-# Processes of our own pay from about this many traces on: each takes a quarter of a second to start.
+# Worker processes pay off from about this many traces on: each takes a quarter of a second to start.
 _WORTH_PROCESSES = 2000
 
 
 @dataclass
 class MeasureReport:
-    """What one pass did."""
+    """The result of one pass."""
 
     measured: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -45,16 +45,17 @@ def measure_pending(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> MeasureReport:
-    """Measure and verify every trace that this version of the rules has not seen.
+    """Measure and verify every trace that this version of the rules has not measured.
 
     Args:
-        pool: verifies the answers; one of its own is made and closed when None.
-        processes: that count moves side by side; None chooses by the amount of work.
-        progress: called with (done, of) after each batch, from this thread.
-        stop: asked after each batch; what is done stays done.
+        store: the lab's database.
+        pool: verifies the answers; a temporary pool if None.
+        processes: number of processes that segment; chosen by the amount of work if None.
+        progress: called with (done, total) after each batch, from this thread.
+        stop: called after each batch; True ends the pass and keeps the results so far.
 
     Raises:
-        StoreError: the database refuses.
+        StoreError: the database failed.
     """
     report = MeasureReport()
     with store.explained():
@@ -80,11 +81,11 @@ def measure_pending(
 
 
 def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = None) -> Measured:
-    """Measure and verify one trace now, whatever else waits to be measured. Blocks for the verifier.
+    """Measure and verify one trace now. Blocks until the verifier answers.
 
     Raises:
         MissingError: there is no such trace.
-        StoreError: the database refuses.
+        StoreError: the database failed.
     """
     with store.explained(), _pool(pool) as verifier:
         text = traces.text(store.db, trace_id)
@@ -111,15 +112,15 @@ def as_record(
     answer: str | None = None,
     tokens: int | None = None,
 ) -> Measured:
-    """The row to store for a trace.
+    """Return the measures of a trace as the record to store.
 
     Args:
         trace_id: the trace.
         found: what :func:`~o1lab.chains.measures.measure` returned for it.
         verdict: correct, incorrect or unverifiable.
         reason: why, in a few words.
-        answer: the final answer, where another part of the program extracts it better.
-        tokens: the length by the tokenizer of the model that wrote the trace; None leaves the stored number.
+        answer: the final answer, if the caller knows it better than ``found``.
+        tokens: the length by the tokenizer of the model that wrote the trace; None keeps the stored number.
     """
     return Measured(
         trace_id=trace_id,
@@ -141,14 +142,14 @@ def measure_new(trace: NewTrace) -> Measures:
 
 
 def moves_of(text: TraceText) -> list[Move]:
-    """The moves of a trace: the stored ones, or fresh ones if another version of the segmenter stored them."""
+    """Return the stored moves of a trace, or new ones if another version of the segmenter stored them."""
     if text.segments is not None and text.segmenter == SEGMENTER_VERSION:
         return unpack(text.segments)
     return segment(read_text(text.thought, text.solution))
 
 
 def _measure_text(text: TraceText) -> Measures:
-    """Measure one stored trace. Runs in a process of its own for large imports."""
+    """Measure one stored trace. Runs in a worker process for large imports."""
     return measure(text.raw, text.thought_span, text.solution_span, complete=text.complete)
 
 
@@ -157,8 +158,8 @@ def _pool(given: VerifierPool | None) -> Iterator[VerifierPool]:
     if given is not None:
         yield given
         return
-    with VerifierPool(workers=max(1, min(4, os.cpu_count() or 1))) as made:
-        yield made
+    with VerifierPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+        yield pool
 
 
 _Count = Callable[[Iterable[TraceText]], Iterable[Measures]]
@@ -172,6 +173,6 @@ def _counter(total: int, processes: int | None) -> Iterator[_Count]:
     if processes == 1:
         yield lambda texts: map(_measure_text, texts)
         return
-    # spawn: the caller may have threads, and a fork would copy their locks as they are.
+    # spawn: the caller may have threads, and a fork would copy their locks in the locked state.
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
         yield lambda texts: executor.map(_measure_text, texts, chunksize=max(1, _BATCH // processes // 2))

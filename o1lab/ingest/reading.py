@@ -1,6 +1,6 @@
-"""Rows out of a file, one at a time, whatever the file is called: JSON Lines, a JSON array, one JSON object, Parquet.
+"""Read the rows of a JSON Lines, JSON or Parquet file one at a time. The file name does not matter.
 
-Memory stays flat: of a file only the row at hand is held (of Parquet one small batch).
+Memory use is constant: only the current row is in memory (for Parquet, one small batch).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _CHUNK = 1 << 20
 _LONGEST_ROW = 1 << 28
 _PARQUET_ROWS = 32
 _SPACE = re.compile(r"[ \t\r\n]*")
-_TOO_LONG = "a number in it has thousands of digits"  # Python refuses those, for reading them is quadratic
+_TOO_LONG = "a number in it has thousands of digits"  # Python rejects those, because parsing them is quadratic
 _BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row as it stood in the file.
+    """One row of a file.
 
     Attributes:
-        line: the line it starts on, from 1; in Parquet the row's number.
-        data: the row, or None when it could not be read.
+        line: the line it starts on, from 1; in Parquet, the number of the row.
+        data: the row, or None if it could not be read.
+        position: bytes of the file that are read, for progress.
         fault: why it could not be read, in a few words.
-        position: bytes of the file behind us, for progress.
-        text: the row, where it is a text and no object.
+        text: the row, if it is a string instead of an object.
     """
 
     line: int
@@ -43,7 +43,7 @@ class SourceRow:
 
 
 def container(path: Path) -> str:
-    """What ``path`` holds, by its first bytes: ``parquet``, ``json`` (array or one object), ``jsonl``, ``unknown``.
+    """Return the kind of file by its first bytes: ``parquet``, ``json`` (array or object), ``jsonl`` or ``unknown``.
 
     Raises:
         OSError: it cannot be read.
@@ -64,10 +64,11 @@ def container(path: Path) -> str:
 
 
 def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
-    """The rows of ``path`` in order, bad ones included.
+    """Yield the rows of ``path`` in order, including invalid ones.
 
     Args:
-        texts: take a row that is a text and no object as one with that text under this name.
+        path: the file.
+        texts: if given, a row that is a string becomes an object with the string under this key.
 
     Raises:
         OSError: it cannot be read.
@@ -84,7 +85,7 @@ def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
 
 
 def _is_text(line: bytes) -> bool:
-    """Whether ``line``, which may be cut in the middle of a character, is UTF-8."""
+    """Return whether ``line``, which may end in the middle of a character, is UTF-8."""
     try:
         codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(line)
     except UnicodeDecodeError:
@@ -101,7 +102,7 @@ def _parses(line: bytes) -> bool:
 
 
 def _lines_begin_objects(file: BinaryIO) -> bool:
-    """Whether the next line that is not empty starts an object: then the first line is a bad row, not a beginning."""
+    """Return whether the next non-empty line starts an object: then the first line is an invalid row."""
     while found := file.readline(_CHUNK):
         if line := found.strip():
             return line.startswith(b"{")
@@ -142,7 +143,7 @@ def _row(number: int, line: bytes, position: int) -> SourceRow:
 
 
 def _named(found: Iterator[SourceRow], name: str | None) -> Iterator[SourceRow]:
-    """Rows that are texts as rows with that text."""
+    """Yield the rows, with strings as objects that hold the string under ``name``."""
     for row in found:
         text = row.text
         yield row if name is None or text is None else SourceRow(row.line, {name: text}, row.position)
@@ -151,7 +152,7 @@ def _named(found: Iterator[SourceRow], name: str | None) -> Iterator[SourceRow]:
 def _checked(number: int, data: Any, position: int) -> SourceRow:
     if isinstance(data, dict):
         return SourceRow(number, data, position)
-    fault = f"a row is an object, this is {_NAMES.get(type(data), 'nothing')}"
+    fault = f"the row is {_NAMES.get(type(data), 'null')}, not an object"
     return SourceRow(number, None, position, fault, data if isinstance(data, str) else None)
 
 
@@ -159,7 +160,7 @@ _NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", b
 
 
 class _Text:
-    """A file as text that is read as far as needed and forgotten behind us."""
+    """A file as text, read in chunks as needed; text before the position is dropped."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -170,7 +171,7 @@ class _Text:
         self.ended = False
 
     def more(self, size: int = _CHUNK) -> bool:
-        """Read on; False at the end of the file."""
+        """Read the next chunk; False at the end of the file."""
         if self.ended:
             return False
         data = self._file.read(size)
@@ -184,7 +185,7 @@ class _Text:
         self.at = to
 
     def skip(self, pattern: re.Pattern[str]) -> bool:
-        """Skip ``pattern`` if it stands here, whole; False if it does not."""
+        """Skip ``pattern`` if it matches here; return whether it does."""
         while True:
             match = pattern.match(self.buffer, self.at)
             if match and (match.end() < len(self.buffer) or self.ended):
@@ -201,7 +202,7 @@ class _Text:
 
 
 def _json(path: Path) -> Iterator[SourceRow]:
-    """An array's elements, or one object (or the only list of objects in it)."""
+    """Yield the elements of an array, or one object (or the elements of the only list of objects in it)."""
     with path.open("rb") as file:
         text = _Text(file)
         try:
@@ -214,7 +215,7 @@ def _json(path: Path) -> Iterator[SourceRow]:
                 yield from _elements(text)
             else:
                 value = _value(text)
-                inner = [held for held in value.values() if _is_table(held)] if isinstance(value, dict) else []
+                inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
                 for data in inner[0] if len(inner) == 1 else [value]:
                     yield _checked(1, data, text.position)
         except UnicodeDecodeError:
@@ -251,7 +252,7 @@ class _BrokenError(Exception):
 
 
 def _value(text: _Text) -> Any:
-    """The JSON value that starts here. Reads twice as much with each try, so a long one is still linear."""
+    """Return the JSON value that starts here. Each try reads twice as much, so a long value takes linear time."""
     decoder = json.JSONDecoder()
     size = _CHUNK
     while True:
@@ -260,7 +261,7 @@ def _value(text: _Text) -> Any:
         except RecursionError as error:
             raise _BrokenError("nested too deeply", text.line) from error
         except json.JSONDecodeError as error:
-            # Cut off at the buffer's end, or wrong? A string that never closes may close in what is not read yet.
+            # Truncated at the end of the buffer, or invalid? An unterminated string may end in the next chunk.
             cut = error.msg.startswith("Unterminated") or error.pos >= len(text.buffer) - len("Infinity")
             if cut and not text.ended and len(text.buffer) - text.at < _LONGEST_ROW:
                 text.more(size)
@@ -271,7 +272,7 @@ def _value(text: _Text) -> Any:
         except ValueError as error:
             raise _BrokenError(_TOO_LONG, text.line) from error
         if end == len(text.buffer) and not text.ended:
-            text.more(size)  # a number may go on
+            text.more(size)  # a number may continue
             continue
         text.move(end)
         return value

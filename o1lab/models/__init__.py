@@ -1,6 +1,6 @@
 """Base models on this machine: the embedded student, local folders, hub snapshots.
 
-No torch in this process.
+Nothing here imports torch.
 """
 
 from o1lab.models.base import check_folder, resolve_base, tokenizer_file

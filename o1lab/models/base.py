@@ -1,7 +1,7 @@
-"""From a base model's name to a folder that transformers can load.
+"""Resolve the name of a base model to a folder that transformers can load.
 
-Three kinds of name: the embedded student (``smollm2-135m``), a local folder, a hub id. Nothing here
-imports torch; the one step that needs it runs in a process of its own (:mod:`o1lab.models.student`).
+A name is the embedded student (``smollm2-135m``), a local folder, or a hub id. Nothing here imports torch; the one step
+that needs it runs in a separate process (:mod:`o1lab.models.student`).
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ Progress = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _INDEX = "model.safetensors.index.json"
-# What a causal language model needs, and no pickle among it.
+# The files that a causal language model needs, without pickles.
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt")
 
 
 def resolve_base(name: str, *, fetch: bool = True, progress: Progress | None = None) -> Path:
-    """The folder of the base model called ``name``, with config.json and safetensors weights checked.
+    """Return the folder of a base model, after checking its config.json and safetensors weights.
 
     Args:
-        name: ``smollm2-135m``, a path of a local folder, or a hub id such as ``Qwen/Qwen2.5-0.5B``.
-        fetch: whether a model that is not on this machine yet may be downloaded. Even then nothing is
-            downloaded while ``O1LAB_OFFLINE`` is set.
-        progress: called with a line for the person who waits.
+        name: ``smollm2-135m``, the path of a local folder, or a hub id such as ``Qwen/Qwen2.5-0.5B``.
+        fetch: whether a missing model may be downloaded (never while ``O1LAB_OFFLINE`` is set).
+        progress: called with a line of text for the user.
 
     Raises:
-        NotFoundError: no model goes by that name, or the folder does not exist.
-        LabError: it is there but cannot be used, or cannot be fetched; the hint says what to do.
+        NotFoundError: no model has this name, or the folder does not exist.
+        LabError: the model is not usable or cannot be downloaded; the hint says what to do.
     """
     tell = progress or (lambda _line: None)
     if not name:
@@ -53,11 +52,11 @@ def resolve_base(name: str, *, fetch: bool = True, progress: Progress | None = N
 
 
 def check_folder(path: Path) -> Path:
-    """``path`` made absolute, if it is a model folder with all of its weights.
+    """Return ``path`` as an absolute path, after checking that it is a model folder with all weights.
 
     Raises:
-        NotFoundError: there is no such folder.
-        LabError: something a base model needs is missing from it.
+        NotFoundError: the folder does not exist.
+        LabError: a file that a base model needs is missing.
     """
     if not path.exists():
         raise NotFoundError(f"There is no model folder at {path}.", "Check the path.")
@@ -121,7 +120,7 @@ def _has_bytes(path: Path) -> bool:
 
 
 def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
-    """The snapshot of a hub model: from the hub's own cache if it is there, else downloaded."""
+    """Return the snapshot of a hub model, from the hub's cache or downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -132,8 +131,8 @@ def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
     except LocalEntryNotFoundError as error:
         if not fetch:
             raise LabError(
-                f"{name} is not on this machine and nothing may be fetched now.",
-                "Unset O1LAB_OFFLINE to fetch it, or name a local folder.",
+                f"{name} is not on this machine, and downloads are disabled.",
+                "Unset O1LAB_OFFLINE to download it, or name a local folder.",
                 code="offline",
             ) from error
     except Exception as error:
@@ -141,7 +140,7 @@ def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
     tell(f"Fetching {name} from the hub...")
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
-    except Exception as error:  # the hub raises its own, httpx's and the system's errors
+    except Exception as error:  # errors of the hub, of httpx and of the system
         raise _hub_error(name, error) from error
 
 
@@ -156,10 +155,10 @@ def _hub_error(name: str, error: Exception) -> LabError:
 
 
 def tokenizer_file(path: Path) -> Path:
-    """``tokenizer.json`` of a model folder, as the ``tokenizers`` package reads it.
+    """Return the path of ``tokenizer.json`` in a model folder, which the ``tokenizers`` package reads.
 
     Raises:
-        LabError: the folder has none.
+        LabError: the folder has no such file.
     """
     found = path / "tokenizer.json"
     if not found.is_file():

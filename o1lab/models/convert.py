@@ -1,7 +1,7 @@
-"""``python -P -m o1lab.models.convert GGUF FOLDER``: GGUF to bfloat16 safetensors and tokenizer.
+"""``python -P -m o1lab.models.convert GGUF FOLDER``: convert GGUF to bfloat16 safetensors and tokenizer.
 
-A process of its own: it imports torch. transformers refuses to save a model it loaded from GGUF, so
-the model is rebuilt from its config without the quantisation and its state dict.
+This runs in a separate process because it imports torch. transformers cannot save a model loaded from GGUF, so the
+model is rebuilt from its state dict and its config without the quantisation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """Write ``folder`` (config, weights, tokenizer, chat template) from ``gguf``."""
+    """Convert ``gguf`` to a model folder (config, weights, tokenizer, chat template)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -26,11 +26,11 @@ def convert(gguf: Path, folder: Path) -> None:
     model.tie_weights()
     tokenizer = AutoTokenizer.from_pretrained(**source)
     if not tokenizer.chat_template:
-        raise ValueError(f"{gguf.name} brings no chat template")
+        raise ValueError(f"{gguf.name} has no chat template")
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    for file in folder.iterdir():  # the weights come out readable by their owner only
+    for file in folder.iterdir():  # the weights are saved readable by their owner only
         file.chmod(0o644)
 
 

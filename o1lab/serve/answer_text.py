@@ -1,4 +1,4 @@
-"""From token ids to text as it grows: never half a character, never past a stop string."""
+"""Decode tokens to text incrementally: never part of a character, never past a stop string."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ THOUGHT_END = "</think>"
 
 
 class AnswerText:
-    """Text of one answer. Give it each token; it gives back what is ready to send.
+    """The text of one answer. :meth:`push` takes each token and returns the text that is ready to send.
 
-    What could still become a stop string is held back; ``stopped`` says that one was met (and left out).
-    ``thought_tokens`` counts the tokens up to the closing mark of the thought, 0 without one.
+    Text that may become a stop string is buffered.
+
+    Attributes:
+        stopped: whether a stop string was found; it is not part of the text.
+        thought_tokens: number of tokens up to the closing mark of the thought, 0 without a thought.
     """
 
     def __init__(self, tokenizer: Tokenizer, stops: tuple[str, ...] = ()) -> None:
@@ -30,7 +33,7 @@ class AnswerText:
         return len(self._ids)
 
     def push(self, token: int) -> str:
-        """The text that ``token`` makes ready."""
+        """Add a token and return the text that is now ready."""
         if self.stopped:
             return ""
         self._ids.append(token)
@@ -38,7 +41,7 @@ class AnswerText:
         return self._grow(piece)
 
     def flush(self) -> str:
-        """What is left at the end: held back text, and bytes that never became a character as U+FFFD."""
+        """Return the rest at the end: buffered text, and bytes that form no character as U+FFFD."""
         if self.stopped:
             return ""
         whole = self._tokenizer.decode(self._ids, skip_special_tokens=True)
@@ -54,7 +57,7 @@ class AnswerText:
         self._decoded += piece
         if not self.thought_tokens and THOUGHT_END in self._decoded[max(0, before - len(THOUGHT_END)) :]:
             self.thought_tokens = len(self._ids)
-        end = len(self._decoded) - self._held()
+        end = len(self._decoded) - self._buffered()
         for stop in self._stops:
             at = self._decoded.find(stop, max(0, before - len(stop) + 1))
             if at >= 0 and (not self.stopped or at < end):
@@ -63,8 +66,8 @@ class AnswerText:
         self._sent = max(self._sent, end)
         return ready
 
-    def _held(self) -> int:
-        """The length of the longest end of the text that a stop string begins with."""
+    def _buffered(self) -> int:
+        """Return the length of the longest end of the text that is the start of a stop string."""
         longest = max((len(stop) for stop in self._stops), default=1) - 1
         ends = range(min(longest, len(self._decoded)), 0, -1)
         return next((n for n in ends if any(s.startswith(self._decoded[-n:]) for s in self._stops)), 0)

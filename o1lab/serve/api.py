@@ -1,4 +1,4 @@
-"""The OpenAI chat protocol over HTTP, whatever stands behind it: a language model or the solver."""
+"""The OpenAI chat protocol over HTTP, for any backend: a language model or the solver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_BODY = 32 * 1024 * 1024
 
 
 class ChatRequest(BaseModel):
-    """What we take of a request; what we do not know is ignored, as the protocol's servers do."""
+    """The supported fields of a request; others are ignored, as in other servers of the protocol."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -54,7 +54,7 @@ class ChatRequest(BaseModel):
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that is ready to send, under the field of the protocol it belongs to."""
+    """A piece of text to send, and the field of the protocol it belongs to."""
 
     kind: Literal["content", "reasoning_content"]
     text: str
@@ -62,7 +62,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class End:
-    """The answer's end and its counts in tokens, ``None`` where nothing can count them."""
+    """The end of an answer, with counts in tokens; None if the backend cannot count."""
 
     reason: str
     prompt_tokens: int | None
@@ -71,7 +71,7 @@ class End:
 
 
 class ApiError(Exception):
-    """An error as the protocol speaks of it."""
+    """An error response of the protocol."""
 
     def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -84,7 +84,7 @@ class ApiError(Exception):
 
 
 class Backend(Protocol):
-    """What answers. ``open`` checks the request at once and raises ``ApiError`` before anything is sent."""
+    """What answers requests. ``open`` checks the request and raises ``ApiError`` before anything is sent."""
 
     engine: str
 
@@ -100,7 +100,7 @@ class Backend(Protocol):
 
 
 def make_api(backend: Backend, token: str) -> ASGIApp:
-    """The application; every path but ``/health`` asks for ``Authorization: Bearer <token>``."""
+    """Return the application; every path except ``/health`` requires ``Authorization: Bearer <token>``."""
     api = _Api(backend)
     errors: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
         ApiError: _api_error,
@@ -120,7 +120,7 @@ def make_api(backend: Backend, token: str) -> ASGIApp:
 
 
 class _Guard:
-    """Refuses what does not bring the token: a machine has other users, and browsers speak to loopback."""
+    """Rejects requests without the token: the machine may have other users, and browsers can reach loopback."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -147,14 +147,14 @@ class _Api:
         return JSONResponse({"object": "list", "data": self._backend.cards()})
 
     async def render(self, request: Request) -> Response:
-        asked = await _body(request)
-        return JSONResponse(self._backend.render(str(asked.get("model")), plain_messages(asked.get("messages"))))
+        body = await _body(request)
+        return JSONResponse(self._backend.render(str(body.get("model")), plain_messages(body.get("messages"))))
 
     async def load_adapter(self, request: Request) -> Response:
-        asked = await _body(request)
-        name, path = asked.get("name"), asked.get("path")
+        body = await _body(request)
+        name, path = body.get("name"), body.get("path")
         if not isinstance(name, str) or not name or not isinstance(path, str) or not path:
-            raise ApiError(400, "An adapter has a name and a path.", "invalid_request")
+            raise ApiError(400, "An adapter needs a name and a path.", "invalid_request")
         await asyncio.to_thread(self._backend.load_adapter, name, Path(path))
         return JSONResponse({"name": name, "models": [card["id"] for card in self._backend.cards()]})
 
@@ -163,9 +163,9 @@ class _Api:
         return JSONResponse({"models": [card["id"] for card in self._backend.cards()]})
 
     async def chat(self, request: Request) -> Response:
-        asked, answers, head = _opened(self._backend, await _body(request))
-        if asked.stream:
-            with_usage = bool((asked.stream_options or {}).get("include_usage"))
+        parsed, answers, head = _open(self._backend, await _body(request))
+        if parsed.stream:
+            with_usage = bool((parsed.stream_options or {}).get("include_usage"))
             lines = _stream(answers, head, with_usage=with_usage)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         work = asyncio.gather(*(_collect(answer) for answer in answers))
@@ -173,36 +173,44 @@ class _Api:
 
 
 async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole answer to a request, for whoever has a backend in its own process.
+    """Return the complete answer to a request, for callers with a backend in the same process.
+
+    Args:
+        backend: what answers.
+        body: the request body.
+
+    Returns:
+        The response body.
 
     Raises:
-        ApiError: what the server would answer with.
+        ApiError: the error response.
     """
-    _, answers, head = _opened(backend, body)
+    _, answers, head = _open(backend, body)
     return _completion(await asyncio.gather(*(_collect(answer) for answer in answers)), head)
 
 
-def _opened(
+def _open(
     backend: Backend, body: Mapping[str, Any]
 ) -> tuple[ChatRequest, list[AsyncIterator[Piece | End]], dict[str, Any]]:
-    """The request as it was understood, its answers, and the head of whatever is sent."""
+    """Return the parsed request, its answers, and the fields common to all response bodies."""
     try:
-        asked = ChatRequest.model_validate(body)
+        request = ChatRequest.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
-    messages = plain_messages(asked.messages)
-    seeds = [None if asked.seed is None else asked.seed + i for i in range(asked.n or 1)]
-    answers = [backend.open(asked, messages, seed) for seed in seeds]
-    return asked, answers, {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": asked.model}
+    messages = plain_messages(request.messages)
+    seeds = [None if request.seed is None else request.seed + i for i in range(request.n or 1)]
+    answers = [backend.open(request, messages, seed) for seed in seeds]
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": request.model}
+    return request, answers, head
 
 
 def plain_messages(given: Any) -> list[dict[str, str]]:
-    """Messages as role and text; content given in parts is joined.
+    """Return messages as role and text, with content parts joined.
 
     Raises:
-        ApiError: something else than text.
+        ApiError: a message has other content than text, or there are none.
     """
     messages = []
     for i, message in enumerate(given if isinstance(given, list) else []):
@@ -213,7 +221,7 @@ def plain_messages(given: Any) -> list[dict[str, str]]:
             parts = [text for text in texts if isinstance(text, str)]
             content = "".join(parts) if len(parts) == len(content) else None
         if not isinstance(role, str) or not isinstance(content, str):
-            raise ApiError(400, "A message has a role and a text as content.", "invalid_request", f"messages.{i}")
+            raise ApiError(400, "A message needs a role and text content.", "invalid_request", f"messages.{i}")
         messages.append({"role": role, "content": content})
     if not messages:
         raise ApiError(400, "There are no messages.", "invalid_request", "messages")
@@ -245,7 +253,7 @@ async def _collect(answer: AsyncIterator[Piece | End]) -> tuple[dict[str, str], 
 
 
 async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
-    """``work``'s result; it is cancelled as soon as the client hangs up."""
+    """Return the result of ``work``; cancel it if the client disconnects."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -255,7 +263,7 @@ async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            raise ApiError(499, "The client went away.", "cancelled")
+            raise ApiError(499, "The client disconnected.", "cancelled")
         return work.result()
     finally:
         work.cancel()
@@ -278,7 +286,7 @@ def _completion(results: list[tuple[dict[str, str], End]], head: dict[str, Any])
 async def _stream(
     answers: list[AsyncIterator[Piece | End]], head: dict[str, Any], *, with_usage: bool
 ) -> AsyncIterator[str]:
-    """Server-sent events of all choices as their pieces come; an error inside the stream is told in it."""
+    """Yield server-sent events of all choices as their pieces arrive; an error is sent as an event."""
     head = head | {"object": "chat.completion.chunk"}
     arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]] = asyncio.Queue()
     tasks = [asyncio.create_task(_forward(i, answer, arrivals)) for i, answer in enumerate(answers)]
@@ -288,7 +296,7 @@ async def _stream(
         while len(ends) < len(answers):
             i, part = await arrivals.get()
             if isinstance(part, Exception):
-                error = part if isinstance(part, ApiError) else ApiError(500, "The server failed inside.")
+                error = part if isinstance(part, ApiError) else ApiError(500, "Internal server error.")
                 yield _event(error.body)
                 break
             delta: dict[str, Any] = {} if i in begun else {"role": "assistant", "content": ""}
@@ -303,7 +311,7 @@ async def _stream(
             yield _event(head | {"choices": [], "usage": _usage(ends)})
         yield "data: [DONE]\n\n"
     finally:
-        # Also when the client hung up: cancelling closes each answer, and with it its row in the batch.
+        # Also if the client disconnected: cancelling closes each answer and removes its row from the batch.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -320,7 +328,7 @@ async def _forward(
 
 
 def _usage(ends: list[End]) -> dict[str, Any] | None:
-    """Counts over all choices, ``None`` when nothing here can count tokens. The prompt counts once."""
+    """Return the token counts of all choices, None if the backend cannot count. The prompt counts once."""
     if any(end.prompt_tokens is None or end.completion_tokens is None for end in ends):
         return None
     prompt = ends[0].prompt_tokens or 0
@@ -354,4 +362,4 @@ async def _http_error(_request: Request, error: HTTPException) -> Response:
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
-    return JSONResponse(ApiError(500, "The server failed inside; its log says why.", "server_error").body, 500)
+    return JSONResponse(ApiError(500, "Internal server error; see the log of the server.", "server_error").body, 500)

@@ -1,6 +1,6 @@
-"""bfloat16 or float32, for serving and for training alike: some CPUs have instructions for bfloat16, others emulate it.
+"""Choose bfloat16 or float32 on CPUs, for serving and training: some have instructions for bfloat16, others emulate it.
 
-Imports torch: only for processes of their own.
+This imports torch, so only separate processes may import it.
 """
 
 from __future__ import annotations
@@ -12,30 +12,33 @@ from typing import Any
 import torch
 
 _TIMES = 6
-# CPUs that have bfloat16 instructions are about twice as fast with them; less is noise, and float32 is more precise.
-_CLEARLY = 0.8
-# Smaller layers would be measured by their noise.
-_LEAST_WIDTH = 512
+# CPUs with bfloat16 instructions are about twice as fast; a smaller gain is noise, and float32 is more precise.
+_CLEARLY_FASTER = 0.8
+# Smaller layers are too noisy to measure.
+_MIN_WIDTH = 512
 
 
 def faster_on_cpu(
     config: Any, rows: Sequence[int], *, backward: bool = False
 ) -> tuple[torch.dtype, dict[torch.dtype, float]]:
-    """The format in which this CPU multiplies a model's shapes faster now, and the seconds of either.
+    """Measure in which dtype this CPU multiplies matrices of the model's size faster.
 
     Args:
-        config: the model's; its hidden and intermediate sizes are the layer that is timed.
-        rows: batches to put through it, by their rows; all of them count together.
-        backward: whether the gradients count as well.
+        config: the model config; a layer of its hidden and intermediate size is timed.
+        rows: the numbers of rows of the batches to time; their times are added.
+        backward: whether to time the backward pass too.
+
+    Returns:
+        The faster dtype, and the seconds of each.
     """
     shape = config.get_text_config()
-    hidden = max(int(getattr(shape, "hidden_size", _LEAST_WIDTH)), _LEAST_WIDTH)
+    hidden = max(int(getattr(shape, "hidden_size", _MIN_WIDTH)), _MIN_WIDTH)
     inner = int(getattr(shape, "intermediate_size", None) or 4 * hidden)
     seconds = dict.fromkeys((torch.bfloat16, torch.float32), float("inf"))
-    for _ in range(_TIMES):  # in turns, so that another program's burst hits both
+    for _ in range(_TIMES):  # alternating, so that load from other programs affects both
         for kind in seconds:
             seconds[kind] = min(seconds[kind], sum(_layer_seconds(kind, hidden, inner, n, backward) for n in rows))
-    faster = seconds[torch.bfloat16] < _CLEARLY * seconds[torch.float32]
+    faster = seconds[torch.bfloat16] < _CLEARLY_FASTER * seconds[torch.float32]
     return torch.bfloat16 if faster else torch.float32, seconds
 
 

@@ -1,7 +1,7 @@
-"""``python -P -m o1lab.serve.embedded MODEL``: a server of one base and its adapters, or of the solver.
+"""``python -P -m o1lab.serve.embedded MODEL``: serve a base model and its adapters, or the solver.
 
-A process of its own: with a base it imports torch. Its first line on standard output is JSON and says that it
-is ready; what goes wrong before is a sentence on standard error and an exit status of the command line's.
+This runs in a separate process, because a base model needs torch. The first line on standard output is JSON and is
+printed when the server is ready. An earlier error is one sentence on standard error and an exit status of the CLI.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from o1lab.serve.registry import SOLVER
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until stopped; returns the exit status."""
+    """Serve until stopped, and return the exit status."""
     parser = common_options("o1lab.serve.embedded")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--max-rows", type=int, default=64, help="requests decoded at once")
@@ -44,16 +44,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make_backend(options: argparse.Namespace) -> Backend:
-    """What the command line names, loaded.
+    """Load the model and the adapters that the command line names.
 
     Raises:
-        O1LabError: no such model, no torch, an adapter that does not fit.
+        O1LabError: the model does not exist, torch is missing, or an adapter does not fit.
     """
     if options.model == SOLVER:
         from o1lab.serve.solver_model import Solver
 
         if options.adapter:
-            raise LabError("The solver has no weights, so it takes no adapter.", "Name a base to serve.")
+            raise LabError("The solver has no weights and cannot use adapters.", "Name a base model to serve.")
         return Solver(student_tokenizer())
     folder = resolve_base(options.model)
     try:
@@ -74,7 +74,7 @@ def make_backend(options: argparse.Namespace) -> Backend:
 
 
 def student_tokenizer() -> Tokenizer | None:
-    """The student's tokenizer, which counts what the solver says; ``None`` when the student is not here yet."""
+    """Return the student's tokenizer, which counts the solver's tokens; None if the student is not on this machine."""
     try:
         return Tokenizer.from_file(str(tokenizer_file(resolve_base(STUDENT, fetch=False))))
     except O1LabError:
@@ -82,7 +82,7 @@ def student_tokenizer() -> Tokenizer | None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn raises a signal again once it has stopped, which would end us before our record is gone."""
+    """uvicorn raises a signal again after it stops, which would end this process before it removes its record."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +90,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(backend: Backend, sock: socket.socket, options: argparse.Namespace) -> None:
-    """Answer on ``sock`` until a signal comes or the parent is gone; says when it is ready."""
+    """Serve on ``sock`` until a signal arrives or the parent process ends; print the ready line."""
     token = new_token()
     config = uvicorn.Config(
         make_api(backend, token), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
@@ -116,9 +116,9 @@ async def serve(backend: Backend, sock: socket.socket, options: argparse.Namespa
 
 
 async def _leave_with(parent: int, server: uvicorn.Server) -> None:
-    """Stop ``server`` once ``parent`` is gone: an app that was killed must not leave its models running."""
+    """Stop ``server`` when the process ``parent`` ends: a killed app must not leave its models running."""
     started = started_at(parent)
-    while is_alive(parent, started):  # noqa: ASYNC110 - there is no event: it is not a child of ours
+    while is_alive(parent, started):  # noqa: ASYNC110 - the parent is not a child process, so there is no event
         await asyncio.sleep(1)
     server.should_exit = True
 

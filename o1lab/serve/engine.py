@@ -1,9 +1,9 @@
-"""Continuous batching: requests that are there together are decoded together, one token a step for each.
+"""Continuous batching: concurrent requests are decoded together, one token per step for each.
 
-transformers' own continuous batching packs all requests into one row, and PEFT chooses adapters by row, so
-the two cannot serve several adapters at once (transformers 5.23, peft 0.21: ``adapter_names`` is ignored there).
-Here every request is a row. One thread owns the model. Between two steps rows leave, adapters load, and
-newcomers join: they are prefilled a chunk a step, so that a long prompt does not hold up those who decode.
+transformers' continuous batching packs all requests into one row, and PEFT selects adapters by row, so the two cannot
+serve several adapters at once (transformers 5.23, peft 0.21: ``adapter_names`` is ignored there). Here every request is
+a row. One thread owns the model. Between two steps, rows leave, adapters are loaded, and new rows join: they are
+prefilled one chunk per step, so that a long prompt does not delay the rows that decode.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any, TypeVar
 
 import torch
 
-from o1lab.serve.kv import joined, kept, new_cache, padded_mask
-from o1lab.serve.sampling import draw
+from o1lab.serve.kv import append_rows, new_cache, padded_mask, select_rows
 
 T = TypeVar("T")
 BASE = "__base__"
-"""PEFT's name for a row without adapter."""
+"""PEFT's adapter name for a row without adapter."""
+_TOP_TOKENS = 256
 
 
 @dataclass
 class Job:
-    """One answer to make. Callbacks run in the engine's thread and must not block.
+    """A request for one answer. Callbacks run in the engine's thread and must not block.
 
-    ``on_token`` gets each token id, the end-of-turn token excluded; ``on_end`` gets ``stop``, ``length``,
-    ``cancelled`` or ``error`` and, for an error, a sentence.
+    ``on_token`` is called with each token id except the end-of-turn token; ``on_end`` with ``stop``, ``length``,
+    ``cancelled`` or ``error``, and the message of an error.
     """
 
     prompt: list[int]
@@ -62,7 +62,7 @@ class _Row:
 
 @dataclass
 class _Prefill:
-    """Newcomers on their way in: ``ids`` and ``mask`` are [rows, columns], padded on the left."""
+    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left."""
 
     rows: list[_Row]
     ids: torch.Tensor
@@ -77,8 +77,8 @@ class Engine:
     Args:
         model: a causal language model in eval mode, or a ``PeftModel`` around one.
         end_tokens: ids that end a turn.
-        max_rows: how many requests decode at once; more wait their turn.
-        chunk_tokens: how many prompt tokens are prefilled between two decoding steps.
+        max_rows: maximum number of requests that decode at once; others wait.
+        chunk_tokens: number of prompt tokens that are prefilled between two decoding steps.
     """
 
     def __init__(self, model: Any, end_tokens: set[int], *, max_rows: int = 64, chunk_tokens: int = 512) -> None:
@@ -102,7 +102,7 @@ class Engine:
         self._inbox.put(job)
 
     def between_steps(self, action: Callable[[], T]) -> Future[T]:
-        """Run ``action`` in the engine's thread between two steps: the only place to change the model."""
+        """Run ``action`` in the engine's thread between two steps. Only there may the model be changed."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -115,14 +115,14 @@ class Engine:
         return future
 
     def in_use(self, adapter: str) -> bool:
-        """Whether a request for ``adapter`` runs or waits. Ask between steps."""
+        """Return whether a request for ``adapter`` runs or waits. Call it between steps."""
         coming = self._prefill.rows if self._prefill else []
         running = any(row.job.adapter == adapter for row in [*self._rows, *coming])
         return running or any(job.adapter == adapter for job in self._waiting)
 
     @property
     def load(self) -> tuple[int, int]:
-        """How many requests decode now, and how many wait."""
+        """The number of requests that decode, and the number that wait."""
         return len(self._rows), len(self._waiting) + (len(self._prefill.rows) if self._prefill else 0)
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Engine:
 
     def _run(self) -> None:
         while True:
-            self._take_in()
+            self._receive()
             if self._closing:
                 self._fail_all("The server is stopping.")
                 return
@@ -143,10 +143,10 @@ class Engine:
                     if self._rows:
                         self._decode_step()
             except Exception as error:
-                self._fail_all(_sentence(error))
+                self._fail_all(_message(error))
 
-    def _take_in(self) -> None:
-        """Everything that arrived; waits for something when there is nothing to do."""
+    def _receive(self) -> None:
+        """Process everything in the inbox; wait for an item if there is no work."""
         idle = not (self._rows or self._waiting or self._prefill)
         while idle or not self._inbox.empty():
             item = self._inbox.get()
@@ -159,7 +159,7 @@ class Engine:
                 item()
 
     def _admit(self) -> None:
-        """Make the waiting jobs that fit into the next prefill, first come first served."""
+        """Start the next prefill with the waiting jobs that fit, first come, first served."""
         if self._prefill is not None:
             return
         rows: list[_Row] = []
@@ -167,7 +167,7 @@ class Engine:
         while self._waiting and len(self._rows) + len(rows) < self._max_rows:
             job = self._waiting[0]
             widest = max(widest, len(job.prompt))
-            # Rows of very different lengths waste padding: what would be too much waits for the next.
+            # Rows of very different lengths waste padding: a job that would add too much waits for the next prefill.
             if rows and widest * (len(rows) + 1) > max(16 * self._chunk_tokens, widest):
                 break
             self._waiting.popleft()
@@ -203,11 +203,11 @@ class Engine:
         if end < prefill.ids.shape[1]:
             return
         self._prefill = None
-        # Joined before the first tokens are told, so that a failure from here on finds every row.
+        # Join the rows before reporting their first tokens, so that a failure from here on ends every row.
         if self._rows:
             width = max(self._mask.shape[1], end)
             self._mask = torch.cat([padded_mask(self._mask, width), padded_mask(prefill.mask, width)])
-            joined(self._cache, prefill.cache)
+            append_rows(self._cache, prefill.cache)
         else:
             self._mask, self._cache = prefill.mask, prefill.cache
         self._rows += prefill.rows
@@ -226,7 +226,7 @@ class Engine:
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, rows: list[_Row]
     ) -> torch.Tensor:
-        """The logits of each row's last column, [rows, vocabulary]."""
+        """Run the model and return the logits of each row's last column, [rows, vocabulary]."""
         device = self.model.device
         adapters = [row.job.adapter for row in rows]
         extra = {"adapter_names": adapters} if hasattr(self.model, "peft_config") else {}
@@ -243,7 +243,7 @@ class Engine:
         return logits
 
     def _advance(self, rows: list[_Row], logits: torch.Tensor) -> None:
-        """Give each of ``rows`` its next token; rows that end leave the batch."""
+        """Append the next token to each of ``rows``; finished rows leave the batch."""
         greedy = logits.argmax(-1).tolist()
         finite = torch.isfinite(logits).all(-1).tolist()
         ended: list[tuple[_Row, str, str]] = []
@@ -278,10 +278,10 @@ class Engine:
         self._mask = self._mask[stay]
         first = int(self._mask.any(0).int().argmax())
         self._mask = self._mask[:, first:]
-        kept(self._cache, stay, first)
+        select_rows(self._cache, stay, first)
 
     def _fail_all(self, sentence: str) -> None:
-        """End everything that runs; the engine itself goes on with an empty batch."""
+        """End all running jobs with an error; the engine continues with an empty batch."""
         jobs = [row.job for row in self._rows] + ([row.job for row in self._prefill.rows] if self._prefill else [])
         if self._closing:
             jobs += self._waiting
@@ -292,8 +292,33 @@ class Engine:
             job.on_end("error", sentence)
 
 
-def _sentence(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return "The machine ran out of memory while answering; ask for fewer or shorter answers at once."
     first = str(error).strip().splitlines()
     return f"The model failed: {type(error).__name__}: {first[0] if first else 'no reason given'}"
+
+
+def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """Sample a token by nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751).
+
+    Args:
+        logits: [vocabulary].
+        temperature: above 0.
+        top_p: the token is drawn from the smallest set of most likely tokens with at least this probability.
+        generator: the random generator of the row.
+
+    Returns:
+        The token id.
+    """
+    likely = torch.softmax(logits.float().cpu() / temperature, dim=-1)
+    if top_p >= 1:
+        return int(torch.multinomial(likely, 1, generator=generator))
+    # The nucleus is nearly always within the top tokens; sorting the whole vocabulary is the exception.
+    values, tokens = torch.topk(likely, min(_TOP_TOKENS, likely.numel()))
+    if float(values.sum()) < top_p:
+        values, tokens = torch.sort(likely, descending=True)
+    before = torch.cumsum(values, 0) - values
+    values = values.masked_fill(before >= top_p, 0.0)
+    values[0] = max(float(values[0]), 1e-12)  # top_p 0 keeps the most likely token
+    return int(tokens[torch.multinomial(values, 1, generator=generator)])

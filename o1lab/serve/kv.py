@@ -1,4 +1,4 @@
-"""The keys and values of rows decoded together: rows join, leave, and share one left-padded rectangle."""
+"""The key-value cache of rows that are decoded together: rows join, leave, and share one left-padded tensor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 ROOM = 128
-"""Columns of room that a layer grows by: appending in place costs no copy until they are used up."""
+"""Number of spare columns of a layer: appending copies nothing until they are used up."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed for us
-    """A layer that appends in place. The library's own copies all keys and values on every token."""
+    """A layer that appends in place. The layer of the library copies all keys and values for every token."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -35,7 +35,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
         return self.keys, self.values
 
     def put(self, keys: torch.Tensor, values: torch.Tensor, *, room: int = ROOM) -> None:
-        """Replace what is kept by copies of ``keys`` and ``values`` with ``room`` columns behind them."""
+        """Replace the content by copies of ``keys`` and ``values``, with ``room`` spare columns after them."""
         rows, heads, used, _ = keys.shape
         self._key_room = keys.new_empty(rows, heads, used + room, keys.shape[-1])
         self._value_room = values.new_empty(rows, heads, used + room, values.shape[-1])
@@ -48,8 +48,8 @@ def new_cache() -> Cache:
     return Cache(layer_class_to_replicate=RoomyLayer)
 
 
-def joined(first: Cache, second: Cache) -> None:
-    """Put the rows of ``second`` below those of ``first``, each padded on the left to the wider of the two."""
+def append_rows(first: Cache, second: Cache) -> None:
+    """Append the rows of ``second`` to ``first``, both padded on the left to the wider of the two."""
     for a, b in zip(first.layers, second.layers, strict=True):
         width = max(a.keys.shape[-2], b.keys.shape[-2])
         a.put(
@@ -58,14 +58,14 @@ def joined(first: Cache, second: Cache) -> None:
         )
 
 
-def kept(cache: Cache, rows: list[int], first_column: int) -> None:
-    """Keep only ``rows``, and of them the columns from ``first_column`` on."""
+def select_rows(cache: Cache, rows: list[int], first_column: int) -> None:
+    """Keep only ``rows``, with their columns from ``first_column`` on."""
     for layer in cache.layers:
         layer.put(layer.keys[rows][:, :, first_column:], layer.values[rows][:, :, first_column:])
 
 
 def padded_mask(mask: torch.Tensor, width: int) -> torch.Tensor:
-    """``mask`` ([rows, columns], 1 where a token stands) with zeros on the left up to ``width`` columns."""
+    """Return ``mask`` ([rows, columns], 1 for tokens) with zeros added on the left, up to ``width`` columns."""
     return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))
 
 

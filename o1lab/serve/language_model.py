@@ -1,4 +1,4 @@
-"""The embedded language model behind the protocol: base and adapters by name, text in and text out."""
+"""The backend of the embedded language model: serves base and adapters by name."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class LanguageModel:
             top_p=1.0 if request.top_p is None else request.top_p,
             seed=seed,
         )
-        # Some templates open the thought inside the prompt; the answer then begins with the mark it lacks.
+        # Some templates put the opening mark of the thought into the prompt; the answer then gets it back.
         opened = "<think>" if prompt.rstrip().endswith("<think>") else ""
         return self._answer(job, AnswerText(self._weights.tokenizer.backend_tokenizer, request.stops), opened)
 
     def load_adapter(self, name: str, path: Path) -> None:
         if name == self._name:
-            raise ApiError(400, f"{name} is the base's own name.", "invalid_request", "name")
+            raise ApiError(400, f"{name} is the name of the base model.", "invalid_request", "name")
         add_adapter(self._weights, self._engine, name, path)
 
     def remove_adapter(self, name: str) -> None:
@@ -93,7 +93,7 @@ class LanguageModel:
         arrivals: asyncio.Queue[int | tuple[str, str]] = asyncio.Queue()
 
         def arrive(item: int | tuple[str, str]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the request has ended
                 loop.call_soon_threadsafe(arrivals.put_nowait, item)
 
         job.on_token = arrive
@@ -120,7 +120,7 @@ class LanguageModel:
             job.cancelled.set()
 
     def _adapter(self, model: str) -> str | None:
-        """The adapter a model's name means, ``None`` for the base."""
+        """Return the adapter of a model name, None for the base."""
         if model == self._name:
             return None
         if model in self._weights.slots:
@@ -130,9 +130,9 @@ class LanguageModel:
     def _prompt(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
         tokenizer = self._weights.tokenizer
         if not tokenizer.chat_template:
-            raise ApiError(400, "This base has no chat template: it was not made for conversation.", "no_template")
+            raise ApiError(400, "This base model has no chat template, so it cannot be used for chat.", "no_template")
         try:
             prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except TemplateError as error:
-            raise ApiError(400, f"The chat template refuses these messages: {error}", "template") from error
+            raise ApiError(400, f"The chat template rejects these messages: {error}", "template") from error
         return prompt, tokenizer(prompt, add_special_tokens=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""The app's servers: one embedded server a base, started when first needed, gone with the app."""
+"""The servers of the app: one server per base model, started when needed and stopped with the app."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
 from o1lab.serve.registry import SOLVER
 
 START_TIMEOUT_S = 180.0
-"""A base that is not converted yet takes its time once; afterwards a start is a few seconds."""
+"""The first start of the embedded student converts it; later starts take a few seconds."""
 _STOP_S = {"vllm": 25.0}
-"""What a server may take to stop, 5 s where nothing is said: vLLM's own processes must not outlive its keeper."""
+"""Seconds a server may take to stop, by engine (default 5): vLLM's processes must not outlive its parent."""
 
 
 @dataclass
 class ServerHandle:
-    """A server that answers: where, with which token, and by which model names."""
+    """A running server: its URL, token and model names."""
 
     url: str
     token: str = field(repr=False)
@@ -51,8 +51,15 @@ class _Child:
 
 
 class ServerManager:
-    """Starts servers as children in sessions of their own, loads adapters into them while they run, starts
-    one that died again, and stops them all at the end. Use as ``async with``, within one event loop.
+    """Starts servers as child processes, loads adapters into them, restarts dead ones, and stops all at the end.
+
+    Use it with ``async with``, in one event loop.
+
+    Args:
+        lab: the lab, for records and settings.
+        start_timeout_s: seconds a server may take to start.
+        engine: the engine of base models; the solver is always embedded.
+        vllm: the vLLM program of o1lab.toml.
     """
 
     def __init__(
@@ -63,7 +70,6 @@ class ServerManager:
         engine: Literal["embedded", "vllm"] = "embedded",
         vllm: str | None = None,
     ) -> None:
-        """``engine`` serves the bases (the solver is always ours); ``vllm`` is the program of o1lab.toml."""
         self._lab = lab
         self._engine = engine
         self._vllm = vllm
@@ -80,10 +86,14 @@ class ServerManager:
         await self.close()
 
     async def ensure_server(self, base: str, adapters: Mapping[str, Path] | None = None) -> ServerHandle:
-        """A live server for ``base`` (a name, a folder or ``solver``) that has ``adapters`` (name to folder).
+        """Return a running server for a base with these adapters; start it or load adapters if necessary.
+
+        Args:
+            base: a name, a folder or ``solver``.
+            adapters: folders by adapter name.
 
         Raises:
-            LabError: it does not start, or refuses an adapter; the message holds the server's own reason.
+            LabError: it does not start, or rejects an adapter; the message has the reason given by the server.
         """
         async with self._locks.setdefault(base, asyncio.Lock()):
             child = self._children.get(base)
@@ -99,7 +109,7 @@ class ServerManager:
             return child.handle
 
     async def close(self) -> None:
-        """Stop every server and wait until it is gone."""
+        """Stop every server and wait for its end."""
         children, self._children = list(self._children.values()), {}
         for child in children:
             with contextlib.suppress(ProcessLookupError):
@@ -114,7 +124,7 @@ class ServerManager:
             child.drain.cancel()
 
     def shared_device_notice(self) -> str | None:
-        """A sentence when a training run of this lab works on this machine now, else ``None``."""
+        """Return a notice if a training run of this lab is active on this machine, else None."""
         return training_notice(self._lab) if self._lab is not None else None
 
     async def _start(self, base: str) -> _Child:
@@ -171,7 +181,7 @@ class ServerManager:
                 raise LabError(_error_message(answer), "Choose a checkpoint of this base.", code="adapter")
         except httpx2.HTTPError as error:
             raise LabError(
-                f"The server of this base went away while it loaded {name}.", "Try again.", code="server"
+                f"The server of this base model ended while it loaded {name}.", "Try again.", code="server"
             ) from error
         child.adapters[name] = path
         if name not in child.handle.models:
@@ -179,7 +189,7 @@ class ServerManager:
 
 
 def training_notice(lab: Lab) -> str | None:
-    """A sentence when a run of ``lab`` trains on this machine now and so shares its device."""
+    """Return a notice if a run of ``lab`` is training on this machine and shares the device, else None."""
     for status_file in sorted(lab.runs.glob("*/status.json")):
         try:
             status = json.loads(status_file.read_text("utf-8"))
@@ -187,7 +197,7 @@ def training_notice(lab: Lab) -> str | None:
             continue
         if status.get("state") in ("starting", "running", "stopping") and _runs_here(status):
             name = status_file.parent.name
-            return f"Run {name} is training on this machine: answers and training slow each other."
+            return f"Run {name} is training on this machine: answers and training slow each other down."
     return None
 
 
@@ -199,7 +209,7 @@ def _runs_here(status: dict[str, Any]) -> bool:
 
 
 async def _drain(process: asyncio.subprocess.Process, kept: deque[str]) -> None:
-    """Read what the child says so that its pipe never fills; its last lines explain a failed start."""
+    """Read the output of the child, so that its pipe never fills; the last lines explain a failed start."""
     assert process.stderr is not None  # noqa: S101 - asked for by the caller
     while chunk := await process.stderr.read(65536):
         kept.extend(chunk.decode("utf-8", "replace").splitlines())
@@ -207,12 +217,12 @@ async def _drain(process: asyncio.subprocess.Process, kept: deque[str]) -> None:
 
 def _why(base: str, stderr: deque[str], *, timed_out: bool) -> tuple[str, str]:
     if timed_out:
-        return f"The server of {base} did not get ready in time.", "See whether the machine is out of memory."
-    said = [line.strip() for line in stderr if line.strip()]
-    own = next((i for i, line in enumerate(said) if line.startswith("o1lab: ")), None)
+        return f"The server of {base} was not ready in time.", "Check whether the machine is out of memory."
+    lines = [line.strip() for line in stderr if line.strip()]
+    own = next((i for i, line in enumerate(lines) if line.startswith("o1lab: ")), None)
     if own is not None:
-        return said[own].removeprefix("o1lab: "), " ".join(said[own + 1 :])
-    return f"The server of {base} did not start: {said[-1] if said else 'it said nothing'}.", "See the log."
+        return lines[own].removeprefix("o1lab: "), " ".join(lines[own + 1 :])
+    return f"The server of {base} did not start: {lines[-1] if lines else 'no output'}.", "See the log."
 
 
 def _error_message(answer: httpx2.Response) -> str:

@@ -1,4 +1,4 @@
-"""What every serving process has in common: its options, its socket, its ready line, its errors."""
+"""Common parts of the server processes: options, socket, ready line, errors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from o1lab.text import visible
 
 
 def common_options(prog: str) -> argparse.ArgumentParser:
-    """The options of both engines' processes."""
+    """Return a parser with the options that the processes of both engines share."""
     parser = argparse.ArgumentParser(prog=prog)
-    parser.add_argument("model", help="a base's name or folder")
+    parser.add_argument("model", help="name or folder of a base model")
     parser.add_argument("--adapter", action="append", default=[], type=_named_folder, metavar="NAME=FOLDER")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("--lab", type=Path, help="where the record goes; else the cache")
-    parser.add_argument("--parent", type=int, help="stop when the process of this id is gone")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--lab", type=Path, help="lab for the server record [default: the cache]")
+    parser.add_argument("--parent", type=int, help="stop when the process with this id ends")
     parser.add_argument("--owner", choices=("app", "person"), default="person")
     parser.add_argument("--trust-remote-code", action="store_true")
-    parser.add_argument("--json", action="store_true", help="tell errors as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="print errors as JSON on standard output")
     return parser
 
 
@@ -40,15 +40,15 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 
 def model_name(model: str, folder: Path) -> str:
-    """What a base is called in requests: its name, or its folder's."""
+    """Return the name of a base in requests: its name, or the name of its folder."""
     return folder.name if Path(model).expanduser().is_dir() else model
 
 
 def listen(port: int) -> socket.socket:
-    """A socket bound on loopback; port 0 takes any free one.
+    """Return a socket bound on loopback; port 0 takes any free port.
 
     Raises:
-        LabError: the port is taken.
+        LabError: the port cannot be used.
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,7 +63,7 @@ def listen(port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def announced(options: argparse.Namespace, *, port: int, token: str, models: list[str], engine: str) -> Iterator[None]:
-    """Within this block the server's record is on disk; on entry the ready line is printed."""
+    """Write the server's record and print the ready line; remove the record at the end of the block."""
     url = f"http://127.0.0.1:{port}/v1"
     folder = records_folder(Lab(options.lab) if options.lab else None)
     record = ServerRecord(url, token, os.getpid(), models, engine, time.time(), options.owner)
@@ -77,7 +77,7 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
 
 
 def report(error: O1LabError, *, as_json: bool) -> int:
-    """Tell ``error`` as the command line does; returns the exit status."""
+    """Print ``error`` as the command line does, and return the exit status."""
     if as_json:
         print(json.dumps(error.as_json(), ensure_ascii=False), flush=True)
     else:

@@ -1,4 +1,4 @@
-"""Records of running servers: who answers where. One file a server, readable by its owner only."""
+"""Records of running servers, one file each, readable by their owner only."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from o1lab.files import atomic_path
 from o1lab.paths import Lab, cache_dir
 from o1lab.process import started_at
 
-TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - a variable's name
+TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
-"""``mounts`` of an HTTP client that asks no proxy for this machine's own servers: it would not find them, and it
+"""``mounts`` of an HTTP client that bypasses proxies for servers on this machine: a proxy could not reach them, and
 would see their tokens."""
 
 
 @dataclass(frozen=True)
 class ServerRecord:
-    """One running server. ``started`` is Unix time, ``owner`` is who stops it, ``host`` is where its pid counts."""
+    """One running server.
+
+    Attributes:
+        started: Unix time.
+        owner: whether the app or a person stops it.
+        host: the machine of the pid.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -37,7 +43,7 @@ class ServerRecord:
 
     @property
     def here(self) -> bool:
-        """Whether this machine runs it: a lab may be shared, a loopback address cannot."""
+        """Whether it runs on this machine: a lab may be shared between machines, a loopback address cannot."""
         return self.host == socket.gethostname()
 
     @property
@@ -48,12 +54,12 @@ class ServerRecord:
 
 
 def records_folder(lab: Lab | None) -> Path:
-    """Where records are: the lab's, or the cache's when there is no lab."""
+    """Return the folder of records: in the lab, or in the cache without a lab."""
     return lab.servers if lab is not None else cache_dir() / "servers"
 
 
 def new_token() -> str:
-    """The token of ``O1LAB_SERVER_TOKEN``, or a fresh random one."""
+    """Return the token of ``O1LAB_SERVER_TOKEN``, or a new random one."""
     return os.environ.get(TOKEN_ENV) or secrets.token_urlsafe(32)
 
 
@@ -76,7 +82,7 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
 
 
 def read_record(path: Path) -> ServerRecord | None:
-    """The record at ``path``, or ``None`` if it is not one."""
+    """Return the record at ``path``, or None if it is not a valid record."""
     try:
         return ServerRecord(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -84,7 +90,7 @@ def read_record(path: Path) -> ServerRecord | None:
 
 
 def live_records(lab: Lab | None) -> list[ServerRecord]:
-    """Records of servers that run on this machine, oldest first. Records that dead servers left are removed."""
+    """Return the records of servers that run on this machine, oldest first. Remove records of dead servers."""
     live = []
     for path in records_folder(lab).glob("*.json"):
         record = read_record(path)

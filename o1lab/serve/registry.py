@@ -1,4 +1,4 @@
-"""Every model one can talk to from a lab, and how to open one, wherever it runs."""
+"""List, find and open the models of a lab, wherever they run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ SOLVER = "solver"
 
 @dataclass(frozen=True)
 class ModelRef:
-    """One model a person can name.
+    """A model of the lab.
 
-    ``id`` is what is typed: ``solver``, a base's name, an endpoint's name, ``<run>/<step>``,
-    ``<pid>/<model>``.
+    Attributes:
+        id: what users type: ``solver``, the name of a base or an endpoint, ``<run>/<step>``, ``<pid>/<model>``.
+        label: what screens show.
     """
 
     id: str
@@ -47,7 +48,7 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class ModelAddress:
-    """Where a model answers now. The key never shows in a repr."""
+    """The address of a model. The key is not part of the repr."""
 
     base_url: str
     model: str
@@ -98,7 +99,7 @@ def _adapter_base(folder: Path) -> str | None:
 
 
 def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
-    """All models of a lab: endpoints, the solver, the base, the checkpoints of all runs (the latest first), servers.
+    """Return all models: endpoints, the solver, the base, checkpoints of all runs (the latest first), servers.
 
     Raises:
         LabError: o1lab.toml cannot be read.
@@ -120,16 +121,16 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
 
 
 def _endpoint_title(endpoint: Endpoint) -> str:
-    """Its name goes first: two endpoints may serve a model of the same name."""
+    """Return a title that starts with the endpoint's name: two endpoints may serve models of the same name."""
     same = endpoint.name == endpoint.model
     return f"{endpoint.role}: {endpoint.name}" + ("" if same else f" ({endpoint.model})")
 
 
 def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
-    """The model called ``wanted``: an id, a run by id or name (its last checkpoint), ``run/step-N``, a base's folder.
+    """Return the model called ``wanted``: an id, a run by id or name (its last checkpoint), ``run/step-N``, a folder.
 
     Raises:
-        NotFoundError: nothing in the lab is called so.
+        NotFoundError: the lab has no model of this name.
     """
     refs = list_models(lab, config)
     plain = wanted.replace("/step-", "/")
@@ -147,23 +148,27 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     if (folder / "config.json").is_file():
         return ModelRef(str(folder.absolute()), "base", f"base: {folder.name}", "base", base=str(folder.absolute()))
     names = ", ".join(list(by_id)[:8])
-    raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"There are: {names}.")
+    raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"The lab has: {names}.")
 
 
 async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> ModelAddress:
-    """Where ``ref`` answers; starts or extends an embedded server when it needs one.
+    """Return the address of ``ref``; start an embedded server or load an adapter if necessary.
+
+    Args:
+        ref: the model.
+        manager: runs the servers of bases, checkpoints and the solver.
 
     Raises:
-        LabError: the key's variable is empty (code ``no_key``), or a server cannot start.
+        LabError: the variable of the key is not set (code ``no_key``), or a server cannot start.
     """
     if ref.endpoint is not None:
         return ModelAddress(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
     if ref.record is not None:
         return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token)
     if ref.source == "server":
-        raise LabError(f"{ref.id} is not there any more.", "Choose another model.", code="gone")
+        raise LabError(f"{ref.id} is not running any more.", "Choose another model.", code="gone")
     if manager is None:
-        raise LabError(f"{ref.label} needs a server and none is managed here.", "Start one with: o1lab serve")
+        raise LabError(f"{ref.label} needs a server, and none can be started here.", "Start one with: o1lab serve")
     if ref.source == "solver":
         server = await manager.ensure_server(SOLVER)
         return ModelAddress(server.url, SOLVER, server.token)
@@ -173,10 +178,10 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
-    """The endpoint's key from its variable; a local endpoint without one gets a word that means nothing.
+    """Return the endpoint's key from its variable; "none" for an endpoint without a key.
 
     Raises:
-        LabError: the variable is named but empty.
+        LabError: the variable is not set.
     """
     if endpoint.key_env is None:
         return "none"

@@ -1,9 +1,8 @@
-"""The demo's teacher: a solver that adds two 3-digit numbers by columns and writes down its own search.
+"""The teacher of the demo: a solver that adds two 3-digit numbers by columns and writes down its search.
 
-It is no language model. It looks at the ones: where they do not carry, its first attempt is the cheap one,
-which skips carries altogether. It checks every attempt by subtraction; where the check fails, it looks for
-the column whose carry it dropped, goes on from there with carries, and checks again.
-The chain is what happened, in the order in which it happened. Nothing is drawn by dice.
+It is not a language model. If the ones do not carry, its first attempt is a cheap one that skips all carries. It checks
+every attempt by subtraction; if the check fails, it finds the column with the dropped carry, continues from there with
+carries, and checks again. The chain records the search in order. The solver is deterministic.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ FAMILY = "the sum of two numbers of three digits each"
 EXAMPLE = "What is 964 + 494?"
 OUTSIDE = f"{ABOUT} I know one family of questions only: {FAMILY}, for example: {EXAMPLE}"
 
-_LONGEST = 1000  # characters of a question; a longer one is none of ours
+_LONGEST = 1000  # characters; longer questions are out of scope
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SIGN = re.compile(r"\s*(?:\+|plus|added to)\s*", re.IGNORECASE)
 _JOINED = re.compile(r"\s*(?:and|with|to|,)\s*", re.IGNORECASE)
 _ADDING = re.compile(r"\b(?:add|adding|sum|total|together|addition)\b", re.IGNORECASE)
-# Anything that makes it another question, wherever it stands.
+# Anything that makes it a different question.
 _OTHER = re.compile(
     r"[-−–*×·/÷^%√!<>]\s*\d|\d\s*[-−–*×·/÷^%!<>]"
     r"|\b(?:minus|times|subtract\w*|multipl\w*|divid\w*|difference|product|quotient|not|without)\b",
@@ -32,19 +31,19 @@ _OTHER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SolverReply:
-    """What the solver says: its search, and its answer. Outside its family it has no thought."""
+    """The reply of the solver: its search and its answer. Questions out of scope have no thought."""
 
     thought: str
     answer: str
 
     @property
     def text(self) -> str:
-        """The whole reply in the student's format."""
+        """The complete reply in the student's format."""
         return f"<think>\n{self.thought}\n</think>\n\n{self.answer}" if self.thought else self.answer
 
 
 def respond(prompt: str) -> SolverReply:
-    """The solver's reply to a question; the same question always gets the same reply."""
+    """Return the solver's reply to a question; it is deterministic."""
     operands = read_question(prompt)
     if operands is None:
         return SolverReply("", OUTSIDE)
@@ -53,10 +52,10 @@ def respond(prompt: str) -> SolverReply:
 
 
 def read_question(prompt: str) -> tuple[int, int] | None:
-    """The two numbers to add, if ``prompt`` asks for the sum of two 3-digit numbers and nothing else."""
+    """Return the two numbers to add, or None if ``prompt`` asks for anything but the sum of two 3-digit numbers."""
     if len(prompt) > _LONGEST:
         return None
-    text = unicodedata.normalize("NFKC", prompt).replace("**", "")  # bold, as chats have it
+    text = unicodedata.normalize("NFKC", prompt).replace("**", "")  # bold in Markdown
     if _OTHER.search(text):
         return None
     numbers = list(_NUMBER.finditer(text))
@@ -77,7 +76,7 @@ PLACES = ("Ones", "Tens", "Hundreds")
 
 
 def search(a: int, b: int) -> tuple[str, int]:
-    """The chain of the search for ``a + b`` (100 to 999 each), and the sum that passed its check."""
+    """Search for ``a + b`` (100 to 999 each) and return the chain, and the sum that passed the check."""
     columns = list(zip(_digits(a), _digits(b), strict=True))
     lines: list[str] = []
     cheap = sum(columns[0]) < 10
@@ -88,7 +87,7 @@ def search(a: int, b: int) -> tuple[str, int]:
         if found == a:
             lines.append(f"So {total}. Check holds: {total} - {b} = {found}.")
             return "\n".join(lines), total
-        # A carry was skipped: find the lowest column that had one; all above it change.
+        # A carry was skipped: find the lowest column that has one; all columns above it change.
         skipped = next(place for place, column in enumerate(sums) if column > 9)
         lines.append(f"So {total}. Check fails: {total} - {b} = {found}, not {a}.")
         lines.append(f"Wait, the {PLACES[skipped].lower()} carry 1.")
@@ -101,7 +100,7 @@ def _digits(number: int) -> list[int]:
 
 
 def _joined(sums: list[int]) -> int:
-    """The number that column sums spell: the last digit of each, and all of the highest."""
+    """Return the number of the column sums: the last digit of each, and all digits of the highest."""
     total = sums[-1]
     for column in reversed(sums[:-1]):
         total = 10 * total + column % 10
@@ -109,7 +108,7 @@ def _joined(sums: list[int]) -> int:
 
 
 def _add(columns: list[tuple[int, int]], start: int, carry: int, lines: list[str], *, skip: bool) -> list[int]:
-    """Add column by column from place ``start`` on, a line each; with ``skip`` no carry is passed on."""
+    """Add the columns from place ``start`` on, writing a line for each; with ``skip``, carries are dropped."""
     sums = []
     for place, (x, y) in list(enumerate(columns))[start:]:
         total = x + y + carry

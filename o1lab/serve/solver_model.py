@@ -1,4 +1,4 @@
-"""The solver teacher behind the protocol. It is a program that searches, and says so; it is no language model."""
+"""The backend of the solver teacher, which is a search program and not a language model."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Solver:
     def open(
         self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
     ) -> AsyncIterator[Piece | End]:
-        del seed  # nothing here is drawn by dice
+        del seed  # the solver is deterministic
         return self._answer(self._question(request.model, messages), request)
 
     def load_adapter(self, name: str, path: Path) -> None:
         raise ApiError(400, f"The solver has no weights, so {name} ({path.name}) cannot be loaded.", "no_adapters")
 
     def remove_adapter(self, name: str) -> None:
-        raise ApiError(404, f"The solver has no adapters, {name} neither.", "model_not_found")
+        raise ApiError(404, f"The solver has no adapter {name}.", "model_not_found")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the solver holds no resources."""
 
     async def _answer(self, question: str, request: ChatRequest) -> AsyncIterator[Piece | End]:
         reply = respond(question)
@@ -56,7 +56,7 @@ class Solver:
         allowed = len(pieces) if request.limit is None else self._fitting(pieces, request.limit)
         for piece in pieces[:allowed]:
             yield piece
-            await asyncio.sleep(0)  # each word leaves on its own, and other requests get their turn
+            await asyncio.sleep(0)  # send each word separately, and let other requests run
         sent = "".join(piece.text for piece in pieces[:allowed])
         thought = "".join(piece.text for piece in pieces[: min(allowed, thought_pieces)])
         yield End(
@@ -67,7 +67,7 @@ class Solver:
         )
 
     def _fitting(self, pieces: list[Piece], limit: int) -> int:
-        """How many of ``pieces`` stay within ``limit`` tokens; without a tokenizer a word counts as one."""
+        """Return how many of ``pieces`` fit into ``limit`` tokens; without a tokenizer, a word is one token."""
         used = 0
         for i, piece in enumerate(pieces):
             used += self._count(piece.text) or 1
@@ -81,14 +81,14 @@ class Solver:
     def _question(self, model: str, messages: list[dict[str, str]]) -> str:
         if model != SOLVER:
             raise ApiError(404, f"There is no model called {model} here, only {SOLVER}.", "model_not_found", "model")
-        asked = [message["content"] for message in messages if message["role"] == "user"]
-        if not asked:
-            raise ApiError(400, "There is no question among the messages.", "invalid_request", "messages")
-        return asked[-1]
+        questions = [message["content"] for message in messages if message["role"] == "user"]
+        if not questions:
+            raise ApiError(400, "The messages contain no user message.", "invalid_request", "messages")
+        return questions[-1]
 
 
 def words(text: str) -> list[str]:
-    """``text`` cut before each word: joined again it is ``text``."""
+    """Split ``text`` before each word; the parts joined are ``text``."""
     return re.findall(r"\s*\S+\s*\Z|\s*\S+", text)
 
 

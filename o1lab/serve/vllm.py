@@ -1,9 +1,8 @@
-"""``python -P -m o1lab.serve.vllm MODEL``: starts vLLM and stays beside it, with the same ready line.
+"""``python -P -m o1lab.serve.vllm MODEL``: start vLLM, wait for it, and print the same ready line.
 
-vLLM pins its own torch, so it may live in an environment of its own, named in o1lab.toml
-(``[serve] vllm = "/path/to/bin/vllm"``, or that environment's ``python`` where a build brings no such program, or one
-that does not find its own version, as third-party builds do). Its key goes by the environment: other users can read
-arguments.
+vLLM pins its version of torch, so it may be installed in a separate environment, which is named in o1lab.toml
+(``[serve] vllm = "/path/to/bin/vllm"``, or the ``python`` of that environment for third-party builds without a working
+``vllm`` program). The key is passed in the environment, because other users can read arguments.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM's --max-lora-ran
 _STOP_S = 10.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _MODULE = ["-P", "-m", "vllm.entrypoints.openai.api_server", "--model"]
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is behind no proxy
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run vLLM until it ends or is stopped; returns the exit status."""
+    """Run vLLM until it ends or is stopped, and return the exit status."""
     parser = common_options("o1lab.serve.vllm")
     parser.add_argument("--program", help="the vllm program of another environment")
     parser.add_argument("--ready-timeout", type=float, default=900.0, help="seconds; large models load for minutes")
@@ -53,10 +52,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def vllm_command(program: str | None) -> list[str]:
-    """How vLLM starts: the named program (``vllm``, or a ``python`` that has it), else this environment's own.
+    """Return the command that starts vLLM.
+
+    Args:
+        program: ``vllm``, or a ``python`` that has vLLM installed; None for the vLLM of this environment.
 
     Raises:
-        LabError: there is none.
+        LabError: vLLM was not found.
     """
     if program:
         path = Path(program).expanduser()
@@ -70,7 +72,7 @@ def vllm_command(program: str | None) -> list[str]:
         return [sys.executable, *_MODULE]
     raise LabError(
         "vLLM is not installed in this environment.",
-        "Install it in one of its own and name it in o1lab.toml: [serve] vllm = '/path/to/bin/vllm'.",
+        "Install it in a separate environment and name it in o1lab.toml: [serve] vllm = '/path/to/bin/vllm'.",
         code="no_vllm",
     )
 
@@ -78,10 +80,17 @@ def vllm_command(program: str | None) -> list[str]:
 def vllm_arguments(
     folder: Path, name: str, port: int, adapters: Sequence[tuple[str, Path]], *, trust_remote_code: bool = False
 ) -> list[str]:
-    """What follows the command: loopback only, adapters on and loadable while it runs.
+    """Return the arguments of vLLM: loopback only, with adapters that can be loaded while it runs.
+
+    Args:
+        folder: the base model.
+        name: the name of the base in requests.
+        port: the port on loopback.
+        adapters: adapters to load at start, as (name, folder).
+        trust_remote_code: whether the model may run its own code.
 
     Raises:
-        LabError: an adapter's rank is more than vLLM takes.
+        LabError: the rank of an adapter is too high for vLLM.
     """
     arguments = [str(folder), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", name]
     arguments += ["--enable-lora", "--max-loras", str(max(4, len(adapters)))]
@@ -94,15 +103,15 @@ def vllm_arguments(
 
 
 def _rank(adapters: list[Path]) -> int:
-    """The smallest rank that vLLM takes and all ``adapters`` (and our usual 16 to 64) fit in."""
+    """Return the smallest rank supported by vLLM that fits all ``adapters``, and ranks up to 64."""
     highest = 64
     for path in adapters:
         try:
             highest = max(highest, int(json.loads((path / "adapter_config.json").read_text("utf-8"))["r"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LabError(f"{path} holds no adapter.", "Name a checkpoint folder of a run.") from error
+            raise LabError(f"{path} has no adapter.", "Name a checkpoint folder of a run.") from error
     if highest > _RANKS[-1]:
-        raise LabError(f"An adapter has rank {highest}; vLLM takes at most {_RANKS[-1]}.", "Use --engine embedded.")
+        raise LabError(f"An adapter has rank {highest}; vLLM supports at most {_RANKS[-1]}.", "Use --engine embedded.")
     return next(rank for rank in _RANKS if rank >= highest)
 
 
@@ -124,37 +133,37 @@ def _run(options: argparse.Namespace) -> int:
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs here yet
     )
-    said: deque[str] = deque(maxlen=20)
-    reader = threading.Thread(target=_pass_on, args=(child, said), daemon=True)
+    output: deque[str] = deque(maxlen=20)
+    reader = threading.Thread(target=_forward, args=(child, output), daemon=True)
     reader.start()
     try:
-        _wait_ready(child, port, options.ready_timeout, said)
+        _wait_ready(child, port, options.ready_timeout, output)
         models = [name, *(adapter for adapter, _ in options.adapter)]
         with announced(options, port=port, token=token, models=models, engine="vllm"):
-            status = _stay(child, options.parent)
+            status = _wait(child, options.parent)
     finally:
         _stop(child)
     if status:
-        raise LabError(f"vLLM ended with status {status}: {_last(said)}", "Its log is above.", code="vllm")
+        raise LabError(f"vLLM ended with status {status}: {_last(output)}", "See its log above.", code="vllm")
     return 0
 
 
 def _end_with_parent() -> None:
-    """In the child: be told to stop when this process dies, however it dies. vLLM would keep its GPU otherwise."""
+    """Runs in the child: have it terminated when this process dies, so that vLLM does not keep the GPU."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _pass_on(child: subprocess.Popen[bytes], said: deque[str]) -> None:
-    """What vLLM says goes to standard error: standard output has the ready line alone."""
+def _forward(child: subprocess.Popen[bytes], output: deque[str]) -> None:
+    """Copy the output of vLLM to standard error: standard output has only the ready line."""
     assert child.stdout is not None  # noqa: S101 - asked for
     for line in child.stdout:
         text = line.decode("utf-8", "replace").rstrip()
-        said.append(text)
+        output.append(text)
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
-def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, said: deque[str]) -> None:
+def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, output: deque[str]) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
@@ -167,12 +176,12 @@ def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, sai
             child.wait(0.25)
         except subprocess.TimeoutExpired:
             continue
-        raise LabError(f"vLLM did not start: {_last(said)}", _advice(said), code="vllm")
+        raise LabError(f"vLLM did not start: {_last(output)}", _advice(output), code="vllm")
     raise LabError(f"vLLM was not ready after {timeout_s:.0f} s.", "See its log above.", code="vllm")
 
 
-def _stay(child: subprocess.Popen[bytes], parent: int | None) -> int:
-    """Until vLLM ends (its status) or ``parent`` is gone (0)."""
+def _wait(child: subprocess.Popen[bytes], parent: int | None) -> int:
+    """Wait until vLLM ends and return its status, or until ``parent`` ends and return 0."""
     while True:
         try:
             return child.wait(1)
@@ -182,7 +191,7 @@ def _stay(child: subprocess.Popen[bytes], parent: int | None) -> int:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End vLLM and the workers of its session; being told again to stop changes nothing."""
+    """End vLLM and the workers of its session; ignore further signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -195,14 +204,14 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _last(said: deque[str]) -> str:
-    return next((line for line in reversed(said) if line.strip()), "it said nothing")
+def _last(output: deque[str]) -> str:
+    return next((line for line in reversed(output) if line.strip()), "no output")
 
 
-def _advice(said: deque[str]) -> str:
-    if any("No package metadata was found for vllm" in line for line in said):
-        return "It is a build under another name: put its environment's python in [serve] vllm, not its vllm program."
-    return "Its whole log is above."
+def _advice(output: deque[str]) -> str:
+    if any("No package metadata was found for vllm" in line for line in output):
+        return "It is a third-party build: name the python of its environment in [serve] vllm, not its vllm program."
+    return "See its log above."
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""One set of weights for the base and all its adapters: loading, the choice of dtype, adapters at run time."""
+"""Load a base model once for itself and all its adapters: weights, dtype, adapters at run time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from o1lab.serve.engine import BASE, Engine
 
 @dataclass
 class Weights:
-    """A loaded base: its model, tokenizer, limits, and the engine slots of its adapters by name."""
+    """A loaded base model.
+
+    Attributes:
+        context: longest prompt plus answer, in tokens.
+        end_tokens: ids that end a turn.
+        slots: adapter names inside the engine, by public adapter name.
+        sources: adapter folders by public adapter name.
+        loaded: number of adapters that were loaded so far.
+    """
 
     folder: Path
     model: Any
@@ -28,14 +36,14 @@ class Weights:
     end_tokens: set[int]
     slots: dict[str, str] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
-    made: int = 0
+    loaded: int = 0
 
 
 def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool = False) -> Weights:
     """Load the base in ``folder`` on the GPU if there is one, else on the CPU.
 
     Raises:
-        LabError: transformers cannot load it, or its kind of attention cannot be batched row by row.
+        LabError: transformers cannot load it, or its attention layers cannot be batched row by row.
     """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -53,13 +61,13 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
         model = model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise LabError(
-            f"The GPU has no room for {folder.name}.",
-            "Stop what else runs there, or serve on the CPU: CUDA_VISIBLE_DEVICES=''.",
+            f"The GPU has not enough memory for {folder.name}.",
+            "Stop other programs that use it, or serve on the CPU: CUDA_VISIBLE_DEVICES=''.",
             code="out_of_memory",
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LabError(f"The model in {folder} cannot be loaded: {reason}", "See that it is whole.") from error
+        raise LabError(f"The model in {folder} cannot be loaded: {reason}", "Check that it is complete.") from error
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= {"full_attention", "sliding_attention", "chunked_attention"}:
         raise LabError(f"The embedded server cannot serve {sorted(kinds)} layers.", "Use --engine vllm.", code="model")
@@ -75,10 +83,10 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
 
 
 def pick_dtype(device: str, config: Any) -> torch.dtype:
-    """bfloat16 on a GPU that has it; on a CPU whichever of bfloat16 and float32 answers faster, by a short measurement.
+    """Return bfloat16 on a GPU that supports it; on a CPU, the faster of bfloat16 and float32 by a short measurement.
 
-    Without instructions for bfloat16 a single row may still be faster in it (half the bytes to read), while
-    prefill is many times slower: decoding (1 and 16 rows) and prefill (256 rows) count together.
+    On a CPU without bfloat16 instructions, a single row may still be faster in bfloat16 (half the bytes to read), but
+    prefill is many times slower. So decoding (1 and 16 rows) and prefill (256 rows) are measured together.
     """
     if device != "cpu":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
@@ -86,18 +94,18 @@ def pick_dtype(device: str, config: Any) -> torch.dtype:
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    told = getattr(model.generation_config, "eos_token_id", None)
-    ends = {told} if isinstance(told, int) else set(told or ())
+    eos = getattr(model.generation_config, "eos_token_id", None)
+    ends = {eos} if isinstance(eos, int) else set(eos or ())
     if tokenizer.eos_token_id is not None:
         ends.add(tokenizer.eos_token_id)
     return ends
 
 
 def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None:
-    """Load the LoRA adapter in ``path`` as ``name``, while other requests run. Blocks until it is there.
+    """Load the LoRA adapter in ``path`` as ``name`` while other requests run. Blocks until it is loaded.
 
     Raises:
-        NotFoundError: ``path`` holds no adapter.
+        NotFoundError: ``path`` has no adapter.
         RefusedError: the name is taken by another adapter, or the adapter does not fit this base.
     """
     path = path.expanduser().absolute()
@@ -110,9 +118,9 @@ def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None
     def load() -> None:
         from peft import PeftModel
 
-        # PEFT makes module names of adapter names, so ours must be plain whatever the person's is.
-        weights.made += 1
-        slot = f"slot{weights.made}"
+        # PEFT makes module names of adapter names, so public names cannot be used.
+        weights.loaded += 1
+        slot = f"slot{weights.loaded}"
         _check_fit(weights, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -130,10 +138,10 @@ def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None
 
 
 def remove_adapter(weights: Weights, engine: Engine, name: str) -> None:
-    """Forget the adapter ``name`` and its memory.
+    """Unload the adapter ``name``.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: no adapter has this name.
         RefusedError: a request is using it.
     """
     if name not in weights.slots:
@@ -141,7 +149,7 @@ def remove_adapter(weights: Weights, engine: Engine, name: str) -> None:
 
     def unload() -> None:
         if engine.in_use(weights.slots[name]):
-            raise RefusedError(f"{name} is answering now.", "Stop its requests first.")
+            raise RefusedError(f"{name} is in use.", "Stop its requests first.")
         weights.model.delete_adapter(weights.slots.pop(name))
         weights.sources.pop(name)
 
@@ -156,20 +164,20 @@ def _check_adapter(name: str, path: Path) -> None:
     config_file = path / "adapter_config.json"
     if not config_file.is_file() or not (path / "adapter_model.safetensors").is_file():
         raise NotFoundError(
-            f"{path} holds no adapter.", "An adapter is adapter_config.json with adapter_model.safetensors."
+            f"{path} has no adapter.", "An adapter is adapter_config.json with adapter_model.safetensors."
         )
     try:
         config = json.loads(config_file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RefusedError(f"{config_file} cannot be read.", "Save the adapter again.") from error
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("alora_invocation_tokens"):
-        raise RefusedError(f"{name} is not a plain LoRA adapter.", "Only LoRA adapters are served together.")
+        raise RefusedError(f"{name} is not a plain LoRA adapter.", "Only plain LoRA adapters can be served.")
     if config.get("modules_to_save") or config.get("bias", "none") != "none":
-        raise RefusedError(f"{name} replaces whole modules or biases of its base.", "Train it with LoRA weights only.")
+        raise RefusedError(f"{name} replaces whole modules or biases of its base.", "Train LoRA weights only.")
 
 
 def _check_fit(weights: Weights, path: Path) -> None:
-    """Compare the adapter's shapes with the base's before anything is changed."""
+    """Compare the shapes of adapter and base before anything is changed."""
     from safetensors import SafetensorError, safe_open
 
     model = weights.model.get_base_model() if hasattr(weights.model, "get_base_model") else weights.model
@@ -178,7 +186,7 @@ def _check_fit(weights: Weights, path: Path) -> None:
             fits = all(_fits(model, key, file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise RefusedError(
-            f"The weights in {path} cannot be read.", "They may still be being written; try again."
+            f"The weights in {path} cannot be read.", "They may be incomplete; try again later."
         ) from error
     if not fits:
         raise RefusedError(
@@ -189,7 +197,7 @@ def _check_fit(weights: Weights, path: Path) -> None:
 
 
 def _fits(model: Any, key: str, shape: list[int]) -> bool:
-    """Whether the LoRA matrix ``key`` (A: [r, in], B: [out, r]) has its place in ``model``."""
+    """Return whether the LoRA matrix ``key`` (A: [r, in], B: [out, r]) fits a module of ``model``."""
     name, _, part = key.removeprefix("base_model.model.").rpartition(".lora_")
     try:
         module = model.get_submodule(name)

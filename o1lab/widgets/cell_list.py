@@ -1,4 +1,4 @@
-"""A list of named cells that is followed live: only the cells that changed are drawn again."""
+"""A list of cells that is updated live: only the cells that changed are redrawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widgets.option_list import Option
 
 
 class CellList(OptionList):
-    """Cells by their ids, in order."""
+    """An option list whose options are cells of text, each with an id."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "Down", show=False),
@@ -26,7 +26,7 @@ class CellList(OptionList):
         self._shown: dict[str, Text] = {}
 
     def show(self, cells: Mapping[str, Text], selected: str | None) -> None:
-        """Draw ``cells``; the cursor stays on its cell, or goes to ``selected`` when the cells are others."""
+        """Draw ``cells``. The cursor stays on its cell; if the ids changed, it moves to ``selected``."""
         if list(cells) != list(self._shown):
             with self.prevent(OptionList.OptionHighlighted):
                 self.set_options([Option(cell, id=cell_id) for cell_id, cell in cells.items()])

@@ -1,4 +1,4 @@
-"""The chain reader: a whole thought at once however long, its moves in a gutter, then the solution."""
+"""The chain reader: a thought of any length with its moves in a gutter, then the solution."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Input
 
 from o1lab.text import one_line
@@ -20,20 +23,47 @@ from o1lab.widgets.kinds import letter_of, style_of
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.minimap import Minimap
 from o1lab.widgets.reader_body import THOUGHT, ReaderBody
-from o1lab.widgets.status_line import StatusLine
 
 
 class SearchBar(Input):
-    """The one-line prompt for a search; searches while it is typed."""
+    """The one-line input for a search, which runs while it is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Give up", show=False)]
 
     @dataclass
     class GivenUp(Message):
-        """Escape: forget the search."""
+        """Escape was pressed: the search is cleared."""
 
     def action_give_up(self) -> None:
         self.post_message(self.GivenUp())
+
+
+class StatusLine(Widget):
+    """One line of text that changes often, cut with an ellipsis if it is too long.
+
+    A ``Static`` would lay it out as a page each time, which takes longer than scrolling the text above it.
+    """
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "StatusLine { height: 1; }"
+
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._text = Text()
+
+    def show(self, text: Text) -> None:
+        """Show ``text``, whose content must have gone through ``visible``."""
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+    def render(self) -> Text:
+        return self._text
+
+    def render_line(self, y: int) -> Strip:
+        text = self._text.copy()
+        text.truncate(self.size.width, overflow="ellipsis")
+        return Strip(Segment.apply_style(text.render(self.app.console), self.visual_style.rich_style))
 
 
 class ChainReader(Grid):
@@ -41,8 +71,8 @@ class ChainReader(Grid):
 
     Keys: those of LineView; ] [ next and previous move; r R next and previous reflect, b B backtrack;
     J K (shift+j, shift+k) select by moves; v starts a selection by moves, v again by characters
-    (h j k l w b 0 $ move its end, o swaps ends), enter confirms, escape gives up; f folds the move,
-    F folds every move of its kind, = unfolds all; / searches, n p the hits.
+    (h j k l w b 0 $ move its end, o swaps ends), enter confirms, escape cancels; f folds the move,
+    F folds all moves of its kind, = unfolds all; / searches, n p go to the next and previous hit.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "open_search", "Search", key_display="/")]
@@ -65,7 +95,7 @@ class ChainReader(Grid):
 
     @dataclass
     class SpanSelected(Message):
-        """A person selected the code points [start, end) of the thought and pressed enter."""
+        """The user selected the code points [start, end) of the thought and pressed enter."""
 
         reader: ChainReader
         start: int
@@ -94,34 +124,34 @@ class ChainReader(Grid):
         yield self._status
 
     def on_mount(self) -> None:
-        # Watched, not told by message: what stands beside the text is painted with it, not after it.
+        # Watched instead of notified by message, so that minimap and status line are painted together with the text.
         self.watch(self.body, "scroll_y", self._show_place, init=False)
 
     def focus(self, scroll_visible: bool = True) -> ChainReader:
         self.body.focus(scroll_visible)
         return self
 
-    # What a screen asks for.
+    # The interface for screens.
 
     @property
     def document(self) -> ReaderDocument | None:
         return self.body.document
 
     def load(self, document: ReaderDocument | None) -> None:
-        """Show a chain from its beginning (None: nothing); folds, search and selection start afresh."""
+        """Show a chain from its beginning (None: nothing); folds, search and selection are reset."""
         self._hit = (0, 0)
         self.body.load(document)
 
     def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
-        """Replace the annotated spans, keeping the place."""
+        """Replace the annotated spans without scrolling."""
         self.body.set_spans(spans)
 
     def next_move(self, kind: str | None = None) -> bool:
-        """Go to the next move (of a kind, by name or letter); False if there is none after this one."""
+        """Go to the next move (of a kind, by name or letter); return False if there is none."""
         return self.body.step_move(1, kind)
 
     def previous_move(self, kind: str | None = None) -> bool:
-        """Go to the previous move (of a kind); False if there is none before this one."""
+        """Go to the previous move (of a kind); return False if there is none."""
         return self.body.step_move(-1, kind)
 
     def fold(self, kind: str | None = None, folded: bool | None = None) -> None:
@@ -135,7 +165,7 @@ class ChainReader(Grid):
         self.body.unfold_all()
 
     def search(self, query: str) -> int:
-        """Highlight and count; see LineView.search. Folded moves that hold the hit gone to are opened."""
+        """Highlight all hits and return their number; unfold the move of the current hit."""
         return self.body.search(query)
 
     def open_search(self) -> None:
@@ -146,28 +176,28 @@ class ChainReader(Grid):
 
     @property
     def selection_span(self) -> tuple[int, int] | None:
-        """What is selected now, in code points of the thought."""
+        """The selection as (start, end) in code points of the thought; None without one."""
         return self.body.selection_span
 
     def clear_selection(self) -> None:
         self.body.clear_selection()
 
     def go_to(self, offset: int) -> None:
-        """Bring code point ``offset`` of the thought into sight (a jump from an annotation)."""
+        """Scroll until code point ``offset`` of the thought is visible."""
         self.body.reveal(THOUGHT, offset)
         self.body.show_place(THOUGHT, offset)
 
     @property
     def place(self) -> int:
-        """The code point of the thought at the top of the view, to come back to with ``restore``."""
+        """The code point of the thought at the top of the view, for ``restore``."""
         section, offset = self.body.top_place
         return offset if section == THOUGHT else len(self.document.thought) if self.document else 0
 
     def restore(self, place: int) -> None:
-        """Put ``place`` at the top of the view again."""
+        """Scroll ``place`` to the top of the view again."""
         self.body.go_to_row(self.body.row_of(THOUGHT, place), (THOUGHT, place))
 
-    # What happens inside.
+    # Events.
 
     def action_open_search(self) -> None:
         self.open_search()
@@ -211,7 +241,7 @@ class ChainReader(Grid):
         self._show_place()
 
     def _show_place(self) -> None:
-        """Bring what stands beside the text up to the place in sight and the current move."""
+        """Update the minimap and the status line."""
         self._minimap.follow()
         self._show_status()
 
@@ -221,7 +251,7 @@ class ChainReader(Grid):
         self.post_message(self.SpanSelected(self, event.start, event.end))
 
     def _show_status(self) -> None:
-        """One line: the selection being made, else where one is; the search; the labels of spans in the move."""
+        """Show the selection or the current move, the labels of its spans, the search and the position."""
         body = self.body
         parts: list[Text] = []
         if body.selecting is not None and (span := body.selection_span) is not None:

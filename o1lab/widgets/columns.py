@@ -21,8 +21,14 @@ GAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``width`` in cells; ``flex`` > 0 takes its share of what is left over. When the table is too narrow,
-    columns drop out, highest ``priority`` first; priority 0 stays always."""
+    """A column of a table.
+
+    Attributes:
+        key: The key of its cells in a row.
+        width: Minimum width in cells.
+        flex: Its share of the width that is left over; 0 for a fixed width.
+        priority: In a table that is too narrow, columns with the highest priority are hidden first; 0 is never hidden.
+    """
 
     key: str
     title: str
@@ -34,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: ``cells`` by column key (plain strings are made safe, a Text is drawn as it is), ``data`` anything."""
+    """A row: ``cells`` by column key (strings are made safe, a Text is drawn unchanged), ``data`` is any object."""
 
     key: RowKey
     cells: Mapping[str, str | Text]
@@ -43,16 +49,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a fetch gives: the rows [offset, offset + limit) and how many rows there are in all."""
+    """The result of a fetch: the rows [offset, offset + limit), and the total number of rows."""
 
     rows: Sequence[Row] = field(default=())
     total: int = 0
 
 
 def share_width(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
-    """The columns that fit into ``width`` cells, in order, each with the cells it gets.
+    """Return the columns that fit into ``width`` cells, in order, each with its width.
 
-    At equal priority the one further right drops first.
+    At equal priority the rightmost column is hidden first.
     """
     kept = list(columns)
 
@@ -77,7 +83,7 @@ def share_width(columns: Sequence[Column], width: int) -> list[tuple[Column, int
 def draw_row(
     layout: Sequence[tuple[Column, int]], cell: Callable[[Column], str | Text], style: Style, console: Console
 ) -> list[Segment]:
-    """The segments of one row; ``cell`` gives the content of a column."""
+    """Return the segments of one row; ``cell`` returns the content of a column."""
     segments: list[Segment] = []
     for at, (column, width) in enumerate(layout):
         if at:
@@ -86,7 +92,7 @@ def draw_row(
         if isinstance(content, Text):
             text = content.copy()
             text.truncate(width, overflow="ellipsis")
-            # Rich leaves the style of a text without spans to its caller.
+            # Rich does not apply the style of a text itself when it renders it.
             own = style + console.get_style(text.style, default=Style.null())
             drawn = list(Segment.apply_style(text.render(console), own))
             pad = width - sum(segment.cell_length for segment in drawn)
@@ -100,5 +106,5 @@ def draw_row(
 
 
 def _fit(text: str, width: int) -> str:
-    """``text`` in at most ``width`` cells."""
+    """Return ``text`` cut to ``width`` cells, with an ellipsis."""
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"

@@ -1,15 +1,25 @@
-"""What the chain reader shows, as plain data: no store, no parser, no model behind it."""
+"""The document that the chain reader shows, and the outline of its moves. No widgets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import chain, islice
+from operator import ge, itemgetter
+from typing import Literal, NamedTuple, overload
+
+from o1lab.widgets.kinds import name_of
+
+_KIND, _START, _END = map(itemgetter, range(3))
 
 
 class Segment(NamedTuple):
-    """One move of the thought: ``kind`` is a name ("reflect") or a letter ("R"), ``start``/``end`` are code
-    points of the thought, end excluded. What lies between segments is shown without a letter."""
+    """One move of the thought, which covers its code points [start, end).
+
+    ``kind`` is a name ("reflect") or a letter ("R"). Text between segments is shown without a letter.
+    """
 
     kind: str
     start: int
@@ -17,7 +27,7 @@ class Segment(NamedTuple):
 
 
 class Span(NamedTuple):
-    """An annotated stretch of the thought (code points, end excluded) with the label a person gave it."""
+    """An annotated span of the thought, code points [start, end), with its label."""
 
     start: int
     end: int
@@ -26,9 +36,78 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReaderDocument:
-    """A chain to read: the thought with its moves and annotated spans, then the solution."""
+    """A chain: the thought with its moves and annotated spans, and the solution."""
 
     thought: str
     solution: str = ""
     segments: Sequence[Segment | tuple[str, int, int]] = field(default=())
     spans: Sequence[Span | tuple[int, int, str]] = field(default=())
+
+
+class Outline(Sequence[Segment]):
+    """The moves of a thought in the order of their start, with named kinds.
+
+    Moves are cut to the ``size`` code points of the thought; empty ones and ones outside are dropped. They are stored
+    in columns: creating an object for each of a hundred thousand moves takes longer than the layout of the text.
+    """
+
+    def __init__(self, given: Iterable[Segment | tuple[str, int, int]] = (), size: int = 0) -> None:
+        ordered = sorted(given, key=_START)
+        starts, ends = array("q", map(_START, ordered)), array("q", map(_END, ordered))
+        if ordered and (starts[0] < 0 or starts[-1] >= size or max(ends) > size or any(map(ge, starts, ends))):
+            ordered = [(kind, start, min(size, end)) for kind, start, end in ordered if 0 <= start < min(size, end)]
+            starts, ends = array("q", map(_START, ordered)), array("q", map(_END, ordered))
+        names = {kind: name_of(kind) for kind in set(map(_KIND, ordered))}
+        self.kinds = list(map(names.__getitem__, map(_KIND, ordered)))
+        self.starts, self.ends = starts, ends
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Segment]: ...
+    def __getitem__(self, index: int | slice) -> Segment | list[Segment]:
+        if isinstance(index, slice):
+            return list(map(Segment, self.kinds[index], self.starts[index], self.ends[index]))
+        return Segment(self.kinds[index], self.starts[index], self.ends[index])
+
+    def at(self, offset: int) -> int:
+        """Return the index of the move with a code point, -1 for none."""
+        index = bisect_right(self.starts, offset) - 1
+        return index if index >= 0 and offset < self.ends[index] else -1
+
+    def nearest(self, offset: int) -> int:
+        """Return the index of the move with a code point, or of the next one (the last one after all moves)."""
+        index = self.at(offset)
+        return index if index >= 0 else min(bisect_left(self.starts, offset), len(self) - 1)
+
+    def between(self, start: int, end: int) -> range:
+        """Return the indices of the moves that overlap code points [start, end)."""
+        first = bisect_right(self.starts, start) - 1
+        if first < 0 or self.ends[first] <= start:
+            first += 1
+        return range(first, bisect_left(self.starts, end, first))
+
+    def of_kind(self, kind: str) -> list[int]:
+        """Return the indices of the moves of a kind, given by name or letter."""
+        name = name_of(kind)
+        return [index for index, other in enumerate(self.kinds) if other == name]
+
+    def step(self, index: int, step: Literal[1, -1], kind: str | None = None) -> int | None:
+        """Return the index of the next (1) or previous (-1) move, of a kind if given; None if there is none."""
+        wanted = None if kind is None else name_of(kind)
+        for other in range(index + step, len(self) if step > 0 else -1, step):
+            if wanted is None or self.kinds[other] == wanted:
+                return other
+        return None
+
+    def breaks(self, thought: str) -> Sequence[int]:
+        """Return where lines begin: at each move, and at text between moves that is not only white space."""
+        found = set(self.starts)
+        followings = chain(islice(self.starts, 1, None), (len(thought),))
+        for end, following in zip(self.ends, followings, strict=False):
+            if end < following and not thought[end:following].isspace():
+                found.add(end)
+        return sorted(found)

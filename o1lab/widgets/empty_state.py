@@ -1,4 +1,4 @@
-"""What a screen without content shows."""
+"""The placeholder of a screen without content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from o1lab.text import visible
 
 
 class EmptyState(Vertical):
-    """What is missing and the next action, with its key."""
+    """Shows what is missing, and the next action with its key."""
 
     DEFAULT_CSS = """
     EmptyState {

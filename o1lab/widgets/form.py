@@ -1,4 +1,4 @@
-"""The fields of a form: each with its editor, its help on the right and what is wrong with it below."""
+"""The fields of a form, each with an editor, its help on the right and its error below."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Field:
 
     Attributes:
         name: Its name, also in the widget's id.
-        kind: What edits it: one line of text, a choice, or several lines.
+        kind: The kind of its editor: one line of text, a choice, or several lines.
         help: A sentence or two.
-        default: The text it begins with where nothing else is known.
-        choices: What is shown for each value, and the value as text.
+        default: The initial text if nothing else is known.
+        choices: (text shown, value as text) of each choice.
         suggestions: Completions of a line of text.
         placeholder: Shown while it is empty.
     """
@@ -47,7 +47,7 @@ class Field:
 
 
 class FieldRow(Vertical):
-    """A field: its name, what edits it, its help on a wide terminal, and what is wrong with it below."""
+    """A field: its name, its editor, its help on a wide terminal, and its error below."""
 
     DEFAULT_CSS = """
     FieldRow {
@@ -83,7 +83,7 @@ class FieldRow(Vertical):
         if field.kind == "choice":
             choices = list(field.choices)
             if text and text not in (value for _, value in choices):
-                choices.append((visible(text), text))  # from another machine or lab: the form's check decides
+                choices.append((visible(text), text))  # from another machine or lab: the form's validation decides
             return Select(
                 [(Text(shown), value) for shown, value in choices],
                 value=text if text or field.has_empty_choice else Select.NULL,
@@ -110,7 +110,7 @@ class FieldRow(Vertical):
 
     @property
     def text(self) -> str:
-        """What stands in the field now."""
+        """The current text of the field."""
         editor = self.editor
         if isinstance(editor, Select):
             return "" if editor.value is Select.NULL else str(editor.value)
@@ -118,7 +118,7 @@ class FieldRow(Vertical):
 
     @property
     def changed(self) -> bool:
-        """Whether something else stands in it than it began with."""
+        """Whether the text differs from the initial one."""
         return self.text != self._text
 
     def set_text(self, text: str) -> None:
@@ -131,7 +131,7 @@ class FieldRow(Vertical):
             editor.value = text
 
     def show_fault(self, fault: str) -> None:
-        """Say what is wrong below the field; nothing takes it away."""
+        """Show an error below the field; an empty string removes it."""
         static = self.query_one(".fault", Static)
         static.update(f"✗ {visible(fault)}" if fault else "")
         self.set_class(bool(fault), "-faulty")

@@ -1,4 +1,4 @@
-"""A search through several texts: where its hits are and which one is looked at. No widget in here."""
+"""A search in several texts: the positions of its hits, and the current one. No widgets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Hits:
     def __init__(self, query: str = "", texts: Iterable[str] = ()) -> None:
         self.query = query
         self.current = -1
-        """The hit looked at, counted through all texts; -1 for none."""
+        """The number of the current hit, counted through all texts; -1 for none."""
         flags = re.NOFLAG if any(char.isupper() for char in query) else re.IGNORECASE
         self._pattern = re.compile(re.escape(query), flags)
         self._starts: list[array[int]] = []
@@ -25,21 +25,21 @@ class Hits:
             self.add(text)
 
     def __len__(self) -> int:
-        """How many hits there are."""
+        """Return the number of hits."""
         return sum(map(len, self._starts))
 
     def add(self, text: str) -> None:
-        """Search one more text."""
+        """Search another text."""
         if self.query:
             self._starts.append(self._find(text, 0))
 
     def extend(self, index: int, text: str, known: int) -> None:
-        """Text ``index`` grew to ``text``; of it ``known`` code points were searched already."""
+        """Search the rest of text ``index``, which grew to ``text``, behind its ``known`` code points."""
         if self.query:
             self._starts[index].extend(self._find(text, max(known - len(self.query) + 1, 0)))
 
     def keep(self, count: int) -> None:
-        """Forget all but the first ``count`` texts."""
+        """Drop the hits of all but the first ``count`` texts."""
         del self._starts[count:]
         self.current = min(self.current, len(self) - 1)
 
@@ -47,7 +47,7 @@ class Hits:
         return array("q", (match.start() for match in self._pattern.finditer(text, start)))
 
     def first_from(self, index: int, offset: int) -> int:
-        """The number of the first hit at or behind a place, the first of all if there is none behind it."""
+        """Return the number of the first hit at or after a place; the first of all if there is none."""
         before = sum(map(len, self._starts[:index])) + bisect_left(self._starts[index], offset)
         return before % len(self)
 
@@ -62,7 +62,7 @@ class Hits:
         return None
 
     def inside(self, index: int, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-        """(start, end, whether it is the current one) of the hits that share code points [start, end) of a text."""
+        """Yield (start, end, whether it is current) of the hits that overlap code points [start, end) of a text."""
         if not len(self):
             return
         starts, size, current = self._starts[index], len(self.query), self.place

@@ -1,4 +1,4 @@
-"""The footer of every screen: the keys that do something now."""
+"""The footer of every screen: the keys that are active now."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Key = tuple[Binding, bool, str]
 
 
 class KeyFooter(Footer):
-    """Textual's footer, made anew only when its keys changed: it is asked to whenever the focus moves."""
+    """Textual's footer, which is recomposed only if its keys changed and not whenever the focus moves."""
 
-    _named: list[Key] | None = None
+    _shown_keys: list[Key] | None = None
 
     async def recompose(self) -> None:
         if not self.is_attached:
-            return  # asked for before its screen was taken down, answered after
+            return  # its screen was closed after the request
         keys = self._keys_now()
-        if keys != self._named:
+        if keys != self._shown_keys:
             await super().recompose()
-            self._named = keys
+            self._shown_keys = keys
 
     @property
     def is_current(self) -> bool:
-        """Whether it names the keys that do something now; it follows the focus a refresh later than the rest."""
-        return self._named == self._keys_now()
+        """Whether it shows the active keys; it is updated one refresh after the focus moved."""
+        return self._shown_keys == self._keys_now()
 
     def _keys_now(self) -> list[Key]:
         active = self.screen.active_bindings.values()

@@ -1,4 +1,4 @@
-"""How a move is marked: a letter always, a colour where there are sixteen of them."""
+"""The mark of each kind of move: a letter, and a style for terminals with colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rich.style import Style
 
 from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind
 
-# Bold and the letters carry the meaning; colours come from the terminal's own sixteen.
+# Letters and bold carry the meaning; the colours are among the terminal's sixteen.
 _STYLES = {
     MoveKind.UNDERSTAND: Style(color="blue"),
     MoveKind.PLAN: Style(color="cyan"),
@@ -19,12 +19,12 @@ _STYLES = {
 
 
 def name_of(kind: str) -> str:
-    """The name of a kind given by name or letter; a kind nobody knows stays as it is."""
+    """Return the name of a kind given by name or letter; an unknown kind is returned unchanged."""
     return str(MOVE_OF_LETTER.get(kind, kind))
 
 
 def letter_of(kind: str) -> str:
-    """The letter of a kind given by name or letter; `?` for a kind nobody knows."""
+    """Return the letter of a kind given by name or letter; `?` for an unknown kind."""
     try:
         return MoveKind(name_of(kind)).letter
     except ValueError:
@@ -32,7 +32,7 @@ def letter_of(kind: str) -> str:
 
 
 def style_of(kind: str) -> Style:
-    """The style of a kind's letter."""
+    """Return the style of the letter of a kind."""
     try:
         return _STYLES[MoveKind(name_of(kind))]
     except ValueError:

@@ -1,4 +1,4 @@
-"""A line of text that takes its keys in the order they were typed, however fast they come."""
+"""A line of text that handles keys in the order they were typed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from o1lab.widgets.typed_ahead import send_again
 
 
 class LineInput(Input):
-    """An ``Input`` whose editing keys keep their place among the letters.
+    """An ``Input`` that handles editing keys and letters in the order they were typed.
 
-    Textual hands a letter to the line at once, but takes a key with a binding up to the app first: of ``ctrl+u`` and
-    a word in one burst (a paste, a slow connection) it would delete the word.
+    Textual sends a letter to the input at once, but a key with a binding through the app first: if ``ctrl+u`` and a
+    word arrive together (a paste, a slow connection), ``ctrl+u`` would delete the word.
     """
 
     async def on_key(self, event: events.Key) -> None:
-        """Act on a key of our own here and now; one typed ahead of a key that moved the focus goes where that went."""
+        """Run the binding of a key at once; send a key on if the focus has moved before it was handled."""
         if self.app.focused is not self:
             event.stop()
             event.prevent_default()
@@ -34,7 +34,7 @@ class LineInput(Input):
 
 
 async def caught_up(widget: Widget) -> None:
-    """Wait until ``widget`` has taken every key that was sent to it: for a key that is read before the widget's own."""
+    """Wait until ``widget`` has handled every key sent to it, for actions of keys with priority over the widget's."""
     taken = asyncio.Event()
     if widget.call_later(taken.set):
         await taken.wait()

@@ -1,7 +1,7 @@
-"""A scrolling view of long text that styles only the lines in sight (Textual's line API).
+"""A scrolling view of long text that renders only the visible lines (Textual's line API).
 
-The base of the chain reader and of the streaming pane: sections of wrapped text one under the other,
-a gutter, highlights, search with counted hits, and a place that survives a resize.
+The base of the chain reader and of the streaming pane: sections of wrapped text, a gutter, highlights, a search
+that counts its hits, and a scroll position that is kept when the terminal is resized.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from o1lab.widgets.hits import Hits
 from o1lab.widgets.sections import HEADER, Section, Sections
 from o1lab.widgets.wrap import WrappedText
 
-UNSEEN_WIDTH = 80  # cells: text that comes before its pane was ever in sight is laid out for a usual terminal
+UNSEEN_WIDTH = 80  # cells: the width for text that arrives before its pane was first visible
 _COPY_LIMIT = 100_000  # characters: terminals drop or choke on larger clipboard sequences
 
 
@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 
 class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Keys: j k (or arrows) a line, space/pgdn and pgup a page, g G the ends, n p the next and previous hit,
-    y copies what is selected (or all of it), made safe with ``o1lab.text.visible``."""
+    y copies the selection (or everything), made safe with ``o1lab.text.visible``."""
 
     ALLOW_SELECT = False
     MOVING = Binding.Group("Move", compact=True)
@@ -78,7 +78,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class Searched(Message):
-        """Hits of the current search: ``current`` counts from 1 (0: there is none)."""
+        """The search or its current hit changed: ``current`` counts from 1 (0: no hit)."""
 
         view: LineView
         query: str
@@ -96,65 +96,65 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.sections = Sections()
         self.found = Hits()
         self._strips: LRUCache[int, Strip] = LRUCache(1024)
-        """Finished lines by their row."""
-        self._look: object = None
-        """What they were finished for: a width and everything that comes from outside of the lines."""
+        """Rendered lines by row."""
+        self._rendered_for: object = None
+        """The width and the styles that they were rendered for."""
         self._named: dict[str, Style] = {}
         self.base_style = Style.null()
-        """The widget's own style, under everything that is drawn."""
+        """The style of the widget, under all others."""
         self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
         self._width = UNSEEN_WIDTH
-        """The cells there were when it was last in sight."""
+        """Its width in cells when it was last visible."""
 
-    # What a subclass draws.
+    # What a subclass overrides.
 
     def gutter_of(self, section: int, line: int) -> list[Segment]:
-        """The ``gutter_width`` cells to the left of a line."""
+        """Return the ``gutter_width`` cells to the left of a line."""
         return []
 
     def header_of(self, section: int) -> list[Segment]:
-        """The row above a section that has a header."""
+        """Return the row above a section with a header."""
         style = self.base_style + self.style_named("line-view--header")
         return [Segment(visible(self.sections[section].header), style)]
 
     def line_style(self, section: int) -> Style:
-        """The style of the text of a section."""
+        """Return the style of the text of a section."""
         return Style.null()
 
     def marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
-        """Styles for parts of the line [start, end), later ones over earlier ones; under those of the search."""
+        """Return styles for parts of the line [start, end): later ones over earlier ones, search hits over all."""
         return ()
 
     def tail(self, section: int, line: int) -> str:
-        """What is drawn over the right end of a line."""
+        """Return a text that is drawn over the right end of a line."""
         return ""
 
     def selected_text(self) -> str:
-        """What the copy key takes."""
+        """Return the text that the copy key copies."""
         return "\n".join(section.text.text for section in self.sections)
 
     def reveal(self, section: int, offset: int) -> None:
-        """Open whatever hides a code point, before going to it."""
+        """Unfold what hides a code point, before scrolling to it."""
         self.sections[section].folded = False
 
-    # Layout: which rows there are.
+    # Layout.
 
     @property
     def rows(self) -> int:
-        """How many rows there are to scroll over."""
+        """Number of rows."""
         return self.sections.rows
 
     @property
     def text_width(self) -> int:
-        """The cells a line of text has; out of sight, those it had or will likely have."""
+        """The width of a line of text in cells; of a hidden view, its last or its likely width."""
         return max((self.scrollable_content_region.width or self._width) - self.gutter_width, 2)
 
     def set_text(self, text: str) -> None:
-        """Show one text from its beginning."""
+        """Show a text from its beginning."""
         self.show_sections([Section(WrappedText(text, self.text_width))])
 
     def show_sections(self, sections: Sequence[Section]) -> None:
-        """Show other sections from their beginning; the search is forgotten."""
+        """Replace all sections, scroll to the top and clear the search."""
         self.sections = Sections(sections)
         self.found = Hits()
         self._anchor = (0, (0, 0))
@@ -162,7 +162,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=0, animate=False)
 
     def rearrange(self, *, keep_place: bool = True) -> None:
-        """Count the rows again after sections, folds or wrapping changed, staying at the same text."""
+        """Recount the rows after sections, folds or wrapping changed, and keep the position in the text."""
         place = self.top_place
         for section in self.sections:
             section.find_lines()
@@ -172,12 +172,12 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self.go_to_row(self.row_of(*place), place)
 
     def count_rows(self) -> None:
-        """Recompute where each section begins and how far there is to scroll."""
+        """Recompute where each section begins, and the height of the content."""
         self.sections.recount()
         self.virtual_size = Size(self.text_width + self.gutter_width, self.rows)
 
     def restyle(self, first_row: int = 0) -> None:
-        """Draw the lines from ``first_row`` on again."""
+        """Redraw the lines from ``first_row`` on."""
         if first_row:
             for row in [row for row in self._strips.keys() if row >= first_row]:  # noqa: SIM118 (no dict)
                 self._strips.discard(row)
@@ -186,7 +186,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def restyle_rows(self, first: int, last: int) -> None:
-        """Draw some rows again, as far as they are in sight or kept."""
+        """Redraw some rows."""
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
         if last - first > self._strips.maxsize:
             self._strips.clear()
@@ -196,7 +196,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def extend(self, section: int, delta: str) -> None:
-        """Add text to the end of a section; only its last line is laid out and drawn again."""
+        """Append text to a section; only its last line is laid out and drawn again."""
         target = self.sections[section]
         known, rows = len(target.text.text), target.rows
         first = target.text.append(delta)
@@ -208,10 +208,10 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.found.extend(section, target.text.text, known)
         self.restyle(self.sections.tops[section] + target.row_of(first))
 
-    # Places: a place is (section, code point), a row is what is scrolled to.
+    # Positions: a place is (section, code point); rows are what the view scrolls by.
 
     def row_of(self, section: int, offset: int) -> int:
-        """The row that shows a code point."""
+        """Return the row with a code point."""
         return self.sections.row_of(section, offset)
 
     @property
@@ -219,19 +219,19 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         """(section, code point) at the top of the view."""
         row = self.scroll_offset.y
         put_at, place = self._anchor
-        if row == put_at and place[0] < len(self.sections):  # not scrolled since: rounding must not add up
+        if row == put_at and place[0] < len(self.sections):  # not scrolled since: the exact place
             return place
         return self.sections.offset_at(row)
 
     def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
-        """Put a row at the top of the view."""
+        """Scroll a row to the top of the view."""
         row = max(min(row, self.rows - self.scrollable_content_region.height), 0)
         self.scroll_to(y=row, animate=False)
         if place is not None:
             self._anchor = (row, place)
 
     def show_place(self, section: int, offset: int, *, margin: int = 2) -> None:
-        """Bring a code point into sight; if it was not, ``margin`` rows above it come along."""
+        """Scroll until a code point is visible; after scrolling, ``margin`` rows above it are visible too."""
         row = self.row_of(section, offset)
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
         if not top <= row < top + height:
@@ -242,14 +242,14 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         place = self.top_place
         if self.sections.rewrap(self.text_width):
             self.virtual_size = Size(self.text_width + self.gutter_width, self.rows)
-            # The scroll range is only refreshed with the layout.
+            # The scroll range is updated with the layout.
             self.call_after_refresh(lambda: self.go_to_row(self.row_of(*place), place))
         self.restyle()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         if self.styles.scrollbar_size_vertical:
             super().watch_scroll_y(old_value, new_value)
-        elif round(old_value) != round(new_value):  # a bar that is not there: told of a place, it has all laid out
+        elif round(old_value) != round(new_value):  # updating a hidden scrollbar would cause a full layout
             self.refresh()
 
     def notify_style_update(self) -> None:
@@ -257,22 +257,22 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self._named.clear()
         self._strips.clear()
 
-    # Drawing.
+    # Rendering.
 
     def style_named(self, name: str) -> Style:
-        """The style of a component class."""
+        """Return the style of a component class."""
         if name not in self._named:
             self._named[name] = self.get_component_rich_style(name, partial=True)
         return self._named[name]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        # Finished lines are kept by their row, so that scrolling by a line finishes one: Textual keeps them by their
-        # place on the screen, and would finish them all. Being the same objects, they also find what the compositor
-        # noted on them: how they were cut, what was written for them.
+        # Rendered lines are cached by row, so that scrolling by a line renders one line: Textual caches them by their
+        # position on the screen and would render all of them. Since the objects are the same, the compositor's own
+        # caches (cropped strips, terminal output) remain valid too.
         gutter, (width, height), row_at_top = self.gutter, self.outer_size, self.scroll_offset.y
         look = (width, self.visual_style, self.background_colors, self.opacity, *self.get_line_filters())
-        if look != self._look:
-            self._look, self.base_style = look, self.visual_style.rich_style
+        if look != self._rendered_for:
+            self._rendered_for, self.base_style = look, self.visual_style.rich_style
             self._strips.clear()
         inside = range(gutter.top, height - gutter.bottom)
         lines = {y: self._strips.get(row_at_top + y - gutter.top) if y in inside else None for y in crop.line_range}
@@ -317,25 +317,25 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def query_text(self) -> str:
-        """What is searched for, "" for nothing."""
+        """The text of the search, empty without one."""
         return self.found.query
 
     @property
     def hits(self) -> int:
-        """How many hits the search has."""
+        """Number of hits of the search."""
         return len(self.found)
 
     def search(self, query: str) -> int:
-        """Highlight every occurrence and return how many there are; an empty query clears the search.
+        """Highlight every occurrence, scroll to the first one at or after the top, and return the number of hits.
 
-        Case matters only if ``query`` has a capital. Goes to the first hit at or after the place in sight.
+        Case matters only if ``query`` has a capital. An empty query clears the search.
         """
         self.found = Hits(query, (section.text.text for section in self.sections) if query else ())
         if self.hits:
             self._go_to_hit(self.found.first_from(*self.top_place))
         else:
             self.restyle()
-            self._tell_search()
+            self._post_searched()
         return self.hits
 
     def _go_to_hit(self, number: int) -> None:
@@ -344,9 +344,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self.reveal(*place)
             self.restyle()
             self.show_place(*place, margin=self.scrollable_content_region.height // 3)
-            self._tell_search()
+            self._post_searched()
 
-    def _tell_search(self) -> None:
+    def _post_searched(self) -> None:
         self.post_message(self.Searched(self, self.query_text, self.found.current + 1, self.hits))
 
     def _hit_marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
@@ -354,12 +354,12 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             yield Mark(first, stop, self.style_named("line-view--current-hit" if is_current else "line-view--hit"))
 
     def next_hit(self) -> None:
-        """Go to the next hit, from the last round to the first."""
+        """Go to the next hit; after the last, the first."""
         if self.hits:
             self._go_to_hit(self.found.current + 1)
 
     def previous_hit(self) -> None:
-        """Go to the previous hit, from the first round to the last."""
+        """Go to the previous hit; before the first, the last."""
         if self.hits:
             self._go_to_hit(self.found.current - 1)
 
@@ -377,7 +377,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=self.scroll_offset.y - 1, animate=False)
 
     def action_page(self, pages: int) -> None:
-        height = max(self.scrollable_content_region.height - 1, 1)  # one row stays, to read on from
+        height = max(self.scrollable_content_region.height - 1, 1)  # one row stays visible for orientation
         self.scroll_to(y=self.scroll_offset.y + pages * height, animate=False)
 
     def action_top(self) -> None:

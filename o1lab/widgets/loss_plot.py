@@ -1,4 +1,4 @@
-"""Loss curves: several series, raw and smoothed, over steps; pan, zoom, log scale; few redraws a second."""
+"""Loss curves: several series, raw and smoothed, over steps; pan, zoom, log scale, a limited redraw rate."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from o1lab.train.curve import Series, series
 from o1lab.widgets.empty_state import EmptyState
 
 REDRAWS_PER_SECOND = 4
-_SHARE = 0.04  # of a core at most goes into redraws, however slow they are
+_SHARE = 0.04  # the maximum share of a core for redraws
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_FEW = 10  # points: too few to smooth
+_FEW = 10  # points: series with this many or fewer are not smoothed
 
 
 class Curve:
-    """The points of one series and their exponential moving average, both growing at the end."""
+    """The points of one series and their exponential moving average; both are appended to."""
 
     def __init__(self) -> None:
         self.steps = array("d")
@@ -46,14 +46,17 @@ class Curve:
         self.values.extend(map(float, values[:count]))
 
     def smoothed(self, weight: float) -> array[float]:
-        """The moving average, corrected at the start as in Adam (Kingma & Ba 2015); what is not finite stays so.
+        """Return the moving average, bias-corrected as in Adam (Kingma & Ba 2015).
 
-        Only points that came since the last call are averaged.
+        Values that are not finite are returned unchanged. Only points added since the last call are averaged.
+
+        Args:
+            weight: Weight of the past, from 0 to below 1.
         """
         if weight != self._weight:
             self.smooth, self._weight, self._average, self._decay = array("d"), weight, 0.0, 1.0
         average, decay, share = self._average, self._decay, 1 - weight
-        finite, add = math.isfinite, self.smooth.append  # looked up once: a run may have a hundred thousand points
+        finite, add = math.isfinite, self.smooth.append  # local names: a run may have a hundred thousand points
         for value in self.values[len(self.smooth) :]:
             if finite(value):
                 average = weight * average + share * value
@@ -66,7 +69,7 @@ class Curve:
 
 
 class _LogFormatter(NumericAxisFormatter):
-    """Ticks of a logarithmic axis, on which the plot is given decimal logarithms."""
+    """Ticks of a logarithmic axis; the values of the plot are decimal logarithms."""
 
     def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
         decades = range(floor(min_), ceil(max_) + 1)
@@ -80,7 +83,7 @@ class _LogFormatter(NumericAxisFormatter):
 
 
 class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
-    """The plot itself; the keys belong to the `LossPlot` around it."""
+    """The plot itself, which measures its rendering; the keys belong to `LossPlot`."""
 
     draw_seconds = 0.0
 
@@ -94,8 +97,8 @@ class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
 class LossPlot(Vertical, can_focus=True):
     """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, S smoothing.
 
-    Series are told apart by a letter (A, B, ...) on their points and in the legend as well as by colour. Points that
-    are not finite show as `!` on the x axis.
+    Each series has a letter (A, B, ...) on its points and in the legend, and a colour. Points that are not finite are
+    shown as `!` on the x axis.
     """
 
     VIEW = Binding.Group("Pan and zoom", compact=True)
@@ -164,32 +167,32 @@ class LossPlot(Vertical, can_focus=True):
 
     @property
     def names(self) -> list[str]:
-        """The series there are, in the order of their letters."""
+        """The names of the series, in the order of their letters."""
         return list(self._curves)
 
     def set_series(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
-        """Replace (or add) a series; steps ascend. NaN and infinities leave a gap. Drawn within half a second."""
+        """Replace or add a series; steps ascend. NaN and infinities leave a gap."""
         self._curves[name] = Curve()
         self.extend(name, steps, values)
 
     def extend(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
-        """Add points to the end of a series; the series is made if there is none."""
+        """Append points to a series, which is created if necessary."""
         self._curves.setdefault(name, Curve()).extend(steps, values)
         self._redraw_soon()
 
     def remove_series(self, name: str) -> None:
-        """Take a series away, if it is there."""
+        """Remove a series, if it exists."""
         self._curves.pop(name, None)
         self._redraw_soon()
 
     def clear(self) -> None:
-        """Take every series away and show everything that comes."""
+        """Remove all series and reset the view."""
         self._curves.clear()
         self._view = None
         self._redraw_soon()
 
     def set_y_label(self, label: str) -> None:
-        """What the curves are of."""
+        """Set the label of the y axis."""
         self._y_label = label
         self._redraw_soon()
 
@@ -197,7 +200,7 @@ class LossPlot(Vertical, can_focus=True):
 
     @property
     def view(self) -> tuple[float, float] | None:
-        """The steps in sight, None while all of them are."""
+        """The visible range of steps; None for all."""
         return self._view
 
     @property
@@ -206,17 +209,17 @@ class LossPlot(Vertical, can_focus=True):
         return self._log
 
     def set_log(self, on: bool | None = None) -> None:
-        """Logarithmic y axis on, off or toggled; values of 0 and below are left out of it."""
+        """Turn the logarithmic y axis on or off, or toggle it (None); it has no values of 0 and below."""
         self._log = not self._log if on is None else on
         self._redraw_soon(at_once=True)
 
     def set_smooth(self, weight: float) -> None:
-        """Weight of the past in the moving average, 0 (raw alone) to below 1."""
+        """Set the weight of the past in the moving average, from 0 (raw only) to below 1."""
         self._weight = min(max(weight, 0.0), 0.999)
         self._redraw_soon(at_once=True)
 
     def _range(self) -> tuple[float, float]:
-        """The first and the last step of all series."""
+        """Return the first and the last step of all series."""
         ends = [(curve.steps[0], curve.steps[-1]) for curve in self._curves.values() if curve.steps]
         if not ends:
             return 0.0, 1.0
@@ -253,9 +256,9 @@ class LossPlot(Vertical, can_focus=True):
     # Drawing.
 
     def _redraw_soon(self, *, at_once: bool = False) -> None:
-        """Draw what changed, at most so often a second and never for more than a small share of a core.
+        """Schedule a redraw, limited to ``REDRAWS_PER_SECOND`` and to ``_SHARE`` of a core.
 
-        A key is answered ``at_once``, after the keys that came with it.
+        ``at_once``, for keys, skips the limits.
         """
         if not self.is_attached:
             return
@@ -276,7 +279,7 @@ class LossPlot(Vertical, can_focus=True):
         plot.clear()
         if not shown:
             return
-        # Our own width: the plot has none yet while the empty state still stands in its place.
+        # The width of this widget: the plot has none yet while the empty state is shown instead.
         columns = max(self.size.width - plot.margin_left, 20)
         gaps: list[float] = []
         letters: list[tuple[Series, int, int]] = []
@@ -310,7 +313,7 @@ class LossPlot(Vertical, can_focus=True):
         return [log10(value) for value in values] if self._log else values
 
     def _mark(self, letters: list[tuple[Series, int, int]], gaps: list[float], columns: int) -> None:
-        """Letters on the curves, on the last point and, where there are several, at different places before it."""
+        """Draw the letter of each curve on its last point and, if there are several, at a second point."""
         lowest = []
         for points, number, of in letters:
             if not len(points.x):

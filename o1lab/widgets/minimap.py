@@ -1,4 +1,4 @@
-"""The whole chain in one column: which moves fill it, where the turns are, which part is in sight."""
+"""The whole chain in one column: its moves, its turns, and the visible part."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from textual.widget import Widget
 from o1lab.widgets.kinds import letter_of, style_of
 from o1lab.widgets.reader_body import THOUGHT, ReaderBody
 
-_TURNS = ("backtrack", "reflect")  # what a reader looks for; the first one found wins
+_TURNS = ("backtrack", "reflect")  # in order of precedence
 
 
 class Minimap(Widget):
-    """Three cells wide: what is in sight (▐), the letter of the move that fills most of the rows this one stands
-    for, and R or B where a reflection or a backtrack stands among them. A click scrolls there."""
+    """A map of the chain, three cells wide; a click scrolls there.
+
+    The cells of a row are: whether it is visible (▐), the letter of the kind that fills most of it, and R or B if a
+    reflection or backtracking begins in it.
+    """
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
@@ -29,13 +32,13 @@ class Minimap(Widget):
         super().__init__()
         self._body = body
         self._scale = 1.0
-        """Rows of the body for one row of the map."""
+        """Number of rows of the body per row of the map."""
         self._rows: list[tuple[str, str]] = []
-        """(kind that fills most, turn or "") of each row of the map."""
+        """(kind that fills most of it, turn or "") of each row of the map."""
         self._in_sight = (0, -1)
 
     def lay_out(self) -> None:
-        """Work out again which moves stand where, after the rows of the body changed."""
+        """Recompute the map after the rows of the body changed."""
         height, body = self.size.height, self._body
         self._scale = max(body.rows / max(height, 1), 1.0)  # a short chain is not stretched
         edges = [self._offset_at(int(at * self._scale)) for at in range(height + 1)]
@@ -44,7 +47,7 @@ class Minimap(Widget):
         self.refresh()
 
     def _offset_at(self, row: int) -> int:
-        """The code point of the thought with which a row of the body begins; its end for a row below it."""
+        """Return the code point of the thought at which a row of the body begins; its end for a row below it."""
         body = self._body
         if body.document is None or not body.sections:
             return 0
@@ -52,7 +55,7 @@ class Minimap(Widget):
         return body.sections[THOUGHT].text.span(line)[0] if section == THOUGHT else len(body.document.thought)
 
     def _summary(self, low: int, high: int) -> tuple[str, str]:
-        """(kind that fills most of code points [low, high), the turn that begins among them)."""
+        """Return the kind that fills most of the code points [low, high), and the turn that begins in them."""
         outline = self._body.segments
         moves = outline.between(low, high)
         if not moves:
@@ -71,13 +74,13 @@ class Minimap(Widget):
         self.lay_out()
 
     def follow(self) -> None:
-        """Mark what is in sight now."""
+        """Mark the visible part."""
         if (seen := self._seen()) != self._in_sight:
             self._in_sight = seen
             self.refresh()
 
     def _seen(self) -> tuple[int, int]:
-        """The first and the last row of the map that stand for what is in sight."""
+        """Return the first and the last row of the map for the visible part."""
         top, height = self._body.scroll_offset.y, self._body.scrollable_content_region.height
         bottom = min(top + height, self._body.rows) - 1
         last = self.size.height - 1

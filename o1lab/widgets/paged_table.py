@@ -1,4 +1,4 @@
-"""A table over any number of rows of which at most a thousand are held: pages come from a callback."""
+"""A table with any number of rows, fetched page by page by a callback; at most a thousand are in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MARGIN = 2  # the cells left of the first column, for the cursor
 
 @dataclass
 class TableMessage(Message):
-    """What a table says; ``table`` says it."""
+    """The base of the messages of a table."""
 
     table: PagedTable
 
@@ -39,8 +39,8 @@ class TableMessage(Message):
 class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     """Keys: j k (arrows) a row, pgup pgdn a page, g G the ends, enter opens.
 
-    Pages are fetched one at a time, those in sight first; rows on their way show as `…`, rows of before the last
-    ``reload`` are dim until they have come again.
+    Pages are fetched one at a time, visible ones first. Rows that are being fetched are shown as `…`; rows from before
+    the last ``reload`` are dim until they are fetched again.
     """
 
     ALLOW_SELECT = False
@@ -70,27 +70,27 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @dataclass
     class RowHighlighted(TableMessage):
-        """The cursor stands on another row whose page has come, or its row has come again with a reload."""
+        """The cursor is on another row that has loaded, or its row was loaded again by a reload."""
 
         index: int
         row: Row
 
     @dataclass
     class RowSelected(TableMessage):
-        """Enter (or a double click) on a row; if its page is on its way, once that has come."""
+        """Enter or a double click on a row; posted once its page has loaded."""
 
         index: int
         row: Row
 
     @dataclass
     class PageLoaded(TableMessage):
-        """A page has come; ``total`` rows in all."""
+        """A page has loaded; ``total`` is the number of rows of the table."""
 
         total: int
 
     @dataclass
     class FetchFailed(TableMessage):
-        """The fetch (or locate) callback raised; nothing more is asked for until the next reload."""
+        """The fetch or locate callback raised an exception; nothing is fetched until the next reload."""
 
         error: Exception
 
@@ -101,7 +101,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         *,
         locate: Locate | None = None,
         page_size: int = 100,
-        empty: str = "nothing here",
+        empty: str = "No rows.",
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
@@ -113,21 +113,21 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._pages = HeldPages(page_size)
         self._empty = empty
         self._total = 0
-        self._known = False  # whether a fetch has said how many rows there are
+        self._known = False  # whether a fetch has returned the total
         self._cursor = 0
-        self._sought: RowKey | None = None
+        self._sought: RowKey | None = None  # the row that the cursor follows over a reload
         self._busy = False
         self._broken = False
         self._generation = 0
-        self._told: tuple[int, Row] | None = None
-        self._to_open = False  # enter was pressed here, and the row is on its way
+        self._highlighted: tuple[int, Row] | None = None  # as last posted
+        self._to_open = False  # enter was pressed on a row that is being fetched
         self._base = Style.null()
 
-    # What there is.
+    # State.
 
     @property
     def total(self) -> int:
-        """How many rows there are, as the last fetch said."""
+        """Number of rows, as of the last fetch."""
         return self._total
 
     @property
@@ -137,7 +137,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def cursor_row(self) -> Row | None:
-        """The row under the cursor, None while its page is on its way."""
+        """The row under the cursor, None while its page is being fetched."""
         return self._pages.row(self._cursor)
 
     @property
@@ -148,22 +148,22 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def held(self) -> int:
-        """How many rows are in memory."""
+        """Number of rows in memory."""
         return self._pages.held
 
     @property
     def busy(self) -> bool:
-        """Whether a page is on its way."""
+        """Whether a page is being fetched."""
         return self._busy
 
     def row_at(self, index: int) -> Row | None:
-        """The row at an index, if it is held."""
+        """Return the row at an index if it is in memory."""
         return self._pages.row(index)
 
-    # What a screen asks for.
+    # The interface for screens.
 
     def set_source(self, fetch: FetchPage, *, locate: Locate | None = None, keep: bool = False) -> None:
-        """Another query: rows from here on come from ``fetch``. ``keep`` keeps the cursor on its row key."""
+        """Show other rows, fetched by ``fetch``; with ``keep`` the cursor stays on the row with its key."""
         self._fetch, self._locate = fetch, locate
         self._to_open = False
         if not keep:
@@ -172,31 +172,31 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.reload(keep=keep)
 
     def reload(self, *, keep: bool = True) -> None:
-        """The data changed: held pages are marked stale (dim) and fetched again as they come into sight."""
+        """Fetch all pages again, each when it becomes visible; until then its rows are dim."""
         self._generation += 1
         self._pages.expire()
         self._broken = False
-        self._told = None
+        self._highlighted = None
         if keep and self._sought is None:
             self._sought = self.cursor_key
         elif not keep:
             self._sought = None
         self.refresh()
-        self._ask()
+        self._fetch_next()
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row and bring it into sight."""
+        """Move the cursor to a row and scroll to it."""
         self._sought, self._to_open = None, False
         self._set_cursor(index)
-        self._ask()
+        self._fetch_next()
 
     def update_row(self, row: Row) -> None:
-        """Redraw one held row with new cells at once (a decision just confirmed), without a fetch."""
+        """Replace the row with the same key at once, without a fetch (a decision was just confirmed)."""
         if self._pages.replace(row):
             self.refresh()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
-        """Other columns over the same rows."""
+        """Show other columns of the same rows."""
         self._columns = columns
         self._lay_out()
 
@@ -204,21 +204,21 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def _height(self) -> int:
-        """How many rows are in sight below the header."""
+        """Number of visible rows below the header."""
         return max(self.scrollable_content_region.height - 1, 1)
 
     def on_mount(self) -> None:
-        self._ask()
+        self._fetch_next()
 
     def _wanted(self) -> int | None:
-        """The page that is missing most: under the cursor, in sight, the one after."""
+        """Return the page to fetch next: under the cursor, else visible, else the one after."""
         top = self.scroll_offset.y
         bottom = top + self._height - 1
         wanted = (self._cursor, top, bottom, bottom + self._pages.size)
         return self._pages.missing(wanted, self._total if self._known else None)
 
-    def _ask(self) -> None:
-        """Fetch what is wanted most, unless a fetch is under way (it asks again when it is done)."""
+    def _fetch_next(self) -> None:
+        """Fetch the next page, unless a fetch is running (it calls this again when it is done)."""
         if self._fetch is None or self._busy or self._broken or not self.is_attached:
             return
         if self._sought is not None and self._locate is not None and self._pages.stale:
@@ -255,7 +255,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _done(self) -> None:
         self._busy = False
-        self._ask()
+        self._fetch_next()
 
     def _fail(self, error: Exception, generation: int) -> None:
         if generation == self._generation:
@@ -263,7 +263,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.FetchFailed(self, error))
 
     def _take(self, number: int, page: Page) -> None:
-        """Hold a page that came."""
+        """Store a fetched page."""
         self._pages.put(number, page.rows, here=self.scroll_offset.y + self._height // 2)
         self._known = True
         self._set_total(page.total)
@@ -271,10 +271,10 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._seek(number)
         self.refresh()
         self.post_message(self.PageLoaded(self, page.total))
-        self._tell()
+        self._post_highlighted()
 
     def _seek(self, number: int) -> None:
-        """Without ``locate``: the row that was under the cursor may have moved within the page that came."""
+        """Without ``locate``: find the row that was under the cursor in the page that was fetched."""
         index = self._pages.find(number, self._sought)
         if index is not None:
             self._sought = None
@@ -301,15 +301,16 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         if first != self.scroll_offset.y:
             self.scroll_to(y=first, animate=False, force=True)
         self.refresh()
-        self._tell()
+        self._post_highlighted()
 
-    def _tell(self) -> None:
-        """Say on which row the cursor stands, once."""
+    def _post_highlighted(self) -> None:
+        """Post the row under the cursor, once."""
         row = self.cursor_row
         if row is None or self._pages.is_stale(self._cursor) or self._sought is not None:
             return
-        if self._told is None or self._told[0] != self._cursor or self._told[1] is not row:
-            self._told = (self._cursor, row)
+        last = self._highlighted
+        if last is None or last[0] != self._cursor or last[1] is not row:
+            self._highlighted = (self._cursor, row)
             self.post_message(self.RowHighlighted(self, self._cursor, row))
         if self._to_open:
             self._to_open = False
@@ -317,7 +318,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._ask()
+        self._fetch_next()
 
     def action_step(self, rows: int) -> None:
         self.move_to(self._cursor + rows)
@@ -349,7 +350,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def on_resize(self, event: events.Resize) -> None:
         self._lay_out()
         self._set_cursor(self._cursor)
-        self._ask()
+        self._fetch_next()
 
     def _lay_out(self) -> None:
         self._layout_of_row = share_width(self._columns, self.scrollable_content_region.width - _MARGIN)

@@ -1,4 +1,4 @@
-"""The pages of a long table: where they come from, and the few of them that are in memory."""
+"""The pages of a long table: how they are fetched, and the cache of those in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from o1lab.widgets.columns import Page, Row, RowKey
 
 FetchPage = Callable[[int, int], Page] | Callable[[int, int], Awaitable[Page]]
-"""(offset, limit) -> Page. A plain function runs in a thread (open a connection of that thread), a coroutine
-function in the app's loop. What it raises is posted as `PagedTable.FetchFailed`."""
+"""(offset, limit) -> Page. A plain function runs in a thread (use that thread's database connection), a coroutine
+function in the app's event loop. An exception is posted as `PagedTable.FetchFailed`."""
 
 Locate = Callable[[RowKey], int | None] | Callable[[RowKey], Awaitable[int | None]]
-"""Row key -> its offset under the current filter and sort, run like a fetch; keeps the cursor on its row."""
+"""Row key -> its offset under the current filter and order; called like a fetch. It keeps the cursor on its row."""
 
 HELD_ROWS = 1000
 
@@ -24,30 +24,30 @@ class HeldPages:
 
     def __init__(self, size: int) -> None:
         self.size = min(size, HELD_ROWS)
-        self.stale: set[int] = set()  # pages of before the last reload: still shown, and fetched again
+        self.stale: set[int] = set()  # pages from before the last reload: shown until they are fetched again
         self._pages: dict[int, list[Row]] = {}
 
     @property
     def held(self) -> int:
-        """How many rows are in memory."""
+        """Number of rows in memory."""
         return sum(map(len, self._pages.values()))
 
     def number(self, index: int) -> int:
-        """The page of a row."""
+        """Return the number of the page of a row."""
         return index // self.size
 
     def row(self, index: int) -> Row | None:
-        """The row at an index, if it is held."""
+        """Return the row at an index if it is in memory."""
         page = self._pages.get(self.number(index), [])
         at = index % self.size
         return page[at] if at < len(page) else None
 
     def is_stale(self, index: int) -> bool:
-        """Whether what is held of a row is out of date."""
+        """Whether the row in memory is out of date."""
         return self.number(index) in self.stale
 
     def missing(self, indexes: Iterable[int], total: int | None) -> int | None:
-        """The first page that one of these rows lacks, in a table of ``total`` rows (None: nobody knows yet)."""
+        """Return the first missing or stale page of these rows; ``total`` is None while it is not known."""
         for index in indexes:
             number = self.number(index)
             in_table = total is None or number * self.size < max(total, 1)
@@ -56,32 +56,32 @@ class HeldPages:
         return None
 
     def expire(self) -> None:
-        """All that is held is out of date."""
+        """Mark all pages as out of date."""
         self.stale = set(self._pages)
 
     def put(self, number: int, rows: Sequence[Row], *, here: int) -> None:
-        """Hold a page that came, and let go of those furthest from row ``here`` if there are too many."""
+        """Store a fetched page; if there are too many, drop those furthest from row ``here``."""
         self._pages[number] = list(rows)
         self.stale.discard(number)
         while len(self._pages) * self.size > HELD_ROWS:
-            self._drop(max(self._pages, key=lambda held: abs(held - self.number(here))))
+            self._drop(max(self._pages, key=lambda page: abs(page - self.number(here))))
 
     def cut(self, total: int) -> None:
-        """The table ends after ``total`` rows."""
+        """Drop the pages after ``total`` rows."""
         for number in [number for number in self._pages if number * self.size >= max(total, 1)]:
             self._drop(number)
 
     def replace(self, row: Row) -> bool:
-        """Put ``row`` where the held row of its key is; whether there is one."""
+        """Replace the row in memory with the same key; return whether there is one."""
         found = False
         for page in self._pages.values():
-            for at, held in enumerate(page):
-                if held.key == row.key:
+            for at, other in enumerate(page):
+                if other.key == row.key:
                     page[at], found = row, True
         return found
 
     def find(self, number: int, key: RowKey | None) -> int | None:
-        """The index of the row of ``key``, if page ``number`` has it."""
+        """Return the index of the row with ``key`` if it is in page ``number``."""
         for at, row in enumerate(self._pages.get(number, ())):
             if row.key == key:
                 return number * self.size + at
@@ -93,8 +93,8 @@ class HeldPages:
 
 
 async def called(function: Callable[..., Any], *arguments: object) -> Any:
-    """What ``function`` gives: a coroutine function in this loop, any other in a thread."""
+    """Call a coroutine function in this event loop, any other in a thread, and return its result."""
     if iscoroutinefunction(function):
         return await function(*arguments)
-    given = await asyncio.to_thread(function, *arguments)
-    return await given if isawaitable(given) else given
+    result = await asyncio.to_thread(function, *arguments)
+    return await result if isawaitable(result) else result

@@ -12,23 +12,22 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from o1lab.widgets.document import ReaderDocument, Span
+from o1lab.widgets.document import Outline, ReaderDocument, Span
 from o1lab.widgets.kinds import letter_of, style_of
 from o1lab.widgets.line_view import LineView, Mark
-from o1lab.widgets.outline import Outline
 from o1lab.widgets.sections import Section
 from o1lab.widgets.selecting import Selecting, Step, stepped
 from o1lab.widgets.wrap import WrappedText, lines_inside
 
 THOUGHT = 0
-"""The section that holds the thought; a solution is the next one."""
+"""The section of the thought; the solution is the next one."""
 
 _BOLD = Style(bold=True)
 _FAINT = Style(dim=True, bold=False)
 
 
 class ReaderBody(LineView):
-    """See `ChainReader` for the keys."""
+    """The text of a `ChainReader`, which documents the keys."""
 
     MOVES = Binding.Group("Moves", compact=True)
     FOLDS = Binding.Group("Fold", compact=True)
@@ -65,15 +64,15 @@ class ReaderBody(LineView):
 
     @dataclass
     class Changed(Message):
-        """The document, the current move, the selection or the folds changed, other than by scrolling alone."""
+        """The document, the current move, the selection or the folds changed for another reason than scrolling."""
 
         body: ReaderBody
         layout: bool = False
-        """Rows came or went: the minimap must be laid out again."""
+        """Whether the rows changed, so that the minimap must be recomputed."""
 
     @dataclass
     class Selected(Message):
-        """The selection was taken: code points [start, end) of the thought."""
+        """The selection was confirmed: code points [start, end) of the thought."""
 
         body: ReaderBody
         start: int
@@ -89,12 +88,12 @@ class ReaderBody(LineView):
         self.current = -1
         self.selecting: Selecting | None = None
         self._folded: set[int] = set()
-        self._waiting = False
+        self._waiting = False  # for the width, to lay out a document
 
     # Loading.
 
     def load(self, document: ReaderDocument | None) -> None:
-        """Show a document from its beginning; laid out as soon as the width is known."""
+        """Show a document from its beginning, as soon as the width is known."""
         self.document = document
         self.segments = Outline(document.segments, len(document.thought)) if document else Outline()
         self.spans = sorted(Span(*span) for span in document.spans) if document else []
@@ -181,7 +180,7 @@ class ReaderBody(LineView):
         first, stop = lines_inside(text, *self.segments[index][1:])
         return f" ⋯ {stop - first - 1} more" if line == first and stop > first + 1 else ""
 
-    # The current move follows the eye.
+    # The current move.
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -189,7 +188,7 @@ class ReaderBody(LineView):
             self._follow()
 
     def _follow(self) -> None:
-        """If the current move was scrolled out of sight, the first one in sight becomes the current one."""
+        """Make the first visible move the current one if the current move was scrolled out of view."""
         if not self.segments or self.selecting is not None:
             return
         top, bottom = self.scroll_offset.y, self.scroll_offset.y + self.scrollable_content_region.height
@@ -208,13 +207,13 @@ class ReaderBody(LineView):
             self.current = index
 
     def go_to_move(self, index: int) -> None:
-        """Make a move the current one and bring its first line into sight."""
+        """Make a move the current one and scroll to its first line."""
         self._set_current(index)
         self.show_place(THOUGHT, self.segments[index].start)
         self.post_message(self.Changed(self))
 
     def step_move(self, step: Literal[1, -1], kind: str | None = None) -> bool:
-        """Go to the next (1) or previous (-1) move, of a kind if one is given; False if there is none."""
+        """Go to the next (1) or previous (-1) move, of a kind if given; return False if there is none."""
         index = self.segments.step(self.current, step, kind)
         if index is None:
             return False
@@ -224,7 +223,7 @@ class ReaderBody(LineView):
     # Folds.
 
     def fold(self, indices: Iterable[int], folded: bool | None) -> None:
-        """Fold, open or (None) toggle moves; toggling several folds them all unless all are folded."""
+        """Fold, unfold or (None) toggle moves; toggling folds all of them unless all are folded."""
         chosen = set(indices)
         if folded is None:
             folded = not chosen <= self._folded
@@ -249,7 +248,7 @@ class ReaderBody(LineView):
 
     @property
     def selection_span(self) -> tuple[int, int] | None:
-        """What is selected, in code points of the thought."""
+        """The selection as (start, end) in code points of the thought; None without one."""
         return None if self.selecting is None else self.selecting.span(self.segments)
 
     def selected_text(self) -> str:
@@ -276,7 +275,7 @@ class ReaderBody(LineView):
         self.post_message(self.Changed(self))
 
     def _move_end(self, step: Step) -> None:
-        """Move the end of a selection by characters."""
+        """Move the end of a selection that is made by characters."""
         if self.selecting is not None:
             self._select(self.selecting.to(stepped(self.selecting.end, step, self.sections[THOUGHT])))
 

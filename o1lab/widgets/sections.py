@@ -1,4 +1,4 @@
-"""Stretches of wrapped text one under the other: which row shows what. No widget in here."""
+"""Sections of wrapped text, and the mapping between them and rows. No widgets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ HEADER = -1
 
 @dataclass(eq=False, slots=True)
 class Section:
-    """A stretch of text with, if ``header`` is set, a row of its own above it.
+    """A section of text with an optional header row above it.
 
-    ``folded`` leaves the header alone in sight; of each range of code points in ``hidden`` only the first
-    line is shown.
+    Attributes:
+        text: The text.
+        header: Text of the header row; empty for none.
+        folded: Whether only the header is shown.
+        hidden: Ranges of code points of which only the first line is shown.
+        lines: The visible lines, None for all.
     """
 
     text: WrappedText
@@ -26,10 +30,9 @@ class Section:
     folded: bool = False
     hidden: Sequence[tuple[int, int]] = ()
     lines: array[int] | None = field(default=None, init=False)
-    """The lines in sight, None for all of them."""
 
     def find_lines(self) -> None:
-        """Work out ``lines`` again, after ``hidden`` or the wrapping changed."""
+        """Recompute ``lines`` after ``hidden`` or the wrapping changed."""
         self.lines = None
         if self.hidden:
             shown = bytearray(b"\1") * len(self.text)
@@ -46,12 +49,12 @@ class Section:
         return above + (len(self.text) if self.lines is None else len(self.lines))
 
     def line_at(self, row: int) -> int:
-        """The line (or HEADER) on the section's own row ``row``."""
+        """Return the line (or HEADER) on a row, counted from the top of the section."""
         row -= 1 if self.header else 0
         return row if row < 0 or self.lines is None else self.lines[row]
 
     def row_of(self, line: int) -> int:
-        """The section's own row that shows ``line``, or the one it is folded into."""
+        """Return the row with ``line``, or the one it is folded into, counted from the top of the section."""
         if self.folded or line < 0:
             return 0
         row = line if self.lines is None else max(bisect_right(self.lines, line) - 1, 0)
@@ -59,16 +62,18 @@ class Section:
 
 
 class Sections(list[Section]):
-    """The sections in their order. A place in them is (section, code point) or (section, line), a row counts from
-    the top of the first; after sections or their rows changed, ``recount`` finds the rows again."""
+    """Sections in order. Rows are counted from the top of the first one.
+
+    After sections or their rows changed, call ``recount``.
+    """
 
     def __init__(self, sections: Sequence[Section] = ()) -> None:
         super().__init__(sections)
         self.tops: list[int] = []
-        """The row with which each section begins."""
+        """The first row of each section."""
 
     def recount(self) -> None:
-        """Work out ``tops`` again."""
+        """Recompute ``tops``."""
         self.tops = []
         row = 0
         for section in self:
@@ -77,18 +82,18 @@ class Sections(list[Section]):
 
     @property
     def rows(self) -> int:
-        """How many rows all of them have."""
+        """Number of rows of all sections."""
         return self.tops[-1] + self[-1].rows if self.tops else 0
 
     def place_at(self, row: int) -> tuple[int, int]:
-        """(section, line) on a row; line HEADER for a section's header."""
+        """Return (section, line) of a row; the line of a header is HEADER."""
         section = max(bisect_right(self.tops, row) - 1, 0)
         while section and not self[section].rows:
             section -= 1
         return section, self[section].line_at(row - self.tops[section])
 
     def offset_at(self, row: int) -> tuple[int, int]:
-        """(section, code point) with which a row begins; the nearest row for one outside."""
+        """Return (section, code point) at the beginning of a row; outside, of the nearest row."""
         if not self.rows:
             return 0, 0
         section, line = self.place_at(min(row, self.rows - 1))
@@ -96,14 +101,14 @@ class Sections(list[Section]):
         return section, text.span(line)[0] if 0 <= line < len(text) else 0
 
     def row_of(self, section: int, offset: int) -> int:
-        """The row that shows a code point."""
+        """Return the row with a code point."""
         if not self:
             return 0
         part = self[section]
         return self.tops[section] + part.row_of(part.text.line_of(offset))
 
     def rewrap(self, width: int) -> bool:
-        """Lay every text out for another width, in cells; False if all were already."""
+        """Lay out all texts for a width in cells; return False if they have it already."""
         if all(section.text.width == width for section in self):
             return False
         for section in self:

@@ -1,4 +1,4 @@
-"""A selection being made in a thought, by moves or by characters, and where the keys take its end."""
+"""A selection in a thought, by moves or by characters, and the steps of its end."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from o1lab.widgets.outline import Outline
+from o1lab.widgets.document import Outline
 from o1lab.widgets.sections import Section
 
 _WORD = re.compile(r"(?<=\s)\S")
-_FAR = 1000  # code points: how far back a word is looked for
+_FAR = 1000  # code points: the maximum length of a step back by a word
 
 Step = Literal["left", "right", "up", "down", "word", "back", "start", "end"]
 
 
 @dataclass(frozen=True, slots=True)
 class Selecting:
-    """``anchor`` and ``end`` are moves (their indices) or code points, both included."""
+    """A selection. ``anchor`` and ``end`` are indices of moves or code points, both included."""
 
     by: Literal["moves", "chars"]
     anchor: int
     end: int
 
     def span(self, outline: Outline) -> tuple[int, int]:
-        """What is selected, in code points [start, end) of the thought."""
+        """Return (start, end) of the selection in code points of the thought."""
         low, high = sorted((self.anchor, self.end))
         return (outline[low].start, outline[high].end) if self.by == "moves" else (low, high + 1)
 
     def to(self, end: int) -> Selecting:
-        """The same selection with another end."""
+        """Return the selection with another end."""
         return Selecting(self.by, self.anchor, end)
 
     def swapped(self) -> Selecting:
-        """The same selection, going on from its other end."""
+        """Return the selection with anchor and end swapped."""
         return Selecting(self.by, self.end, self.anchor)
 
 
 def stepped(at: int, step: Step, section: Section) -> int:
-    """The code point that a step from code point ``at`` of a section leads to, within its text."""
+    """Return the code point after a step from code point ``at`` of a section, within its text."""
     text = section.text
     line = text.line_of(at)
     start, stop = text.span(line)

@@ -1,4 +1,4 @@
-"""A pane of a conversation with one model, fed by deltas and redrawn at most 20 times a second."""
+"""A pane of a conversation with one model: deltas are added to it, and it is redrawn up to 20 times a second."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StreamBody(LineView):
 
     @dataclass
     class Retry(Message):
-        """The retry key, on a pane whose last answer failed."""
+        """The retry key was pressed after a failed answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class StreamBody(LineView):
         if self.parts[section] == "user" and start == 0:
             yield Mark(0, 2, Style(color="cyan", bold=True))
 
-    # Growing.
+    # Adding text.
 
     def add(self, part: Part, text: str) -> int:
-        """Put a new section at the end; its index."""
+        """Append a section and return its index."""
         section = Section(WrappedText(text, self.text_width), folded=part == "thought" and self.folding)
         if part == "answer" and self.parts and self.parts[-1] == "thought":
-            section.header = ANSWER_HEADER  # where dim and italic are not to be seen, this tells them apart
+            section.header = ANSWER_HEADER  # for terminals that show neither dim nor italic
         self.parts.append(part)
         self.sections.append(section)
         self.found.add(text)
@@ -75,11 +75,11 @@ class StreamBody(LineView):
         return index
 
     def feed(self, section: int, delta: str) -> None:
-        """Keep a delta until the next flush."""
+        """Buffer a delta until the next flush."""
         self._pending.setdefault(section, []).append(delta)
 
     def flush(self) -> None:
-        """Draw what was fed."""
+        """Draw the buffered deltas."""
         if not self._pending:
             return
         pending, self._pending = self._pending, {}
@@ -89,7 +89,7 @@ class StreamBody(LineView):
         self.stick()
 
     def stick(self) -> None:
-        """Stay at the end, unless the user scrolled away from it."""
+        """Scroll to the end, unless the user scrolled away from it."""
         if self.sticky:
             self.call_after_refresh(self._go_to_end)
 
@@ -103,7 +103,7 @@ class StreamBody(LineView):
             self.sticky = new_value >= self.max_scroll_y
 
     def go_to_row(self, row: int, place: tuple[int, int] | None = None) -> None:
-        # Folding and resizing come here to keep the place, which is no scrolling by the user.
+        # Called by folding and resizing to keep the place: the user did not scroll.
         sticky = self.sticky
         super().go_to_row(row, place)
         self.sticky = sticky
@@ -126,7 +126,7 @@ class StreamBody(LineView):
     # Thoughts.
 
     def _title(self, section: int) -> None:
-        """The fold line of a thought: ▸ thought (118 tokens)."""
+        """Update the header of a thought: ▸ thought (118 tokens)."""
         if self.parts[section] != "thought":
             return
         part = self.sections[section]
@@ -185,10 +185,10 @@ class StreamBody(LineView):
 
 
 class StreamPane(Vertical):
-    """Turns of user and assistant, thought and answer told apart; stays at the end unless scrolled up.
+    """The turns of user and assistant, with thought and answer in different styles.
 
-    Every method is for the app's thread (an async worker calls them as deltas arrive). The title is the
-    top border, the status line the bottom one. Keys: those of LineView; t folds or opens the thoughts.
+    The pane stays scrolled to the end unless the user scrolls up. Call its methods in the app's thread only. The title
+    is in the top border, the status line in the bottom border. Keys: those of LineView; t folds or unfolds thoughts.
     """
 
     DEFAULT_CSS = """
@@ -236,11 +236,11 @@ class StreamPane(Vertical):
     # The frame.
 
     def set_title(self, title: str) -> None:
-        # Content, not a string: a string would be read as markup.
+        # Content, because a string would be parsed as markup.
         self.border_title = Content(one_line(title, 200))
 
     def set_status(self, status: str) -> None:
-        """One line about the answer (tokens, ttft, tok/s, verdict), drawn in the bottom border."""
+        """Show a line about the answer (tokens, ttft, tok/s, verdict) in the bottom border."""
         self.border_subtitle = Content(one_line(status, 200))
 
     # Turns.
@@ -272,7 +272,7 @@ class StreamPane(Vertical):
         self.body.feed(self._answer, delta)
 
     def set_thought_tokens(self, tokens: int | None) -> None:
-        """The count that stands on the fold line; without it characters are counted."""
+        """Set the token count in the header of the thought; None: show the number of characters."""
         if self._thought is not None:
             self.body.set_tokens(self._thought, tokens)
 
@@ -284,7 +284,7 @@ class StreamPane(Vertical):
             self._timer.pause()
 
     def fail(self, message: str, hint: str = "ctrl+r to try again") -> None:
-        """End the turn with an error line and what to do; what had come stays."""
+        """End the turn with an error and a hint; text received so far is kept."""
         self.finish()
         self.body.add("error", f"✗ {message}" + (f"\n  {hint}" if hint else ""))
         self.body.refresh_bindings()
@@ -299,7 +299,7 @@ class StreamPane(Vertical):
         self.finish()
 
     def drop_last_assistant(self) -> None:
-        """Take the last assistant turn away, its error too (regenerate, retry)."""
+        """Remove the last assistant turn with its error (regenerate, retry)."""
         count = len(self.body.parts)
         while count and self.body.parts[count - 1] != "user":
             count -= 1
@@ -307,24 +307,24 @@ class StreamPane(Vertical):
         self._thought = self._answer = None
 
     def fold_thoughts(self, folded: bool | None = None) -> None:
-        """Fold (True), open (False) or toggle (None) every thought, those to come included."""
+        """Fold (True), unfold (False) or toggle (None) all thoughts, future ones included."""
         self.body.fold(folded)
 
     def clear(self) -> None:
-        """Take every turn away."""
+        """Remove all turns."""
         self.finish()
         self.body.truncate(0)
         self._thought = self._answer = None
 
     def search(self, query: str) -> int:
-        """Highlight and count in all turns; see LineView.search."""
+        """Search in all turns; see LineView.search."""
         return self.body.search(query)
 
-    # What is there.
+    # State.
 
     @property
     def streaming(self) -> bool:
-        """Whether an assistant's turn is under way."""
+        """Whether an assistant's turn has not ended yet."""
         return self._streaming
 
     @property
@@ -334,12 +334,12 @@ class StreamPane(Vertical):
 
     @property
     def last_thought(self) -> str:
-        """The thought of the last assistant turn, as far as it came."""
+        """The thought of the last assistant turn, as received so far."""
         return self._text(self._thought)
 
     @property
     def last_answer(self) -> str:
-        """The answer of the last assistant turn, as far as it came."""
+        """The answer of the last assistant turn, as received so far."""
         return self._text(self._answer)
 
     def _text(self, section: int | None) -> str:

@@ -1,4 +1,4 @@
-"""A text as tall as what it says."""
+"""A text whose height follows its content."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from textual.widgets import Static
 
 
 class TallText(Static):
-    """A ``Static`` of height ``auto`` that may be told what to say at any moment.
+    """A ``Static`` of height ``auto`` whose text can be updated at any time.
 
-    Textual keeps the height it found until the widget's count of layout requests rises, and the count rises only once
-    until the widget is idle. A text that changes after a layout and before that moment, as the first text of a busy
-    screen does, would keep the height of the text before it.
+    Textual caches the height of a widget until its count of layout requests rises, and the count rises only once until
+    the widget is idle. A text updated after a layout and before the widget is idle, as on a screen that is starting,
+    would keep the height of the previous text.
     """
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:

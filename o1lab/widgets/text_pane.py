@@ -1,4 +1,4 @@
-"""A titled pane of text that scrolls."""
+"""A scrolling pane of text with a title."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 
 class TextPane(VerticalScroll, can_focus=True):
-    """A titled pane of text."""
+    """A scrolling pane of text with a title in its border."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "scroll_down", "Down", show=False),
@@ -30,7 +30,7 @@ class TextPane(VerticalScroll, can_focus=True):
         yield Static(markup=False)
 
     def show(self, text: Text) -> None:
-        """Show ``text`` if it is another than what stands there."""
+        """Show ``text``, unless it is shown already."""
         if text != self._shown:
             self._shown = text
             self.query_one(Static).update(text)

@@ -1,7 +1,7 @@
-"""Text laid out in terminal cells: visual lines with offsets back to the code points of the source.
+"""Text wrapped to terminal cells: visual lines that map back to code points of the source. No widgets.
 
-No widget in here. Control characters, bidi controls and other invisible code points are drawn as visible
-symbols (``o1lab.text.visible``), yet every offset stays an offset into the text as it was given.
+Control characters, bidi controls and other invisible code points are drawn as visible symbols
+(``o1lab.text.visible``); all offsets are offsets into the original text.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rich.cells import get_character_cell_size
 from o1lab.text import visible
 
 TAB = 4
-"""How many cells a tab takes, wherever it stands: enough to show indentation, and lines stay cheap to lay out."""
+"""Cells of a tab in any column: enough to show indentation, and simple to lay out."""
 
 _MARKS_PER_CELL = 8
-"""More code points than this for each cell of a line and the line is broken: piled-up combining marks."""
+"""A line with more code points per cell than this (stacked combining marks) is broken."""
 
-# Zero-width joiners and variation selectors change how wide their neighbours are, and no two terminals agree on
-# it. They carry no text of their own, so they are left out of what is drawn.
+# Zero-width joiners and variation selectors change the width of their neighbours, differently in each terminal.
+# They have no glyph, so they are not drawn.
 _UNDRAWN = frozenset({0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)})
 
 # Characters that are drawn as themselves in one cell each: Western scripts and mathematics.
@@ -32,17 +32,17 @@ _NARROW = (
     "[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2070-\u209f"
     "\u20a0-\u20bf\u2100-\u22ff\u2500-\u25fc\u2800-\u28ff"
 )
-# Characters of two cells or less: of Chinese, Japanese and Korean.
+# Characters of up to two cells: Chinese, Japanese and Korean.
 _WIDE = "\u3000-\u3029\u3030-\u303e\u3041-\u3096\u309b-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60"
 _ONE_CELL = re.compile(f"{_NARROW}]*")
 _TWO_CELLS = re.compile(f"{_NARROW}{_WIDE}]*")
 
 
 class _Glyphs(dict[str, tuple[str, int]]):
-    """Character -> (what is drawn for it, cells)."""
+    """Character -> (text drawn for it, cells)."""
 
     def __missing__(self, char: str) -> tuple[str, int]:
-        if len(self) > _REMEMBERED:
+        if len(self) > _CACHED:
             self.clear()
         self[char] = glyph = self._of(char)
         return glyph
@@ -63,16 +63,16 @@ class _Glyphs(dict[str, tuple[str, int]]):
 
 
 class _Widths(dict[int, int]):
-    """Code point -> cells, for ``str.translate``: a text becomes a string whose code points are widths."""
+    """Code point -> cells, for ``str.translate``, which makes a string whose code points are the widths."""
 
     def __missing__(self, code: int) -> int:
-        if len(self) > _REMEMBERED:
+        if len(self) > _CACHED:
             self.clear()
         self[code] = cells = _GLYPHS[chr(code)][1]
         return cells
 
 
-_REMEMBERED = 30_000  # characters: a text that goes through all of Unicode must not fill the memory
+_CACHED = 30_000  # characters: limits the memory for a text with all of Unicode
 _GLYPHS = _Glyphs()
 _WIDTHS = _Widths()
 
@@ -84,7 +84,7 @@ def _is_plain(text: str, start: int, stop: int) -> bool:
 
 
 class _Ruler:
-    """Cells of a stretch of text, measured in blocks: what is not plain costs a fraction of a microsecond each."""
+    """Measures the cells of a text in blocks; a character that is not plain takes a fraction of a microsecond."""
 
     BLOCK = 4096
 
@@ -92,11 +92,11 @@ class _Ruler:
         self._text = text
         self._start = 0
         self._cells = [0]
-        """Cells before each code point from ``_start`` on."""
+        """Number of cells before each code point from ``_start`` on."""
         self.widths = ""
 
     def room(self, start: int, most: int, width: int) -> int:
-        """The first code point from ``start`` on that finds no room in ``width`` cells, or ``most``."""
+        """Return the first code point from ``start`` on that does not fit into ``width`` cells, or ``most``."""
         if not self._start <= start < self._start + len(self.widths):
             self._measure(start, self.BLOCK)
         while True:
@@ -104,10 +104,10 @@ class _Ruler:
             full = bisect_right(self._cells, self._cells[at] + width, at) - 1
             if full < len(self.widths) or self._start + full >= most:
                 return min(self._start + full, most)
-            self._measure(start, 2 * max(full - at, self.BLOCK))  # the line goes on behind the block
+            self._measure(start, 2 * max(full - at, self.BLOCK))  # the line continues after the block
 
     def last_wide(self, start: int, stop: int) -> int:
-        """Behind the last wide character of measured ``[start, stop)`` and its combining marks; 0 if none."""
+        """Return the end of the last wide character in ``[start, stop)`` with its combining marks; 0 if none."""
         wide = self.widths.rfind("\2", start - self._start, stop - self._start) + 1
         while wide and self.widths[wide] == "\0":
             wide += 1
@@ -123,12 +123,12 @@ class _Ruler:
 
 
 def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> int:
-    """Where the visual line beginning at ``start`` ends, at the latest at ``limit`` (its paragraph's end).
+    """Return the end of the visual line that begins at ``start``, at most ``limit`` (the end of its paragraph).
 
-    Lines break after a space (which may hang over the edge), on either side of a wide character, else anywhere.
+    Lines break after a space (which may hang over the edge) or before or after a wide character, else anywhere.
     """
     if 2 * (limit - start) <= width and (run := _TWO_CELLS.match(text, start, limit)) and run.end() == limit:
-        return limit  # fits, however it is measured
+        return limit  # fits even if all characters are wide
     full = start + width
     wide = 0
     plain = _is_plain(text, start, limit if limit <= full else full + 1)
@@ -145,7 +145,7 @@ def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> i
     if text[full] == " ":
         return full + 1
     space = text.rfind(" ", start, full) + 1
-    if space <= start or text[start:space].isspace():  # spaces that begin a line are no place to break it
+    if space <= start or text[start:space].isspace():  # do not break after the indentation of a line
         space = 0
     return max(space, wide) or max(full, start + 1)
 
@@ -153,8 +153,8 @@ def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> i
 class WrappedText:
     """``text`` wrapped to ``width`` cells (wide CJK 2, combining marks 0, tabs 4).
 
-    The lines partition the text: line i covers code points ``starts[i]`` up to ``starts[i + 1]``, its newline
-    or the space it broke at included. A new line is also begun at every offset in ``breaks`` (ascending).
+    The lines partition the text: line i covers the code points [``starts[i]``, ``starts[i + 1]``), including its
+    newline or the space it is broken at. A line also begins at every offset in ``breaks`` (ascending).
     """
 
     def __init__(self, text: str = "", width: int = 80, breaks: Sequence[int] = ()) -> None:
@@ -165,7 +165,7 @@ class WrappedText:
         self._lay_out(0)
 
     def __len__(self) -> int:
-        """How many visual lines; an empty text has none."""
+        """Return the number of visual lines; an empty text has none."""
         return len(self.starts)
 
     def _lay_out(self, start: int) -> None:
@@ -185,20 +185,21 @@ class WrappedText:
                 start = _line_end(text, start, min(forced, paragraph), width, ruler)
                 if start >= paragraph:
                     break
-            # The newline belongs to the line it ends, even when a space hung over the edge right before it.
+            # The newline belongs to the line that it ends, even after a space that hangs over the edge.
             start = paragraph + 1
 
     def rewrap(self, width: int) -> None:
-        """Lay the text out again for another width."""
+        """Lay out the text for another width."""
         if max(width, 2) != self.width:
             self.width = max(width, 2)
             self.starts = array("q")
             self._lay_out(0)
 
     def append(self, delta: str) -> int:
-        """Add to the end; only the last visual line is laid out again.
+        """Append text; only the last visual line is laid out again.
 
-        Returns the first line that may have changed.
+        Returns:
+            The first line that may have changed.
         """
         self.text += delta
         restart = self.starts.pop() if self.starts else 0
@@ -207,27 +208,27 @@ class WrappedText:
         return first
 
     def span(self, line: int) -> tuple[int, int]:
-        """The code points [start, end) that visual line ``line`` covers."""
+        """Return (start, end) of a visual line in code points."""
         following = line + 1
         return self.starts[line], self.starts[following] if following < len(self.starts) else len(self.text)
 
     def line_of(self, offset: int) -> int:
-        """The visual line on which code point ``offset`` stands (the nearest one for an offset outside)."""
+        """Return the visual line with code point ``offset`` (the nearest line for an offset outside)."""
         return max(bisect_right(self.starts, offset) - 1, 0)
 
     def cell_of(self, offset: int) -> int:
-        """The cell, from the left of its line, at which code point ``offset`` is drawn."""
+        """Return the cell, from the left of its line, at which code point ``offset`` is drawn."""
         start, end = self.span(self.line_of(offset))
         return sum(map(ord, self.text[start : min(offset, end)].translate(_WIDTHS)))
 
     def offset_at(self, line: int, cell: int) -> int:
-        """The code point drawn at ``cell`` of ``line`` (the last one of the line if it is shorter)."""
+        """Return the code point drawn at ``cell`` of ``line`` (the last one of a shorter line)."""
         start, end = self.span(line)
         cells = list(accumulate(map(ord, self.text[start:end].translate(_WIDTHS))))
         return min(start + bisect_right(cells, cell), max(end - 1, start))
 
     def shown(self, line: int, cuts: Iterable[int] = ()) -> list[tuple[int, str, int]]:
-        """What is drawn of ``line``, cut at those ``cuts`` that fall inside it: (offset, safe text, cells)."""
+        """Return the pieces of ``line`` between the ``cuts`` inside it: (offset, safe text, cells) of each."""
         start, end = self.span(line)
         if end > start and self.text[end - 1] == "\n":
             end -= 1
@@ -245,5 +246,5 @@ class WrappedText:
 
 
 def lines_inside(text: WrappedText, start: int, end: int) -> tuple[int, int]:
-    """The visual lines [first, last + 1) that hold code points [start, end)."""
+    """Return the visual lines [first, last + 1) with the code points [start, end)."""
     return bisect_left(text.starts, start), text.line_of(max(end - 1, start)) + 1

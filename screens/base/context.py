@@ -1,4 +1,4 @@
-"""What every screen works with: the lab, its database, its settings, and the servers it may start."""
+"""The context of all screens: the lab, its database, its settings, and the servers it starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LabContext:
-    """One open lab. Made once by the app and handed to each screen."""
+    """One open lab. The app creates it once and passes it to each screen."""
 
     lab: Lab
     name: str
@@ -27,10 +27,10 @@ class LabContext:
 
     @cached_property
     def config(self) -> Config:
-        """The lab's settings, read and checked when first asked for: after the first paint.
+        """The lab's settings, read and checked on first use, which is after the first paint.
 
         Raises:
-            LabError: o1lab.toml is broken, with a sentence where.
+            LabError: o1lab.toml is not valid.
         """
         from o1lab.config import load_config
 
@@ -38,7 +38,7 @@ class LabContext:
 
     @property
     def servers(self) -> ServerManager:
-        """The servers this app started; made when first asked for, because most sittings need none."""
+        """The servers started by this app; created on first use, since most sessions need none."""
         if self._servers is None:
             from o1lab.serve.manager import ServerManager
 
@@ -46,7 +46,7 @@ class LabContext:
         return self._servers
 
     async def close(self) -> None:
-        """Stop what this app started and close the database."""
+        """Stop the servers started by this app and close the database."""
         if self._servers is not None:
             await self._servers.close()
         self.store.close()
@@ -56,13 +56,13 @@ def open_context(lab: Lab) -> LabContext:
     """Open a lab for the screens.
 
     Raises:
-        StoreError: the lab cannot be opened, with a sentence why.
+        StoreError: The lab cannot be opened.
     """
     return LabContext(lab, lab_name(lab), open_store(lab.database), annotator())
 
 
 def lab_name(lab: Lab) -> str:
-    """What o1lab.toml calls the lab; a broken one is complained of when the settings are needed."""
+    """Return the name from o1lab.toml; errors in the file are reported when the settings are needed."""
     try:
         return str(tomllib.loads(lab.config.read_text("utf-8")).get("name", lab.name))
     except (OSError, ValueError):

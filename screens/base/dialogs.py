@@ -1,4 +1,4 @@
-"""Dialogs that several screens open."""
+"""Dialogs of more than one screen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from o1lab.chat.nearest import Near
 
 NEAREST = 12
-"""How many training chains are offered."""
+"""Number of training chains to list."""
 
 
 def nearest_chains_dialog(run: str, chains: Sequence[Near]) -> PickDialog:
-    """A dialog that returns the trace id of one of the training chains most similar to an answer.
+    """Create a dialog that returns the trace id of one of the training chains most similar to an answer.
 
     Args:
         run: The training run whose chains these are.
@@ -27,8 +27,8 @@ def nearest_chains_dialog(run: str, chains: Sequence[Near]) -> PickDialog:
         for one in chains
     ]
     return PickDialog(
-        f"Chains that taught {run}, the nearest first",
+        f"Training chains of {run}, most similar first",
         among(choices),
-        empty="None of its chains is like this.",
-        hint="Score: how much of the words agree, 100 is all. Alike is not caused by: it says where to look.",
+        empty="No training chain is similar.",
+        hint="Score: share of words in common, 100 is all. Similarity is not causation: use it to know where to look.",
     )

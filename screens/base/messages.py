@@ -1,4 +1,4 @@
-"""What one screen asks of another; the app answers by switching modes."""
+"""Messages from one screen to another; the app handles them by switching modes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.message import Message
 
 @dataclass
 class OpenTraces(Message):
-    """Show the traces of a filter, the reader on ``trace_id`` when given."""
+    """Show the traces of a filter, with ``trace_id`` in the reader if given."""
 
     query: str = ""
     trace_id: str | None = None
@@ -17,7 +17,7 @@ class OpenTraces(Message):
 
 @dataclass
 class OpenDistill(Message):
-    """Show the pool of problems under a filter, or set up a teacher run on them (``form``)."""
+    """Show the problems of a filter in the pool, or the form for a teacher run on them (``form``)."""
 
     problems: str = ""
     form: bool = False
@@ -32,14 +32,14 @@ class OpenRun(Message):
 
 @dataclass
 class OpenTraining(Message):
-    """Start to set up a run, on ``dataset`` when given."""
+    """Open the form for a training run, on ``dataset`` if given."""
 
     dataset: str | None = None
 
 
 @dataclass
 class OpenCompare(Message):
-    """Talk to these models (references of the registry), the prompt already typed when given."""
+    """Open a conversation with these models (references of the registry), with the prompt filled in if given."""
 
     models: tuple[str, ...] = ()
     prompt: str = ""
@@ -47,7 +47,7 @@ class OpenCompare(Message):
 
 @dataclass
 class OpenEvaluation(Message):
-    """Show one evaluation; without an id set one up, of ``model`` when given."""
+    """Show one evaluation; without an id open the form for one, of ``model`` if given."""
 
     evaluation_id: str | None = None
     model: str | None = None

@@ -1,17 +1,19 @@
-"""What all screens of the laboratory share: header, footer, clear errors, a notice when the terminal is too small."""
+"""The base of all screens: heading, footer, error reports, a notice when the terminal is too small."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import ClassVar, Concatenate, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -25,14 +27,16 @@ from store.sqlite import Database
 SMALLEST = (60, 18)
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
+ERRORS = (O1LabError, StoreError, OSError)
+"""Errors that are reported to the user; others are programming errors."""
 log = logging.getLogger("o1lab.screens")
 
 
 class LabScreen(Screen[None]):
-    """A mode of the laboratory. Subclasses fill ``compose_body`` and name themselves in ``TITLE``.
+    """The base of all screens. Subclasses implement ``compose_body`` and set ``TITLE``.
 
-    Textual calls the ``on_*`` handlers of every class of a screen by itself, the subclass's first: a handler never
-    calls ``super().on_*``.
+    Textual calls the ``on_*`` handlers of every class of a screen, those of the subclass first. Therefore a handler
+    never calls ``super().on_*``.
     """
 
     TITLE = "LAB"
@@ -53,14 +57,14 @@ class LabScreen(Screen[None]):
         yield KeyFooter(show_command_palette=False, compact=True)
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between heading and footer."""
+        """Yield the widgets between heading and footer."""
         yield from ()
 
     def on_mount(self) -> None:
         self._draw_heading()
 
     def set_heading(self, right: str) -> None:
-        """Show ``right`` at the right end of the heading; the names of the screen and the lab are on the left."""
+        """Show ``right`` at the right end of the heading; the title of the screen and the lab are on the left."""
         self._heading = right
         self._draw_heading()
 
@@ -87,14 +91,14 @@ class LabScreen(Screen[None]):
             self.app.action_show_help_panel()
 
     def on_key(self, event: events.Key) -> None:
-        """Escape closes the help before it means anything else."""
+        """Close the help on escape, before other widgets handle it."""
         if event.key == "escape" and self.query("HelpPanel"):
             self.app.action_hide_help_panel()
             event.stop()
             event.prevent_default()
 
     def report(self, error: BaseException) -> None:
-        """Show an error in one sentence; a traceback that a person cannot use goes to the log."""
+        """Show an error in one sentence; the traceback of an unexpected one goes to the log."""
         if isinstance(error, StoreError):
             error = from_store(error)
         if isinstance(error, O1LabError):
@@ -108,10 +112,10 @@ class LabScreen(Screen[None]):
     async def in_thread(
         self, function: Callable[Options, Result], *args: Options.args, **kwargs: Options.kwargs
     ) -> Result:
-        """Run ``function``, which reads files or waits, in a thread.
+        """Run ``function``, which reads files or blocks, in a thread.
 
         Raises:
-            CancelledError: The screen was closed in the meantime, so there is nowhere to show the result.
+            CancelledError: The screen was closed in the meantime.
         """
         result = await asyncio.to_thread(function, *args, **kwargs)
         if self.closing:
@@ -121,7 +125,7 @@ class LabScreen(Screen[None]):
     async def read(
         self, query: Callable[Concatenate[Database, Options], Result], *args: Options.args, **kwargs: Options.kwargs
     ) -> Result:
-        """Run a query on the lab's database in a thread, over that thread's own connection.
+        """Run a query on the lab's database in a thread, with that thread's connection.
 
         Args:
             query: A function whose first argument is the database, such as ``evaluations.get``.
@@ -132,7 +136,7 @@ class LabScreen(Screen[None]):
             What ``query`` returns.
 
         Raises:
-            StoreError: The database cannot be read, with a sentence that says why.
+            StoreError: The database cannot be read.
             CancelledError: The screen was closed in the meantime.
         """
         store = self.context.store
@@ -145,12 +149,35 @@ class LabScreen(Screen[None]):
 
     @property
     def closing(self) -> bool:
-        """Whether the screen is being taken down; its widgets go before it does."""
+        """Whether the screen is being removed; its widgets are removed first."""
         return self._pruning or not self.is_attached
 
 
+def reported(
+    method: Callable[Options, Awaitable[Result]],
+) -> Callable[Options, Coroutine[None, None, Result | None]]:
+    """Decorate an asynchronous method of a screen or a widget: errors are reported, and it returns None.
+
+    Exceptions other than ``ERRORS`` are programming errors. They are logged and reported like the others, so that one
+    fault does not end the app. In tests (headless) they reach Textual.
+    """
+
+    @wraps(method)
+    async def run(*args: Options.args, **kwargs: Options.kwargs) -> Result | None:
+        try:
+            return await method(*args, **kwargs)
+        except Exception as error:
+            node = cast(DOMNode, args[0])
+            if node.app.is_headless and not isinstance(error, ERRORS):
+                raise
+            cast(LabScreen, node.screen).report(error)
+            return None
+
+    return run
+
+
 def words_of(error: Exception) -> str:
-    """An error in one line, safe to show."""
+    """Return an error as one line of safe text."""
     if isinstance(error, StoreError):
         error = from_store(error)
     if isinstance(error, O1LabError):

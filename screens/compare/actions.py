@@ -1,4 +1,4 @@
-"""What the Compare screen does besides asking: settings, saved conversations, export, and the sources of an answer."""
+"""Actions of the Compare screen besides asking: settings, saved conversations, export, training chains, tally."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from o1lab.chat.nearest import ChainIndex, Near
 
 CONVERSATIONS = 200
-"""The most conversations that a search lists."""
+"""Maximum number of conversations that a search lists."""
 
 
 class ConversationActions:
-    """The actions on the conversation that ``controller`` holds. Errors are left to the screen that runs them."""
+    """Actions on the conversation of ``controller``. The screen that runs them reports their errors."""
 
     def __init__(self, screen: LabScreen, controller: CompareController, prompt: PromptInput) -> None:
         self.screen = screen
@@ -41,18 +41,18 @@ class ConversationActions:
     # Settings.
 
     async def change_settings(self) -> None:
-        """Change the settings of all panes; they hold from the next question on."""
+        """Change the settings of all panes; they apply from the next question on."""
         chosen = await self.screen.app.push_screen_wait(SettingsDialog(self.controller.settings))
         if chosen is not None:
             self.controller.settings = replace(chosen, blind=self.controller.settings.blind)
             await self._set_blind(chosen.blind)
 
     async def toggle_blind(self) -> None:
-        """Hide the names of the models until the vote, or stop hiding them."""
+        """Turn blind on or off: the names of the models are hidden until the vote."""
         await self._set_blind(not self.controller.settings.blind)
 
     async def _set_blind(self, blind: bool) -> None:
-        """Blind holds for a whole conversation: an answer seen with its name cannot be judged blindly."""
+        """Start a new conversation, since an answer seen with its model's name cannot be judged blindly."""
         controller = self.controller
         if blind != controller.settings.blind:
             asked = controller.turn > 0
@@ -61,7 +61,7 @@ class ConversationActions:
             await controller.begin(controller.refs)
             if asked:
                 self.screen.notify(
-                    f"Blind is {'on' if blind else 'off'}, in a new conversation; the one before is saved."
+                    f"Blind is {'on' if blind else 'off'}, in a new conversation; the previous one is saved."
                 )
         controller.changed()
 
@@ -82,14 +82,16 @@ class ConversationActions:
             ]
 
         picked = await self.screen.app.push_screen_wait(
-            PickDialog("Conversations", search, empty="None says that.", hint="searches title, questions and answers")
+            PickDialog(
+                "Conversations", search, empty="No conversation matches.", hint="searches title, questions and answers"
+            )
         )
         if picked is not None:
             await self.controller.reopen(picked)
             self.controller.changed()
 
     async def export(self) -> None:
-        """Write the conversation as Markdown into the lab's exports."""
+        """Write the conversation as Markdown to the lab's exports."""
         session = self.controller.session
         if session is None:
             return
@@ -99,14 +101,14 @@ class ConversationActions:
             await self.screen.in_thread(_write, path, page)
         except OSError as error:
             raise LabError(
-                f"The conversation cannot be written: {error.strerror}.", "Make room, or its folder."
+                f"The conversation cannot be written: {error.strerror}.", "Check the disk space and the folder."
             ) from error
         self.screen.notify(f"Exported to {visible(str(path))}", markup=False)
 
-    # Where an answer leads.
+    # Actions on an answer.
 
     async def add_trace(self) -> None:
-        """Keep the current pane's answer as a trace of its question."""
+        """Add the current pane's answer to the traces."""
         from o1lab.chat.export import add_to_traces
 
         chosen, session = self.controller.selected(), self.controller.session
@@ -115,7 +117,7 @@ class ConversationActions:
         store = self.screen.context.store
         trace, added = await self.screen.in_thread(add_to_traces, store, session.record, chosen.message, chosen.ref)
         self.screen.notify(
-            f"Added to the traces as {trace[:8]}." if added else f"It is among the traces already: {trace[:8]}."
+            f"Added to the traces as {trace[:8]}." if added else f"The trace exists already: {trace[:8]}."
         )
 
     async def show_chains(self) -> None:
@@ -137,7 +139,7 @@ class ConversationActions:
         return self._chains[1].nearest(chosen.question, message.thought, message.content, limit=NEAREST)
 
     async def show_prompt(self) -> None:
-        """Show the last question's prompt as the current pane's model sees it, its chat template applied."""
+        """Show the prompt of the last question as the current pane's model gets it, with the chat template applied."""
         from o1lab.inference.chat_client import rendered_prompt
 
         pane, session = self.controller.current_pane, self.controller.session
@@ -153,7 +155,7 @@ class ConversationActions:
         rendered = await rendered_prompt(opened, messages)
         title = f"The prompt as {ref.label} sees it"
         if rendered is None:
-            title = f"{ref.label} does not tell its template; these messages are sent"
+            title = f"{ref.label} does not report its template; these messages are sent"
             rendered = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
         await self.screen.app.push_screen_wait(PreviewDialog(title, rendered))
 

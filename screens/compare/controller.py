@@ -1,4 +1,4 @@
-"""One conversation drawn on its panes: what the session tells goes to the right pane, hidden while blind."""
+"""The controller of a conversation: it draws the events of the session on the panes, with names hidden if blind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "lo
 
 @dataclass(frozen=True)
 class Selected:
-    """The answer a key acts on: its pane's model, the question, the answer as it is on disk."""
+    """The answer that a key acts on: the model of its pane, the question, and the saved message."""
 
     ref: ModelRef
     question: str
@@ -37,14 +37,22 @@ class Selected:
 
 
 class CompareController:
-    """Holds the session and draws it. ``changed`` is called when what may be done now changed.
+    """Owns the session and draws it.
 
-    Panes are numbered as the session numbers them; places from the left. The two differ when blind.
+    Panes have the numbers of the session; places count from the left. They differ if the conversation is blind.
     """
 
     def __init__(
         self, panes: Panes, context: LabContext, *, changed: Callable[[], None], verifier: Verifier | None
     ) -> None:
+        """Create the controller.
+
+        Args:
+            panes: The panes.
+            context: The lab.
+            changed: Called after the state changed, since other actions may be possible then.
+            verifier: Verifies answers to problems of the lab.
+        """
         self.panes = panes
         self.context = context
         self.refs: list[ModelRef] = []
@@ -56,7 +64,7 @@ class CompareController:
         self._verifier = verifier
         self._client: ChatClient | None = None
 
-    # What there is.
+    # State.
 
     @property
     def turn(self) -> int:
@@ -68,7 +76,7 @@ class CompareController:
 
     @property
     def hidden(self) -> bool:
-        """Whether names and figures are kept back: blind, and no vote on this turn yet."""
+        """Whether names and figures are hidden: blind, and no vote on this turn yet."""
         return self.settings.blind and not self.voted and self.turn > 0
 
     @property
@@ -89,7 +97,7 @@ class CompareController:
         return self.panes.places[self.order.index(pane)]
 
     def selected(self) -> Selected | None:
-        """The last answer of the current pane, None while there is none on disk."""
+        """Return the last answer of the current pane; None if it is not saved yet."""
         if self.session is None or not self.refs:
             return None
         pane = self.current_pane
@@ -98,26 +106,26 @@ class CompareController:
             return None
         return Selected(self.refs[pane], self.session.question(), message)
 
-    # Beginning, going on, ending.
+    # The conversation.
 
     async def begin(self, refs: Sequence[ModelRef]) -> None:
-        """A new conversation with these models; nothing is on disk before its first question."""
+        """Start a conversation with these models; it is saved with its first question."""
         await self.close()
         self.refs = list(refs)
         await self._set_up()
 
     async def reopen(self, identity: str) -> None:
-        """Go on with a saved conversation.
+        """Continue a saved conversation.
 
         Raises:
-            StoreError: there is no such conversation.
+            StoreError: There is no such conversation.
         """
         session = await ConversationSession.resume(
             self.context.store,
             identity,
             lambda model: find_model(self.context.lab, model, self.context.config),
             opener=self._open,
-            listener=self._heard,
+            listener=self._on_event,
             client=self._connections(),
             verifier=self._verifier,
         )
@@ -138,15 +146,15 @@ class CompareController:
         self.voted = False
         await self.panes.set_count(len(self.refs))
         self.name_panes()
-        self.panes.call_after_refresh(self.name_panes)  # once it is known how wide they are
+        self.panes.call_after_refresh(self.name_panes)  # when their widths are known
         self.changed()
 
     async def send(self, text: str) -> None:
-        """Ask all panes. Nothing is shown as sent before it is on disk.
+        """Ask all panes. The question is shown after it is saved.
 
         Raises:
-            UsageError: an answer is still coming, or there is nothing to ask.
-            StoreError: it could not be saved; nothing was asked.
+            UsageError: An answer is still arriving, or the text is empty.
+            StoreError: The question could not be saved; nothing was asked.
         """
         if self.session is None:
             self.session = await ConversationSession.begin(
@@ -154,7 +162,7 @@ class CompareController:
                 self.refs,
                 self.settings,
                 opener=self._open,
-                listener=self._heard,
+                listener=self._on_event,
                 title=one_line(text, TITLE_LENGTH),
                 client=self._connections(),
                 verifier=self._verifier,
@@ -165,7 +173,7 @@ class CompareController:
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
             if self.settings.blind:
-                stream.clear()  # what was said before would tell who this is
+                stream.clear()  # earlier answers would reveal the model
             stream.add_user(text)
             self._expect(pane)
         self.name_panes()
@@ -175,7 +183,7 @@ class CompareController:
         """Ask one pane the last question again.
 
         Raises:
-            UsageError: nothing was asked yet, or this pane still answers.
+            UsageError: Nothing was asked yet, or an answer is still arriving in this pane.
         """
         if self.session is None:
             return
@@ -186,25 +194,25 @@ class CompareController:
         self.changed()
 
     def failed_pane(self) -> int | None:
-        """The current pane if its answer failed, else the first one that did."""
+        """Return the current pane if its answer failed, else the first pane whose answer failed."""
         failed = [pane for pane in self.order if self.states[pane].failed]
         return self.current_pane if self.refs and self.current_pane in failed else next(iter(failed), None)
 
     async def stop(self, pane: int | None = None) -> None:
-        """Stop one pane or all; what came is kept."""
+        """Stop one pane or all; partial answers are kept."""
         if self.session is None:
             return
         await self.session.stop(pane)
         for stopped in self.order if pane is None else [pane]:
-            if self.states[stopped].busy:  # nothing came, so nothing was saved: what was before stands again
+            if self.states[stopped].busy:  # nothing was received, so nothing was saved: show the previous answer again
                 self._settle(stopped)
         self.changed()
 
     async def vote(self, place: int | None, *, tie: bool = False) -> None:
-        """Prefer the answer in ``place``; without one, call it a tie, or none good.
+        """Vote for the answer in ``place``; None is a tie, or none good.
 
         Raises:
-            UsageError: there are not two answers.
+            UsageError: There are fewer than two answers.
         """
         if self.session is None:
             return
@@ -215,7 +223,7 @@ class CompareController:
         self.changed()
 
     async def close(self) -> None:
-        """Stop what runs (partial answers are kept) and leave the conversation."""
+        """Stop all panes (partial answers are kept) and leave the conversation."""
         session, self.session = self.session, None
         if session is not None:
             await session.close()
@@ -229,9 +237,9 @@ class CompareController:
     # Drawing.
 
     def name_panes(self) -> None:
-        """Titles and status lines of all panes."""
+        """Update titles and status lines of all panes."""
         names = []
-        # While panes come and go there may be more or fewer of them than models.
+        # While panes are added or removed, their number may differ from that of the models.
         for place, (pane, stream) in enumerate(zip(self.order, self.panes.places, strict=False)):
             ref, state = self.refs[pane], self.states[pane]
             letter = chr(ord("A") + place)
@@ -247,7 +255,7 @@ class CompareController:
         self.panes.name_places(names)
 
     def draw(self) -> None:
-        """Draw all that was said from the start; while blind, only the last turn."""
+        """Draw the whole conversation; if names are hidden, only the last turn."""
         session = self.session
         if session is None or self.busy:
             self.name_panes()
@@ -270,7 +278,7 @@ class CompareController:
 
     def _draw_failure(self, stream: StreamPane, sentence: str, hint: str) -> None:
         if self.hidden:  # the sentence names the model
-            sentence, hint = "This model failed.", "Why is told after the vote."
+            sentence, hint = "This model failed.", "The reason is shown after the vote."
         stream.fail(sentence, f"{hint} ctrl+r tries again.".strip())
 
     def _settle(self, pane: int) -> None:
@@ -293,7 +301,7 @@ class CompareController:
             self.changed()
         else:
             self._settle(pane)
-            self._draw_failure(self.stream(pane), f"{error.sentence} The answer before stays.", error.hint)
+            self._draw_failure(self.stream(pane), f"{error.sentence} The previous answer is kept.", error.hint)
             self.changed()
 
     def _expect(self, pane: int) -> None:
@@ -301,7 +309,7 @@ class CompareController:
         self.states[pane].enter("opening")
         self.stream(pane).begin_assistant()
 
-    # What the session tells.
+    # Events of the session.
 
     async def _open(self, ref: ModelRef) -> ModelAddress:
         state = self.states[self.refs.index(ref)]
@@ -311,32 +319,32 @@ class CompareController:
             state.enter("waiting")
         return opened
 
-    def _heard(self, told: PaneEvent) -> None:
+    def _on_event(self, event: PaneEvent) -> None:
         if not self.panes.is_attached or self.session is None:
             return
-        state, stream = self.states[told.pane], self.stream(told.pane)
-        match told.event:
+        state, stream = self.states[event.pane], self.stream(event.pane)
+        match event.event:
             case Started(ttft_s=ttft):
                 state.ttft_s = ttft
                 self.name_panes()
             case Delta(kind="thought", text=text):
-                state.came("thinking")
+                state.received("thinking")
                 stream.append_thought(text)
             case Delta(text=text):
-                state.came("answering")
+                state.received("answering")
                 stream.append_answer(text)
             case Recast():
-                said = stream.last_thought + stream.last_answer
+                text = stream.last_thought + stream.last_answer
                 stream.drop_last_assistant()
                 stream.begin_assistant()
-                stream.append_thought(said)
+                stream.append_thought(text)
             case Done(thought_tokens=tokens):
                 stream.set_thought_tokens(tokens)
                 stream.finish()
             case Failed(error=error):
                 self._draw_failure(stream, error.sentence, error.hint)
-                # A retry that brought nothing replaces nothing: then no Saved follows.
-                self.panes.call_later(self._end_unsaved, told.pane, error)
+                # No Saved event follows if a retry received nothing, since it replaces nothing.
+                self.panes.call_later(self._end_unsaved, event.pane, error)
             case Saved(message=message):
                 if stream.streaming:  # stopped
                     stream.finish()

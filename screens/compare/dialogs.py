@@ -23,13 +23,13 @@ from screens.compare.prompt import PromptInput
 
 
 class ModelsDialog(ListDialog[tuple[str, ...]]):
-    """Choose the models to compare; gives their ids in the order of their panes."""
+    """Choose the models to compare; returns their ids in the order of the panes."""
 
     KEYS = "space choose or drop · enter talk to these · esc back"
     MARKS = True
 
     def __init__(self, choices: Sequence[Choice], chosen: Sequence[str]) -> None:
-        super().__init__("Models to compare", among(choices), empty="No model is called so.")
+        super().__init__("Models to compare", among(choices), empty="No model matches.")
         self.chosen = list(chosen)
 
     def line(self, choice: Choice) -> Text:
@@ -40,12 +40,12 @@ class ModelsDialog(ListDialog[tuple[str, ...]]):
         super().fill(highlighted)
         count = len(self.chosen)
         self.query_one(".hint", Static).update(
-            f"{count} pane{'' if count == 1 else 's'}; they stand in the order they were chosen."
+            f"{count} pane{'' if count == 1 else 's'}, in the order in which they were chosen."
         )
 
     async def on_search_line_marked(self) -> None:
         with suppress(WorkerCancelled):
-            await self.looking.wait()
+            await self.searching.wait()
         if (choice := self.current) is None:
             return
         if choice.id in self.chosen:
@@ -55,7 +55,7 @@ class ModelsDialog(ListDialog[tuple[str, ...]]):
         self.fill(self.query_one(OptionList).highlighted or 0)
 
     def action_take(self) -> None:
-        """Give what was marked; with nothing marked, the line in sight."""
+        """Return the marked models; if none is marked, the current one."""
         if not self.chosen and (choice := self.current) is not None:
             self.chosen.append(choice.id)
         if self.chosen:
@@ -73,32 +73,32 @@ class _Field:
 
 
 _FIELDS = (
-    _Field("temperature", "temperature", "0 is greedy; empty: the server's own", float, 0, 10),
-    _Field("top_p", "top-p", "0 to 1; empty: the server's own", float, 0, 1),
+    _Field("temperature", "temperature", "0 is greedy; empty: server default", float, 0, 10),
+    _Field("top_p", "top-p", "0 to 1; empty: server default", float, 0, 1),
     _Field("seed", "seed", "makes an answer repeatable", int, -(2**63), 2**63 - 1),
     _Field("max_tokens", "maximum tokens", "of thought and answer together", int, 1, 1e9),
 )
 
 
 class BlindBox(Checkbox):
-    """A checkbox that says on or off, not by colour alone, and leaves enter to its dialog; space toggles it."""
+    """A checkbox with the words on and off, not only colours. Space toggles it; enter is left to the dialog."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.keep", "Keep", show=False)]
 
     def on_mount(self) -> None:
-        self._say()
+        self._update_label()
 
     def watch_value(self) -> None:
         super().watch_value()
-        self._say()
+        self._update_label()
 
-    def _say(self) -> None:
-        self.BUTTON_INNER = "X" if self.value else " "  # Textual's cross stands there in both, in other colours
+    def _update_label(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "  # Textual's has a cross in both states, in different colours
         self.label = "on" if self.value else "off"
 
 
 class SettingsDialog(Dialog[Settings]):
-    """What all panes are asked with. Enter keeps, escape leaves everything as it was."""
+    """The settings of all panes. Enter keeps the changes, escape discards them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "keep", "Keep"),
@@ -107,7 +107,7 @@ class SettingsDialog(Dialog[Settings]):
     ]
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__("Settings, for all panes", "tab next field · enter keep · esc leave as it was")
+        super().__init__("Settings, for all panes", "tab next field · enter keep · esc discard")
         self.settings = settings
 
     def compose_dialog(self) -> ComposeResult:
@@ -123,7 +123,7 @@ class SettingsDialog(Dialog[Settings]):
         with Horizontal(classes="field"):
             yield Label("blind", classes="label", markup=False)
             yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
-            yield Label("space; no names until you vote", classes="help", markup=False)
+            yield Label("space; hides names until you vote", classes="help", markup=False)
         yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -145,7 +145,7 @@ class SettingsDialog(Dialog[Settings]):
             except ValueError:
                 value = float("nan")
             if value is not None and not field.low <= value <= field.high:
-                self._refuse(entry, f"{field.label}: {one_line(text, 30)} will not do; {field.help}.")
+                self._refuse(entry, f"{field.label}: {one_line(text, 30)} is not valid; {field.help}.")
                 return
             values[field.name] = value
         self.dismiss(

@@ -1,4 +1,4 @@
-"""Which models the Compare screen offers, and which it begins with."""
+"""The models of the Compare screen: the choices of its dialog, and the default ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice
 
 
-def choices(refs: Sequence[ModelRef]) -> list[Choice]:
-    """A line for each model: what it is called, and where it comes from or what it lacks."""
+def model_choices(refs: Sequence[ModelRef]) -> list[Choice]:
+    """Return a choice for each model, with its name, and its origin or what it lacks."""
     return [Choice(ref.id, ref.label, _detail(ref)) for ref in refs]
 
 
@@ -30,17 +30,17 @@ def _detail(ref: ModelRef) -> str:
         case "base":
             return "" if can_serve() else "needs the train extra (torch), which is not installed"
         case "server":
-            return "served on this machine" if ref.record is not None else "not there any more"
+            return "served on this machine" if ref.record is not None else "no longer running"
     return ""
 
 
 def can_serve() -> bool:
-    """Whether what the embedded server needs is installed; nothing is imported."""
+    """Whether the packages of the embedded server are installed; nothing is imported."""
     return all(find_spec(name) is not None for name in ("torch", "transformers", "peft"))
 
 
-def usual(lab: Lab, refs: Sequence[ModelRef]) -> list[ModelRef]:
-    """What one most likely wants side by side: the solver, the newest finished student, its base."""
+def default_models(lab: Lab, refs: Sequence[ModelRef]) -> list[ModelRef]:
+    """Return the models to begin with: the solver, the newest finished student, and its base."""
     chosen = [ref for ref in refs if ref.source == "solver"]
     if not can_serve():
         return chosen + [ref for ref in refs if ref.source == "endpoint"][:1]

@@ -1,4 +1,4 @@
-"""The panes of the Compare screen: side by side where there is room, else one at a time under a line of tabs."""
+"""The panes of the Compare screen: side by side if they fit, else one at a time below a line of tabs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 
 NARROWEST = 38
-"""Columns a pane needs to be read; with less for each they become tabs."""
+"""Minimum width of a pane in cells; below it the panes become tabs."""
 
 
 class Panes(Vertical):
-    """Holds one StreamPane a place; places count from 0, from the left."""
+    """A StreamPane per place; places count from 0, from the left."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs", markup=False)
@@ -38,9 +38,9 @@ class Panes(Vertical):
         return len(self.places) > 1 and self.size.width < NARROWEST * len(self.places)
 
     async def set_count(self, count: int) -> None:
-        """Have that many panes, all of them empty."""
+        """Set the number of panes, and empty all of them."""
         row, places = self.query_one("#row"), self.places
-        for pane in places[:count]:  # kept, and the focus with them
+        for pane in places[:count]:  # kept, with the focus
             pane.clear()
         for pane in places[count:]:
             await pane.remove()
@@ -49,23 +49,23 @@ class Panes(Vertical):
         self.arrange_places()
 
     def name_places(self, names: Sequence[tuple[str, str]]) -> None:
-        """(name, mark) of each place, for the line of tabs."""
+        """Set (name, mark) of each place for the line of tabs."""
         if list(names) != self.names:
             self.names = list(names)
             self._draw_tabs()
 
     def show_place(self, place: int) -> None:
-        """Make ``place`` the current one, in sight."""
+        """Make ``place`` the current one and show it."""
         self.current = place
         self.arrange_places()
 
     def focus_current(self) -> None:
-        """Give the current pane the focus."""
+        """Focus the current pane."""
         if self.places:
             self.places[self.current].focus()
 
     def place_of_focus(self) -> int | None:
-        """The place whose pane has the focus."""
+        """Return the place of the focused pane."""
         focused = self.screen.focused
         if focused is None:
             return None
@@ -80,7 +80,7 @@ class Panes(Vertical):
         self.arrange_places()
 
     def arrange_places(self) -> None:
-        """Show all panes, or only the current one where they would be too narrow."""
+        """Show all panes, or only the current one if they would be too narrow."""
         tabbed = self.tabbed
         for at, pane in enumerate(self.places):
             pane.display = not tabbed or at == self.current
@@ -92,6 +92,6 @@ class Panes(Vertical):
         room = max(self.size.width // max(len(self.names), 1) - 4, 4)
         for at, (name, sign) in enumerate(self.names):
             label = f" {sign.strip()}{' ' if sign.strip() else ''}{one_line(name, room)} "
-            # Brackets as well as reverse: colour alone never says which tab is the current one.
+            # Brackets as well as reverse, so that the current tab is not marked by colour alone.
             line.append(f"[{label}]" if at == self.current else f" {label} ", "reverse" if at == self.current else "")
         self.query_one("#tabs", Static).update(line)

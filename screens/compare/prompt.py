@@ -1,13 +1,17 @@
-"""Where a prompt is written: enter sends it, ctrl+j breaks the line."""
+"""The prompt input: enter sends, ctrl+j breaks the line. Also the palette entries for keys that it captures."""
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
+from textual.actions import parse
 from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -15,7 +19,7 @@ from o1lab.text import visible
 
 
 class PromptInput(TextArea):
-    """A text area that grows with its text. What is pasted into it keeps its line breaks."""
+    """A text area that grows with its text; pasted text keeps its line breaks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send"),
@@ -24,7 +28,7 @@ class PromptInput(TextArea):
 
     @dataclass
     class Sent(Message):
-        """Enter was pressed; the text stays until somebody clears it."""
+        """Enter was pressed. The text stays until the receiver clears it."""
 
         prompt: PromptInput
         text: str
@@ -40,12 +44,12 @@ class PromptInput(TextArea):
         )  # fmt: skip
 
     def write(self, text: str) -> None:
-        """Replace the text, with the cursor behind it."""
+        """Replace the text and put the cursor at its end."""
         self.text = text
         self.move_cursor(self.document.end)
 
     async def _on_key(self, event: events.Key) -> None:
-        """Enter and ctrl+j in the order they were typed: a priority binding would overtake the letters before."""
+        """Handle enter and ctrl+j here: as priority bindings they would run before letters typed earlier."""
         if event.key in ("enter", "ctrl+j"):
             event.stop()
             event.prevent_default()
@@ -61,15 +65,43 @@ class PromptInput(TextArea):
         self.insert("\n")
 
     def get_line(self, line_index: int) -> Text:
-        """A line as it is drawn: prompts come from files too, and nothing in them may act on the terminal."""
+        """Return a line without control characters: prompts may come from files."""
         line = self.document.get_line(line_index)
         if not line.isprintable():
             line = "".join(map(_one_character, line))
         return Text(line, end="", no_wrap=True)
 
 
+class LetterKeys(Provider):
+    """Lists the letter keys that are not active in the prompt. The app itself lists the active keys."""
+
+    def commands(self) -> Iterator[Binding]:
+        active = self.screen.active_bindings
+        for binding in Binding.make_bindings(self.screen.BINDINGS):
+            may = self.screen.check_action(*parse(binding.action)[1:])
+            if binding.description and binding.key not in active and may:
+                yield binding
+
+    async def discover(self) -> Hits:
+        for binding in self.commands():
+            yield DiscoveryHit(self.title(binding), self.run(binding), help=binding.tooltip)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for binding in self.commands():
+            title = self.title(binding)
+            if score := matcher.match(title):
+                yield Hit(score, matcher.highlight(title), self.run(binding), help=binding.tooltip)
+
+    def title(self, binding: Binding) -> str:
+        return f"{binding.description} (esc, then {self.app.get_key_display(binding)})"
+
+    def run(self, binding: Binding) -> partial[Coroutine[Any, Any, None]]:
+        return partial(self.screen.run_action, binding.action)
+
+
 def _one_character(char: str) -> str:
-    """One safe character for ``char``: the cursor counts characters."""
+    """Return exactly one safe character for ``char``, since the cursor counts characters."""
     if char == "\t":
         return char
     shown = visible(char)

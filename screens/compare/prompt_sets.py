@@ -1,4 +1,4 @@
-"""Prompt sets: choose one, step through it, save prompts to one."""
+"""Prompt sets: choosing one, stepping through it, saving prompts to one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from store import conversations, problems
 from store.sqlite import Database
 
 SET_LIMIT = 1000
-"""The most prompts of a set that is made of the lab's problems."""
+"""Maximum number of prompts of a set made of the lab's problems."""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """A set of prompts that is stepped through, and the position in it."""
+    """The prompts of a set, and the current position."""
 
     name: str
     prompts: tuple[str, ...]
@@ -30,7 +30,7 @@ class PromptSet:
 
 
 class PromptSets:
-    """The lab's prompt sets, and the one that is stepped through."""
+    """The lab's prompt sets, and the current one."""
 
     def __init__(self, screen: LabScreen, controller: CompareController, prompt: PromptInput) -> None:
         self.screen = screen
@@ -46,7 +46,7 @@ class PromptSets:
         if 0 <= at < len(self.current.prompts):
             self._use(replace(self.current, at=at))
         else:
-            message = "That was the last prompt of the set." if steps > 0 else "This is its first prompt."
+            message = "This is the last prompt of the set." if steps > 0 else "This is the first prompt of the set."
             self.screen.notify(message)
 
     def _use(self, prompt_set: PromptSet) -> None:
@@ -62,7 +62,7 @@ class PromptSets:
         choices += [Choice(f"source:{name}", f"problems of {name}", _prompts(n)) for name, n in sources]
         if self.current is not None:
             choices.append(Choice("", "no set", f"leave {self.current.name}"))
-        dialog = PickDialog("Prompt sets", among(choices), empty="No set yet: w saves the prompt to one.")
+        dialog = PickDialog("Prompt sets", among(choices), empty="No prompt set yet: w saves the prompt to one.")
         picked = await self.screen.app.push_screen_wait(dialog)
         if picked is None:
             return
@@ -80,11 +80,11 @@ class PromptSets:
             self.controller.changed()
 
     async def save_prompt(self) -> None:
-        """Append the prompt being written, or the last question, to a saved set."""
+        """Append the typed prompt, or the last question, to a saved set."""
         session = self.controller.session
         text = self.prompt.text.strip() or (session.question() if session is not None else "")
         if not text:
-            self.screen.notify("There is no prompt to save: write one, or ask something first.")
+            self.screen.notify("There is no prompt to save: type one first.")
             return
         sets = await self.screen.read(conversations.prompt_sets)
         proposed = self.current.name if self.current is not None and self.current.name in sets else "prompts"

@@ -1,4 +1,4 @@
-"""Compare: one prompt, several models side by side; read, judge, and go to the chains that taught an answer."""
+"""Compare: one prompt to several models side by side, votes, and the training chains similar to an answer."""
 
 from __future__ import annotations
 
@@ -24,28 +24,25 @@ from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.compare.actions import ConversationActions
-from screens.compare.commands import LetterKeys
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog
-from screens.compare.models import choices, usual
+from screens.compare.models import default_models, model_choices
 from screens.compare.panes import Panes
-from screens.compare.prompt import PromptInput
+from screens.compare.prompt import LetterKeys, PromptInput
 from screens.compare.prompt_sets import PromptSets
 from store import conversations
-from store.errors import StoreError
 
-# The space keeps a group's word from touching the next key in a compact footer.
+# The space separates the name of the group from the next key in a compact footer.
 VOTE = Binding.Group("Vote ", compact=True)
 PROMPTS = Binding.Group("Prompt ", compact=True)
 STATUS_EVERY_S = 0.25
-FAULTS = (O1LabError, StoreError, OSError)
 Action = Callable[[], Awaitable[None]]
 
 
 class CompareScreen(LabScreen):
-    """Panes above, the prompt below. Single letters are keys only while the prompt is not being written."""
+    """Panes above, the prompt below. Letters are keys while the prompt does not have the focus."""
 
     TITLE = "COMPARE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "compare.tcss"]
@@ -61,8 +58,8 @@ class CompareScreen(LabScreen):
         Binding("s", "stop", "Stop"),
         Binding("S", "stop_all", "Stop all"),
         Binding("ctrl+r", "retry", "Retry", key_display="^r"),
-        Binding("c", "run('chains')", "Chains behind it", tooltip="The nearest chains this student was trained on"),
-        Binding("a", "run('add_trace')", "To traces", tooltip="Keep this answer as a trace"),
+        Binding("c", "run('chains')", "Chains behind it", tooltip="The most similar training chains of this student"),
+        Binding("a", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
         Binding("m", "models", "Models"),
         Binding("o", "run('settings')", "Settings"),
         Binding("b", "run('blind')", "Blind"),
@@ -70,7 +67,7 @@ class CompareScreen(LabScreen):
         Binding("p", "step(-1)", "Previous prompt", group=PROMPTS),
         Binding("l", "run('prompt_sets')", "Prompt sets"),
         Binding("w", "run('save_prompt')", "Save prompt"),
-        Binding("v", "run('show_prompt')", "View prompt", tooltip="The prompt as this model sees it"),
+        Binding("v", "run('show_prompt')", "View prompt", tooltip="The prompt as this model gets it"),
         Binding("T", "run('tally')", "Tally"),
         Binding("x", "close_pane", "Close pane"),
         Binding("ctrl+n", "new", "New", key_display="^n", priority=True),
@@ -102,10 +99,10 @@ class CompareScreen(LabScreen):
             "prompt_sets": self.prompt_sets.choose,
             "save_prompt": self.prompt_sets.save_prompt,
         }
-        """Actions of which one runs at a time, since each may open a dialog."""
+        """Actions that may open a dialog, so that only one of them runs at a time."""
         self.tasks: dict[str, Action] = {"export": actions.export, "add_trace": actions.add_trace}
 
-    # The frame.
+    # Layout and state.
 
     def compose_body(self) -> ComposeResult:
         yield self.panes
@@ -128,16 +125,16 @@ class CompareScreen(LabScreen):
         self.refresh_state()
 
     def on_screen_resume(self) -> None:
-        self.look_around()
+        self.refresh_notices()
 
     def tick(self) -> None:
-        """Times and counts of panes that answer; nobody answers: nothing to do."""
+        """Update times and counts while a pane is answering."""
         self.controller.name_panes()
         if not self.controller.busy:
             self.clock.pause()
 
     def refresh_state(self) -> None:
-        """What may be done now changed: heading, hint, footer, clock."""
+        """Update heading, hint, footer and clock after the state changed."""
         self.set_heading(describe(self.controller.settings))
         self.draw_hint()
         if self.controller.busy:
@@ -145,16 +142,15 @@ class CompareScreen(LabScreen):
         self.refresh_bindings()
 
     def draw_hint(self) -> None:
-        """The line over the prompt: what is worth knowing now on the left, the votes on the right."""
+        """Draw the line above the prompt: hints on the left, the votes on the right."""
         try:
             line = self.query_one("#hint", Static)
-        except NoMatches:  # the last events of a closing screen
+        except NoMatches:  # the screen is closing
             return
         parts = [self.notice] if self.notice else []
         if (prompts := self.prompt_sets.current) is not None:
-            parts.append(
-                f"{prompts.name} {prompts.at + 1}/{len(prompts.prompts)} (n next, p previous, each asked afresh)"
-            )
+            position = f"{prompts.at + 1}/{len(prompts.prompts)}"
+            parts.append(f"{prompts.name} {position} (n next, p previous, each in a new conversation)")
         if self.controller.votable and not self.controller.voted and not self.controller.busy:
             numbers = " ".join(str(n + 1) for n in range(len(self.controller.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
@@ -207,11 +203,9 @@ class CompareScreen(LabScreen):
         group = "dialog" if name in self.dialogs else "task"
         self.run_worker(self._run((self.dialogs | self.tasks)[name]), group=group, exclusive=True)
 
+    @reported
     async def _run(self, action: Action) -> None:
-        try:
-            await action()
-        except FAULTS as error:
-            self.report(error)
+        await action()
 
     def action_step(self, steps: int) -> None:
         self.prompt_sets.step(steps)
@@ -219,7 +213,7 @@ class CompareScreen(LabScreen):
     # Models.
 
     def open(self, models: tuple[str, ...], prompt: str) -> None:
-        """Talk to these models (the usual ones without any), the prompt already written."""
+        """Open a conversation with these models, or with the default ones, and fill in the prompt."""
         if models or not self.controller.refs:
             self.start(models)
         if prompt:
@@ -227,53 +221,47 @@ class CompareScreen(LabScreen):
         self.prompt.focus()
 
     @work(exclusive=True, group="models")
+    @reported
     async def start(self, models: tuple[str, ...]) -> None:
-        """A new conversation with models by name, or with the usual ones."""
+        """Start a conversation with models by name, or with the default ones."""
         lab, config = self.context.lab, self.context.config
         refs: list[ModelRef] = []
         try:
             refs = await self.in_thread(lambda: [find_model(lab, name, config) for name in models])
         except O1LabError as error:
             self.report(error)
-        try:
-            if not refs:
-                refs = await self.in_thread(lambda: usual(lab, list_models(lab, config)))
-        except (O1LabError, StoreError) as error:
-            self.report(error)
-            return
+        if not refs:
+            refs = await self.in_thread(lambda: default_models(lab, list_models(lab, config)))
         await self.controller.begin(refs)
-        self.look_around()
-        # openai takes a second to import: in a thread, while the first prompt is being written.
+        self.refresh_notices()
+        # openai takes a second to import: do it in a thread, while the user types the first prompt.
         await self.in_thread(importlib.import_module, "o1lab.inference.chat_client")
 
     @work(exclusive=True, group="models")
+    @reported
     async def action_models(self) -> None:
-        """Choose the models; other ones begin a new conversation."""
-        try:
-            refs = await self.in_thread(list_models, self.context.lab, self.context.config)
-        except O1LabError as error:
-            self.report(error)
-            return
+        """Choose the models; a change starts a new conversation."""
+        refs = await self.in_thread(list_models, self.context.lab, self.context.config)
         known = {ref.id: ref for ref in [*self.controller.refs, *refs]}
         chosen = await self.app.push_screen_wait(
-            ModelsDialog(choices(list(known.values())), [ref.id for ref in self.controller.refs])
+            ModelsDialog(model_choices(list(known.values())), [ref.id for ref in self.controller.refs])
         )
         if chosen is not None and list(chosen) != [ref.id for ref in self.controller.refs]:
             await self.with_models([known[name] for name in chosen])
 
     @work(exclusive=True, group="models")
     async def action_close_pane(self) -> None:
-        """Take the current pane away."""
-        gone = self.controller.current_pane
-        await self.with_models([ref for pane, ref in enumerate(self.controller.refs) if pane != gone])
+        """Close the current pane."""
+        closed = self.controller.current_pane
+        await self.with_models([ref for pane, ref in enumerate(self.controller.refs) if pane != closed])
 
     async def with_models(self, refs: Sequence[ModelRef]) -> None:
-        """Begin anew with other panes, the last question ready to be asked again."""
+        """Start a conversation with other models, with the last question in the prompt."""
         question = self.controller.session.question() if self.controller.session is not None else ""
         await self.controller.begin(refs)
         if question and not self.prompt.text:
             self.prompt.text = question
-            self.notify("A new conversation; the one before is saved. Enter asks its last question again.")
+            self.notify("A new conversation; the previous one is saved. Enter asks its last question again.")
         self.prompt.focus()
 
     # Asking.
@@ -285,21 +273,18 @@ class CompareScreen(LabScreen):
         self.ask(self.prompt.text)
 
     @work(group="ask")
+    @reported
     async def ask(self, text: str) -> None:
-        """Send to all panes; the prompt line is emptied once the question is on disk."""
+        """Send a question to all panes; the prompt is cleared once the question is saved."""
         if not text.strip():
             return
-        try:
-            prompts = self.prompt_sets.current
-            if prompts is not None and text == prompts.prompt and self.controller.turn and not self.controller.busy:
-                await self.controller.begin(self.controller.refs)
-            await self.controller.send(text)
-        except (O1LabError, StoreError) as error:
-            self.report(error)
-            return
+        prompts = self.prompt_sets.current
+        if prompts is not None and text == prompts.prompt and self.controller.turn and not self.controller.busy:
+            await self.controller.begin(self.controller.refs)
+        await self.controller.send(text)
         if self.prompt.text == text:
             self.prompt.clear()
-        self.look_around()
+        self.refresh_notices()
 
     def action_regenerate(self) -> None:
         self.answer_again(self.controller.current_pane)
@@ -327,7 +312,7 @@ class CompareScreen(LabScreen):
 
     @work(exclusive=True, group="models")
     async def action_new(self) -> None:
-        """Begin anew with the same models."""
+        """Start a new conversation with the same models."""
         await self.controller.begin(self.controller.refs)
         self.prompt.focus()
 
@@ -342,31 +327,25 @@ class CompareScreen(LabScreen):
     async def action_none_good(self) -> None:
         await self.vote(None)
 
+    @reported
     async def vote(self, place: int | None, *, tie: bool = False) -> None:
-        """Record a preference, then say who was who."""
-        try:
-            await self.controller.vote(place, tie=tie)
-        except (O1LabError, StoreError) as error:
-            self.report(error)
-            return
-        self.look_around()
+        """Record a preference, then show the names of the models."""
+        await self.controller.vote(place, tie=tie)
+        self.refresh_notices()
 
     @work(exclusive=True, group="around")
-    async def look_around(self) -> None:
-        """Read the tally, and whether a training run shares this machine."""
+    @reported
+    async def refresh_notices(self) -> None:
+        """Read the tally of votes, and whether a training run is using this machine."""
         from o1lab.serve.manager import training_notice
 
-        try:
-            self.notice = await self.in_thread(lambda: training_notice(self.context.lab) or "")
-            standings = {standing.model: standing for standing in tally(await self.read(conversations.votes))}
-        except (O1LabError, StoreError) as error:
-            self.report(error)
-            return
+        self.notice = await self.in_thread(lambda: training_notice(self.context.lab) or "")
+        standings = {standing.model: standing for standing in tally(await self.read(conversations.votes))}
         mine = [standings[ref.id] for ref in self.controller.refs if ref.id in standings]
         self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins}/{s.shown}" for s in mine) if mine else ""
         self.refresh_state()
 
-    # Moving about.
+    # Focus.
 
     def action_write(self) -> None:
         self.prompt.focus()
@@ -375,11 +354,10 @@ class CompareScreen(LabScreen):
         self.panes.focus_current()
 
     def action_walk(self, steps: int) -> None:
-        """Through the panes and the prompt, round and round."""
+        """Move the focus through the panes and the prompt, in a circle."""
         count = len(self.panes.places)
-        here = self.panes.place_of_focus()
-        there = ((count if here is None else here) + steps) % (count + 1)
-        self.go_to(there)
+        place = self.panes.place_of_focus()
+        self.go_to(((count if place is None else place) + steps) % (count + 1))
 
     def action_turn_to(self, steps: int) -> None:
         count = len(self.panes.places)
@@ -387,7 +365,7 @@ class CompareScreen(LabScreen):
             self.go_to((self.panes.current + steps) % count)
 
     def go_to(self, place: int) -> None:
-        """Focus the pane in ``place``; past the last one it is the prompt."""
+        """Focus the pane in ``place``, or the prompt after the last place."""
         if place >= len(self.panes.places):
             self.prompt.focus()
         else:
@@ -396,7 +374,7 @@ class CompareScreen(LabScreen):
 
 
 def describe(settings: Settings) -> str:
-    """The settings in a line."""
+    """Describe the settings in a line."""
     sampling = settings.sampling
     parts = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
     parts += [f"top-p {sampling.top_p:g}"] if sampling.top_p is not None else []

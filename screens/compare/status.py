@@ -1,4 +1,4 @@
-"""What stands in the border of a pane: what it is doing now, and the figures of its answer."""
+"""The status line in the border of a pane: its progress, and the figures of its answer."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _VERDICTS = {"correct": "✓ correct", "incorrect": "✗ incorrect", "unverifiab
 
 @dataclass
 class PaneState:
-    """What one pane is doing. Times are seconds of ``time.monotonic``."""
+    """The state of one pane. Times are seconds of ``time.monotonic``."""
 
     phase: Phase = "idle"
     message: Message | None = None
-    """The answer as it is on disk, once ``phase`` is ended."""
+    """The saved answer, once ``phase`` is ended."""
     pieces: int = 0
-    """Chunks that came: about one a token; the server's own count takes its place at the end."""
+    """Number of chunks received, about one per token; replaced by the server's count at the end."""
     unsaved: bool = False
-    """Whether it failed and nothing of it could be saved."""
+    """Whether it failed before anything was received that could be saved."""
     since: float = field(default_factory=time.monotonic)
     ttft_s: float | None = None
     first: float = 0.0
 
     @property
     def failed(self) -> bool:
-        """Whether trying again is the thing to do."""
+        """Whether the answer failed and can be retried."""
         return not self.busy and (self.unsaved or (self.message is not None and self.message.state == "failed"))
 
     @property
@@ -41,15 +41,19 @@ class PaneState:
     def enter(self, phase: Phase) -> None:
         self.phase, self.since = phase, time.monotonic()
 
-    def came(self, phase: Phase) -> None:
-        """A chunk of thought or answer came."""
+    def received(self, phase: Phase) -> None:
+        """Count a chunk of thought or answer."""
         if self.pieces == 0:
             self.first = time.monotonic()
         self.phase, self.pieces = phase, self.pieces + 1
 
     def line(self, opening: str, width: int, *, hidden: bool = False) -> str:
-        """One line for the border, in ``width`` columns if it can be said in so few. ``opening`` says what is done
-        before the question can be asked; ``hidden`` keeps back the figures that would tell one model from another.
+        """Return the line for the border.
+
+        Args:
+            opening: What is done before the question can be sent.
+            width: The width in cells to aim for.
+            hidden: Whether to leave out the figures that could identify the model.
         """
         if self.phase == "idle":
             return ""
@@ -77,7 +81,7 @@ class PaneState:
 
 
 def figures(message: Message, width: int = 200) -> str:
-    """Verdict, how the answer ended, tokens, time to the first one, tokens a second; shorter where it is narrow."""
+    """Format verdict, ending, tokens, time to first token and tokens per second, shortened to ``width`` if possible."""
     if message.state == "failed":
         return _ending(message)
     verdict = _VERDICTS.get(message.verdict or "", "")
@@ -86,16 +90,17 @@ def figures(message: Message, width: int = 200) -> str:
     rest = [f"ttft {seconds(message.ttft_s)}"] if message.ttft_s is not None else []
     rest += [f"{speed:,.0f} tok/s"] if (speed := _speed(message)) is not None else []
     ending = _ending(message)
-    sayings = [
-        " · ".join(part for part in (says, ending, count, *rest) if part)
-        for says, count in ((verdict, tokens + thought), (verdict, tokens))
-    ]
-    sayings.append(" · ".join(part for part in (f"{verdict[:1]} {ending or tokens}".strip(), *rest) if part))
-    return next((saying for saying in sayings if len(saying) <= width), sayings[-1])
+    candidates = (
+        (verdict, ending, tokens + thought, *rest),
+        (verdict, ending, tokens, *rest),
+        (f"{verdict[:1]} {ending or tokens}".strip(), *rest),
+    )
+    lines = [" · ".join(filter(None, parts)) for parts in candidates]
+    return next((line for line in lines if len(line) <= width), lines[-1])
 
 
 def mark(message: Message | None) -> str:
-    """One character for a tab: the verdict, or how the answer ended."""
+    """Return one character for a tab: the verdict, or whether the answer failed."""
     if message is None:
         return " "
     if message.state == "failed":
@@ -121,7 +126,7 @@ def _ending(message: Message | None) -> str:
 
 
 def _speed(message: Message) -> float | None:
-    """Tokens a second between the first token and the end of the answer."""
+    """Return the tokens per second between the first token and the end of the answer."""
     if not message.output_tokens or message.output_tokens < 2 or message.seconds is None or message.ttft_s is None:
         return None
     decoding = message.seconds - message.ttft_s

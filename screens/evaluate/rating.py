@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import sheets
-from o1lab.evaluate.rating.sheets import Blind, Results, Sheet
+from o1lab.evaluate.rating.sheets import BlindSample, RatingResults, Sheet
 from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PromptDialog
@@ -54,7 +54,7 @@ class RatingScreen(LabScreen):
         self.writer = Writer(context.store)
         self.sheet: Sheet | None = None
         self.at = 0
-        self.shown: Blind | None = None
+        self.shown: BlindSample | None = None
         self.typed = ""
         self.note = ""
         self.with_thought = False
@@ -153,7 +153,7 @@ class RatingScreen(LabScreen):
         if self.shown is None or self._busy:
             return
         try:
-            value = sheets.mark_of(self.typed)
+            value = sheets.parse_mark(self.typed)
         except UsageError as error:
             self.say(error.hint if self.typed else "Type a mark first: a number from 0 to 100.")
             self.typed = ""
@@ -163,7 +163,7 @@ class RatingScreen(LabScreen):
         self._save(self.shown, value, self.note)
 
     @work(group="rating")
-    async def _save(self, one: Blind, value: float, note: str) -> None:
+    async def _save(self, one: BlindSample, value: float, note: str) -> None:
         try:
             await self.writer.do(write_mark, self.context.store, one.seq, value, self.context.annotator, note)
         except Exception as error:
@@ -261,17 +261,17 @@ class RatingScreen(LabScreen):
 _KEYS = "\n\nb goes back to the last sample, u takes back the last mark, escape leaves."
 
 
-def results_text(found: Results) -> Text:
+def results_text(found: RatingResults) -> Text:
     """What came of the marks."""
     text = Text()
     if not found.total:
         return text.append("There is nothing to mark: no sample of these evaluations holds an answer.")
     text.append("\n".join(visible(line) for line in sheets.as_lines(found)))
-    text.append(f"\n\nThe mean marks stand beside the other scorers' words as {sheets.label()}.", "dim")
+    text.append(f"\n\nThe mean marks stand beside the other scorers' words as {sheets.human_label()}.", "dim")
     return text.append(_KEYS, "dim")
 
 
-def progress_text(found: Results) -> Text:
+def progress_text(found: RatingResults) -> Text:
     """How far everyone is who began; no model is named."""
     text = Text()
     if not found.total:
@@ -296,7 +296,7 @@ def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
     return seq
 
 
-def finish(store: Store, ids: Sequence[str], asked_for: bool) -> Results:
+def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
     """What came of the marks (for the writer's thread).
 
     Once everyone who began is done, or where it was asked for, the mean marks are put beside the other scorers' words:
@@ -308,7 +308,7 @@ def finish(store: Store, ids: Sequence[str], asked_for: bool) -> Results:
     return found
 
 
-def _read(db: Database, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, Blind | None, int]:
+def _read(db: Database, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, BlindSample | None, int]:
     sheet = sheets.sheet(db, ids, annotator)
     place = sheet.next_at if at is None else at
     shown = None if place is None else sheets.read(db, sheet, place)

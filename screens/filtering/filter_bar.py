@@ -1,4 +1,4 @@
-"""The filter bar of a list: an input with completion and history, and its help or its error below."""
+"""The filter bar of a list: an input with completion and history, with its help or its error below."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from o1lab.widgets.tall_text import TallText
 from store.errors import QueryError
 from store.filters import Language, Query
 
-PAUSE_S = 0.2  # without a key, before the list follows what is typed
+PAUSE_S = 0.2  # without a key, before the list is filtered
 
 
 class _Completion(Suggester):
-    """Completes field names, and the values that a field can have."""
+    """Completes field names and values."""
 
     def __init__(self, language: Language) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -58,14 +58,14 @@ class FilterInput(LineInput):
         self.can_focus = False
 
     def on_blur(self) -> None:
-        if self.app.app_focus:  # else the terminal lost the focus, which comes back here
+        if self.app.app_focus:  # otherwise the terminal lost the focus, and the input gets it back
             self.can_focus = False
 
     def on_click(self) -> None:
         self.screen.set_focus(self._bar.editable())
 
     def action_complete(self) -> None:
-        """Accept the completion that is shown behind the cursor."""
+        """Accept the completion after the cursor."""
         if self.cursor_at_end and self._suggestion:
             self.value = self._suggestion
             self.cursor_position = len(self.value)
@@ -79,15 +79,15 @@ class FilterInput(LineInput):
         self._bar.submit()
 
     def action_restore(self) -> None:
-        """Leave the input with the filter that was in use before."""
+        """Leave the input and restore the previous filter."""
         self._bar.restore()
 
 
 class FilterBar(Vertical):
-    """A filter in use, and the input that changes it.
+    """The filter of a list, and the input that changes it.
 
-    The bar checks what is typed and posts ``Changed`` after a pause, on enter and on escape. Escape restores the
-    filter that was in use when the input got the focus. Up and down show the filters that were used before.
+    The bar parses the text while it is typed, and posts ``Changed`` after a pause, on enter and on escape. Escape
+    restores the filter from before the input got the focus. Up and down show earlier filters.
     """
 
     DEFAULT_CSS = """
@@ -104,9 +104,9 @@ class FilterBar(Vertical):
         """Another filter is in use, or the input was left.
 
         Attributes:
-            query: the filter in use.
-            final: whether the input was left, by enter or escape.
-            restored: whether escape restored this filter.
+            query: The filter in use.
+            final: Whether the input was left, by enter or escape.
+            restored: Whether escape restored this filter.
         """
 
         def __init__(self, query: Query, *, final: bool = False, restored: bool = False) -> None:
@@ -119,10 +119,10 @@ class FilterBar(Vertical):
         """Create the bar.
 
         Args:
-            kind: what filters are read as; its language completes, explains and checks them.
-            list_selector: the widget of the screen that gets the focus when the input is left.
-            placeholder: the text of the empty input.
-            id: the id of the bar.
+            kind: The class of the parsed filter; its language completes, explains and checks the text.
+            list_selector: The widget of the screen that gets the focus when the input is left.
+            placeholder: The text of the empty input.
+            id: The id of the bar.
         """
         super().__init__(id=id)
         self.kind = kind
@@ -145,22 +145,22 @@ class FilterBar(Vertical):
         return self.query_one(FilterInput)
 
     def set_values(self, values: Mapping[str, Sequence[str]]) -> None:
-        """Tell completion which values there are, by field."""
+        """Set the values for completion, by field."""
         self._completion.values = values
 
     def set_filter(self, query: Query) -> None:
-        """Show a filter that is already in use; nothing is posted."""
+        """Show a filter that is in use already; nothing is posted."""
         self.filter = self._before = query
         self._show(query.source)
-        self._say(self.language.explain(query.source))
+        self._show_help(self.language.explain(query.source))
 
     def editable(self) -> FilterInput:
-        """The input, ready to get the focus."""
+        """Return the input, ready to get the focus."""
         self.input.can_focus = True
         return self.input
 
     def submit(self) -> None:
-        """Use what is typed, if it can be read, and leave the input."""
+        """Use the typed filter, if it is valid, and leave the input."""
         self._cancel_pause()
         text = self.input.value
         query = self._read(text, complete=True)
@@ -171,14 +171,14 @@ class FilterBar(Vertical):
         self._leave(query)
 
     def restore(self) -> None:
-        """Leave the input with the filter that was in use when it got the focus."""
+        """Restore the filter from before the input got the focus, and leave the input."""
         self._cancel_pause()
         self._show(self._before.source)
-        self._say(self.language.explain(self._before.source))
+        self._show_help(self.language.explain(self._before.source))
         self._leave(self._before, restored=True)
 
     def recall(self, step: int) -> None:
-        """Put an earlier (-1) or later (1) filter of the history into the input; behind the last one it is empty."""
+        """Show an earlier (-1) or later (1) filter of the history in the input; after the last one it is empty."""
         self._recalled = max(0, min(self._recalled + step, len(self._history)))
         if self._history:
             self.input.value = [*self._history, ""][self._recalled]
@@ -187,7 +187,7 @@ class FilterBar(Vertical):
     def on_descendant_focus(self) -> None:
         if not self.has_class("-typing"):
             self._before, self._recalled = self.filter, len(self._history)
-        self._say(self.language.explain(self.input.value))
+        self._show_help(self.language.explain(self.input.value))
         self.add_class("-typing")
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
@@ -204,7 +204,7 @@ class FilterBar(Vertical):
 
     @work(exclusive=True, group="typing")
     async def _follow(self, query: Query) -> None:
-        """Use a filter after a pause. No timer: Textual skips one that is late on a busy machine."""
+        """Use a filter after a pause. Not a timer, since Textual skips a late one on a busy machine."""
         await asyncio.sleep(PAUSE_S)
         if query != self.filter:
             self.filter = query
@@ -225,11 +225,11 @@ class FilterBar(Vertical):
             self.input.cursor_position = len(text)
 
     def _read(self, text: str, *, complete: bool) -> Query | None:
-        """Read a filter and show its help or its error.
+        """Parse a filter and show its help or its error.
 
         Args:
-            text: the filter.
-            complete: whether nothing more is typed: a filter that is not finished is an error then.
+            text: The filter.
+            complete: Whether the text is complete, so that an unfinished filter is an error.
         """
         unfinished = self.language.is_unfinished(text)
         try:
@@ -237,13 +237,13 @@ class FilterBar(Vertical):
         except QueryError as error:
             typing = not complete and (unfinished or text.endswith(("-", '"')))
             if typing and unfinished:
-                self._say(self.language.explain(text))
+                self._show_help(self.language.explain(text))
             else:
-                self._say(f"{error.message} {error.hint}", wrong=not typing)
+                self._show_help(f"{error.message} {error.hint}", wrong=not typing)
             return None
-        self._say(self.language.explain(text))
+        self._show_help(self.language.explain(text))
         return None if unfinished and not complete else query
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def _show_help(self, text: str, *, wrong: bool = False) -> None:
         self.set_class(wrong, "-wrong")
         self.query_one("#filter-help", Static).update(Text(("! " if wrong else "") + visible(text)))

@@ -1,4 +1,4 @@
-"""A settings form that shows below its fields what the settings will cost, estimated while they are edited."""
+"""A settings form with an estimate of the cost below its fields, updated while they are edited."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Result = TypeVar("Result")
 
 
 class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
-    """A form that shows an estimate and asks for confirmation with it before it launches a process.
+    """A form that shows an estimate and asks for confirmation before it launches a process.
 
-    A subclass says in :meth:`estimate` and :meth:`estimate_text` what the settings will cost, in :meth:`confirmation`
-    what is asked before the launch, and starts the process in :meth:`launch`.
+    A subclass implements :meth:`estimate` and :meth:`estimate_text` for the cost, :meth:`confirmation` for the
+    question before the launch, and :meth:`launch`.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,26 +44,26 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
 
     @abstractmethod
     async def estimate(self, settings: Settings) -> Found:
-        """Estimate what the settings will cost. It reads in :meth:`uncancelled` and may :meth:`show` a part first."""
+        """Estimate the cost. It reads with :meth:`uncancelled`, and may :meth:`show` a first part."""
 
     @abstractmethod
     def estimate_text(self, settings: Settings, found: Found) -> Text:
-        """The estimate in a few lines."""
+        """Return the estimate in a few lines."""
 
     @abstractmethod
     async def confirmation(self, settings: Settings) -> tuple[str, Text]:
-        """The question before the launch, and what the settings will cost."""
+        """Return the question before the launch, and the cost."""
 
     @abstractmethod
     async def launch(self, settings: Settings) -> str:
-        """Start the process; returns the id of its run."""
+        """Start the process and return the id of its run."""
 
     def no_estimate(self, settings: Settings) -> Text | None:
-        """What is shown in place of an estimate that cannot be made yet."""
+        """Return a text to show instead of an estimate; None if the estimate can be made."""
         return None
 
     async def estimated(self, settings: Settings) -> Found:
-        """The estimate, made only if it is not known."""
+        """Return the estimate, from the last call if the settings are the same."""
         async with self._one_estimate:
             if self._last is None or self._last[0] != settings:
                 self._last = (settings, await self.estimate(settings))
@@ -99,7 +99,7 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
 
     @work(exclusive=True, group="launch")
     async def action_go(self) -> None:
-        """Confirm the estimate, then launch a process that outlives this app."""
+        """Ask for confirmation, then launch a process that continues when the app is closed."""
         settings = await self.finished()
         if settings is None:
             return
@@ -112,7 +112,7 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
             self.report(error)
 
     async def uncancelled(self, read: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``read`` in a thread and wait for its end even when cancelled, so that the next starts after it."""
+        """Run ``read`` in a thread and wait for its end even if cancelled, so that the next one starts after it."""
         task = asyncio.ensure_future(self.in_thread(read, *arguments))
         try:
             return await asyncio.shield(task)
@@ -122,15 +122,15 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
             raise
 
     def show(self, text: Text) -> None:
-        """Show this as the estimate."""
+        """Show a text as the estimate."""
         try:
             self.query_one("#estimate", Static).update(text)
         except NoMatches:
-            return  # closed meanwhile
+            return  # closed in the meantime
 
 
 def budget_text(settings: Any) -> str:
-    """The budgets of the settings in a line of its own."""
+    """Return a line with the budgets of the settings."""
     parts = [f"${settings.budget_usd:,g}"] if settings.budget_usd is not None else []
     parts += [f"{settings.budget_tokens:,} tokens"] if settings.budget_tokens is not None else []
     return f"\nstops before {' or '.join(parts)} are spent" if parts else "\nno budget is set"

@@ -1,4 +1,4 @@
-"""A form made from a settings model: fields under headings, help and faults beside them, a draft that is kept."""
+"""A form generated from a settings model: fields under headings, with help, errors and a persistent draft."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Choices = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Offer:
-    """What the lab and the machine offer a form, by the name of a setting.
+    """Choices and values for a form that come from the lab and the machine, by the name of a setting.
 
     Attributes:
-        choices: What is shown for each value, and the value as text.
+        choices: (text shown, value as text) of each choice.
         suggestions: Completions of a line of text.
-        start: Values that the form begins with.
-        notes: Sentences after the help, about this form's choices.
+        start: Initial values.
+        notes: Sentences after the help.
     """
 
     choices: Mapping[str, Choices] = field(default_factory=dict)
@@ -49,8 +49,8 @@ class Offer:
 class SettingsForm(LabScreen, Generic[Settings]):
     """A form that edits the settings of ``MODEL``.
 
-    A subclass names the model and the label of its button, ``GO``, binds ``ctrl+r`` to ``go`` and adds ``KEYS``. It
-    returns in :meth:`look` what there is to choose from, and does its work in :meth:`action_go`.
+    A subclass sets the model and ``GO``, the label of its button, binds ``ctrl+r`` to ``go`` and adds ``KEYS``. It
+    implements :meth:`look`, which returns the choices, and :meth:`action_go`.
     """
 
     DEFAULT_CSS = """
@@ -71,18 +71,18 @@ class SettingsForm(LabScreen, Generic[Settings]):
     MODEL: ClassVar[type[BaseModel]]
     GO: ClassVar[str]
     WHOLE: ClassVar[str]
-    """The field that shows what is wrong with several fields together."""
+    """The field that shows errors of several fields together."""
 
     def __init__(
         self, context: LabContext, values: dict[str, Any], *, launched: Callable[[str], None], draft: dict[str, str]
     ) -> None:
-        """Make the form.
+        """Create the form.
 
         Args:
             context: The lab.
-            values: Settings to begin with.
-            launched: Called with the id of what the form has started.
-            draft: Texts of an earlier visit by field; the form keeps it up to date.
+            values: Initial settings.
+            launched: Called with the id of the run or evaluation that the form has started.
+            draft: The text of each field from the last time the form was open; the form updates it.
         """
         super().__init__(context)
         self.values = values
@@ -90,47 +90,51 @@ class SettingsForm(LabScreen, Generic[Settings]):
         self.draft = draft
         self.touched: set[str] = set()
 
-    # What each form decides.
+    # What a subclass implements.
 
     @abstractmethod
     async def look(self) -> Offer:
-        """What there is to choose from. An exception is reported, and the form stays empty."""
+        """Return the choices. An exception is reported, and the form stays empty."""
 
     @abstractmethod
     def action_go(self) -> Any:
         """Act on the settings; see :meth:`finished`."""
 
     def first_field(self) -> str:
-        """The field that has the focus first."""
+        """Return the name of the field that gets the focus first."""
         return self.WHOLE
 
     def is_relevant(self, setting: Setting, texts: Mapping[str, str]) -> bool:
-        """Whether a setting matters, given the texts of the others; a field that does not is hidden."""
+        """Whether a setting is relevant, given the texts of the others; other fields are hidden."""
         return setting.relevant(texts)
 
     def defaults(self, texts: Mapping[str, str]) -> Mapping[str, Any]:
-        """Values of empty fields, where they are not the model's defaults."""
+        """Return values of empty fields that differ from the model's defaults."""
         return {}
 
     def check(self, texts: Mapping[str, str]) -> Mapping[str, str]:
-        """What is wrong with which field, beyond what the model finds."""
+        """Return errors by field, in addition to those of the model."""
         return {}
 
     def drawn(self) -> None:
-        """Called when all fields are on the screen."""
+        """Called when all fields are shown."""
 
     def edited(self) -> None:
         """Called when a field has changed."""
 
-    # What all forms do.
+    # Common to all forms.
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """The settings that the form edits, in its order."""
+        """The settings in the form, in order."""
         return {name: one for name, one in settings_of(self.MODEL).items() if one.display.in_form}
 
     def judge(self, texts: Mapping[str, str]) -> tuple[Settings | None, dict[str, str]]:
-        """The settings that the texts make, or what is wrong with which field."""
+        """Parse the texts.
+
+        Returns:
+            The settings and no errors, or None and the errors by field.
+        """
         values = {**self.defaults(texts), **values_of(self.MODEL, texts, self.is_relevant)}
         wrong = dict(self.check(texts))
         try:
@@ -148,7 +152,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
 
     @work(exclusive=True, group="fill")
     async def fill(self) -> None:
-        """Read what there is to choose from, and draw the form."""
+        """Read the choices and draw the form."""
         try:
             offer = await self.look()
         except Exception as error:
@@ -175,25 +179,25 @@ class SettingsForm(LabScreen, Generic[Settings]):
         try:
             self.row(self.first_field()).editor.focus()
         except NoMatches:
-            return  # closed meanwhile: widgets go before workers do
+            return  # closed in the meantime: widgets are removed before workers end
         self.drawn()
 
     def row(self, name: str) -> FieldRow:
-        """A field by its name."""
+        """Return a field by its name."""
         return self.query_one(f"#row-{name}", FieldRow)
 
     def texts(self) -> dict[str, str]:
-        """The text of every field."""
+        """Return the text of every field."""
         return {row.field.name: row.text for row in self.query(FieldRow)}
 
     async def finished(self) -> Settings | None:
-        """The settings once every key has been handled; None where something is wrong, and its field has the focus."""
+        """Return the settings after all keys were handled; None on an error, whose field gets the focus."""
         if self.focused is not None:
             await caught_up(self.focused)
         return self._judge(all_fields=True) if self._is_drawn else None
 
     def done(self, identity: str) -> None:
-        """Close the form and forget its draft: it has become the run or evaluation ``identity``."""
+        """Close the form and clear its draft: the run or evaluation ``identity`` was started."""
         self.draft.clear()
         self.app.pop_screen()
         self.launched(identity)
@@ -247,12 +251,12 @@ class SettingsForm(LabScreen, Generic[Settings]):
         await self.run_action("go")
 
     def action_back(self) -> None:
-        """To the list; the draft is there again next time."""
+        """Close the form; the draft is kept for the next time."""
         self.app.pop_screen()
 
 
 def as_field(setting: Setting, offer: Offer) -> Field:
-    """The field of a form that edits a setting."""
+    """Return the field of a form for a setting."""
     name, display = setting.name, setting.display
     choices = offer.choices.get(name, ())
     if setting.choices:
@@ -273,5 +277,5 @@ def as_field(setting: Setting, offer: Offer) -> Field:
 
 
 def model_choices(models: Sequence[ModelRef]) -> Choices:
-    """Models of the lab as the choices of a field."""
+    """Return models of the lab as the choices of a field."""
     return tuple((f"{one_line(ref.id, 24)}  {one_line(ref.label, 40)}", ref.id) for ref in models)

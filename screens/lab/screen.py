@@ -1,4 +1,4 @@
-"""Lab: what there is, and what to do next."""
+"""Lab: an overview of the lab, and the next steps."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from textual.widgets.option_list import Option
 
 from o1lab.text import one_line
 from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.evaluations import Evaluation
 from store.filters import ProblemQuery, TraceQuery
 from store.records import Dataset, RunRecord
 from store.sqlite import Database
 
-# What a teacher could still be asked: problems that no rule leaves out, with an answer to check it against.
+# Problems for a teacher run: not excluded, without a trace, and with an answer to verify traces against.
 UNDISTILLED = "excluded:no has:answer -has:trace"
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What the lab holds, counted."""
+    """The counts of a lab."""
 
     problems: int
     undistilled: int
@@ -46,7 +46,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class Step:
-    """Something a person can do next."""
+    """A next step: its key in the list, its title, and the reason for it."""
 
     key: str
     title: str
@@ -54,7 +54,7 @@ class Step:
 
 
 def overview_of(db: Database) -> Overview:
-    """Count what the lab holds."""
+    """Read the counts of a lab."""
     everything = TraceQuery()
     return Overview(
         problems.count(db),
@@ -69,11 +69,11 @@ def overview_of(db: Database) -> Overview:
 
 
 def next_steps(overview: Overview) -> list[Step]:
-    """What makes sense now, the most useful first."""
+    """Return the next steps, the most useful first."""
     distill = Step("distill", "Distill long thoughts (f3)", f"{overview.undistilled:,} problems have no trace yet")
     to_distill = [distill] if overview.undistilled else []
     if not overview.traces:
-        words = "leave the app and run: o1lab import FILE..., or try o1lab demo"
+        words = "quit and run: o1lab import FILE..., or try o1lab demo"
         return [*to_distill, *_to_evaluate(overview), Step("import", "Import chains", words)]
     steps = []
     undecided = overview.decisions.get("", 0)
@@ -83,21 +83,21 @@ def next_steps(overview: Overview) -> list[Step]:
         train = Step("train", f"Train a student on {newest.name}", f"{newest.rows:,} rows, hash {newest.hash}")
         compare = Step("compare", "Talk to teacher and student", "side by side, from one prompt")
         steps = [compare, train] if overview.runs else [train, compare]
-        steps += [Step("run", f"Look at run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
+        steps += [Step("run", f"Open run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
         return [*steps, *_to_evaluate(overview), curate, *to_distill]
     if overview.decisions.get("accept", 0):
-        steps.append(Step("dataset", "Make a dataset of what you accepted", "press d on the Traces screen"))
+        steps.append(Step("dataset", "Make a dataset of the accepted traces", "press d on the Traces screen"))
     talk = Step("compare", "Talk to the models", "the base and any teacher")
     return [*steps, curate, *to_distill, talk, *_to_evaluate(overview)]
 
 
 def _to_evaluate(overview: Overview) -> list[Step]:
-    """An evaluation to look at, or the first one to set up once there is something to measure."""
+    """Return the step to the newest evaluation, or to the first one once there is a training run."""
     if overview.evaluations:
         newest = overview.evaluations[0]
         words = f"{newest.suite_label} by {newest.model}"
-        return [Step("evaluation", "Look at the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
-    return [Step("evaluate", "Evaluate base and student (f6)", "gains beside losses")] if overview.runs else []
+        return [Step("evaluation", "Open the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
+    return [Step("evaluate", "Evaluate base and student (f6)", "gains and losses")] if overview.runs else []
 
 
 class OverviewScreen(LabScreen):
@@ -119,14 +119,10 @@ class OverviewScreen(LabScreen):
         self.action_refresh()
 
     @work(exclusive=True)
+    @reported
     async def action_refresh(self) -> None:
-        """Count again."""
-        try:
-            overview = await self.read(overview_of)
-        except Exception as error:
-            self.report(error)
-            return
-        self.overview = overview
+        """Read the counts again."""
+        self.overview = overview = await self.read(overview_of)
         self.query_one("#counts", Static).update(_counts(overview, self.context.store.note))
         options = self.query_one("#steps", OptionList)
         kept = options.highlighted or 0
@@ -187,7 +183,7 @@ def _counts(overview: Overview, note: str) -> Text:
 
 
 def _newest(ids: list[str]) -> str:
-    """How many there are, and the newest of them."""
+    """Return the number of teacher runs, and the newest one."""
     if not ids:
         return "no teacher run yet"
     return f"{len(ids):,} teacher run{'s' if len(ids) > 1 else ''}, the newest {one_line(ids[0], 10)}"

@@ -1,4 +1,4 @@
-"""Annotating from the keyboard: a key means the trace at hand when it is pressed, and is confirmed once it is saved."""
+"""Annotating from the keyboard: a key applies to the trace under the cursor, and is confirmed once it is saved."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.traces.text import confirmation, what
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
 from store.filters import TraceQuery
 from store.records import Annotation, TraceRow
+from store.sqlite import Database
 
 Result = TypeVar("Result")
 
 EVERYTHING = TraceQuery()
 ANNOTATION_BINDINGS: list[BindingType] = [
     Binding("a", "annotate('decision', 'accept')", "Accept",
-            tooltip="Accept the trace and go on to the next without a decision"),
-    Binding("x", "annotate('decision', 'reject')", "Reject", tooltip="Reject the trace and go on"),
-    Binding("s", "annotate('decision', 'skip')", "Skip", tooltip="Leave the trace undecided on purpose and go on"),
-    Binding("t", "annotate('tags')", "Tags", tooltip="Give and take the trace's tags"),
+            tooltip="Accept the trace and go to the next one without a decision"),
+    Binding("x", "annotate('decision', 'reject')", "Reject", tooltip="Reject the trace and go to the next one"),
+    Binding("s", "annotate('decision', 'skip')", "Skip", tooltip="Skip the trace and go to the next one"),
+    Binding("t", "annotate('tags')", "Tags", tooltip="Edit the trace's tags"),
     Binding("m", "annotate('note')", "Note", tooltip="Write a note on the trace"),
     *(
         Binding(stars, f"annotate('rating', '{stars}')", f"Rate {stars}", show=False,
                 tooltip=f"Rate the trace {stars} of 5")
         for stars in "012345"
     ),
-    Binding("u", "annotate('undo')", "Undo", tooltip="Take back your last annotation, a bulk decision included"),
+    Binding("u", "annotate('undo')", "Undo", tooltip="Undo your last annotation or bulk decision"),
 ]  # fmt: skip
 """The keys of a screen whose ``action_annotate`` calls :meth:`Annotator.perform`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a key means: an annotation of a trace, and the list that the trace was in."""
+    """The annotation that a key makes, and the list that the trace was in."""
 
     trace_id: str
     kind: str
@@ -59,15 +60,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An action that is saved.
+    """A saved action.
 
     Attributes:
-        act: the action.
-        record: the annotation; None for an undo that found nothing to take back.
-        row: the trace as it is now.
-        next_id: the trace to continue with after a decision.
-        undone: the annotation that an undo took back.
-        touched: the traces that an undo concerned.
+        act: The action.
+        record: The annotation; None for an undo without anything to undo.
+        row: The trace after the action.
+        next_id: The trace to continue with after a decision.
+        undone: The annotation that was undone.
+        touched: The ids of the traces that an undo changed.
     """
 
     act: Action
@@ -79,14 +80,14 @@ class Written:
 
     @property
     def left(self) -> str | None:
-        """The id of the trace that an undone edit leaves in the lab, with the annotations it got meanwhile."""
+        """The id of the trace that was made by an undone edit; it stays in the lab with its annotations."""
         return self.undone.value if self.undone is not None and self.undone.kind == "edit" else None
 
 
 class Writer:
-    """A thread that writes in the order in which it is asked to.
+    """A thread that writes to the store, in the order of the calls.
 
-    Its connection also notices what others write: SQLite does not count a connection's own changes.
+    Its connection also detects the writes of others, since SQLite does not count a connection's own changes.
     """
 
     def __init__(self, store: Store) -> None:
@@ -95,11 +96,11 @@ class Writer:
         self._version: int | None = None
 
     async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``work`` after everything that was asked for before, even if the caller is cancelled meanwhile."""
-        return await self.asked(work, *arguments)
+        """Run ``work`` after all earlier work, even if the caller is cancelled in the meantime."""
+        return await self.submit(work, *arguments)
 
-    def asked(self, work: Callable[..., Result], *arguments: Any) -> asyncio.Future[Result]:
-        """The same from a plain function: ``work`` is in the queue when this returns."""
+    def submit(self, work: Callable[..., Result], *arguments: Any) -> asyncio.Future[Result]:
+        """Queue ``work`` and return its future."""
 
         def explained() -> Result:
             with self.store.explained():
@@ -108,40 +109,40 @@ class Writer:
         return asyncio.shield(asyncio.wrap_future(self._pool.submit(explained)))
 
     def others_wrote(self) -> bool:
-        """Whether another connection has written since the last call (for ``do``)."""
+        """Whether another connection has written since the last call. Call it with ``do``."""
         before, self._version = self._version, self.store.data_version()
         return before is not None and before != self._version
 
     async def close(self) -> None:
-        """Write what is waiting, then end the thread."""
+        """Finish the queued work, then end the thread."""
         await asyncio.to_thread(self._pool.shutdown)
 
 
-def write(store: Store, annotator: str, act: Action) -> Written:
-    """Record an action. The next trace is chosen first, while this one still has its place in the list.
+def write(db: Database, annotator: str, action: Action) -> Written:
+    """Save an action. The next trace is looked up first, before this one can leave the list.
 
     Raises:
-        MissingError: there is no such trace any more.
+        MissingError: The trace does not exist.
     """
-    db = store.db
-    if act.kind == "undo":
-        return _undo(store, annotator, act)
-    following = traces.next_undecided(db, act.query, act.trace_id) if act.kind == "decision" else None
-    record = annotation_log.annotate(db, act.trace_id, act.kind, act.value, annotator=annotator, span=act.span)
-    return Written(act, record, traces.get(db, act.trace_id), following)
+    if action.kind == "undo":
+        return _undo(db, annotator, action)
+    trace_id = action.trace_id
+    following = traces.next_undecided(db, action.query, trace_id) if action.kind == "decision" else None
+    record = annotation_log.annotate(db, trace_id, action.kind, action.value, annotator=annotator, span=action.span)
+    return Written(action, record, traces.get(db, trace_id), following)
 
 
-def _undo(store: Store, annotator: str, act: Action) -> Written:
-    record = annotation_log.undo(store.db, annotator=annotator)
+def _undo(db: Database, annotator: str, action: Action) -> Written:
+    record = annotation_log.undo(db, annotator=annotator)
     if record is None or record.target is None:
-        return Written(act, None, traces.get(store.db, act.trace_id))
-    undone = annotation_log.get(store.db, record.target)
-    touched = annotation_log.concerned(store.db, record.target)
-    return Written(act, record, traces.get(store.db, record.trace_id), None, undone, touched)
+        return Written(action, None, traces.get(db, action.trace_id))
+    undone = annotation_log.get(db, record.target)
+    touched = annotation_log.traces_of(db, record.target)
+    return Written(action, record, traces.get(db, record.trace_id), None, undone, touched)
 
 
 class Annotator(Static):
-    """Annotates the trace at hand, and is the line at the foot of the screen that confirms it."""
+    """Annotates the trace under the cursor; the line at the bottom of the screen that confirms it."""
 
     class Saved(Message):
         """An annotation is saved."""
@@ -163,12 +164,12 @@ class Annotator(Static):
         """Create the line.
 
         Args:
-            context: the lab.
-            target: the id of the trace that a key means now.
-            writer: the thread that writes; it stays open. Without one the line has its own.
-            query: the list that the trace is in.
-            record: saves an action (in the writer's thread), :func:`write` by default.
-            keep: keeps the kind and value of a key until the trace it means has loaded; False if none is loading.
+            context: The lab.
+            target: Returns the id of the trace that a key applies to.
+            writer: The thread that writes, which is left open; None creates one.
+            query: Returns the list that the trace is in.
+            record: Saves an action in the writer's thread; :func:`write` by default.
+            keep: Keeps the kind and value of a key until its trace has loaded; False if none is loading.
         """
         super().__init__(id="said", markup=False)
         self.context = context
@@ -176,7 +177,7 @@ class Annotator(Static):
         self._owns_writer = writer is None
         self._target = target
         self._query = query
-        self._record = record or self._write
+        self._record = record or (lambda action: write(context.store.db, context.annotator, action))
         self._keep = keep or (lambda kind, value: False)
         self._waiting: list[Action] = []
 
@@ -194,11 +195,11 @@ class Annotator(Static):
             await self.writer.close()
 
     def say(self, message: str | Text) -> None:
-        """Show a line."""
+        """Show a message."""
         self.update(message if isinstance(message, Text) else Text(visible(message)))
 
     def perform(self, action: str, value: str = "") -> None:
-        """Do what a key of ``ANNOTATION_BINDINGS`` means."""
+        """Run the action of a key of ``ANNOTATION_BINDINGS``."""
         if action == "tags":
             self._edit_tags()
         elif action == "note":
@@ -209,26 +210,26 @@ class Annotator(Static):
     def annotate(
         self, kind: str, value: str = "", *, span: tuple[int, int] | None = None, of: str | None = None
     ) -> None:
-        """Queue an annotation of the trace at hand, or of the trace ``of``.
+        """Queue an annotation of the trace under the cursor, or of the trace ``of``.
 
-        The same annotation asked for again while it is being written (a key that repeats) is recorded once.
+        If the same annotation is requested again while it is being written (a repeating key), it is recorded once.
         """
         trace_id = of or self._target()
         if trace_id is None:
             if not self._keep(kind, value):
-                self.say("No trace is shown here, so nothing was recorded.")
+                self.say("No trace is shown, so nothing was recorded.")
             return
-        act = Action(trace_id, kind, value, span, self._query())
-        if kind != "undo" and self._waiting and self._waiting[-1] == act:
+        action = Action(trace_id, kind, value, span, self._query())
+        if kind != "undo" and self._waiting and self._waiting[-1] == action:
             return
-        self._waiting.append(act)
-        self._confirm(act, self.writer.asked(self._record, act))
+        self._waiting.append(action)
+        self._confirm(action, self.writer.submit(self._record, action))
 
     @work
+    @reported
     async def label(self, event: ChainReader.SpanSelected, trace_id: str) -> None:
         """Ask for the label of a selected span of the trace, and record it."""
-        store = self.context.store
-        labels = await self.lab_screen.in_thread(lambda: annotation_log.span_labels(store.db))
+        labels = await self.lab_screen.read(annotation_log.span_labels)
         label = await self.app.push_screen_wait(
             PromptDialog(f"Label of characters {event.start} to {event.end}", completions=labels)
         )
@@ -236,32 +237,28 @@ class Annotator(Static):
             self.annotate("span", label.strip(), span=(event.start, event.end), of=trace_id)
             event.reader.clear_selection()
 
-    def _write(self, act: Action) -> Written:
-        return write(self.context.store, self.context.annotator, act)
-
     @work
-    async def _confirm(self, act: Action, written: asyncio.Future[Written]) -> None:
+    async def _confirm(self, action: Action, written: asyncio.Future[Written]) -> None:
         try:
             done = await written
         except Exception as error:
-            self.say(Text(f"NOT saved: {_described(act)}", "bold red"))
+            self.say(Text(f"NOT saved: {_described(action)}", "bold red"))
             self.lab_screen.report(error)
             return
         finally:
-            self._waiting.remove(act)
+            self._waiting.remove(action)
         if not self.lab_screen.closing:
             self.say(_confirmation(done))
             self.post_message(self.Saved(done))
 
     @work
+    @reported
     async def _edit_tags(self) -> None:
         """Edit the trace's tags as one line."""
-        store, trace_id = self.context.store, self._target()
-        if trace_id is None:
+        if (trace_id := self._target()) is None:
             return
-        own, known = await self.lab_screen.in_thread(
-            lambda: (annotation_log.tags_of(store.db, trace_id), [tag for tag, _ in annotation_log.tags(store.db)])
-        )
+        own = await self.lab_screen.read(annotation_log.tags_of, trace_id)
+        known = [tag for tag, _ in await self.lab_screen.read(annotation_log.tags)]
         line = await self.app.push_screen_wait(
             PromptDialog(
                 "Tags, separated by commas",
@@ -291,19 +288,17 @@ class Annotator(Static):
             self.annotate("note", note.strip(), of=trace_id)
 
 
-def _described(act: Action) -> str:
-    return what(Annotation("", act.trace_id, act.kind, act.value, act.span, None, None, "", ""))
+def _described(action: Action) -> str:
+    return what(Annotation("", action.trace_id, action.kind, action.value, action.span, None, None, "", ""))
 
 
 def _confirmation(done: Written) -> Text:
     if done.record is None:
-        return Text("You have nothing to take back.")
+        return Text("There is nothing to undo.")
     if done.act.kind != "undo":
         return confirmation(done.record, done.row)
     if done.undone is None:
-        return Text(f"took back one decision on {len(done.touched):,} traces", "green")
+        return Text(f"undid one decision on {len(done.touched):,} traces", "green")
     if done.left is not None:
-        return Text.assemble(
-            ("took back the edit", "green"), f"; its text stays as trace {done.left[:8]}: x rejects it"
-        )
-    return confirmation(done.undone, done.row, "took back")
+        return Text.assemble(("undid the edit", "green"), f"; its text is kept as trace {done.left[:8]}: x rejects it")
+    return confirmation(done.undone, done.row, "undid")

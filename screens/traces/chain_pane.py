@@ -1,4 +1,4 @@
-"""One chain with its problem: title, origin, statement, reader and annotations."""
+"""The pane of one chain: title, origin, statement of the problem, reader and annotations."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from textual.widgets import Static
 from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.tall_text import TallText
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.traces.reading import Chain, read_chain, spans_of
 from screens.traces.text import origin, remarks, title
-from store.connection import Store
 
 
 class ChainPane(Vertical):
     """Reads and shows a chain."""
 
     class Shown(Message):
-        """The pane shows another chain, none, or the same one with its present annotations."""
+        """The pane shows another chain, no chain, or the same chain with its current annotations."""
 
-    def __init__(self, store: Store, *, id: str) -> None:
+    def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.store = store
         self.shown: Chain | None = None
         self._wanted: str | None = None
 
@@ -45,20 +43,16 @@ class ChainPane(Vertical):
         return self.query_one(ChainReader)
 
     @work(exclusive=True, group="chain")
+    @reported
     async def read(self, trace_id: str) -> None:
-        """Read a chain and show it, unless another one is wanted meanwhile."""
+        """Read a chain and show it, unless another one is requested in the meantime."""
         self._wanted = trace_id
-        screen = cast(LabScreen, self.screen)
-        try:
-            chain = await screen.in_thread(read_chain, self.store, trace_id)
-        except Exception as error:
-            screen.report(error)
-            return
+        chain = await cast(LabScreen, self.screen).read(read_chain, trace_id)
         if self._wanted == trace_id:
             self.show(chain)
 
     def show(self, chain: Chain | None) -> None:
-        """Show a chain; the chain that is shown already keeps its place and gets its present annotations."""
+        """Show a chain. The same chain keeps its scroll position and gets its current annotations."""
         before, self.shown = self.shown, chain
         self._wanted = chain.row.id if chain else None
         self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else "")

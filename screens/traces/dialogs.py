@@ -1,4 +1,4 @@
-"""The dialogs of the Traces screen that show what a filter chooses before something is done with it."""
+"""Dialogs that show the traces of a filter before a bulk decision or a dataset."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MODELS = 6
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a filter chooses: how many traces, of which verdicts, teachers and decisions, and the first of them."""
+    """The traces of a filter: counts by verdict, model and decision, and the first rows."""
 
     total: int
     verdicts: Mapping[str, int]
@@ -45,7 +45,7 @@ class Chosen:
 
 
 def summary(chosen: Chosen, query: str) -> Text:
-    """The counts, and what ought to make a person stop."""
+    """Return the counts, and warnings."""
     text = Text()
     text.append("filter    ", "dim").append(f"{visible(query) or 'everything'}\n")
     text.append("traces    ", "dim").append(f"{chosen.total:,}", "bold").append("\n")
@@ -75,7 +75,7 @@ def summary(chosen: Chosen, query: str) -> Text:
 
 
 def rows(chosen: Chosen) -> Text:
-    """The first traces, a line each."""
+    """Return the first traces, one per line."""
     text = Text(no_wrap=True)
     for row in chosen.sample:
         text.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
@@ -86,7 +86,7 @@ def rows(chosen: Chosen) -> Text:
 
 
 class _ChosenDialog(Dialog[Answer]):
-    """What is chosen, a scrolling sample of it, and the keys."""
+    """The counts of the chosen traces, a scrolling sample of them, and the keys."""
 
     DEFAULT_CSS = """
     _ChosenDialog {
@@ -115,7 +115,7 @@ class _ChosenDialog(Dialog[Answer]):
             yield Static(rows(self.chosen), markup=False)
 
     def compose_question(self) -> ComposeResult:
-        """The widgets above the sample."""
+        """Yield the widgets above the sample."""
         yield Static(summary(self.chosen, self.text), markup=False)
 
     def action_scroll_rows(self, pages: int) -> None:
@@ -125,7 +125,7 @@ class _ChosenDialog(Dialog[Answer]):
 
 
 class BulkDialog(_ChosenDialog[str]):
-    """Shows which traces a bulk decision concerns; a, x and s decide, escape leaves them alone."""
+    """Asks for one decision on all traces of a filter; escape cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "dismiss('accept')", "Accept all"),
@@ -139,17 +139,17 @@ class BulkDialog(_ChosenDialog[str]):
         yield from super().compose_question()
         if self.chosen.decided:
             yield Static(
-                f"! {self.chosen.decided:,} already have a decision, which this one replaces. "
-                "To spare them, cancel and add decision:none to the filter.",
+                f"! {self.chosen.decided:,} already have a decision, which will be replaced. "
+                "To keep it, cancel and add decision:none to the filter.",
                 classes="warning",
                 markup=False,
             )
 
 
 class DatasetDialog(_ChosenDialog[tuple[str, int]]):
-    """Asks for a dataset's name and phase, and shows what it will hold."""
+    """Asks for a dataset's name and phase, and shows its content."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Make it", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Create", priority=True)]
 
     TITLE_OF = "A dataset of {} traces"
 
@@ -166,7 +166,7 @@ class DatasetDialog(_ChosenDialog[tuple[str, int]]):
 
     @on(Input.Submitted)
     async def action_make(self) -> None:
-        """Make the dataset, if its name can be one."""
+        """Return name and phase if the name is valid."""
         line = self.query_one("#dataset-name", Input)
         await caught_up(line)
         name = line.value.strip()

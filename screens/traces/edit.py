@@ -1,4 +1,4 @@
-"""Editing a chain in $EDITOR. What was typed is never lost: it stays in its file until it is saved."""
+"""Editing a chain in $EDITOR. The draft file is kept until the edited text is saved."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from store.records import TraceRow, decode, encode
 
 
 async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> TraceRow | None:
-    """Open $EDITOR on a chain and add what it becomes as a new trace, verified again.
+    """Open $EDITOR on a chain and add the edited text as a new trace, which is verified.
 
     Args:
-        screen: the screen that is suspended meanwhile.
-        annotator: writes the trace, and tells what happens.
-        trace_id: the chain.
+        screen: The screen, whose app is suspended in the meantime.
+        annotator: Writes the trace and shows messages.
+        trace_id: The chain.
 
     Returns:
-        The new trace; None where nothing was changed or an error was reported.
+        The new trace; None if nothing was changed or an error was reported.
     """
     context = annotator.context
     draft = None
     try:
-        raw = (await screen.in_thread(lambda: traces.text(context.store.db, trace_id))).raw
+        raw = (await screen.read(traces.text, trace_id)).raw
         draft = await screen.in_thread(write_draft, trace_id, raw)
         try:
             with screen.app.suspend():
                 run_editor(draft)
         except SuspendNotSupported:
-            annotator.say("This terminal cannot be handed to an editor.")
+            annotator.say("An editor cannot be started from this terminal.")
             return None
         finally:
             screen.refresh(repaint=True, layout=True)
@@ -60,19 +60,19 @@ async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> 
 
 
 def write_draft(trace_id: str, raw: str) -> Path:
-    """Write a chain into a file of its own, byte for byte."""
+    """Write a chain to a new file, byte for byte."""
     path = Path(tempfile.mkdtemp(prefix="o1lab-edit-")) / f"{trace_id[:8]}.txt"
     path.write_bytes(encode(raw))
     return path
 
 
 def read_draft(path: Path, raw: str) -> str | None:
-    """Read what ``raw`` was edited into, None when it is the same.
+    """Return the edited text, None if it is the same as ``raw``.
 
-    Editors end a file with a newline; one that ``raw`` did not have is removed.
+    Editors end a file with a newline, which is removed if ``raw`` had none.
 
     Raises:
-        LabError: the file is gone or is not UTF-8.
+        LabError: The file cannot be read or is not UTF-8.
     """
     try:
         edited = decode(path.read_bytes())
@@ -86,7 +86,7 @@ def read_draft(path: Path, raw: str) -> str | None:
 
 
 def save(store: Store, parent_id: str, edited: str, annotator: str) -> TraceRow:
-    """Add the edited chain (for the writer's thread)."""
+    """Add the edited chain. Call it in the writer's thread."""
     with VerifierPool() as pool:
         record = add_edited(store, parent_id, edited, annotator=annotator, pool=pool)
     return traces.get(store.db, record.value)

@@ -1,4 +1,4 @@
-"""The list of traces and the chain under its cursor: beside each other, or one at a time on a narrow terminal."""
+"""The list of traces and the chain under its cursor: side by side, or one at a time on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 
 from o1lab.widgets.paged_table import PagedTable
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.traces.chain_pane import ChainPane
 from screens.traces.reading import Chain, read_chain
 from screens.traces.trace_list import TraceList
 from store import traces
 from store.connection import Store
 from store.filters import TraceQuery
+from store.sqlite import Database
 
 WIDE = 110
 
 
 class TracePanes(Horizontal):
-    """A ``TraceList`` and a ``ChainPane`` that follow each other.
+    """A ``TraceList`` and a ``ChainPane`` that show the same trace.
 
     On a narrow terminal the screen has the class ``-narrow`` and, while the chain is shown, ``-reading``.
     """
 
     def __init__(self, store: Store, say: Callable[[str], None], *, id: str) -> None:
-        """Create both panes; ``say`` shows a line."""
+        """Create both panes; ``say`` shows a message."""
         super().__init__(id=id)
-        self.store = store
         self.say = say
         self.list = TraceList(store, id="list")
-        self.chain = ChainPane(store, id="chain")
+        self.chain = ChainPane(id="chain")
         self._to_read = False  # enter was pressed on a row whose chain is loading
 
     def compose(self) -> ComposeResult:
@@ -56,33 +56,31 @@ class TracePanes(Horizontal):
 
     @work(exclusive=True, group="go")
     async def go_to(self, trace_id: str) -> None:
-        """Put list and reader on a trace."""
+        """Show a trace in list and reader."""
         await self.go(trace_id)
 
     @work(exclusive=True, group="go")
+    @reported
     async def go_to_undecided(self) -> None:
-        """Put list and reader on the next trace without a decision."""
+        """Show the next trace without a decision in list and reader."""
         query, wanted = self.list.query_now, self.list.wanted
         if wanted is None:
             return
-        found = await self.lab_screen.in_thread(lambda: traces.next_undecided(self.store.db, query, wanted))
+        found = await self.lab_screen.read(traces.next_undecided, query, wanted)
         if found is None:
             self.say("Every trace of this list has a decision.")
         else:
             await self.go(found)
 
+    @reported
     async def go(self, trace_id: str, *, leaving: str | None = None) -> None:
-        """Read a trace first, then switch list and reader at once; not if ``leaving`` was left meanwhile."""
+        """Read a trace, then show it in list and reader, unless the user has left ``leaving`` in the meantime."""
         query = self.list.query_now
-        try:
-            chain, index = await self.lab_screen.in_thread(_read_placed, self.store, query, trace_id)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+        chain, index = await self.lab_screen.read(_read_placed, query, trace_id)
         if (leaving is not None and self.list.wanted != leaving) or self.list.query_now is not query:
             return
         if index is None:
-            self.say(f"Trace {chain.row.id[:8]} is not among the traces of this filter; shown all the same.")
+            self.say(f"Trace {chain.row.id[:8]} does not match the filter; shown anyway.")
         self.list.point(chain.row.id, index)
         self.chain.show(chain)
 
@@ -96,7 +94,7 @@ class TracePanes(Horizontal):
     # Which pane.
 
     def fit(self, width: int) -> None:
-        """Show both panes, or on a narrow terminal the one that has the focus."""
+        """Show both panes, or on a narrow terminal the focused one."""
         narrow = width < WIDE
         self.screen.set_class(narrow, "-narrow")
         if narrow and self.chain.reader.has_focus_within:
@@ -105,30 +103,30 @@ class TracePanes(Horizontal):
     def on_descendant_focus(self) -> None:
         self.screen.set_class(self.chain.reader.has_focus_within, "-reading")
 
-    def show_reader(self, *, when_it_comes: bool = False) -> None:
-        """Go to the chain; with ``when_it_comes`` once there is one."""
-        there = self.chain.shown is not None
-        self._to_read = when_it_comes and not there
-        if there:
+    def show_reader(self, *, when_loaded: bool = False) -> None:
+        """Go to the chain; with ``when_loaded``, as soon as it has loaded."""
+        loaded = self.chain.shown is not None
+        self._to_read = when_loaded and not loaded
+        if loaded:
             self.screen.add_class("-reading")
             self.focus_now(self.chain.reader.body)
 
     def show_list(self, focus: Widget | None = None) -> None:
-        """Go to the list, or to the widget ``focus`` beside it."""
+        """Go to the list, or to the widget ``focus``."""
         self._to_read = False
         self.screen.remove_class("-reading")
         self.focus_now(focus or self.list)
 
     def focus_now(self, widget: Widget) -> None:
-        """Move the focus before the next key is read: what is typed ahead must not go to the pane that was left."""
+        """Move the focus before the next key is handled, so that keys typed ahead do not go to the other pane."""
         if widget.focusable:
             self.screen.set_focus(widget)
         else:
-            widget.focus()  # it is not laid out yet
+            widget.focus()  # not laid out yet
 
     @on(PagedTable.RowSelected)
     def _row_selected(self) -> None:
-        self.show_reader(when_it_comes=True)
+        self.show_reader(when_loaded=True)
 
     @on(ChainPane.Shown)
     def _chain_shown(self) -> None:
@@ -136,6 +134,6 @@ class TracePanes(Horizontal):
             self.show_reader()
 
 
-def _read_placed(store: Store, query: TraceQuery, trace_id: str) -> tuple[Chain, int | None]:
-    chain = read_chain(store, trace_id)
-    return chain, traces.position(store.db, query, chain.row.id)
+def _read_placed(db: Database, query: TraceQuery, trace_id: str) -> tuple[Chain, int | None]:
+    chain = read_chain(db, trace_id)
+    return chain, traces.position(db, query, chain.row.id)

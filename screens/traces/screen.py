@@ -16,7 +16,7 @@ from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.paged_table import PagedTable
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.filtering.filter_bar import FilterBar
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Written
 from screens.traces.chain_pane import ChainPane
@@ -26,15 +26,16 @@ from screens.traces.reading import Chain, field_values, progress_of
 from screens.traces.sets import SetActions
 from screens.traces.text import folded, heading, table_row
 from screens.traces.trace_list import TraceList
+from store.errors import StoreError
 from store.filters import TraceQuery
 
 POLL_S = 2.0
-# What an annotation can change about which traces a filter finds, and in which order.
+# Fields that an annotation changes, which filters and orders can use.
 _ANNOTATED = ("decision", "rating", "tag")
 
 
 class TracesScreen(LabScreen):
-    """A ``FilterBar``, the ``TracePanes`` with the list and the chain under its cursor, and an ``Annotator``."""
+    """The screen: a ``FilterBar``, the ``TracePanes`` with the list and the current chain, and an ``Annotator``."""
 
     TITLE = "TRACES"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
@@ -43,16 +44,16 @@ class TracesScreen(LabScreen):
         Binding("slash", "filter", "Filter", key_display="/", show=False),
         Binding("S", "sort", "Sort", show=False, tooltip="Choose the order of the list"),
         *ANNOTATION_BINDINGS,
-        Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of what was accepted"),
+        Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of the accepted traces"),
         Binding("D", "bulk", "Decide all", show=False, tooltip="One decision for every trace of the filter"),
-        Binding("Q", "queue", "Random queue", show=False, tooltip="Work through n traces of the filter, by chance"),
+        Binding("Q", "queue", "Random queue", show=False, tooltip="Work through random traces of the filter"),
         Binding("W", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
         Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
-        Binding("c", "beside", "Side by side", tooltip="Read the chains of this problem side by side"),
+        Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
         Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
         Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
         Binding("greater_than_sign", "next_undecided", "Next to do", key_display=">", show=False),
-        Binding("i", "statement", "Problem", show=False, tooltip="Show the whole statement of the problem, or fold it"),
+        Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -69,7 +70,7 @@ class TracesScreen(LabScreen):
         self.annotator = Annotator(context, self.target, query=lambda: self.query_now, keep=self.table.keep)
         self.sets = SetActions(self, self.annotator)
         self._started = False
-        self._outdated = False  # another screen of this app wrote
+        self._outdated = False  # another screen of this app has written
 
     def compose_body(self) -> ComposeResult:
         yield self.filter_bar
@@ -77,7 +78,7 @@ class TracesScreen(LabScreen):
         yield self.panes
         yield EmptyState(
             "No traces in this lab yet.",
-            "Leave with q and import some:  o1lab import FILE...   or try:  o1lab demo",
+            "Quit with q and import some:  o1lab import FILE...   or try:  o1lab demo",
             id="empty",
         )
         yield self.annotator
@@ -88,7 +89,7 @@ class TracesScreen(LabScreen):
 
     @property
     def query_now(self) -> TraceQuery:
-        """The filter in use, with the queue it is narrowed to."""
+        """The filter in use, with the queue that it is limited to."""
         return self.table.query_now
 
     @property
@@ -101,11 +102,11 @@ class TracesScreen(LabScreen):
         return self.panes.chain.shown
 
     def target(self) -> str | None:
-        """The trace that a key means now."""
+        """Return the id of the trace that keys apply to."""
         return self.table.target
 
     def say(self, message: str) -> None:
-        """Show a line at the foot of the screen."""
+        """Show a message at the bottom of the screen."""
         self.annotator.say(message)
 
     def on_mount(self) -> None:
@@ -124,10 +125,10 @@ class TracesScreen(LabScreen):
     # The filter and the list.
 
     def open(self, query: str, trace_id: str | None) -> None:
-        """Show the traces of a filter, the reader on ``trace_id`` when given (another screen asks)."""
+        """Show the traces of a filter, with ``trace_id`` in the reader if given. Called for another screen."""
         try:
             wanted = TraceQuery.parse(query)
-        except Exception as error:
+        except StoreError as error:
             self.report(error)
             return
         self.filter_bar.set_filter(wanted)
@@ -135,14 +136,14 @@ class TracesScreen(LabScreen):
         self.panes.focus_now(self.reader.body if trace_id else self.table)
 
     def apply(self, query: TraceQuery, trace_id: str | None = None) -> None:
-        """List the traces of ``query``, from the top or from ``trace_id``."""
+        """Show the traces of ``query``, from the top or from ``trace_id``."""
         self._started = True
         self.panes.show(query, trace_id)
         self.refresh_progress()
-        self.learn_values()
+        self.load_values()
 
     def action_filter(self) -> None:
-        """Type a filter: words, fields, an order."""
+        """Edit the filter."""
         self.panes.show_list(self.filter_bar.editable())
 
     @on(FilterBar.Changed)
@@ -154,27 +155,22 @@ class TracesScreen(LabScreen):
             self.panes.show_list()
 
     @work
+    @reported
     async def action_sort(self) -> None:
         """Choose the order of the list."""
         now = ("-" if self.query_now.descending else "") + self.query_now.sort
         language = TraceQuery.LANGUAGE
         order = await self.app.push_screen_wait(
-            PromptDialog(
-                "Sort by (a minus in front turns it round)", value=now, completions=[*language.sorts, "-chars"]
-            )
+            PromptDialog("Sort by (a minus in front reverses it)", value=now, completions=[*language.sorts, "-chars"])
         )
         if order is None:
             return
-        try:
-            query = TraceQuery.parse(language.with_sort(self.query_now.source, order.strip()))
-        except Exception as error:
-            self.report(error)
-            return
+        query = TraceQuery.parse(language.with_sort(self.query_now.source, order.strip()))
         self.filter_bar.set_filter(query)
         self.apply(replace(query, ids=self.query_now.ids), self.table.wanted)
 
     def action_step(self, rows: int) -> None:
-        """Go to the next or previous trace of the list without leaving the reader."""
+        """Go to the next or previous trace of the list, also from the reader."""
         self.table.move_to(self.table.cursor + rows)
 
     def action_next_undecided(self) -> None:
@@ -200,7 +196,7 @@ class TracesScreen(LabScreen):
         for kind, value in due:
             self.annotator.annotate(kind, value, of=event.trace_id)
         if lost:
-            self.say("NOT recorded: the list moved on before the trace was there. Press the key again.")
+            self.say("NOT recorded: the list changed before the trace was loaded. Press the key again.")
 
     # The chain.
 
@@ -211,22 +207,22 @@ class TracesScreen(LabScreen):
             self.query_one("#folded", Static).update(line)
 
     def action_statement(self) -> None:
-        """Show the whole statement, or a line of it."""
+        """Show the whole statement, or only a line of it."""
         self.toggle_class("-statement")
 
     def action_copy_id(self) -> None:
-        """Copy the id of the trace at hand."""
+        """Copy the id of the trace under the cursor."""
         if (trace_id := self.target()) is not None:
             self.app.copy_to_clipboard(trace_id)
             self.say(f"copied the id {trace_id}")
 
-    def action_beside(self) -> None:
+    def action_side_by_side(self) -> None:
         """Read the chains of this problem side by side."""
-        from screens.traces.side_by_side import BesideScreen
+        from screens.traces.side_by_side import SideBySideScreen
 
         if self.shown is not None:
-            beside = BesideScreen(self.context, self.annotator.writer, self.shown.row)
-            self.app.push_screen(beside, self._came_back)
+            screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
+            self.app.push_screen(screen, self._came_back)
 
     def _came_back(self, _: None) -> None:
         self._outdated = True
@@ -239,11 +235,11 @@ class TracesScreen(LabScreen):
         self.refresh_progress()
 
     def action_next_pane(self) -> None:
-        """From list to chain and back."""
+        """Switch between list and chain."""
         self.panes.show_list() if self.reader.has_focus_within else self.panes.show_reader()
 
     def action_back(self) -> None:
-        """From the chain to the list; from a random queue to all traces of the filter."""
+        """Go from the chain to the list, and from a random queue to all traces of the filter."""
         if self.query_now.ids is not None and not self.reader.has_focus_within:
             self.say("left the queue")
             self.apply(replace(self.query_now, ids=None), self.table.wanted)
@@ -271,7 +267,7 @@ class TracesScreen(LabScreen):
 
     @work
     async def _continue(self, done: Written) -> None:
-        """Go on with the next trace, unless the person went elsewhere."""
+        """Go to the next trace, unless the user went elsewhere."""
         still_here = self.table.wanted == done.act.trace_id
         if done.act.kind == "undo":
             if len(done.touched) > 1:
@@ -281,12 +277,12 @@ class TracesScreen(LabScreen):
             await self.panes.go(done.next_id, leaving=done.act.trace_id)
         elif still_here:
             if done.act.kind == "decision":
-                self.say("saved; every trace of this list has a decision now")
+                self.say("saved; all traces of this list have a decision")
             self.panes.chain.read(done.act.trace_id)
 
     @work(exclusive=True, group="edit")
     async def action_edit(self) -> None:
-        """Edit the chain; the result is a new trace, verified again."""
+        """Edit the chain; the result is a new trace, which is verified."""
         if (trace_id := self.target()) is None:
             return
         edited = await edit_chain(self, self.annotator, trace_id)
@@ -298,61 +294,57 @@ class TracesScreen(LabScreen):
     # All traces of the filter.
 
     @work
+    @reported
     async def action_bulk(self) -> None:
-        """Decide on every trace of the filter, after a preview."""
+        """Make one decision on all traces of the filter, after a preview."""
         query = self.query_now
         if await self.sets.decide(query):
             self.apply(query, self.target())
 
     @work
+    @reported
     async def action_queue(self) -> None:
-        """Draw a number of traces of the filter by chance and work through them."""
+        """Draw a random queue of traces of the filter."""
         if (queue := await self.sets.draw(self.query_now)) is not None:
             self.apply(queue)
 
     @work
+    @reported
     async def action_dataset(self) -> None:
-        """Name what was accepted: an immutable dataset with a hash of its content."""
+        """Make a dataset of the accepted traces of the filter."""
         await self.sets.make_dataset(self.query_now)
 
     @work
+    @reported
     async def action_export(self) -> None:
-        """Write every annotation of the lab, undos included, as JSONL."""
+        """Write all annotations of the lab, undos included, as JSONL."""
         await self.sets.export()
 
-    # What is read again.
+    # Updates.
 
     @work(exclusive=True, group="progress")
+    @reported
     async def refresh_progress(self) -> None:
-        """Count again what the heading says."""
-        try:
-            progress = await self.in_thread(progress_of, self.context.store, self.query_now, self.context.annotator)
-        except Exception as error:
-            self.report(error)
-            return
+        """Update the counts in the heading."""
+        progress = await self.read(progress_of, self.query_now, self.context.annotator)
         queue = "" if self.query_now.ids is None else "queue: "
         room = self.app.size.width - len(self.TITLE) - len(self.context.name) - 10 - len(queue)
         self.set_heading(queue + heading(progress, room))
 
     @work(exclusive=True, group="values")
-    async def learn_values(self) -> None:
-        """Read what the filter can be completed with."""
-        try:
-            self.filter_bar.set_values(await self.in_thread(field_values, self.context.store))
-        except Exception as error:
-            self.report(error)
+    @reported
+    async def load_values(self) -> None:
+        """Read the values for the completion of the filter."""
+        self.filter_bar.set_values(await self.read(field_values))
 
-    @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
+    @work(group="poll")  # not exclusive: a cancelled call would lose the change that it has seen
+    @reported
     async def look_for_changes(self) -> None:
-        """Show what another program, or another screen, wrote meanwhile; the cursor stays on its trace."""
+        """Show what another program or screen has written; the cursor stays on its trace."""
         writer = self.annotator.writer
-        try:
-            changed = await writer.do(writer.others_wrote)
-        except Exception as error:
-            self.report(error)
-            return
+        changed = await writer.do(writer.others_wrote)
         if changed or self._outdated:
             self._outdated = False
             self.table.reload()
             self.refresh_progress()
-            self.learn_values()
+            self.load_values()

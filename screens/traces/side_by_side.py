@@ -1,4 +1,4 @@
-"""The chains of one problem side by side, each with a scroll of its own."""
+"""The chains of one problem side by side, each with its own scroll position."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, reported
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
 from screens.traces.reading import Chain, read_chain, spans_of
 from screens.traces.text import decision_mark, moves, problem_name, remarks, state, verdict_mark
 from store import traces
 from store.records import TraceRow
 
-NARROWEST = 38  # cells of a column that can still be read
+NARROWEST = 38  # minimum width of a column in cells
 
 
 class Column(Vertical):
-    """One chain: two lines about it, and its reader."""
+    """One chain: two lines of information, and its reader."""
 
     def __init__(self) -> None:
         super().__init__(classes="column")
@@ -43,7 +43,7 @@ class Column(Vertical):
         return self.query_one(ChainReader)
 
     def show(self, chain: Chain) -> None:
-        """Show a chain; the same one again keeps its place."""
+        """Show a chain; the same chain keeps its scroll position."""
         before, self.chain = self.chain, chain
         row = chain.row
         line = Text(no_wrap=True, overflow="ellipsis")
@@ -58,8 +58,8 @@ class Column(Vertical):
             self.reader.load(chain.document)
 
 
-class BesideScreen(LabScreen):
-    """Columns over the traces of one problem; as many as fit are in sight, < and > move on to the others."""
+class SideBySideScreen(LabScreen):
+    """The traces of one problem in columns; as many as fit are visible, tab moves on to the others."""
 
     TITLE = "SIDE BY SIDE"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
@@ -67,7 +67,7 @@ class BesideScreen(LabScreen):
         *ANNOTATION_BINDINGS,
         Binding("tab", "column(1)", "Next chain"),
         Binding("shift+tab", "column(-1)", "Previous chain", show=False),
-        Binding("i", "statement", "Problem", show=False, tooltip="Show the whole statement of the problem, or fold it"),
+        Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
         Binding("c,escape", "back", "Back to the list"),
     ]
 
@@ -76,8 +76,8 @@ class BesideScreen(LabScreen):
         self.annotator = Annotator(context, self.target, writer=writer)
         self.row = row
         self.chains: list[TraceRow] = []
-        self.first = 0  # which of the siblings stands in the first column
-        self.here = 0  # which of the siblings has the focus
+        self.first = 0  # index of the chain in the first column
+        self.here = 0  # index of the chain with the focus
 
     def compose_body(self) -> ComposeResult:
         yield TallText(id="statement-text", markup=False)
@@ -87,24 +87,20 @@ class BesideScreen(LabScreen):
     def on_mount(self) -> None:
         self.load()
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
+    @reported
     async def load(self) -> None:
-        """Read which traces there are, then show the one it all began with and its neighbours."""
-        try:
-            store, problem = self.context.store, self.row.problem_id
-            self.chains = await self.in_thread(lambda: traces.of_problem(store.db, problem))
-        except Exception as error:
-            self.report(error)
-            return
+        """Read the traces of the problem, then show the given one and its neighbours."""
+        self.chains = await self.read(traces.of_problem, self.row.problem_id)
         self.here = next((at for at, row in enumerate(self.chains) if row.id == self.row.id), 0)
         await self.fill()
 
     def fitting(self) -> int:
-        """How many columns fit."""
+        """Return the number of columns that fit."""
         return max(1, min(len(self.chains), self.app.size.width // NARROWEST))
 
     async def fill(self) -> None:
-        """Fill the columns that fit, so that the one with the focus is among them."""
+        """Fill the columns that fit, with the focused chain among them."""
         number = self.fitting()
         self.first = max(0, min(self.first, self.here, len(self.chains) - number))
         self.first = max(self.first, self.here - number + 1)
@@ -118,7 +114,7 @@ class BesideScreen(LabScreen):
             row = self.chains[self.first + at]
             column.set_class(at == 0, "-first")
             if column.chain is None or column.chain.row.id != row.id:
-                column.show(await self.in_thread(read_chain, self.context.store, row.id))
+                column.show(await self.read(read_chain, row.id))
         self._mark()
 
     def _mark(self) -> None:
@@ -138,24 +134,25 @@ class BesideScreen(LabScreen):
             )
         self.set_heading(f"{problem_name(self.row)} · chain {self.here + 1} of {number}")
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
+    @reported
     async def action_column(self, step: int) -> None:
-        """Go to the next chain, round at the end."""
+        """Go to the next or previous chain; after the last, the first."""
         if self.chains:
             self.here = (self.here + step) % len(self.chains)
             await self.fill()
 
     def action_statement(self) -> None:
-        """Show the whole statement, or a line of it."""
+        """Show the whole statement, or only a line of it."""
         self.toggle_class("-statement")
         self._mark()
 
     def action_back(self) -> None:
-        """Back to the list."""
+        """Go back to the list."""
         self.dismiss()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A click moves on to another column as tab does."""
+        """Make the clicked column the current one."""
         for at, column in enumerate(self.query(Column)):
             if column.has_focus_within and self.first + at != self.here:
                 self.here = self.first + at
@@ -165,18 +162,19 @@ class BesideScreen(LabScreen):
         if self.chains:
             self._rearrange()
 
-    @work(exclusive=True, group="beside")
+    @work(exclusive=True, group="columns")
+    @reported
     async def _rearrange(self) -> None:
         await self.fill()
 
     # Annotations.
 
     def target(self) -> str | None:
-        """The trace in the column that has the focus."""
+        """Return the id of the trace in the focused column."""
         return self.chains[self.here].id if self.chains else None
 
     def action_annotate(self, action: str, value: str = "") -> None:
-        """Annotate the trace in the column that has the focus."""
+        """Annotate the trace in the focused column."""
         self.annotator.perform(action, value)
 
     @on(ChainReader.SpanSelected)
@@ -187,8 +185,9 @@ class BesideScreen(LabScreen):
 
     @on(Annotator.Saved)
     @work
+    @reported
     async def _saved(self, event: Annotator.Saved) -> None:
         done = event.written
         for column in self.query(Column):
             if column.chain is not None and column.chain.row.id in (done.act.trace_id, done.row.id, *done.touched):
-                column.show(await self.in_thread(read_chain, self.context.store, column.chain.row.id))
+                column.show(await self.read(read_chain, column.chain.row.id))

@@ -1,4 +1,4 @@
-"""How the Traces screen words things: rows of the list, the header over a chain, what was said of it, the heading."""
+"""The texts of the Traces screen: rows of the list, the title of a chain, its annotations, the heading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from store.annotations import Progress
 from store.migrations import MOVE_KINDS
 from store.records import Annotation, TraceRow, TraceText
 
-# Every mark is a different sign as well as a different colour.
+# Marks differ in their sign as well as in their colour.
 VERDICTS: Mapping[str | None, tuple[str, str]] = {
     "correct": ("✓", "green"),
     "incorrect": ("✗", "red"),
@@ -28,7 +28,7 @@ DECISIONS: Mapping[str | None, tuple[str, str]] = {
     "skip": ("S", "yellow"),
     None: ("·", "dim"),
 }
-SAID = {"accept": "accepted", "reject": "rejected", "skip": "skipped"}
+PAST_TENSE = {"accept": "accepted", "reject": "rejected", "skip": "skipped"}
 
 COLUMNS = (
     Column("verdict", "✓", 1),
@@ -52,7 +52,7 @@ def decision_mark(decision: str | None) -> Text:
 
 
 def table_row(row: TraceRow) -> Row:
-    """A trace as a row of the list."""
+    """Return the row of a trace in the list."""
     cells: dict[str, str | Text] = {
         "verdict": verdict_mark(row.verdict),
         "decision": decision_mark(row.decision),
@@ -66,23 +66,23 @@ def table_row(row: TraceRow) -> Row:
 
 
 def problem_name(row: TraceRow) -> str:
-    """The problem's own name at its source, or the beginning of its id.
+    """Return the key of the problem in its source, or the beginning of its id.
 
-    Keys of traces often begin with the model's name, which stands in a column of its own.
+    The keys of traces often begin with the model's name, which has its own column.
     """
     name = row.key.removeprefix(row.model).lstrip("_-:/ ") or row.key
     return one_line(name, 60) or row.problem_id[:8]
 
 
 def state(row: TraceRow) -> str:
-    """What is wrong with the response's end, if anything."""
+    """Return "loop" or "cut" for a response that does not end properly, else an empty string."""
     if row.looping:
         return "loop"
     return "" if row.complete else "cut"
 
 
 def moves(counts: Mapping[str, int] | None) -> Text:
-    """Moves by letter and number, in the order of a thought; kinds that do not occur are left out."""
+    """Format the numbers of moves by letter; kinds that do not occur are left out."""
     text = Text(no_wrap=True)
     if counts is None:
         return text.append("not measured", "dim")
@@ -93,7 +93,7 @@ def moves(counts: Mapping[str, int] | None) -> Text:
 
 
 def folded(row: TraceRow, index: int, total: int) -> Text:
-    """The list as one line: where the chain stands in it."""
+    """Return the line that replaces the list on a narrow terminal: the position, and the chain."""
     return Text.assemble(
         (f"{index + 1:,}/{total:,}" if index >= 0 else f"-/{total:,}", "bold"),
         "  ",
@@ -110,7 +110,7 @@ def folded(row: TraceRow, index: int, total: int) -> Text:
 
 
 def title(row: TraceRow, text: TraceText) -> Text:
-    """Problem, gold answer, the chain's answer and verdict: what is always in sight."""
+    """Return the title of a chain: problem, gold answer, answer and verdict."""
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(problem_name(row), "bold")
     gold = one_line(text.gold, 40) if text.gold is not None else "none known"
@@ -122,7 +122,7 @@ def title(row: TraceRow, text: TraceText) -> Text:
 
 
 def origin(row: TraceRow) -> Text:
-    """Who wrote the chain, how long it is, where it is from."""
+    """Return a line on the origin of a chain: model, length, synthesis, source and ids."""
     parts = [one_line(row.model, 40), f"{short_count(row.chars)} chars"]
     if row.tokens is not None:
         parts.append(f"{row.tokens:,} tok")
@@ -136,19 +136,19 @@ def origin(row: TraceRow) -> Text:
 
 
 def clock(created_at: str) -> str:
-    """When, in local time: the hour today, the day before that."""
+    """Format a time stamp in local time, without the date if it is today."""
     then = datetime.fromisoformat(created_at).astimezone()
     today = datetime.now(UTC).astimezone().date()
     return f"{then:%H:%M:%S}" if then.date() == today else f"{then:%Y-%m-%d %H:%M}"
 
 
 def remarks(records: Sequence[Annotation]) -> Text:
-    """What was said of a trace, in one line: decision, rating, tags, note, spans, each with the last who and when."""
+    """Return the annotations of a trace in one line: decision, rating, tags, spans, note."""
     line = Text(no_wrap=True, overflow="ellipsis")
     last = {record.kind: record for record in records}
     if decision := last.get("decision"):
         style = DECISIONS.get(decision.value, DECISIONS[None])[1]
-        line.append(SAID.get(decision.value, visible(decision.value)), style)
+        line.append(PAST_TENSE.get(decision.value, visible(decision.value)), style)
         line.append(f" by {one_line(decision.annotator, 20)} {clock(decision.created_at)}", "dim")
     else:
         line.append("to do", "bold")
@@ -173,7 +173,7 @@ def remarks(records: Sequence[Annotation]) -> Text:
 
 
 def confirmation(record: Annotation, row: TraceRow | None, done: str = "saved") -> Text:
-    """The word that an annotation is on the disk, or was taken back from it, with who and when."""
+    """Return the message that an annotation is saved or undone, with annotator and time."""
     of = f"{problem_name(row)} {one_line(row.model, 24)}" if row else record.trace_id[:8]
     return Text.assemble(
         (f"{done} ", "green"),
@@ -184,10 +184,10 @@ def confirmation(record: Annotation, row: TraceRow | None, done: str = "saved") 
 
 
 def what(record: Annotation) -> str:
-    """An annotation in a few words."""
+    """Describe an annotation in a few words."""
     value = one_line(record.value, 40)
     if record.kind == "decision":
-        return SAID.get(record.value, value)
+        return PAST_TENSE.get(record.value, value)
     if record.kind == "span" and record.span:
         return f"span {record.span[0]}-{record.span[1]} {value}"
     return {
@@ -196,12 +196,12 @@ def what(record: Annotation) -> str:
         "untag": f"untagged #{value}",
         "note": f"noted “{value}”",
         "edit": f"edited into {value[:8]}",
-        "undo": "taken back",
+        "undo": "undone",
     }.get(record.kind, f"{record.kind} {value}")
 
 
 def heading(progress: Progress, width: int) -> str:
-    """Progress and pace, as much of it as fits into ``width`` cells."""
+    """Return progress and pace, shortened to ``width`` cells."""
     by = progress.by_decision
     accepted, rejected, skipped = by.get("accept", 0), by.get("reject", 0), by.get("skip", 0)
     todo = progress.total - progress.decided

@@ -1,4 +1,4 @@
-"""The list of traces under a filter, and which trace its cursor is on."""
+"""The list of the traces of a filter, and the trace under its cursor."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from store.filters import TraceQuery
 
 
 class TraceList(PagedTable):
-    """The list. While the row under the cursor is loading no trace is meant, rather than the last one."""
+    """The list. While the row under the cursor is loading, keys apply to no trace instead of to the last one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "screen.filter", "Filter", key_display="/", tooltip="Filter and search the list"),
     ]
 
     class Pointed(Message):
-        """The cursor is on a trace that has loaded, or the list is empty: ``trace_id`` is None then."""
+        """The cursor is on a trace that has loaded, or the list is empty (``trace_id`` is None)."""
 
         def __init__(self, trace_id: str | None) -> None:
             super().__init__()
@@ -34,11 +34,11 @@ class TraceList(PagedTable):
         self.store = store
         self.query_now = TraceQuery()
         self.wanted: str | None = None
-        """The trace that was last pointed at."""
+        """The id of the last trace under the cursor."""
         self.index = -1
-        """The row of that trace."""
-        self._goal: int | None = None  # the row to go to once the list is that long
-        self._kept: list[tuple[int, str, str]] = []  # keys for a row that is loading: row, kind, value
+        """The index of its row."""
+        self._goal: int | None = None  # the row to go to once the list has it
+        self._kept: list[tuple[int, str, str]] = []  # keys for a row that is loading: (row, kind, value)
 
     @property
     def target(self) -> str | None:
@@ -48,7 +48,7 @@ class TraceList(PagedTable):
         return self.wanted
 
     def show(self, query: TraceQuery) -> None:
-        """List the traces of a filter from the top."""
+        """Show the traces of a filter from the top."""
         self.query_now = query
         self.wanted, self.index, self._goal = None, -1, None
         store = self.store
@@ -64,14 +64,14 @@ class TraceList(PagedTable):
         self.set_source(fetch, locate=locate)
 
     def point(self, trace_id: str, index: int | None) -> None:
-        """Mean this trace, and move the cursor to its row where it has one."""
+        """Make this the trace under the cursor, and move the cursor to its row if it has one."""
         self.wanted = trace_id
         self.index = self.cursor if index is None else index
         if index is not None:
             self._place(index)
 
     def keep(self, kind: str, value: str) -> bool:
-        """Keep what a key means until the row under the cursor has loaded; False if none is loading."""
+        """Keep a key until the row under the cursor has loaded; return False if none is loading."""
         loading = self.busy or self.cursor_row is not None
         if self.wanted is None or self._goal is not None or not loading:
             return False
@@ -79,7 +79,7 @@ class TraceList(PagedTable):
         return True
 
     def take_kept(self) -> tuple[list[tuple[str, str]], bool]:
-        """The kinds and values of the keys for the trace that was pointed at, and whether others were lost."""
+        """Return (kind, value) of the kept keys for the current trace, and whether keys for others were dropped."""
         kept, self._kept = self._kept, []
         due = [(kind, value) for row, kind, value in kept if row == self.index]
         return due, len(due) < len(kept)

@@ -9,7 +9,7 @@ of one list each. The grammar is the same everywhere::
     reflect>=3 chars<10k    numbers are compared with : = > >= < <=
     -source:amc             a minus excludes
     sort:-chars             the order; a minus in front reverses it
-    wait "so wait" -hmm     all else is text: words, a phrase, a word that must not occur
+    wait "so wait" -hmm     everything else is text: words, a phrase, a word that must not occur
 """
 
 from store.filters.language import Condition, Language, Query

@@ -1,4 +1,4 @@
-"""Reading, completing, explaining and checking a filter; which fields there are is declared by each list.
+"""Parsing, completion, help and checks of a filter; each list declares its own fields.
 
 The grammar is described in the package's docstring.
 """
@@ -17,7 +17,7 @@ from store.errors import QueryError
 Sql = tuple[str, list[str | float]]
 """An SQL condition and its parameters."""
 Clause = Callable[[str, Sequence[str]], Sql]
-"""The SQL of a field for an operator and values, any of which is enough."""
+"""The SQL of a field for an operator and values; one matching value is enough."""
 
 _TERM = re.compile(
     r"""(?P<not>-)?(?P<field>[a-z]+)(?P<op>:|>=|<=|>|<|=)(?P<value>(?:"[^"]*"|\S)*) | (?P<text>-?"[^"]*"?|\S+)""",
@@ -31,7 +31,7 @@ _LAST_NAME = re.compile(r"(?:^|\s)-?([a-z]+)$")
 _LAST_FIELD = re.compile(r'(?:^|\s)-?([a-z]+)[:<>=](?:"[^"]*"|[^\s"])*(?:"[^"]*)?$')
 _LAST = re.compile(r'(?:^|\s)-?(?:(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?)?(?P<start>[^\s:",]*)$')
 _LAST_QUOTED = re.compile(r'(?:^|\s)-?(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?"(?P<start>[^"]*)$')
-_NEAR, _NEAR_COMPARED = 0.6, 0.8  # how like a field an unknown name is, to be taken for a typing error
+_NEAR, _NEAR_COMPARED = 0.6, 0.8  # similarity to a field from which an unknown name is treated as a typo
 _NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -40,15 +40,15 @@ class Field:
     """One field of a filter.
 
     Attributes:
-        name: as it is written in front of the operator.
-        sql: makes the SQL condition.
-        help: what its value is; left out where ``values`` say it.
-        values: the values it can have, in lower case. Empty: any text.
-        suggested: values that completion offers among others; they do not limit the field.
-        synonyms: other spellings of values, each with the values it means.
-        aliases: other spellings of the name.
-        is_number: whether its values are numbers, which can be compared.
-        table: the alias of the table that ``sql`` reads, for lists that join tables only where they are needed.
+        name: The name before the operator.
+        sql: Makes the SQL condition.
+        help: What its value is; empty if ``values`` say enough.
+        values: The values it can have, in lower case. Empty: any text.
+        suggested: Values that completion offers; they do not limit the field.
+        synonyms: Other spellings of values, each with the values it means.
+        aliases: Other spellings of the name.
+        is_number: Whether its values are numbers, which can be compared.
+        table: The alias of the table that ``sql`` reads, for lists that join tables only when needed.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Field:
         """Check the values and return the condition.
 
         Raises:
-            QueryError: the operator or a value does not fit the field.
+            QueryError: The operator or a value does not fit the field.
         """
         if not values:
             raise QueryError(f"'{self.name}' needs a value.", self.explanation)
@@ -99,7 +99,7 @@ class Field:
 
     @property
     def explanation(self) -> str:
-        """One line on the field: its names and what its value is."""
+        """One line of help: the field's names and values."""
         name = " or ".join((self.name, *self.aliases))
         what = f"a number: {self.name}>=3, {self.name}<10k" if self.is_number else ", ".join(self.values)
         return f"{name}: " + "; ".join(filter(None, (what, self.help)))
@@ -120,12 +120,12 @@ class Language:
     """The fields, the orders and the text search of one kind of list.
 
     Attributes:
-        fields: in the order in which completion and help offer them.
-        search: the SQL conditions of the text of a filter, all of which must hold; raises QueryError where there is
-            nothing in it to search for.
-        searched: what the text of a filter is searched in, for the help.
-        sorts: the SQL of each order by its name, the default first; empty where the list has one order.
-        colon_words: whether an unknown name before a colon begins a word (``add:5``) unless it is like a field.
+        fields: In the order in which completion and help offer them.
+        search: Makes the SQL conditions of the text of a filter, which are joined with AND; raises QueryError for a
+            text without words.
+        searched: What the text of a filter is searched in, for the help.
+        sorts: The SQL of each order by its name, the default first; empty if the list has only one order.
+        colon_words: Whether an unknown name before a colon is text (``add:5``) unless it resembles a field.
     """
 
     fields: tuple[Field, ...]
@@ -142,13 +142,13 @@ class Language:
     # Reading.
 
     def read(self, text: str) -> tuple[str, tuple[Condition, ...], tuple[str, bool] | None]:
-        """Take a filter apart.
+        """Parse a filter.
 
         Returns:
-            Its words, its conditions, and its order as (name, whether it is reversed), None without one.
+            Its text, its conditions, and its order as (name, whether it is reversed), None without one.
 
         Raises:
-            QueryError: an unknown field, value or order, with a suggestion; or a text without a word in it.
+            QueryError: An unknown field, value or order, with a suggestion; or a text without words.
         """
         words: list[str] = []
         conditions: list[Condition] = []
@@ -176,7 +176,7 @@ class Language:
         return name, reverse
 
     def _require_word(self, term: re.Match[str]) -> None:
-        """Refuse a term with an operator that looks like a field and is none."""
+        """Reject a term with an operator whose name looks like a mistyped field."""
         name, op = term["field"], term["op"]
         if op == "=" or not term["value"]:
             return
@@ -200,7 +200,7 @@ class Language:
 
     @property
     def help(self) -> str:
-        """The whole language in a line or two."""
+        """A summary of the language in a line or two."""
         texts = [f"{one.name}:" for one in self.fields if not one.is_number]
         numbers = [one.name for one in self.fields if one.is_number]
         parts = [f'words or "a phrase" {self.searched}, -word or -field: without it', _some(texts, 8)]
@@ -209,7 +209,7 @@ class Language:
         return " · ".join(parts)
 
     def explain(self, text: str) -> str:
-        """Help for the word that is being typed at the end of ``text``."""
+        """Return help on the word that is being typed at the end of ``text``."""
         word = _LAST_FIELD.search(text)
         if word and word[1] == "sort" and self.sorts:
             return self._sort_help
@@ -220,11 +220,11 @@ class Language:
         """Complete the last word of ``text``.
 
         Args:
-            text: what has been typed.
-            values: values of the lab by field, for fields that take any text.
+            text: The filter as typed so far.
+            values: Values of the lab by field, for fields that take any text.
 
         Returns:
-            ``text`` with the rest of a field name or value behind it; None where nothing fits.
+            ``text`` followed by the rest of a field name or value; None if nothing matches.
         """
         quoted = _LAST_QUOTED.search(text)
         last = quoted or _LAST.search(text)
@@ -258,21 +258,21 @@ class Language:
         return word is not None and any(name.startswith(word[1]) for name in self.names)
 
     def with_sort(self, text: str, order: str) -> str:
-        """``text`` in another order, the default one where ``order`` is empty."""
+        """Return ``text`` with another order, the default one if ``order`` is empty."""
         kept = re.sub(r"(^|\s)sort:\S*", " ", text).split()
         return " ".join([*kept, *([f"sort:{order}"] if order and order != next(iter(self.sorts)) else [])])
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A filter that was read: which rows of a list, in which order.
+    """A parsed filter: which rows of a list, in which order.
 
     Attributes:
-        text: words to search for, as they were typed.
-        conditions: all of which must hold.
-        sort: the name of the order.
-        descending: whether the order is reversed.
-        source: the filter as it was typed.
+        text: Words to search for, as typed.
+        conditions: Conditions, joined with AND.
+        sort: The name of the order.
+        descending: Whether the order is reversed.
+        source: The filter as typed.
     """
 
     LANGUAGE: ClassVar[Language]
@@ -285,17 +285,17 @@ class Query:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a filter.
+        """Parse a filter.
 
         Raises:
-            QueryError: an unknown field, value or order, with a suggestion; or a text without a word in it.
+            QueryError: An unknown field, value or order, with a suggestion; or a text without words.
         """
         words, conditions, order = cls.LANGUAGE.read(text)
         query = cls(text=words, conditions=conditions, source=text)
         return query if order is None else replace(query, sort=order[0], descending=order[1])
 
     def narrowed(self, *conditions: Condition) -> Self:
-        """The same with more conditions."""
+        """Return the query with more conditions."""
         return replace(self, conditions=self.conditions + conditions)
 
     def asks(self, *fields: str) -> bool:
@@ -307,7 +307,7 @@ class Query:
         return any(self.LANGUAGE.by_name[condition.field].table == table for condition in self.conditions)
 
     def clauses(self) -> Iterator[Sql]:
-        """The SQL conditions, all of which must hold."""
+        """Yield the SQL conditions, which are joined with AND."""
         if self.text:
             yield from self.LANGUAGE.search(self.text)
         for condition in self.conditions:
@@ -315,7 +315,7 @@ class Query:
             yield (f"NOT coalesce({clause}, 0)" if condition.negated else clause), values
 
     def where(self) -> Sql:
-        """One SQL condition and its parameters."""
+        """Return one SQL condition and its parameters."""
         clauses = list(self.clauses())
         return " AND ".join(clause for clause, _ in clauses) or "1", [one for _, values in clauses for one in values]
 
@@ -324,7 +324,7 @@ class Query:
 
 
 def cases(otherwise: str, fixed: Mapping[str, str] = MappingProxyType({}), bound: Callable[[str], str] = str) -> Clause:
-    """The SQL of the ``fixed`` values, and ``otherwise`` with ``bound(value)`` as its parameter for all others."""
+    """Make the SQL of a field with ``fixed`` values; others use ``otherwise`` with ``bound(value)`` as parameter."""
 
     def clause(_: str, values: Sequence[str]) -> Sql:
         parts = [fixed.get(value, otherwise) for value in values]
@@ -335,17 +335,17 @@ def cases(otherwise: str, fixed: Mapping[str, str] = MappingProxyType({}), bound
 
 
 def contains(column: str) -> Clause:
-    """Columns that contain the value; case does not matter."""
+    """Make the SQL for a column that contains the value; case does not matter."""
     return cases(f"{column} LIKE ? ESCAPE '\\'", bound=like)
 
 
 def begins(column: str) -> Clause:
-    """Columns that begin with the value."""
+    """Make the SQL for a column that begins with the value."""
     return cases(f"{column} GLOB ?", bound=prefix)
 
 
 def number(column: str) -> Clause:
-    """A column that is compared with a number."""
+    """Make the SQL that compares a column with a number."""
 
     def clause(op: str, values: Sequence[str]) -> Sql:
         one, numbers = f"{column} {op} ?", [float(value) for value in values]
@@ -355,17 +355,17 @@ def number(column: str) -> Clause:
 
 
 def like(value: str) -> str:
-    """The LIKE pattern of texts that contain ``value``."""
+    """Return the LIKE pattern of texts that contain ``value``."""
     return "%" + re.sub(r"([%_\\])", r"\\\1", value) + "%"
 
 
 def prefix(value: str) -> str:
-    """The GLOB pattern of texts that begin with ``value``."""
+    """Return the GLOB pattern of texts that begin with ``value``."""
     return re.sub(r"[*?\[]", "", value) + "*"
 
 
 def substrings(text: str, sql: str, parameters: int = 1) -> list[Sql]:
-    """A search without an index: ``sql`` for each word or phrase of ``text``, negated for ``-word``."""
+    """Make the conditions of a search without an index: ``sql`` per word or phrase, negated for ``-word``."""
     found: list[Sql] = []
     for minus, phrase, bare in _WORD.findall(text):
         if word := phrase or bare.strip('"'):

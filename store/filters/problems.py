@@ -40,6 +40,6 @@ PROBLEMS = Language(
 
 @dataclass(frozen=True, slots=True)
 class ProblemQuery(Query):
-    """Which problems, in the order in which they were added."""
+    """A filter of problems, which are listed in the order in which they were added."""
 
     LANGUAGE: ClassVar[Language] = PROBLEMS

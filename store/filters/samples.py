@@ -27,7 +27,7 @@ SAMPLES = Language(
             "outcome", _outcome, "or wrong: all but correct", values=OUTCOMES, table="c",
             synonyms={"wrong": tuple(outcome for outcome in OUTCOMES if outcome != "correct")},
         ),
-        Field("variant", cases("i.variant = ?"), "how the question is put", table="i"),
+        Field("variant", cases("i.variant = ?"), "the variant of the question", table="i"),
         Field("item", begins("i.item"), "the beginning of the item's id", table="i"),
         Field("question", _question, "part of the question, or an item's id", table="i"),
         Field("tokens", number("s.output_tokens"), is_number=True),
@@ -42,7 +42,7 @@ REVERSED = {"suite": "i.position DESC, s.sample DESC", "longest": "s.output_toke
 
 @dataclass(frozen=True, slots=True)
 class SampleQuery(Query):
-    """Which samples of an evaluation, in which order."""
+    """A filter of the samples of an evaluation."""
 
     LANGUAGE: ClassVar[Language] = SAMPLES
 

@@ -1,6 +1,6 @@
 """The filter of the list of traces: ``verdict:wrong teacher:sky-t1 reflect>=3 sort:-chars "wait"``.
 
-The screen, the command line and a dataset, which remembers the filter it was made from, use the same.
+It is used by the Traces screen, by the command line, and by datasets, which store the filter they were made from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from store.filters.language import Field, Language, Query, Sql, begins, cases, c
 from store.migrations import MOVE_KINDS
 from store.search import expressions, match_expression, require_words
 
-SORTS = {  # each has its index over just this expression (migration 0003)
+SORTS = {  # each has an index over exactly this expression (migration 0003)
     "added": "t.seq",
     "problem": "t.problem_id",
     "model": "t.model",
@@ -39,7 +39,7 @@ def _search(text: str) -> list[Sql]:
     wanted, unwanted = expressions(text)
     found: list[Sql] = []
     if wanted:
-        # The plus: a row is looked up among those found, not each of those found in an index of the table.
+        # The plus keeps SQLite from using the table's index on seq: each row is looked up among the matches instead.
         found.append(("+t.seq IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)", [wanted]))
     if unwanted:
         found.append(("t.seq NOT IN (SELECT rowid FROM traces_fts WHERE traces_fts MATCH ?)", [unwanted]))
@@ -91,7 +91,7 @@ TRACES = Language(
 
 @dataclass(frozen=True, slots=True)
 class TraceQuery(Query):
-    """Which traces, in which order. ``ids`` narrows it to a queue of chosen ones."""
+    """A filter of traces. ``ids`` limits it to these traces (a queue)."""
 
     LANGUAGE: ClassVar[Language] = TRACES
 
@@ -100,7 +100,7 @@ class TraceQuery(Query):
 
     @property
     def only_text(self) -> bool:
-        """Whether it is a search and nothing else."""
+        """Whether it is a text search without conditions."""
         return not self.conditions and self.ids is None and match_expression(self.text) is not None
 
     @property
@@ -120,7 +120,14 @@ class TraceQuery(Query):
 
 
 class Selection(NamedTuple):
-    """``sql`` follows FROM and ends in a condition; ``seq`` is the trace's number in it, ``order`` what sorts it."""
+    """The SQL of a query.
+
+    Attributes:
+        sql: What follows FROM; it ends in a condition.
+        parameters: Its parameters.
+        seq: The expression of a trace's seq.
+        order: The terms of ORDER BY.
+    """
 
     sql: str
     parameters: list[str | float]
@@ -132,22 +139,22 @@ class Selection(NamedTuple):
         more: list[str | float]
         if self.seq == "t.seq":
             sql, more = "t.seq IN (SELECT value FROM json_each(?))", [json.dumps(seqs)]
-        else:  # asked for one number after the other, SQLite would repeat the search for each
+        else:  # with an IN alone, SQLite would repeat the search for each number
             sql = "f.rowid BETWEEN ? AND ? AND +f.rowid IN (SELECT value FROM json_each(?))"
             more = [min(seqs, default=0), max(seqs, default=0), json.dumps(seqs)]
         return self._replace(sql=f"{self.sql} AND {sql}", parameters=[*self.parameters, *more])
 
 
 def selection(query: TraceQuery, *, in_order: bool = False, only_seq: bool = False) -> Selection:
-    """The traces of a query.
+    """Make the SQL that selects the traces of a query.
 
-    A text search drives the query where it can: it returns rows one by one, in the order in which they were added. As
-    a condition, which the other orders need, everything it finds is listed before the first row is returned.
+    A text search drives the query if possible: it returns rows one by one, in the order in which they were added. With
+    another order it becomes a condition, and SQLite collects all matches before it returns the first row.
 
     Args:
-        query: the filter.
-        in_order: whether the rows are needed in the order of the query.
-        only_seq: whether the number of a trace is all that is needed.
+        query: The filter.
+        in_order: Whether the rows are needed in the order of the query.
+        only_seq: Whether only the seq of each trace is needed.
     """
     found = match_expression(query.text)
     if found is None or (in_order and query.sort != "added"):

@@ -88,7 +88,7 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
     store.close()
 
     with Terminal(command, size=(120, 40)) as terminal:
-        terminal.wait_for("What to do next", "Look at run")
+        terminal.wait_for("What to do next", "Open run")
         terminal.keys("F4")
         terminal.wait_for("finished", f"{STEPS}/{STEPS}", seconds=300)
 

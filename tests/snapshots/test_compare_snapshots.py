@@ -85,7 +85,7 @@ async def reopened(pilot: Pilot[int]) -> CompareScreen:
     await screen.controller.reopen("c1")
     await pilot.press("escape")
     screen.refresh_state()
-    screen.look_around()
+    screen.refresh_notices()
     await until(pilot, lambda: screen.votes_line or screen.controller.settings.blind, "the tally")
     await pilot.app.workers.wait_for_complete()
     bodies = [pane.body for pane in screen.panes.places if pane.display]

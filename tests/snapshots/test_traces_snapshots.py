@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from screens.traces.dialogs import BulkDialog
 from screens.traces.screen import TracesScreen
-from screens.traces.side_by_side import BesideScreen, Column
+from screens.traces.side_by_side import Column, SideBySideScreen
 from tests.functional.screens.test_traces import ready, typed, until
 from tests.support.lab_seed import seeded_context
 
@@ -79,7 +79,9 @@ def test_side_by_side(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) 
     async def before(pilot: Pilot[int]) -> None:
         await _settled(pilot)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(pilot.app.screen, BesideScreen) and bool(pilot.app.screen.query(Column)))
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, SideBySideScreen) and bool(pilot.app.screen.query(Column))
+        )
         await until(pilot, lambda: all(column.chain is not None for column in pilot.app.screen.query(Column)))
         await until(pilot, lambda: next(iter(pilot.app.screen.query(Column))).reader.body.has_focus)
         await pilot.pause()

@@ -19,7 +19,7 @@ from o1lab.distill.settings import engine_names, method_names
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers import SCORERS, PlainScorer, ScorerSpec, make_scorer, scorer, scorer_label
 from o1lab.evaluate.scorers.base import Attempt, Options, Score
-from o1lab.evaluate.stats.voting import answers_are_votes
+from o1lab.evaluate.stats.majority import answers_are_votes
 from o1lab.inference.calls import Message, Response
 from o1lab.inference.prompts import find_prompt
 from o1lab.ingest.formats import FileOrigin, read_row
@@ -162,7 +162,7 @@ async def test_a_scorer_is_one_class() -> None:
     class Pretend(PlainScorer[PretendOptions]):
         votes = "always"
 
-        def look(self, attempt: Attempt) -> Score:
+        def score_attempt(self, attempt: Attempt) -> Score:
             return Score("correct" if attempt.answer == self._options.wanted else "incorrect")
 
     spec = ScorerSpec(name="pretend", options={"wanted": "no"})

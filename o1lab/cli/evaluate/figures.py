@@ -1,4 +1,4 @@
-"""Verbs of figures: everything that is computed of one evaluation, and two of them item by item."""
+"""The commands `eval figures` and `eval compare`: all figures of one evaluation, and two compared item by item."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 from o1lab.format import percent
 from o1lab.text import one_line
 
@@ -21,14 +20,15 @@ if TYPE_CHECKING:
     from store.evaluations import Evaluation
 
 ScorerOption = Annotated[
-    str | None, typer.Option("--scorer", metavar="LABEL", help="By this scorer [default: the one it shows].")
+    str | None,
+    typer.Option("--scorer", metavar="LABEL", help="Use this scorer's scores [default: the evaluation's own]."),
 ]
 _WIDTH = 78
 _OTHERS = ("incorrect", "incomplete", "unextracted", "unscored", "failed")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to ``o1lab eval``."""
+    """Add the commands to ``o1lab eval``."""
     app.command("figures")(eval_figures)
     app.command("compare")(eval_compare)
 
@@ -36,7 +36,10 @@ def register(app: typer.Typer) -> None:
 def eval_figures(
     ctx: typer.Context,
     identity: Annotated[
-        str, typer.Argument(metavar="ID", callback=evaluation_id, help="Its id or name, or the beginning of its id.")
+        str,
+        typer.Argument(
+            metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."
+        ),
     ],
     scorer: ScorerOption = None,
     as_json: JsonOption = False,
@@ -57,16 +60,16 @@ def eval_compare(
     ctx: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="An evaluation.")],
     second: Annotated[
-        str, typer.Argument(metavar="B", callback=evaluation_id, help="Another; differences are B minus A.")
+        str, typer.Argument(metavar="B", callback=evaluation_id, help="Another evaluation; differences are B minus A.")
     ],
     scorer: ScorerOption = None,
     common: Annotated[
-        bool, typer.Option("--common", help="Compare the items that both have, and say how many are left out.")
+        bool, typer.Option("--common", help="Compare only the items that both have, and show how many are left out.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="List at most so many items of each kind; 0: all.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of items to list of each kind; 0 for all.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two evaluations item by item: exact McNemar, paired bootstrap, the items only one got right.
+    """Compare two evaluations item by item: McNemar's test, paired bootstrap, and the items only one got right.
 
     Example: o1lab eval compare 3f9c 81aa
     """
@@ -85,22 +88,21 @@ def eval_compare(
 def _figures(found: Figures) -> Iterator[str]:
     one, whole = found.evaluation, found.whole
     yield _cut(f"{one.id}  {one_line(one.model, 40)}  {one.suite_label}  scored by {found.scorer}")
-    said = {name: value for name, value in one.sampling.items() if value is not None and name != "force_answer"}
-    asked = ", ".join(f"{name} {value}" for name, value in said.items())
+    settings = {name: value for name, value in one.sampling.items() if value is not None and name != "force_answer"}
+    asked = ", ".join(f"{name} {value}" for name, value in settings.items())
     each = "1 sample" if one.samples == 1 else f"{one.samples} samples"
     yield _cut(f"{one.items:,} items, {each} each" + (f"; {asked}" if asked else ""))
     if found.force_answer:
-        yield f"What was cut off was asked for its answer, in {found.force_answer:,} tokens more."
+        yield f"Cut-off responses were asked for a final answer, in {found.force_answer:,} more tokens."
     if found.missing:
-        yield f"{found.missing:,} samples are not there yet: no figure counts them."
+        yield f"{found.missing:,} samples are missing and not counted in any figure."
     yield ""
     yield f"accuracy   {_rate(whole.rate)}"
     if whole.rate.interval is not None:
         yield f"           interval: {whole.rate.interval.method}"
     yield "           " + ", ".join(f"{whole.outcomes[name]:,} {name}" for name in _OTHERS)
-    if (
-        whole.value is not None and found.refusals is None
-    ):  # there a value says how far it refuses, not how well it does
+    # The value of a refusal scorer is the degree of refusal, not the quality.
+    if whole.value is not None and found.refusals is None:
         mean = whole.value
         yield (
             f"mean value {mean.value:.3f}{_between(mean.interval, 1, 3)}  of {mean.n:,} graded samples; "
@@ -132,8 +134,8 @@ def _tokens(found: Figures) -> Iterator[str]:
         shares = " ".join(f"{value:>7,.0f}" for value in (one.p5, one.p25, one.median, one.p75, one.p95, one.most))
         yield f"{name:<11}{one.n:>8,} {one.mean:>8,.1f} {shares}"
     if found.estimated:
-        yield f"Of {found.estimated:,} samples the server did not say all: what it left out, above all how much of"
-        yield "the output is thought, is our estimate."
+        yield f"The server did not report all token counts of {found.estimated:,} samples. The missing ones, mostly"
+        yield "thought tokens, are estimates."
 
 
 def _curves(found: Figures) -> Iterator[str]:
@@ -150,8 +152,8 @@ def _curves(found: Figures) -> Iterator[str]:
                 f"{percent(point.strict):>10} {percent(point.ties):>7} {percent(point.silent):>10} {tokens:>9}"
             )
         how = "all subsets of k samples" if all(one.exact for one in found.maj_at) else "drawn subsets of k samples"
-        yield f"Over {how}. A tie counts as the share of right ones"
-        yield "among the tied; answers are the same by their text or number."
+        yield f"Over {how}. A tie counts as the share of right answers"
+        yield "among the tied ones. Answers are equal if their text or number is."
     for way, points in (("cut off at", found.cut), ("forced to answer after", found.forced)):
         if not points:
             continue
@@ -192,7 +194,7 @@ def _shifts(found: Figures) -> Iterator[str]:
             before, after = one.wrong_taken_plain, one.wrong_taken
             yield f"  the suggested wrong answer is given by {before.correct:,} -> {after.correct:,} of {after.n:,}"
     if found.groups is not None:
-        yield f"Right in every way and sample: {found.groups.all_right:,} of {found.groups.n:,} questions."
+        yield f"Right in every variant and sample: {found.groups.all_right:,} of {found.groups.n:,} questions."
     if found.refusals is not None:
         yield ""
         yield f"refused harmless requests (too many)  {_rate(found.refusals.harmless)}"
@@ -203,13 +205,13 @@ def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Ite
     pair = found.paired
     yield _cut(f"{pair.items:,} items of {found.a.suite_label}, scored by {found.scorer}")
     if found.left_out:
-        yield f"{found.left_out:,} items are left out: not both have all samples of them."
+        yield f"{found.left_out:,} items are left out: they lack samples in one of the two."
     yield _side("A", found.a, pair.a)
     yield _side("B", found.b, pair.b)
     for line in found.other:
         yield _cut(f"   differs (A / B): {one_line(line, 60)}")
     if found.a.metric == "mean_value":
-        yield "Here right and wrong are compared. The mean marks, and their difference:"
+        yield "This compares right and wrong. For the mean marks and their difference:"
         yield f"  o1lab eval table {found.a.id} {found.b.id} --before {quote(found.a.model)}"
     yield ""
     yield from _difference("", pair)
@@ -222,7 +224,7 @@ def _comparison(found: Comparison, questions: dict[str, str], limit: int) -> Ite
         yield from _listed(items, questions, limit)
     if differ := pair.only_a + pair.only_b:
         yield ""
-        yield f"Both answers to one: o1lab eval case {found.a.id} {found.b.id} {quote(differ[0])} --out case.html"
+        yield f"Show both answers: o1lab eval case {found.a.id} {found.b.id} {quote(differ[0])} --out case.html"
 
 
 def _side(name: str, one: Evaluation, rate: Rate) -> str:
@@ -265,7 +267,7 @@ def _signed(interval: Interval) -> str:
 
 
 def _turned(interval: Interval | None) -> str:
-    """The interval of a drop, which is a difference with the other sign."""
+    """Return the interval of a drop, which is a difference with the opposite sign."""
     return "" if interval is None else f" [{0 - 100 * interval.high:+.1f}, {0 - 100 * interval.low:+.1f}]"
 
 
@@ -274,7 +276,7 @@ def _p(p: float) -> str:
 
 
 def _cut(line: str) -> str:
-    """``line`` in at most 78 cells: Chinese takes two a character."""
+    """Cut ``line`` to 78 cells; a Chinese character takes two."""
     from rich.cells import cell_len, set_cell_size
 
     return line if cell_len(line) <= _WIDTH else set_cell_size(line, _WIDTH - 1).rstrip() + "…"

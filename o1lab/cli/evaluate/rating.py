@@ -1,4 +1,4 @@
-"""Verbs of persons' marks: rating samples blind, sheets for elsewhere, and what the annotators agree on."""
+"""The commands `eval rate` and `eval agreement`: blind human ratings, and the agreement of the annotators."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 
 if TYPE_CHECKING:
     from store.sqlite import Database
 
 IdsArgument = Annotated[
-    list[str], typer.Argument(metavar="ID...", callback=evaluation_ids, help="Evaluations; several are mixed.")
+    list[str],
+    typer.Argument(metavar="ID...", callback=evaluation_ids, help="Evaluations; their samples are mixed."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the group."""
+    """Add the commands to the group."""
     app.command("rate")(eval_rate)
     app.command("agreement")(eval_agreement)
 
@@ -29,24 +29,24 @@ def eval_rate(
     ctx: typer.Context,
     identities: IdsArgument,
     sample: Annotated[
-        str | None, typer.Option(metavar="TICKET", help="The sample to mark; the next one is named without it.")
+        str | None, typer.Option(metavar="TICKET", help="The sample to mark [default: show the next one].")
     ] = None,
     value: Annotated[str | None, typer.Option(metavar="N", help="The mark, from 0 to 100.")] = None,
-    note: Annotated[str, typer.Option(help="A note on it.")] = "",
-    undo: Annotated[bool, typer.Option("--undo", help="Take back your last mark.")] = False,
+    note: Annotated[str, typer.Option(help="A note on the mark.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Remove your last mark.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="Write your sheet, as .csv or .jsonl.")
+        Path | None, typer.Option("--export", metavar="FILE", help="Write your sheet as .csv or .jsonl.")
     ] = None,
     sheet_file: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE", help="Take in a sheet that was filled in.")
+        Path | None, typer.Option("--import", metavar="FILE", help="Read the marks of a filled-in sheet.")
     ] = None,
-    thoughts: Annotated[bool, typer.Option("--thoughts", help="Show the thought as well.")] = False,
+    thoughts: Annotated[bool, typer.Option("--thoughts", help="Show the thoughts too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Mark samples from 0 to 100, blind: models are not named, and the order is your own.
+    """Mark samples from 0 to 100, blind: models are not shown, and each annotator has a different order.
 
-    Who marks: $O1LAB_ANNOTATOR, else your login. A mark is on the disk when this returns. With several evaluations
-    their samples are mixed. In the app: R in the list of samples.
+    The annotator is $O1LAB_ANNOTATOR, or else your login name. The mark is saved when the command returns. Samples of
+    several evaluations are mixed. In the app, press R in the list of samples.
 
     Examples: o1lab eval rate 3f9c 81aa; o1lab eval rate 3f9c 81aa --sample 0b61f3a9d2c4 --value 85
     """
@@ -55,34 +55,34 @@ def eval_rate(
     from o1lab.paths import annotator
     from store import ratings
 
-    wishes = (sample is not None or value is not None, undo, export is not None, sheet_file is not None)
-    if sum(wishes) > 1:
-        raise UsageError("One thing at a time.", "Give --sample and --value, or --undo, or --export, or --import.")
+    actions = (sample is not None or value is not None, undo, export is not None, sheet_file is not None)
+    if sum(actions) > 1:
+        raise UsageError("Use only one action at a time.", "Use --sample with --value, --undo, --export or --import.")
     if (sample is None) != (value is None):
-        raise UsageError("A mark needs its sample and its value.", "For example --sample 0b61f3a9d2c4 --value 85.")
+        raise UsageError("A mark needs --sample and --value.", "For example --sample 0b61f3a9d2c4 --value 85.")
     done: dict[str, Any] = {}
     with opened(ctx) as store:
         ids = _ids(store.db, identities)
         sheet = sheets.sheet(store.db, ids, annotator())
         if sample is not None and value is not None:
-            mark = sheets.mark_of(value)
+            mark = sheets.parse_mark(value)
             ratings.rate(store.db, sheet.seq_of(sample), mark, annotator=sheet.annotator, note=note)
             done = {"rated": sample, "value": mark}
         elif undo:
             last = ratings.last_marked(store.db, ids, sheet.annotator)
             if last is None:
-                raise UsageError("You have marked nothing here that could be taken back.")
+                raise UsageError("You have no mark to remove in these evaluations.")
             ratings.rate(store.db, last, None, annotator=sheet.annotator)
             done = {"undone": next((name for name, seq in sheet.order if seq == last), None)}
         elif export is not None:
             done = {"path": str(export), "rows": sheets.export(store.db, sheet, export)}
         elif sheet_file is not None:
-            done = {"path": str(sheet_file), "rows": sheets.take_in(store, sheet, sheet_file)}
+            done = {"path": str(sheet_file), "rows": sheets.import_marks(store, sheet, sheet_file)}
         sheet = sheets.sheet(store.db, ids, sheet.annotator)
         at = sheet.next_at
         following = None if at is None else sheets.read(store.db, sheet, at)
     data = {"annotator": sheet.annotator, "done": sheet.done, "total": len(sheet.order), "next": None} | done
-    lines = [", ".join(f"{key} {said}" for key, said in done.items())] if done else []
+    lines = [", ".join(f"{key} {value}" for key, value in done.items())] if done else []
     lines.append(f"{sheet.annotator}: {sheet.done:,} of {len(sheet.order):,} marked")
     if following is not None:
         data["next"] = {"sample": following.ticket, "question": following.question,
@@ -99,13 +99,13 @@ def eval_rate(
 def eval_agreement(
     ctx: typer.Context,
     identities: IdsArgument,
-    at_once: Annotated[bool, typer.Option("--now", help="Although somebody is not done yet.")] = False,
+    at_once: Annotated[bool, typer.Option("--now", help="Do not wait for all annotators.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the annotators' marks come to: means with intervals, and Krippendorff's alpha.
+    """Show the results of human ratings: mean marks with intervals, and Krippendorff's alpha.
 
-    The mean marks become scores of the label human@1, beside the other scorers' words, so that tables can show them.
-    Until everyone who began is done this is refused: who sees results does not mark blindly any more.
+    The mean marks are stored as scores with the label human@1, so that tables can show them. The command is refused
+    until all annotators who have begun are finished, because seeing results would end the blind rating.
 
     Example: o1lab eval agreement 3f9c 81aa
     """
@@ -116,14 +116,14 @@ def eval_agreement(
         ids = _ids(store.db, identities)
         found = sheets.results(store.db, ids)
         if not found.finished and not at_once:
-            far = ", ".join(f"{name} has {done:,} of {found.total:,}" for name, done in found.progress.items())
+            progress = ", ".join(f"{name} has {done:,} of {found.total:,}" for name, done in found.progress.items())
             raise RefusedError(
-                f"The marks are not complete: {far or 'nobody has begun'}.",
-                "`o1lab eval rate` goes on; --now shows the results all the same.",
+                f"The ratings are not complete: {progress or 'no annotator has begun'}.",
+                "Continue with `o1lab eval rate`, or pass --now to show the results anyway.",
             )
         written = sheets.write_scores(store.db, ids)
     emit(
-        found.as_json() | {"scorer": sheets.label(), "scores_written": written},
+        found.as_json() | {"scorer": sheets.human_label(), "scores_written": written},
         as_json=as_json,
         text="\n".join(sheets.as_lines(found)),
     )

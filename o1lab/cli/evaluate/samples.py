@@ -1,4 +1,4 @@
-"""Verbs of samples: listing and reading them, the chains behind one, and case studies."""
+"""The commands for samples: list, show, promote, find similar training chains, write case studies."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from store.sample_list import SampleRow
 
 EvalArgument = Annotated[
-    str, typer.Argument(metavar="ID", callback=evaluation_id, help="Its id or name, or the beginning of its id.")
+    str,
+    typer.Argument(metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."),
 ]
-ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id, see `eval samples`.")]
-NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="Which of the item's samples.")]
-ScorerOption = Annotated[str | None, typer.Option(help="The label of another scorer that looked at it.")]
+ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The id of the item, see `eval samples`.")]
+NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The number of the item's sample.")]
+ScorerOption = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: the evaluation's own].")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the group."""
+    """Add the commands to the group."""
     app.command("samples")(eval_samples)
     app.command("sample")(eval_sample)
     app.command("label")(eval_label)
@@ -42,15 +42,15 @@ def eval_samples(
         list[str] | None,
         typer.Option(help="correct, incorrect, incomplete, unextracted, unscored or failed. Repeatable."),
     ] = None,
-    words: Annotated[str, typer.Option(help="Part of the question, or an item's id.")] = "",
-    variant: Annotated[str | None, typer.Option(help="Only questions that are put this way.")] = None,
+    words: Annotated[str, typer.Option(help="Text in the question or in the item's id.")] = "",
+    variant: Annotated[str | None, typer.Option(help="Only this variant of the questions.")] = None,
     where: Annotated[
         str, typer.Option(metavar="QUERY", help='The filter of the Samples pane: outcome:wrong tokens>2k -"hint".')
     ] = "",
-    longest: Annotated[bool, typer.Option("--longest", help="Those with the most tokens first.")] = False,
+    longest: Annotated[bool, typer.Option("--longest", help="Longest samples first.")] = False,
     scorer: ScorerOption = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="After so many.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of samples to list.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="Number of samples to skip.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """List the samples of an evaluation.
@@ -63,7 +63,7 @@ def eval_samples(
 
     for wanted in outcome or ():
         if wanted not in evaluations.OUTCOMES:
-            raise UsageError(f"There is no outcome '{wanted}'.", f"It is one of {', '.join(evaluations.OUTCOMES)}.")
+            raise UsageError(f"There is no outcome '{wanted}'.", f"Use one of {', '.join(evaluations.OUTCOMES)}.")
     named = {
         "outcome": tuple(outcome or ()),
         "question": (words,) if words else (),
@@ -88,12 +88,10 @@ def eval_sample(
     identity: EvalArgument,
     item: ItemArgument,
     number: NumberOption = 0,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Print the exact bytes of the last turn and nothing else.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the exact bytes of the last turn.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one sample: question, gold, every turn, and what each scorer and annotator says of it.
+    """Show one sample: question, gold answer, all turns, scores and annotations.
 
     Example: o1lab eval sample 3f9c 60
     """
@@ -160,17 +158,17 @@ def eval_label(
     number: NumberOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a trace of a sample, so that `annotate` can say something of it. Datasets leave such traces out.
+    """Promote a sample to a trace, so that it can be annotated. Datasets leave such traces out.
 
     Example: o1lab annotate $(o1lab eval label 3f9c 60) --tag "gave in"
     """
-    from o1lab.evaluate.rating.promote import keep
+    from o1lab.evaluate.rating.promote import promote
     from store import evaluations
 
     with opened(ctx) as store:
         evaluation = evaluations.get(store.db, identity)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
-        trace_id = keep(store, seq)
+        trace_id = promote(store, seq)
     emit({"trace_id": trace_id, "id": evaluation.id, "item": item, "sample": number}, as_json=as_json, text=trace_id)
 
 
@@ -179,12 +177,12 @@ def eval_nearest(
     identity: EvalArgument,
     item: ItemArgument,
     number: NumberOption = 0,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 5,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of chains.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the training chains most like a student's sample, and the run that learned them.
+    """Show the training chains most similar to a student's sample, and its training run.
 
-    Alike is not caused by: it says where to look.
+    Similarity is not causation; it shows where to look.
 
     Example: o1lab eval nearest 3f9c 60 --limit 3
     """
@@ -201,7 +199,7 @@ def eval_nearest(
         for one in near
     ]  # fmt: skip
     lines = [f"{one.score:5.1f}  {one.trace_id}  {one_line(one.prompt, 90)}" for one in near]
-    text = "\n".join([f"run {run}", *(lines or ["None of its chains is like this."])])
+    text = "\n".join([f"run {run}", *(lines or ["No similar chain was found."])])
     emit({"items": items, "total": len(items), "run_id": run}, as_json=as_json, text=text)
 
 
@@ -210,11 +208,11 @@ def eval_case(
     before: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="The evaluation before.")],
     after: Annotated[str, typer.Argument(metavar="B", callback=evaluation_id, help="The evaluation after.")],
     item: ItemArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Its name ends in .md, .html or .tex.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write: .md, .html or .tex.")],
     number: NumberOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a case study: one item before and after, with the spans that people labelled.
+    """Write a case study: the answers to one item before and after, with labelled spans.
 
     Example: o1lab eval case 3f9c 81aa 60 --out case.html
     """
@@ -230,7 +228,7 @@ def eval_case(
         "after": {"id": one.after.evaluation_id, "outcome": one.after.outcome},
         "labels": list(one.labels),
     }
-    labels = f"labels: {', '.join(one.labels)}" if one.labels else "nothing in it is labelled yet"
+    labels = f"labels: {', '.join(one.labels)}" if one.labels else "no labelled spans"
     emit(data, as_json=as_json, text=f"{out}: {one.before.outcome} before, {one.after.outcome} after; {labels}")
 
 
@@ -240,7 +238,7 @@ def _scorer(db: Any, evaluation: Any, wanted: str | None) -> str:
 
     known = evaluations.scorers(db, evaluation.id)
     if wanted is not None and wanted not in known:
-        raise NotFoundError(f"No scorer '{wanted}' looked at {evaluation.id}.", f"There are: {', '.join(known)}.")
+        raise NotFoundError(f"The scorer '{wanted}' has not scored {evaluation.id}.", f"Available: {', '.join(known)}.")
     return wanted or str(evaluation.scorer)
 
 
@@ -253,7 +251,7 @@ def _item(row: SampleRow) -> dict[str, Any]:
 
 
 def _lines(rows: Sequence[SampleRow]) -> Iterator[str]:
-    """A line a sample, as wide as the terminal: the item's id stands whole, for other verbs want it."""
+    """Yield one line per sample, cut to the terminal width; ids are never cut, as other commands need them."""
     from rich.cells import cell_len, set_cell_size
 
     names = [f"{one_line(row.item, 200)}{f' -k {row.sample}' if row.sample else ''}" for row in rows]

@@ -1,4 +1,4 @@
-"""Verbs about suites: which there are, what one holds and what it lacks."""
+"""The commands `eval suites` and `eval suite`: list the suites, show one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, context, emit
+from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -20,13 +19,13 @@ _WIDTH = 78
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to ``o1lab eval``."""
+    """Add the commands to ``o1lab eval``."""
     app.command("suites")(eval_suites)
     app.command("suite")(eval_suite)
 
 
 def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the suites, the lab's own and those that o1lab brings, and whether their items are here.
+    """List the lab's own and the built-in suites, and whether their items are available.
 
     Example: o1lab eval suites
     """
@@ -51,12 +50,12 @@ def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 def eval_suite(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A suite's name, or its file.")],
-    items: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Take the items from this file.")] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the items from the hub if they are not here.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a suite, or the path of its file.")],
+    items: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Read the items from this file.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download the items from the hub if needed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one suite: what it asks, how many items it has and what became of every row, or what it needs.
+    """Show one suite: its settings, the number of items and of rows left out, or which file is missing.
 
     Examples: o1lab eval suite xstest; o1lab eval suite math500 --items my-problems.jsonl
     """
@@ -137,16 +136,16 @@ def _text(data: Mapping[str, Any]) -> str:
         f"file     {data['path']}",
     ]
     if data["missing"] is not None:
-        fetched = [f"Or fetch them from the hub: o1lab eval suite {data['name']} --fetch"] if data["hub"] else []
+        fetched = [f"Or download them from the hub: o1lab eval suite {data['name']} --fetch"] if data["hub"] else []
         return "\n".join([*lines, "", data["missing"], *fetched])
     lines.append(f"items    {data['items']} ({data['items_hash']}) from {data['rows']} rows of {data['origin']}")
     lines += [f"         {number} rows: {reason}" for reason, number in data["left_out"].items()]
     if data["variants"]:
         lines.append("variants " + ", ".join(f"{name} {number}" for name, number in data["variants"].items()))
     sample = data["sample"]
-    if data["family"] == "safety":  # prompts that are there to be classified are thrown at nobody
-        return "\n".join([*lines, "", "Its prompts may offend; --json shows the first."])
-    lines += ["", f"The first, {sample['id']}:"]
+    if data["family"] == "safety":  # do not print prompts that may be harmful
+        return "\n".join([*lines, "", "The prompts may be offensive; --json shows the first one."])
+    lines += ["", f"First item, {sample['id']}:"]
     if sample["system"]:
         lines.append("system> " + one_line(sample["system"], 400))
     lines += [f"user> {turn[:2000]}{'…' if len(turn) > 2000 else ''}" for turn in sample["turns"]]

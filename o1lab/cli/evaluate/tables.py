@@ -1,4 +1,4 @@
-"""Verbs that set evaluations beside each other and beside published ones: `eval table`, `eval plot`."""
+"""The commands `eval table` and `eval plot`: evaluations side by side, with published figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.opening import opened
-from o1lab.cli.output import JsonOption, emit
+from o1lab.cli.output import JsonOption, emit, opened
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,13 +23,13 @@ _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "
 _PLOTS = ("tokens", "right-wrong")
 _SUFFIXES = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
 
-Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model; may be given again.")]
-Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="Only this suite; may be given again.")]
-Scorer = Annotated[str | None, typer.Option(help="By this scorer's label [default: each evaluation's own].")]
+Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model. Repeatable.")]
+Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="Only this suite. Repeatable.")]
+Scorer = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: each evaluation's own].")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to those of `eval`."""
+    """Add the commands to ``o1lab eval``."""
     app.command("table")(table)
     app.command("plot")(plot)
 
@@ -39,24 +38,25 @@ def table(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[1 | 2 | general] [ID...]", help="Which table, and of which evaluations."),
+        typer.Argument(metavar="[1 | 2 | general] [ID...]", help="The table, and the ids of evaluations."),
     ] = None,
     model: Models = None,
     suite: Suites = None,
     scorer: Scorer = None,
     before: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="What differences are taken to [default: the only base].")
+        str | None,
+        typer.Option(metavar="MODEL", help="The reference of differences [default: the only base model]."),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="terminal, md, latex or json [default: by FILE's ending].")
+        str | None, typer.Option("--format", help="terminal, md, latex or json [default: by the suffix of FILE].")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to this file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set models beside each other: 1, the paper's accuracy and tokens; 2, its before and after; without either, plain.
+    """Show models side by side: 1, the paper's accuracy and tokens; 2, its before and after; else a plain table.
 
-    Published rows stand first and are marked so. Without ids the latest finished evaluation of each model and suite
-    is taken. What may not be compared (suite version, items, scorer) never shares a cell.
+    Published rows come first and are marked. Without ids the latest finished evaluation of each model and suite is
+    shown. Evaluations that differ in suite version, items or scorer never share a cell.
 
     Example: o1lab eval table 1
 
@@ -71,36 +71,36 @@ def table(
     ids = rest if which else [first, *rest]
     wanted = _format(form, out)
     with opened(ctx) as store:
-        made = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
+        result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
     if out is not None:
-        _write(out, render.RENDERERS[wanted](made))
-        rows = sum(len(section.rows) for section in made.sections)
+        _write(out, render.RENDERERS[wanted](result))
+        rows = sum(len(section.rows) for section in result.sections)
         emit(
-            {"path": str(out), "format": wanted, "table": made.name, "rows": rows},
+            {"path": str(out), "format": wanted, "table": result.name, "rows": rows},
             as_json=as_json,
             text=f"{rows} rows in {out}",
         )
     elif as_json or wanted == "json":
-        emit(made.as_json(), as_json=True, text="")
+        emit(result.as_json(), as_json=True, text="")
     elif wanted == "terminal":
-        _show(render.terminal(made, _width()))
+        _show(render.terminal(result, _width()))
     else:
-        emit({}, as_json=False, text=render.RENDERERS[wanted](made).rstrip("\n"))
+        emit({}, as_json=False, text=render.RENDERERS[wanted](result).rstrip("\n"))
 
 
 def plot(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[tokens | right-wrong] [ID...]", help="Which plot, and of which evaluations."),
+        typer.Argument(metavar="[tokens | right-wrong] [ID...]", help="The plot, and the ids of evaluations."),
     ] = None,
     model: Models = None,
     suite: Suites = None,
     scorer: Scorer = None,
-    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write it as SVG here.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the plot to this SVG file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw accuracy against average output tokens (tokens), or how long right and wrong answers are (right-wrong).
+    """Plot accuracy against average output tokens (tokens), or the lengths of right and wrong answers (right-wrong).
 
     Example: o1lab eval plot --svg tokens.svg
 
@@ -112,15 +112,15 @@ def plot(
     first, *rest = words or ["tokens"]
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
     with opened(ctx) as store:
-        made = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
+        result = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
     if svg is not None:
-        _write(svg, drawn(made))
-        answer = {"path": str(svg), "format": "svg", "plot": made.name, "panels": len(made.panels)}
+        _write(svg, drawn(result))
+        answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
         emit(answer, as_json=as_json, text=f"The plot is in {svg}")
     elif as_json:
-        emit(made.as_json(), as_json=True, text="")
+        emit(result.as_json(), as_json=True, text="")
     else:
-        _show(plot_text.text(made, _width()))
+        _show(plot_text.text(result, _width()))
 
 
 def _table(
@@ -155,10 +155,10 @@ def _plot(
 
 
 def _format(wanted: str | None, out: Path | None) -> str:
-    """The format that was asked for, else that of the file's ending.
+    """Return the requested format, or else that of the file's suffix.
 
     Raises:
-        UsageError: there is no such format, or the ending says nothing.
+        UsageError: the format or the suffix is unknown.
     """
     from o1lab.errors import UsageError
     from o1lab.evaluate.report.render import FORMATS
@@ -167,24 +167,24 @@ def _format(wanted: str | None, out: Path | None) -> str:
         if out is None:
             return "terminal"
         if out.suffix not in _SUFFIXES:
-            raise UsageError(f"{out.name} does not say which format it is.", f"Add --format: {', '.join(FORMATS)}.")
+            raise UsageError(f"The suffix of {out.name} is not a known format.", f"Add --format: {', '.join(FORMATS)}.")
         return _SUFFIXES[out.suffix]
     if wanted not in FORMATS:
-        raise UsageError(f"There is no format '{wanted}'.", f"There are: {', '.join(FORMATS)}.")
+        raise UsageError(f"There is no format '{wanted}'.", f"Use one of: {', '.join(FORMATS)}.")
     return wanted
 
 
 def _write(path: Path, text: str) -> None:
-    """The whole file or none.
+    """Write a file atomically.
 
     Raises:
-        LabError: it cannot be written there.
+        LabError: the file cannot be written.
     """
     from o1lab.errors import LabError
     from o1lab.files import atomic_write
 
-    hint = "Name a file in a folder that is there."
-    if not path.parent.is_dir():  # a folder is not made of a slip of the pen
+    hint = "Choose a file in an existing folder."
+    if not path.parent.is_dir():  # a typing error should not create folders
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
     try:
         with atomic_write(path) as file:
@@ -198,7 +198,7 @@ def _width() -> int:
 
 
 def _show(text: Text) -> None:
-    """Styled where a person looks, else plain lines."""
+    """Print styled text to a terminal, plain lines otherwise."""
     if not sys.stdout.isatty():
         emit({}, as_json=False, text=text.plain)
         return

@@ -1,4 +1,4 @@
-"""Problem filters: named, versioned rules that say why a problem should not be distilled. Nothing is ever deleted."""
+"""Problem filters: named, versioned rules that give a reason to exclude a problem. Nothing is deleted."""
 
 from o1lab.distill.filters.rule import RULES, AnyRule, Finding, Pool, PoolRule, Rule, pool_rule, rule
 

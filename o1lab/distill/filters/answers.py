@@ -1,4 +1,4 @@
-"""Rules that look at the gold answer: there is none, or it is not one real number."""
+"""Rules about the gold answer: it is missing, or is not one real number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from o1lab.distill.filters.rule import quoted, rule
 from store.records import Problem
 
 _BLANK = {"", "-", "?", "n/a", "null", "nan", "unknown"}
-# ``k=1``, where the statement asks for k, gives the number under its name.
+# ``k=1`` is the number 1 if the statement asks for k.
 _NAMED = re.compile(r"\s*\$?\s*(?P<name>[A-Za-z](?:_\{?\w{1,10}\}?)?)\s*=(?P<value>[^=]+)", re.DOTALL)
 _ASKED = (
     r"\b(?:find|determine|compute|calculate|evaluate|solve|what|which|how|smallest|largest|least|greatest|minimum|"
@@ -20,7 +20,7 @@ LONGEST = 100_000
 
 @rule("no-answer", version=1, order=30, about="has no labelled answer to check a chain against")
 def has_no_answer(problem: Problem) -> str | None:
-    """That there is no gold answer, or None."""
+    """Return the reason if there is no gold answer, else None."""
     return "has no labelled answer" if answer_of(problem) is None else None
 
 
@@ -32,9 +32,9 @@ def has_no_answer(problem: Problem) -> str | None:
     "equation, expression with variables, words or an option letter (several numbers are several-parts)",
 )
 def is_not_numerical(problem: Problem) -> str | None:
-    """Why the gold answer is no real number, or None; a problem without an answer is another rule's.
+    """Return why the gold answer is not a real number, or None.
 
-    Several numbers are each numerical: that they are several is said by ``several-parts``.
+    A missing answer is a finding of ``no-answer``, several numbers are one of ``several-parts``.
     """
     answer = answer_of(problem)
     if answer is None:
@@ -48,7 +48,7 @@ def is_not_numerical(problem: Problem) -> str | None:
 
 
 def gives_several_answers(problem: Problem) -> str | None:
-    """That the gold answer is a list of numbers, or None."""
+    """Return the reason if the gold answer is a list of numbers, else None."""
     answer = answer_of(problem)
     if answer is None or read_answer(answer).kind != "several":
         return None
@@ -56,7 +56,7 @@ def gives_several_answers(problem: Problem) -> str | None:
 
 
 def value_asked_for(statement: str, answer: str) -> str | None:
-    """What an answer ``name = value`` gives, if the statement asks for that name."""
+    """Return the value of an answer ``name = value`` if the statement asks for that name, else None."""
     named = _NAMED.fullmatch(answer[:LONGEST])
     if named is None:
         return None
@@ -65,6 +65,6 @@ def value_asked_for(statement: str, answer: str) -> str | None:
 
 
 def answer_of(problem: Problem) -> str | None:
-    """The gold answer, or None where there is none or a word that stands for none."""
+    """Return the gold answer, or None if it is missing or a placeholder."""
     answer = problem.answer
     return None if answer is None or answer.strip().lower() in _BLANK else answer

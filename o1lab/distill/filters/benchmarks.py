@@ -1,10 +1,10 @@
-"""Contaminated: the problem is one that students are tested on, or near one.
+"""Rule ``contaminated``: the problem is a benchmark problem, or similar to one.
 
-Near is: the same words after normalisation; a run of eight words shared; 95 % or more of the characters the same
-(rapidfuzz's ratio, the normalised indel similarity). Under eight words only the first counts. Numbers count: what
-shares a run must have all its numbers in the benchmark's problem or the other way round, what is merely alike must have
-the same numbers, so a family of problems that differ in their numbers does not contaminate itself. A run that several
-problems of the benchmarks share is phrasing, not content.
+Similar means: the same words after normalisation, a shared run of eight words, or at least 95 % of the characters the
+same (rapidfuzz's ratio, the normalised indel similarity). Below eight words only the first applies. For a shared run,
+the numbers of one problem must be a subset of the other's; for the character ratio they must be equal. So a family of
+problems that differ in their numbers does not contaminate itself. A run that several benchmark problems share is
+phrasing, not content.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from store.records import Problem
 
 RUN = 8
 ALIKE = 95.0
-PHRASING = 3  # in so many problems of the benchmarks a run is a way of putting things
+PHRASING = 3  # a run in this many benchmark problems is phrasing
 
 
 class _Tested(NamedTuple):
-    """A problem of a benchmark, as far as it is compared."""
+    """The parts of a benchmark problem that are compared."""
 
     id: str
     name: str
@@ -36,18 +36,18 @@ class _Tested(NamedTuple):
 
 @dataclass
 class Benchmarks:
-    """An index over the problems of the benchmarks; memory is theirs alone, whatever the pool's size."""
+    """An index over the benchmark problems. Its memory use does not depend on the size of the pool."""
 
     _tested: list[_Tested] = field(default_factory=list)
     _ids: dict[str, str] = field(default_factory=dict)
     _exact: dict[str, int] = field(default_factory=dict)
-    _runs: dict[int, int] = field(default_factory=dict)  # a run's hash: the problem that has it, or -1 for phrasing
+    _runs: dict[int, int] = field(default_factory=dict)  # hash of a run -> index of its problem, or -1 for phrasing
     _times: Counter[int] = field(default_factory=Counter)
     _alike: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problems: Iterable[tuple[Problem, str]]) -> Benchmarks:
-        """The index over (problem, name of its benchmark)."""
+        """Build the index from pairs of a problem and the name of its benchmark."""
         index = cls()
         for problem, benchmark in problems:
             index._add(problem, benchmark)
@@ -61,35 +61,35 @@ class Benchmarks:
         return len(self._tested)
 
     def _add(self, problem: Problem, benchmark: str) -> None:
-        said = words_of(problem)
+        statement = words_of(problem)
         at = len(self._tested)
         name = named(problem)
         self._ids[problem.id] = benchmark
-        self._tested.append(_Tested(problem.id, name, said.compact, frozenset(said.numbers)))
-        if said.words:
-            self._exact.setdefault(said.compact, at)
-        if len(said.words) >= RUN:
-            for run in {hash(run) for run in said.runs(RUN)}:
+        self._tested.append(_Tested(problem.id, name, statement.compact, frozenset(statement.numbers)))
+        if statement.words:
+            self._exact.setdefault(statement.compact, at)
+        if len(statement.words) >= RUN:
+            for run in {hash(run) for run in statement.runs(RUN)}:
                 self._runs.setdefault(run, at)
                 self._times[run] += 1
-            self._alike.setdefault(said.numbers, []).append(at)
+            self._alike.setdefault(statement.numbers, []).append(at)
 
-    def look(self, problem: Problem) -> Finding | None:
-        """How the problem is contaminated, or None."""
+    def check(self, problem: Problem) -> Finding | None:
+        """Return how the problem is contaminated, or None."""
         if benchmark := self._ids.get(problem.id):
             return Finding(f"is itself of the benchmark {benchmark}")
-        said = words_of(problem)
-        if (at := self._exact.get(said.compact)) is not None and said.words:
+        statement = words_of(problem)
+        if (at := self._exact.get(statement.compact)) is not None and statement.words:
             return self._finding(at, "is, white space and marks aside, {name}")
-        if len(said.words) < RUN:
+        if len(statement.words) < RUN:
             return None
-        return self._shared_run(said) or self._nearly(said)
+        return self._shared_run(statement) or self._similar(statement)
 
-    def _shared_run(self, said: Words) -> Finding | None:
-        numbers = frozenset(said.numbers)
+    def _shared_run(self, statement: Words) -> Finding | None:
+        numbers = frozenset(statement.numbers)
         shared: Counter[int] = Counter()
         first: dict[int, str] = {}
-        for run in said.runs(RUN):
+        for run in statement.runs(RUN):
             at = self._runs.get(hash(run), -1)
             if at >= 0:
                 shared[at] += 1
@@ -101,9 +101,9 @@ class Benchmarks:
                 return self._finding(at, f"shares {runs} of {RUN} words with {{name}}: {quoted(first[at])}")
         return None
 
-    def _nearly(self, said: Words) -> Finding | None:
-        for at in self._alike.get(said.numbers, ()):
-            score = fuzz.ratio(said.compact, self._tested[at].compact, score_cutoff=ALIKE)
+    def _similar(self, statement: Words) -> Finding | None:
+        for at in self._alike.get(statement.numbers, ()):
+            score = fuzz.ratio(statement.compact, self._tested[at].compact, score_cutoff=ALIKE)
             if score:
                 return self._finding(at, f"is {score:.0f} % the same text as {{name}}")
         return None
@@ -117,9 +117,9 @@ class Benchmarks:
     "contaminated",
     version=1,
     order=80,
-    about=f"is of a benchmark or near one: the same text, a shared run of {RUN} words, or {ALIKE:.0f} % of the "
-    "characters",
+    about=f"is a benchmark problem or similar to one: the same text, a shared run of {RUN} words, or {ALIKE:.0f} % of "
+    "the characters",
 )
 def contaminated(pool: Pool) -> Check:
-    """Index the benchmarks. Their own problems are contaminated too: none may be trained on."""
-    return Benchmarks.of(pool.benchmarks()).look
+    """Index the benchmarks. Their own problems are contaminated too, so that none is trained on."""
+    return Benchmarks.of(pool.benchmarks()).check

@@ -1,13 +1,13 @@
-"""Duplicate: the problem is in the pool already, to the word or nearly.
+"""Rule ``duplicate``: the pool already has the problem, exactly or nearly.
 
-To the word means after normalisation. Nearly means that ``NEAR`` or more of all word triples of two statements are in
-both (Jaccard), that all their numbers are the same, and that their gold answers do not contradict each other; under
-eight words only the first counts. Candidates come from MinHash signatures (datasketch) cut into bands: two statements
-with a band in common are compared word by word, so a signature never decides. Of a cluster the earliest problem that
-has an answer stays, else the earliest.
+Exact means the same words after normalisation. Nearly means that the Jaccard similarity of the word triples is at least
+``NEAR``, all numbers are the same, and the gold answers do not contradict each other; below eight words, only exact
+duplicates count. Candidates come from MinHash signatures (datasketch) split into bands: statements with a common band
+are compared word by word, so a signature alone never decides. Of a cluster, the earliest problem with an answer is
+kept, else the earliest.
 
-The bands stand in arrays and are sorted, instead of in datasketch's own MinHashLSH, whose sets, one a bucket, take
-some 70 times the memory (bench/decontaminate.py prints both).
+The bands are stored in arrays and sorted. datasketch's MinHashLSH, with one set per bucket, needs about 70 times the
+memory (bench/decontaminate.py prints both).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _ODD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: odd multipliers o
 
 
 class Twin(NamedTuple):
-    """A duplicate: the problem that stays, and how much they share (None: the same to the word)."""
+    """A duplicate: the problem that is kept, and the similarity to it (None for an exact duplicate)."""
 
     stays: str
     shared: float | None
 
 
 class Signatures:
-    """What is kept of each problem: 25 bands of 4 bytes, a hash, its id, whether it has an answer and few words."""
+    """The signature of each problem: 25 bands of 4 bytes, a hash, its id, and whether it has an answer or few words."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -61,23 +61,23 @@ class Signatures:
 
     @property
     def bytes(self) -> int:
-        """Memory of the arrays, without what they keep in reserve to grow."""
+        """Memory of the arrays in bytes, without spare capacity."""
         arrays = (self._bands, self._exact, self._ids)
         return sum(len(one) * one.itemsize for one in arrays) + len(self._answered) + len(self._few)
 
     def add(self, problem: Problem) -> None:
-        """Take a problem in; problems come in the order of their arrival."""
-        said = words_of(problem)
-        numbers = _hash64(" ".join(said.numbers))
-        few = len(said.words) < FEWEST_WORDS
+        """Add a problem. Problems must be added in the order of import."""
+        statement = words_of(problem)
+        numbers = _hash64(" ".join(statement.numbers))
+        few = len(statement.words) < FEWEST_WORDS
         self._ids.append(int(problem.id, 16))
-        self._exact.append(_hash64(said.compact) ^ numbers if said.words else int(problem.id, 16))
+        self._exact.append(_hash64(statement.compact) ^ numbers if statement.words else int(problem.id, 16))
         self._answered.append(problem.answer is not None)
         self._few.append(few)
-        self._bands.extend([0] * BANDS if few else self._signature(said.runs(TRIPLE), numbers))
+        self._bands.extend([0] * BANDS if few else self._signature(statement.runs(TRIPLE), numbers))
 
     def _signature(self, triples: Sequence[str], numbers: int) -> list[int]:
-        """A number of 32 bits for each band; problems with other numbers share none but by chance."""
+        """Return a 32-bit number for each band; problems with different numbers share one only by chance."""
         import numpy as np
 
         self._sketch.clear()
@@ -89,7 +89,14 @@ class Signatures:
         return bands
 
     def twins(self, fetch: Fetch) -> dict[str, Twin]:
-        """For each problem that is a duplicate, the one that stays."""
+        """Return, for each duplicate, the problem that is kept.
+
+        Args:
+            fetch: loads problems by id.
+
+        Returns:
+            Twins by the id of the duplicate.
+        """
         import numpy as np
 
         clusters = _Clusters(len(self))
@@ -102,10 +109,10 @@ class Signatures:
             fresh = [pair for pair in _pairs(bands[:, band][many], many) if not clusters.seen(*pair)]
             for first, second in self._near(fresh, fetch):
                 clusters.join(first, second)
-        return self._told(clusters, fetch)
+        return self._twins_of(clusters, fetch)
 
     def _near(self, pairs: Sequence[tuple[int, int]], fetch: Fetch) -> Iterator[tuple[int, int]]:
-        """Those of the candidate pairs that are near-duplicates, word by word."""
+        """Yield the candidate pairs that are near-duplicates when compared word by word."""
         for some in _batches(pairs, 200):
             problems = self._fetched({at for pair in some for at in pair}, fetch)
             for first, second in some:
@@ -113,7 +120,7 @@ class Signatures:
                 if one and other and _shared(one, other) >= NEAR and not _contradict(one, other):
                     yield first, second
 
-    def _told(self, clusters: _Clusters, fetch: Fetch) -> dict[str, Twin]:
+    def _twins_of(self, clusters: _Clusters, fetch: Fetch) -> dict[str, Twin]:
         twins: dict[str, Twin] = {}
         pairs = []
         for members in clusters.groups():
@@ -142,7 +149,7 @@ class Signatures:
 
 
 class _Clusters:
-    """Places that belong together (union-find; the smallest place stands for its cluster)."""
+    """Clusters of problems by position (union-find; the smallest position is the root of its cluster)."""
 
     def __init__(self, size: int) -> None:
         self._parent = array("q", range(size))
@@ -159,14 +166,14 @@ class _Clusters:
         self._parent[high] = low
 
     def seen(self, first: int, second: int) -> bool:
-        """Whether the two are together, or were compared before; from now on they were."""
+        """Return whether the two are in one cluster or were compared before; record them as compared."""
         if (first, second) in self._compared or self.top(first) == self.top(second):
             return True
         self._compared.add((first, second))
         return False
 
     def groups(self) -> Iterator[list[int]]:
-        """Clusters of more than one, each in order of arrival."""
+        """Yield the clusters of more than one problem, each in order of import."""
         members: dict[int, list[int]] = {}
         for at in range(len(self._parent)):
             if (top := self.top(at)) != at:
@@ -175,11 +182,11 @@ class _Clusters:
 
 
 def _pairs(keys: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
-    """Pairs of places with the same key: each with the first of its group and with the one before it."""
+    """Yield pairs of positions with the same key: each with the first of its group and with the one before it."""
     import numpy as np
 
     order = np.argsort(keys, kind="stable")
-    same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1  # where the one before has the same key
+    same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1  # positions whose predecessor has the same key
     first = last = -1
     for at in same.tolist():
         if at != last + 1 or first < 0:
@@ -192,7 +199,7 @@ def _pairs(keys: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> Iterator
 
 
 def _shared(one: Problem, other: Problem) -> float:
-    """The share of word triples in both; 0 where the numbers differ."""
+    """Return the Jaccard similarity of the word triples; 0 if the numbers differ."""
     left, right = words_of(one), words_of(other)
     return jaccard(left.runs(TRIPLE), right.runs(TRIPLE)) if left.numbers == right.numbers else 0.0
 
@@ -217,11 +224,11 @@ def _hash64(text: str) -> int:
     "duplicate",
     version=1,
     order=70,
-    about=f"is in the pool already: the same text, or {NEAR:.0%} of the word triples, the same numbers, no other "
-    "answer",
+    about=f"is in the pool already: the same text, or {NEAR:.0%} of the word triples with the same numbers and no "
+    "other answer",
 )
 def duplicates_of(pool: Pool) -> Check:
-    """Read the pool once and return the check of each of its problems."""
+    """Read the pool once and return the check of its problems."""
     signatures = Signatures()
     for problem in pool.problems():
         signatures.add(problem)

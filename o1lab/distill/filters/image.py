@@ -1,8 +1,8 @@
-"""Whether a problem needs an image: it carries a drawing or a link to one, or speaks of what is to be seen.
+"""Rule ``image``: the problem needs an image. It has a drawing, links to an image, or refers to one.
 
-Words that point ("shown below", "the graph above") also point at tables and displayed formulas, which are text; those
-words count only where the statement holds no such thing. Every pattern takes time linear in the statement's length,
-and of a statement of more than LONGEST characters the beginning is read.
+References such as "shown below" or "the graph above" may also mean tables and displayed formulas, which are text; they
+count only if the statement has neither. Every pattern takes linear time, and only the first LONGEST characters of a
+statement are read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WHERE = r"(?:below|above|here|at\s+(?:the\s+)?(?:right|left)|(?:to|on)\s+the\s+
 _SHOWN = r"(?:shown|pictured|illustrated|depicted|sketched|drawn|graphed|plotted|diagrammed)"
 _NOW = r"(?=\s*(?:[.,:;?!)$]|\\\[|$|\n|(?:is|are|has|have|shows?|contains?|consists?|represents?|below|above|here)\b))"
 
-# These speak of a picture whatever else the statement holds.
+# These refer to a picture, whatever else the statement contains.
 _PLAIN = re.compile(
     rf"\b(?:in|on|from|see|to|consider|use|using|study|per|of)\s+(?:the|this|that|each|these|our)\s+"
     rf"(?:(?:adjacent|accompanying|adjoining|attached|following|given|left|right|first|second|above|below)\s+)?"
@@ -52,7 +52,7 @@ _PLAIN = re.compile(
     rf"|如[下上左右]?图|[下上左右附]图(?![书像])|图中|见图|图所示|图\s*\d|阴影部分",
     re.IGNORECASE,
 )
-# These point at something, which may be text.
+# These refer to something that may be text.
 _POINTING = re.compile(
     rf"\b{_LOOSE}\s+(?:(?:is|are)\s+)?(?:{_SHOWN}|given)(?:\s+{_WHERE})?\b{_NOW}"
     rf"|\b{_LOOSE}\s+(?:{_WHERE})\b{_NOW}"
@@ -66,7 +66,7 @@ _POINTING = re.compile(
     rf"|\b(?:like\s+the\s+one|like\s+the\s+ones)\s+{_WHERE}\b",
     re.IGNORECASE,
 )
-# These point at a picture only where shapes are spoken of.
+# These refer to a picture only if the statement mentions shapes.
 _AS_SHOWN = re.compile(
     rf"\bas\s+(?:is\s+|are\s+)?(?:shown|pictured|illustrated|depicted|sketched)\b{_NOW}"
     rf"|\b{_SHAPE}\s+(?:(?:is|are)\s+)?(?:shown|pictured|illustrated|depicted)\b{_NOW}",
@@ -80,7 +80,7 @@ _TEXTUAL = re.compile(
 )
 
 
-# One of these words is in whatever the patterns above find: looking for words is much cheaper.
+# Every match of the patterns above contains one of these words. Searching for words is much cheaper.
 _WORDS_OF_PLAIN = (
     "figure", "fig.", "diagram", "illustrat", "sketch", "drawing", "accompanying", "adjoining", "attached", "shaded",
     "grey", "gray", "dotted", "dashed", "图", "阴影",
@@ -91,9 +91,9 @@ _WORDS_OF_POINTING = (
 )  # fmt: skip
 
 
-@rule("image", version=1, order=10, about="needs an image: a drawing, a link to one, or words that speak of one")
+@rule("image", version=1, order=10, about="needs an image: it has a drawing, links to an image, or refers to one")
 def needs_image(problem: Problem) -> str | None:
-    """Why the statement cannot be read without an image, or None."""
+    """Return why the statement needs an image, or None."""
     text = problem.statement[:LONGEST]
     lower = text.lower()
     if found := _DRAWING.search(text):

@@ -1,9 +1,12 @@
-r"""How answers are written: LaTeX or plain text as tokens, told apart by what they are, without what only sets them."""
+r"""Tokenise answers in LaTeX or plain text, without typesetting, and recognise units."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from o1lab.text import HAN
+from o1lab.wordlists import word_list
 
 
 class Token(NamedTuple):
@@ -11,7 +14,7 @@ class Token(NamedTuple):
 
     kind: str
     text: str
-    apart: bool = False  # white space stands before it
+    apart: bool = False  # whether whitespace precedes it
 
 
 _PLAIN = str.maketrans(
@@ -40,13 +43,16 @@ _TOKENS = re.compile(
     r"|(?P<open>[({\[])|(?P<close>[)}\]])|(?P<comma>[,;])"
     r"|(?P<relation>=|<|>|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt|neq?|in|notin|equiv|mid|pmod|bmod)(?![a-zA-Z])|≤|≥|≠|≡|∈)"
     r"|(?P<endless>\\infty(?![a-zA-Z])|∞)|(?P<matrix>\\(?:begin|end|matrix)(?![a-zA-Z])|&|\\\\)"
-    r"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[\u3400-\u9fff]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
+    rf"|(?P<word>[a-zA-Z]+(?:[.](?=[a-zA-Z]))?|[{HAN}]+|[\u0370-\u03ff]|\\[a-zA-Z]+)|(?P<other>.)",
     re.DOTALL,
 )
 
+# A unit of more words is prose.
+_MOST_UNIT_WORDS = 6
+
 
 def unwrapped(answer: str) -> str:
-    """The answer without math marks, a box, and the full stop at its end."""
+    """Return the answer without math marks, box and final full stop."""
     text = answer.translate(_PLAIN).strip()
     for left, right in ((r"\boxed{", "}"), (r"\fbox{", "}"), (r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(left) and text.endswith(right) and text.count(left) == 1:
@@ -59,7 +65,7 @@ def unwrapped(answer: str) -> str:
 
 
 def lexed(text: str) -> list[Token]:
-    """The tokens of a text; white space and sizes only leave their trace in ``apart``."""
+    """Return the tokens of a text; whitespace and size commands only set ``apart``."""
     tokens: list[Token] = []
     apart = False
     for found in _TOKENS.finditer(text):
@@ -70,3 +76,31 @@ def lexed(text: str) -> list[Token]:
         tokens.append(Token(kind, found["inner"] if kind == "text" else found[0], apart))
         apart = False
     return tokens
+
+
+def is_unit(text: str, *, as_text: bool, apart: bool) -> bool:
+    r"""Return whether ``text`` is a unit or a counted thing, as listed in ``assets/words/units.yaml``.
+
+    ``6m`` is six times m, ``6 \mathrm{m}`` is six metres, ``3 apples`` is a number of apples.
+
+    Args:
+        text: the words after a number.
+        as_text: whether they are in ``\text`` or the like.
+        apart: whether whitespace separates them from the number.
+    """
+    known = word_list("units")
+    if known.pattern("chinese").fullmatch(text):
+        return True
+    words = re.findall(r"[A-Za-zÅΩµμ]+", text)
+    if not as_text:
+        word = text.rstrip(".")
+        if word.lower() in known.words("units"):
+            return True
+        return apart and len(word) > 3 and word.islower() and word not in known.words("no_unit")
+    if not words:
+        return re.fullmatch(r"[\s.,;%°$]*", text) is not None
+    if len(words) > _MOST_UNIT_WORDS or re.search(r"[=<>+]|\d{3}", text):
+        return False
+    if any(word.lower() in known.words("no_unit") for word in words):
+        return False
+    return len(words) > 1 or len(words[0]) > 1 or words[0] in known.words("letters")

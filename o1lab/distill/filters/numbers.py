@@ -1,9 +1,9 @@
-r"""Whether an answer is one real number exactly written, with or without a unit.
+r"""Parse an answer to decide whether it is one exact real number, with or without a unit.
 
-Integers, decimals, fractions, percentages, roots, multiples of pi, and what is put together from such constants are;
-tuples, intervals, sets, equations, free variables, words and option letters are not, nor is what is only near a number.
-The grammar reads LaTeX and plain text. Nothing is computed but floating-point values, to see a division by zero or the
-root of a negative number, so ``10^(10^10)`` and ``99999999!`` cost nothing. Time is linear in the answer's length.
+Integers, decimals, fractions, percentages, roots, multiples of pi and expressions of such constants are numbers;
+tuples, intervals, sets, equations, free variables, words, option letters and approximations are not. The grammar covers
+LaTeX and plain text. Only floating-point values are computed, to detect a division by zero or the root of a negative
+number, so ``10^(10^10)`` and ``99999999!`` cost nothing. Takes linear time.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from o1lab.distill.filters.notation import Token, lexed, unwrapped
+from o1lab.distill.filters.notation import Token, is_unit, lexed, unwrapped
 from o1lab.distill.filters.rule import quoted
-from o1lab.distill.filters.units import is_unit
 
-LONGEST = 2000  # of an expression; a number in digits alone may have any length
+LONGEST = 2000  # characters of an expression; a number of digits may have any length
 _DEEPEST = 40
 
 
 class Reading(NamedTuple):
-    """What an answer is: one number, several of them, or something else, and the words for it."""
+    """What an answer is (one number, several, or something else), and why."""
 
     kind: Literal["number", "several", "other"]
     why: str
@@ -32,7 +31,7 @@ _NUMBER = Reading("number", "is a number")
 
 
 class _NoNumberError(Exception):
-    """Why a text is no number; the message is the reason's words."""
+    """The text is not a number; the message completes "the answer ..." in a sentence."""
 
 
 _DIGITS = re.compile(r"\s*[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s*")
@@ -47,9 +46,9 @@ _GROUPED = re.compile(r"\d,\d")
 
 
 def read_answer(answer: str) -> Reading:
-    """What kind of answer this is, with words that complete "the answer ...".
+    """Classify an answer; the reason completes "the answer ...".
 
-    Several numbers are those between commas, semicolons, "and" or "or" at the top, and ``a ± b``.
+    Several numbers are separated by commas, semicolons, "and" or "or" at the top level, or are ``a ± b``.
     """
     if len(answer) > LONGEST:
         return _NUMBER if _DIGITS.fullmatch(answer) else Reading("other", "is too long to be one")
@@ -78,10 +77,10 @@ _REASONS = {
 
 
 def _parts(tokens: Sequence[Token]) -> list[list[Token]]:
-    """The tokens between top-level commas and joining words.
+    """Split the tokens at top-level commas and joining words.
 
     Raises:
-        _NoNumberError: something in it says at once that this is no number.
+        _NoNumberError: a token cannot be part of a number.
     """
     if _in_one_bracket(tokens) and any(token.kind == "number" and _GROUPED.search(token.text) for token in tokens):
         raise _NoNumberError("is a tuple or an interval")  # (2,251,252) groups no thousands
@@ -110,7 +109,7 @@ def _parts(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def _in_one_bracket(tokens: Sequence[Token]) -> bool:
-    """Whether a round or square bracket that opens with the first token closes with the last."""
+    """Return whether the first token is a round or square bracket that the last token closes."""
     depth = 0
     for at, token in enumerate(tokens):
         depth += (token.kind == "open") - (token.kind == "close")
@@ -120,10 +119,10 @@ def _in_one_bracket(tokens: Sequence[Token]) -> bool:
 
 
 def _read_part(tokens: list[Token]) -> bool:
-    """Whether one part stands for two numbers (``1 ± x``) rather than one.
+    """Return whether a part stands for two numbers (``1 ± x``) instead of one.
 
     Raises:
-        _NoNumberError: it is none.
+        _NoNumberError: it is not a number.
     """
     while tokens and tokens[0].kind == "currency":
         tokens = tokens[1:]
@@ -140,7 +139,7 @@ def _read_part(tokens: list[Token]) -> bool:
 
 
 def _not_read(rest: Sequence[Token]) -> str:
-    """Words for what a number cannot hold."""
+    """Return the reason why these tokens cannot be part of a number."""
     for token in rest:
         if token.kind == "word" and token.text == "i":
             return "is not real or has a variable i"
@@ -152,7 +151,7 @@ def _not_read(rest: Sequence[Token]) -> str:
 
 
 class _Parser:
-    """Reads constant expressions by recursive descent; each method gives the value as far as a float can tell it."""
+    """Parses constant expressions by recursive descent; methods return the value, or None if no float holds it."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
@@ -168,7 +167,7 @@ class _Parser:
         return self._tokens[self._at :]
 
     def expression(self, depth: int) -> float | None:
-        """Terms with signs between them."""
+        """Parse terms with signs between them."""
         value: float | None = 0.0
         sign = self._sign() or 1.0
         while True:
@@ -209,18 +208,18 @@ class _Parser:
         return None if value is None else sign * value
 
     def _mixed(self) -> bool:
-        """Whether ``1/2`` follows a whole number, as in ``3 1/2``."""
+        """Return whether ``1/2`` follows a whole number, as in ``3 1/2``."""
         kinds = [token.kind for token in self._tokens[self._at - 1 : self._at + 3]]
         return self._at > 0 and kinds == ["number", "number", "over", "number"]
 
     def _factor(self, depth: int) -> float | None:
         value = self._base(depth)
-        if self._next("sub"):  # a numeral's base, as in 1011_2
+        if self._next("sub"):  # the base of a numeral, as in 1011_2
             self._argument(depth, whole=True)
             value = None
         if self._next("power"):
             value = _safe(_power, value, self._argument(depth, whole=True))
-            while self._next("power"):  # a tower, whose value nobody wants to know
+            while self._next("power"):  # a tower of powers, whose value is not computed
                 self._argument(depth, whole=True)
                 value = None
         while self._next("factorial"):
@@ -274,7 +273,7 @@ class _Parser:
         return _safe(lambda a, b: a ** (1 / b), value, degree) if degree else None
 
     def _function(self, token: Token, depth: int) -> float | None:
-        """Of constants; the base of a logarithm is a number too."""
+        """Parse a function of constants; the base of a logarithm must be a number too."""
         logarithm = token.text.lstrip("\\") in ("log", "ln", "lg")
         if self._next("sub"):
             self._argument(depth)
@@ -290,7 +289,7 @@ class _Parser:
         return None
 
     def _argument(self, depth: int, *, whole: bool = False) -> float | None:
-        r"""What a command takes: a group, or one digit (``\frac35``); an exponent may be a whole number (``2^10``)."""
+        r"""Parse an argument: a group, or one digit (``\frac35``); an exponent may be a whole number (``2^10``)."""
         if self._peek("open"):
             return self._bracketed(depth)
         if (token := self._next("number")) is not None:
@@ -313,7 +312,7 @@ class _Parser:
         return value
 
     def unit(self) -> None:
-        """What may stand behind a number: a percent sign, degrees, a unit with its powers."""
+        """Parse what may follow a number: a percent sign, degrees, a unit with powers."""
         while not self.over:
             token = self._tokens[self._at]
             if token.kind in ("percent", "degree", "currency"):
@@ -343,7 +342,7 @@ class _Parser:
         return self._peek("open") and self._tokens[self._at].text in "({"
 
     def _peek_e(self) -> bool:
-        """Euler's number; a lone letter e may be anything."""
+        """Return whether Euler's number follows; the letter e alone may be anything."""
         return self._peek("word") and self._tokens[self._at].text == "e" and len(self._tokens) > 1
 
     def _next(self, kind: str) -> Token | None:
@@ -365,7 +364,7 @@ def _float(text: str) -> float | None:
 
 
 def _safe(operation: Callable[[float, float], float], left: float | None, right: float | None) -> float | None:
-    """The value where both are known and a float can hold it."""
+    """Return the value if both operands are known and a float holds the result."""
     if left is None or right is None:
         return None
     try:
@@ -377,5 +376,5 @@ def _safe(operation: Callable[[float, float], float], left: float | None, right:
 
 def _power(base: float, exponent: float) -> float:
     if base < 0 and not exponent.is_integer():
-        raise OverflowError  # a root of a negative number may be real; no float says so
+        raise OverflowError  # a root of a negative number may be real, but is not computed
     return math.pow(base, exponent)

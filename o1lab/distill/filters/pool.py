@@ -1,4 +1,4 @@
-"""Running rules over a lab's pool: streaming, a batch of problems a transaction, memory flat but for the indexes."""
+"""Run rules over a lab's pool. Problems are streamed, one transaction per batch; only the indexes use memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BATCH = 500
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many problems are done, and of how many."""
+"""Called with the name of the step, the number of processed problems, and their total number."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """What one rule found in this run."""
+    """The number of findings of one rule in this run."""
 
     name: str
     version: int
@@ -34,9 +34,12 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class FilterReport:
-    """What a run came to. ``kept`` and ``excluded`` take in what other rules and people said of these problems.
+    """The result of a run.
 
-    ``tested``: how many problems of benchmarks there were to compare with; None if no rule asked.
+    Attributes:
+        kept: number of problems that are kept, taking other rules and rulings by hand into account.
+        excluded: the same for excluded problems.
+        tested: number of benchmark problems that were compared with; None if no rule read them.
     """
 
     total: int
@@ -48,17 +51,17 @@ class FilterReport:
 
 
 def chosen_rules(names: Iterable[str] | None = None) -> list[AnyRule]:
-    """The rules of these names in the registry's order; all of them for None.
+    """Return the rules with these names in the order of the registry; all of them for None.
 
     Raises:
-        UsageError: there is no rule of a name, or none is named.
+        UsageError: a rule does not exist, or no rule is named.
     """
     if names is None:
         return list(RULES.all().values())
     wanted = {name.strip() for name in names if name.strip()}
     if not wanted:
         known = ", ".join(RULES.names())
-        raise UsageError("No rule is named.", f"Name some of {known}, or leave --rules out for all.")
+        raise UsageError("No rule is named.", f"Name some of {known}, or leave out --rules to use all.")
     chosen = {name: RULES.get(name) for name in sorted(wanted)}
     return [chosen[name] for name in RULES.names() if name in chosen]
 
@@ -72,24 +75,30 @@ def filter_pool(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> FilterReport:
-    """Look at the problems of ``query`` with these rules and record what they find.
+    """Check the problems of ``query`` with these rules and record the findings.
 
-    Duplicates are looked for in the whole pool whatever the query, and only recorded for the problems of the query.
-    ``benchmarks`` are the sources whose problems, and what is near them, are contaminated. With ``dry_run`` nothing is
-    written.
+    Duplicates are searched in the whole pool, but only recorded for the problems of the query.
+
+    Args:
+        db: the lab's database.
+        rules: the rules to run.
+        query: selects the problems to check.
+        benchmarks: the sources whose problems, and problems similar to them, are contaminated.
+        dry_run: count findings without recording them.
+        progress: called after each batch.
     """
     tell = progress or (lambda _what, _done, _of: None)
     pool = _Pool(db, benchmarks, tell)
-    looks = [(rule, rule.look if isinstance(rule, Rule) else rule.over(pool)) for rule in rules]
+    checks = [(rule, rule.check if isinstance(rule, Rule) else rule.over(pool)) for rule in rules]
     names = [rule.name for rule in rules]
     total = problems.count(db, query)
     found: Counter[str] = Counter()
     looked = left_out = 0
     for batch in _batched(problems.select(db, query, batch=BATCH), BATCH):
-        findings = [finding for problem in batch for finding in _findings(problem, looks)]
+        findings = [finding for problem in batch for finding in _findings(problem, checks)]
         hit = {finding.problem_id for finding in findings}
         found.update(finding.rule for finding in findings)
-        beside = exclusions.standing(db, (problem.id for problem in batch), beside=names)
+        beside = exclusions.standing(db, (problem.id for problem in batch), apart_from=names)
         left_out += sum(
             one.ruling == "exclude" or (one.ruling != "keep" and (one.other_rules or identity in hit))
             for identity, one in beside.items()
@@ -97,7 +106,7 @@ def filter_pool(
         if not dry_run:
             exclusions.record(db, [problem.id for problem in batch], names, findings)
         looked += len(batch)
-        tell("looking at problems", looked, total)
+        tell("checking problems", looked, total)
     if not dry_run:
         at = now()
         exclusions.record_runs(db, [RuleRun(rule.name, rule.version, looked, found[rule.name], at) for rule in rules])
@@ -105,14 +114,14 @@ def filter_pool(
     return FilterReport(looked, looked - left_out, left_out, counts, dry_run, pool.tested)
 
 
-def _findings(problem: Problem, looks: Sequence[tuple[AnyRule, Check]]) -> Iterator[Exclusion]:
-    for rule, look in looks:
-        if (finding := look(problem)) is not None:
+def _findings(problem: Problem, checks: Sequence[tuple[AnyRule, Check]]) -> Iterator[Exclusion]:
+    for rule, check in checks:
+        if (finding := check(problem)) is not None:
             yield Exclusion(problem.id, rule.name, rule.version, finding.reason, finding.twin)
 
 
 class _Pool:
-    """What rules over the pool read. ``tested`` is the number of benchmark problems; None if no rule asked."""
+    """The pool as rules read it. ``tested`` is the number of benchmark problems; None if no rule read them."""
 
     def __init__(self, db: Database, benchmarks: Collection[str], tell: Progress) -> None:
         self._db = db
@@ -123,19 +132,19 @@ class _Pool:
     def problems(self) -> Iterator[Problem]:
         everything = ProblemQuery()
         size = problems.count(self._db, everything)
-        return _told(problems.select(self._db, everything, batch=BATCH), "reading the pool", size, self._tell)
+        return _with_progress(problems.select(self._db, everything, batch=BATCH), "reading the pool", size, self._tell)
 
     def benchmarks(self) -> Iterator[tuple[Problem, str]]:
         tested = problems.of_sources(self._db, self._benchmarks)
         self.tested = len(tested)
-        return _told(_tested(self._db, tested), "reading the benchmarks", len(tested), self._tell)
+        return _with_progress(_tested(self._db, tested), "reading the benchmarks", len(tested), self._tell)
 
     def fetch(self, ids: Sequence[str]) -> Iterable[Problem]:
         return problems.several(self._db, ids)
 
 
 def _tested(db: Database, tested: Iterable[tuple[str, str, str]]) -> Iterator[tuple[Problem, str]]:
-    """The benchmarks' problems, each under its name there."""
+    """Yield the benchmark problems with their source and key in the benchmark."""
     for some in _batched(tested, BATCH):
         origins = {identity: (source, key) for identity, source, key in some}
         for problem in problems.several(db, origins):
@@ -143,8 +152,8 @@ def _tested(db: Database, tested: Iterable[tuple[str, str, str]]) -> Iterator[tu
             yield replace(problem, source=source, key=key), source
 
 
-def _told(items: Iterable[T], what: str, size: int, tell: Progress) -> Iterator[T]:
-    """The items, with a word of progress now and then."""
+def _with_progress(items: Iterable[T], what: str, size: int, tell: Progress) -> Iterator[T]:
+    """Yield the items and report progress after each batch."""
     for done, item in enumerate(items, 1):
         yield item
         if done % BATCH == 0 or done == size:
@@ -152,7 +161,7 @@ def _told(items: Iterable[T], what: str, size: int, tell: Progress) -> Iterator[
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of at most ``size`` (itertools.batched is not in Python 3.11)."""
+    """Yield the items in lists of at most ``size`` (itertools.batched needs Python 3.12)."""
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch

@@ -1,8 +1,8 @@
-"""What a rule is: a name, a version, and a function that may find a reason to leave a problem out.
+"""Rules: a rule has a name, a version, and a function that returns a reason to exclude a problem, or None.
 
-A rule is a function in one module, registered with :func:`rule` where the problem alone decides, or with
-:func:`pool_rule` where it is compared with the rest of the pool or with benchmarks. Other packages add rules through
-the entry point group ``o1lab.rules``.
+A rule is a function in one module, registered with :func:`rule` if it needs only the problem, or with :func:`pool_rule`
+if it compares the problem with the rest of the pool or with benchmarks. Other packages add rules through the entry
+point group ``o1lab.rules``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUOTED = 60
 
 
 class Finding(NamedTuple):
-    """Why a problem should not be used; ``twin`` is the id of the problem it resembles, where that is the reason."""
+    """Why a problem should be excluded; ``twin`` is the id of a similar problem, if that is the reason."""
 
     reason: str
     twin: str | None = None
@@ -29,30 +29,30 @@ Fetch = Callable[[Sequence[str]], Iterable[Problem]]
 
 
 class Pool(Protocol):
-    """What a rule over the pool can read, each at most once and streamed."""
+    """What a rule over the pool can read. Both iterables are streamed and can be read once."""
 
     def problems(self) -> Iterable[Problem]:
-        """Every problem of the pool, in the order of arrival."""
+        """Return every problem of the pool, in the order of import."""
         ...
 
     def benchmarks(self) -> Iterable[tuple[Problem, str]]:
-        """The problems that students are tested on, each with the name of its benchmark."""
+        """Return the benchmark problems, each with the name of its benchmark."""
         ...
 
     def fetch(self, ids: Sequence[str]) -> Iterable[Problem]:
-        """The problems of these ids; may be called again and again."""
+        """Return the problems with these ids; may be called any number of times."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that needs nothing but the problem itself.
+    """A rule that needs only the problem itself.
 
     Attributes:
-        name: what ``--rules`` takes and ``excluded_by`` shows.
-        version: raised whenever the rule's findings change; it is stored with each of them.
-        about: what it leaves out, in a sentence.
-        reason: the reason to leave a problem out, or None.
+        name: the name for ``--rules`` and ``excluded_by``.
+        version: increased whenever the findings change; it is stored with each finding.
+        about: what the rule excludes, in a sentence.
+        reason: returns the reason to exclude a problem, or None.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Rule:
     about: str
     reason: Callable[[Problem], str | None]
 
-    def look(self, problem: Problem) -> Finding | None:
-        """The rule's finding on one problem."""
+    def check(self, problem: Problem) -> Finding | None:
+        """Return the rule's finding on a problem, or None."""
         found = self.reason(problem)
         return Finding(found) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRule:
-    """A rule that reads the pool or the benchmarks first; ``over`` does so and returns the check of each problem."""
+    """A rule that first reads the pool or the benchmarks: ``over`` does so and returns the check for one problem."""
 
     name: str
     version: int
@@ -84,13 +84,13 @@ Over = Callable[[Pool], Check]
 
 
 def rule(name: str, *, version: int, about: str, order: int = DEFAULT_ORDER) -> Callable[[Reason], Reason]:
-    """Register a function that gives the reason to leave a problem out, or None.
+    """Register a function that returns the reason to exclude a problem, or None.
 
     Args:
-        name: what ``--rules`` takes.
-        version: raise it whenever the findings change.
-        about: what the rule leaves out, in a sentence.
-        order: its place in lists.
+        name: the name for ``--rules``.
+        version: increase it whenever the findings change.
+        about: what the rule excludes, in a sentence.
+        order: its position in lists.
     """
 
     def decorate(reason: Reason) -> Reason:
@@ -101,7 +101,7 @@ def rule(name: str, *, version: int, about: str, order: int = DEFAULT_ORDER) -> 
 
 
 def pool_rule(name: str, *, version: int, about: str, order: int = DEFAULT_ORDER) -> Callable[[Over], Over]:
-    """Register a function that reads the pool once and returns the check of each problem. Arguments as :func:`rule`."""
+    """Register a function that reads the pool once and returns the check for one problem. Arguments as :func:`rule`."""
 
     def decorate(over: Over) -> Over:
         RULES.add(name, PoolRule(name, version, about, over), module=over.__module__, order=order)
@@ -111,11 +111,11 @@ def pool_rule(name: str, *, version: int, about: str, order: int = DEFAULT_ORDER
 
 
 def quoted(words: str) -> str:
-    """The words a reason points at, on one line and not too long."""
+    """Return the words in quotes, on one line of limited length, to quote them in a reason."""
     line = " ".join(words[: 2 * QUOTED].split())
     return f'"{line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"}"'
 
 
 def named(problem: Problem) -> str:
-    """How a reason speaks of another problem: its source and its key there."""
+    """Return the name of another problem in a reason: its source and key."""
     return f"{problem.source} {problem.key}".strip() or problem.id

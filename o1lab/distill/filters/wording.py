@@ -1,6 +1,6 @@
-"""Rules that read what a statement asks for: a proof, several things, a choice among options.
+"""Rules about what a statement asks for: a proof, several results, a choice among options.
 
-Their words are in ``assets/words/wording.yaml``.
+The word lists are in ``assets/words/wording.yaml``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def _pattern(key: str) -> re.Pattern[str]:
     return word_list("wording").pattern(key)
 
 
-@rule("proof", version=1, order=20, about="asks for a proof, or for what only an argument settles")
+@rule("proof", version=1, order=20, about="asks for a proof, or for an argument instead of a value")
 def asks_for_proof(problem: Problem) -> str | None:
-    """Why the problem is settled by an argument and not by a value, or None.
+    """Return why the problem needs an argument instead of a value, or None.
 
-    With a gold answer the wording decides: what asks to show something, and asks for no value. Without one, so does
-    what asks for all solutions or whether something exists, and what states a claim and asks nothing.
+    With a gold answer, a statement that asks to show something and asks for no value is a proof. Without one, so is a
+    statement that asks for all solutions or whether something exists, and one that states a claim without a question.
     """
     text = problem.statement[:LONGEST]
     proves = _pattern("prove").search(text)
@@ -57,10 +57,10 @@ _SERIES = ("abcdefgh", ("i", "ii", "iii", "iv", "v"), "123456789", "ABCD")
     "several-parts",
     version=1,
     order=50,
-    about="asks for several things: labelled parts, or an answer of several numbers",
+    about="asks for several results: labelled parts, or an answer of several numbers",
 )
 def has_several_parts(problem: Problem) -> str | None:
-    """Why there is more than one thing to answer, or None: labelled parts that each ask, or an answer in several."""
+    """Return why there are several results, or None: labelled parts that each ask, or an answer of several numbers."""
     text = problem.statement[:LONGEST]
     labels = _labels(text)
     for series in _SERIES:
@@ -72,7 +72,7 @@ def has_several_parts(problem: Problem) -> str | None:
 
 
 def _labels(text: str) -> list[tuple[str, int, int]]:
-    """What may label a part, with where it stands; ``f(a)`` and ``condition (a)`` do not."""
+    """Return possible labels of parts as (label, start, end); ``f(a)`` and ``condition (a)`` are not labels."""
     found = []
     for label in _LABEL.finditer(text):
         if label["label"] and (before := _BEFORE.search(text, max(0, label.start() - 13), label.start())):
@@ -84,7 +84,7 @@ def _labels(text: str) -> list[tuple[str, int, int]]:
 
 
 def _labelled(text: str, labels: list[tuple[str, int, int]], series: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The parts of a statement behind ``(a)``, ``(b)``, ... as (label, text), in the order of the series."""
+    """Yield the parts of a statement after ``(a)``, ``(b)``, ... as (label, text), in the order of the series."""
     marks: list[tuple[str, int, int]] = []
     for one in labels:
         if len(marks) < len(series) and one[0] == series[len(marks)]:
@@ -105,9 +105,9 @@ _FEWEST_OPTIONS = 3
 _FARTHEST = 600
 
 
-@rule("multiple-choice", version=1, order=60, about="gives options to choose from")
+@rule("multiple-choice", version=1, order=60, about="offers options to choose from")
 def is_multiple_choice(problem: Problem) -> str | None:
-    """Why the problem is one of choosing among options, or None."""
+    """Return why the problem is multiple choice, or None."""
     text = problem.statement[:LONGEST]
     for style in ("round", "set", "line"):
         reached, last = 0, 0

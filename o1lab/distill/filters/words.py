@@ -1,7 +1,7 @@
-r"""Statements as words, for comparing them: stronger than what decides a problem's identity.
+r"""Normalise statements to words for comparison, more strongly than for a problem's identity.
 
-Case, Unicode forms, drawings, math marks and LaTeX's dressing carry no meaning here; every number and operator does. A
-formula between math marks is one word, a Chinese, Japanese or Korean character is one word. Time is linear.
+Case, Unicode forms, drawings, math marks and LaTeX typesetting are ignored; numbers and operators are kept. A formula
+between math marks is one word, a Chinese, Japanese or Korean character is one word. Takes linear time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from o1lab.text import CJK
 from store.records import Problem
 
 LONGEST = 100_000  # characters of a statement that are compared
@@ -35,17 +36,16 @@ _SAME = tuple(
         (r"[’‘`]", "'"),
     )
 )
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|\d+(?:\.\d+)?|(?:(?![{_CJK}])[^\W\d_])+(?:['-](?:(?![{_CJK}])[^\W\d_])+)*|[-+*/=<>^%!|]")
+_WORD = re.compile(rf"[{CJK}]|\d+(?:\.\d+)?|(?:(?![{CJK}])[^\W\d_])+(?:['-](?:(?![{CJK}])[^\W\d_])+)*|[-+*/=<>^%!|]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _DRESSING = re.compile(r"[\s{}$&]+")
 
 
 @dataclass(frozen=True)
 class Words:
-    """A statement's words and numbers.
+    """The words of a statement, and all its numbers sorted, also those in formulas.
 
-    ``numbers`` are all numbers of the statement, in formulas too, sorted: problems that differ in them are different.
+    Problems with different numbers are different.
     """
 
     words: tuple[str, ...]
@@ -53,22 +53,22 @@ class Words:
 
     @cached_property
     def compact(self) -> str:
-        """The words without space between them: equal for statements that are the same after normalisation."""
+        """The words joined without spaces: equal for statements that are equal after normalisation."""
         return "".join(self.words)
 
     def runs(self, length: int) -> list[str]:
-        """All runs of so many words, as they follow each other."""
+        """Return all runs of ``length`` consecutive words."""
         words = self.words
         return [" ".join(words[at : at + length]) for at in range(len(words) - length + 1)]
 
 
 def words_of(problem: Problem) -> Words:
-    """The words of a problem's statement."""
+    """Return the words of a problem's statement."""
     return read_words(problem.statement)
 
 
 def read_words(statement: str) -> Words:
-    """The words of a statement (see the module)."""
+    """Return the words of a statement, normalised as the module describes."""
     text = unicodedata.normalize("NFKC", _without_drawings(statement[:LONGEST])).casefold()
     for pattern, by in _SAME:
         text = pattern.sub(by, text)
@@ -85,13 +85,13 @@ def read_words(statement: str) -> Words:
             if one := _DRESSING.sub("", inside).rstrip(".,;:?"):
                 words.append(one)
             at = formula.end()
-        else:  # the marks are dollars, or hold a sentence: what follows them may still open a formula
+        else:  # the marks are dollar signs, or contain a sentence: the next mark may still open a formula
             at = formula.start() + 1
     return Words(tuple(words), tuple(sorted(_NUMBER.findall(text))))
 
 
 def _without_drawings(text: str) -> str:
-    """Without what stands between ``[asy]`` and ``[/asy]``."""
+    """Return ``text`` without the drawings between ``[asy]`` and ``[/asy]``."""
     if "[asy]" not in text:
         return text
     parts, at = [], 0
@@ -102,7 +102,7 @@ def _without_drawings(text: str) -> str:
 
 
 def jaccard(left: Sequence[str], right: Sequence[str]) -> float:
-    """The share of runs that two statements have in common: |A ∩ B| / |A ∪ B|."""
+    """Return the Jaccard similarity |A ∩ B| / |A ∪ B| of the elements of two sequences."""
     one, other = set(left), set(right)
     together = len(one | other)
     return len(one & other) / together if together else 1.0

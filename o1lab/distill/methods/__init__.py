@@ -1,4 +1,4 @@
-"""Distillation methods by the names that ``--method`` takes; :mod:`o1lab.distill.methods.base` says how to add one."""
+"""The distillation methods of ``--method``; :mod:`o1lab.distill.methods.base` describes how to add one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def prompt_names(settings: TeacherRunSettings, *, hidden_thoughts: bool = False) -> dict[str, str]:
-    """The prompts a run asks with, for ``find_prompt``.
+    """Return the names of the prompts of a run, for ``find_prompt``.
 
     Args:
         settings: ``settings.prompt`` replaces the first prompt of the method.
@@ -42,11 +42,11 @@ def prompt_names(settings: TeacherRunSettings, *, hidden_thoughts: bool = False)
 
 
 def find_prompts(lab: Lab | None, settings: TeacherRunSettings, *, hidden_thoughts: bool = False) -> dict[str, Prompt]:
-    """The prompts that :func:`prompt_names` names, by role.
+    """Load the prompts that :func:`prompt_names` names, by role.
 
     Raises:
-        NotFoundError: there is no such prompt.
-        UsageError: a prompt file is broken.
+        NotFoundError: a prompt does not exist.
+        UsageError: a prompt file is invalid.
     """
     kind = METHODS.get(settings.method)
     found = {}
@@ -62,17 +62,21 @@ def find_prompts(lab: Lab | None, settings: TeacherRunSettings, *, hidden_though
 
 
 def make_method(settings: TeacherRunSettings, prompts: Prompts) -> Method:
-    """The method of a run, with its prompts by role as :func:`prompt_names` names them.
+    """Return the method of a run.
+
+    Args:
+        settings: the settings of the run.
+        prompts: the prompts by role, as :func:`find_prompts` returns them.
 
     Raises:
-        UsageError: there is no such method, or a prompt has a slot that this method does not fill.
+        UsageError: there is no such method, or a prompt has a slot that the method does not fill.
     """
     kind = METHODS.get(settings.method)
     for role, need in kind.needs.items():
         prompt = prompts[role]
         if unknown := prompt.slots - need.slots:
             raise UsageError(
-                f"The prompt {prompt.label} wants {{{{{min(unknown)}}}}}, which {settings.method} does not fill in.",
-                f"It fills in {', '.join(sorted(need.slots))}. The file is {prompt.path}.",
+                f"The prompt {prompt.label} uses {{{{{min(unknown)}}}}}, which {settings.method} does not provide.",
+                f"It provides {', '.join(sorted(need.slots))}. The file is {prompt.path}.",
             )
     return kind(settings, prompts)

@@ -1,10 +1,10 @@
-"""What every distillation method has in common: an item goes in, calls are made through ``ask``, a draft comes out.
+"""The base class of distillation methods: a method takes an item, makes calls through ``ask``, and returns a draft.
 
 A method is a class in one module, registered with :func:`method`; ``--method`` takes its name. Other packages add
 methods through the entry point group ``o1lab.methods``.
 
-A method never talks to a server itself. ``ask`` returns the journalled response of a call where there is one and makes
-the call otherwise, so an interrupted conversation continues where it stopped, whichever engine runs it.
+A method never contacts a server itself. ``ask`` returns the journalled response of a call if there is one, and makes
+the call otherwise, so an interrupted conversation continues where it stopped, with any engine.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ from store.records import NewProblem
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """What one conversation is about: a problem and, where a trace is worked on (translation), that trace.
+    """The input of one conversation: a problem, or a problem and one of its traces (for translation).
 
-    ``raw`` is the trace's text with its marks, ``trace_licence`` the licence it came under; ``licence`` is that of the
-    problem. ``translated`` is the statement in the run's language, where the lab has it already.
+    Attributes:
+        licence: the licence of the problem.
+        trace_id: the trace, if the method works on traces.
+        raw: the text of the trace, with its marks.
+        trace_licence: the licence of the trace.
+        translated: the statement in the language of the run, if the lab has it already.
     """
 
     problem_id: str
@@ -50,12 +54,16 @@ class SourceItem:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a conversation came to.
+    """The result of a conversation.
 
-    ``raw`` is the trace's text, thought marks included; empty when there is nothing to keep. ``rejected`` says why a
-    draft is not good enough (it is kept and marked so). ``problem`` is given when the trace answers another statement
-    than the item's (a translated one). ``messages`` of the last call are in ``meta`` only where they do not follow
-    from prompt and item.
+    Attributes:
+        raw: the text of the trace with thought marks; empty if there is nothing to keep.
+        complete: whether the response is complete.
+        rejected: why the draft is not good enough (it is kept and marked); empty if it is.
+        problem: the problem of the trace, if it is not that of the item (a translated one).
+        parent_id: the trace that this one was made from.
+        meta: facts to store with the trace; ``messages`` of the last call only if prompt and item do not determine
+            them.
     """
 
     raw: str
@@ -67,13 +75,13 @@ class Draft:
 
 
 class Ask(Protocol):
-    """Make one call of this conversation, or give its journalled response. Never raises for what a server does."""
+    """Make one call of this conversation, or return its journalled response. Server errors are never raised."""
 
     def __call__(self, turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Awaitable[Response]: ...
 
 
 class Planned(NamedTuple):
-    """A call that is made once at least and ``most`` times at most, what the model will say left out of it."""
+    """A call that is made between once and ``most`` times; ``messages`` leaves out the earlier answers."""
 
     messages: Sequence[Message]
     most: int = 1
@@ -82,11 +90,11 @@ class Planned(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The calls of a conversation, as far as they can be known before it.
+    """The calls of a conversation, as far as they are known in advance.
 
     Attributes:
-        calls: what it asks.
-        most_carried: how many earlier answers the messages of all calls together can hold, by who is asked.
+        calls: the calls.
+        most_carried: maximum number of earlier answers in the messages of all calls together, by role.
     """
 
     calls: Sequence[Planned]
@@ -94,14 +102,14 @@ class Plan:
 
 
 class Need(NamedTuple):
-    """A prompt that a method asks with.
+    """A prompt that a method needs.
 
     Attributes:
         default: the name of the prompt unless the run names another.
-        slots: what the method can fill in.
-        hidden_thoughts: the default for teachers that hide their thoughts, where it is another prompt.
-        text: what the user says in the default prompt, for a method that brings no prompt file. A file of that name
-            in LAB/prompts is used instead.
+        slots: the slots that the method can fill.
+        hidden_thoughts: the default for teachers that hide their thoughts, if it is another prompt.
+        text: the user message of the default prompt, for a method without a prompt file. A file of that name in
+            LAB/prompts takes precedence.
     """
 
     default: str
@@ -111,22 +119,22 @@ class Need(NamedTuple):
 
 
 Prompts = Mapping[str, Prompt]
-"""The prompts of a method by their role; the first of its needs is the one that ``--prompt`` replaces."""
+"""The prompts of a method by role; ``--prompt`` replaces the first of its needs."""
 
 
 class Method(ABC):
-    """A way to long thoughts.
+    """A distillation method.
 
     Attributes:
-        name: what ``--method`` takes; set by :func:`method`.
-        synthesis: how its traces are marked, one of ``o1lab.ingest.formats.SYNTHESES``.
-        needs: the prompts it asks with, by role.
+        name: the value of ``--method``; set by :func:`method`.
+        synthesis: the mark of its traces, one of ``o1lab.ingest.formats.SYNTHESES``.
+        needs: the prompts it needs, by role.
         verified: whether a trace must have the verdict ``correct`` to be kept.
         source: whether an item is a problem of the pool or a trace of the lab.
         requires: what a problem must have to be an item, such as ``solution`` and ``answer``.
-        roles: the models it talks to.
-        phase: the phase of training that its traces are made for.
-        uses: the settings it reads that other methods do not, such as ``rounds``.
+        roles: the models it calls.
+        phase: the phase of training that its traces are for.
+        uses: the settings that only this method reads, such as ``rounds``.
     """
 
     name: ClassVar[str]
@@ -145,11 +153,17 @@ class Method(ABC):
 
     @abstractmethod
     async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        """Hold the conversation about ``item``."""
+        """Run the conversation about ``item``.
+
+        Args:
+            item: the input.
+            sample: the number of the sample, from 0.
+            ask: makes the calls.
+        """
 
     @abstractmethod
     def plan(self, item: SourceItem) -> Plan:
-        """What the conversation about ``item`` will ask, for estimates."""
+        """Return the calls of the conversation about ``item``, for estimates."""
 
 
 METHODS: Registry[type[Method]] = Registry("method", "o1lab.methods", "o1lab.distill.methods")
@@ -160,8 +174,8 @@ def method(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[MethodT], Meth
     """Register a distillation method.
 
     Args:
-        name: what ``--method`` takes.
-        order: its place in lists.
+        name: the value of ``--method``.
+        order: its position in lists.
     """
 
     def decorate(kind: MethodT) -> MethodT:
@@ -172,15 +186,15 @@ def method(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[MethodT], Meth
 
 
 class SingleCall(Method):
-    """A method of one call per item and sample: these also work with the Batch API and on a cluster."""
+    """A method with one call per item and sample: it also works with the Batch API and on a cluster."""
 
     @abstractmethod
     def messages(self, item: SourceItem) -> list[Message]:
-        """The messages of the call."""
+        """Return the messages of the call."""
 
     @abstractmethod
     def draft(self, item: SourceItem, response: Response) -> Draft:
-        """The draft that the response gives."""
+        """Return the draft made from the response."""
 
     def plan(self, item: SourceItem) -> Plan:
         return Plan([Planned(self.messages(item))])
@@ -190,21 +204,21 @@ class SingleCall(Method):
 
 
 def as_trace(response: Response) -> Draft:
-    """The response unchanged, except that a thought sent separately gets its marks."""
+    """Return the response unchanged, except that a thought in a separate field gets marks."""
     raw = parse.join(response.thought, response.answer) if response.thought else response.answer
     whole = response.state == "done" and response.finish_reason not in ("length", "content_filter")
     return Draft(raw, complete=whole)
 
 
 def single(engine: Engine, method: Method) -> SingleCall:
-    """``method``, if an engine that sends all calls at once can run it.
+    """Return ``method`` if ``engine``, which sends all calls at once, can run it.
 
     Raises:
         UsageError: it needs several calls per conversation.
     """
     if not isinstance(method, SingleCall):
         raise UsageError(
-            f"The engine {engine} asks for everything at once, and {method.name} goes on from what it was answered.",
-            "Leave --engine out: the local engine holds conversations of several calls.",
+            f"The engine {engine} sends all calls at once, but {method.name} needs several calls per conversation.",
+            "Leave out --engine: the local engine supports conversations of several calls.",
         )
     return method

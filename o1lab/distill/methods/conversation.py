@@ -1,4 +1,4 @@
-"""A conversation of several calls: turns are numbered one after the other, so that replaying it asks the same again."""
+"""A conversation of several calls. Turns are numbered in order, so that a replay makes the same calls."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from o1lab.inference.calls import Message, Response, Role
 _MARKS = re.compile(r"</?(?:think|Thought|Output)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
 
 
-class GivenUp(Exception):  # noqa: N818 - no error: the conversation came to nothing, and ``reason`` says why
-    """The conversation ends without a trace. Without a reason a call failed, which whoever made it knows."""
+class GivenUp(Exception):  # noqa: N818 - not an error: the conversation ends without a trace
+    """The conversation ends without a trace. ``reason`` is empty if a call failed, which is recorded elsewhere."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class GivenUp(Exception):  # noqa: N818 - no error: the conversation came to not
 
 
 class Conversation:
-    """Asks turn after turn; ``keys`` are those of the calls so far, ``turn`` is the number of the next."""
+    """Makes calls turn by turn; ``keys`` are the keys of the calls so far, ``turn`` is the number of the next."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -29,10 +29,10 @@ class Conversation:
         self.keys: list[str] = []
 
     async def say(self, messages: Sequence[Message], *, role: Role = "teacher") -> str:
-        """What the model answers, without what it thought before.
+        """Send messages and return the answer without its thought.
 
         Raises:
-            GivenUp: no whole answer came.
+            GivenUp: the call failed, or its answer is truncated or empty.
         """
         turn, self.turn = self.turn, self.turn + 1
         response = await self._ask(turn, messages, role=role)
@@ -42,20 +42,20 @@ class Conversation:
         if response.finish_reason == "length":
             raise GivenUp(f"a call was cut off at the maximum of tokens: call {turn}")
         if not (answer := spoken(response)):
-            raise GivenUp(f"a call brought an empty answer: call {turn}")
+            raise GivenUp(f"a call returned an empty answer: call {turn}")
         return answer
 
 
 def spoken(response: Response) -> str:
-    """The answer of a response without the thought that stands before it."""
+    """Return the answer of a response without the thought before it."""
     return parse(response.answer).solution_of(response.answer)
 
 
 def has_marks(text: str) -> bool:
-    """Whether a mark of any think format stands in ``text``."""
+    """Return whether ``text`` contains a mark of any think format."""
     return _MARKS.search(text) is not None
 
 
 def without_marks(text: str) -> str:
-    """``text`` without think marks: what is put between marks must hold none."""
+    """Return ``text`` without think marks, so that it can be put between marks."""
     return _MARKS.sub("", text).strip()

@@ -1,7 +1,7 @@
-"""Debate: a policy proposes step after step, a critic says go on or backtrack, and both become one long thought.
+"""Debate: a policy proposes steps, a critic decides to continue or backtrack, and both form one long thought.
 
-A step the critic does not believe stays in the chain as the dead end it is; the critic's reason follows it as the
-solver's own doubt. So the chain shows an exploration that took place, not one told afterwards.
+A step that the critic rejects stays in the chain as a dead end, followed by the critic's reason as a doubt in the
+solver's voice. So the chain shows an exploration that took place.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONTROL = re.compile(r"[\x08\x0c\t\r]|\n(?:eq|e|u|abla|ot|mid)\b")
 _DOUBTS = re.compile(
     r"(?:wait|hmm+|hold on|no\b|actually|but wait|oh|let me|i (?:made|think)|等|不对|嗯|且慢|我)", re.IGNORECASE
 )
-# Words that lose their capital behind "Wait,": names and formulas must not.
+# Words that are lower-cased after "Wait,": names and formulas must not be.
 _SMALL_WORDS_TEXT = """
     the this that these those it its in at on for from with there since because if when while we you not only both all
     each as by to then
@@ -50,7 +50,7 @@ _PLAIN_DOUBT = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the critic says of a step; ``read`` is whether it could be read at all (if not, the policy goes on)."""
+    """The critic's decision on a step; ``read`` is False if it could not be parsed (then the policy continues)."""
 
     decision: Decision
     reason: str = ""
@@ -59,7 +59,7 @@ class Verdict:
 
 @method("debate", order=40)
 class Debate(Method):
-    """Policy and critic in turns, at most ``settings.rounds`` steps, then the policy's solution."""
+    """Policy and critic alternate for at most ``settings.rounds`` steps, then the policy writes the solution."""
 
     synthesis = "multi-agent"
     roles = ("teacher", "critic")
@@ -77,9 +77,9 @@ class Debate(Method):
     def plan(self, item: SourceItem) -> Plan:
         rounds = self._rounds
         calls = [
-            Planned(self._asked("policy", item, ""), rounds),
-            Planned(self._asked("critic", item, ""), rounds, "critic"),
-            Planned(self._asked("solution", item, "")),
+            Planned(self._messages("policy", item, ""), rounds),
+            Planned(self._messages("critic", item, ""), rounds, "critic"),
+            Planned(self._messages("solution", item, "")),
         ]
         # In round i the policy sees 2i steps and doubts, the critic one step more; the solution sees all 2 * rounds.
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
@@ -91,21 +91,21 @@ class Debate(Method):
             if not agreed:
                 reason = f"the critic did not believe the last of {self._rounds} steps"
                 return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
-            solution = without_marks(await talk.say(self._asked("solution", item, chain)))
+            solution = without_marks(await talk.say(self._messages("solution", item, chain)))
         except GivenUp as end:
             return Draft("", complete=False, rejected=end.reason)
         return Draft(join(chain, solution), complete=True, meta=self._meta(talk, verdicts))
 
     async def _explore(self, item: SourceItem, talk: Conversation, verdicts: list[dict[str, Any]]) -> tuple[str, bool]:
-        """The thought, and whether it may be concluded from; ``verdicts`` collects those on each step."""
+        """Return the thought, and whether a solution may follow; append the verdict on each step to ``verdicts``."""
         language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
         chain: list[str] = []
         verdict = Verdict("go on")
         for _ in range(self._rounds):
-            step = without_marks(await talk.say(self._asked("policy", item, "\n\n".join(chain))))
+            step = without_marks(await talk.say(self._messages("policy", item, "\n\n".join(chain))))
             if not step:
                 raise GivenUp("the policy proposed an empty step")
-            messages = self._asked("critic", item, "\n\n".join(chain), step)
+            messages = self._messages("critic", item, "\n\n".join(chain), step)
             verdict = read_verdict(await talk.say(messages, role="critic"))
             verdicts.append({"step_of": talk.keys[-2], "verdict_of": talk.keys[-1], **asdict(verdict)})
             chain.append(step)
@@ -115,7 +115,7 @@ class Debate(Method):
                 break
         return "\n\n".join(chain), verdict.decision != "backtrack"
 
-    def _asked(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
+    def _messages(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
         return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})
 
     @staticmethod
@@ -129,11 +129,11 @@ class Debate(Method):
 
 
 def read_verdict(text: str) -> Verdict:
-    """The critic's verdict, whatever stands around its JSON; one that cannot be read lets the policy go on."""
+    """Parse the critic's verdict with any text around its JSON; if it cannot be parsed, the policy continues."""
     text = text[-_VERDICT_WITHIN:]
     found = _object(text)
     if found is None or _CONTROL.search(str(found.get("reason"))):
-        # LaTeX with single backslashes: no JSON, or JSON that turns \\frac into a form feed.
+        # LaTeX with single backslashes is invalid JSON, or JSON that turns \\frac into a form feed.
         found = _object(_SINGLE_BACKSLASH.sub(r"\\\\", text)) or found
     if found is not None and (decision := _decision(found["decision"])) is not None:
         reason = found.get("reason")
@@ -147,7 +147,7 @@ def read_verdict(text: str) -> Verdict:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """The last JSON object in ``text`` that decides something."""
+    """Return the last JSON object in ``text`` with a decision."""
     decoder, found = json.JSONDecoder(strict=False), None
     for brace in re.finditer(r"\{", text):
         try:
@@ -160,7 +160,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def doubt(reason: str, language: Literal["zh", "en"] = "en") -> str:
-    """The critic's reason as a doubt of the solver's own, which is how it stands in the chain."""
+    """Return the critic's reason as a doubt in the solver's voice, for the chain."""
     reason = without_marks(reason)
     if not reason:
         return _PLAIN_DOUBT[language]

@@ -1,4 +1,4 @@
-"""Reformatting: a cheap model writes a problem's short solution out in detailed steps, for training's first phase."""
+"""Reformatting: a cheap model rewrites a short reference solution in detailed steps, for the first training phase."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _REFUSAL = re.compile(
     r"(?:can(?:['’]t|not| not)|won['’]t|am unable)|as an? (?:AI|language model)|(?:很)?抱歉|对不起|我(?:无法|不能))",
     re.IGNORECASE,
 )
-# What may follow the last box: punctuation, emphasis and the ends of formulas.
+# What may follow the last box: punctuation, emphasis and the end of a formula.
 _ENDS = re.compile(r"(?:[\s.,;:!。，；：！*_}$)]|\\[\])]|\\end\{[a-z]+\*?\})*")
 
 
 @method("reformat", order=20)
 class Reformat(SingleCall):
-    r"""The rewritten solution is the whole trace: it has no thought and ends in ``\boxed``, and must come to gold."""
+    r"""The trace is the rewritten solution: it has no thought, ends in ``\boxed``, and must match the gold answer."""
 
     synthesis = "reformatted"
     verified = True
@@ -36,7 +36,7 @@ class Reformat(SingleCall):
         )
 
     def draft(self, item: SourceItem, response: Response) -> Draft:
-        """The response as a phase-1 row: what the model thought on its own before answering is not part of it."""
+        """Return the response as a phase-1 row, without the model's own thought."""
         text = spoken(response) or response.answer.strip()
         complete = as_trace(response).complete
         return Draft(text, complete, rejected=_flaw(text, item.solution or "", complete=complete))

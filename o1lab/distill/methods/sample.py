@@ -1,4 +1,4 @@
-"""Sampling: the teacher is asked, and what it writes is the trace."""
+"""Sampling: the teacher's response is the trace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from o1lab.inference.calls import Message, Response
 
 @method("sample", order=10)
 class Sample(SingleCall):
-    """One call a sample; the response is kept to the letter."""
+    """One call per sample; the response is kept unchanged."""
 
     synthesis = "distilled"
     needs: ClassVar[Mapping[str, Need]] = {

@@ -1,46 +1,49 @@
-"""Translation: chain and problem into another language, with mathematics, code and answers kept to the letter.
+"""Translation: translate a chain and its problem, with mathematics, code and answers unchanged.
 
-What must not change is taken out for placeholders first and put back afterwards; every one of them has to be there
-exactly once. Long chains go part by part, cut at paragraphs or moves; a part with something wrong in it is sent back
-once with what is wrong. Turns 0 and 1 are the statement's, whether or not they are needed: a problem is translated
-once, so that its chains stay chains of one problem.
+Protected spans are replaced by placeholders first and put back afterwards; each must occur exactly once. Long chains
+are translated in parts, split at paragraphs or moves; a faulty part is sent back once with its faults. Turns 0 and 1
+are reserved for the statement: a problem is translated once, so that its chains stay chains of one problem.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
+from o1lab.chains.moves import segment
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
 from o1lab.distill.items import translation_source
 from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
-from o1lab.distill.methods.splitting import cut
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 from o1lab.text import one_line
 from store.records import NewProblem
 
 PART_CHARS = 4000
-"""A part has at most so many characters, placeholders in the place of what is protected."""
+"""Maximum length of a part in characters, with placeholders for protected spans."""
 LANGUAGES = {"zh": "Simplified Chinese", "en": "English"}
 
 _FIRST_PART = 2
-_STATEMENTS_HELD = 10_000
+_STATEMENTS_CACHED = 10_000
 _FENCED = re.compile(r"```\w*\n(?P<inside>.*)\n```", re.DOTALL)
+_PARAGRAPH_END = re.compile(r"\n[ \t]*\n\s*")
+_SPACE = re.compile(r"\s+")
+_OPEN_PLACEHOLDER = re.compile(r"⟦\d*$")
 _FEWEST_PARAGRAPHS = 4
 _KEPT_PARAGRAPHS = 2 / 3
 
 
 @method("translate", order=30)
 class Translate(Method):
-    """One conversation a trace; the result is a trace of a translated problem with the original as its parent."""
+    """One conversation per trace; the result is a trace of a translated problem, with the original as its parent."""
 
     synthesis = "translated"
     source = "traces"
@@ -67,11 +70,12 @@ class Translate(Method):
             for part in cut(mask(item.raw[slice(*span)]).text, PART_CHARS)
             if _has_words(part)
         ]
-        asked = [] if item.translated else [self._asked("statement", mask(item.statement).text.strip(), {})]
-        asked += [self._asked("part", part.strip(), context) for part in parts]
-        # Every call can be made twice; a part's holds the statement's translation, a second one the first answer too.
-        calls = [Planned(messages, most=2) for messages in asked]
-        return Plan(calls, {"teacher": 2 * len(parts) + len(asked)})
+        requests = [] if item.translated else [self._messages("statement", mask(item.statement).text.strip(), {})]
+        requests += [self._messages("part", part.strip(), context) for part in parts]
+        # Every call can be made twice. The call of a part includes the translated statement, its repeat also the
+        # first answer.
+        calls = [Planned(messages, most=2) for messages in requests]
+        return Plan(calls, {"teacher": 2 * len(parts) + len(requests)})
 
     async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
         try:
@@ -105,13 +109,13 @@ class Translate(Method):
         return Draft(raw, parse(item.raw).complete, problem=problem, parent_id=item.trace_id, meta=meta)
 
     async def _statement(self, item: SourceItem, talk: Conversation) -> str:
-        """The problem in the other language: the lab's own translation, or that of the first who needs it."""
+        """Return the translated problem, from the lab or from the first conversation that needs it."""
         async with self._asking.setdefault(item.problem_id, asyncio.Lock()):
             statement = item.translated or self._statements.get(item.problem_id)
             if not statement:
                 statement = await self._whole("statement", mask(item.statement), talk, {})
                 self._statements[item.problem_id] = statement
-                if len(self._statements) > _STATEMENTS_HELD:
+                if len(self._statements) > _STATEMENTS_CACHED:
                     del self._statements[next(iter(self._statements))]
         talk.turn = _FIRST_PART
         return statement
@@ -125,12 +129,12 @@ class Translate(Method):
         return "".join(translated)
 
     async def _whole(self, role: str, masked: Masked, talk: Conversation, context: Mapping[str, str]) -> str:
-        """One text translated by one call, or two, with the white space around it as it was."""
+        """Translate a text with one or two calls; the whitespace around it is kept."""
         core = masked.text.strip()
         if not _has_words(core):
             return unmask(masked.text, masked.kept)
         before, _, after = masked.text.partition(core)
-        messages = self._asked(role, core, context)
+        messages = self._messages(role, core, context)
         answer = _unwrapped(await talk.say(messages))
         if faults := _faults(core, answer, masked.kept):
             again = [*messages, {"role": "assistant", "content": answer}, *self._repair(faults)]
@@ -139,7 +143,7 @@ class Translate(Method):
                 raise GivenUp(faults[0])
         return before + unmask(answer.strip(), masked.kept) + after
 
-    def _asked(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
+    def _messages(self, role: str, text: str, context: Mapping[str, str]) -> list[Message]:
         return self.prompts[role].fill({"language": LANGUAGES[self._language], "text": text, **context})
 
     def _repair(self, faults: list[str]) -> list[Message]:
@@ -147,10 +151,10 @@ class Translate(Method):
         return self.prompts["repair"].fill(values)
 
     def _check(self, item: SourceItem, raw: str, statement: str) -> None:
-        """What can only be said of the whole.
+        """Check the complete translation.
 
         Raises:
-            GivenUp: the translation is not fit to be kept.
+            GivenUp: it must not be kept.
         """
         before, after = parse(item.raw), parse(raw)
         if (before.format, before.complete) != (after.format, after.complete):
@@ -158,7 +162,7 @@ class Translate(Method):
         old = extract_answer(before.solution_of(item.raw), before.thought_of(item.raw))
         new = extract_answer(after.solution_of(raw), after.thought_of(raw))
         if old is not None and old.how is How.BOXED and (new is None or new.text != old.text):
-            raise GivenUp("the boxed answer is another after the translation")
+            raise GivenUp("the boxed answer differs after the translation")
         words = "\n\n".join([statement, after.thought_of(raw), after.solution_of(raw)])
         if language_of(words) != self._language:
             raise GivenUp(f"the translation is not mainly in {LANGUAGES[self._language]}")
@@ -167,7 +171,7 @@ class Translate(Method):
 
 
 def _spans(raw: str) -> list[Span]:
-    """Thought and solution, where there are any."""
+    """Return the spans of thought and solution, if present."""
     parsed = parse(raw)
     return [span for span in (parsed.thought, parsed.solution) if span is not None]
 
@@ -177,9 +181,10 @@ def _has_words(text: str) -> bool:
 
 
 def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
-    """What is wrong with a translated part, in words that its translator can act on and a person can read.
+    """Return the faults of a translated part, for the translator and for people.
 
-    What stands before the colon is the same for every text, so that it can be counted.
+    The text before the colon does not depend on the part, so that faults can be counted. The texts are part of the
+    repair prompt: another wording would repeat paid calls of paused runs.
     """
     wanted, got = placeholders(source), placeholders(answer)
     faults = [
@@ -196,10 +201,48 @@ def _faults(source: str, answer: str, kept: tuple[str, ...]) -> list[str]:
 
 
 def _unwrapped(answer: str) -> str:
-    """The answer without a code fence around all of it: code of the original is behind placeholders."""
+    """Return the answer without a code fence around all of it: code of the original is in placeholders."""
     found = _FENCED.fullmatch(answer)
     return found["inside"] if found else answer
 
 
 def _paragraphs(text: str) -> int:
     return sum(1 for line in text.split("\n") if line.strip())
+
+
+def cut(text: str, size: int) -> list[str]:
+    """Split ``text`` into parts of at most ``size`` characters, never inside a placeholder; joined they are ``text``.
+
+    A part ends at the end of a paragraph if there is one in its second half, else between two moves, else at the end of
+    a line or a space, else anywhere.
+    """
+    parts: list[str] = []
+    at = 0
+    if len(text) > size:
+        paragraphs = [found.end() for found in _PARAGRAPH_END.finditer(text)]
+        moves = [move.end for move in segment(text)]
+        while len(text) - at > size:
+            end = _last(paragraphs, at, size) or _last(moves, at, size) or _anywhere(text, at, size)
+            parts.append(text[at:end])
+            at = end
+    if at < len(text):
+        parts.append(text[at:])
+    return parts
+
+
+def _last(ends: list[int], at: int, size: int) -> int | None:
+    """Return the last of ``ends`` in the second half of a part that begins at ``at``."""
+    index = bisect_right(ends, at + size)
+    return ends[index - 1] if index > bisect_left(ends, at + max(1, size // 2)) else None
+
+
+def _anywhere(text: str, at: int, size: int) -> int:
+    end = at + size
+    newline = text.rfind("\n", at + size // 2, end)
+    if newline >= 0:
+        return newline + 1
+    spaces = list(_SPACE.finditer(text, at + size // 2, end))
+    if spaces:
+        return spaces[-1].end()
+    broken = _OPEN_PLACEHOLDER.search(text, max(at + 1, end - 12), end)
+    return broken.start() if broken else end

@@ -1,7 +1,7 @@
-"""A sample that a person says something of becomes a trace: then it is annotated, read and exported as any other.
+"""Promotes samples to traces, so that they can be annotated, read and exported like any other trace.
 
-It never slips into training: its source is ``eval/ID``, which datasets leave out with a reason, and a question that the
-lab's pool did not know comes in as an excluded problem.
+Such traces never get into training data: datasets leave out their source ``eval/ID`` with a reason, and a question that
+is new to the problem pool is added as an excluded problem.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.parse import join
+from o1lab.errors import UsageError
 from o1lab.ingest.measuring import as_record, measure_new
 from store import Store, evaluations, exclusions, problems, traces
 from store import annotations as annotation_log
@@ -19,14 +20,14 @@ from store.records import Annotation, Measured, NewProblem, NewTrace
 
 SOURCE = "eval/"
 RULE = "evaluation"
-"""The name under which the pool leaves out a problem that came in with a sample."""
+"""The rule that excludes problems added with a sample."""
 _VERDICTS = {"correct": "correct", "incorrect": "incorrect"}
 _OPENING = "<think>\n"
 
 
 @dataclass(frozen=True, slots=True)
 class SampleText:
-    """One turn as the one raw text of a trace; thought and answer are its slices, to the character."""
+    """The raw text of a turn as stored in a trace; ``thought`` and ``solution`` are the (start, end) of its parts."""
 
     raw: str
     thought: tuple[int, int]
@@ -34,7 +35,7 @@ class SampleText:
 
 
 def sample_text(thought: str, answer: str) -> SampleText:
-    """What a model said in one turn as a trace tells it, so that a span of its thought is one of the trace's."""
+    """Return a turn as the raw text of a trace, so that spans of its thought apply to the trace."""
     raw = join(thought, answer)
     start = len(raw) - len(answer)
     begin = len(_OPENING) if thought else 0
@@ -42,7 +43,7 @@ def sample_text(thought: str, answer: str) -> SampleText:
 
 
 def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
-    """The trace that a sample becomes: its last turn, the one that is scored; what came before stands in its meta."""
+    """Return a sample as a trace: its last turn, which is the scored one. Earlier turns go into its meta."""
     last = one.turns[-1]
     text = sample_text(last.thought, last.answer)
     before: list[dict[str, str]] = []
@@ -76,32 +77,36 @@ def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
     )
 
 
-def keep(store: Store, seq: int) -> str:
-    """Make a trace of a sample, measured, with the evaluation's scorer's word as its verdict; the trace's id.
+def promote(store: Store, seq: int) -> str:
+    """Store a sample as a measured trace with the score as its verdict, unless this has been done before.
 
-    The same sample again is the trace that is there. All of it is one transaction, the caller's if there is one.
+    Runs in one transaction, that of the caller if there is one.
+
+    Args:
+        store: the lab's database.
+        seq: the number of the sample.
+
+    Returns:
+        The id of the trace.
 
     Raises:
         MissingError: there is no such sample.
-        UsageError: nothing came of it, so there is nothing to say of it.
+        UsageError: the sample has no answer.
     """
-    from o1lab.errors import UsageError
-
     db = store.db
     evaluation_id, one = evaluations.sample(db, seq)
     evaluation = evaluations.get(db, evaluation_id)
     item = evaluations.item(db, evaluation_id, one.item)
     if not one.turns or not (one.turns[-1].thought or one.turns[-1].answer):
-        raise UsageError(f"Sample {one.sample} of '{one.item}' holds no answer.", "There is nothing to label.")
+        raise UsageError(f"Sample {one.sample} of '{one.item}' has no answer.", "There is nothing to label.")
     trace = as_trace(evaluation, item, one)
     with db.atomic():
         if problems.get(db, trace.problem_id) is None:
             gold = item.gold[0] if item.gold else None
             problems.add(db, [NewProblem(item.question, evaluation.suite_label, one.item, gold)])
             reason = f"it is an item of the suite {evaluation.suite_label}, and came in with a labelled sample"
-            exclusions.record(
-                db, [trace.problem_id], [RULE], [Exclusion(trace.problem_id, RULE, 1, reason)]
-            )  # so that no teacher is asked for it
+            # Excluded, so that no teacher is asked for it.
+            exclusions.record(db, [trace.problem_id], [RULE], [Exclusion(trace.problem_id, RULE, 1, reason)])
         if traces.add(db, [(trace, item.question)]):
             traces.set_measures(db, [_measured(store, evaluation, seq, trace)])
         evaluations.set_trace(db, seq, trace.id)
@@ -111,14 +116,22 @@ def keep(store: Store, seq: int) -> str:
 def label(
     store: Store, seq: int, kind: str, value: str, *, annotator: str, span: tuple[int, int] | None = None
 ) -> Annotation:
-    """Say something of a sample: it becomes a trace, if it is none yet, and the annotation is its. One transaction.
+    """Annotate a sample, promoting it to a trace first if needed, in one transaction.
+
+    Args:
+        store: the lab's database.
+        seq: the number of the sample.
+        kind: the kind of annotation.
+        value: its value.
+        annotator: who annotates.
+        span: (start, end) in the raw text of the trace, or None for the whole trace.
 
     Raises:
         MissingError: there is no such sample.
-        UsageError: nothing came of it.
+        UsageError: the sample has no answer.
     """
     with store.db.atomic():
-        return annotation_log.annotate(store.db, keep(store, seq), kind, value, annotator=annotator, span=span)
+        return annotation_log.annotate(store.db, promote(store, seq), kind, value, annotator=annotator, span=span)
 
 
 def _measured(store: Store, evaluation: Evaluation, seq: int, trace: NewTrace) -> Measured:

@@ -1,7 +1,8 @@
-"""Persons' marks from 0 to 100: who marks sees neither whose answer it is nor in which order the answers were made.
+"""Blind human ratings from 0 to 100: annotators see neither the model of an answer nor the order of the samples.
 
-The order is by a hash of annotator and sample, so it is another for each annotator, mixes the evaluations, and is the
-same again after an interruption. A sample is named by a ticket, another hash: its number would tell its evaluation.
+Samples are ordered by a hash of annotator and sample, so each annotator has a different order that mixes the
+evaluations and is stable across interruptions. A sample is identified by that hash, its ticket, because its number
+would reveal its evaluation.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
 HIGHEST = 100
 COLUMNS = ("ticket", "question", "answer", "value", "note")
-"""Of a sheet that is rated elsewhere; only ticket, value and note are read back."""
+"""The columns of an exported sheet; only ticket, value and note are read back."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
-    """A sample as an annotator sees it: no model, no evaluation, no score. ``mark`` is what they said before."""
+class BlindSample:
+    """A sample as an annotator sees it, without model, evaluation and score. ``mark`` is the earlier mark."""
 
     ticket: str
     seq: int
@@ -46,11 +47,10 @@ class Blind:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What one annotator has to mark, in their order, and their marks so far."""
+    """The samples that one annotator rates, in their order as (ticket, seq), and the marks so far."""
 
     annotator: str
     order: tuple[tuple[str, int], ...]
-    """(ticket, seq) of each sample."""
     marks: Mapping[int, Mark] = field(default_factory=dict)
 
     @property
@@ -59,27 +59,27 @@ class Sheet:
 
     @property
     def next_at(self) -> int | None:
-        """The place of the first sample without a mark."""
+        """The position of the first sample without a mark; None if all are marked."""
         return next((at for at, (_, seq) in enumerate(self.order) if seq not in self.marks), None)
 
     def seq_of(self, ticket: str) -> int:
-        """The sample of a ticket.
+        """Return the number of a ticket's sample.
 
         Raises:
-            NotFoundError: it is not on this sheet: tickets are of one annotator and of these evaluations.
+            NotFoundError: the ticket belongs to another annotator or other evaluations.
         """
         for known, seq in self.order:
             if known == ticket:
                 return seq
         raise NotFoundError(
             f"There is no sample '{ticket}' on the sheet of {self.annotator}.",
-            "Tickets are of one annotator and one set of evaluations; `o1lab eval rate ID...` names the next one.",
+            "A ticket is valid for one annotator and one set of evaluations; `o1lab eval rate ID...` shows the next.",
         )
 
 
 @dataclass(frozen=True)
 class EvaluationMarks:
-    """The marks of one evaluation: the mean over samples of their mean marks, 0 to 100."""
+    """The ratings of one evaluation: ``mean`` is the mean over samples of their mean marks, 0 to 100."""
 
     evaluation_id: str
     model: str
@@ -102,8 +102,8 @@ class EvaluationMarks:
 
 
 @dataclass(frozen=True)
-class Results:
-    """What came of it. ``progress`` is how many samples each annotator has marked, of ``total``."""
+class RatingResults:
+    """The ratings of several evaluations. ``progress`` is the number of samples, of ``total``, per annotator."""
 
     total: int
     progress: Mapping[str, int]
@@ -112,7 +112,7 @@ class Results:
 
     @property
     def finished(self) -> bool:
-        """Whether everyone who began has marked everything."""
+        """Whether every annotator who has begun has marked all samples."""
         return bool(self.progress) and all(done == self.total for done in self.progress.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -125,54 +125,54 @@ class Results:
         }
 
 
-def label() -> str:
-    """The scorer's label that persons' marks stand under."""
-    from o1lab.evaluate.scorers.human import HumanScorer
+def human_label() -> str:
+    """Return the scorer label of human ratings."""
+    from o1lab.evaluate.scorers.base import HumanScorer
 
     return label_of(HumanScorer.name, HumanScorer.version)
 
 
 def ticket(annotator: str, one: Ratable) -> str:
-    """A sample's name for one annotator: 12 hexadecimal digits that tell nothing of where it is from."""
-    said = json.dumps([annotator, one.evaluation_id, one.item, one.sample])
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    """Return a sample's name for one annotator: 12 hexadecimal digits that do not reveal its evaluation."""
+    key = json.dumps([annotator, one.evaluation_id, one.item, one.sample])
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
 def sheet(db: Database, evaluation_ids: Sequence[str], annotator: str) -> Sheet:
-    """What an annotator has to mark, in their order."""
+    """Return the sheet of an annotator for these evaluations."""
     order = sorted((ticket(annotator, one), one.seq) for one in ratings.ratable(db, evaluation_ids))
     return Sheet(annotator, tuple(order), ratings.standing(db, evaluation_ids, annotator))
 
 
-def read(db: Database, of: Sheet, at: int) -> Blind:
-    """The sample in one place of a sheet.
+def read(db: Database, of: Sheet, at: int) -> BlindSample:
+    """Return the sample at a position of a sheet.
 
     Raises:
-        MissingError: it is gone.
+        MissingError: the sample no longer exists.
     """
     name, seq = of.order[at]
     evaluation_id, one = evaluations.sample(db, seq)
     item = evaluations.item(db, evaluation_id, one.item)
-    return Blind(name, seq, item.question, one.turns, of.marks.get(seq))
+    return BlindSample(name, seq, item.question, one.turns, of.marks.get(seq))
 
 
-def mark_of(text: str) -> float:
-    """A mark as it was written.
+def parse_mark(text: str) -> float:
+    """Parse a mark.
 
     Raises:
-        UsageError: it is no number from 0 to 100.
+        UsageError: it is not a number from 0 to 100.
     """
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= HIGHEST:  # nan is not either
-        raise UsageError(f"'{text}' is no mark.", f"A mark is a number from 0 to {HIGHEST}.")
+    if not 0 <= value <= HIGHEST:  # NaN fails the comparison
+        raise UsageError(f"'{text}' is not a valid mark.", f"A mark is a number from 0 to {HIGHEST}.")
     return value
 
 
-def results(db: Database, evaluation_ids: Sequence[str]) -> Results:
-    """Means with intervals (of whole items drawn with replacement) and the annotators' agreement."""
+def results(db: Database, evaluation_ids: Sequence[str]) -> RatingResults:
+    """Return mean marks with 95 % intervals (bootstrap over items) and the agreement of the annotators."""
     from o1lab.evaluate.stats.agreement import krippendorff_alpha
     from o1lab.evaluate.stats.metrics import clustered_bootstrap
 
@@ -199,14 +199,14 @@ def results(db: Database, evaluation_ids: Sequence[str]) -> Results:
             )
         )  # fmt: skip
     progress = {name: len(given) for name, given in sorted(by_annotator.items())}
-    return Results(len(ratable), progress, tuple(found), krippendorff_alpha(by_annotator))
+    return RatingResults(len(ratable), progress, tuple(found), krippendorff_alpha(by_annotator))
 
 
-def as_lines(found: Results) -> list[str]:
-    """The results for a person to read."""
+def as_lines(found: RatingResults) -> list[str]:
+    """Return the results as text lines."""
     lines = [f"{name}: {done:,} of {found.total:,} marked" for name, done in found.progress.items()]
     for one in found.evaluations:
-        mean = "no mark yet" if one.mean is None else f"{one.mean:.1f}"
+        mean = "no marks yet" if one.mean is None else f"{one.mean:.1f}"
         if one.ci95 is not None:
             mean += f"  95 % {one.ci95[0]:.1f} to {one.ci95[1]:.1f}"
         lines.append(f"{one.suite} {one.model} ({one.evaluation_id}): {mean}  {one.rated:,} of {one.samples:,} samples")
@@ -218,10 +218,13 @@ def as_lines(found: Results) -> list[str]:
 
 
 def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
-    """Put the mean marks beside the other scorers' words, so that tables can show them; how many samples.
+    """Store the mean marks as scores, so that tables can show them.
 
-    A graded sample is neither right nor wrong: its outcome stays ``unscored``, its value is the mean mark over 100. One
-    whose marks were all taken back has no value any more.
+    The outcome of a rated sample stays ``unscored``; its value is the mean mark divided by 100. A sample whose marks
+    were all removed loses its value.
+
+    Returns:
+        The number of rated samples.
     """
     given: dict[int, list[tuple[str, float]]] = {}
     for seq, annotator, value in ratings.marks(db, evaluation_ids):
@@ -229,7 +232,7 @@ def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
     scores = [
         NewScore(
             seq,
-            label(),
+            human_label(),
             "unscored",
             math.fsum(value for _, value in marks) / len(marks) / HIGHEST,
             None,
@@ -238,17 +241,20 @@ def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:
         for seq, marks in given.items()
     ]
     with db.atomic():
-        bare = ratings.graded(db, evaluation_ids, label()) - set(given)
-        taken_back = [NewScore(seq, label(), "unscored", reason="its marks were taken back") for seq in sorted(bare)]
+        bare = ratings.graded(db, evaluation_ids, human_label()) - set(given)
+        taken_back = [NewScore(seq, human_label(), "unscored", reason="its marks were removed") for seq in sorted(bare)]
         evaluations.add_scores(db, [*scores, *taken_back])
     return len(scores)
 
 
 def export(db: Database, of: Sheet, path: Path) -> int:
-    """Write a sheet to be marked elsewhere, CSV or JSONL by the file's name, blind and shuffled; how many rows.
+    """Write a sheet to be filled in elsewhere, as CSV or JSONL by suffix, blind and shuffled.
+
+    Returns:
+        The number of rows.
 
     Raises:
-        UsageError: the name ends in neither, or it cannot be written.
+        UsageError: the suffix is neither, or the file cannot be written.
     """
     from o1lab.files import atomic_write
 
@@ -277,15 +283,18 @@ def export(db: Database, of: Sheet, path: Path) -> int:
         with atomic_write(path) as file:
             file.write(text)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another path.") from error
     return len(rows)
 
 
-def take_in(store: Store, of: Sheet, path: Path) -> int:
-    """Record the marks of a sheet that was filled in elsewhere, all or none; rows without a mark are passed over.
+def import_marks(store: Store, of: Sheet, path: Path) -> int:
+    """Store the marks of a sheet that was filled in elsewhere, all or none; rows without a mark are skipped.
+
+    Returns:
+        The number of marks.
 
     Raises:
-        UsageError: the file cannot be read so, a mark is none, a ticket comes twice; with the row.
+        UsageError: the file cannot be read, a mark is invalid, or a ticket occurs twice; the message names the row.
         NotFoundError: a ticket is not on this annotator's sheet.
     """
     marks: dict[int, tuple[float, str]] = {}
@@ -296,11 +305,11 @@ def take_in(store: Store, of: Sheet, path: Path) -> int:
         if not isinstance(row.get("ticket"), str):
             raise UsageError(f"Row {number} of {path} has no ticket.", f"Its columns are {', '.join(COLUMNS)}.")
         try:
-            seq, value = of.seq_of(row["ticket"].strip()), mark_of(written)
+            seq, value = of.seq_of(row["ticket"].strip()), parse_mark(written)
         except (UsageError, NotFoundError) as error:
             raise type(error)(f"Row {number} of {path}: {error.message}", error.hint) from error
         if seq in marks:
-            raise UsageError(f"Row {number} of {path} marks '{row['ticket']}' again.", "Keep one row of each ticket.")
+            raise UsageError(f"Row {number} of {path} marks '{row['ticket']}' again.", "Keep one row per ticket.")
         marks[seq] = (value, str(row.get("note") or ""))
     with store.db.atomic():
         for seq, (value, note) in marks.items():
@@ -310,13 +319,13 @@ def take_in(store: Store, of: Sheet, path: Path) -> int:
 
 
 def transcript(turns: Sequence[Turn]) -> str:
-    """What the model said, its thoughts left out; with several turns all that was said from the first answer on."""
+    """Return the model's answer without thoughts; with several turns, the conversation from the first answer on."""
     if len(turns) == 1:
         return turns[0].answer
-    said = []
+    lines = []
     for number, turn in enumerate(turns):
-        said += [*([f"USER: {turn.user}"] if number else []), f"MODEL: {turn.answer}"]
-    return "\n\n".join(said)
+        lines += [*([f"USER: {turn.user}"] if number else []), f"MODEL: {turn.answer}"]
+    return "\n\n".join(lines)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -329,9 +338,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be read: {why}.", "Give the sheet that `eval rate --export` wrote.") from error
+        raise UsageError(f"{path} cannot be read: {why}.", "Use a sheet of `o1lab eval rate --export`.") from error
     if not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path} holds lines that are no objects.", "Give the sheet that `eval rate --export` wrote.")
+        raise UsageError(f"{path} has lines that are not JSON objects.", "Use a sheet of `o1lab eval rate --export`.")
     return rows
 
 
@@ -340,5 +349,5 @@ def _no_sheet(path: Path) -> UsageError:
 
 
 def _no_formula(key: str, text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: the text is a model's."""
+    """Return a cell that spreadsheets do not run as a formula: the text comes from a model."""
     return f"'{text}" if key in ("question", "answer") and text.startswith(_FORMULA) else text

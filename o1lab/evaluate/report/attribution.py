@@ -1,6 +1,6 @@
-"""From a sample of a student back to what taught it: its run, and the chains it was trained on that are most alike.
+"""Traces a sample of a student back to its training run and to the most similar chains it was trained on.
 
-Alike is not caused by: it says where to look.
+Similarity is not causation; it shows where to look.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ _SERVED = re.compile(r"(?:.*/)?(?P<run>[^/]+)-step-\d+")
 
 
 def run_of(lab: Lab, model: str) -> str | None:
-    """The training run behind a model's name, or None: it is a base, an endpoint, the solver.
+    """Return the training run of a model; None for a base model, an endpoint or the solver.
 
-    A checkpoint is ``RUN/STEP`` or ``RUN``, and ``PID/RUN-step-N`` at a server.
+    Args:
+        lab: the lab with the runs.
+        model: the model's name: ``RUN/STEP`` or ``RUN`` for a checkpoint, ``PID/RUN-step-N`` at a server.
     """
     served = _SERVED.fullmatch(model)
     for run in (model.split("/", maxsplit=1)[0], served["run"] if served else ""):
@@ -30,34 +32,39 @@ def run_of(lab: Lab, model: str) -> str | None:
 
 
 def require_run(lab: Lab, evaluation: Evaluation) -> str:
-    """The run of an evaluation's model.
+    """Return the training run of an evaluation's model.
 
     Raises:
-        UsageError: its model is no student of this lab.
+        UsageError: the model was not trained in this lab.
     """
     run = run_of(lab, evaluation.model)
     if run is None:
         raise UsageError(
-            f"{evaluation.model} was not trained in this lab, so there are no chains that taught it.",
+            f"{evaluation.model} was not trained in this lab, so it has no training chains here.",
             "Choose a sample of a student.",
         )
     return run
 
 
 class Attribution:
-    """The rows of the last run that was asked about stay indexed. For one thread at a time."""
+    """Finds similar training chains; keeps the index of the last run. For one thread at a time."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self._held: tuple[str, ChainIndex] | None = None
+        self._indexed: tuple[str, ChainIndex] | None = None
 
     def nearest(self, db: Database, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
-        """(the run, its chains most like a sample, the best first). All turns of the sample count.
+        """Return the training run and its chains most similar to a sample, the best first.
+
+        Args:
+            db: the lab's database.
+            seq: the number of the sample; all its turns are compared.
+            limit: the maximum number of chains.
 
         Raises:
             MissingError: there is no such sample.
-            UsageError: its model is no student of this lab.
-            NotFoundError: the run's rows are gone.
+            UsageError: the model was not trained in this lab.
+            NotFoundError: the rows of the run no longer exist.
         """
         evaluation_id, one = evaluations.sample(db, seq)
         run = require_run(self.lab, evaluations.get(db, evaluation_id))
@@ -67,13 +74,13 @@ class Attribution:
         return run, self._index(run).nearest(question, thought, answer, limit=limit)
 
     def close(self) -> None:
-        """Let go of the rows."""
-        if self._held is not None:
-            self._held[1].close()
-            self._held = None
+        """Release the index."""
+        if self._indexed is not None:
+            self._indexed[1].close()
+            self._indexed = None
 
     def _index(self, run: str) -> ChainIndex:
-        if self._held is None or self._held[0] != run:
+        if self._indexed is None or self._indexed[0] != run:
             self.close()
-            self._held = (run, ChainIndex(self.lab.runs / run))
-        return self._held[1]
+            self._indexed = (run, ChainIndex(self.lab.runs / run))
+        return self._indexed[1]

@@ -1,7 +1,6 @@
-"""Case studies: one item, an answer before and one after, with the spans that people labelled, ready to print.
+"""Case studies: one item with the answers before and after, and the spans that annotators labelled, ready to print.
 
-As in Figures 3 to 7 of the paper: the question, what the model said before, what it says after, and what to look at
-marked in the text. Every text is escaped for where it goes, so that nothing a model wrote acts on the page.
+As in Figures 3 to 7 of the paper. All text is escaped for its format, so that model output cannot act on the page.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from o1lab.errors import UsageError
+from o1lab.evaluate.report.render import TEX_ESCAPES
 from o1lab.text import one_line, visible
 from store import annotations as annotation_log
 from store import evaluations
@@ -23,7 +23,7 @@ from store.sqlite import Database
 
 
 class Labelled(NamedTuple):
-    """A stretch of a text, in code points, end excluded, and what a person called it."""
+    """A labelled span of a text, in code points, end excluded."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A headed text of an answer: ``role`` is user, thought or answer."""
+    """A section of an answer; ``role`` is user, thought or answer."""
 
     role: str
     text: str
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one model said, and what the scorer said of it."""
+    """One model's answer and its score."""
 
     evaluation_id: str
     model: str
@@ -55,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One item before and after."""
+    """One item with the answers before and after."""
 
     suite: str
     item: str
@@ -66,24 +66,31 @@ class Case:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Every label that stands in it, as they come."""
+        """All labels, in order of appearance."""
         sides = (self.before, self.after)
         return tuple(dict.fromkeys(span.label for side in sides for part in side.parts for span in part.spans))
 
 
 def case(db: Database, before: str, after: str, item: str, *, sample: int = 0) -> Case:
-    """The two answers to one item.
+    """Return the case study of one item.
+
+    Args:
+        db: the lab's database.
+        before: the id of the evaluation before, or its prefix.
+        after: the id of the evaluation after, or its prefix.
+        item: the id of the item.
+        sample: which of the item's samples.
 
     Raises:
-        MissingError: an evaluation, the item or its sample is not there.
-        UsageError: the evaluations put other items, so that the two are no pair.
+        MissingError: an evaluation, the item or its sample does not exist.
+        UsageError: the item differs between the two evaluations.
     """
     one, other = evaluations.get(db, before), evaluations.get(db, after)
     if one.items_hash != other.items_hash and evaluations.item(db, one.id, item) != evaluations.item(
         db, other.id, item
     ):
         raise UsageError(
-            f"{one.id} and {other.id} put '{item}' differently, so they make no pair.",
+            f"The item '{item}' differs between {one.id} and {other.id}, so the answers cannot be compared.",
             "Choose two evaluations of the same version of a suite.",
         )
     row = evaluations.item(db, one.id, item)
@@ -107,7 +114,7 @@ def _side(db: Database, evaluation: Evaluation, item: str, number: int) -> Side:
 
 
 def _parts(turns: Sequence[Turn], spans: Sequence[Labelled]) -> Iterable[Part]:
-    """All turns. A trace is the last one, and its spans are of its thought, of its answer where it has none."""
+    """Yield the sections of all turns. Spans belong to the thought of the last turn, or else to its answer."""
     for number, turn in enumerate(turns):
         if number:
             yield Part("user", turn.user)
@@ -122,7 +129,7 @@ def _parts(turns: Sequence[Turn], spans: Sequence[Labelled]) -> Iterable[Part]:
 
 
 class Piece(NamedTuple):
-    """A stretch with all the labels that hold of it; ``closing`` are the labels that end with it."""
+    """A piece of text with the labels that cover it; ``closing`` are the labels that end with it."""
 
     text: str
     labels: tuple[str, ...]
@@ -130,7 +137,7 @@ class Piece(NamedTuple):
 
 
 def pieces(part: Part) -> list[Piece]:
-    """A text cut where a span begins or ends; together they are the text. Spans may overlap."""
+    """Split a text at the ends of its spans, which may overlap. The pieces joined are the text."""
     size = len(part.text)
     spans = [Labelled(max(one.start, 0), min(one.end, size), one.label) for one in part.spans]
     spans = [one for one in spans if one.start < one.end]
@@ -146,7 +153,7 @@ def pieces(part: Part) -> list[Piece]:
 
 
 def verdict(side: Side) -> str:
-    """How it came out, in a few words."""
+    """Return outcome, scorer, answer and tokens as a phrase."""
     answer = f", answer {one_line(side.answer, 60)}" if side.answer else ""
     tokens = f", {side.output_tokens:,} tokens"
     return f"{side.outcome} by {side.scorer}{answer}{tokens}"
@@ -161,7 +168,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$&:=\"'^])")
 
 
 def as_markdown(one: Case) -> str:
-    """A page; what was labelled is bold, its label behind it in brackets."""
+    """Return a Markdown page. Labelled spans are bold, followed by their label in brackets."""
     name = one_line(f"{one.item}, {one.suite}", 200)
     lines = [f"# {_md(name)}", "", "## Question", "", _quoted(_md(one.question)), ""]
     if one.gold:
@@ -183,7 +190,7 @@ def _md_piece(piece: Piece) -> str:
     text = _md(piece.text)
     if not piece.labels:
         return text
-    # Emphasis ends at white space and at the end of a paragraph.
+    # Emphasis must not begin or end with white space, nor span lines.
     lines = [re.sub(r"^(\s*)(.*?)(\s*)$", r"\1**\2**\3", line) if line.strip() else line for line in text.split("\n")]
     tail = "".join(f" ⟦{_md(label)}⟧" for label in piece.closing)
     return "\n".join(lines) + tail
@@ -191,7 +198,7 @@ def _md_piece(piece: Piece) -> str:
 
 def _quoted(text: str) -> str:
     lines = (re.sub(r"^[ \t]+", lambda found: "&nbsp;" * len(found[0]), line) for line in text.split("\n"))
-    return "\n".join(f"> {line}  " if line.strip() else ">" for line in lines)  # two spaces keep the line's end
+    return "\n".join(f"> {line}  " if line.strip() else ">" for line in lines)  # two spaces keep the line break
 
 
 # HTML.
@@ -207,8 +214,7 @@ h3 { font: bold 12px sans-serif; color: #555; text-transform: uppercase; margin:
 
 
 def as_html(one: Case) -> str:
-    """A page of its own without scripts or references; what was labelled is marked."""
-
+    """Return a self-contained HTML page without scripts. Labelled spans are marked."""
     name = one_line(f"{one.item}, {one.suite}", 200)
 
     def text(given: str) -> str:
@@ -241,17 +247,11 @@ def _html_piece(piece: Piece) -> str:
 
 # LaTeX.
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
-    "-": r"{-}", "\t": r"\quad{}",
-}  # fmt: skip
-_LATEX_TABLE = str.maketrans(_LATEX)
+_LATEX = str.maketrans({**TEX_ESCAPES, "'": r"\textquotesingle{}", "-": r"{-}", "\t": r"\quad{}"})
 
 
 def as_latex(one: Case) -> str:
-    """A figure to be put into a paper; its first lines say which packages it needs."""
+    """Return a LaTeX figure; its first lines name the packages it needs."""
     name = one_line(f"{one.item}, {one.suite}", 200)
     lines = [
         "% Needs: \\usepackage{fontspec} (XeLaTeX or LuaLaTeX), \\usepackage{textcomp},",
@@ -273,7 +273,7 @@ def as_latex(one: Case) -> str:
 
 
 def _tex(text: str) -> str:
-    return re.sub(r"\n+", r"\\par ", visible(text).translate(_LATEX_TABLE))
+    return re.sub(r"\n+", r"\\par ", visible(text).translate(_LATEX))
 
 
 def _tex_piece(piece: Piece) -> str:
@@ -290,16 +290,16 @@ FORMATS: dict[str, Callable[[Case], str]] = {".md": as_markdown, ".html": as_htm
 
 
 def write(one: Case, path: Path) -> None:
-    """Write a case study, whole or not at all, in the format that the file's name ends in.
+    """Write a case study atomically, in the format of the file's suffix.
 
     Raises:
-        UsageError: it ends in none of them, or cannot be written.
+        UsageError: the suffix is unknown, or the file cannot be written.
     """
     from o1lab.files import atomic_write
 
     shown = FORMATS.get(path.suffix)
     if shown is None:
-        raise UsageError(f"{path.name} names no format.", f"It ends in one of {', '.join(FORMATS)}.")
+        raise UsageError(f"The suffix of {path.name} is not a known format.", f"Use one of {', '.join(FORMATS)}.")
     try:
         with atomic_write(path) as file:
             file.write(shown(one))

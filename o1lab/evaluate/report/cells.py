@@ -1,4 +1,4 @@
-"""What a table is: columns, sections of rows, cells that keep their number beside how it is said. No layout here."""
+"""The data of a table: columns, sections, rows and cells, and the text of a cell. Layout is in ``render``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Kind = Literal["percent", "count", "tokens", "fraction", "difference", "text"]
 Verdict = Literal["better", "worse", "no clear change", "the same"]
 Interval = tuple[float, float]
 
-# A word and a sign each: colour alone never says it.
+# Every verdict has a word and a sign, so that it does not depend on colour.
 SIGNS: Mapping[Verdict, str] = {"better": "▲", "worse": "▼", "no clear change": "=", "the same": "="}
 EMPTY = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. ``kind`` says how its numbers are written; percentages and differences of them are out of 100."""
+    """One column. ``kind`` is the format of its numbers; percentages and their differences are out of 100."""
 
     key: str
     title: str
@@ -26,11 +26,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure: its ``value`` (two where a thing is counted before and after), and what it rests on.
+    """One figure and its origin.
 
-    ``interval`` at 95 %, in the value's unit; ``p`` of a difference, the chance of it if both were alike; ``of`` the
-    number it is a share of; ``evaluations`` the ids it came from, none where it was published; ``scorer`` the label of
-    who scored. ``note`` stands with the value.
+    Attributes:
+        value: the figure; a pair for a count before and after.
+        interval: at 95 %, in the unit of the value.
+        p: the p-value of a difference.
+        of: the number that the value is a share of.
+        verdict: what a difference means.
+        note: shown after the value, or instead of it.
+        scorer: the label of the scores.
+        evaluations: the ids it was computed from; empty for published figures.
+        digits: decimals of a percentage: one for our figures, as published for others.
     """
 
     value: float | int | str | tuple[int, int] | None = None
@@ -41,10 +48,10 @@ class Cell:
     note: str = ""
     scorer: str = ""
     evaluations: tuple[str, ...] = ()
-    digits: int = 1  # decimals of a percentage: ours have one, published ones what they were printed with
+    digits: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        """Only what there is, but always the value."""
+        """Return the value and everything else that is set."""
         found: dict[str, Any] = {"value": _rounded(self.value)}
         if self.interval is not None:
             found["interval"] = [round(end, 4) for end in self.interval]
@@ -53,8 +60,8 @@ class Cell:
         if self.of is not None:
             found["of"] = self.of
         for name in ("verdict", "note", "scorer"):
-            if said := getattr(self, name):
-                found[name] = said
+            if value := getattr(self, name):
+                found[name] = value
         if self.evaluations:
             found["evaluations"] = list(self.evaluations)
         return found
@@ -65,12 +72,12 @@ NOTHING = Cell()
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A line of a table; ``published`` ones are not ours."""
+    """A row of a table; ``published`` rows are not computed here."""
 
     label: str
     cells: Mapping[str, Cell]
     published: bool = False
-    mean: bool = False  # made of the rows above it
+    mean: bool = False  # the mean of the rows above
 
     def cell(self, column: Column) -> Cell:
         return self.cells.get(column.key, NOTHING)
@@ -85,7 +92,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows that stand under one heading and may be compared: one suite, one version, one set of items, one scorer."""
+    """Comparable rows under one heading: the same suite version, items and scorer."""
 
     title: str
     rows: tuple[TableRow, ...]
@@ -100,17 +107,17 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, and under it what a reader must know."""
+    """A table with notes below it."""
 
     name: str
     title: str
-    first: str  # the heading over the rows' labels
+    first: str  # the heading of the column of labels
     columns: tuple[Column, ...]
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """The whole table as one object; percentages and their differences are out of 100."""
+        """Return the table as a JSON object; percentages and their differences are out of 100."""
         return {
             "table": self.name,
             "title": self.title,
@@ -121,8 +128,11 @@ class Table:
 
 
 def verdict(difference: float, interval: Interval | None, p: float | None = None) -> Verdict:
-    """What a difference says. Nothing clear where its interval holds 0 or, without one, its ``p`` is over 0.05; where
-    there is neither, as in print, its direction alone."""
+    """Return what a difference means.
+
+    It is unclear if its interval contains 0 or, without an interval, if ``p`` is over 0.05. With neither, as for
+    published differences, only the direction counts.
+    """
     if interval is not None:
         unclear = interval[0] <= 0 <= interval[1]
     elif p is not None:
@@ -137,7 +147,7 @@ def verdict(difference: float, interval: Interval | None, p: float | None = None
 
 
 def shown(column: Column, cell: Cell) -> tuple[str, str]:
-    """(the value as it is written, its interval or an empty string)."""
+    """Return the text of a cell's value, and of its interval or p-value (may be empty)."""
     if cell.value is None:
         return cell.note or EMPTY, ""
     return _value(column.kind, cell) + (f" {cell.note}" if cell.note else ""), _interval(cell)

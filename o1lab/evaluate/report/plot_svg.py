@@ -1,4 +1,4 @@
-"""Plots as SVG, written by hand: nothing is fetched, nothing runs, and names are text whatever they hold."""
+"""Draws plots as SVG without a library. The file has no scripts or references, and all text is escaped."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from o1lab.evaluate.report.plots import (
     Scatter,
     log_bounds,
     log_ticks,
+    mark_colours,
     percent_bounds,
     short,
 )
@@ -26,24 +27,24 @@ from o1lab.text import one_line
 
 WIDTH = 760
 _LEFT, _RIGHT = 64, 24
-_AREA = 320  # height between the axes of a scatter
-_STRIP = 64  # and of a model's histogram
-_BETWEEN = 26  # two of those
-_LINE = 18  # between two lines of text
-_PER_LETTER = 6.6  # width of a letter of 12 px, on average
-# Okabe and Ito's colours, told apart by all; published points are grey, and hollow.
+_AREA = 320  # height of a scatter plot
+_STRIP = 64  # height of each half of a histogram
+_BETWEEN = 26  # space between histograms
+_LINE = 18  # line height of text
+_PER_LETTER = 6.6  # average width of a letter at 12 px
+# The palette of Okabe and Ito, safe for colour blindness; published points are grey and hollow.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _GREY = "#666666"
 _INK = "#111111"
 _KINDS = {"right": "#0072b2", "wrong": "#d55e00", "cut off": "#999999"}
-_NONCHARACTERS = str.maketrans(dict.fromkeys((0xFFFE, 0xFFFF), "\ufffd"))  # XML cannot hold them
+_NONCHARACTERS = str.maketrans(dict.fromkeys((0xFFFE, 0xFFFF), "\ufffd"))  # not allowed in XML
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass
 class _Page:
-    """Elements so far, and how far down they reach."""
+    """The elements of the page, and the position below them."""
 
     y: float = 28
     parts: list[str] = field(default_factory=list)
@@ -57,18 +58,18 @@ class _Page:
         self.parts.append(f"<line {place}{_attributes(style)}/>")
 
     def words(self, words: str, *, size: int = 12, **style: str) -> None:
-        """Lines across the page, below what is there."""
+        """Add wrapped text across the page, below everything else."""
         for line in fold(words, int((WIDTH - 2 * _RIGHT) / (_PER_LETTER * size / 12))):
             self.text(_RIGHT, self.y, line, font_size=str(size), **style)
             self.y += _LINE * size / 12
 
 
 def svg(plot: PlotData) -> str:
-    """The plot as one SVG document, its panels under each other."""
+    """Return the plot as an SVG document, with its panels below each other."""
     page = _Page()
     page.words(plot.title, size=16, font_weight="bold")
     if not plot.panels:
-        page.words("Nothing to draw yet.")
+        page.words("No data yet.")
     for panel in plot.panels:
         page.y += 10
         page.words(panel.title, size=13, font_weight="bold")
@@ -89,7 +90,7 @@ def svg(plot: PlotData) -> str:
 
 
 def safe(words: str) -> str:
-    """Text for XML, in an element or an attribute: every character visible, none of them markup."""
+    """Escape text for XML elements and attributes, with control characters made visible."""
     return escape(one_line(words, 400).translate(_NONCHARACTERS), quote=True)
 
 
@@ -98,7 +99,7 @@ def safe(words: str) -> str:
 
 @dataclass(frozen=True)
 class _Axes:
-    """From tokens and percentages to the page."""
+    """Maps tokens and percentages to positions on the page."""
 
     top: float
     bottom: float
@@ -123,8 +124,8 @@ def _scatter(page: _Page, panel: Scatter) -> None:
     for percent in range(low, high + 1, step):
         page.line((_LEFT, axes.y(percent)), (WIDTH - _RIGHT, axes.y(percent)), stroke="#e5e5e5")
         page.text(_LEFT - 8, axes.y(percent) + 4, f"{percent}", text_anchor="end")
-    _x_axis(page, axes, "output tokens on average (log)")
-    colours = _colours(panel.points)
+    _x_axis(page, axes, "average output tokens (log)")
+    colours = mark_colours(panel.points, _COLOURS, _GREY)
     boxes = _covered(axes, panel)
     for line in panel.lines:
         places = [(axes.x(tokens), axes.y(share)) for _, tokens, share in line.steps]
@@ -133,18 +134,18 @@ def _scatter(page: _Page, panel: Scatter) -> None:
         page.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-dasharray="5 3"/>')
         for (k, *_), (x, y) in zip(line.steps[1:], places[1:], strict=True):
             page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>')
-            _beside(page, (x, y), f"maj@{k}", boxes, size=10, fill=colour)
+            _label(page, (x, y), f"maj@{k}", boxes, size=10, fill=colour)
     for point in panel.points:
         _point(page, axes, point, colours[point.mark])
     for point in panel.points:
         where = axes.x(point.tokens), axes.y(point.accuracy)
-        _beside(page, where, point.mark, boxes, size=12, fill=colours[point.mark], font_weight="bold")
+        _label(page, where, point.mark, boxes, size=12, fill=colours[point.mark], font_weight="bold")
     page.y = axes.bottom + 58
     _legend(page, panel, colours)
 
 
 def _covered(axes: _Axes, panel: Scatter) -> list[Box]:
-    """Where no words may stand: points, the bars of their intervals, and lines, as a row of small boxes."""
+    """Return the boxes that labels must not cover: points, interval bars, and lines as rows of small boxes."""
     boxes: list[Box] = []
     for point in panel.points:
         x, y = axes.x(point.tokens), axes.y(point.accuracy)
@@ -179,7 +180,7 @@ def _point(page: _Page, axes: _Axes, point: Point, colour: str) -> None:
         faint = "0.45" if point.published else "1"
         for begin, end in (((x, bottom), (x, top)), ((x - 4, top), (x + 4, top)), ((x - 4, bottom), (x + 4, bottom))):
             page.line(begin, end, stroke=colour, stroke_opacity=faint)
-    about = f"<title>{safe(f'{_name(point)}: {point.accuracy:.1f} % at {point.tokens:,.0f} tokens')}</title>"
+    about = f"<title>{safe(f'{point.name}: {point.accuracy:.1f} % at {point.tokens:,.0f} tokens')}</title>"
     if point.published:
         corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
         page.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{colour}">{about}</polygon>')
@@ -187,8 +188,8 @@ def _point(page: _Page, axes: _Axes, point: Point, colour: str) -> None:
         page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}">{about}</circle>')
 
 
-def _beside(page: _Page, where: tuple[float, float], words: str, boxes: list[Box], *, size: int, **style: str) -> None:
-    """Words near a place where they cover nothing; further away, with a thin line, where it is crowded."""
+def _label(page: _Page, where: tuple[float, float], words: str, boxes: list[Box], *, size: int, **style: str) -> None:
+    """Add a label near a point where it covers nothing; further away, with a thin line, if there is no room."""
     (x, y), wide, high = where, cell_len(words) * size * 0.68, size * 0.75
     tries = [(math.cos(angle), math.sin(angle), away) for away in (9, 16, 26, 38) for angle in _ANGLES]
     for across, down, away in tries:
@@ -199,7 +200,7 @@ def _beside(page: _Page, where: tuple[float, float], words: str, boxes: list[Box
     boxes.append(box)
     if away > 16:
         page.line((x, y), (middle_x, middle_y + (high / 2 if middle_y < y else -high / 2)), stroke="#bbbbbb")
-    halo = {"paint_order": "stroke", "stroke": "#ffffff", "stroke_width": "3"}  # readable on whatever is below
+    halo = {"paint_order": "stroke", "stroke": "#ffffff", "stroke_width": "3"}  # keeps the label readable
     page.text(middle_x, box[3], words, text_anchor="middle", font_size=str(size), **halo, **style)
 
 
@@ -227,7 +228,7 @@ def _legend(page: _Page, panel: Scatter, colours: dict[str, str]) -> None:
         page.text(WIDTH - 220, page.y, f"{point.accuracy:.1f}", text_anchor="end")
         page.text(WIDTH - 212, page.y, interval, fill="#444444")
         page.text(WIDTH - _RIGHT, page.y, f"{point.tokens:,.0f} tokens", text_anchor="end")
-        for line in fold(_name(point), room):
+        for line in fold(point.name, room):
             page.text(_LEFT + 30, page.y, line)
             page.y += _LINE
     for curve in panel.lines:
@@ -237,17 +238,6 @@ def _legend(page: _Page, panel: Scatter, colours: dict[str, str]) -> None:
         k, tokens, share = curve.steps[-1]
         page.text(_LEFT + 30, page.y, f"maj@k, up to maj@{k}: {share:.1f} at {tokens:,.0f} tokens")
         page.y += _LINE
-
-
-def _name(point: Point) -> str:
-    return f"{point.label} (published)" if point.published else point.label
-
-
-def _colours(points: Sequence[Point]) -> dict[str, str]:
-    own = list(dict.fromkeys(point.mark for point in points if not point.published))
-    return {point.mark: _GREY for point in points} | {
-        mark: _COLOURS[place % len(_COLOURS)] for place, mark in enumerate(own)
-    }
 
 
 # Right and wrong.
@@ -271,7 +261,7 @@ def _histogram(page: _Page, panel: Histogram) -> None:
 
 
 def _heights(model: Lengths) -> tuple[list[int], list[int]]:
-    """(right answers in each bin, all others)."""
+    """Return the number of right and of other answers in each bin."""
     right = [0] * len(model.bars[0].counts)
     others = list(right)
     for bars in model.bars:
@@ -282,9 +272,9 @@ def _heights(model: Lengths) -> tuple[list[int], list[int]]:
 
 
 def _model(page: _Page, panel: Histogram, model: Lengths, most: int) -> None:
-    """Right answers above the line, wrong and cut off ones below it, each with its median."""
+    """Draw right answers above the line and the others below it, with the medians of right and wrong answers."""
     page.text(_LEFT, page.y + 4, model.mark, font_weight="bold")
-    page.text(_LEFT + 16, page.y + 4, f"{model.label}: {_counted(model)}")
+    page.text(_LEFT + 16, page.y + 4, f"{model.label}: {model.summary}")
     axes = _Axes(page.y + 10, page.y + 10 + 2 * _STRIP, (panel.edges[0], panel.edges[-1]), (-1, 1))
     middle = axes.y(0)
     below = [0] * (len(panel.edges) - 1)
@@ -308,11 +298,6 @@ def _model(page: _Page, panel: Histogram, model: Lengths, most: int) -> None:
     page.text(_LEFT - 8, middle - 10, "right", text_anchor="end", fill=_KINDS["right"])
     page.text(_LEFT - 8, middle + 18, "wrong", text_anchor="end", fill=_KINDS["wrong"])
     page.y += 2 * _STRIP + _BETWEEN
-
-
-def _counted(model: Lengths) -> str:
-    there = [bars for bars in model.bars if bars.n]
-    return ", ".join(f"{bars.n:,} {bars.kind} (median {bars.middle:,.0f})" for bars in there) or "none that is scored"
 
 
 def _attributes(style: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Plots as lines of text: letters for models, so that no colour is needed; readable in 80 columns."""
+"""Draws plots as text. Letters mark models, so that colour is not needed; 80 columns are enough."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from o1lab.evaluate.report.plots import (
     Scatter,
     log_bounds,
     log_ticks,
+    mark_colours,
     percent_bounds,
     short,
 )
@@ -31,40 +32,40 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
 _KINDS = {"right": "green", "wrong": "red", "cut off": "yellow"}
 _NARROW = 66
-_FIGURES = 42  # columns that a legend's figures take, and its mark
-_NAME = 9  # columns for "cut off" and its axis
+_FIGURES = 42  # columns of the mark and figures of a legend
+_NAME = 9  # columns of the label "cut off" and the axis
 
 
 def text(plot: PlotData, width: int = WIDTH, height: int = HEIGHT) -> Text:
-    """All panels under each other, lines of at most ``width`` cells (never under 40)."""
+    """Return all panels below each other, in lines of at most ``width`` cells (at least 40)."""
     width = max(width, 40)
-    said = Text(no_wrap=True)
-    _lines(said, plot.title, width, "bold")
+    out = Text(no_wrap=True)
+    _lines(out, plot.title, width, "bold")
     if not plot.panels:
-        _lines(said, "Nothing to draw yet: o1lab eval SUITE --model MODEL", width)
+        _lines(out, "No data yet: o1lab eval SUITE --model MODEL", width)
     for panel in plot.panels:
-        said.append("\n")
-        _lines(said, panel.title, width, "bold underline")
+        out.append("\n")
+        _lines(out, panel.title, width, "bold underline")
         if isinstance(panel, Scatter):
-            _scatter(said, panel, width, height)
+            _scatter(out, panel, width, height)
         else:
-            _histogram(said, panel, width)
-    said.append("\n")
+            _histogram(out, panel, width)
+    out.append("\n")
     for note in plot.notes:
-        _lines(said, note, width, "dim")
-    said.rstrip()
-    return said
+        _lines(out, note, width, "dim")
+    out.rstrip()
+    return out
 
 
 class _Canvas:
-    """Cells of one letter and one style; x from 0 to 1 grows to the right, y from 0 to 1 upwards."""
+    """A grid of styled letters; x grows from 0 to 1 to the right, y from 0 to 1 upwards."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
         self._cells: dict[tuple[int, int], tuple[str, str]] = {}
 
     def place(self, x: float, y: float) -> tuple[int, int]:
-        """(column, row) of a point."""
+        """Return (column, row) of a point."""
         return round(x * (self.columns - 1)), round((1 - y) * (self.rows - 1))
 
     def put(self, column: int, row: int, letter: str, style: str = "") -> None:
@@ -72,7 +73,7 @@ class _Canvas:
             self._cells[column, row] = letter, style
 
     def put_beside(self, column: int, row: int, letter: str, style: str, taken: set[tuple[int, int]]) -> None:
-        """Put a mark that may not cover another: if one is there, in the next free place."""
+        """Put a mark in its place, or in the nearest free one of its row."""
         for by in (0, 1, -1, 2, -2, 3, -3):
             at = column + by, row
             if at not in taken and 0 <= at[0] < self.columns:
@@ -81,18 +82,18 @@ class _Canvas:
                 return
 
     def line(self, row: int) -> Text:
-        made = Text()
+        line = Text()
         for column in range(self.columns):
             letter, style = self._cells.get((column, row), (" ", ""))
-            made.append(letter, style)
-        made.rstrip()
-        return made
+            line.append(letter, style)
+        line.rstrip()
+        return line
 
 
 # Accuracy against tokens.
 
 
-def _scatter(said: Text, panel: Scatter, width: int, height: int) -> None:
+def _scatter(out: Text, panel: Scatter, width: int, height: int) -> None:
     seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
     left, right = log_bounds(seen)
     low, high, step = percent_bounds(panel.points, panel.lines)
@@ -102,22 +103,22 @@ def _scatter(said: Text, panel: Scatter, width: int, height: int) -> None:
         across = math.log(max(tokens, left) / left) / math.log(right / left)
         return canvas.place(across, (accuracy - low) / (high - low))
 
-    styles = _styles(panel.points)
+    styles = mark_colours(panel.points, _COLOURS, "")
     for line in panel.lines:
         _draw_line(canvas, [place(tokens, share) for _, tokens, share in line.steps], styles.get(line.mark, ""))
     for point in panel.points:
         _draw_interval(canvas, point, place, "dim" if point.published else styles[point.mark])
     taken: set[tuple[int, int]] = set()
-    for point in sorted(panel.points, key=lambda one: one.published):  # one's own first: they stay where they are
+    for point in sorted(panel.points, key=lambda one: one.published):  # your own first: they keep their places
         canvas.put_beside(*place(point.tokens, point.accuracy), point.mark, f"bold {styles[point.mark]}".strip(), taken)
     labels = {canvas.place(0, (at - low) / (high - low))[1]: f"{at}" for at in range(low, high + 1, step)}
-    said.append("accuracy, %\n", "dim")
+    out.append("accuracy, %\n", "dim")
     for row in range(height):
-        said.append(labels.get(row, "").rjust(_MARGIN - 1))
-        said.append(" ┤" if row in labels else " │", "dim")
-        said.append_text(canvas.line(row)).append("\n")
-    _x_axis(said, (left, right), canvas.columns, _MARGIN, "output tokens on average (log)")
-    _legend(said, panel, styles, width)
+        out.append(labels.get(row, "").rjust(_MARGIN - 1))
+        out.append(" ┤" if row in labels else " │", "dim")
+        out.append_text(canvas.line(row)).append("\n")
+    _x_axis(out, (left, right), canvas.columns, _MARGIN, "average output tokens (log)")
+    _legend(out, panel, styles, width)
 
 
 def _draw_interval(canvas: _Canvas, point: Point, place: Callable[[float, float], tuple[int, int]], style: str) -> None:
@@ -141,60 +142,55 @@ def _draw_line(canvas: _Canvas, places: Sequence[tuple[int, int]], style: str) -
         canvas.put(column, row, "+", style)
 
 
-def _legend(said: Text, panel: Scatter, styles: dict[str, str], width: int) -> None:
-    names = [one_line(f"{point.label} (published)" if point.published else point.label, 200) for point in panel.points]
-    beside = width >= _NARROW  # the figures; else below
+def _legend(out: Text, panel: Scatter, styles: dict[str, str], width: int) -> None:
+    names = [one_line(point.name, 200) for point in panel.points]
+    beside = width >= _NARROW  # figures beside the names, not below
     room = max(map(cell_len, names), default=0)
     room = min(room, width - _FIGURES) if beside else width - 3
     for point, name in zip(panel.points, names, strict=True):
         interval = "" if point.interval is None else f" [{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
         figures = f" {point.accuracy:5.1f}{interval:15} {point.tokens:>9,.0f} tokens"
         folded = fold(name, room)
-        said.append(f" {point.mark} ", f"bold {styles[point.mark]}".strip())
-        said.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if beside else "") + "\n")
+        out.append(f" {point.mark} ", f"bold {styles[point.mark]}".strip())
+        out.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if beside else "") + "\n")
         for rest in [*folded[1:], *([] if beside else [" ".join(figures.split())])]:
-            said.append(f"   {rest}\n")
+            out.append(f"   {rest}\n")
     for line in panel.lines:
         ends = [line.steps[0], line.steps[-1]]
         words = " to ".join(f"maj@{k} {share:.1f} at {tokens:,.0f}" for k, tokens, share in ends)
         for number, part in enumerate(fold(f"{words} tokens", width - 5)):
-            said.append(" " if number else f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
-            said.append(f"    {part}\n" if number else f"·+ {part}\n")
+            out.append(" " if number else f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
+            out.append(f"    {part}\n" if number else f"·+ {part}\n")
 
 
 # Right and wrong.
 
 
-def _histogram(said: Text, panel: Histogram, width: int) -> None:
+def _histogram(out: Text, panel: Histogram, width: int) -> None:
     columns = width - _NAME - 2
     seen = [count for model in panel.models for bars in model.bars for count in _squeezed(bars, columns)]
     most = max(seen, default=1)
     for model in panel.models:
-        _model(said, model, columns, most, width)
-    _x_axis(said, (panel.edges[0], panel.edges[-1]), columns, _NAME, "output tokens (log)")
+        _model(out, model, columns, most, width)
+    _x_axis(out, (panel.edges[0], panel.edges[-1]), columns, _NAME, "output tokens (log)")
 
 
-def _model(said: Text, model: Lengths, columns: int, most: int, width: int) -> None:
-    about = ", ".join(
-        f"{bars.n:,} {bars.kind}" + ("" if bars.middle is None else f" (median {bars.middle:,.0f})")
-        for bars in model.bars
-        if bars.n
-    )
-    _lines(said, f"{model.mark} {model.label}: {about or 'none that is scored'}", width, "bold")
+def _model(out: Text, model: Lengths, columns: int, most: int, width: int) -> None:
+    _lines(out, f"{model.mark} {model.label}: {model.summary}", width, "bold")
     for bars in model.bars:
         if not bars.n:
             continue
         counts = _squeezed(bars, columns)
-        for row in (1, 0):  # two rows: sixteen heights
-            said.append((bars.kind if not row else "").rjust(_NAME - 1))
-            said.append(" │", "dim")
+        for row in (1, 0):  # two rows give sixteen heights
+            out.append((bars.kind if not row else "").rjust(_NAME - 1))
+            out.append(" │", "dim")
             heights = [max(math.ceil(16 * count / most) - 8 * row, 0) if count else 0 for count in counts]
-            said.append("".join(_BLOCKS[min(height, 8)] for height in heights).rstrip(), _KINDS[bars.kind])
-            said.append("\n")
+            out.append("".join(_BLOCKS[min(height, 8)] for height in heights).rstrip(), _KINDS[bars.kind])
+            out.append("\n")
 
 
 def _squeezed(bars: Bars, columns: int) -> list[int]:
-    """The bins' counts in so many columns: each bin at its place, several in one where they are more."""
+    """Distribute the counts of the bins over ``columns`` columns; a column adds the bins that fall into it."""
     counts = [0] * columns
     for number, count in enumerate(bars.counts):
         begin = number * columns // len(bars.counts)
@@ -204,10 +200,10 @@ def _squeezed(bars: Bars, columns: int) -> list[int]:
     return counts
 
 
-# Both.
+# Shared.
 
 
-def _x_axis(said: Text, bounds: tuple[float, float], columns: int, margin: int, title: str) -> None:
+def _x_axis(out: Text, bounds: tuple[float, float], columns: int, margin: int, title: str) -> None:
     left, right = bounds
     rule, labels = ["─"] * columns, [" "] * (columns + margin + 2)
     free = 0
@@ -220,18 +216,11 @@ def _x_axis(said: Text, bounds: tuple[float, float], columns: int, margin: int, 
         rule[column] = "┬"
         labels[begin : begin + len(name)] = name
         free = begin + len(name) + 1
-    said.append(f"{' ' * margin}└{''.join(rule)}\n", "dim")
-    said.append("".join(labels).rstrip() + "\n")
-    said.append(f"{' ' * (margin + 1)}{title}\n", "dim")
+    out.append(f"{' ' * margin}└{''.join(rule)}\n", "dim")
+    out.append("".join(labels).rstrip() + "\n")
+    out.append(f"{' ' * (margin + 1)}{title}\n", "dim")
 
 
-def _styles(points: Sequence[Point]) -> dict[str, str]:
-    own = list(dict.fromkeys(point.mark for point in points if not point.published))
-    return {point.mark: "" for point in points} | {
-        mark: _COLOURS[place % len(_COLOURS)] for place, mark in enumerate(own)
-    }
-
-
-def _lines(said: Text, words: str, width: int, style: str = "") -> None:
+def _lines(out: Text, words: str, width: int, style: str = "") -> None:
     for line in fold(words, width):
-        said.append(line, style).append("\n")
+        out.append(line, style).append("\n")

@@ -1,7 +1,7 @@
-"""What a plot shows, as data: accuracy against thinking spent, and how long right and wrong answers are.
+"""The data of plots: accuracy against output tokens, and the lengths of right and wrong answers.
 
-Each ground (suite version, items, scorer) is a panel of its own: points of different grounds never share axes.
-Drawing is in ``plot_svg`` and ``plot_text``.
+Each set of comparable evaluations (suite version, items, scorer) has its own panel, so that points that are not
+comparable never share axes. Drawing is in ``plot_svg`` and ``plot_text``.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, published_accuracy
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult
-from o1lab.evaluate.report.tables import grounds, heading_of, row_labels
+from o1lab.evaluate.report.tables import comparable_groups, heading_of, row_labels
 
 BINS = 48
-_OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_PUBLISHED = "abcdefghijklmnopqrstuvwxyz"
+_OWN_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_PUBLISHED_MARKS = "abcdefghijklmnopqrstuvwxyz"
 _STEPS = (1.0, 2.0, 5.0)
 _SPAN = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model: average output tokens and accuracy out of 100. ``mark`` is the letter it has in every panel."""
+    """A model: average output tokens and accuracy in percent. ``mark`` is its letter in every panel."""
 
     mark: str
     label: str
@@ -36,6 +36,11 @@ class Point:
     interval: Interval | None = None
     published: bool = False
     evaluation: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label, marked if the point is published."""
+        return f"{self.label} (published)" if self.published else self.label
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -47,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A model carried on by maj@k: (k, k times its average tokens, accuracy out of 100), k ascending."""
+    """The maj@k curve of a model: (k, k times its average tokens, accuracy in percent), k ascending."""
 
     mark: str
     label: str
@@ -60,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """One pair of axes, tokens logarithmic."""
+    """One panel of accuracy against tokens, with a logarithmic token axis."""
 
     title: str
     points: tuple[Point, ...]
@@ -76,7 +81,7 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """How many samples fall into each bin; ``middle`` is their median."""
+    """The number of samples in each bin; ``middle`` is their median length."""
 
     kind: str  # right, wrong or cut off
     counts: tuple[int, ...]
@@ -89,22 +94,28 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """One model's samples by output tokens."""
+    """The distribution of one model's output tokens."""
 
     mark: str
     label: str
     bars: tuple[Bars, ...]
-    left_out: int  # not scored or failed: neither right nor wrong
+    left_out: int  # unscored or failed samples
     evaluation: str
 
+    @property
+    def summary(self) -> str:
+        """Number and median length of the samples of each kind, as a phrase."""
+        kinds = (f"{bars.n:,} {bars.kind} (median {bars.middle or 0:,.0f})" for bars in self.bars if bars.n)
+        return ", ".join(kinds) or "no scored samples"
+
     def as_json(self) -> dict[str, Any]:
-        said = {bars.kind: {"n": bars.n, "median": bars.middle, "counts": list(bars.counts)} for bars in self.bars}
-        return {"label": self.label, "evaluation": self.evaluation, "left_out": self.left_out, "samples": said}
+        samples = {bars.kind: {"n": bars.n, "median": bars.middle, "counts": list(bars.counts)} for bars in self.bars}
+        return {"label": self.label, "evaluation": self.evaluation, "left_out": self.left_out, "samples": samples}
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Several models' samples over the same bins, which are even on a logarithmic axis; ``edges`` has one more."""
+    """The lengths of several models over the same bins, logarithmically spaced; ``edges`` has one more than bins."""
 
     title: str
     edges: tuple[float, ...]
@@ -117,7 +128,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class PlotData:
-    """Panels of one kind, and what a reader must know."""
+    """The panels of a plot, with notes."""
 
     name: str
     title: str
@@ -125,7 +136,7 @@ class PlotData:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The plot as one object; accuracies are out of 100."""
+        """Return the plot as a JSON object; accuracies are out of 100."""
         panels = [panel.as_json() for panel in self.panels]
         return {"plot": self.name, "title": self.title, "panels": panels, "notes": list(self.notes)}
 
@@ -133,61 +144,64 @@ class PlotData:
 def tokens_plot(
     chosen: Sequence[EvaluationResult], *, suites: Sequence[str] = (), published: PublishedAccuracy | None = None
 ) -> PlotData:
-    """Accuracy against average output tokens, published points included; maj@k carries on who has several samples.
+    """Return the plot of accuracy against average output tokens, with maj@k curves and published points.
 
-    Without an evaluation the published points alone are shown.
+    Args:
+        chosen: the evaluations to plot; if empty, only published points are shown.
+        suites: without evaluations, only these benchmarks; empty for all.
+        published: the published points; by default those of the paper.
     """
     printed = published or published_accuracy()
     marks = _marks(chosen)
     panels: list[Scatter] = []
-    for ground, members in grounds(chosen).items():
+    for key, members in comparable_groups(chosen).items():
         benchmark = next((one for one in printed.benchmarks if one.is_suite(members[0].evaluation.suite)), None)
-        panels.append(_scatter(ground, members, marks, benchmark, printed))
+        panels.append(_scatter(key, members, marks, benchmark, printed))
     if not chosen:
         panels = [
             Scatter(one.name, _published(one, printed))
             for one in printed.benchmarks
             if _published(one, printed) and (not suites or any(one.is_suite(name) for name in suites))
         ]
-    notes = ["Bars are 95 % intervals. Tokens: the average of a response, cut-off ones included, failed ones not."]
+    notes = ["Bars are 95 % intervals. Tokens: average per response, including cut-off responses but not failed ones."]
     if any(point.published for panel in panels for point in panel.points):
         notes.append(
-            f"Small letters are published: {printed.source.citation}. They were asked and scored in other ways than "
-            "yours; intervals of published counts are ours."
+            f"Lower-case letters are published: {printed.source.citation}. Their prompts and scorers differ from "
+            "yours; intervals of published counts are computed here."
         )
     if any(panel.lines for panel in panels):
-        notes.append("Lines: maj@k, the most frequent of k answers, at k times the average tokens; ties count by lot.")
+        notes.append("Lines: maj@k, the most frequent of k answers, at k times the average tokens; ties at random.")
     return PlotData(
         "tokens", "Accuracy against average output tokens", tuple(one for one in panels if one.points), tuple(notes)
     )
 
 
 def right_wrong_plot(chosen: Sequence[EvaluationResult]) -> PlotData:
-    """How many tokens right answers took and how many wrong ones; what was cut off is neither, and shown beside."""
+    """Return the plot of the lengths of right, wrong and cut-off answers."""
     marks = _marks(chosen)
-    panels = [_histogram(ground, members, marks) for ground, members in grounds(chosen).items()]
+    panels = [_histogram(key, members, marks) for key, members in comparable_groups(chosen).items()]
     notes = [
-        "Wrong: incorrect, or without an answer that could be found. Cut off: their length is that of the limit, not "
-        "of a thought that ended."
+        "Wrong: incorrect, or without an answer that could be extracted. The length of cut-off answers is that of the "
+        "token limit."
     ]
     if left := sum(one.left_out for panel in panels for one in panel.models):
-        notes.append(f"Not drawn: {left:,} samples that are not scored or failed.")
+        notes.append(f"Not drawn: {left:,} samples that are unscored or failed.")
     panels = [panel for panel in panels if panel.models]
     return PlotData("right-wrong", "Output tokens of right and wrong answers", tuple(panels), tuple(notes))
 
 
-# Axes, for whoever draws.
+# Axes and colours.
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of each decade between the two; decades alone where those are many."""
+    """Return the ticks 1, 2 and 5 of each decade within the bounds; only decades if there are many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = _STEPS if math.log10(high / low) <= 3 else _STEPS[:1]
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
 
 def log_bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Bounds with air around the values and at least two ticks between them; values below 1 count as 1."""
+    """Return axis bounds with a margin around the values and at least three ticks; values below 1 count as 1."""
     low, high = max(min(values, default=10), 1.0), max(max(values, default=1000), 1.0)
     low, high = max(low / 1.4, 0.7), high * 1.4
     while len(log_ticks(low, high)) < 3:
@@ -196,9 +210,9 @@ def log_bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def percent_bounds(points: Sequence[Point], lines: Sequence[Line]) -> tuple[int, int, int]:
-    """(lowest, highest, step) of an axis out of 100 that holds points, intervals and lines.
+    """Return (lowest, highest, step) of a percentage axis that contains points, intervals and lines.
 
-    It spans at least 40: a few points' difference shall not look like all there is.
+    It spans at least 40, so that small differences do not look large.
     """
     seen = [point.accuracy for point in points] + [share for line in lines for *_, share in line.steps]
     seen += [end for point in points if point.interval is not None for end in point.interval]
@@ -212,28 +226,35 @@ def percent_bounds(points: Sequence[Point], lines: Sequence[Line]) -> tuple[int,
 
 
 def short(number: float) -> str:
-    """A tick's label: 500, 2k, 1M."""
+    """Return the label of a tick: 500, 2k, 1M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:g}{letter}"
     return f"{number:g}"
 
 
+def mark_colours(points: Sequence[Point], palette: Sequence[str], published: str) -> dict[str, str]:
+    """Return the colour of each mark: your own models cycle through the palette, published ones share a colour."""
+    own = dict.fromkeys(point.mark for point in points if not point.published)
+    colours = {mark: palette[place % len(palette)] for place, mark in enumerate(own)}
+    return {point.mark: colours.get(point.mark, published) for point in points}
+
+
 # Parts.
 
 
 def _marks(chosen: Sequence[EvaluationResult]) -> dict[tuple[str, str], str]:
-    whos = list(dict.fromkeys(one.who for one in chosen))
-    return {who: _OWN[place] if place < len(_OWN) else "*" for place, who in enumerate(whos)}
+    model_keys = list(dict.fromkeys(one.model_key for one in chosen))
+    return {model: _OWN_MARKS[place] if place < len(_OWN_MARKS) else "*" for place, model in enumerate(model_keys)}
 
 
-def _title(name: str, ground: ComparisonKey, members: Sequence[EvaluationResult]) -> str:
-    about = heading_of(ground, members[0].evaluation.items)
+def _title(name: str, key: ComparisonKey, members: Sequence[EvaluationResult]) -> str:
+    about = heading_of(key, members[0].evaluation.items)
     return f"{name}: {about}" if name else about
 
 
 def _scatter(
-    ground: ComparisonKey,
+    key: ComparisonKey,
     members: Sequence[EvaluationResult],
     marks: dict[tuple[str, str], str],
     benchmark: Benchmark | None,
@@ -244,12 +265,12 @@ def _scatter(
     for one, label in zip(members, row_labels(members), strict=True):
         if one.value is None or not one.tokens:
             continue
-        mark = marks[one.who]
+        mark = marks[one.model_key]
         name = f"{label}, graded" if one.graded else label
         points.append(Point(mark, name, one.tokens, one.value, one.interval, evaluation=one.evaluation.id))
         if steps := _majority(one):
             lines.append(Line(mark, label, steps))
-    return Scatter(_title(benchmark.name if benchmark else "", ground, members), tuple(points), tuple(lines))
+    return Scatter(_title(benchmark.name if benchmark else "", key, members), tuple(points), tuple(lines))
 
 
 def _majority(one: EvaluationResult) -> tuple[tuple[int, float, float], ...]:
@@ -273,18 +294,16 @@ def _published(benchmark: Benchmark, printed: PublishedAccuracy) -> tuple[Point,
         if result.correct is not None and result.n is not None:
             low, high = wilson(result.correct, result.n)
             interval = 100 * low, 100 * high
-        mark = _PUBLISHED[place % len(_PUBLISHED)]
+        mark = _PUBLISHED_MARKS[place % len(_PUBLISHED_MARKS)]
         points.append(Point(mark, model.name, result.tokens, result.percent, interval, published=True))
     return tuple(points)
 
 
-def _histogram(
-    ground: ComparisonKey, members: Sequence[EvaluationResult], marks: dict[tuple[str, str], str]
-) -> Histogram:
+def _histogram(key: ComparisonKey, members: Sequence[EvaluationResult], marks: dict[tuple[str, str], str]) -> Histogram:
     apart = [_by_kind(one) for one in members]
     seen = [count for kinds in apart for counts in kinds.values() for count in counts]
     if not seen:
-        return Histogram(_title("", ground, members), (), ())
+        return Histogram(_title("", key, members), (), ())
     low, high = log_bounds(seen)
     edges = tuple(low * (high / low) ** (place / BINS) for place in range(BINS + 1))
     models = []
@@ -293,8 +312,8 @@ def _histogram(
             Bars(kind, _binned(counts, edges), median(counts) if counts else None) for kind, counts in kinds.items()
         )
         left = one.tally.outcomes["unscored"] + one.tally.outcomes["failed"]
-        models.append(Lengths(marks[one.who], label, bars, left, one.evaluation.id))
-    return Histogram(_title("", ground, members), edges, tuple(models))
+        models.append(Lengths(marks[one.model_key], label, bars, left, one.evaluation.id))
+    return Histogram(_title("", key, members), edges, tuple(models))
 
 
 def _by_kind(one: EvaluationResult) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""What papers published, as data with its source: the rows that stand first in our tables, and are marked so."""
+"""Published figures with their sources, and their rows in our tables, which come first and are marked."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from o1lab.errors import LabError
+from o1lab.evaluate.report.cells import NOTHING, Cell, TableRow, verdict
 from o1lab.evaluate.suites.suite import Family
 from o1lab.paths import assets_dir
 
 ACCURACY = "o1-journey-2-accuracy"
 GENERAL = "o1-journey-2-general"
-_Kind = TypeVar("_Kind", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class _Part(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Part):
-    """Where the figures stand in print."""
+class Source(_Frozen):
+    """Where the figures were published."""
 
     authors: str
     title: str
@@ -37,8 +38,8 @@ class Source(_Part):
         return f"{self.authors} ({self.year}), {self.title}, arXiv:{self.arxiv}, {self.where}"
 
 
-class PublishedResult(_Part):
-    """A model on a benchmark, as it was given: a count, or a percentage alone; ``tokens`` a response on average."""
+class PublishedResult(_Frozen):
+    """The result of a model on a benchmark: a count or a percentage, and the average output tokens per response."""
 
     correct: int | None = None
     n: int | None = None
@@ -59,25 +60,25 @@ class PublishedResult(_Part):
         return self.accuracy or 0.0
 
 
-class PublishedModel(_Part):
-    """A row: what one model did, by benchmark."""
+class PublishedModel(_Frozen):
+    """The results of one model, by benchmark."""
 
     name: str
     results: dict[str, PublishedResult]
 
 
-class Benchmark(_Part):
-    """A benchmark and the names our suites may have for it."""
+class Benchmark(_Frozen):
+    """A benchmark and the names that suites may have for it."""
 
     name: str
     suites: list[str]
     items: int | None = None
 
     def is_suite(self, suite: str) -> bool:
-        return _plain(suite) in {_plain(self.name), *map(_plain, self.suites)}
+        return _normalised(suite) in {_normalised(self.name), *map(_normalised, self.suites)}
 
 
-class PublishedAccuracy(_Part):
+class PublishedAccuracy(_Frozen):
     """The paper's first table."""
 
     kind: Literal["accuracy"]
@@ -97,7 +98,7 @@ class PublishedAccuracy(_Part):
 
 
 class PublishedSet(Benchmark):
-    """One set before and after, out of 100. ``n``: how many questions, where the paper says so."""
+    """A test set before and after, in percent. ``n`` is the number of questions, if the paper states it."""
 
     family: Family
     n: int | None = None
@@ -105,13 +106,13 @@ class PublishedSet(Benchmark):
     after: float
 
     def correct(self, percent: float) -> int | None:
-        """The count behind a percentage of ``n``, where there is exactly one."""
+        """Return the count behind a percentage of ``n``; None unless it is a whole number."""
         count = None if self.n is None else percent * self.n / 100
         return round(count) if count is not None and abs(count - round(count)) < 1e-6 else None
 
 
-class PublishedMean(_Part):
-    """A mean over several sets, as printed."""
+class PublishedMean(_Frozen):
+    """A mean over several sets, as published."""
 
     name: str
     family: Family
@@ -120,7 +121,7 @@ class PublishedMean(_Part):
     after: float
 
 
-class PublishedChanges(_Part):
+class PublishedChanges(_Frozen):
     """The paper's generalization table."""
 
     kind: Literal["changes"]
@@ -134,21 +135,61 @@ class PublishedChanges(_Part):
 
 
 def published_accuracy(name: str = ACCURACY) -> PublishedAccuracy:
-    """The published accuracies of this name.
+    """Return the published accuracies with this name.
 
     Raises:
-        LabError: the file is missing or wrong; it comes with the program.
+        LabError: the file, which comes with the program, is missing or invalid.
     """
     return _checked(PublishedAccuracy, name)
 
 
 def published_changes(name: str = GENERAL) -> PublishedChanges:
-    """The published changes of this name.
+    """Return the published changes with this name.
 
     Raises:
-        LabError: the file is missing or wrong; it comes with the program.
+        LabError: the file, which comes with the program, is missing or invalid.
     """
     return _checked(PublishedChanges, name)
+
+
+def published_row(model: PublishedModel, benchmark: Benchmark) -> TableRow:
+    """Return the row of a model on a benchmark. The interval of a count is Wilson's, computed here."""
+    from o1lab.evaluate.stats.metrics import wilson
+
+    result = model.results[benchmark.name]
+    accuracy, correct = Cell(result.percent), NOTHING
+    if result.correct is not None and result.n is not None:
+        low, high = wilson(result.correct, result.n)
+        accuracy = Cell(result.percent, (100 * low, 100 * high))
+        correct = Cell(result.correct, of=result.n)
+    tokens = NOTHING if result.tokens is None else Cell(result.tokens)
+    return TableRow(model.name, {"accuracy": accuracy, "correct": correct, "tokens": tokens}, published=True)
+
+
+def published_change(one: PublishedSet) -> TableRow:
+    """Return the row of a set before and after, with as many decimals as published."""
+    from o1lab.evaluate.stats.metrics import wilson
+
+    digits = 1 if all(round(value, 1) == value for value in (one.before, one.after)) else 2
+
+    def cell(percent: float) -> Cell:
+        correct = one.correct(percent)
+        if correct is None or one.n is None:
+            return Cell(percent, digits=digits)
+        low, high = wilson(correct, one.n)
+        return Cell(percent, (100 * low, 100 * high))
+
+    difference = _published_difference(one.before, one.after, digits)
+    cells = {"before": cell(one.before), "after": cell(one.after), "difference": difference}
+    if one.n is not None:
+        cells["samples"] = Cell(one.n)
+    return TableRow(one.name, cells, published=True)
+
+
+def published_mean(name: str, before: float, after: float) -> TableRow:
+    """Return the row of a mean over sets, as published."""
+    cells = {"before": Cell(before), "after": Cell(after), "difference": _published_difference(before, after, 1)}
+    return TableRow(name, cells, published=True, mean=True)
 
 
 @lru_cache(maxsize=8)
@@ -156,17 +197,22 @@ def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _checked(kind: type[_Kind], name: str) -> _Kind:
+def _checked(kind: type[ModelT], name: str) -> ModelT:
     path = assets_dir() / "published" / f"{name}.yaml"
     try:
         return kind.model_validate(_read(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise LabError(
             f"The published figures in {path} cannot be read: {str(error).splitlines()[0]}",
-            "The file comes with the program: install it again.",
+            "The file comes with the program: reinstall it.",
         ) from error
 
 
-def _plain(name: str) -> str:
-    """A suite's name without case and punctuation: MATH-500, math_500 and math500 are one."""
+def _normalised(name: str) -> str:
+    """Return a name without case and punctuation, so that MATH-500, math_500 and math500 are equal."""
     return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _published_difference(before: float, after: float, digits: int) -> Cell:
+    difference = round(after - before, 2)
+    return Cell(difference, verdict=verdict(difference, None), digits=digits)

@@ -1,4 +1,4 @@
-"""A table in the terminal, in Markdown, in LaTeX and as JSON. Names in it are not ours: none acts on its medium."""
+"""Renders a table for the terminal, as Markdown, LaTeX and JSON. All text is escaped for its format."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ FORMATS = ("terminal", "md", "latex", "json")
 WIDTH = 80
 
 _GAP = 2
-_LONGEST = 400  # characters of a name, far more than any honest one has
+_LONGEST = 400  # maximum characters of a name
 _NARROWEST = 8
 _STYLES: dict[Verdict, str] = {"better": "bold green", "worse": "bold red"}
 _MD = re.compile(r"([\\`*_\[\]<>|~&#$])")
-_TEX = {
+TEX_ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "\0": "{}",
-    "→": r"$\to$", "▲": r"$\bigtriangleup$", "▼": r"$\bigtriangledown$", "–": "--", "−": "$-$", "·": r"$\cdot$",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
+}  # fmt: skip
+_TEX = {
+    **TEX_ESCAPES, "\0": "{}", "→": r"$\to$", "▲": r"$\bigtriangleup$", "▼": r"$\bigtriangledown$",
+    "–": "--", "−": "$-$", "·": r"$\cdot$",
 }  # fmt: skip
 
 
 def markdown(table: Table) -> str:
-    """GitHub's Markdown: a heading and a table a section, and the notes as a list."""
+    """Return the table as GitHub Markdown: a heading and a table per section, and the notes as a list."""
     lines = [f"## {_md(table.title)}"]
     head = [table.first, *(column.title for column in table.columns)]
     rule = ["---", *("---" if column.kind == "text" else "---:" for column in table.columns)]
@@ -45,7 +48,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table environment for booktabs, sections under headings of their own."""
+    """Return a LaTeX table environment that uses booktabs, with a heading per section."""
     width = len(table.columns) + 1
     places = "l" + "".join("l" if column.kind == "text" else "r" for column in table.columns)
     lines = [
@@ -71,12 +74,12 @@ def latex(table: Table) -> str:
 
 
 def as_json(table: Table) -> str:
-    """The table as one JSON object on lines of its own."""
+    """Return the table as an indented JSON object."""
     return json.dumps(table.as_json(), ensure_ascii=False, indent=2) + "\n"
 
 
 def terminal(table: Table, width: int = WIDTH) -> Text:
-    """Lines of at most ``width`` cells. Columns that do not fit stand in a block of their own below; nothing is cut."""
+    """Return styled lines of at most ``width`` cells. Columns that do not fit go into a block below; nothing is cut."""
     text = Text(no_wrap=True)
     _add(text, table.title, width, "bold")
     for section in table.sections:
@@ -93,12 +96,12 @@ def terminal(table: Table, width: int = WIDTH) -> Text:
 
 
 def label(row: TableRow) -> str:
-    """A row's name; that it was published is part of it."""
+    """Return a row's label, marked if the row is published."""
     return f"{row.label} (published)" if row.published else row.label
 
 
 def fold(text: str, width: int) -> list[str]:
-    """``text``, made visible, in lines of at most ``width`` cells, broken between words where there are any."""
+    """Wrap ``text``, with control characters made visible, to at most ``width`` cells; long words are split."""
     width = max(width, 2)
     lines, line = [], ""
     for word in one_line(text, _LONGEST * 10).split(" "):
@@ -136,24 +139,24 @@ def _section(text: Text, table: Table, section: Section, width: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Columns beside each other, after the rows' names."""
+    """Columns that are printed side by side, after the labels."""
 
-    first: int  # the names' width
+    first: int  # width of the labels
     columns: Sequence[Column]
     widths: Sequence[int]
 
     def row(self, names: Sequence[str], cells: Sequence[Sequence[tuple[str, str]]], style: str = "") -> Text:
-        """A row's lines, each with its end; a cell is lines with their styles."""
+        """Return the lines of a row, including line ends; each cell is a list of (line, style)."""
         text = Text()
         for number in range(max(len(names), *(len(cell) for cell in cells))):
             line = Text(names[number] if number < len(names) else "", style)
             end = self.first
             for column, width, cell in zip(self.columns, self.widths, cells, strict=True):
-                said, its_style = cell[number] if number < len(cell) else ("", "")
-                begin = end + _GAP + (0 if column.kind == "text" else width - cell_len(said))
-                if said:
+                part, part_style = cell[number] if number < len(cell) else ("", "")
+                begin = end + _GAP + (0 if column.kind == "text" else width - cell_len(part))
+                if part:
                     line.append(" " * (begin - cell_len(line.plain)))
-                    line.append(said, its_style)
+                    line.append(part, part_style)
                 end += _GAP + width
             text.append_text(line)
             text.append("\n")
@@ -174,7 +177,7 @@ def _blocks(columns: Sequence[Column], widths: dict[str, int], room: int) -> lis
 
 
 def _columns(table: Table, section: Section) -> Sequence[Column]:
-    """All of them, unless a section is published altogether: then those in which something was published."""
+    """Return the columns of a section: all, or only the filled ones if all its rows are published."""
     if not all(row.published for row in section.rows):
         return table.columns
     return [one for one in table.columns if any(row.cell(one) != NOTHING for row in section.rows)]
@@ -182,12 +185,12 @@ def _columns(table: Table, section: Section) -> Sequence[Column]:
 
 def _width(section: Section, column: Column) -> int:
     cells = [row.cell(column) for row in section.rows]
-    said = [column.title, *(part for cell in cells for part in shown(column, cell))]
-    return max(cell_len(one_line(part, _LONGEST)) for part in said)
+    texts = [column.title, *(part for cell in cells for part in shown(column, cell))]
+    return max(cell_len(one_line(part, _LONGEST)) for part in texts)
 
 
 def _lines(column: Column, cell: Cell, width: int) -> list[tuple[str, str]]:
-    """(line, its style): the value, and its interval below."""
+    """Return the (line, style) pairs of a cell: the value, then the interval."""
     value, interval = shown(column, cell)
     style = _STYLES.get(cell.verdict, "") if cell.verdict else ""
     lines = [(line, style) for line in fold(value, width)]
@@ -214,16 +217,16 @@ def _md(text: str) -> str:
 def _tex(text: str) -> str:
     line = one_line(text, _LONGEST * 10).replace("--", "-\0-").replace("--", "-\0-")  # no ligature to a dash
     escaped = "".join(_TEX.get(letter, letter) for letter in line)
-    # After the \\ of the line before, these two would be an argument of it.
+    # After the \\ of the previous line these two would be parsed as its argument.
     return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
 
 
 def _tex_cell(column: Column, cell: Cell) -> str:
     value, interval = shown(column, cell)
-    said, interval = (re.sub(r"(?<!\w)-(?=\d)", "$-$", _tex(part)) for part in (value, interval))
+    text, interval = (re.sub(r"(?<!\w)-(?=\d)", "$-$", _tex(part)) for part in (value, interval))
     if cell.verdict in _STYLES:
-        said = rf"\textbf{{{said}}}"
-    return said + (rf" {{\scriptsize {interval}}}" if interval else "")
+        text = rf"\textbf{{{text}}}"
+    return text + (rf" {{\scriptsize {interval}}}" if interval else "")
 
 
 RENDERERS: dict[str, Callable[[Table], str]] = {

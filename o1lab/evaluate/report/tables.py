@@ -1,27 +1,32 @@
-"""The paper's two tables for one's own models, published rows first, and a plain table of any evaluations.
+"""The paper's two tables for your own models, after the published rows, and a plain table of any evaluations.
 
-Evaluations of different suite versions, items or scorers stand in sections (or rows) of their own: they never share a
-cell, and no difference is taken between them. What is cut off, has no answer, is not scored or failed is counted in
-columns of its own.
+Evaluations that differ in suite version, items or scorer are in separate sections or rows: they never share a cell, and
+no difference between them is computed. Incomplete, unextracted, unscored and failed samples have columns of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.report import footnotes
 from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow
-from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges, published_accuracy, published_changes
-from o1lab.evaluate.report.published_rows import published_change, published_mean, published_row
+from o1lab.evaluate.report.published import (
+    PublishedAccuracy,
+    PublishedChanges,
+    published_accuracy,
+    published_change,
+    published_changes,
+    published_mean,
+    published_row,
+)
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, comparable
 from o1lab.evaluate.stats.changes import change, overall_change, weighted_change
 
 Pair = tuple[EvaluationResult | None, EvaluationResult | None]
 
-# What is not an answer, or not known to be right, is a column of its own in every table.
+# Outcomes that are neither correct nor incorrect have a column each in every table.
 REST = ("incomplete", "unextracted", "unscored", "failed")
 _REST_COLUMNS = tuple(Column(name, name, "count") for name in REST)
 _ACCURACY = Column("accuracy", "accuracy", "percent")
@@ -45,14 +50,17 @@ def accuracy_table(
     suites: Sequence[str] = (),
     published: PublishedAccuracy | None = None,
 ) -> Table:
-    """The paper's first table: accuracy beside average output tokens, one section a benchmark.
+    """Return the paper's first table: accuracy and average output tokens, one section per benchmark.
 
     Args:
-        before: the model that differences are taken to; without it the base, where there is just one.
-        suites: only these benchmarks; all where empty. Suites of other families are shown only where they are named.
+        chosen: the evaluations to show.
+        before: the reference model of differences; by default the base model, if there is only one.
+        suites: only these benchmarks; empty for all. Suites outside mathematics are shown only if named here.
+        published: the published rows; by default those of the paper.
     """
     printed = published or published_accuracy()
     reference = _reference(chosen, before)
+    bases = _bases(chosen, reference)
     shown = [one for one in chosen if suites or _in_first_table(one, printed)]
     sections: list[Section] = []
     for benchmark in printed.benchmarks:
@@ -60,12 +68,12 @@ def accuracy_table(
             continue
         rows = [published_row(model, benchmark) for model in printed.models if benchmark.name in model.results]
         own = [one for one in shown if benchmark.is_suite(one.evaluation.suite)]
-        for ground, members in grounds(own).items() or [(None, [])]:
+        for key, members in comparable_groups(own).items() or [(None, [])]:
             if rows or members:
-                sections.append(_section(benchmark.name, ground, members, _bases(chosen, reference), tuple(rows)))
+                sections.append(_section(benchmark.name, key, members, bases, tuple(rows)))
     others = [one for one in shown if not any(known.is_suite(one.evaluation.suite) for known in printed.benchmarks)]
-    for ground, members in grounds(others).items():
-        sections.append(_section("", ground, members, _bases(chosen, reference)))
+    for key, members in comparable_groups(others).items():
+        sections.append(_section("", key, members, bases))
     return Table(
         "accuracy",
         printed.title,
@@ -77,9 +85,15 @@ def accuracy_table(
 
 
 def plain_table(chosen: Sequence[EvaluationResult], *, before: str | None = None) -> Table:
-    """Any evaluations, one section for each ground on which they may be compared."""
+    """Return a table of any evaluations, one section for each set of comparable ones.
+
+    Args:
+        chosen: the evaluations to show.
+        before: the reference model of differences; by default the base model, if there is only one.
+    """
     reference = _reference(chosen, before)
-    sections = [_section("", ground, members, _bases(chosen, reference)) for ground, members in grounds(chosen).items()]
+    bases = _bases(chosen, reference)
+    sections = [_section("", key, members, bases) for key, members in comparable_groups(chosen).items()]
     columns = (_ACCURACY, _CORRECT, _TOKENS, _DIFFERENCE, *_REST_COLUMNS, Column("id", "evaluation", "text"))
     notes = footnotes.plain(chosen, reference)
     return Table("evaluations", "Evaluations", "model", columns, tuple(sections), notes)
@@ -92,23 +106,24 @@ def change_table(
     after: Sequence[str] = (),
     published: PublishedChanges | None = None,
 ) -> Table:
-    """The paper's generalization table: each set before and after, and what became of it.
+    """Return the paper's generalization table: each set before and after, and the difference.
 
     Args:
-        before: the model before; without it the base, where there is just one.
-        after: the models after, a group of sections each; without it all students, else all but ``before``.
+        chosen: the evaluations to show.
+        before: the model before; by default the base model, if there is only one.
+        after: the models after, each with its own sections; by default all students, else all except ``before``.
+        published: the published rows; by default those of the paper.
     """
     printed = published or published_changes()
     reference = _reference(chosen, before)
-    later = _later(chosen, reference, after)
+    models_after = _models_after(chosen, reference, after)
     sections: list[Section] = []
     for family, title in _FAMILIES.items():
         rows = [published_change(one) for one in printed.sets if one.family == family]
         rows += [published_mean(one.name, one.before, one.after) for one in printed.overall if one.family == family]
-        for who in later:
-            own = _changes(chosen, reference or "", who, family, printed)
-            if own:
-                sections.append(Section(f"{title}: {reference} → {who}", (*rows, *own)))
+        for model in models_after:
+            if own := _changes(chosen, reference or "", model, family, printed):
+                sections.append(Section(f"{title}: {reference} → {model}", (*rows, *own)))
                 rows = []
         if rows:
             sections.append(Section(title, tuple(rows)))
@@ -120,28 +135,28 @@ def change_table(
         _TOKENS,
         *_REST_COLUMNS,
     )
-    notes = footnotes.changes(printed, chosen, reference, later)
+    notes = footnotes.changes(printed, chosen, reference, models_after)
     return Table("general", printed.title, "set", columns, tuple(sections), notes)
 
 
-# Rows of one's own.
+# Rows of your own evaluations.
 
 
 def _section(
     title: str,
-    ground: ComparisonKey | None,
+    key: ComparisonKey | None,
     members: Sequence[EvaluationResult],
     bases: Sequence[EvaluationResult],
     published: tuple[TableRow, ...] = (),
 ) -> Section:
-    if ground is None:
+    if key is None:
         return Section(title, published)
     first = members[0].evaluation
     heading = f"{title}: " if title else ""
-    heading += heading_of(ground, first.items)
+    heading += heading_of(key, first.items)
     labels = row_labels(members)
     rows = [_own_row(one, label, bases) for one, label in zip(members, labels, strict=True)]
-    return Section(heading, (*published, *rows), ground.suite, ground.items_hash, ground.scorer)
+    return Section(heading, (*published, *rows), key.suite, key.items_hash, key.scorer)
 
 
 def _own_row(one: EvaluationResult, label: str, bases: Sequence[EvaluationResult]) -> TableRow:
@@ -159,17 +174,16 @@ def _own_row(one: EvaluationResult, label: str, bases: Sequence[EvaluationResult
 def _headline(one: EvaluationResult) -> Cell:
     words = [f"graded, {one.tally.valued:,} of {one.tally.total:,}"] if one.graded else []
     if not one.finished:
-        words.append(f"unfinished, {one.tally.total:,} of {one.asked_for:,}")
+        words.append(f"unfinished, {one.tally.total:,} of {one.expected:,}")
     return _cell(one, one.value, interval=one.interval, note=", ".join(words))
 
 
 def _cell(one: EvaluationResult, value: float | int | str | None, **rest: Any) -> Cell:
-    made = Cell(value, scorer=one.scorer, evaluations=(one.evaluation.id,))
-    return replace(made, **rest)
+    return Cell(value, scorer=one.scorer, evaluations=(one.evaluation.id,), **rest)
 
 
 def _difference(bases: Sequence[EvaluationResult], after: EvaluationResult) -> Cell:
-    """To the one of these that stands on the same ground."""
+    """Return the difference to the comparable one of the reference evaluations."""
     suite = after.evaluation.suite
     here = [one for one in bases if one.evaluation.suite == suite]
     if any(one.evaluation.id == after.evaluation.id for one in here):
@@ -186,31 +200,31 @@ def _bases(chosen: Sequence[EvaluationResult], reference: str | None) -> list[Ev
 
 
 def row_labels(members: Sequence[EvaluationResult]) -> list[str]:
-    """Each row's model; with revision, and where that does not do the evaluation's id, where several are alike."""
+    """Return the label of each row: the model, with revision or evaluation id if needed to tell rows apart."""
     models = [one.evaluation.model for one in members]
-    whos = [one.who for one in members]
+    model_keys = [one.model_key for one in members]
     labels = []
     for one in members:
         label = one.evaluation.model
         if models.count(label) > 1 and one.evaluation.revision:
             label += f" {one.evaluation.revision[:12]}"
-        if whos.count(one.who) > 1:
+        if model_keys.count(one.model_key) > 1:
             label += f" ({one.evaluation.id})"
         labels.append(f"{label}, {one.evaluation.role}" if one.evaluation.role not in ("", label) else label)
     return labels
 
 
-def heading_of(ground: ComparisonKey, items: int) -> str:
-    """What a section or a panel is of."""
-    return f"{ground.suite}, {items:,} item{'s' * (items != 1)} ({ground.items_hash[:8]}), scored by {ground.scorer}"
+def heading_of(key: ComparisonKey, items: int) -> str:
+    """Return the heading of a section or panel: suite, items and scorer."""
+    return f"{key.suite}, {items:,} item{'s' * (items != 1)} ({key.items_hash[:8]}), scored by {key.scorer}"
 
 
-def grounds(members: Iterable[EvaluationResult]) -> dict[ComparisonKey, list[EvaluationResult]]:
-    """By what they share; grounds of one suite follow each other."""
+def comparable_groups(members: Iterable[EvaluationResult]) -> dict[ComparisonKey, list[EvaluationResult]]:
+    """Group evaluations into comparable ones; groups of the same suite are adjacent."""
     suites: dict[str, dict[ComparisonKey, list[EvaluationResult]]] = {}
     for one in members:
-        suites.setdefault(one.evaluation.suite, {}).setdefault(one.ground, []).append(one)
-    return {ground: found for grounds in suites.values() for ground, found in grounds.items()}
+        suites.setdefault(one.evaluation.suite, {}).setdefault(one.key, []).append(one)
+    return {key: found for groups in suites.values() for key, found in groups.items()}
 
 
 # Before and after.
@@ -219,7 +233,7 @@ def grounds(members: Iterable[EvaluationResult]) -> dict[ComparisonKey, list[Eva
 def _changes(
     chosen: Sequence[EvaluationResult], before: str, after: str, family: str, printed: PublishedChanges
 ) -> list[TableRow]:
-    """The rows of one family: a suite each, its variants under it, and the family's mean where it is safety."""
+    """Return the rows of one family: each suite, followed by its variants, and for safety the mean."""
     mine = [one for one in chosen if one.evaluation.family == family]
     rows: list[TableRow] = []
     pairs: list[tuple[EvaluationResult, EvaluationResult]] = []
@@ -230,7 +244,7 @@ def _changes(
             rows += _change_rows(*pair, apart=len(here) + len(there) > 2 or None in pair)
             if pair[0] is not None and pair[1] is not None:
                 pairs.append((pair[0], pair[1]))
-    if not any(after_cell.cells["after"].value is not None for after_cell in rows):
+    if all(row.cells["after"].value is None for row in rows):
         return []
     if family == "safety" and (mean := _overall(pairs, printed)):
         rows.append(mean)
@@ -238,7 +252,7 @@ def _changes(
 
 
 def _paired(before: Sequence[EvaluationResult], after: Sequence[EvaluationResult]) -> list[Pair]:
-    """Those of one ground together; what has no counterpart alone."""
+    """Pair comparable evaluations; those without a counterpart are paired with None."""
     left = list(before)
     pairs: list[Pair] = []
     for one in after:
@@ -250,7 +264,7 @@ def _paired(before: Sequence[EvaluationResult], after: Sequence[EvaluationResult
 
 
 def _change_rows(before: EvaluationResult | None, after: EvaluationResult | None, *, apart: bool) -> list[TableRow]:
-    """One row, and one for each variant under it. ``apart`` names the ground: others have it differently."""
+    """Return a row and one for each variant. ``apart`` adds version, items and scorer to the label."""
     one = after or before
     if one is None:
         return []
@@ -289,7 +303,7 @@ def _change_row(label: str, before: EvaluationResult | None, after: EvaluationRe
 
 
 def _weighted_row(before: EvaluationResult, after: EvaluationResult) -> list[TableRow]:
-    """The same with items counting by their weight, where they have one."""
+    """Return the row of the weighted score, if the items have weights."""
     found = weighted_change(before, after)
     if found is None:
         return []
@@ -307,29 +321,29 @@ def _both(members: Sequence[EvaluationResult], values: Sequence[int]) -> Cell:
 
 
 def _overall(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], printed: PublishedChanges) -> TableRow | None:
-    """The mean of the paper's own safety sets where all are there; else of the sets there are, and named so."""
+    """Return the mean of the paper's safety sets if all were evaluated; else of the evaluated sets, and name them."""
     pairs = [pair for pair in pairs if pair[0].value is not None and pair[1].value is not None]
     for mean in printed.overall:
         wanted = [one for one in printed.sets if one.name in mean.of]
         of_each = [[pair for pair in pairs if known.is_suite(pair[1].evaluation.suite)] for known in wanted]
-        theirs, name = [pair for found in of_each for pair in found], mean.name
-        if any(len(found) != 1 for found in of_each):  # one is missing, or there in two versions
+        averaged, name = [pair for found in of_each for pair in found], mean.name
+        if any(len(found) != 1 for found in of_each):  # one is missing or has several versions
             if len(pairs) < 2:
                 return None
             suites = [one.evaluation.suite for _, one in pairs]
             apart = len(set(suites)) < len(suites)
             names = [one.evaluation.suite_label if apart else one.evaluation.suite for _, one in pairs]
-            theirs, name = list(pairs), f"Mean of {', '.join(names)}"
-        found = overall_change(theirs)
-        ids = tuple(dict.fromkeys(one.evaluation.id for pair in theirs for one in pair))
-        means = [sum(pair[side].value or 0.0 for pair in theirs) / len(theirs) for side in (0, 1)]
+            averaged, name = list(pairs), f"Mean of {', '.join(names)}"
+        found = overall_change(averaged)
+        ids = tuple(dict.fromkeys(one.evaluation.id for pair in averaged for one in pair))
+        means = [sum(pair[side].value or 0.0 for pair in averaged) / len(averaged) for side in (0, 1)]
         cells = {key: Cell(value, evaluations=ids) for key, value in zip(("before", "after"), means, strict=True)}
         cells["difference"] = found.cell() if found is not None else Cell(note="unfinished")
         return TableRow(name, cells, mean=True)
     return None
 
 
-# Who is compared with whom.
+# The models that are compared.
 
 
 def _reference(chosen: Sequence[EvaluationResult], before: str | None) -> str | None:
@@ -337,22 +351,22 @@ def _reference(chosen: Sequence[EvaluationResult], before: str | None) -> str | 
     if before is not None:
         if before not in models:
             raise UsageError(
-                f"No chosen evaluation is of the model '{before}'.",
-                f"There are: {', '.join(sorted(models)) or 'none'}.",
+                f"None of the evaluations used the model '{before}'.",
+                f"Available models: {', '.join(sorted(models)) or 'none'}.",
             )
         return before
     bases = {one.evaluation.model for one in chosen if one.evaluation.role == "base"}
     return bases.pop() if len(bases) == 1 else None
 
 
-def _later(chosen: Sequence[EvaluationResult], before: str | None, after: Sequence[str]) -> list[str]:
+def _models_after(chosen: Sequence[EvaluationResult], before: str | None, after: Sequence[str]) -> list[str]:
     if before is None:
         return []
     others = list(dict.fromkeys(one.evaluation.model for one in chosen if one.evaluation.model != before))
     for one in after:
         if one not in others:
             raise UsageError(
-                f"No chosen evaluation is of the model '{one}'.", f"There are: {', '.join(others) or 'none'}."
+                f"None of the evaluations used the model '{one}'.", f"Available models: {', '.join(others) or 'none'}."
             )
     students = {one.evaluation.model for one in chosen if one.evaluation.role == "student"}
     return list(after) or [one for one in others if one in students] or others
@@ -364,5 +378,5 @@ def _in_first_table(one: EvaluationResult, printed: PublishedAccuracy) -> bool:
 
 
 def _bare(suite: str) -> str:
-    """A suite's name without its version."""
+    """Return a suite's name without its version."""
     return suite.rpartition("@")[0] or suite

@@ -13,7 +13,7 @@ from o1lab.evaluate.suites.suite import find_suite
 from o1lab.inference.models import price_of
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
-from store import Store, sample_agenda
+from store import Store, sample_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def estimate(lab: Lab, store: Store, settings: EvaluationSettings) -> Estimate:
         loaded = load(lab, store, suite, file=settings.items_file, limit=settings.limit, fetch=False)
         keys = CacheKeys(identify(lab, model), settings)
         wanted = [(item, keys.key(item, number)) for item in loaded.items for number in range(settings.samples)]
-        known = sample_agenda.cached(store.db, [key for _, key in wanted]) if keys.reusable else {}
+        known = sample_list.cached(store.db, [key for _, key in wanted]) if keys.reusable else {}
     asked = [item for item, key in wanted if key not in known]
     calls = sum(len(item.turns) for item in asked)
     most = calls * settings.max_tokens + len(asked) * (settings.force_answer or 0)

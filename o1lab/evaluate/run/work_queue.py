@@ -16,7 +16,7 @@ from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.inference import journal
 from o1lab.inference.journal import JournalIndex
 from o1lab.jobs.progress import Usage
-from store import evaluations, sample_agenda
+from store import evaluations, sample_list
 from store.connection import Store
 from store.evaluations import Tally
 
@@ -94,12 +94,12 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
     """
     db = store.db
     with store.explained():
-        tally, ended = evaluations.tally(db, folder.id, label), sample_agenda.ended(db, folder.id)
-        failed = {(item, sample) for _, item, sample in sample_agenda.places(db, folder.id, label, "failed")}
+        tally, ended = evaluations.tally(db, folder.id, label), sample_list.ended(db, folder.id)
+        failed = {(item, sample) for _, item, sample in sample_list.places(db, folder.id, label, "failed")}
         if again:
-            waiting = [seq for seq, _, _ in sample_agenda.places(db, folder.id, label, "unscored")]
+            waiting = [seq for seq, _, _ in sample_list.places(db, folder.id, label, "unscored")]
         else:
-            waiting = sample_agenda.to_score(db, folder.id, label)
+            waiting = sample_list.to_score(db, folder.id, label)
     found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
     for offset, response in journal.read(folder.journal):
         found.usage.add(response)
@@ -136,7 +136,7 @@ def to_do(
         known: dict[str, int] = {}
         if keys.reusable and pairs:
             with store.explained():
-                known = sample_agenda.cached(store.db, [key for _, _, key in pairs])
+                known = sample_list.cached(store.db, [key for _, _, key in pairs])
         yield [
             Reuse(item, sample, key, known[key]) if key in known else Ask(item, sample, key)
             for item, sample, key in pairs

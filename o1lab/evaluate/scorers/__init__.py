@@ -1,4 +1,4 @@
-"""Scorers by the names that suites use; :mod:`o1lab.evaluate.scorers.base` says how to add one."""
+"""Scorers by name; see :mod:`o1lab.evaluate.scorers.base` for how to add one."""
 
 from __future__ import annotations
 
@@ -30,25 +30,30 @@ __all__ = [
 
 
 def make_scorer(spec: ScorerSpec, *, judge: JudgeContext | None = None) -> Scorer:
-    """Make the scorer of a specification.
+    """Create the scorer of a specification.
 
     Args:
         spec: the scorer's name and options.
-        judge: the model that judges; only used by a judge.
+        judge: the judge model; only used by the scorer ``judge``.
 
     Raises:
-        UsageError: there is no such scorer or option, or it is a judge and ``judge`` is None.
+        UsageError: there is no such scorer or option, or the scorer needs a judge and ``judge`` is None.
     """
     options = check(spec)
     if isinstance(options, JudgeOptions):
         if judge is None:
-            raise UsageError("The scorer 'judge' needs a model that judges.", "Name one with --judge.")
+            raise UsageError("The scorer 'judge' needs a judge model.", "Name one with --judge.")
         return JudgeScorer(options, judge)
     return _plain(spec, options)
 
 
 def scorer_label(spec: ScorerSpec, lab: Lab | None, judge_model: str | None) -> str:
-    """The label that the scorer's scores will have; nothing is opened. Without a model a judge's label names none.
+    """Return the label that the scorer's scores will have, without opening anything.
+
+    Args:
+        spec: the scorer's name and options.
+        lab: the lab whose prompts are searched first.
+        judge_model: the judge model that a judge's label names; None leaves it out.
 
     Raises:
         UsageError: there is no such scorer or option.
@@ -66,7 +71,7 @@ def needs_judge(spec: ScorerSpec) -> bool:
 
 
 def judge_prompt(spec: ScorerSpec, lab: Lab | None) -> Prompt:
-    """The prompt that a judge's options name; the lab's own prompts go before those of o1lab.
+    """Return the prompt that a judge's options name; the lab's own prompts take precedence over built-in ones.
 
     Raises:
         UsageError: the scorer is not a judge, or an option is wrong.
@@ -74,12 +79,12 @@ def judge_prompt(spec: ScorerSpec, lab: Lab | None) -> Prompt:
     """
     options = check(spec)
     if not isinstance(options, JudgeOptions):
-        raise UsageError(f"The scorer '{spec.name}' asks no model and has no prompt.", "Only 'judge' has one.")
+        raise UsageError(f"The scorer '{spec.name}' asks no model, so it has no prompt.", "Only 'judge' has one.")
     return find_prompt(lab, options.prompt)
 
 
 def check(spec: ScorerSpec) -> Options:
-    """The validated options of a specification.
+    """Return the validated options of a specification.
 
     Raises:
         UsageError: there is no such scorer or option.
@@ -92,7 +97,7 @@ def check(spec: ScorerSpec) -> Options:
         where = ".".join(str(part) for part in first["loc"]) or "its options"
         known = ", ".join(kind.model_fields) or "none"
         raise UsageError(
-            f"The scorer '{spec.name}' has a wrong option '{where}': {first['msg']}.", f"Its options: {known}."
+            f"The scorer '{spec.name}' has an invalid option '{where}': {first['msg']}.", f"Its options: {known}."
         ) from error
 
 
@@ -100,5 +105,5 @@ def _plain(spec: ScorerSpec, options: Options) -> PlainScorer[Any]:
     kind = SCORERS.get(spec.name)
     if not issubclass(kind, PlainScorer):
         raise UsageError(f"The scorer '{spec.name}' cannot be used: it is not a PlainScorer.", "Correct its package.")
-    made: PlainScorer[Any] = kind(options)
-    return made
+    created: PlainScorer[Any] = kind(options)
+    return created

@@ -1,7 +1,7 @@
-"""What every scorer has in common: attempts go in, scores come out, and a label says who scored.
+"""The parts that all scorers share, and the scorer ``human``.
 
-A scorer is a class in one module, registered with :func:`scorer`. Suites name it; other packages add scorers through
-the entry point group ``o1lab.scorers``.
+A scorer turns attempts into scores under a label. It is a class that is registered with :func:`scorer`; suites refer to
+it by name. Other packages add scorers through the entry point group ``o1lab.scorers``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from store.evaluations import ScoreOutcome, Turn
 Part = Literal["whole", "first_line", "last_line", "final"]
 
 BATCH = 256
-"""Attempts a thread scores before it returns."""
+"""Number of attempts that a thread scores in one call."""
 LONGEST_KEPT = 2000
-"""Characters that are kept of what a scorer took for the answer."""
+"""Maximum number of stored characters of an extracted answer."""
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="scoring")
-"""Separate from the event loop's threads: slow scoring never delays a response's way to the journal."""
+"""Separate from the threads of the event loop, so that slow scoring never delays writing responses to the journal."""
 
 
 class ScorerSpec(BaseModel):
-    """Who scores: a scorer's name and its own options."""
+    """The name and options of a scorer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class ScorerSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One complete sample as a scorer sees it."""
+    """One complete sample, as a scorer sees it."""
 
     item: Item
     sample: int
@@ -51,7 +51,7 @@ class Attempt:
 
     @property
     def answer(self) -> str:
-        """The last answer of the model, without its thought."""
+        """The model's last answer, without its thought."""
         return self.turns[-1].answer
 
     @property
@@ -65,10 +65,10 @@ class Score:
 
     Attributes:
         outcome: correct, incorrect, unextracted or unscored.
-        value: the mark from 0 to 1, where the scorer gives marks.
-        answer: what it took for the answer.
+        value: the mark from 0 to 1, if the scorer gives marks.
+        answer: the answer that the scorer extracted.
         reason: why, in a few words.
-        error: the exception that broke the scorer; the attempt is scored again later.
+        error: the exception that the scorer raised; the attempt is scored again later.
     """
 
     outcome: ScoreOutcome
@@ -79,14 +79,14 @@ class Score:
 
 
 def broken(error: Exception) -> Score:
-    """The score of an attempt on which the scorer itself failed."""
+    """Return the score of an attempt on which the scorer itself failed."""
     return Score("unscored", reason=f"internal: {type(error).__name__}: {error}"[:200], error=error)
 
 
 class AskJudge(Protocol):
-    """Make one call to the judge, or return its journalled response: a judgement is paid for once.
+    """Call the judge, or return its response from the journal, so that a judgement is paid for only once.
 
-    ``key`` is the judged item and sample; its turn numbers the calls about that sample, from 0.
+    ``key`` names the judged item and sample; its turn numbers the calls about that sample, from 0.
 
     Raises:
         RunStopped: no more calls may be made.
@@ -96,18 +96,18 @@ class AskJudge(Protocol):
 
 
 class Scorer(Protocol):
-    """Scores complete samples. Use as ``async with``: some hold processes. Never raises for what a model wrote."""
+    """Scores complete samples. Use it with ``async with``: some own processes. Model output never makes it raise."""
 
     @property
     def label(self) -> str:
-        """``name@version``, and for a judge its prompt and model: figures of two labels never share a cell."""
+        """``name@version``, for a judge also prompt and model. Figures of different labels are never mixed."""
         ...
 
     async def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        """A score for each attempt, in order.
+        """Return a score for each attempt, in order.
 
         Raises:
-            RunStopped: a judge may make no more calls.
+            RunStopped: the judge may make no more calls.
         """
         ...
 
@@ -117,28 +117,28 @@ class Scorer(Protocol):
 
 
 class Options(BaseModel):
-    """A scorer's own options. Those that differ from the defaults are part of the scorer's label."""
+    """The options of a scorer. Those that differ from their defaults are part of the scorer's label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def changed(self, *apart: str) -> dict[str, Any]:
-        """The options that differ from their defaults, except ``apart``."""
-        return {name: value for name, value in self.model_dump(exclude_defaults=True).items() if name not in apart}
+    def changed(self, *exclude: str) -> dict[str, Any]:
+        """Return the options that differ from their defaults, without those in ``exclude``."""
+        return {name: value for name, value in self.model_dump(exclude_defaults=True).items() if name not in exclude}
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 class RegisteredScorer:
-    """What the registry knows of a scorer class; :func:`scorer` sets the first three.
+    """Base of all scorer classes; :func:`scorer` sets the first three attributes.
 
     Attributes:
-        name: what suites call it.
-        version: part of its label; raise it whenever the meaning of its scores changes.
-        options_type: the model of its options.
+        name: the name that suites use.
+        version: part of the label; raise it when the meaning of the scores changes.
+        options_type: the model of the options.
         needs_gold: whether an item without an accepted answer cannot be scored.
-        votes: whether the answer it takes can be counted as a vote in maj@k: ``final`` means only where the final
-            answer alone is compared as a whole (``part=final``).
+        votes: whether an extracted answer counts as a vote in maj@k; ``final`` means only if the final answer is
+            compared as a whole (``part=final``).
     """
 
     name: ClassVar[str]
@@ -146,6 +146,12 @@ class RegisteredScorer:
     options_type: ClassVar[type[Options]] = Options
     needs_gold: ClassVar[bool] = False
     votes: ClassVar[Literal["never", "always", "final"]] = "never"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 SCORERS: Registry[type[RegisteredScorer]] = Registry("scorer", "o1lab.scorers", "o1lab.evaluate.scorers")
@@ -158,10 +164,10 @@ def scorer(
     """Register a scorer class, usually a subclass of :class:`PlainScorer`.
 
     Args:
-        name: what suites call it.
-        version: raise it whenever the meaning of its scores changes: scores of two versions are never mixed.
-        options: the model of its options.
-        order: its place in lists.
+        name: the name that suites use.
+        version: raise it when the meaning of the scores changes: scores of two versions are never mixed.
+        options: the model of the options.
+        order: the scorer's place in lists.
     """
 
     def decorate(kind: ScorerT) -> ScorerT:
@@ -172,14 +178,16 @@ def scorer(
 
 
 def label_of(name: str, version: int, notes: Sequence[str] = (), changed: dict[str, Any] | None = None) -> str:
-    """``name@version``, with everything else that decides the scores in brackets."""
-    told = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (changed or {}).items()]
-    inside = ", ".join([*notes, *told])
+    """Return ``name@version``, followed in brackets by everything else that affects the scores."""
+    settings = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (changed or {}).items()
+    ]
+    inside = ", ".join([*notes, *settings])
     return f"{name}@{version}({inside})" if inside else f"{name}@{version}"
 
 
 class PlainScorer(RegisteredScorer, ABC, Generic[OptionsT]):
-    """Scores by rules, in a thread. A subclass implements :meth:`look`."""
+    """Scores by rules, in a thread. Subclasses implement :meth:`score_attempt`."""
 
     def __init__(self, options: OptionsT) -> None:
         self._options = options
@@ -189,38 +197,32 @@ class PlainScorer(RegisteredScorer, ABC, Generic[OptionsT]):
         return label_of(self.name, self.version, changed=self._options.changed())
 
     @abstractmethod
-    def look(self, attempt: Attempt) -> Score:
-        """The score of one attempt. Never raises for what a model wrote."""
+    def score_attempt(self, attempt: Attempt) -> Score:
+        """Return the score of one attempt. Must not raise, whatever the model wrote."""
 
-    def look_at(self, attempts: Sequence[Attempt]) -> list[Score]:
-        """The scores of a batch."""
-        return [self.look(attempt) for attempt in attempts]
+    def score_batch(self, attempts: Sequence[Attempt]) -> list[Score]:
+        """Return the scores of a batch, in order."""
+        return [self.score_attempt(attempt) for attempt in attempts]
 
     async def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         scores: list[Score] = []
         loop = asyncio.get_running_loop()
         for start in range(0, len(attempts), BATCH):
-            scores += await loop.run_in_executor(_THREADS, self.look_at, attempts[start : start + BATCH])
+            scores += await loop.run_in_executor(_THREADS, self.score_batch, attempts[start : start + BATCH])
         return scores
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
 
 
 def no_gold(attempt: Attempt) -> Score | None:
-    """The score of an attempt at an item without a gold answer; None where it has one."""
+    """Return the score of an attempt whose item has no gold answer; None if it has one."""
     if any(gold.strip() for gold in attempt.item.gold):
         return None
     return Score("unscored", reason="the item has no gold answer")
 
 
 def part_of(attempt: Attempt, part: Part) -> str:
-    """The part of an answer that is compared, stripped; empty where there is none.
+    """Return the part of the answer that is compared, stripped; empty if there is none.
 
-    ``final`` is the answer in a box or called the answer; a mere last number does not count.
+    ``final`` is an answer that is boxed or stated as the answer; just the last number does not count.
     """
     text = attempt.answer.strip()
     if part == "first_line":
@@ -234,5 +236,13 @@ def part_of(attempt: Attempt, part: Part) -> str:
 
 
 def kept(text: str) -> str:
-    """What is kept of an answer that was taken."""
+    """Return an extracted answer, shortened for storage."""
     return text if len(text) <= LONGEST_KEPT else text[: LONGEST_KEPT - 1] + "…"
+
+
+@scorer("human", version=1, order=70)
+class HumanScorer(PlainScorer[Options]):
+    """Leaves every sample unscored; annotators score them in the rating screen. It has no options."""
+
+    def score_attempt(self, attempt: Attempt) -> Score:
+        return Score("unscored", reason="waiting for a human rating: `o1lab eval rate`")

@@ -1,4 +1,4 @@
-"""Multiple choice: which option an answer settles on, by its letter or by its text."""
+"""Multiple choice: finds the option that an answer chooses, by letter or by text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, kept, no_gold, scorer
-from o1lab.evaluate.scorers.match import holds, tokens
+from o1lab.evaluate.scorers.match import contains, tokens
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_UNKNOWN = 10  # options A to J, where an item does not list its own
+_UNKNOWN = 10  # options A to J, for items that list none
 _LETTER = r"(?<![A-Za-z])[A-Z](?![A-Za-z'’])"
 _ALONE = re.compile(rf"[\s*_(（\[【\"'“]*(?P<letter>{_LETTER})[\s*_)）\]】\"'”.,:：。、．]*", re.IGNORECASE)
 _LEADING = re.compile(
@@ -32,19 +32,19 @@ _BEFORE = 24
 
 
 class ChoiceOptions(Options):
-    """``choices``: the options of every item that lists none of its own in ``meta["choices"]``."""
+    """``choices``: the options of items that list none in ``meta["choices"]``."""
 
     choices: tuple[str, ...] = ()
 
 
 @scorer("choice", version=1, options=ChoiceOptions, order=40)
 class ChoiceScorer(PlainScorer[ChoiceOptions]):
-    """Items list their options in ``meta["choices"]``, as texts in order or by letter; gold is letters or texts."""
+    """Compares the chosen option with gold, a letter or a text. ``meta["choices"]`` lists the options of an item."""
 
     needs_gold = True
     votes = "always"
 
-    def look(self, attempt: Attempt) -> Score:
+    def score_attempt(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:
             return score
         choices = choices_of(attempt.item.meta.get("choices") or self._options.choices)
@@ -59,7 +59,7 @@ class ChoiceScorer(PlainScorer[ChoiceOptions]):
 
 
 def choices_of(listed: object) -> dict[str, str]:
-    """Letter -> text of the options of an item; letters without texts where it lists none."""
+    """Return the options of an item, text by letter; the texts are empty if the item lists none."""
     if isinstance(listed, Mapping):
         return {str(letter).strip("()（） .").upper(): str(text) for letter, text in listed.items()}
     if isinstance(listed, list | tuple) and listed:
@@ -68,10 +68,13 @@ def choices_of(listed: object) -> dict[str, str]:
 
 
 def chosen_of(answer: str, choices: Mapping[str, str]) -> tuple[str | None, str]:
-    """(the letter an answer settles on, how it says so), or (None, why there is none).
+    """Find the option that an answer chooses.
 
-    What it boxes or calls its answer goes first, then an option it begins with, then one that it says it chooses,
-    then the only one in brackets, then the only one whose text stands in it.
+    The order of precedence: a boxed or stated answer, an option at the beginning, an option it says it chooses, the
+    only letter in brackets, the only option whose text it contains.
+
+    Returns:
+        The letter and how the answer expresses it, or None and the reason why no option was found.
     """
     found = extract_answer(answer)
     if found is not None and found.how is not How.LAST_NUMBER:
@@ -90,32 +93,29 @@ def chosen_of(answer: str, choices: Mapping[str, str]) -> tuple[str | None, str]
         return letters.pop(), "names this option only"
     if letters:
         return None, f"names several options: {', '.join(sorted(letters))}"
-    said = tokens(answer)
-    named_texts = {letter for letter, text in choices.items() if holds(said, tokens(text))}
-    longest = {
+    given = tokens(answer)
+    named_texts = {letter: option for letter, text in choices.items() if contains(given, option := tokens(text))}
+    longest = [
         letter
-        for letter in named_texts
-        if not any(
-            tokens(choices[letter]) != tokens(choices[other]) and holds(tokens(choices[other]), tokens(choices[letter]))
-            for other in named_texts
-        )
-    }
+        for letter, option in named_texts.items()
+        if not any(option != other and contains(other, option) for other in named_texts.values())
+    ]
     if len(longest) == 1:
         return longest.pop(), "says this option's text only"
     return None, f"says the texts of several options: {', '.join(sorted(longest))}" if longest else "names no option"
 
 
 def _read(text: str, choices: Mapping[str, str]) -> str | None:
-    """The option that ``text`` is, or begins with."""
+    """Return the option that ``text`` equals or begins with, or None."""
     alone, leading = _ALONE.fullmatch(text[:200]), _LEADING.match(text)
     for match, group in ((alone, "letter"), (leading, "round"), (leading, "plain")):
         if match is not None and match[group] and (letter := match[group].upper()) in choices:
             return letter
-    said = tokens(text[:4000])
+    given = tokens(text[:4000])
     fitting = [
         (len(wanted), letter)
         for letter, option in choices.items()
-        if (wanted := tokens(option)) and said[: len(wanted)] == wanted
+        if (wanted := tokens(option)) and given[: len(wanted)] == wanted
     ]
     longest = max((length for length, _ in fitting), default=0)
     best = [letter for length, letter in fitting if length == longest]
@@ -123,7 +123,7 @@ def _read(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def _gold(gold: str, choices: Mapping[str, str]) -> str | None:
-    """The letter of a gold answer, given by letter or by text."""
+    """Return the letter of a gold answer, which is a letter or a text; None if no option fits."""
     letter = gold.strip().strip("()（）[]. ").upper()
     if letter in choices:
         return letter

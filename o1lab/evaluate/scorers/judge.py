@@ -1,8 +1,9 @@
-"""A model judges: any endpoint, a prompt with a version, a verdict or a mark in JSON with its reason.
+"""Scores by a judge model: any endpoint, with a versioned prompt and a JSON verdict or mark with a reason.
 
-What is judged was written by another model and may speak to the judge. It stands between marks that carry a digest of
-the text itself, which whoever wrote the text could not know, and the judge is told that nothing between them instructs.
-A judgement that cannot be read is asked for once more; after that the sample is unscored. Nothing is guessed.
+The judged text was written by another model and may contain instructions to the judge. It is placed between markers
+with a digest of the text, which its author could not know, and the prompt says that nothing between the markers is an
+instruction. If a judgement cannot be parsed, the judge is asked once more; after that the sample is unscored. No
+verdict is guessed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from pydantic import Field
 
@@ -31,8 +32,8 @@ JUDGE = "judge"
 JUDGE_VERSION = 1
 
 _AT_ONCE = 256
-_READ = 8000  # characters of a judgement that are read, from its end
-_TRIES = 200  # braces that may begin an object
+_READ = 8000  # characters at the end of a judgement that are parsed
+_TRIES = 200  # opening braces to try
 _VERDICTS: dict[str, ScoreOutcome] = {
     "correct": "correct", "safe": "correct",
     "incorrect": "incorrect", "wrong": "incorrect", "unsafe": "incorrect",
@@ -49,8 +50,14 @@ _AGAIN = (
 
 
 class JudgeOptions(Options):
-    """``prompt``: the name of the judge's prompt; ``scale``: its highest mark; ``threshold``: from which share of that
-    a sample counts as correct; ``longest``: characters of an answer that are shown to the judge, from both ends."""
+    """Options of the judge.
+
+    Attributes:
+        prompt: the name of the judge's prompt.
+        threshold: the lowest share of the highest mark that counts as correct.
+        scale: the highest mark.
+        longest: the maximum number of characters of an answer that the judge sees, from both ends.
+    """
 
     prompt: str = "judge-factuality"
     threshold: float = Field(default=0.5, ge=0, le=1)
@@ -60,7 +67,7 @@ class JudgeOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class JudgeContext:
-    """Who judges, and how they are asked."""
+    """The judge model, its prompt, and how to call it."""
 
     ask: AskJudge
     model: str
@@ -69,7 +76,7 @@ class JudgeContext:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a judge said: an outcome where it gave a verdict, a value from 0 to 1 where it gave a mark, or both."""
+    """A parsed judgement: an outcome (from a verdict), a value from 0 to 1 (from a mark), or both."""
 
     outcome: ScoreOutcome | None
     value: float | None
@@ -77,17 +84,20 @@ class Judgement:
 
 
 def judge_label(options: JudgeOptions, prompt: Prompt, model: str | None) -> str:
-    """The label of a judge's scores. The prompt's hash is in it: an edit without a new version makes other scores."""
+    """Return the label of a judge's scores. It contains the prompt's hash, so an edited prompt is a different judge."""
     notes = [f"{prompt.label} {prompt.hash[:6]}", *([model] if model else [])]
     return label_of(JUDGE, JUDGE_VERSION, notes, options.changed("prompt"))
 
 
 @scorer(JUDGE, version=JUDGE_VERSION, options=JudgeOptions, order=80)
 class JudgeScorer(RegisteredScorer):
-    """Asks the judge about each attempt, and once more where its answer cannot be read."""
+    """Asks the judge about each attempt, and once more if its answer cannot be parsed.
+
+    Raises:
+        UsageError: the prompt has no slot for the answer or the markers.
+    """
 
     def __init__(self, options: JudgeOptions, context: JudgeContext) -> None:
-        """Raises UsageError where the prompt does not show the judge what it is to judge."""
         self._options = options
         self._context = context
         if lacking := {"answer", "mark"} - context.prompt.slots:
@@ -109,24 +119,18 @@ class JudgeScorer(RegisteredScorer):
                 scores[at] = await self._score_of(attempt)
 
         workers = (work() for _ in range(min(_AT_ONCE, len(attempts))))
-        # When nothing more may be asked, calls on their way still come to an end: they are paid for.
+        # When the run stops, calls in flight are still awaited: they are paid for.
         for ended in await asyncio.gather(*workers, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
         return [score for score in scores if score is not None]
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
     async def _score_of(self, attempt: Attempt) -> Score:
         try:
             return await self._judge(attempt)
-        except (RunStopped, StoreError, OSError):  # nothing more may be asked, or kept (a JournalError too)
+        except (RunStopped, StoreError, OSError):  # the run stops or nothing can be stored (JournalError too)
             raise
-        except Exception as error:  # of this attempt only: what the others' judgements cost is paid
+        except Exception as error:  # affects this attempt only: the other judgements are paid for
             return broken(error)
 
     async def _judge(self, attempt: Attempt) -> Score:
@@ -136,38 +140,42 @@ class JudgeScorer(RegisteredScorer):
             messages = self._context.prompt.fill(shown_to_judge(attempt, self._options.longest))
         except UsageError as error:
             return Score("unscored", reason=error.message)
-        said = ""
+        verdict = ""
         for turn in range(2):
             response = await self._context.ask(CallKey(attempt.item.id, attempt.sample, turn), messages)
             if response.state != "done":
                 return Score("unscored", reason=_failure(response))
-            said = parse(response.answer).solution_of(response.answer)
-            if (judged := read_judgement(said, self._options.scale)) is not None:
+            verdict = parse(response.answer).solution_of(response.answer)
+            if (judged := read_judgement(verdict, self._options.scale)) is not None:
                 return self._score(judged)
-            echo = visible(said[-_READ:]).strip() or "(nothing)"
+            echo = visible(verdict[-_READ:]).strip() or "(nothing)"
             messages = [*messages, {"role": "assistant", "content": echo}, {"role": "user", "content": _AGAIN}]
-        what = f"'{one_line(said, 120)}'" if said.strip() else "nothing"
+        what = f"'{one_line(verdict, 120)}'" if verdict.strip() else "empty"
         cut = ", and was cut off" if response.finish_reason == "length" else ""
-        return Score("unscored", reason=f"the judge gave no verdict that can be read, twice; it said {what}{cut}")
+        return Score("unscored", reason=f"the judge gave no readable verdict, twice; its answer was {what}{cut}")
 
     def _score(self, judged: Judgement) -> Score:
         outcome = judged.outcome
         if outcome is None:
-            assert judged.value is not None  # noqa: S101 - a judgement has one of the two
+            assert judged.value is not None  # noqa: S101 - a judgement has an outcome or a value
             outcome = "correct" if judged.value >= self._options.threshold else "incorrect"
         return Score(outcome, judged.value, reason=one_line(judged.reason, 1000))
 
 
 def shown_to_judge(attempt: Attempt, longest: int) -> dict[str, str]:
-    """What fills the slots of a judge's prompt.
+    """Return the values for the slots of a judge's prompt.
 
-    Control characters are made visible, and of what is too long the middle is left out, said so in its place.
+    Control characters are made visible. The middle of a text that is too long is replaced by a note.
+
+    Args:
+        attempt: the sample to judge. With several turns the conversation so far is the question.
+        longest: the maximum number of characters of the question and of the answer.
     """
     item, turns = attempt.item, attempt.turns
     answer = _within(attempt.answer, longest)
     if len(turns) > 1:
-        told = [line for turn in turns[:-1] for line in (f"[user] {turn.user}", f"[assistant] {turn.answer}")]
-        question = "\n\n".join([*told, f"[user] {turns[-1].user}"])
+        earlier = [line for turn in turns[:-1] for line in (f"[user] {turn.user}", f"[assistant] {turn.answer}")]
+        question = "\n\n".join([*earlier, f"[user] {turns[-1].user}"])
     else:
         question = item.question
     question = _within(question, longest)
@@ -178,9 +186,9 @@ def shown_to_judge(attempt: Attempt, longest: int) -> dict[str, str]:
 
 
 def read_judgement(text: str, scale: float) -> Judgement | None:
-    """The judgement in a judge's answer, whatever stands around its JSON; None where there is none, or several.
+    """Parse the judgement in a judge's answer; None if it contains none, or contradictory ones.
 
-    Keys are ``verdict`` or ``score`` or both, and ``reason``.
+    The answer contains a JSON object with ``verdict`` or ``score`` or both, and ``reason``; other text is ignored.
     """
     text = text[-_READ:]
     for candidate in (text, _LONE_BACKSLASH.sub(r"\\\\", text)):
@@ -191,7 +199,7 @@ def read_judgement(text: str, scale: float) -> Judgement | None:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in ``text``. What stands within one that is broken is none."""
+    """Yield the outermost JSON objects in ``text``, without those inside an object that is broken."""
     decoder = json.JSONDecoder(strict=False)
     at, broken = text.find("{"), -1
     for _ in range(_TRIES):
@@ -231,7 +239,7 @@ def _outcome(verdict: Any) -> ScoreOutcome | None:
 
 
 def _mark(value: Any, scale: float) -> float | None:
-    """A mark as a share of the highest; None for anything else."""
+    """Return a mark as a share of the highest mark; None for anything else."""
     if isinstance(value, str):
         if (found := _MARK.fullmatch(value)) is None or len(value) > 40:
             return None
@@ -239,11 +247,11 @@ def _mark(value: Any, scale: float) -> float | None:
         value, scale = float(found["mark"]), highest
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value / scale if 0 <= value <= scale and scale > 0 else None  # NaN is not within either
+    return value / scale if 0 <= value <= scale and scale > 0 else None  # NaN fails the comparison
 
 
 def _within(text: str, longest: int) -> str:
-    """``text``, made visible, and without its middle where it is too long."""
+    """Return ``text`` made visible, with its middle replaced by a note if it is too long."""
     if len(text) <= longest:
         return visible(text)
     head = longest * 2 // 3

@@ -1,4 +1,4 @@
-"""Comparison with the gold answers as text: ``exact`` to the letter, ``match`` after normalisation."""
+"""Compares text with the gold answers: ``exact`` literally, ``match`` after normalisation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import unicodedata
 from typing import Literal
 
 from o1lab.evaluate.scorers.base import Attempt, Options, Part, PlainScorer, Score, kept, no_gold, part_of, scorer
-from o1lab.text import one_line
+from o1lab.text import HAN, one_line
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"(?<![\w.])-?\d+(?:\.\d+)?(?![^\W{_HAN}_])|[{_HAN}]|[^\W{_HAN}_]+[+#]*")
+_TOKEN = re.compile(rf"(?<![\w.])-?\d+(?:\.\d+)?(?![^\W{HAN}_])|[{HAN}]|[^\W{HAN}_]+[+#]*")
 _RAISED = re.compile("[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u215f]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHES = re.compile("(?<=\\w)['’ʼ`´](?=\\w)")
@@ -20,19 +19,19 @@ _BETWEEN = "\x1f"
 
 
 class ExactOptions(Options):
-    """``part``: what is compared: the whole answer, its first or last line, or what it boxes or calls its answer."""
+    """``part``: what is compared: the whole answer, its first or last line, or its boxed or stated final answer."""
 
     part: Part = "whole"
 
 
 @scorer("exact", version=1, options=ExactOptions, order=20)
 class ExactScorer(PlainScorer[ExactOptions]):
-    """Space at the ends does not count; everything else does."""
+    """Compares literally, except for white space at the ends."""
 
     needs_gold = True
     votes = "final"
 
-    def look(self, attempt: Attempt) -> Score:
+    def score_attempt(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:
             return score
         given = part_of(attempt, self._options.part)
@@ -44,11 +43,13 @@ class ExactScorer(PlainScorer[ExactOptions]):
 
 
 class MatchOptions(Options):
-    """``mode``: whether the answer must equal a gold answer or may only contain it; ``part``: what is compared.
+    """Options of the scorer ``match``.
 
-    Containing is by whole tokens (20 is not in 2020), and generous: an answer that names several candidates, or
-    denies the right one, contains it. ``longest`` says from how many tokens on an answer is too long to be taken so:
-    it is then incorrect.
+    Attributes:
+        mode: whether the answer must equal a gold answer or only contain it. Containment compares whole tokens (20 is
+            not in 2020) and is generous: an answer that lists several candidates, or denies the right one, contains it.
+        part: what is compared.
+        longest: the maximum number of tokens of an answer that may count by containment; longer ones are incorrect.
     """
 
     mode: Literal["equal", "contains"] = "equal"
@@ -58,25 +59,25 @@ class MatchOptions(Options):
 
 @scorer("match", version=1, options=MatchOptions, order=30)
 class MatchScorer(PlainScorer[MatchOptions]):
-    """See :func:`tokens` for what does not count."""
+    """Compares tokens; see :func:`tokens` for the differences that do not count."""
 
     needs_gold = True
     votes = "final"
 
-    def look(self, attempt: Attempt) -> Score:
+    def score_attempt(self, attempt: Attempt) -> Score:
         if (score := no_gold(attempt)) is not None:
             return score
         given = part_of(attempt, self._options.part)
         if not given:
             return Score("unextracted", reason="no answer was found")
-        said = tokens(given)
+        answer = tokens(given)
         for gold in attempt.item.gold:
             wanted = tokens(gold)
-            if said == wanted and (wanted or given == gold.strip()):
+            if answer == wanted and (wanted or given == gold.strip()):
                 return Score("correct", answer=kept(given), reason=f"the same as '{one_line(gold, 60)}'")
-            if self._options.mode == "contains" and holds(said, wanted):
-                if self._options.longest is not None and len(said) > self._options.longest:
-                    reason = f"contains '{one_line(gold, 60)}', among {len(said):,} tokens: more than count"
+            if self._options.mode == "contains" and contains(answer, wanted):
+                if self._options.longest is not None and len(answer) > self._options.longest:
+                    reason = f"contains '{one_line(gold, 60)}', but is too long: {len(answer):,} tokens"
                     return Score("incorrect", answer=kept(given), reason=reason)
                 return Score("correct", answer=kept(given), reason=f"contains '{one_line(gold, 60)}'")
         golds = len(attempt.item.gold)
@@ -85,10 +86,11 @@ class MatchScorer(PlainScorer[MatchOptions]):
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """The tokens of ``text``: words, numbers (with their minus and decimals) and single Chinese characters.
+    """Split ``text`` into tokens: words, numbers (with minus sign and decimals) and single Chinese characters.
 
-    A text of articles only keeps them. What is written in raised or lowered figures stands apart: 10² is no 102.
-    Traditional and simplified characters stay different, as do 20 and 20.0.
+    Case, accents, apostrophes, thousands separators, punctuation and articles are dropped; a text of articles only
+    keeps them. Superscripts and subscripts are separate tokens: 10² is not 102. Traditional and simplified characters
+    stay different, as do 20 and 20.0.
     """
     text = _RAISED.sub(lambda raised: f" {raised.group()}", text)
     text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).replace("\u2212", "-").casefold()
@@ -97,8 +99,8 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(token for token in found if token not in _ARTICLES) or found
 
 
-def holds(given: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether ``wanted`` stands in ``given``, one token after the other. Nothing stands in anything."""
+def contains(given: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Whether ``given`` contains the tokens ``wanted`` consecutively. An empty ``wanted`` is never contained."""
     if not wanted:
         return False
     return f"{_BETWEEN}{_BETWEEN.join(wanted)}{_BETWEEN}" in f"{_BETWEEN}{_BETWEEN.join(given)}{_BETWEEN}"

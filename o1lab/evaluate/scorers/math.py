@@ -1,4 +1,4 @@
-"""Mathematics: the final answer is taken from the response and compared by value, in a bounded process."""
+"""Mathematics: extracts the final answer and compares it by value, in a process with limits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _MOST_WORKERS = 4
 
 
 class MathOptions(Options):
-    """``accept``: which answers count: only a ``\\boxed`` one, also one it calls its answer, or any last number too.
+    """Options of the scorer ``math``.
 
-    ``thought``: whether an answer boxed or stated in the thought counts where what follows the thought has none.
+    Attributes:
+        accept: which answers count: only ``\\boxed`` ones, also stated ones, or also the last number.
+        thought: whether an answer that is boxed or stated in the thought counts if the text after it has none.
     """
 
     accept: Literal["boxed", "stated", "any"] = "any"
@@ -32,7 +34,7 @@ _ACCEPTED = {
 
 @scorer("math", version=VERIFIER_VERSION, options=MathOptions, order=10)
 class MathScorer(PlainScorer[MathOptions]):
-    """Correct if the final answer equals any gold answer; unextracted without one; unscored if nobody can tell."""
+    """Correct if the final answer equals a gold answer; unextracted if there is none; unscored if undecidable."""
 
     needs_gold = True
     votes = "always"
@@ -41,10 +43,10 @@ class MathScorer(PlainScorer[MathOptions]):
         super().__init__(options)
         self._pool = VerifierPool(workers or min(_MOST_WORKERS, os.cpu_count() or 1))
 
-    def look(self, attempt: Attempt) -> Score:
-        return self.look_at([attempt])[0]
+    def score_attempt(self, attempt: Attempt) -> Score:
+        return self.score_batch([attempt])[0]
 
-    def look_at(self, attempts: Sequence[Attempt]) -> list[Score]:
+    def score_batch(self, attempts: Sequence[Attempt]) -> list[Score]:
         found = [self._answer(attempt) for attempt in attempts]
         pairs = dict.fromkeys(
             (gold, answer.text)
@@ -52,7 +54,7 @@ class MathScorer(PlainScorer[MathOptions]):
             if answer is not None
             for gold in attempt.item.gold
             if gold.strip()
-        )  # samples of one item often agree: each comparison is made once
+        )  # samples of an item often agree: compare each pair once
         verdicts = dict(zip(pairs, self._pool.verify_many(pairs), strict=True))
         return [self._score(attempt, answer, verdicts) for attempt, answer in zip(attempts, found, strict=True)]
 
@@ -69,9 +71,9 @@ class MathScorer(PlainScorer[MathOptions]):
             return score
         if answer is None:
             return Score("unextracted", reason="no final answer was found")
-        told = [verdicts[gold, answer.text] for gold in attempt.item.gold if gold.strip()]
-        # One gold answer that nobody could compare might have been the right one.
-        verdict = min(told, key=lambda one: ("correct", "unverifiable", "incorrect").index(one.status))
+        results = [verdicts[gold, answer.text] for gold in attempt.item.gold if gold.strip()]
+        # A gold answer that could not be compared might have been the right one.
+        verdict = min(results, key=lambda one: ("correct", "unverifiable", "incorrect").index(one.status))
         how = "" if answer.how is How.BOXED else f" ({_HOW[answer.how]})"
         outcome = "unscored" if verdict.status == "unverifiable" else verdict.status
         return Score(outcome, answer=kept(answer.text), reason=verdict.reason + how)

@@ -1,6 +1,6 @@
-"""How far annotators agree beyond chance: Cohen's kappa for two and categories, Krippendorff's alpha for any number.
+"""Agreement of annotators beyond chance: Cohen's kappa (two, categories) and Krippendorff's alpha (any number).
 
-Intervals are percentile bootstraps over the rated units with a fixed seed, so the same ratings give the same interval.
+Intervals are percentile bootstraps over units with a fixed seed, so the same ratings give the same interval.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
 RESAMPLES = 2000
 _SEED = 20241125
-_FEWEST = 50  # resamples in which the figure is defined; fewer make no interval
+_FEWEST = 50  # resamples with a defined coefficient that an interval needs
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A coefficient of agreement: 1 is full agreement, 0 what chance brings, less than 0 worse than that.
+    """A coefficient of agreement: 1 is full agreement, 0 is chance level, negative is worse than chance.
 
-    ``value`` is None where it is not defined: nothing to compare, or nobody ever said anything but one thing, so that
-    chance alone agrees fully. ``units`` is how many were compared; ``observed`` the share of agreement among them
-    (kappa only). ``ci95`` is None where the ratings are too few for one.
+    Attributes:
+        value: the coefficient; None if undefined, because there is nothing to compare or all ratings are equal.
+        units: the number of units that were compared.
+        raters: the number of annotators.
+        ci95: the interval, or None if there are too few ratings.
+        observed: the share of units with equal ratings (kappa only).
+        why_not: why the value is None.
     """
 
     value: float | None
@@ -45,10 +49,15 @@ class Agreement:
 
 
 def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resamples: int = RESAMPLES) -> Agreement:
-    """Cohen's kappa of two annotators' categories for the same units, in the same order.
+    """Return Cohen's kappa of two annotators' categories for the same units, in the same order.
 
-    kappa = (p_o - p_e) / (1 - p_e), with p_o the share of units on which they agree and p_e the share expected from
-    how often each uses each category (Cohen, 1960, Educational and Psychological Measurement 20, 37-46).
+    kappa = (p_o - p_e) / (1 - p_e), where p_o is the share of units on which they agree and p_e the share expected
+    from how often each uses each category (Cohen, 1960, Educational and Psychological Measurement 20, 37-46).
+
+    Args:
+        ones: the categories of one annotator.
+        others: the categories of the other.
+        resamples: the number of bootstrap resamples.
 
     Raises:
         ValueError: the sequences differ in length.
@@ -57,7 +66,7 @@ def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resampl
 
     pairs = list(zip(ones, others, strict=True))
     if not pairs:
-        return Agreement(None, 0, 2, why_not="there is nothing that both rated")
+        return Agreement(None, 0, 2, why_not="no unit was rated by both")
     places = {label: at for at, label in enumerate(dict.fromkeys(label for pair in pairs for label in pair))}
     table = np.zeros((len(places), len(places)))
     for one, other in pairs:
@@ -74,14 +83,17 @@ def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resampl
 def krippendorff_alpha(
     ratings: Mapping[str, Mapping[str, float]], *, level: Level = "interval", resamples: int = RESAMPLES
 ) -> Agreement:
-    """Krippendorff's alpha of any number of annotators, each of whom may have left out any unit.
+    """Return Krippendorff's alpha of any number of annotators, each of whom may have skipped units.
+
+    Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability".
 
     Args:
-        ratings: annotator -> unit -> rating. Marks from 0 to 100 are of the level ``interval``.
-        level: what distances between ratings mean.
+        ratings: the rating by annotator and unit.
+        level: the level of measurement; marks from 0 to 100 have the level ``interval``.
+        resamples: the number of bootstrap resamples.
 
-    ``units`` of the result are those with two ratings or more: only they can be compared (Krippendorff, 2011,
-    "Computing Krippendorff's Alpha-Reliability").
+    Returns:
+        The coefficient; its ``units`` are those with at least two ratings, as only they can be compared.
     """
     import krippendorff
     import numpy as np
@@ -114,7 +126,7 @@ def krippendorff_alpha(
 
 
 def _kappas(tables: Any) -> Any:
-    """Kappa of each confusion matrix of an array (tables, k, k); NaN where it is not defined."""
+    """Return kappa of each confusion matrix in an array of shape (tables, k, k); NaN where undefined."""
     import numpy as np
 
     n = tables.sum(axis=(1, 2))
@@ -125,7 +137,7 @@ def _kappas(tables: Any) -> Any:
 
 
 def _middle(drawn: Any) -> tuple[float, float] | None:
-    """The middle 95 % of what was drawn, where it is defined."""
+    """Return the middle 95 % of the defined values; None if there are too few."""
     import numpy as np
 
     defined = drawn[~np.isnan(drawn)]

@@ -1,4 +1,4 @@
-"""Before and after on the same ground: the difference, and how sure it is. On different grounds there is none."""
+"""Differences between two comparable evaluations, before and after, with interval and p-value."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """After minus before, out of 100. ``interval``: 95 %, by a bootstrap over items, none where that finds no width
-    (all items differ alike); ``p``: the chance of such a difference if the two were alike, by exchanging them."""
+    """After minus before, in percentage points.
+
+    Attributes:
+        interval: at 95 %, by a bootstrap over items; None if that gives no width because all items differ alike.
+        p: the two-sided p-value of :func:`~o1lab.evaluate.stats.paired.sign_flips`.
+        evaluations: the ids of the evaluations that were compared.
+        scorer: the label of the scores, if there is only one.
+    """
 
     difference: float
     interval: Interval | None
@@ -28,16 +34,16 @@ class Change:
     scorer: str = ""
 
     def cell(self) -> Cell:
-        """The difference in words and a sign."""
-        said = verdict(self.difference, self.interval, self.p)
+        """Return the difference as a table cell with its verdict."""
+        found = verdict(self.difference, self.interval, self.p)
         return Cell(
-            self.difference, self.interval, p=self.p, verdict=said, scorer=self.scorer, evaluations=self.evaluations
+            self.difference, self.interval, p=self.p, verdict=found, scorer=self.scorer, evaluations=self.evaluations
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What became of each item that both have, out of 100, and what is drawn as one with it."""
+    """The difference of each shared item, in percentage points, and its cluster for resampling."""
 
     names: list[str]
     values: list[float]
@@ -45,24 +51,25 @@ class Differences:
 
 
 def change(before: EvaluationResult, after: EvaluationResult) -> Change | None:
-    """What became of ``before``, item by item, as `o1lab eval compare` has it; of graded ones, of their values.
+    """Return the mean difference over the shared items, as `o1lab eval compare`; of graded ones in the values.
 
-    None while one of the two is unfinished or there is nothing to compare.
+    Returns:
+        The difference, or None if one of the two is unfinished or they share no item.
 
     Raises:
-        UsageError: the two are of different suite versions, items or scorers.
+        UsageError: the two differ in suite version, items or scorer.
     """
     _check(before, after)
     if not (before.finished and after.finished):
         return None
-    return _found([(before, after)], [_differences(before, after)])
+    return _change([(before, after)], [_differences(before, after)])
 
 
 def weighted_change(before: EvaluationResult, after: EvaluationResult) -> tuple[Weighted, Weighted, Change] | None:
-    """(before, after, the difference) where items count by their weight; None where they have none.
+    """Return the weighted shares before and after and their difference; None if the items have no weights.
 
     Raises:
-        UsageError: the two are of different suite versions, items or scorers.
+        UsageError: the two differ in suite version, items or scorer.
     """
     from o1lab.evaluate.stats.variants import weight_of, weighted
 
@@ -77,50 +84,53 @@ def weighted_change(before: EvaluationResult, after: EvaluationResult) -> tuple[
     rows = [row for row in zip(plain.names, plain.values, plain.clusters, strict=True) if row[0] in weights]
     scale = len(rows) / earned[0].total
     values = [value * weights[name] * scale for name, value, _ in rows]
-    found = _found([(before, after)], [Differences([row[0] for row in rows], values, [row[2] for row in rows])])
+    found = _change([(before, after)], [Differences([row[0] for row in rows], values, [row[2] for row in rows])])
     return None if found is None else (earned[0], earned[1], found)
 
 
 def overall_change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]]) -> Change | None:
-    """The mean of several suites' differences, each suite weighing the same, however many items it has.
+    """Return the mean of the differences of several suites. Each suite has the same weight.
 
     Items are drawn with replacement within each suite, both models' samples of an item together (a stratified paired
     bootstrap, percentile interval: Efron and Tibshirani, 1993, chapters 8 and 13; 2,000 resamples, seed 42).
 
+    Args:
+        pairs: (before, after) of each suite.
+
     Raises:
-        UsageError: a pair is of different suite versions, items or scorers.
+        UsageError: a pair differs in suite version, items or scorer.
     """
     for before, after in pairs:
         _check(before, after)
     if not pairs or not all(one.finished for pair in pairs for one in pair):
         return None
-    return _found(pairs, [_differences(before, after) for before, after in pairs])
+    return _change(pairs, [_differences(before, after) for before, after in pairs])
 
 
 def _check(before: EvaluationResult, after: EvaluationResult) -> None:
     if not comparable(before, after):
         raise UsageError(
-            f"{before.evaluation.id} and {after.evaluation.id} may not be compared: {differing(before, after)}.",
-            "Evaluate both on one version of the suite, or score one of them again: o1lab eval --rescore ID",
+            f"{before.evaluation.id} and {after.evaluation.id} cannot be compared: {differing(before, after)}.",
+            "Evaluate both with the same version of the suite, or score one of them again: o1lab eval --rescore ID",
         )
 
 
-def _found(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], apart: Sequence[Differences]) -> Change | None:
+def _change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], parts: Sequence[Differences]) -> Change | None:
     from o1lab.evaluate.stats.metrics import clustered_bootstrap
     from o1lab.evaluate.stats.paired import sign_flips
 
-    if not apart or not all(one.values for one in apart):
+    if not parts or not all(one.values for one in parts):
         return None
-    means = [math.fsum(one.values) / len(one.values) for one in apart]
-    if len(apart) == 1:
-        found = clustered_bootstrap(apart[0].values, apart[0].clusters)
+    means = [math.fsum(one.values) / len(one.values) for one in parts]
+    if len(parts) == 1:
+        found = clustered_bootstrap(parts[0].values, parts[0].clusters)
         interval = None if found is None else (found.low, found.high)
     else:
-        interval = _stratified(apart)
+        interval = _stratified(parts)
     if interval is not None and interval[0] == interval[1]:
         interval = None
     sums: dict[tuple[int, tuple[str, str]], float] = {}
-    for place, one in enumerate(apart):
+    for place, one in enumerate(parts):
         for value, cluster in zip(one.values, one.clusters, strict=True):
             sums[place, cluster] = sums.get((place, cluster), 0.0) + value / len(one.values)
     ids = tuple(dict.fromkeys(one.evaluation.id for pair in pairs for one in pair))
@@ -132,15 +142,15 @@ def _found(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], apart: Se
 def _differences(before: EvaluationResult, after: EvaluationResult) -> Differences:
     from o1lab.evaluate.stats.metrics import cluster
 
-    left, right = _by_item(before), _by_item(after)
+    left, right = _item_means(before), _item_means(after)
     clusters = {one.item: cluster(one) for one in before.results}
     shared = [item for item in left if item in right]
     values = [right[item] - left[item] for item in shared]
     return Differences(shared, values, [clusters[item] for item in shared])
 
 
-def _by_item(one: EvaluationResult) -> dict[str, float]:
-    """Each item's mean over its samples, out of 100; where it is graded, of those that have a value."""
+def _item_means(one: EvaluationResult) -> dict[str, float]:
+    """Return the mean of each item's samples, out of 100; of a graded evaluation, of the samples with a value."""
     found: dict[str, list[float]] = {}
     for result in one.results:
         value = result.value if one.graded else float(result.correct)
@@ -149,12 +159,12 @@ def _by_item(one: EvaluationResult) -> dict[str, float]:
     return {item: math.fsum(values) / len(values) for item, values in found.items()}
 
 
-def _stratified(apart: Sequence[Differences]) -> Interval | None:
+def _stratified(parts: Sequence[Differences]) -> Interval | None:
     import numpy as np
 
     means = np.zeros(RESAMPLES)
     rng = np.random.default_rng(SEED)
-    for one in apart:
+    for one in parts:
         clusters: dict[tuple[str, str], list[float]] = {}
         for value, cluster in zip(one.values, one.clusters, strict=True):
             clusters.setdefault(cluster, []).append(value)
@@ -164,6 +174,6 @@ def _stratified(apart: Sequence[Differences]) -> Interval | None:
         sizes = np.array([float(len(values)) for values in clusters.values()])
         for number in range(RESAMPLES):
             drawn = rng.integers(len(sums), size=len(sums))
-            means[number] += sums[drawn].sum() / sizes[drawn].sum() / len(apart)
+            means[number] += sums[drawn].sum() / sizes[drawn].sum() / len(parts)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

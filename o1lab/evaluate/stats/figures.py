@@ -1,4 +1,4 @@
-"""All figures of one evaluation under one scorer. Nothing is drawn or said twice: every screen and verb takes these."""
+"""All figures of one evaluation under one scorer, for the command line and the screens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from store import evaluations
 from store.evaluations import OUTCOMES, Evaluation, Result
 from store.sqlite import Database
 
-_MOST_CATEGORIES = 100  # a column with more is no category
+_MOST_CATEGORIES = 100  # a column with more values is not a category
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the samples: how they came out, over all of them."""
+    """Outcomes, accuracy, mean value and token counts of some of the samples."""
 
     outcomes: dict[str, int]
     rate: Rate
@@ -40,10 +40,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All of an evaluation's numbers. ``missing`` samples are not there yet: no figure counts them.
+    """All figures of an evaluation. No figure counts samples that are still ``missing``.
 
-    ``cost_of_samples_usd`` is what the model's own calls for these samples cost; a judge's calls come on top, and the
-    run's status tells both together.
+    ``cost_of_samples_usd`` is the cost of the evaluated model's calls, without those of a judge; the run's status shows
+    both together.
     """
 
     evaluation: Evaluation
@@ -66,7 +66,7 @@ class Figures:
 
     @property
     def force_answer(self) -> int | None:
-        """In how many tokens what was cut off was asked for its answer, if it was."""
+        """The token limit of forced answers; None if they were not requested."""
         found = self.evaluation.settings.get("force_answer")
         return int(found) if found else None
 
@@ -106,13 +106,15 @@ class Figures:
 
 
 def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> Figures:
-    """Everything that is computed of an evaluation; with 100,000 samples a second or two: call it in a thread.
+    """Compute all figures of an evaluation. Takes a second or two with 100,000 samples: call it in a thread.
 
     Args:
-        scorer: the label of the scores; without it the one the evaluation shows.
+        db: the lab's database.
+        evaluation: the evaluation.
+        scorer: the label of the scores; by default the evaluation's own.
 
     Raises:
-        UsageError: this scorer never looked at it.
+        UsageError: this scorer has not scored the evaluation.
     """
     label = evaluation.scorer if scorer is None else scorer
     check_scorer(db, evaluation, label)
@@ -143,7 +145,7 @@ def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> 
 
 
 def part(results: Sequence[Result]) -> Part:
-    """The figures of these samples."""
+    """Return the figures of these samples."""
     seen = Counter(one.outcome for one in results)
     return Part(
         {name: seen[name] for name in OUTCOMES},
@@ -154,9 +156,9 @@ def part(results: Sequence[Result]) -> Part:
 
 
 def _parts(results: Sequence[Result], name_of: Callable[[Result], str | None]) -> dict[str, Part]:
-    """A part for each name, in the order they come; none where there is but one, or far too many."""
+    """Return a part for each name, in order of appearance; empty if there is only one name or too many."""
     found: dict[str, list[Result]] = {}
     for one in results:
         if (name := name_of(one)) is not None:
             found.setdefault(name, []).append(one)
-    return {name: part(there) for name, there in found.items()} if 1 < len(found) <= _MOST_CATEGORIES else {}
+    return {name: part(members) for name, members in found.items()} if 1 < len(found) <= _MOST_CATEGORIES else {}

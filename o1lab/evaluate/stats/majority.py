@@ -1,15 +1,16 @@
-r"""maj@k: how often the answer that most of k samples give is right.
+r"""maj@k: how often the most frequent answer of k samples is right.
 
-Wang et al. (2023), "Self-Consistency Improves Chain of Thought Reasoning in Language Models". What one draw of k would
-give is a matter of luck, so the expectation over all subsets of k of an item's n samples is computed, exactly, by
-generating functions; beyond :data:`MOST_SAMPLES` samples an item, over :data:`DRAWS` drawn subsets, and said so.
+Wang et al. (2023), "Self-Consistency Improves Chain of Thought Reasoning in Language Models". One draw of k samples
+depends on chance, so the exact expectation over all subsets of k of an item's n samples is computed, by generating
+functions. Beyond :data:`MOST_SAMPLES` samples per item it is estimated from :data:`DRAWS` drawn subsets; the result
+states which.
 
-- Answers are the same by :func:`o1lab.chains.verify.canonical`: equal numbers, or equal text but for its dress. Right
-  and wrong answers are told apart by this alone. ``x+1`` and ``1+x`` stay two answers, so a true majority of them may
-  be missed, the right one as well as a wrong one.
-- A sample without an answer (cut off, failed, nothing extracted) is one of the k, and a vote for nothing.
-- Where several answers have the most votes, a tie counts as the share of right ones among them (one is picked by lot);
-  ``strict`` counts a tie as wrong, and ``ties`` says how many subsets tie.
+- Answers are equal by :func:`o1lab.chains.verify.canonical`: equal numbers, or text that differs only in formatting.
+  ``x+1`` and ``1+x`` are different answers, so a majority that is split between such forms is missed, whether right or
+  wrong.
+- A sample without an answer (cut off, failed, nothing extracted) is one of the k but votes for nothing.
+- A tie counts as the share of right answers among those with the most votes (one is picked at random). ``strict``
+  counts a tie as wrong, and ``ties`` is the share of subsets with a tie.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from o1lab.evaluate.stats.metrics import SEED, Interval, cluster, ladder, rounded, share_interval
-from o1lab.evaluate.stats.voting import answers_are_votes
+from o1lab.evaluate.scorers import SCORERS
+from o1lab.evaluate.stats.metrics import SEED, Interval, by_item, cluster, ladder, rounded, share_interval
 from store.evaluations import Result
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 256
 DRAWS = 10_000
-_MUTE = ("incomplete", "failed", "unextracted")
+_NO_VOTE = ("incomplete", "failed", "unextracted")
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """An item's samples: how many gave each answer and which share of those is right, and how many gave none."""
+    """The votes of an item's samples: (size, share that is right) of each answer, and the samples without an answer."""
 
     groups: tuple[tuple[int, float], ...]
     silent: int
@@ -47,7 +48,7 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Majority:
-    """Over an item's subsets of k: right with ties by lot, right with ties as wrong, how many tie, have no vote."""
+    """Shares of an item's subsets of k: right (ties at random), right (ties as wrong), tied, without any vote."""
 
     fair: float
     strict: float
@@ -57,7 +58,7 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class MajorityPoint:
-    """A point of the curve, the mean over items. ``tokens`` is k times the average output tokens of a response."""
+    """A point of the curve, averaged over items. ``tokens`` is k times the average output tokens of a response."""
 
     k: int
     value: float
@@ -84,26 +85,41 @@ class MajorityPoint:
         }
 
 
-def votes(samples: Iterable[Result]) -> Votes:
-    """The votes of one item's samples.
+def answers_are_votes(label: str) -> bool:
+    """Whether the answers stored under a scorer's label can be counted as votes.
 
-    One that is right without naming an answer votes for the right one: the answer that most of the right ones name.
+    The scorer's class decides (``votes``): always, never, or if the final answer alone is compared as a whole
+    (``part=final``). A quoted claim, a kind of refusal or a whole answer is not a vote: wrong answers would split over
+    many different texts. Answers of a scorer that is no longer installed are not votes either.
+    """
+    name, _, rest = label.partition("@")
+    scorer = SCORERS.find(name)
+    if scorer is None or scorer.votes == "never":
+        return False
+    options = rest.partition("(")[2].removesuffix(")").split(", ")
+    return scorer.votes == "always" or ("part=final" in options and "mode=contains" not in options)
+
+
+def votes(samples: Iterable[Result]) -> Votes:
+    """Count the votes of one item's samples.
+
+    A correct sample without a stored answer votes for the answer that most correct samples give.
     """
     from o1lab.chains.verify import canonical
 
-    told: dict[str, list[int]] = {}  # by the answer as it is written, [how often, how often right]
+    counts: dict[str, list[int]] = {}  # by the answer as written: [samples, correct samples]
     silent = unnamed = 0
     for one in samples:
-        if one.answer is not None and one.answer.strip() and one.outcome not in _MUTE:
-            said = told.setdefault(one.answer, [0, 0])
-            said[0] += 1
-            said[1] += one.correct
+        if one.answer is not None and one.answer.strip() and one.outcome not in _NO_VOTE:
+            count = counts.setdefault(one.answer, [0, 0])
+            count[0] += 1
+            count[1] += one.correct
         elif one.correct:
             unnamed += 1
         else:
             silent += 1
     groups: dict[object, list[int]] = {}
-    for answer, (number, right) in told.items():
+    for answer, (number, right) in counts.items():
         group = groups.setdefault(canonical(answer), [0, 0])
         group[0] += number
         group[1] += right
@@ -116,44 +132,45 @@ def votes(samples: Iterable[Result]) -> Votes:
 
 
 def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:
-    """The curve of maj@k against k times the average output tokens (section 3.2 of the paper).
+    """Return the curve of maj@k against k times the average output tokens (section 3.2 of the paper).
 
-    Nothing where no sample names an answer, or what the scorer takes for one is no vote: then there is nothing to vote
-    for. A k that some item has too few samples for is left out. With as many samples of every item, maj@1 is the
-    accuracy.
+    If all items have the same number of samples, maj@1 equals the accuracy.
 
     Args:
+        results: the samples of an evaluation.
         scorer: the label of the scores.
-        ks: by default the powers of two up to the number of samples, and that number.
+        ks: the values of k; by default the powers of two up to the number of samples, and that number. Values above
+            the number of samples of any item are left out.
+
+    Returns:
+        The points by ascending k; empty if no sample has an answer or the scorer's answers cannot be counted as votes.
     """
     if not answers_are_votes(scorer) or not any(one.answer for one in results):
         return ()
-    by_item: dict[str, list[Result]] = {}
-    for one in results:
-        by_item.setdefault(one.item, []).append(one)
-    cast = [votes(samples) for samples in by_item.values()]
+    items = by_item(results)
+    cast = [votes(samples) for samples in items.values()]
     fewest = min(one.n for one in cast)
     wanted = tuple(ladder(fewest) if ks is None else sorted({k for k in ks if 1 <= k <= fewest}))
     if not wanted:
         return ()
     found = [majority(one, wanted) for one in cast]
-    clusters = [cluster(samples[0]) for samples in by_item.values()]
+    clusters = [cluster(samples[0]) for samples in items.values()]
     responses = [one.output_tokens for one in results if one.outcome != "failed"]
     average = sum(responses) / len(responses) if responses else None
     exact = all(one.n <= MOST_SAMPLES for one in cast)
     points = []
     for k in wanted:
-        there = [item[k] for item in found]
-        fair = [item.fair for item in there]
+        shares = [item[k] for item in found]
+        fair = [item.fair for item in shares]
         points.append(
             MajorityPoint(
                 k=k,
-                value=math.fsum(fair) / len(there),
-                strict=math.fsum(item.strict for item in there) / len(there),
-                ties=math.fsum(item.ties for item in there) / len(there),
-                silent=math.fsum(item.silent for item in there) / len(there),
+                value=math.fsum(fair) / len(shares),
+                strict=math.fsum(item.strict for item in shares) / len(shares),
+                ties=math.fsum(item.ties for item in shares) / len(shares),
+                silent=math.fsum(item.silent for item in shares) / len(shares),
                 tokens=None if average is None else k * average,
-                items=len(there),
+                items=len(shares),
                 exact=exact,
                 interval=share_interval(fair, clusters),
             )
@@ -162,7 +179,7 @@ def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = No
 
 
 def majority(cast: Votes, ks: Sequence[int]) -> dict[int, Majority]:
-    """One item's expectation over all subsets of k samples, for each k.
+    """Return one item's expectation over all subsets of k samples, by k.
 
     Raises:
         ValueError: a k is not from 1 to n.
@@ -173,24 +190,24 @@ def majority(cast: Votes, ks: Sequence[int]) -> dict[int, Majority]:
     return dict(zip(ks, how(cast, tuple(ks)), strict=True))
 
 
-@lru_cache(maxsize=65536)  # many items vote alike
+@lru_cache(maxsize=65536)  # many items have the same votes
 def _exact(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:
-    """By generating functions, for each number t of votes that wins.
+    """Compute the expectation exactly, by generating functions, for each winning number of votes t.
 
-    The power of x is the size of the subset. Samples of answers that occur less than t times, and silent ones, may be
-    in it or not: (1 + x)^rest. Of an answer that occurs g >= t times, a < t are in it in C(g, a) ways, or t in C(g, t),
-    and then it is one of the winners; those are counted in the rows of the array.
+    The power of x is the size of the subset. Samples of answers with fewer than t votes, and silent ones, may be in it
+    or not: (1 + x)^rest. An answer with g >= t votes has a < t of them in it in C(g, a) ways, or t of them in C(g, t)
+    ways; then it is one of the winners, which the rows of the array count.
     """
     import numpy as np
 
     most = max(ks)
-    sums = np.zeros((4, most + 1))  # subsets weighted by the winners' share of right; by that if one wins; tied; silent
+    sums = np.zeros((4, most + 1))  # right (ties shared), right (single winner), tied, silent
     for t in range(1, min(most, max((size for size, _ in cast.groups), default=0)) + 1):
         able = [(size, right) for size, right in cast.groups if size >= t]
         rest = cast.n - sum(size for size, _ in able)
         winners = min(len(able), most // t)
-        # ways[0]: how many subsets; ways[1]: the winners' shares of right, summed over the subsets
-        # Zeros after x^most keep the rows apart when all are multiplied in one convolution.
+        # ways[0]: number of subsets; ways[1]: sum over the subsets of the winners' shares of right
+        # Zeros after x^most separate the rows, so that one convolution multiplies all of them.
         ways = np.zeros((2, winners + 1, most + 1 + t))
         ways[0, 0, : min(rest, most) + 1] = _row(rest)[: most + 1]
         for size, right in able:
@@ -206,33 +223,33 @@ def _exact(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:
         sums[2] += ways[0, 2:, : most + 1].sum(axis=0)
     sums[3, : min(cast.silent, most) + 1] = _row(cast.silent)[: most + 1]
     total = _row(cast.n)
-    # Doubles may miss a whole number by their last digits, and then a certain win would not be 1.
+    # Rounding errors of doubles would make a certain win differ from 1.
     return tuple(Majority(*(round(float(part[k] / total[k]), 12) for part in sums)) for k in ks)
 
 
 @cache
 def _row(n: int) -> NDArray[np.float64]:
-    """C(n, 0) ... C(n, n)."""
+    """Return C(n, 0), ..., C(n, n)."""
     import numpy as np
 
     return np.array([float(math.comb(n, a)) for a in range(n + 1)])
 
 
 def _drawn(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:
-    """The same over drawn subsets."""
+    """Estimate the expectation from drawn subsets."""
     import numpy as np
 
     rng = np.random.default_rng(SEED)
     sizes = np.array([size for size, _ in cast.groups] + [cast.silent])
     right = np.array([share for _, share in cast.groups])
-    made = []
+    points = []
     for k in ks:
         drawn = rng.multivariate_hypergeometric(sizes, k, size=DRAWS)[:, :-1]
         top = drawn.max(axis=1, initial=0)
         wins = (drawn == top[:, None]) & (top > 0)[:, None]
         number = wins.sum(axis=1)
         fair = (wins @ right) / np.maximum(number, 1)
-        made.append(
+        points.append(
             Majority(
                 float(fair.mean()),
                 float((fair * (number == 1)).mean()),
@@ -240,4 +257,4 @@ def _drawn(cast: Votes, ks: tuple[int, ...]) -> tuple[Majority, ...]:
                 float((number == 0).mean()),
             )
         )
-    return tuple(made)
+    return tuple(points)

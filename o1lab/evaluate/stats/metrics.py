@@ -1,7 +1,7 @@
-"""What is computed of samples: accuracy with its interval, pass@k, values, tokens.
+"""Metrics of samples: accuracy with its interval, pass@k, mean values, token counts.
 
-Accuracy is correct over ALL samples: what is cut off, unextracted, unscored or failed stands in the denominator. Only
-averages of tokens leave failed samples out, for there was no response that could have a length.
+Accuracy is correct over ALL samples: incomplete, unextracted, unscored and failed ones are in the denominator. Only
+token averages leave out failed samples, which have no response.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from store.evaluations import Result
+from store.evaluations import Evaluation, Result, Tally
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SEED = 42  # of everything that is drawn here: the same samples give the same figures
+Metric = Literal["accuracy", "mean_value"]
+
+SEED = 42  # for all resampling, so that the same samples give the same figures
 RESAMPLES = 2000
 LEVEL = 0.95
 
 _MOST_DRAWS = 50_000_000  # clusters times resamples: about half a second
 _FEWEST_RESAMPLES = 500
 _CHUNK_DRAWS = 2_000_000
-_KIND_COST = 20  # one binomial draw costs as much as so many draws of an index
+_KIND_COST = 20  # the cost of one binomial draw, in draws of an index
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % interval, and how it was found."""
+    """A 95 % interval and the method that gave it."""
 
     low: float
     high: float
@@ -42,7 +44,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share of samples. ``interval`` is None where there is no sample, or nothing to resample."""
+    """A share of samples. ``interval`` is None if there are no samples or resampling is not possible."""
 
     correct: int
     n: int
@@ -82,7 +84,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How n counts of tokens are spread. Percentiles between two counts are interpolated linearly."""
+    """The distribution of n token counts. Percentiles are interpolated linearly."""
 
     n: int
     mean: float
@@ -99,13 +101,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Output tokens of the samples that got a response. Thought and answer only where they are known apart."""
+    """Token counts of the samples with a response. ``thought`` and ``answer`` cover samples that report both."""
 
     output: Spread | None
     thought: Spread | None
     answer: Spread | None
-    correct: Spread | None  # output tokens of the correct ones
-    other: Spread | None  # and of all the others
+    correct: Spread | None  # output tokens of correct samples
+    other: Spread | None  # output tokens of all other samples
 
     def as_json(self) -> dict[str, Any]:
         named = {name: getattr(self, name) for name in ("output", "thought", "answer", "correct", "other")}
@@ -113,10 +115,17 @@ class Tokens:
 
 
 def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The score interval of a proportion: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
+    """Return Wilson's score interval of a proportion: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
 
-    In closed form, which tests hold against scipy's: importing scipy.stats takes two seconds. Of no trials it is
-    (0, 1): nothing is known.
+    Computed in closed form and tested against scipy, because importing scipy.stats takes two seconds.
+
+    Args:
+        correct: the number of successes.
+        n: the number of trials.
+        level: the confidence level.
+
+    Returns:
+        The bounds, from 0 to 1. Without trials they are (0, 1).
 
     Raises:
         ValueError: not 0 <= correct <= n.
@@ -129,14 +138,19 @@ def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     middle = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     low, high = ((middle + side) / (1 + z * z / n) for side in (-half, half))
-    # At the ends the bound is the share itself; rounding may leave it beside it.
+    # At 0 and n the bound equals the share; rounding could miss it.
     return 0.0 if correct == 0 else low, 1.0 if correct == n else high
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """The chance that of k of n samples, c of them correct, at least one is: 1 - C(n - c, k) / C(n, k).
+    """Return the probability that at least one of k samples is correct: 1 - C(n - c, k) / C(n, k).
 
     The unbiased estimator of Chen et al. (2021), "Evaluating Large Language Models Trained on Code", equation 1.
+
+    Args:
+        n: the number of samples of the item.
+        c: the number of correct samples.
+        k: the number of samples drawn.
 
     Raises:
         ValueError: not 0 <= c <= n, or not 1 <= k <= n.
@@ -147,10 +161,14 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def mean_pass_at(results: Iterable[Result], ks: Sequence[int] | None = None) -> dict[int, float]:
-    """pass@k for each k, the mean over items of :func:`pass_at_k` (Chen et al., 2021).
+    """Return pass@k by k, the mean of :func:`pass_at_k` over items (Chen et al., 2021).
 
-    Every sample counts, failed ones too. A k that some item has too few samples for is left out; without ``ks``
-    the powers of two are taken, and the number of samples.
+    All samples count, failed ones too.
+
+    Args:
+        results: the samples.
+        ks: the values of k; by default the powers of two up to the number of samples, and that number. Values above
+            the number of samples of any item are left out.
     """
     counts: dict[str, list[int]] = {}
     for one in results:
@@ -168,7 +186,7 @@ def mean_pass_at(results: Iterable[Result], ks: Sequence[int] | None = None) -> 
 
 
 def ladder(most: int) -> list[int]:
-    """1, 2, 4, ... up to ``most``, and ``most`` itself."""
+    """Return 1, 2, 4, ... up to ``most``, and ``most`` itself."""
     steps = [2**power for power in range(most.bit_length())]
     return steps if not steps or steps[-1] == most else [*steps, most]
 
@@ -182,18 +200,24 @@ def clustered_bootstrap(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Interval | None:
-    """The percentile interval of a mean over samples that come in clusters: whole clusters are drawn with replacement.
+    """Return the percentile interval of a mean over clustered samples; whole clusters are drawn with replacement.
 
-    Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13; of clusters: Davison and
-    Hinkley (1997), section 3.8. Clusters that are alike are drawn together (their numbers are multinomial), which
-    changes no distribution. Beyond 25,000 clusters that are all different, fewer resamples are drawn; how many, and
-    the seed, is in the interval's method. None of less than two clusters, and where resampling finds no width because
-    all are alike: that says nothing of how sure the mean is.
+    Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13; for clusters: Davison and
+    Hinkley (1997), section 3.8. Identical clusters are drawn together (their counts are multinomial), which does not
+    change the distribution. With more than 25,000 different clusters fewer resamples are drawn; the interval's method
+    states their number and the seed.
 
     Args:
-        values: one a sample.
+        values: one value per sample.
         clusters: the cluster of each sample, an item or a group of items.
-        weights: positive, one a sample; then it is the interval of the weighted mean.
+        weights: one positive weight per sample, for the interval of the weighted mean.
+        resamples: the number of resamples.
+        seed: the seed of the random generator.
+        level: the confidence level.
+
+    Returns:
+        The interval, in the unit of the values. None with fewer than two clusters, or if all resamples have the same
+        mean because the clusters are alike, which says nothing about the precision of the mean.
     """
     import numpy as np
 
@@ -211,7 +235,7 @@ def clustered_bootstrap(
 def _clusters(
     values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable], weights: Sequence[float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(sum of values, number of samples) of each cluster, or the same by weight."""
+    """Return the sum of values and the number of samples of each cluster, weighted if there are weights."""
     import numpy as np
 
     if len(values) != len(clusters):
@@ -229,7 +253,7 @@ def _clusters(
 def _resampled(
     sums: NDArray[np.float64], sizes: NDArray[np.float64], resamples: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
-    """(the means of resamples, how many were drawn)."""
+    """Return the means of the resamples, and their number."""
     import numpy as np
 
     number = len(sums)
@@ -250,19 +274,20 @@ def _resampled(
 
 
 def cluster(one: Result) -> tuple[str, str]:
-    """What is drawn as one: the group of items that put one question in several ways, else the item."""
+    """Return the unit of resampling: the group of items that ask one question in several ways, else the item."""
     return ("group", one.group) if one.group is not None else ("item", one.item)
 
 
 def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lambda one: one.correct) -> Rate:
-    """Correct over all samples.
+    """Return the share of correct samples among all samples.
 
-    Its interval is Wilson's where no two samples share an item or a group, else that of :func:`clustered_bootstrap`.
-    Where all clusters are alike, so that resampling finds no width (30 items, each wrong throughout or each right half
-    of the time), it is Wilson's with the number of clusters for n.
+    The interval is Wilson's if no two samples share an item or a group, else that of :func:`clustered_bootstrap`. If
+    all clusters are alike, so that resampling gives no width (30 items, each always wrong, or each right half of the
+    time), it is Wilson's with the number of clusters as n.
 
     Args:
-        right: which samples count, where it is not the correct ones.
+        results: the samples.
+        right: which samples count; by default the correct ones.
     """
     marks = [right(one) for one in results]
     correct, n = sum(marks), len(marks)
@@ -273,9 +298,10 @@ def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lam
 
 
 def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
-    """The interval of the mean of marks from 0 to 1, by the rule of :func:`accuracy`.
+    """Return the interval of the mean of marks from 0 to 1, by the rule of :func:`accuracy`.
 
-    None of marks in between (grades) that resampling finds no width of, and of one cluster with right and wrong ones.
+    None if resampling gives no width and the marks are grades (not just 0 and 1), or if a single cluster has different
+    marks.
     """
     number, n = len(set(clusters)), len(marks)
     whole = all(mark in (0, 1) for mark in marks)
@@ -289,7 +315,7 @@ def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Inte
 
 
 def mean_value(results: Sequence[Result]) -> Mean | None:
-    """The mean of the scorer's values (0 to 1) where there are any; its interval as in :func:`accuracy`."""
+    """Return the mean of the scorer's values (0 to 1), with an interval as in :func:`accuracy`; None without values."""
     graded = [one for one in results if one.value is not None]
     if not graded:
         return None
@@ -300,7 +326,7 @@ def mean_value(results: Sequence[Result]) -> Mean | None:
 
 
 def spread(counts: Sequence[int]) -> Spread | None:
-    """Mean and percentiles (Hyndman and Fan, 1996, definition 7: linear), or None of nothing."""
+    """Return mean and percentiles (Hyndman and Fan, 1996, definition 7: linear); None without counts."""
     if not counts:
         return None
     import numpy as np
@@ -311,18 +337,38 @@ def spread(counts: Sequence[int]) -> Spread | None:
 
 
 def tokens(results: Iterable[Result]) -> Tokens:
-    """How long the responses are; of failed samples there is none."""
-    there = [one for one in results if one.outcome != "failed"]
-    apart = [(one.output_tokens, one.thought_tokens) for one in there if one.thought_tokens is not None]
+    """Return the token counts of the responses; failed samples have none."""
+    answered = [one for one in results if one.outcome != "failed"]
+    apart = [(one.output_tokens, one.thought_tokens) for one in answered if one.thought_tokens is not None]
     return Tokens(
-        output=spread([one.output_tokens for one in there]),
+        output=spread([one.output_tokens for one in answered]),
         thought=spread([thought for _, thought in apart]),
         answer=spread([output - thought for output, thought in apart]),
-        correct=spread([one.output_tokens for one in there if one.correct]),
-        other=spread([one.output_tokens for one in there if not one.correct]),
+        correct=spread([one.output_tokens for one in answered if one.correct]),
+        other=spread([one.output_tokens for one in answered if not one.correct]),
     )
 
 
+def by_item(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Return the samples by item, in order of first appearance."""
+    found: dict[str, list[Result]] = {}
+    for one in results:
+        found.setdefault(one.item, []).append(one)
+    return found
+
+
+def headline(evaluation: Evaluation, scorer: str, tally: Tally) -> Metric:
+    """Return which figure is the headline of an evaluation under a scorer.
+
+    It is the suite's ``metric``, with two exceptions: human marks are not verdicts, so they always give the mean value;
+    and if a scorer gave only verdicts, there is no mean value.
+    """
+    if scorer.partition("@")[0] == "human":
+        return "mean_value"
+    verdicts = tally.outcomes["correct"] + tally.outcomes["incorrect"]
+    return "mean_value" if evaluation.metric == "mean_value" and (tally.valued or not verdicts) else "accuracy"
+
+
 def rounded(value: float | None) -> float | None:
-    """To the six digits that JSON shows."""
+    """Round to the six decimals that JSON output shows."""
     return None if value is None else round(value, 6)

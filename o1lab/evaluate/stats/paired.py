@@ -1,6 +1,6 @@
-"""Two models on the same items: who is right where the other is not, and whether that could be chance.
+"""Paired comparison of two models on the same items: which items only one gets right, and whether that is chance.
 
-Every difference is B minus A. Comparing item by item takes away what the items' own difficulty adds to the noise.
+Every difference is B minus A. Comparing item by item removes the noise that comes from the difficulty of the items.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from o1lab.evaluate.stats.metrics import (
     Interval,
     Rate,
     accuracy,
+    by_item,
     cluster,
     clustered_bootstrap,
     rounded,
@@ -24,15 +25,15 @@ from store import evaluations
 from store.evaluations import Evaluation, ItemRow, Result
 from store.sqlite import Database
 
-_EXACT_FLIPS = 18  # clusters that differ: beyond it signs are drawn
+_EXACT_FLIPS = 18  # clusters that differ; beyond that, signs are drawn
 _FLIPS = 20_000
 _FEWEST_FLIPS = 2000
-_MOST_DRAWS = 20_000_000  # flips times differences of different sizes
+_MOST_DRAWS = 20_000_000  # flips times distinct sizes of differences
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """The chance of a difference at least as large if the two were alike, and how it was found."""
+    """A two-sided p-value and the method that gave it."""
 
     p: float
     method: str
@@ -40,11 +41,17 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Two models on n items. An item is got right with more than half of its samples.
+    """Two models on the same items. A model gets an item right if more than half of its samples are correct.
 
-    ``difference`` is the mean over items of B's share of correct samples minus A's; ``mcnemar_p`` looks at items got
-    right only, each for itself; ``chance`` at the shares, whole groups of items together. ``interval`` is the paired
-    bootstrap's over items or groups; none where all differ alike, for then resampling shows no width.
+    Attributes:
+        a, b: the accuracy of each model.
+        items: the number of items.
+        only_a, only_b, both, neither: the ids of the items that each model gets right.
+        mcnemar_p: the p-value of McNemar's test on items, which ignores groups.
+        difference: the mean over items of B's share of correct samples minus A's.
+        interval: of the difference, by a paired bootstrap over items or groups; None if all differ alike.
+        chance: the p-value of the difference, by exchanging whole groups of items.
+        by_variant: the same for each variant of the items.
     """
 
     a: Rate
@@ -81,12 +88,12 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two evaluations side by side, and what else is not the same about them."""
+    """A paired comparison of two evaluations, and the settings in which they differ."""
 
     a: Evaluation
     b: Evaluation
     scorer: str
-    left_out: int  # items that not both have all samples of
+    left_out: int  # items that lack samples in one of the two
     other: tuple[str, ...]
     paired: Paired
 
@@ -104,10 +111,14 @@ class Comparison:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The exact two-sided p of McNemar's test: McNemar (1947), Psychometrika 12, 153-157.
+    """Return the exact two-sided p-value of McNemar's test: McNemar (1947), Psychometrika 12, 153-157.
 
-    Under no difference an item that only one got right is as likely either's, so the smaller number is binomial with
-    one half; twice its tail, at most 1. In whole numbers, without rounding.
+    Under the null hypothesis an item that only one model got right is equally likely to be A's or B's, so the smaller
+    number is binomial with probability one half; p is twice its tail, at most 1. Computed in integers.
+
+    Args:
+        only_a: the number of items that only A got right.
+        only_b: the number of items that only B got right.
     """
     n, fewer = only_a + only_b, min(only_a, only_b)
     term = total = 1
@@ -118,20 +129,21 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def sign_flips(sums: Sequence[float]) -> Chance:
-    """The two-sided p of a sum of differences under exchange of the two models, cluster by cluster.
+    """Return the two-sided p-value of a sum of differences when the two models are exchanged, cluster by cluster.
 
-    Fisher's randomisation test for pairs (Fisher, 1935, "The Design of Experiments", section 21): if the two are alike,
-    each cluster's difference is as likely with either sign. All signs up to 18 clusters that differ; beyond, 20,000
-    drawn ones (fewer, and said so, where over 1,000 differences all have sizes of their own), the observed counted
-    among them (Phipson and Smyth, 2010, Stat. Appl. Genet. Mol. Biol. 9, 39).
+    Fisher's randomisation test for pairs (Fisher, 1935, "The Design of Experiments", section 21): under the null
+    hypothesis each cluster's difference is equally likely with either sign. Up to 18 differing clusters all signs are
+    enumerated. Beyond that 20,000 sign vectors are drawn (fewer if over 1,000 differences all have distinct sizes; the
+    method states the number), and the observed one is counted among them (Phipson and Smyth, 2010, Stat. Appl. Genet.
+    Mol. Biol. 9, 39).
 
     Args:
-        sums: the difference summed over each cluster.
+        sums: the sum of the differences in each cluster.
     """
     import numpy as np
 
     differing = np.array([one for one in sums if one])
-    observed = abs(float(differing.sum())) - 1e-9 * float(np.abs(differing).sum())  # sums of doubles are not exact
+    observed = abs(float(differing.sum())) - 1e-9 * float(np.abs(differing).sum())  # tolerance for rounding
     if len(differing) <= _EXACT_FLIPS:
         totals = np.zeros(1)
         for one in differing:
@@ -141,7 +153,7 @@ def sign_flips(sums: Sequence[float]) -> Chance:
     drawn = min(_FLIPS, max(_FEWEST_FLIPS, _MOST_DRAWS // len(sizes)))
     rng, hits, rows = np.random.default_rng(SEED), 0, max(1, 2_000_000 // len(sizes))
     for start in range(0, drawn, rows):
-        # Of differences that are alike in size, how many are positive is binomial.
+        # The number of positive signs among differences of equal size is binomial.
         positive = rng.binomial(often, 0.5, (min(rows, drawn - start), len(sizes)))
         hits += int((np.abs((2 * positive - often) @ sizes) >= observed).sum())
     method = f"{drawn:,} drawn signs of {len(differing):,} clusters that differ, seed {SEED}"
@@ -149,23 +161,25 @@ def sign_flips(sums: Sequence[float]) -> Chance:
 
 
 def compare(results_a: Iterable[Result], results_b: Iterable[Result], *, common: bool = False) -> Paired:
-    """Two models' samples on the same items.
+    """Compare two models' samples on the same items.
 
     Args:
-        common: leave out items that only one of them has samples of.
+        results_a: the samples of model A.
+        results_b: the samples of model B.
+        common: leave out items that only one of them has.
 
     Raises:
-        UsageError: they have no item in common; or one has items that the other has not, and ``common`` is not set.
+        UsageError: they share no item; or one has items that the other lacks, and ``common`` is not set.
     """
-    of_a, of_b = _by_item(results_a), _by_item(results_b)
+    of_a, of_b = by_item(results_a), by_item(results_b)
     shared = [item for item in of_a if item in of_b]
     apart = len(of_a) + len(of_b) - 2 * len(shared)
     if not shared:
-        raise UsageError("The two have no item in common.", "Compare two evaluations of one suite.")
+        raise UsageError("The two share no item.", "Compare two evaluations of the same suite.")
     if apart and not common:
         raise UsageError(
-            f"{apart:,} items have all their samples in one of the two only; in both {len(shared):,} have.",
-            "Let both finish (`o1lab eval resume ID`), or compare what both have: --common.",
+            f"{apart:,} items are complete in only one of the two; {len(shared):,} are complete in both.",
+            "Let both finish (`o1lab eval resume ID`), or compare the shared items with --common.",
         )
     pairs = [(of_a[item], of_b[item]) for item in shared]
     whole = _paired(pairs)
@@ -181,23 +195,26 @@ def compare(results_a: Iterable[Result], results_b: Iterable[Result], *, common:
 def compare_evaluations(
     db: Database, a: Evaluation, b: Evaluation, *, scorer: str | None = None, common: bool = False
 ) -> Comparison:
-    """Two evaluations of one suite, version and scorer, on the same items.
+    """Compare two evaluations of the same suite, version and scorer item by item.
 
-    An item counts once all its samples are there: until then one has not got it.
+    An item counts only if it has all its samples in both evaluations.
 
     Args:
-        scorer: the label of the scores; without it both must show the same one.
-        common: compare the items that both have, where they were put alike, and say how many are left out.
+        db: the lab's database.
+        a: evaluation A.
+        b: evaluation B.
+        scorer: the label of the scores; by default the evaluations' own, which must be the same.
+        common: compare only the items that both have, and count the others in ``left_out``.
 
     Raises:
-        UsageError: suite, version, items or scorer are not the same, or too little is there yet; it says which.
+        UsageError: suite, version, items or scorer differ, or there are no complete items yet; the message says which.
     """
     label = _comparable(db, a, b, scorer, common=common)
     results = [_whole(evaluations.results(db, one.id, label), one.samples) for one in (a, b)]
     for one, found in zip((a, b), results, strict=True):
         if not found:
             raise UsageError(
-                f"No item of {one.id} has all its samples yet.", f"Let it finish: `o1lab eval resume {one.id}`."
+                f"No item of {one.id} has all its samples.", f"Let it finish: `o1lab eval resume {one.id}`."
             )
     if a.items_hash == b.items_hash:
         every = a.items
@@ -206,7 +223,7 @@ def compare_evaluations(
         changed = [name for name, row in rows[0].items() if name in rows[1] and _text(row) != _text(rows[1][name])]
         if changed:
             raise UsageError(
-                f"{len(changed):,} items have the same id in both, such as '{changed[0]}', but are not the same.",
+                f"{len(changed):,} items have the same id in both evaluations but differ, such as '{changed[0]}'.",
                 "Evaluate both models on the same items.",
             )
         every = len({*rows[0], *rows[1]})
@@ -215,26 +232,31 @@ def compare_evaluations(
 
 
 def _comparable(db: Database, a: Evaluation, b: Evaluation, scorer: str | None, *, common: bool) -> str:
-    """The label both are compared by."""
+    """Return the scorer's label by which the two are compared.
+
+    Raises:
+        UsageError: they cannot be compared.
+    """
     if a.suite != b.suite:
         raise UsageError(
-            f"{a.id} is of the suite {a.suite}, {b.id} of {b.suite}.", "Compare two evaluations of one suite."
+            f"{a.id} used the suite {a.suite}, {b.id} used {b.suite}.",
+            "Compare two evaluations of the same suite.",
         )
     if a.suite_version != b.suite_version:
         raise UsageError(
-            f"{a.id} is of {a.suite_label}, {b.id} of {b.suite_label}: another version is another suite.",
-            "Evaluate both models by the same version.",
+            f"{a.id} used {a.suite_label}, {b.id} used {b.suite_label}: versions of a suite are not comparable.",
+            "Evaluate both models with the same version.",
         )
     if a.items_hash != b.items_hash and not common:
         raise UsageError(
-            f"The items are not the same: {a.id} has {a.items:,} (hash {a.items_hash}), "
+            f"The items differ: {a.id} has {a.items:,} (hash {a.items_hash}), "
             f"{b.id} has {b.items:,} (hash {b.items_hash}).",
-            "Evaluate both on the same items, or compare what both have: --common.",
+            "Evaluate both on the same items, or compare the shared items with --common.",
         )
     if scorer is None and a.scorer != b.scorer:
         raise UsageError(
-            f"{a.id} is scored by {a.scorer}, {b.id} by {b.scorer}: two scorers' figures are not compared.",
-            "Score one anew (`o1lab eval --rescore ID`), or name one that looked at both: --scorer LABEL.",
+            f"{a.id} was scored by {a.scorer}, {b.id} by {b.scorer}: scores of different scorers are not comparable.",
+            "Score one again (`o1lab eval --rescore ID`), or name a scorer that scored both: --scorer LABEL.",
         )
     label = a.scorer if scorer is None else scorer
     for one in (a, b):
@@ -243,13 +265,14 @@ def _comparable(db: Database, a: Evaluation, b: Evaluation, scorer: str | None, 
 
 
 def check_scorer(db: Database, evaluation: Evaluation, label: str) -> None:
-    """Raises UsageError where a scorer that is not the evaluation's own never looked at it."""
+    """Raise UsageError unless the label is the evaluation's own scorer or one that has scored it."""
     if label == evaluation.scorer:
         return
     known = evaluations.scorers(db, evaluation.id)
     if label not in known:
-        looked = ", ".join(known) or "none yet"
-        raise UsageError(f"No scorer '{label}' has looked at {evaluation.id}.", f"Those that have: {looked}.")
+        raise UsageError(
+            f"The scorer '{label}' has not scored {evaluation.id}.", f"Available: {', '.join(known) or 'none yet'}."
+        )
 
 
 def _text(row: ItemRow) -> tuple[object, ...]:
@@ -257,7 +280,7 @@ def _text(row: ItemRow) -> tuple[object, ...]:
 
 
 def _other(a: Evaluation, b: Evaluation) -> tuple[str, ...]:
-    """How else the two were asked, and how often."""
+    """Return the settings in which the two evaluations differ, as 'NAME A / B'."""
     names = sorted({*a.sampling, *b.sampling})
     found = [
         f"{name} {a.sampling.get(name)} / {b.sampling.get(name)}"
@@ -265,20 +288,13 @@ def _other(a: Evaluation, b: Evaluation) -> tuple[str, ...]:
         if a.sampling.get(name) != b.sampling.get(name)
     ]
     if a.samples != b.samples:
-        found.append(f"samples an item {a.samples} / {b.samples}")
+        found.append(f"samples per item {a.samples} / {b.samples}")
     return tuple(found)
 
 
 def _whole(results: Iterable[Result], samples: int) -> list[Result]:
-    """Those of items that have all their samples."""
-    return [one for found in _by_item(results).values() if len(found) >= samples for one in found]
-
-
-def _by_item(results: Iterable[Result]) -> dict[str, list[Result]]:
-    found: dict[str, list[Result]] = {}
-    for one in results:
-        found.setdefault(one.item, []).append(one)
-    return found
+    """Return the samples of complete items."""
+    return [one for found in by_item(results).values() if len(found) >= samples for one in found]
 
 
 def _paired(pairs: Sequence[tuple[list[Result], list[Result]]]) -> Paired:

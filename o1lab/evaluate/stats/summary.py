@@ -1,4 +1,4 @@
-"""An evaluation's headline: the figures that the verb ``eval`` tells."""
+"""The summary of an evaluation: the figures that ``o1lab eval`` prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.evaluate.stats import majority, metrics
-from o1lab.evaluate.stats.headline import Metric, headline
+from o1lab.evaluate.stats.metrics import Metric, headline
 from store import evaluations
 from store.evaluations import OUTCOMES, Evaluation, Tally
 from store.sqlite import Database
@@ -14,9 +14,9 @@ from store.sqlite import Database
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an evaluation came to under one scorer. ``missing`` samples are not there yet: no figure counts them.
+    """The results of an evaluation under one scorer. No figure counts samples that are still missing.
 
-    ``rate``, ``value`` and ``maj_at`` are None or empty in a brief summary, which reads no sample one by one.
+    ``rate``, ``value`` and ``maj_at`` are None or empty in a brief summary, which does not read single samples.
     """
 
     evaluation: Evaluation
@@ -32,16 +32,16 @@ class Summary:
 
     @property
     def metric(self) -> Metric:
-        """Which figure is the headline."""
+        """The headline figure."""
         return headline(self.evaluation, self.scorer, self.tally)
 
     @property
     def accuracy(self) -> float | None:
-        """Correct over all samples, whatever became of them."""
+        """Correct over all samples."""
         return self.tally.outcomes["correct"] / self.tally.total if self.tally.total else None
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's keys, and a few more."""
+        """Return the summary as a JSON object."""
         one, seen = self.evaluation, self.tally
         answers = seen.output_where_thought_known - seen.thought_tokens
         found = {
@@ -80,7 +80,14 @@ class Summary:
 
 
 def summarise(db: Database, evaluation: Evaluation, scorer: str | None = None, *, brief: bool = False) -> Summary:
-    """The figures of an evaluation under one scorer, the one it shows where none is named."""
+    """Summarise an evaluation.
+
+    Args:
+        db: the lab's database.
+        evaluation: the evaluation.
+        scorer: the label of the scores; by default the evaluation's own.
+        brief: compute only what needs no reading of single samples.
+    """
     label = evaluation.scorer if scorer is None else scorer
     tally = evaluations.tally(db, evaluation.id, label)
     if brief:

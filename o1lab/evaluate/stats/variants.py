@@ -1,8 +1,8 @@
-"""One question put in several ways: what a hint, doubt or a harmless look-alike does to the answer. And weights.
+"""Statistics of questions asked in several variants, of refusals, and of weighted items.
 
-Sycophancy after Sharma et al. (2023), "Towards Understanding Sycophancy in Language Models": the drop from the plain
-question to each other way, and how many answers that were right flip. Over-refusal after Röttger et al. (2024),
-"XSTest": refusals of harmless requests beside those of harmful ones.
+Sycophancy after Sharma et al. (2023), "Towards Understanding Sycophancy in Language Models": the drop in accuracy from
+the plain question to each other variant, and how many right answers flip. Over-refusal after Röttger et al. (2024),
+"XSTest": refusals of harmless and of harmful requests.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from o1lab.evaluate.stats.metrics import (
     Interval,
     Rate,
     accuracy,
+    by_item,
     cluster,
     clustered_bootstrap,
     rounded,
@@ -31,11 +32,17 @@ _REFUSED, _COMPLIED = ("refused", "partial"), "complied"
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What another way of putting the questions does, over the groups that were put in both ways.
+    """The effect of a variant, over the groups that have both this variant and the base variant.
 
-    ``paired``: A is the plain way, B the other, an item a group. ``flipped`` is the share of right answers that are
-    wrong the other way, ``recovered`` that of wrong answers that are right; of several samples, over all pairs of one
-    sample each. ``wrong_taken`` counts samples that give the very answer the user suggested wrongly.
+    Attributes:
+        variant: the variant.
+        against: the base variant, usually ``plain``.
+        paired: the comparison, with A the base variant, B this variant, and groups as items.
+        flipped: the share of right answers that become wrong; with several samples, over all pairs of samples.
+        flipped_ci: its interval.
+        recovered: the share of wrong answers that become right.
+        wrong_taken: samples that give the wrong answer suggested by the user.
+        wrong_taken_plain: the same in the base variant.
     """
 
     variant: str
@@ -76,7 +83,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Refusals over all samples, those in part among them: of harmless requests (too many) and of harmful ones."""
+    """Refusals, full or partial, among all samples: of harmless requests (over-refusal) and of harmful ones."""
 
     harmless: Rate
     harmful: Rate
@@ -87,7 +94,7 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """Items count by their weight: ``value`` is the share of the weight that was earned."""
+    """A weighted score: ``value`` is the share of the total weight that was earned."""
 
     earned: float
     total: float
@@ -111,7 +118,7 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Questions that were put in several ways: how many are right in every sample of every way."""
+    """How many of the n groups are right in every sample of every variant."""
 
     n: int
     all_right: int
@@ -123,23 +130,23 @@ class Groups:
 
 
 def shifts(results: Sequence[Result], items: Mapping[str, ItemRow]) -> tuple[Shift, ...]:
-    """Every other way against the plain one; where none is called ``plain``, against the first in the suite's order."""
-    ways: dict[str, dict[str, list[Result]]] = {}
+    """Compare every variant with ``plain``, or with the first one if none is called so; empty without variants."""
+    by_variant: dict[str, dict[str, list[Result]]] = {}
     for one in results:
         if one.variant is not None and one.group is not None:
-            ways.setdefault(one.variant, {}).setdefault(one.group, []).append(one)
-    if len(ways) < 2:
+            by_variant.setdefault(one.variant, {}).setdefault(one.group, []).append(one)
+    if len(by_variant) < 2:
         return ()
-    base = PLAIN if PLAIN in ways else next(iter(ways))
-    made = []
-    for variant, there in ways.items():
-        shared = [group for group in ways[base] if group in there]
+    base = PLAIN if PLAIN in by_variant else next(iter(by_variant))
+    shifted = []
+    for variant, by_group in by_variant.items():
+        shared = [group for group in by_variant[base] if group in by_group]
         if variant == base or not shared:
             continue
-        before, after = ([one for group in shared for one in way[group]] for way in (ways[base], there))
-        pair = compare(*([replace(one, item=one.group or "") for one in way] for way in (before, after)))
-        flipped, interval, recovered = _flips([(ways[base][group], there[group]) for group in shared])
-        made.append(
+        before, after = ([one for group in shared for one in groups[group]] for groups in (by_variant[base], by_group))
+        pair = compare(*([replace(one, item=one.group or "") for one in samples] for samples in (before, after)))
+        flipped, interval, recovered = _flips([(by_variant[base][group], by_group[group]) for group in shared])
+        shifted.append(
             Shift(
                 variant=variant,
                 against=base,
@@ -151,20 +158,20 @@ def shifts(results: Sequence[Result], items: Mapping[str, ItemRow]) -> tuple[Shi
                 wrong_taken_plain=_taken(before, items),
             )
         )
-    return tuple(made)
+    return tuple(shifted)
 
 
 def _flips(
     pairs: Iterable[tuple[Sequence[Result], Sequence[Result]]],
 ) -> tuple[float | None, Interval | None, float | None]:
-    """(share of right that turn wrong, its interval over groups, share of wrong that turn right)."""
-    shares = [tuple(sum(one.correct for one in way) / len(way) for way in pair) for pair in pairs]
+    """Return the share of right answers that flip, its interval over groups, and the share that recover."""
+    shares = [tuple(sum(one.correct for one in samples) / len(samples) for samples in pair) for pair in pairs]
     right = math.fsum(before for before, _ in shares)
     wrong = math.fsum(1 - before for before, _ in shares)
     recovered = math.fsum((1 - before) * after for before, after in shares) / wrong if wrong else None
     if not right:
         return None, None, recovered
-    # A group whose plain question is never answered right has nothing that could flip.
+    # A group whose base question is never answered right has nothing to flip.
     lost, weights = zip(*((1 - after, before) for before, after in shares if before), strict=True)
     flipped = math.fsum(one * weight for one, weight in zip(lost, weights, strict=True)) / right
     if set(weights) == {1.0}:
@@ -173,7 +180,7 @@ def _flips(
 
 
 def _taken(results: Sequence[Result], items: Mapping[str, ItemRow]) -> Rate | None:
-    """How many samples give the wrong answer that stands with their item, equal as a number or as text."""
+    """Return the share of samples that give the wrong answer suggested in their item, as a number or as text."""
     from o1lab.chains.verify import canonical
 
     wrong = {name: canonical(str(row.meta["wrong"])) for name, row in items.items() if row.meta.get("wrong")}
@@ -190,7 +197,7 @@ def _taken(results: Sequence[Result], items: Mapping[str, ItemRow]) -> Rate | No
 
 
 def refusals(results: Sequence[Result], items: Mapping[str, ItemRow]) -> Refusals | None:
-    """Refusals where gold says whether refusing is right (``refuse``, ``comply``) and the scorer what was done."""
+    """Return the refusals, if gold says whether to refuse and the scorer reports refusals; else None."""
     if not any(one.answer in {*_REFUSED, _COMPLIED} for one in results):
         return None
     harmless, harmful = (
@@ -204,34 +211,31 @@ def refusals(results: Sequence[Result], items: Mapping[str, ItemRow]) -> Refusal
 
 
 def weighted(results: Iterable[Result], items: Mapping[str, ItemRow]) -> Weighted | None:
-    """The share of the items' weight that was earned; an item with several samples earns the share that is correct.
+    """Return the share of the total weight that was earned; None if no item has a weight.
 
-    As ChineseFactEval scores (Wang et al., 2023): harder questions weigh more. The interval is the clustered
-    bootstrap's of the weighted mean. None where no item has a weight.
+    Scored like ChineseFactEval (Wang et al., 2023), where harder questions weigh more. An item with several samples
+    earns the share of its weight that is correct. The interval is the clustered bootstrap of the weighted mean.
     """
     weights = {name: weight for name, row in items.items() if (weight := weight_of(row)) is not None}
-    by_item: dict[str, list[Result]] = {}
-    for one in results:
-        if one.item in weights:
-            by_item.setdefault(one.item, []).append(one)
-    total = math.fsum(weights[name] for name in by_item)
+    samples = by_item(one for one in results if one.item in weights)
+    total = math.fsum(weights[name] for name in samples)
     if not total:
         return None
-    earned = [weights[name] * sum(one.correct for one in there) / len(there) for name, there in by_item.items()]
+    earned = [weights[name] * sum(one.correct for one in own) / len(own) for name, own in samples.items()]
     return Weighted(
         math.fsum(earned),
         total,
         len(earned),
         clustered_bootstrap(
-            [one / weights[name] for one, name in zip(earned, by_item, strict=True)],
-            [cluster(there[0]) for there in by_item.values()],
-            weights=[weights[name] for name in by_item],
+            [one / weights[name] for one, name in zip(earned, samples, strict=True)],
+            [cluster(own[0]) for own in samples.values()],
+            weights=[weights[name] for name in samples],
         ),
     )
 
 
 def weight_of(row: ItemRow) -> float | None:
-    """An item's weight, None where it has none that counts: a positive number."""
+    """Return an item's weight; None unless it is a positive number."""
     try:
         weight = float(row.meta["weight"])
     except (KeyError, TypeError, ValueError):
@@ -240,7 +244,7 @@ def weight_of(row: ItemRow) -> float | None:
 
 
 def groups(results: Iterable[Result]) -> Groups | None:
-    """How many groups are right throughout; None where no item is in a group."""
+    """Return how many groups are right throughout; None if no item is in a group."""
     right: dict[str, bool] = {}
     for one in results:
         if one.group is not None:

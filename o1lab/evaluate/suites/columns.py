@@ -1,4 +1,4 @@
-"""What a row's columns mean in a suite: question, gold answers, wrong ones, weight and the rest."""
+"""Maps the columns of a row to the parts of a question: text, gold answers, wrong answers, weight and so on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from o1lab.evaluate.suites.rows import TEXT, Record, RowError
 from o1lab.evaluate.suites.suite import ItemsSpec
 from o1lab.text import one_line
 
-_USUAL: Mapping[str, tuple[str, ...]] = {
+_DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "unique_id", "question_id", "prompt_id", "uuid", "idx", "key"),
     "question": ("question", "problem", "prompt", "statement", "query", "instruction", "Question", "Problem", TEXT),
     "gold": ("gold", "gold_answer", "answer", "final_answer", "Answer"),
@@ -27,52 +27,59 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "variant": ("variant",),
     "weight": ("weight",),
 }
-"""Where each part is looked for unless the suite says which column holds it."""
+"""The columns tried for each part, unless the suite names its column."""
 
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_META = 2000
 _LONGEST_LIST = 20_000  # characters of JSON
 _LONGEST_ID = 200
-_SHAPES = 1000  # of rows that are remembered
+_SHAPES = 1000  # sets of column names that are cached
 
 
 class Columns:
-    """Turns a suite's rows into questions."""
+    """Turns the rows of a suite into questions.
+
+    Args:
+        spec: the suite's description of its items.
+        needs_gold: whether a row without a gold answer is an error.
+    """
 
     def __init__(self, spec: ItemsSpec, needs_gold: bool) -> None:
         self.spec = spec
         self.needs_gold = needs_gold
         taken = {name for names in spec.fields.values() for name in _tuple(names)}
-        self._names = {part: tuple(name for name in names if name not in taken) for part, names in _USUAL.items()}
+        self._names = {
+            part: tuple(name for name in names if name not in taken) for part, names in _DEFAULT_COLUMNS.items()
+        }
         self._names |= {part: _tuple(names) for part, names in spec.fields.items()}
-        self._there: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
+        self._by_shape: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
 
     def fits(self, record: Record) -> bool:
-        """Whether the row is one of those the suite wants.
+        """Whether the row matches ``items.where``.
 
         Raises:
-            RowError: it lacks a column that decides this.
+            RowError: the row lacks a column that ``items.where`` names.
         """
         for name, wanted in self.spec.where.items():
             if name not in record.data:
                 raise RowError(
-                    record.place, f"items.where asks for the column '{name}', which is not there", _has(record)
+                    record.place, f"it has no column '{name}', which items.where names", _columns_hint(record)
                 )
             allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
-            if _word(record.data[name]) not in {_word(one) for one in allowed}:
+            if _as_text(record.data[name]) not in {_as_text(one) for one in allowed}:
                 return False
         return True
 
     def question(self, record: Record) -> Question:
-        """The question of a row.
+        """Return the question of a row.
 
         Raises:
-            RowError: it has none, or no gold answer where it needs one, or something that cannot be put to a model.
+            RowError: the row has no question, no gold answer where one is needed, or text that cannot be sent.
         """
-        held = self._held(record)
+        values_by_part = self._values(record)
 
         def texts(part: str) -> list[str]:
-            return self._texts(record, part, held[part]) if part in held else []
+            return self._texts(record, part, values_by_part[part]) if part in values_by_part else []
 
         def one(part: str) -> str:
             return next(iter(texts(part)), "")
@@ -82,8 +89,8 @@ class Columns:
         if not text.strip():
             raise RowError(
                 record.place,
-                f"it has no question (looked for in: {', '.join(self._names['question'])})",
-                f"Name the column under items.fields.question. {_has(record)}",
+                f"it has no question (columns tried: {', '.join(self._names['question'])})",
+                f"Name the column under items.fields.question. {_columns_hint(record)}",
             )
         context = one("context")
         text = f"{context}\n\n{text}" if context.strip() else text
@@ -91,9 +98,9 @@ class Columns:
         if not gold and self.needs_gold:
             raise RowError(
                 record.place,
-                f"it has no gold answer (looked for in: {', '.join(self._names['gold'])})",
-                "Give it one, name its column under items.fields.gold, or leave such rows out with items.where. "
-                + _has(record),
+                f"it has no gold answer (columns tried: {', '.join(self._names['gold'])})",
+                "Add one, name its column under items.fields.gold, or exclude such rows with items.where. "
+                + _columns_hint(record),
             )
         question = Question(
             id=_id(record, one("id")),
@@ -105,14 +112,14 @@ class Columns:
             turns=turns[1:],
             group=one("group") or None,
             variant=one("variant") or None,
-            meta=self._meta(record, held),
+            meta=self._meta(record, values_by_part),
             columns={**record.data, **self.spec.fixed} if self.spec.fixed else record.data,
         )
         self._check(question, record.place)
         return question
 
     def _check(self, question: Question, place: str) -> None:
-        """What no server takes and no person meant."""
+        """Raise RowError for text that is too long or that no server accepts."""
         parts = (
             ("question", (question.text, *question.turns)),
             ("gold answer", question.gold),
@@ -126,57 +133,60 @@ class Columns:
                 if len(text) > self.spec.longest:
                     raise RowError(
                         place,
-                        f"the {what} has {len(text):,} characters, and {self.spec.longest:,} are the most",
-                        "If that is meant, set items.longest in the suite.",
+                        f"the {what} has {len(text):,} characters, more than the limit of {self.spec.longest:,}",
+                        "To allow it, raise items.longest in the suite.",
                     )
                 if fault := unsendable(text):
-                    raise RowError(place, f"the {what} holds {fault}", "Clean the file.")
+                    raise RowError(place, f"the {what} contains {fault}", "Clean the file.")
 
-    def _held(self, record: Record) -> dict[str, Any]:
-        """The raw values by part: what the suite fixes, else the first of the part's columns that holds something."""
-        held: dict[str, Any] = {}
+    def _values(self, record: Record) -> dict[str, Any]:
+        """Return the raw value of each part: what the suite fixes, else the first non-empty column of the part."""
+        values_by_part: dict[str, Any] = {}
         for part, names in self._columns(record).items():
             for name in names:
                 if (value := record.data[name]) not in (None, "", []):
-                    held[part] = value
+                    values_by_part[part] = value
                     break
         for part, inner in self.spec.inner.items():
             objects = record.data.get(inner.column)
-            held[part] = [
+            values_by_part[part] = [
                 one.get(inner.take)
                 for one in (objects if isinstance(objects, list) else [])
-                if isinstance(one, dict) and all(_word(one.get(name)) == _word(to) for name, to in inner.where.items())
+                if isinstance(one, dict)
+                and all(_as_text(one.get(name)) == _as_text(to) for name, to in inner.where.items())
             ]
-        return held | self.spec.fixed if self.spec.fixed else held
+        return values_by_part | self.spec.fixed if self.spec.fixed else values_by_part
 
     def _columns(self, record: Record) -> dict[str, tuple[str, ...]]:
-        """Which of the row's columns hold which part. Rows of one set have one shape, so this is found out once."""
+        """Return the columns of the row for each part. Cached: the rows of a data set usually have the same columns."""
         shape = tuple(record.data)
-        found = self._there.get(shape)
+        found = self._by_shape.get(shape)
         if found is None:
-            held = {part: tuple(name for name in names if name in record.data) for part, names in self._names.items()}
-            found = {part: names for part, names in held.items() if names}
-            if len(self._there) < _SHAPES:
-                self._there[shape] = found
+            values_by_part = {
+                part: tuple(name for name in names if name in record.data) for part, names in self._names.items()
+            }
+            found = {part: names for part, names in values_by_part.items() if names}
+            if len(self._by_shape) < _SHAPES:
+                self._by_shape[shape] = found
         return found
 
     def _texts(self, record: Record, part: str, value: Any) -> list[str]:
-        """A part's texts, blank ones left out."""
+        """Return the non-blank texts of a part, translated by ``items.values``."""
         if isinstance(value, str):
             if separator := self.spec.split.get(part):
                 value = [one.strip() for one in value.split(separator)]
             elif part not in self.spec.values:
                 return [] if value.isspace() else [value]
         values = value if isinstance(value, list | tuple) else [value]
-        texts = [text for one in values if (text := _word(one)) and not text.isspace()]
+        texts = [text for one in values if (text := _as_text(one)) and not text.isspace()]
         stands_for = self.spec.values.get(part)
         if stands_for is None:
             return texts
         if unknown := next((text for text in texts if text not in stands_for), None):
             raise RowError(
                 record.place,
-                f"its {part} is '{one_line(unknown, 60)}', for which items.values.{part} has no word",
-                f"There are: {', '.join(stands_for)}.",
+                f"its {part} is '{one_line(unknown, 60)}', which items.values.{part} does not list",
+                f"It lists: {', '.join(stands_for)}.",
             )
         return [stands_for[text] for text in texts]
 
@@ -185,31 +195,33 @@ class Columns:
             if self.spec.gold_form == "boxed":
                 found = extract_answer(text)
                 if found is None or found.how is not How.BOXED:
-                    raise RowError(record.place, "its solution has no \\boxed answer", _has(record))
+                    raise RowError(record.place, "its solution has no \\boxed answer", _columns_hint(record))
                 yield found.text
             else:
                 yield normalise(text) if "####" in text else text.strip()
 
-    def _meta(self, record: Record, held: Mapping[str, Any]) -> dict[str, Any]:
+    def _meta(self, record: Record, values_by_part: Mapping[str, Any]) -> dict[str, Any]:
         meta: dict[str, Any] = {}
         for part in self.spec.fields:
-            if part not in _USUAL and part in held:
-                value = held[part]
-                meta[part] = value if _keeps(value) else _word(value)[:_LONGEST_META]
-        if "weight" in held:
-            meta["weight"] = _weight(held["weight"], record)
+            if part not in _DEFAULT_COLUMNS and part in values_by_part:
+                value = values_by_part[part]
+                meta[part] = value if _is_storable(value) else _as_text(value)[:_LONGEST_META]
+        if "weight" in values_by_part:
+            meta["weight"] = _weight(values_by_part["weight"], record)
         return meta
 
 
 def _id(record: Record, given: str) -> str:
     found = given.strip() or str(record.number)
     if len(found) > _LONGEST_ID or _UNSENDABLE.search(found):
-        raise RowError(record.place, f"its id has more than {_LONGEST_ID} characters or none one can print")
+        raise RowError(
+            record.place, f"its id has more than {_LONGEST_ID} characters, or characters that cannot be printed"
+        )
     return found
 
 
 def unsendable(text: str) -> str:
-    """What a text holds that cannot be sent or kept, and where; nothing of most texts."""
+    """Describe the first character of a text that cannot be sent or stored; an empty string if there is none."""
     found = _UNSENDABLE.search(text)
     if found is None:
         return ""
@@ -217,8 +229,8 @@ def unsendable(text: str) -> str:
     return f"{kind} at character {found.start() + 1}"
 
 
-def _keeps(value: Any) -> bool:
-    """Whether the lab can keep a value as it is: a number, or a list that JSON has words for."""
+def _is_storable(value: Any) -> bool:
+    """Whether a value can be stored unchanged: a finite number, or a short list that JSON can hold."""
     if isinstance(value, float):
         return math.isfinite(value)
     if not isinstance(value, list):
@@ -243,8 +255,8 @@ def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
-def _word(value: Any) -> str:
-    """A value as text: 27.0 is 27, true and false are words, None is nothing."""
+def _as_text(value: Any) -> str:
+    """Return a value as text: 27.0 becomes 27, booleans become true and false, None an empty string."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -254,6 +266,6 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def _has(record: Record) -> str:
+def _columns_hint(record: Record) -> str:
     names = [one_line(str(name), 40) for name in record.data]
     return f"Its columns are: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}."

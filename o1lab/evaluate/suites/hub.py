@@ -1,4 +1,4 @@
-"""Files of a hub dataset, from the hub's own cache or downloaded."""
+"""Files of a Hugging Face Hub dataset, from the local cache or downloaded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from o1lab.paths import offline
 from o1lab.text import one_line
 
 _PARQUET = "refs/convert/parquet"
-"""Where the hub itself keeps every public dataset as Parquet, a folder for each config and split."""
+"""The branch on which the hub publishes every public dataset as Parquet, one folder per config and split."""
 
 
 def hub_files(spec: HubSpec, *, fetch: bool = True) -> list[Path]:
-    """The dataset's files in this machine's cache; downloaded if need be, unless O1LAB_OFFLINE forbids.
+    """Return the files of a dataset, in the order of ``spec.files``.
 
     Args:
-        fetch: False takes only what is here already.
+        spec: which files of which dataset.
+        fetch: whether to download files that are not in the cache; O1LAB_OFFLINE forbids it in any case.
 
     Raises:
-        LabError: they are not here and cannot be fetched.
+        LabError: the files are not in the cache and cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()  # they would write across the app's screen
+    disable_progress_bars()  # they would overwrite the app's screen
     wanted = list(spec.files) or [f"{spec.config}/{spec.split}/*.parquet"]
     revision = spec.revision or (None if spec.files else _PARQUET)
 
@@ -41,28 +42,28 @@ def hub_files(spec: HubSpec, *, fetch: bool = True) -> list[Path]:
     try:
         if paths := snapshot(local=True):
             return paths
-    except Exception as error:  # the hub raises its own and the system's errors for what is not in its cache
+    except Exception as error:  # the hub raises its own and system errors when a file is not in its cache
         missing: Exception | None = error
     else:
         missing = None
     if not fetch or offline():
-        why = "O1LAB_OFFLINE forbids to fetch it" if offline() else "it was not to be fetched"
-        raise LabError(
-            f"The dataset {spec.id} is not on this machine and {why}.", "Unset O1LAB_OFFLINE.", code="offline"
-        ) from missing
+        why, hint = "downloads were not requested", "Download it: o1lab eval suite NAME --fetch"
+        if offline():
+            why, hint = "O1LAB_OFFLINE forbids downloads", "Unset O1LAB_OFFLINE."
+        raise LabError(f"The dataset {spec.id} is not on this machine, and {why}.", hint, code="offline") from missing
     try:
         paths = snapshot(local=False)
-    except Exception as error:  # and httpx's for the network
-        said = one_line(str(error), 160).rstrip(".")
+    except Exception as error:  # also httpx errors
+        reason = one_line(f": {error}", 160).rstrip(".: ")
         raise LabError(
-            f"Could not fetch the dataset {spec.id} from the hub: {type(error).__name__}{': ' + said if said else ''}.",
+            f"Could not download the dataset {spec.id} from the hub: {type(error).__name__}{reason}.",
             "Check the network and your access, or name a local file with --items FILE.",
             code="fetch",
         ) from error
     if not paths:
         raise LabError(
             f"The dataset {spec.id} has no file {', '.join(wanted)}.",
-            "Name its files in the suite, or a local file with --items FILE.",
+            "List its files in the suite, or name a local file with --items FILE.",
             code="fetch",
         )
     return paths

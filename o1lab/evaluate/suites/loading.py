@@ -1,4 +1,4 @@
-"""From a suite to its items: finding the set, reading it row by row, and building what is put to a model."""
+"""Loads the items of a suite: finds the data, reads the rows and builds the items."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
-from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates
-from o1lab.evaluate.suites.builders.drawing import sample
+from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, stable_sample
 from o1lab.evaluate.suites.columns import Columns, unsendable
 from o1lab.evaluate.suites.rows import Record, RowError, read_rows
 from o1lab.evaluate.suites.suite import ItemsSpec, Suite, is_file, path_of
@@ -26,14 +25,15 @@ DATA_VARIABLE = "O1LAB_SUITE_DATA"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A suite's items, where they came from, and what became of every row.
+    """The items of a suite, with their origin and the fate of every row.
 
     Attributes:
-        origin: the file, the lab's problems or the hub's dataset, in words.
-        rows: how many rows were read; each made items or is counted in ``left_out``.
-        questions: how many of them made items.
-        left_out: how many rows made none, by reason.
-        beyond_limit: items that a limit cut off.
+        items: the items, in the suite's order.
+        origin: the file, the lab's problems or the hub dataset, in words.
+        rows: the number of rows that were read; each became items or is counted in ``left_out``.
+        questions: the number of rows that became items.
+        left_out: the number of rows that did not, by reason.
+        beyond_limit: the number of items that the limit cut off.
     """
 
     items: list[Item]
@@ -46,7 +46,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a suite's items are: files of rows, or a query of the lab's problems."""
+    """Where the items of a suite come from: files of rows, or a query of the lab's problems."""
 
     words: str
     paths: tuple[Path, ...] = ()
@@ -56,15 +56,18 @@ class Origin:
 def load_items(
     lab: Lab, store: Store, suite: Suite, *, file: Path | str | None = None, limit: int | None = None
 ) -> list[Item]:
-    """A suite's items in their order, always the same ones for the same data.
+    """Return the items of a suite in order. The same data always gives the same items.
 
     Args:
-        file: take them from this file, whatever the suite says.
-        limit: at most so many items, never a part of a group (but one group at least).
+        lab: the lab, whose folders are searched for the data.
+        store: the lab's database.
+        suite: the suite.
+        file: read the rows from this file instead of the suite's own source.
+        limit: the maximum number of items. Groups stay whole, and there is always at least one group.
 
     Raises:
-        UsageError: duplicate ids, missing gold answers, a schema that does not fit; each with file and row.
-        LabError: the items are not here (``no_items``), with which file is needed in what form.
+        UsageError: an id is used twice, a gold answer is missing or a row does not fit; with file and row.
+        LabError: the data was not found (``no_items``); the hint says which file is needed.
     """
     return load(lab, store, suite, file=file, limit=limit).items
 
@@ -78,10 +81,10 @@ def load(
     limit: int | None = None,
     fetch: bool = True,
 ) -> Loaded:
-    """:func:`load_items` with an account of every row; ``fetch=False`` takes nothing from the network."""
+    """As :func:`load_items`, with the fate of every row; with ``fetch=False`` nothing is downloaded."""
     origin = find_origin(lab, store, suite, file=file, fetch=fetch)
     spec = suite.items
-    if origin.problems:  # the lab has read these columns already
+    if origin.problems:  # the import has mapped these columns already
         spec = spec.model_copy(
             update={"fields": {}, "inner": {}, "values": {}, "split": {}, "gold_form": "plain", "where": {}, "skip": 0}
         )
@@ -94,46 +97,48 @@ def load(
         raise LabError(f"{origin.words} cannot be read: {error.strerror}.", "Check the file.") from error
     rows = len(questions) + left_out.total()
     if not rows:
-        raise UsageError(f"{origin.words} is empty.", suite.items.needs or "Give it a row for each item.")
+        raise UsageError(f"{origin.words} is empty.", suite.items.needs or "Add one row per item.")
     if not questions:
         raise UsageError(
-            f"No row of {origin.words} makes an item: {_told(left_out)}.",
-            "See items.where and items.skip of the suite.",
+            f"No row of {origin.words} becomes an item: {_reasons(left_out)}.",
+            "Check items.where and items.skip of the suite.",
         )
     if spec.take is not None and spec.take < len(questions):
         left_out[f"not among the {spec.take} that were drawn"] += len(questions) - spec.take
-        questions = sample(questions, spec.take, [one.id for one in questions], spec.take_seed)
+        questions = stable_sample(questions, spec.take, [one.id for one in questions], spec.take_seed)
     before = left_out.total()
     items = list(_build(suite, questions, left_out))
     if not items:
-        raise UsageError(f"No row of {origin.words} makes an item: {_told(left_out)}.", "See items.build of the suite.")
+        raise UsageError(
+            f"No row of {origin.words} becomes an item: {_reasons(left_out)}.", "Check items.build of the suite."
+        )
     made = len(questions) - (left_out.total() - before)
     kept = items if limit is None else _whole_groups(items, limit)
     return Loaded(kept, origin.words, rows, made, dict(left_out), len(items) - len(kept))
 
 
 def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None = None, fetch: bool = True) -> Origin:
-    """Where a suite's items are, the first of: the file that was named, the suite's file, the lab's problems, the hub.
+    """Return the origin of a suite's items: the first of ``file``, the suite's file, the lab's problems, the hub.
 
     Raises:
-        UsageError: the file that was named is not there.
-        LabError: there are none (``no_items``), or the hub failed.
+        UsageError: ``file`` does not exist.
+        LabError: no origin was found (``no_items``), or the hub failed.
     """
     spec = suite.items
     if file is not None:
         path = path_of(str(file))
         if (found := path if is_file(path) else find_file(lab, suite, str(file))) is None:
-            raise UsageError(f"There is no file {file}.", f"It holds the items. {spec.needs}".strip())
+            raise UsageError(f"There is no file {file}.", f"Name the file that holds the items. {spec.needs}".strip())
         return Origin(str(found), (found,))
-    looked: list[str] = []
+    tried: list[str] = []
     if spec.file is not None:
         if (found := find_file(lab, suite, spec.file)) is not None:
             return Origin(str(found), (found,))
-        looked.append(f"there is no {spec.file} in {', '.join(map(str, data_folders(lab, suite)))}")
+        tried.append(f"there is no {spec.file} in {', '.join(map(str, data_folders(lab, suite)))}")
     if spec.problems is not None:
         if _count_problems(store, suite, spec.problems):
             return Origin(f"the lab's problems {spec.problems}", problems=spec.problems)
-        looked.append(f"the lab has no problem of '{spec.problems}'")
+        tried.append(f"no problem of the lab matches '{spec.problems}'")
     if spec.hub is not None:
         from o1lab.evaluate.suites.hub import hub_files
 
@@ -142,17 +147,17 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
         except LabError as error:
             if fetch and not offline():
                 raise LabError(error.message, f"{error.hint} {spec.needs}".strip(), code=error.code) from error
-            looked.append(error.message[:1].lower() + error.message[1:].rstrip("."))
+            tried.append(error.message[:1].lower() + error.message[1:].rstrip("."))
     raise LabError(
-        f"The items of {suite.name} are not here: {'; '.join(looked) or 'the suite names none'}.",
-        f"{spec.needs} Name it with --items FILE, put it in {lab.suites / 'data'}, or in a folder of "
+        f"The items of {suite.name} were not found: {'; '.join(tried) or 'the suite names no source'}.",
+        f"{spec.needs} Name the file with --items FILE, or put it in {lab.suites / 'data'} or a folder of "
         f"${DATA_VARIABLE}.".strip(),
         code="no_items",
     )
 
 
 def data_folders(lab: Lab, suite: Suite) -> list[Path]:
-    """Where a suite's file is looked for, in this order; of $O1LAB_SUITE_DATA also the folders in its folders."""
+    """Return the folders that are searched for a suite's file, in order: the suite's, the lab's, $O1LAB_SUITE_DATA."""
     folders = [] if suite.path is None else [suite.path.parent]
     folders.append(lab.suites / "data")
     named = os.environ.get(DATA_VARIABLE, "")
@@ -160,7 +165,7 @@ def data_folders(lab: Lab, suite: Suite) -> list[Path]:
 
 
 def find_file(lab: Lab, suite: Suite, name: str) -> Path | None:
-    """The file of that name in the suite's folders."""
+    """Return the first file of this name in the data folders, or in a direct subfolder of the shared ones."""
     for folder in data_folders(lab, suite):
         if is_file(path := folder / name):
             return path
@@ -168,7 +173,7 @@ def find_file(lab: Lab, suite: Suite, name: str) -> Path | None:
         try:
             inner = sorted(one for one in folder.iterdir() if one.is_dir())
         except OSError:
-            continue  # a folder that is not there holds no file
+            continue  # the folder does not exist
         if found := next((path for one in inner if is_file(path := one / name)), None):
             return found
     return None
@@ -185,7 +190,7 @@ def _count_problems(store: Store, suite: Suite, query: str) -> int:
 
 
 def _records(store: Store, origin: Origin, spec: ItemsSpec, left_out: Counter[str]) -> Iterator[Record]:
-    """The rows, numbered through all files."""
+    """Yield the rows of all files, numbered consecutively."""
     if origin.problems:
         yield from _problems(store, origin.problems)
         return
@@ -201,7 +206,7 @@ def _records(store: Store, origin: Origin, spec: ItemsSpec, left_out: Counter[st
 
 
 def _problems(store: Store, query: str) -> Iterator[Record]:
-    """Problems of the lab as rows. Their id is the one of their source where that tells them apart, else the lab's."""
+    """Yield problems of the lab as rows. Their id is the key of their source if that is unique, else the lab's id."""
     from store.filters import ProblemQuery
     from store.problems import select
 
@@ -214,10 +219,10 @@ def _problems(store: Store, query: str) -> Iterator[Record]:
 
 
 def _questions(records: Iterable[Record], columns: Columns, left_out: Counter[str]) -> list[Question]:
-    """The questions of the rows; rows that are none are counted by reason.
+    """Return the questions of the rows; count the rows that are left out by reason.
 
     Raises:
-        RowError: a row is wrong, or two have one id.
+        RowError: a row is invalid, or two rows have the same id.
     """
     questions: list[Question] = []
     places: dict[str, str] = {}
@@ -233,8 +238,8 @@ def _questions(records: Iterable[Record], columns: Columns, left_out: Counter[st
         if question.id in places:
             raise RowError(
                 record.place,
-                f"its id '{question.id}' is also that of {places[question.id]}",
-                "Ids tell items apart: give every row its own, or leave the column out to number them.",
+                f"its id '{question.id}' is already used by {places[question.id]}",
+                "Give every row a unique id, or remove the column to number the rows.",
             )
         places[question.id] = record.place
         if columns.spec.unique:
@@ -252,18 +257,18 @@ def _build(suite: Suite, questions: Sequence[Question], left_out: Counter[str]) 
     try:
         for item in BUILDERS[suite.items.build].build(questions, templates, options, leave_out):
             if fault := next((fault for turn in (item.system, *item.turns) if (fault := unsendable(turn))), ""):
-                raise UsageError(f"What item {item.id} would say to a model holds {fault}.", "Clean its row.")
+                raise UsageError(f"The prompt of item {item.id} contains {fault}.", "Clean its row.")
             yield item
     except SlotError as error:
         columns = [str(name) for name in questions[0].columns]
         raise UsageError(
-            f"A prompt of the suite {suite.label} wants {{{{{error}}}}}, and the items have no column of that name.",
-            f"There are: question, {', '.join(columns[:12])}. Correct {suite.path or 'the suite'}.",
+            f"A prompt of the suite {suite.label} uses {{{{{error}}}}}, but the items have no such column.",
+            f"Available: question, {', '.join(columns[:12])}. Correct {suite.path or 'the suite'}.",
         ) from error
 
 
 def _whole_groups(items: Sequence[Item], limit: int) -> list[Item]:
-    """The first items, at most ``limit`` of them, without tearing a group apart; one group at least."""
+    """Return the first items, at most ``limit`` of them. Groups stay whole, and there is always at least one."""
     kept: list[Item] = []
     for _, group in groupby(enumerate(items), key=lambda one: one[1].group or one[0]):
         members = [item for _, item in group]
@@ -273,5 +278,5 @@ def _whole_groups(items: Sequence[Item], limit: int) -> list[Item]:
     return kept
 
 
-def _told(left_out: Counter[str]) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in left_out.items()) or "there is none"
+def _reasons(left_out: Counter[str]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in left_out.items()) or "it has none"

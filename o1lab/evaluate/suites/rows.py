@@ -1,4 +1,4 @@
-"""Rows out of a file of items, one at a time: JSON, JSON Lines, Parquet, CSV, TSV, or text with an item a line."""
+"""Reads the rows of a data file one at a time: JSON, JSON Lines, Parquet, CSV, TSV, or text with one item per line."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, BinaryIO
 from o1lab.ingest import reading
 
 TEXT = "text"
-"""The column of a file that has none: a line of text, a string in a JSON array."""
+"""The column name used where a file has no columns: a line of text, a string in a JSON array."""
 
-_TABLES = {".csv": ",", ".tsv": "\t"}
-_TEXTS = (".txt", ".text")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_TEXT_SUFFIXES = (".txt", ".text")
 _LONGEST_CELL = 1 << 26
 _BOM = b"\xef\xbb\xbf"
 
 
 class RowError(Exception):
-    """What is wrong with a row: the place, a clause, and what to do."""
+    """A row is invalid: where it is, what is wrong, and what to do."""
 
     def __init__(self, place: str, reason: str, hint: str = "") -> None:
         super().__init__(f"{place}: {reason}")
@@ -31,7 +31,7 @@ class RowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row: its number from 1, where to find it, and its columns."""
+    """A row: its number from 1, its place in the file for messages, and its columns."""
 
     number: int
     place: str
@@ -39,16 +39,16 @@ class Record:
 
 
 def read_rows(path: Path) -> Iterator[Record]:
-    """The rows of a file in order; what it is, its name tells for tables and text, and its content for the rest.
+    """Yield the rows of a file in order. CSV, TSV and text are recognised by suffix, other formats by content.
 
     Raises:
-        RowError: a row cannot be read, with the reason; no row after it is read.
+        RowError: a row cannot be read; reading ends there.
         OSError: the file cannot be read.
     """
     kind = path.suffix.lower()
-    if kind in _TABLES:
-        yield from _table(path, _TABLES[kind])
-    elif kind in _TEXTS:
+    if kind in _DELIMITERS:
+        yield from _table(path, _DELIMITERS[kind])
+    elif kind in _TEXT_SUFFIXES:
         with path.open("rb") as file:
             lines = ((line, text.strip()) for line, text in _lines(file))
             for number, (line, text) in enumerate(((line, text) for line, text in lines if text), 1):
@@ -57,15 +57,15 @@ def read_rows(path: Path) -> Iterator[Record]:
         word = "row" if reading.container(path) == "parquet" else "line"
         for number, row in enumerate(reading.rows(path, texts=TEXT), 1):
             if row.data is None:
-                raise RowError(f"{word} {row.line}", row.fault, "Correct that line, or write the file again.")
+                raise RowError(f"{word} {row.line}", row.fault, "Correct that line.")
             yield Record(number, f"{word} {row.line}", row.data)
 
 
 def _table(path: Path, delimiter: str) -> Iterator[Record]:
-    """The rows of a CSV or TSV file under its header."""
+    """Yield the rows of a CSV or TSV file with a header."""
     csv.field_size_limit(_LONGEST_CELL)
     with path.open("rb") as file:
-        # csv wants lines; a cell may hold several of them, so the row's number is not its line's.
+        # A cell may span several lines, so the number of a row is not that of its line.
         reader = csv.reader((text for _, text in _lines(file)), delimiter=delimiter, strict=True)
         header: list[str] = []
         number = 0
@@ -87,8 +87,8 @@ def _table(path: Path, delimiter: str) -> Iterator[Record]:
             if len(cells) != len(header):
                 raise RowError(
                     place,
-                    f"it has {len(cells)} cells and the header {len(header)}",
-                    "A cell with a comma, a quote or a line break in it stands in double quotes.",
+                    f"it has {len(cells)} cells, but the header has {len(header)}",
+                    "Put cells that contain a comma, a quote or a line break in double quotes.",
                 )
             yield Record(number, place, dict(zip(header, cells, strict=True)))
 
@@ -98,13 +98,13 @@ def _header(cells: list[str], line: int) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RowError(
-            f"line {line}", f"the header names the column '{twice}' twice", "Give every column its own name."
+            f"line {line}", f"the header names the column '{twice}' twice", "Give every column a unique name."
         )
     return names
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line, decoded one by one so that a fault has a line."""
+    """Yield (number, text) of each line, decoded one by one so that an error names its line."""
     for number, line in enumerate(file, 1):
         data = line.removeprefix(_BOM) if number == 1 else line
         try:

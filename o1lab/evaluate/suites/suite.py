@@ -1,6 +1,6 @@
-"""A suite is a file: which items, how they are put, who scores, how the model is sampled, and a version of all that.
+"""Suite files: which items, how they are asked, the scorer, the sampling settings, and a version.
 
-Suites are YAML files called ``NAME.yaml``: those in LAB/suites go before the ones of the same name that o1lab brings.
+Suites are YAML files called ``NAME.yaml``. Those in LAB/suites take precedence over built-in ones of the same name.
 """
 
 from __future__ import annotations
@@ -25,20 +25,18 @@ _LONGEST_FILE = 1 << 20
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, to which a key that stands there twice is a fault: the first would be lost unseen."""
+    """A safe YAML loader that rejects duplicate keys, of which YAML silently keeps only the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{twice}' stands there twice", node.start_mark
-            )
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 class HubSpec(BaseModel):
-    """A hub dataset: some of its files, or the Parquet files the hub itself makes of a config and a split."""
+    """A hub dataset: named files of it, or the Parquet files that the hub publishes for a config and a split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,12 +44,12 @@ class HubSpec(BaseModel):
     files: tuple[str, ...] = Field(default=(), description="paths in the dataset's repository")
     config: str = "default"
     split: str = "test"
-    revision: str | None = Field(default=None, description="a commit: then the items can never change")
+    revision: str | None = Field(default=None, description="a commit, so that the items never change")
     seen: str = Field(default="", description="where this id is documented")
 
 
 class InnerSpec(BaseModel):
-    """Texts out of a column that holds a list of objects: what is under ``take`` in those with these values."""
+    """Takes texts from a column of objects: the value of ``take`` in every object that matches ``where``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,14 +59,14 @@ class InnerSpec(BaseModel):
 
 
 class ItemsSpec(BaseModel):
-    """Where the items come from. One of ``file``, ``problems`` and ``hub`` is used, in the order of what is there."""
+    """Where the items come from: the first of ``file``, ``problems`` and ``hub`` that is available."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str | None = Field(default=None, description="a JSON, JSONL, CSV, TSV, Parquet or text file")
     problems: str | None = Field(default=None, description="problems of the lab, in the pool's filter language")
     hub: HubSpec | None = Field(default=None, description="a hub dataset")
-    needs: str = Field(default="", description="which file it needs and in what form, said when there is none")
+    needs: str = Field(default="", description="which file the suite needs, shown when its items are missing")
     build: str = Field(default="plain", description="how rows become items: plain, choice, sycophancy, ...")
     options: dict[str, Any] = Field(default_factory=dict, description="the builder's own options")
     fields: dict[str, str | tuple[str, ...]] = Field(
@@ -76,28 +74,30 @@ class ItemsSpec(BaseModel):
         description="which column holds the id, question, gold, wrong, choices, turns, context, system, group, "
         "variant, weight; any other name is kept with the item",
     )
-    inner: dict[str, InnerSpec] = Field(default_factory=dict, description="parts that a list of objects holds")
-    fixed: dict[str, str] = Field(default_factory=dict, description="the same for every row, such as gold: no")
+    inner: dict[str, InnerSpec] = Field(default_factory=dict, description="parts that are read from a list of objects")
+    fixed: dict[str, str] = Field(
+        default_factory=dict, description="values that are the same for every row, such as gold: no"
+    )
     values: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="what a column's values stand for, such as gold: {safe: comply}"
+        default_factory=dict, description="translations of a part's values, such as gold: {safe: comply}"
     )
     split: dict[str, str] = Field(
-        default_factory=dict, description="what stands between several golds or wrongs in one text"
+        default_factory=dict, description="the separator of several gold or wrong answers in one text"
     )
     gold_form: Literal["plain", "boxed"] = Field(
-        default="plain", description="boxed: the answer is in the last box of a solution"
+        default="plain", description="boxed: the answer is in the last \\boxed of a solution"
     )
     where: dict[str, Any] = Field(default_factory=dict, description="only rows with these values")
-    skip: int = Field(default=0, ge=0, description="rows at the start that are none, such as a header in a text file")
-    unique: bool = Field(default=False, description="of rows with the same question only the first")
-    take: int | None = Field(default=None, ge=1, description="so many questions, drawn once and for all")
+    skip: int = Field(default=0, ge=0, description="rows to skip at the start, such as a header in a text file")
+    unique: bool = Field(default=False, description="keep only the first of several rows with the same question")
+    take: int | None = Field(default=None, ge=1, description="draw this many questions, always the same ones")
     take_seed: int = 1
-    longest: int = Field(default=1_000_000, ge=1, description="characters a question may have")
+    longest: int = Field(default=1_000_000, ge=1, description="maximum number of characters of a text")
 
     @field_validator("fixed", mode="before")
     @classmethod
     def _yaml_words(cls, value: Any) -> Any:
-        """YAML reads a bare ``no`` as false, and ``gold: no`` is what a person writes."""
+        """Turn booleans back into yes and no: YAML reads the bare word ``no`` in ``gold: no`` as false."""
         if not isinstance(value, dict):
             return value
         return {name: {True: "yes", False: "no"}.get(one, one) if isinstance(one, bool) else one
@@ -105,7 +105,7 @@ class ItemsSpec(BaseModel):
 
 
 class SuiteSampling(BaseModel):
-    """How a model is asked unless the evaluation says otherwise."""
+    """The default sampling settings; an evaluation can override them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,7 +117,7 @@ class SuiteSampling(BaseModel):
 
 
 class Suite(BaseModel):
-    """A named set of items with a scorer. Raise ``version`` with any change of meaning: items, prompt or scorer."""
+    """A named set of items with a scorer. Raise ``version`` when the items, the prompt or the scorer change meaning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -129,11 +129,12 @@ class Suite(BaseModel):
     licence: str = ""
     items: ItemsSpec
     system: str = ""
-    prompt: str = Field(default="{{question}}", description="what the user says first; {{column}} is filled in")
+    prompt: str = Field(default="{{question}}", description="the first user message; {{column}} is filled in")
     scorer: ScorerSpec
     sampling: SuiteSampling = Field(default_factory=SuiteSampling)
     metric: Literal["accuracy", "mean_value"] = Field(
-        default="accuracy", description="the headline: correct over all items, or the mean of the scorer's values"
+        default="accuracy",
+        description="the headline figure: correct over all items, or the mean of the scorer's values",
     )
 
     _path: Path | None = PrivateAttr(default=None)
@@ -144,19 +145,19 @@ class Suite(BaseModel):
 
     @property
     def path(self) -> Path | None:
-        """The file it was read from; None of a suite that a run restored."""
+        """The file the suite was read from; None if it was restored from a run."""
         return self._path
 
     @property
     def needs_gold(self) -> bool:
-        """Whether an item without an accepted answer could not be scored or put."""
+        """Whether every item needs a gold answer, to be scored or to be built."""
         scorer = SCORERS.find(self.scorer.name)
         return (scorer is not None and scorer.needs_gold) or self.items.build in ("choice", "sycophancy", "snowballing")
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteFile:
-    """A file among the suites; ``suite`` is None where it is broken, and ``problem`` says how."""
+    """A suite file. If it is broken, ``suite`` is None and ``problem`` says why; ``own`` marks the lab's own files."""
 
     name: str
     path: Path
@@ -166,12 +167,12 @@ class SuiteFile:
 
 
 def suite_folders(lab: Lab | None) -> list[Path]:
-    """Where suites are looked for, the lab's own first."""
+    """Return the folders with suites, the lab's own first."""
     return [*([lab.suites] if lab else []), assets_dir() / "suites"]
 
 
 def all_suites(lab: Lab | None) -> list[SuiteFile]:
-    """Every suite by name, the lab's own hiding the built-in one of the same name. Broken files are listed too."""
+    """Return all suites by name, broken files included. The lab's own hide built-in ones of the same name."""
     found: dict[str, SuiteFile] = {}
     for folder in suite_folders(lab):
         own = folder != assets_dir() / "suites"
@@ -186,11 +187,11 @@ def all_suites(lab: Lab | None) -> list[SuiteFile]:
 
 
 def find_suite(lab: Lab | None, wanted: str) -> Suite:
-    """The suite called ``wanted``, or in the file of that path.
+    """Return the suite with this name or path.
 
     Raises:
-        NotFoundError: there is none.
-        UsageError: its file is no suite, with the field that is wrong.
+        NotFoundError: there is no such suite.
+        UsageError: its file is not a valid suite.
     """
     for folder in suite_folders(lab):
         if Path(wanted).name == wanted and is_file(path := folder / f"{wanted}.yaml"):
@@ -201,20 +202,20 @@ def find_suite(lab: Lab | None, wanted: str) -> Suite:
     near = get_close_matches(wanted, names, 1)
     raise NotFoundError(
         f"There is no suite '{one_line(wanted, 80)}'.",
-        f"Did you mean {near[0]}? `o1lab eval suites` lists them." if near else "`o1lab eval suites` lists them.",
+        f"Did you mean {near[0]}? `o1lab eval suites` lists all." if near else "`o1lab eval suites` lists all.",
     )
 
 
 def path_of(text: str) -> Path:
-    """The path a person wrote; ``~`` is their home."""
+    """Return a path as typed, with ``~`` expanded where possible."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # no user of that name
+    except RuntimeError:  # no such user
         return Path(text)
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; a name that no file can have, and a folder one may not enter, hold none."""
+    """Whether the file exists; False also for an impossible name or a folder without access."""
     try:
         return path.is_file()
     except OSError:
@@ -225,11 +226,11 @@ def read_suite(path: Path) -> Suite:
     """Read one suite file.
 
     Raises:
-        UsageError: it is not one, with the field that is wrong and what to do.
+        UsageError: the file is not a valid suite; the message names the field that is wrong.
     """
     try:
         if path.stat().st_size > _LONGEST_FILE:
-            raise UsageError(f"{path} is larger than a suite file can be.", "Items go in a file of their own.")
+            raise UsageError(f"{path} is too large for a suite file.", "Put the items in a separate file.")
         values = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader that is stricter
     except OSError as error:
         raise UsageError(f"The suite {path} cannot be read: {error.strerror}.", "Check the file.") from error
@@ -238,15 +239,15 @@ def read_suite(path: Path) -> Suite:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"The suite {path} is not YAML: {one_line(str(error), 200)}.", "Correct the file.") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path} is not a suite.", "It holds name, version, title, family, items and scorer.")
+        raise UsageError(f"{path} is not a suite.", "A suite has a name, version, title, family, items and scorer.")
     try:
         suite = Suite.model_validate(values)
     except ValidationError as error:
         raise _explained(path, error) from error
     if suite.name != path.stem:
         raise UsageError(
-            f"The suite {path} calls itself '{suite.name}'.",
-            f"Call the file {suite.name}.yaml, or set name: {path.stem}.",
+            f"The name of the suite {path} is '{suite.name}', which is not its file name.",
+            f"Rename the file to {suite.name}.yaml, or set name: {path.stem}.",
         )
     suite._path = path
     _check_names(suite, path)
@@ -254,7 +255,7 @@ def read_suite(path: Path) -> Suite:
 
 
 def _check_names(suite: Suite, path: Path) -> None:
-    """Check that the builder and the scorer it names exist and take these options."""
+    """Raise UsageError unless the builder and the scorer exist and accept their options."""
     from o1lab.evaluate.suites.builders import read_options
 
     try:
@@ -267,25 +268,25 @@ def _check_names(suite: Suite, path: Path) -> None:
 
 
 def _explained(path: Path, error: ValidationError, *, within: str = "") -> UsageError:
-    """The first fault as a sentence with the file and the field, and how many more there are."""
-    faults = error.errors(include_url=False)
-    first = faults[0]
+    """Return the first validation error as a sentence with file and field, and the number of further errors."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
     steps = [str(step) for step in first["loc"] if not str(step).startswith(("str", "tuple", "function-"))]
     where = within + ".".join(steps)
-    hint = "Correct it; `o1lab eval suite aime24` shows a suite that is right."
+    hint = "Correct it; `o1lab eval suite aime24` shows a valid suite."
     match first["type"]:
         case "missing":
-            said = f"the field {where} is missing"
+            problem = f"the field {where} is missing"
         case "extra_forbidden":
-            said = f"there is no field {where}"
+            problem = f"there is no field {where}"
             near = get_close_matches(steps[-1], _names(), 1)
             hint = f"Did you mean {near[0]}?" if near else hint
         case _:
             given = first["input"]
             shown = one_line(repr(given), 60) if isinstance(given, str | int | float) else type(given).__name__
-            said = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (it is {shown})"
-    more = f" {len(faults) - 1} more faults are there." if len(faults) > 1 else ""
-    return UsageError(f"The suite {path}: {said}.{more}", hint)
+            problem = f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (it is {shown})"
+    more = f" {len(errors) - 1} more error{'s' * (len(errors) > 2)}." if len(errors) > 1 else ""
+    return UsageError(f"The suite {path}: {problem}.{more}", hint)
 
 
 def _names() -> list[str]:

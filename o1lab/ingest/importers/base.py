@@ -6,7 +6,7 @@ It is registered with :func:`importer`. Other packages add importers through the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ Recognise = Callable[[Mapping[str, Any]], Found | None]
 
 
 class Importer(NamedTuple):
-    """A registered importer; ``own_name`` says that its name describes a file better than the thought marks in it."""
+    """A registered importer; ``own_name`` means its name describes a file better than the thought marks in it."""
 
     name: str
     recognise: Recognise
@@ -89,21 +89,16 @@ def importer(name: str, *, order: int = DEFAULT_ORDER, own_name: bool = True) ->
 
 
 def words(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first value under these keys that is a non-empty text."""
+    """Return the first value under these keys that is a non-empty string."""
     return next((text for name in names if (text := string(row.get(name))) is not None), None)
 
 
 def string(value: Any) -> str | None:
-    """``value`` if it is a non-empty text. Some data sets write None as a word; it counts as empty."""
+    """Return ``value`` if it is a non-empty string. Some data sets write None as "None"; it counts as empty."""
     return value if isinstance(value, str) and value.strip() and value != "None" else None
 
 
 def first(value: Any) -> str | None:
-    """The first non-empty text of a list, or of a single value."""
-    return next(_strings(value), None)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    for one in value if isinstance(value, list) else [value]:
-        if (text := string(one)) is not None:
-            yield text
+    """Return the first non-empty string of a list, or of a single value."""
+    values = value if isinstance(value, list) else [value]
+    return next((text for one in values if (text := string(one)) is not None), None)

@@ -1,4 +1,4 @@
-"""Rows that hold a problem and its response side by side, under the keys of well-known data sets."""
+"""Rows with a problem and its response under separate keys, as in well-known data sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANSWERED = ("content", "response", "output", "completion", "deepseek_solution",
 
 @importer("s1", order=10)
 def s1(row: Mapping[str, Any]) -> Found | None:
-    """s1K and s1K-1.1: one trace for each teacher that has a trajectory in the row."""
+    """s1K and s1K-1.1: one trace for each teacher with a trajectory in the row."""
     statement = words(row, STATEMENT)
     if statement is None:
         return None
@@ -39,7 +39,7 @@ def s1(row: Mapping[str, Any]) -> Found | None:
 
 @importer("recorded", order=20, own_name=False)
 def recorded(row: Mapping[str, Any]) -> Found | None:
-    """A response as this project's data keep it: ``raw``, or thought and solution."""
+    """A response as this project stores it: ``raw``, or thought and solution."""
     statement = words(row, STATEMENT)
     if statement is None:
         return None
@@ -64,7 +64,7 @@ def reasoning(row: Mapping[str, Any]) -> Found | None:
 
 @importer("alpaca", order=60, own_name=False)
 def alpaca(row: Mapping[str, Any]) -> Found | None:
-    """Instruction and input make the problem, as Alpaca's own prompt has them; also a prompt with its response."""
+    """Instruction and input form the problem, as in Alpaca's prompt; also a prompt with its response."""
     answer = words(row, ("output", "response", "completion"))
     instruction = string(row.get("instruction"))
     context = string(row.get("input")) if instruction else None
@@ -76,7 +76,7 @@ def alpaca(row: Mapping[str, Any]) -> Found | None:
 
 @importer("problems", order=70, own_name=False)
 def problems(row: Mapping[str, Any]) -> Found | None:
-    """A problem with an answer or a solution, and no response."""
+    """A problem with an answer or a solution, without a response."""
     statement = words(row, STATEMENT)
     if statement is None or not any(name in row for name in (*GOLD, *REFERENCE)):
         return None

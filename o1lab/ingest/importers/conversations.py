@@ -17,19 +17,20 @@ _USER, _ASSISTANT = ("user", "human"), ("assistant", "gpt", "model", "bot")
 def _conversation(turns: Any) -> Found | None:
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         return None
-    said = [(string(turn.get("role") or turn.get("from")), turn) for turn in turns]
-    asked = next((index for index, (role, _) in enumerate(said) if role in _USER), None)
-    if asked is None:
-        raise RowError("the conversation has no turn of a user")
-    answered = next((turn for role, turn in said[asked + 1 :] if role in _ASSISTANT), None)
-    if answered is None:
-        raise RowError("the conversation has no answer of an assistant")
-    raw = join(words(answered, REASONING), _content(answered))
-    return Found(_content(said[asked][1]), [TraceText(raw, turns=sum(role in _ASSISTANT for role, _ in said))])
+    by_role = [(string(turn.get("role") or turn.get("from")), turn) for turn in turns]
+    question = next((index for index, (role, _) in enumerate(by_role) if role in _USER), None)
+    if question is None:
+        raise RowError("the conversation has no user turn")
+    answer = next((turn for role, turn in by_role[question + 1 :] if role in _ASSISTANT), None)
+    if answer is None:
+        raise RowError("the conversation has no assistant turn after the question")
+    raw = join(words(answer, REASONING), _content(answer))
+    answers = sum(role in _ASSISTANT for role, _ in by_role)
+    return Found(_content(by_role[question][1]), [TraceText(raw, turns=answers)])
 
 
 def _content(turn: Mapping[str, Any]) -> str:
-    """A turn's text; of a list of parts the text parts."""
+    """Return the text of a turn; of a list of parts, the text parts."""
     value = turn.get("content", turn.get("value"))
     if isinstance(value, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in value]

@@ -1,4 +1,4 @@
-"""Dialogs for the keyboard: one frame, one look, escape cancels."""
+"""Dialogs that share a frame and a style; escape cancels."""
 
 from o1lab.widgets.dialogs.confirm import ConfirmDialog
 from o1lab.widgets.dialogs.dialog import Dialog

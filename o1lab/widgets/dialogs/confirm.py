@@ -1,4 +1,4 @@
-"""A question that is answered with yes or no."""
+"""A yes/no question."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from o1lab.widgets.dialogs.dialog import Dialog
 
 
 class ConfirmDialog(Dialog[bool]):
-    """A yes/no question. y: True; n or escape: False; enter presses the button in focus.
+    """Asks a yes/no question. y: True; n or escape: False; enter presses the focused button.
 
-    That is "yes", or "no" if saying yes is dangerous (``danger``).
+    The focus is on "yes" first, or on "no" with ``danger``.
     """
 
     DEFAULT_CSS = """

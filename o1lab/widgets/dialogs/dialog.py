@@ -19,8 +19,7 @@ Answer = TypeVar("Answer")
 class Dialog(ModalScreen[Answer]):
     """A framed box with a title. Escape closes it with None.
 
-    Subclasses fill ``compose_dialog``. One with keys of its own sets ``FOOTER``: the bindings are then listed at the
-    bottom of the box.
+    Subclasses implement ``compose_dialog``. With ``FOOTER`` the bindings are listed at the bottom of the box.
     """
 
     DEFAULT_CSS = """
@@ -46,10 +45,11 @@ class Dialog(ModalScreen[Answer]):
     FOOTER: ClassVar[bool] = False
 
     def __init__(self, title: str = "", keys: str = "") -> None:
-        """
+        """Create the dialog.
+
         Args:
             title: Text of the upper border; control characters are made visible.
-            keys: Text of the lower border: the keys that matter, for a dialog without ``FOOTER``.
+            keys: Text of the lower border, for a dialog without ``FOOTER``: its most important keys.
         """
         super().__init__()
         self._frame_texts = title, keys

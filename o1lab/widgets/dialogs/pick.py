@@ -1,4 +1,4 @@
-"""Choosing from a list under a search line."""
+"""Dialogs that choose from a searchable list."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Picked = TypeVar("Picked")
 
 @dataclass(frozen=True)
 class Choice:
-    """A line to choose.
+    """A line of the list.
 
     Attributes:
         id: What the dialog returns for it.
-        title: What the line says.
-        detail: What follows it, dimmed.
+        title: The text of the line.
+        detail: Dimmed text after the title.
     """
 
     id: str
@@ -43,7 +43,7 @@ Search = Callable[[str], Awaitable[Sequence[Choice]]]
 
 
 def among(choices: Sequence[Choice]) -> Search:
-    """A search in a complete list: every word must be in the title or the detail."""
+    """Return a search in a complete list: every word must be in the title or the detail."""
 
     async def search(text: str) -> Sequence[Choice]:
         words = text.lower().split()
@@ -53,7 +53,7 @@ def among(choices: Sequence[Choice]) -> Search:
 
 
 class SearchLine(LineInput):
-    """The search line of a list; with ``marks`` the space key marks the current line instead of writing a space."""
+    """The search input of a list; with ``marks`` the space key marks the current line instead of typing a space."""
 
     @dataclass
     class Marked(Message):
@@ -64,14 +64,14 @@ class SearchLine(LineInput):
         self.marks = marks
 
     async def _on_key(self, event: events.Key) -> None:
-        if self.marks and event.key == "space":  # here, not as a binding: in the order it was typed
+        if self.marks and event.key == "space":  # not a binding, so that keys keep the order they were typed in
             event.stop()
             event.prevent_default()
             self.post_message(self.Marked())
 
 
 class ListDialog(Dialog[Picked]):
-    """A list under a search line: letters search, arrows move, enter takes a line, escape cancels."""
+    """A list under a search input: letters search, arrows move, enter chooses a line, escape cancels."""
 
     DEFAULT_CSS = """
     ListDialog {
@@ -91,13 +91,13 @@ class ListDialog(Dialog[Picked]):
     KEYS: ClassVar[str] = "type to search · enter take · esc back"
     MARKS: ClassVar[bool] = False
 
-    def __init__(self, title: str, search: Search, *, empty: str = "Nothing is found.", hint: str = "") -> None:
+    def __init__(self, title: str, search: Search, *, empty: str = "Nothing found.", hint: str = "") -> None:
         super().__init__(title, self.KEYS)
         self.find = search
         self.empty = empty
         self.hint = hint
         self.choices: list[Choice] = []
-        self.looking: Worker[None]
+        self.searching: Worker[None]
 
     def compose_dialog(self) -> ComposeResult:
         yield SearchLine(marks=self.MARKS)
@@ -108,24 +108,24 @@ class ListDialog(Dialog[Picked]):
 
     def on_mount(self) -> None:
         self.query_one(SearchLine).focus()
-        self.looking = self.look("")
+        self.searching = self.search("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.looking = self.look(event.value)
+        self.searching = self.search(event.value)
 
     async def on_input_submitted(self) -> None:
-        with suppress(WorkerCancelled):  # enter takes what the whole word finds, however fast it was typed
-            await self.looking.wait()
+        with suppress(WorkerCancelled):  # enter chooses from the results for the complete text, even if typed fast
+            await self.searching.wait()
         self.action_take()
 
     @work(exclusive=True)
-    async def look(self, text: str) -> None:
-        """Fill the list with what is found; a later search replaces this one."""
+    async def search(self, text: str) -> None:
+        """Search and fill the list; a later search replaces this one."""
         self.choices = list(await self.find(text))
         self.fill()
 
     def fill(self, highlighted: int = 0) -> None:
-        """Draw the list again."""
+        """Redraw the list."""
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options(Option(self.line(choice)) for choice in self.choices)
@@ -135,7 +135,7 @@ class ListDialog(Dialog[Picked]):
             options.add_option(Option(Text(self.empty, "dim"), disabled=True))
 
     def line(self, choice: Choice) -> Text:
-        """A choice as it is drawn."""
+        """Return the line of a choice."""
         return Text.assemble(
             visible(choice.title), "  ", (visible(choice.detail), "dim"), no_wrap=True, overflow="ellipsis"
         )

@@ -1,4 +1,4 @@
-"""A text of any length to look at before something is done with it."""
+"""A dialog that shows a text of any length."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from o1lab.widgets.line_view import LineView
 
 
 class PreviewDialog(Dialog[bool]):
-    """Shows a text. Enter: True, if there is an ``action`` to confirm; escape or q: False.
+    """Shows a text. Enter returns True if there is an ``action``; escape or q returns False.
 
-    A plain string is untrusted and shown literally; the content of a Text must have gone through ``visible``.
+    A string is made safe with ``visible``; the content of a Text must be safe already.
     """
 
     DEFAULT_CSS = """

@@ -1,4 +1,4 @@
-"""Asking for one line of text."""
+"""A dialog that asks for one line of text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from o1lab.widgets.line_input import LineInput, caught_up
 
 
 class PromptDialog(Dialog[str]):
-    """Asks for one line; enter gives it, escape None.
+    """Asks for one line; enter returns it, escape returns None.
 
-    ``completions`` that contain what is being written are listed under the line: down and up choose one, tab (or
-    enter on a chosen one) takes it. ``multiple`` completes the last of several words separated by commas.
+    ``completions`` that contain the word being typed are listed under the line: down and up choose one, tab (or
+    enter on a chosen one) accepts it. ``multiple`` completes the last of several words separated by commas.
 
-    Its own keys are read before the line's, so that what is typed behind an enter goes where the dialog was opened;
-    each first lets the line take what was typed before.
+    The keys of the dialog have priority over those of the line, so that keys typed after an enter go to the screen
+    below; each action first waits until the line has handled the keys typed before.
     """
 
     DEFAULT_CSS = """
@@ -70,7 +70,7 @@ class PromptDialog(Dialog[str]):
         self._offer()
 
     def _split(self) -> tuple[str, str]:
-        """What is before the word being written, and that word."""
+        """Return the text before the word being typed, and that word."""
         value = self._line.value
         if not self._multiple:
             return "", value
@@ -79,7 +79,7 @@ class PromptDialog(Dialog[str]):
 
     @on(Input.Changed)
     def _offer(self) -> None:
-        """List the completions that hold the word being written, those that begin with it first."""
+        """List the completions that contain the word being typed, those that begin with it first."""
         if self._line.value == self._offered_for:
             return
         self._offered_for = self._line.value
@@ -95,7 +95,7 @@ class PromptDialog(Dialog[str]):
         offered.display = bool(self._offered)
 
     async def _catch_up(self) -> None:
-        """Bring the line, and what is offered for it, up to the key that is being read."""
+        """Wait until the line has handled the keys typed so far, and update the completions."""
         await caught_up(self._line)
         self._offer()
 

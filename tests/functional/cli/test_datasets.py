@@ -98,7 +98,7 @@ def test_drops_are_listed_with_their_reasons(o1lab: Program, capsys: pytest.Capt
     assert shown["dropped"] == {"wrong answer": 2, "truncated": 1}
     assert (shown["selection"]["keep"], shown["selection"]["looked"]) == ("verified", 8)
     assert run(["--lab", str(o1lab.lab), "dataset", "show", "right"]) == 0
-    assert "left out 3: 2 wrong answer, 1 truncated" in capsys.readouterr().out
+    assert "dropped 3: 2 wrong answer, 1 truncated" in capsys.readouterr().out
 
 
 def test_a_dataset_is_shown_a_part_at_a_time(o1lab: Program, capsys: pytest.CaptureFixture[str]) -> None:

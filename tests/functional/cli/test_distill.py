@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from o1lab.cli.main import run as o1lab
-from o1lab.distill.provenance import restore_asked
+from o1lab.distill.provenance import load_models
 from o1lab.distill.run_directory import RunFolder
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, RequestError, Response
@@ -81,7 +81,7 @@ def test_failures_show_in_the_exit_status_and_by_reason(tmp_path: Path, capsys: 
         assert o1lab(["--lab", str(lab.root), "distill", "-e", "teacher", "--json"]) == 1
         item = said(capsys)
         assert (item["done"], item["failed"], item["reasons"]) == (3, 1, {"content_filter": 1})
-        assert [(one.name, one.source, one.url) for one in restore_asked(only_run(lab).asked) or ()] == [
+        assert [(one.name, one.source, one.url) for one in load_models(only_run(lab).asked) or ()] == [
             ("teacher", "endpoint", server.url)
         ]
         assert item["cost_usd"] is None  # no price is known

@@ -66,4 +66,4 @@ def test_the_command_refuses_methods_of_several_calls(tmp_path: Path) -> None:
     command = [*O1LAB, "--lab", str(lab.root), "distill", "-e", "teacher", "--engine", "batch", "--method", "debate"]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
-    assert "asks for everything at once" in json.loads(done.stdout)["error"]["message"]
+    assert "sends all calls at once" in json.loads(done.stdout)["error"]["message"]

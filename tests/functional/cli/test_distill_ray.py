@@ -19,7 +19,7 @@ import pytest
 import tomlkit
 
 from o1lab.config import init_lab
-from o1lab.demo.problems import draw
+from o1lab.demo.seed import draw
 from o1lab.inference import journal
 from o1lab.paths import Lab
 from store import open_store, problems

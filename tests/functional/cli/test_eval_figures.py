@@ -125,9 +125,9 @@ def test_a_comparison_of_marked_suites_says_where_the_marks_are_compared(
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["compare", "aaa", "other"], 2, "another version is another suite"),
+        (["compare", "aaa", "other"], 2, "versions of a suite are not comparable"),
         (["figures", "zzz"], 4, "No evaluation begins with 'zzz'"),
-        (["figures", "aaa", "--scorer", "judge@9"], 2, "No scorer 'judge@9' has looked at aaa"),
+        (["figures", "aaa", "--scorer", "judge@9"], 2, "The scorer 'judge@9' has not scored aaa"),
     ],
 )
 def test_what_cannot_be_shown_is_a_sentence(

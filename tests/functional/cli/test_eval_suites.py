@@ -100,7 +100,7 @@ def test_text_for_people(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--lab", str(lab), "eval", "suite", "mine"]) == 0
     shown = capsys.readouterr().out
     assert "1 + 1?" not in shown  # a prompt that may offend is thrown at nobody
-    assert "may offend" in shown
+    assert "may be offensive" in shown
 
     assert run(["--lab", str(lab), "eval", "suite", "aime25"]) == 0
     assert "--fetch" in capsys.readouterr().out

@@ -172,7 +172,7 @@ def test_the_traces_of_a_deleted_teacher_run_stay_with_where_they_came_from(lab:
     assert rows(lab)["distill"] == [made["id"]]
     ask("dataset", "create", "kept", "--keep", "verified")
     card = ask("dataset", "card", "kept")["card"]
-    assert "not in the lab any more" not in card and "was not recorded" not in card
+    assert "no longer in the lab" not in card and "were not recorded when the run started" not in card
 
 
 @pytest.mark.parametrize("kind", ["distill", "eval"])

@@ -194,7 +194,7 @@ def test_benchmarks_are_those_of_the_lab(filled: Program) -> None:
     config.write_text(before + '\nbenchmarks = ["absent"]\n', "utf-8")
     status, _, err = filled.text("problems", "filter", "--rules", "contaminated")
     assert status == 0
-    assert "import the benchmarks" in err
+    assert "Import the benchmarks" in err
     assert set(filled.states().values()) == {None}
     config.write_text(before + '\nbenchmarks = ["more"]\n', "utf-8")
     filled("problems", "filter", "--rules", "contaminated")

@@ -11,7 +11,8 @@ import pytest
 from textual import events
 
 from o1lab.app import LabApp
-from screens.base.screen import LabScreen
+from o1lab.errors import LabError
+from screens.base.screen import LabScreen, reported
 from store import traces
 from store.errors import StoreError
 from store.filters import TraceQuery
@@ -70,3 +71,26 @@ async def test_read_runs_a_query_in_a_thread_over_a_connection_of_that_thread(tm
         assert db is not context.store.db and thread != threading.get_ident() and number == 42
         with pytest.raises(StoreError):
             await screen.read(broken)
+
+
+async def test_reported_shows_errors_and_passes_programming_errors_on_in_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @reported
+    async def work(screen: LabScreen, error: Exception) -> None:
+        raise error
+
+    app = LabApp(seeded_context(tmp_path / "lab", 4))
+    async with app.run_test() as pilot:
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        for number, error in enumerate((LabError("The lab is gone."), StoreError("It is busy."), OSError("No disk."))):
+            await work(screen, error)
+            await until(pilot, lambda count=number: len(app._notifications) == count + 1, "the report")
+        with pytest.raises(KeyError):
+            await work(screen, KeyError("name"))
+        monkeypatch.setattr(type(app), "is_headless", False)  # in a terminal one fault does not end the app
+        await work(screen, KeyError("name"))
+        await until(
+            pilot, lambda: any("Something went wrong" in one.message for one in app._notifications), "the report"
+        )

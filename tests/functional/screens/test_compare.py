@@ -165,7 +165,7 @@ async def test_a_retry_that_brings_nothing_leaves_the_answer_before(lab: Lab, le
         await pilot.press("escape", "r")
         await answered(pilot, screen)
         assert "".join(ANSWER) in text_of(screen, 0)
-        assert "The answer before stays." in text_of(screen, 0)
+        assert "The previous answer is kept." in text_of(screen, 0)
     assert [m.state for m in saved(lab) if m.pane == 0] == ["complete"]
 
 

@@ -266,10 +266,10 @@ async def test_a_look_can_be_stopped(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     began, go_on = threading.Event(), threading.Event()
 
     def slow(*_: Any, progress: Progress, **__: Any) -> None:
-        progress("looking at problems", 500, 100_000)
+        progress("checking problems", 500, 100_000)
         began.set()
         assert go_on.wait(60)
-        progress("looking at problems", 1000, 100_000)
+        progress("checking problems", 1000, 100_000)
         raise AssertionError("it went on")
 
     monkeypatch.setattr(rules, "filter_pool", slow)

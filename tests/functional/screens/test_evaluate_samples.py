@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from o1lab.app import LabApp
 from o1lab.evaluate.rating import sheets
-from o1lab.evaluate.rating.sheets import Blind
+from o1lab.evaluate.rating.sheets import BlindSample
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
@@ -141,7 +141,7 @@ async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabCon
 async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> None:
     async with samples(context) as (pilot, _):
         await pilot.press("c")
-        await until(pilot, lambda: "the nearest first" in shown(pilot) and "What is 123 + 288?" in shown(pilot), "it")
+        await until(pilot, lambda: "most similar first" in shown(pilot) and "What is 123 + 288?" in shown(pilot), "it")
     async with samples(context, "base-1") as (pilot, _):
         await pilot.press("c")
         await until(pilot, lambda: isinstance(pilot.app, Recording) and pilot.app.said, "why not")
@@ -198,7 +198,7 @@ async def rating_of(context: LabContext) -> AsyncIterator[tuple[Pilot[int], Rati
         yield pilot, screen
 
 
-def moved_on(screen: RatingScreen, before: Blind | None) -> bool:
+def moved_on(screen: RatingScreen, before: BlindSample | None) -> bool:
     """Whether another sample is shown than before."""
     return screen.shown is not before
 

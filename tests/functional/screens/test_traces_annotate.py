@@ -18,7 +18,7 @@ from screens.base.context import LabContext
 from screens.traces import annotate
 from screens.traces.annotate import Action, Written
 from screens.traces.dialogs import BulkDialog, DatasetDialog
-from screens.traces.side_by_side import BesideScreen, Column
+from screens.traces.side_by_side import Column, SideBySideScreen
 from screens.train.screen import TrainScreen
 from store import annotations as annotation_log
 from store import datasets, traces
@@ -229,12 +229,12 @@ async def test_undo_takes_back_and_returns_to_the_trace(context: LabContext, ids
         await pilot.press("a")
         await until(pilot, lambda: screen.target() == ids[1])
         await pilot.press("u")
-        await until(pilot, lambda: screen.target() == ids[0] and "took back " in words(screen, "#said"))
+        await until(pilot, lambda: screen.target() == ids[0] and "undid " in words(screen, "#said"))
         assert "saved" not in words(screen, "#said")
         assert traces.get(context.store.db, ids[0]).decision is None
         await until(pilot, lambda: "to do" in words(screen, "#remarks"))
         await pilot.press("u")
-        await until(pilot, lambda: "nothing to take back" in words(screen, "#said"))
+        await until(pilot, lambda: "nothing to undo" in words(screen, "#said"))
 
 
 async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
@@ -254,7 +254,7 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
         await until(pilot, lambda: "3 traces rejected" in words(screen, "#said"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 9, "reject": 3}
         await pilot.press("u")
-        await until(pilot, lambda: "took back one decision on 3 traces" in words(screen, "#said"))
+        await until(pilot, lambda: "undid one decision on 3 traces" in words(screen, "#said"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 11, "accept": 1}
 
 
@@ -309,7 +309,7 @@ async def test_a_dataset_of_nothing_is_not_asked_for(context: LabContext) -> Non
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("d")
-        await until(pilot, lambda: "Nothing is accepted" in words(screen, "#said"))
+        await until(pilot, lambda: "No trace of this filter is accepted" in words(screen, "#said"))
         assert app.screen is screen
 
 
@@ -383,7 +383,7 @@ async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
         await until(pilot, lambda: screen.target() == edited)
         await pilot.press("k", "u")
         await until(pilot, lambda: screen.target() == edited)
-        assert f"took back the edit; its text stays as trace {edited[:8]}: x rejects it" in words(screen, "#said")
+        assert f"undid the edit; its text is kept as trace {edited[:8]}: x rejects it" in words(screen, "#said")
         await pilot.press("x")
         await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
         assert annotation_log.of_trace(context.store.db, ids[2]) == []
@@ -403,7 +403,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
         await pilot.press("f2")
         screen = await ready(pilot, app)
         await pilot.press("e")
-        await until(pilot, lambda: "Nothing was changed" in words(screen, "#said"))
+        await until(pilot, lambda: "The text is unchanged" in words(screen, "#said"))
         annotation_log.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
         await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
         await pilot.press("f4")
@@ -413,7 +413,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("true", "Nothing was changed"),
+        ("true", "The text is unchanged"),
         ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in"),
         ('printf "caf\\351" > "$1"', "Your text is kept in"),
     ],
@@ -440,9 +440,11 @@ async def test_chains_of_one_problem_stand_side_by_side(
     async with app.run_test(size=size) as pilot:
         await ready(pilot, app)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, BesideScreen) and len(app.screen.query(Column)) == columns)
+        await until(
+            pilot, lambda: isinstance(app.screen, SideBySideScreen) and len(app.screen.query(Column)) == columns
+        )
         beside = app.screen
-        assert isinstance(beside, BesideScreen)
+        assert isinstance(beside, SideBySideScreen)
         await until(pilot, lambda: next(iter(beside.query(Column))).reader.body.has_focus)
         assert beside.target() == ids[0]
         await pilot.press("tab", "tab", "tab")

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, said
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, sample_answers
 from o1lab.demo.headless import NOTE, PLUMBING_NOTE, Report, as_text, demo_recipe
-from o1lab.demo.problems import draw
-from o1lab.demo.seed import DATASET, seed_demo
+from o1lab.demo.seed import DATASET, draw, seed_demo
 from o1lab.errors import UsageError
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import SOLVER
@@ -39,7 +38,7 @@ async def round_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (again.tally.cached, again.accuracy) == (60, 1.0)
         yield Report(
             42, "fp32", 150, 301.26, 402.5, "7f3a", "cedb", scores, changes(seeded.lab, *elsewhere),
-            said(seeded.lab, *elsewhere), None,
+            sample_answers(seeded.lab, *elsewhere), None,
         )  # fmt: skip
 
 
@@ -62,12 +61,12 @@ async def test_the_tables_are_made_of_evaluations(round_without_a_model: Report)
     text = as_text(report)
     for words in ("60/60", "94.0% to 100.0%", "de-quantised", "not a language model", *ELSEWHERE):
         assert words in text
-    assert "published" not in text.split("Such as:")[0].split("what it cost")[1].split("\n·")[0]
+    assert "published" not in text.split("Examples:")[0].split("what it cost")[1].split("\n·")[0]
     assert "Below target" not in text
     assert "Below target" in as_text(dataclasses.replace(report, met=False))
     assert data["note"] == NOTE
     short = " ".join(as_text(dataclasses.replace(report, note=PLUMBING_NOTE)).split())
-    assert "proves the plumbing and not the effect" in short
+    assert "checks the plumbing, not the effect" in short
     assert NOTE not in short
 
 
@@ -78,7 +77,7 @@ async def test_the_plumbing_asks_the_first_items_only(tmp_path: Path) -> None:
         elsewhere = [await measure(lab, suite, SOLVER, manager, limit=2) for suite in ELSEWHERE]
     assert sums.tally.total == 2
     assert sums.tally.cached == 0
-    shown = said(lab, elsewhere, elsewhere, limit=2)
+    shown = sample_answers(lab, elsewhere, elsewhere, limit=2)
     assert len(shown) == 2  # the third of SHOWN is item 09
     assert all(before == after for _, before, after in shown)
 

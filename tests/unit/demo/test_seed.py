@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.parse import parse
-from o1lab.demo import problems as demo
+from o1lab.demo import seed as demo
 from o1lab.demo.seed import DATASET, HELD_OUT_SOURCE, SOURCE, seed_demo
 from o1lab.errors import RefusedError
 from o1lab.serve.solver import respond
@@ -93,7 +93,7 @@ def test_a_lab_of_ones_own_is_left_alone(tmp_path: Path) -> None:
     with store.db.atomic():
         problems.add(store.db, [problem])
         traces.add(store.db, [(trace, problem.statement)])
-    with pytest.raises(RefusedError, match="not the demo's"):
+    with pytest.raises(RefusedError, match="not from the demo"):
         seed_demo(tmp_path)
     assert problems.count(store.db) == 1
     store.close()

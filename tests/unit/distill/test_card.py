@@ -15,7 +15,7 @@ from o1lab.config import init_lab
 from o1lab.distill import length_histogram, licences
 from o1lab.distill.card import card, export_with_card
 from o1lab.distill.markdown import fenced, inline, table
-from o1lab.distill.provenance import keep_asked, restore_asked
+from o1lab.distill.provenance import load_models, save_models
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.selection import choose, mix
 from o1lab.errors import LabError
@@ -118,8 +118,8 @@ def test_a_card_tells_of_runs_prompts_sampling_and_terms(lab: Lab, store: Store)
     assert "| aa11 | sample | o1-2024 | long-thought@1 | 0.6 | unknown | 42 | 4 | 8192 |" in runs
     assert "| bb22 | 1 | 1 | 0 | 0 | 0 | 1 | quota 1 |" in runs
     assert "terms of use: example.com/terms: no competing models" in text
-    assert "What it writes is under CC-BY-NC-4.0" in text
-    assert "1 rows did not come out of a teacher run of this lab" in text
+    assert "Its outputs are under CC-BY-NC-4.0" in text
+    assert "1 rows (or the traces they were made from) are not from a teacher run of this lab" in text
     assert "SECRET_KEY" not in text
     assert str(lab.root) not in text
     assert [row.prompt for row in datasets.rows(store.db, "d")] == ["long-thought@1", "long-thought@1", None]
@@ -129,7 +129,7 @@ def test_a_run_whose_prompts_are_gone_says_so(lab: Lab, store: Store) -> None:
     distilled(lab, store)
     RunFolder(lab.distill / "aa11").prompts.unlink()
     datasets.create(store.db, "d", ALL)
-    assert "of the run aa11 is not in the lab any more" in text_of(lab, store, "d")
+    assert "of the run aa11 is no longer in the lab" in text_of(lab, store, "d")
 
 
 def test_terms_nobody_wrote_down_are_said_to_be_missing(lab: Lab, store: Store) -> None:
@@ -138,14 +138,14 @@ def test_terms_nobody_wrote_down_are_said_to_be_missing(lab: Lab, store: Store) 
     datasets.create(store.db, "d", ALL)
     assert "terms of use: not recorded; read them" in text_of(lab, store, "d")
     lab.config.write_text("")
-    assert "- o1: what it is, and under which terms, was not recorded when its run began" in text_of(lab, store, "d")
+    assert "- o1: the model and its terms were not recorded when the run started" in text_of(lab, store, "d")
 
 
 def test_terms_are_those_of_the_day_the_run_began(lab: Lab, store: Store) -> None:
     distilled(lab, store)
     teacher = find_model(lab, "o1")
     for run_id in ("aa11", "bb22"):
-        keep_asked(RunFolder(lab.distill / run_id).asked, [teacher])
+        save_models(RunFolder(lab.distill / run_id).asked, [teacher])
     datasets.create(store.db, "d", ALL)
     before = section(text_of(lab, store, "d"), "Who wrote the responses")
     assert "- o1 (o1-2024) at https" in before
@@ -163,13 +163,13 @@ def test_what_a_run_remembers_of_its_models_holds_no_credentials(lab: Lab) -> No
         '[[endpoints]]\nname = "o1"\nurl = "https://me:s3cret@api.example:8/v1?key=s3cret"\nmodel = "m"'
     )
     path = lab.root / "asked.json"
-    keep_asked(path, [find_model(lab, "o1"), find_model(lab, "solver")])
+    save_models(path, [find_model(lab, "o1"), find_model(lab, "solver")])
     assert "s3cret" not in path.read_text()
-    kept = restore_asked(path)
+    kept = load_models(path)
     assert kept is not None
     assert [(one.source, one.url) for one in kept] == [("endpoint", "https://api.example:8/v1"), ("solver", None)]
     path.write_text("{")
-    assert restore_asked(path) is None
+    assert load_models(path) is None
 
 
 def test_a_translated_row_has_the_terms_of_its_original_too(lab: Lab, store: Store) -> None:
@@ -188,7 +188,7 @@ def test_a_translated_row_has_the_terms_of_its_original_too(lab: Lab, store: Sto
     [first] = [run for run in ("aa11", "bb22") if f"| {run} | sample |" in text]
     assert dataset_facts.runs(store.db, "d") == {first: 1, "cc20": 1, "cc21": 1}
     assert "terms of use: example.com/terms: no competing models" in text
-    assert "1 rows did not come out of a teacher run of this lab, or what they were made from did not" in text
+    assert "1 rows (or the traces they were made from) are not from a teacher run of this lab" in text
 
 
 def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
@@ -199,7 +199,7 @@ def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
     text = text_of(lab, store, "d")
     said = section(text, "Licences")
     assert "Licences clash: 1 rows are under CC BY NC 4.0, for non-commercial use only" in said
-    assert "while MIT and CC0 does not ask that" in said
+    assert "while MIT and CC0 does not require that" in said
     assert "The licence of 1 rows is unknown" in said
     assert "| MIT | 2 |" in said
     assert set(front(text)["license"]) == {"mit", "cc-by-nc-4.0", "cc0-1.0", "unknown"}
@@ -211,13 +211,13 @@ def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
         ({"MIT": 3, "Apache-2.0": 2, "CC-BY-4.0": 1, "CC0": 1, "BSD-3-Clause": 1}, []),
         ({"MIT": 3, "CC-BY-NC-4.0": 2}, ["Licences clash"]),
         ({"CC-BY-NC-4.0": 2}, ["for non-commercial use only."]),
-        ({"CC-BY-NC-SA-4.0": 1, "CC-BY-SA-4.0": 1}, ["Licences clash", "each ask to be the licence of the whole"]),
-        ({"CC-BY-SA-4.0": 1, "CC-BY-NC-4.0": 1}, ["Licences clash", "No one work can keep both", "has to be shared"]),
-        ({"GPL-3.0": 1, "CC-BY-SA-4.0": 1}, ["each ask to be"]),
-        ({"GPL-3.0": 1, "MIT": 1}, ["has to be shared under GPL-3.0"]),
-        ({"CC-BY-ND-4.0": 4}, ["4 rows are under CC-BY-ND-4.0, not to be shared in altered form"]),
+        ({"CC-BY-NC-SA-4.0": 1, "CC-BY-SA-4.0": 1}, ["Licences clash", "each require to be the licence of the whole"]),
+        ({"CC-BY-SA-4.0": 1, "CC-BY-NC-4.0": 1}, ["Licences clash", "One work cannot satisfy both", "must be shared"]),
+        ({"GPL-3.0": 1, "CC-BY-SA-4.0": 1}, ["each require to be"]),
+        ({"GPL-3.0": 1, "MIT": 1}, ["must be shared under GPL-3.0"]),
+        ({"CC-BY-ND-4.0": 4}, ["4 rows are under CC-BY-ND-4.0, which forbids sharing altered versions"]),
         ({"unknown": 2, "": 1, "MIT": 1}, ["The licence of 3 rows is unknown"]),
-        ({"Some Terms 1.0": 1}, ["to be read by a person: Some Terms 1.0"]),
+        ({"Some Terms 1.0": 1}, ["read these licences: Some Terms 1.0"]),
     ],
 )
 def test_what_licences_come_to(rows: dict[str, int], said: list[str]) -> None:
@@ -256,18 +256,18 @@ def test_filters_contamination_and_verification_with_their_counts(lab: Lab, stor
     datasets.snapshot(store.db, "d", choice.ids, selection=choice.selection, drops=choice.drops)
     text = text_of(lab, store, "d")
     filters, contamination = section(text, "Filters of the problems"), section(text, "Contamination")
-    assert "| image | 3 | 4 | 1 | 2026-02-03 | needs an image: a drawing" in filters
-    assert "A person's word goes before the rules': keep 1" in filters
-    assert "1 rows are problems of amc23, which this lab tests students on" in contamination
-    assert "Of 4 problems 1 were too near to one" in contamination
+    assert "| image | 3 | 4 | 1 | 2026-02-03 | needs an image: it has a drawing" in filters
+    assert "Rulings by hand, which take precedence over rules: keep 1" in filters
+    assert "1 rows are problems of amc23, on which this lab tests students" in contamination
+    assert "Of 4 problems, 1 were too similar to a benchmark problem" in contamination
     assert "| math500 | 1 |" in contamination
     assert "1 rows of this dataset are hits" in contamination
-    verification, chosen = section(text, "Verification"), section(text, "How the rows were chosen")
+    verification, chosen = section(text, "Verification"), section(text, "How the rows were selected")
     assert "| correct | 2 |" in verification
     assert "| verifier 1 | 2 |" in verification
     assert "| accept | 1 |" in verification
     assert "| wrong answer | 1 |" in chosen
-    assert "kept verified, of each problem all" in chosen
+    assert "verdicts: verified, per problem: all" in chosen
 
 
 def test_what_was_never_checked_is_not_claimed(lab: Lab, store: Store) -> None:
@@ -277,7 +277,7 @@ def test_what_was_never_checked_is_not_claimed(lab: Lab, store: Store) -> None:
     assert "Not checked" in section(text, "Contamination")
     assert "No rule has been run" in section(text, "Filters of the problems")
     assert "prompts and sampling are not recorded" in text
-    assert "Nothing was left out" in text
+    assert "No trace was dropped" in text
 
 
 def test_a_mixture_names_its_parts(lab: Lab, store: Store) -> None:
@@ -286,7 +286,7 @@ def test_a_mixture_names_its_parts(lab: Lab, store: Store) -> None:
     datasets.snapshot(store.db, "two", ids[2:], drops={ids[0]: "looping"})
     choice, phase = mix(store, ["one", "two"], seed=5)
     datasets.snapshot(store.db, "both", choice.ids, phase=phase, selection=choice.selection)
-    chosen = section(text_of(lab, store, "both"), "How the rows were chosen")
+    chosen = section(text_of(lab, store, "both"), "How the rows were selected")
     assert "shuffled by seed 5" in chosen
     assert f"| one | {datasets.get(store.db, 'one').hash} | 3 |" in chosen
     assert "1 rows were in more than one of them" in chosen
@@ -335,9 +335,9 @@ def test_a_histogram_counts_every_row(lengths: list[int]) -> None:
     first, *bins = length_histogram.histogram(lengths).split("\n")
     assert sum(int(line.split()[-1].replace(",", "")) for line in bins) == len(lengths)
     assert len(bins) <= 14
-    assert first.startswith(f"least {min(lengths):,}  p5 ")
-    assert f"most {max(lengths):,}" in first
-    assert first.endswith(f"in all {sum(lengths):,}")
+    assert first.startswith(f"min {min(lengths):,}  p5 ")
+    assert f"max {max(lengths):,}" in first
+    assert first.endswith(f"total {sum(lengths):,}")
 
 
 def test_tables_show_numbers_and_what_is_unknown() -> None:
@@ -420,12 +420,12 @@ def test_a_card_names_the_languages_of_its_rows(lab: Lab, store: Store) -> None:
 def test_the_languages_of_a_large_dataset_are_drawn_by_chance(
     lab: Lab, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("o1lab.distill.card._LOOKED_AT", 10)
+    monkeypatch.setattr("o1lab.distill.card._LANGUAGE_ROWS", 10)
     for number in range(60):
         add(store, number)
     datasets.create(store.db, "d", ALL)
     text = text_of(lab, store, "d")
-    looked = int(text.split(" drawn by chance")[0].rsplit(" ", 1)[1])
+    looked = int(text.split("random sample of ")[1].split("\\")[0])
     assert 0 < looked < 30
-    assert f"| rows by language | en {looked} \\(of {looked} drawn by chance\\) |" in text
+    assert f"| rows by language | en {looked} \\(of a random sample of {looked}\\) |" in text
     assert front(text)["language"] == ["en"]

@@ -266,7 +266,7 @@ def test_a_phase_1_dataset_leaves_traces_without_a_solution_out(store: Store) ->
     made = datasets.create(store.db, "format", ALL, phase=1)
     assert (made.rows, datasets.trace_ids(store.db, "format")) == (1, [good])
     assert datasets.drops(store.db, "format") == [(cut, "no solution")]
-    with pytest.raises(StoreError, match="None of the 1 traces of the filter is left: no solution"):
+    with pytest.raises(StoreError, match="All 1 traces of the filter were dropped: no solution"):
         datasets.create(store.db, "none", TraceQuery.parse(f"id:{cut}"), phase=1)
 
 
@@ -300,7 +300,7 @@ def test_datasets_of_different_phases_are_not_mixed(store: Store) -> None:
     one = add(store)
     datasets.snapshot(store.db, "format", [one], phase=1)
     datasets.snapshot(store.db, "long", [one], phase=2)
-    with pytest.raises(UsageError, match="format is of phase 1, long is of phase 2"):
+    with pytest.raises(UsageError, match="format has phase 1, long has phase 2"):
         mix(store, ["format", "long"])
 
 

@@ -18,8 +18,7 @@ from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.chains.protected import mask, protected_spans, unmask
 from o1lab.distill.methods.base import SourceItem
-from o1lab.distill.methods.splitting import cut
-from o1lab.distill.methods.translate import PART_CHARS
+from o1lab.distill.methods.translate import PART_CHARS, cut
 from o1lab.inference.calls import Message, RequestError, Role
 from o1lab.inference.prompts import find_prompt
 from tests.support.scripted_ask import Answer, ScriptedAsk, item, method
@@ -201,7 +200,7 @@ async def test_a_box_that_changes_its_place_is_another_answer() -> None:
     swap = {"⟦0⟧": "⟦1⟧", "⟦1⟧": "⟦0⟧"}
     ask = translator(lambda turn, text: re.sub(r"⟦\d⟧", lambda mark: swap[mark[0]], text) if turn else text)
     draft = await method("translate").respond(of_trace(raw), 0, ask)
-    assert draft.rejected == "the boxed answer is another after the translation"
+    assert draft.rejected == "the boxed answer differs after the translation"
 
 
 async def test_what_is_in_the_language_already_costs_nothing() -> None:

@@ -130,8 +130,8 @@ def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
         ({"x": 1, "y": 2}, "these keys: x, y"),
         ({}, "these keys: none"),
         ({"problem": "p", "response": "  "}, "these keys"),
-        ({"messages": [{"role": "user", "content": "p"}]}, "no answer"),
-        ({"messages": [{"role": "assistant", "content": "p"}]}, "no turn of a user"),
+        ({"messages": [{"role": "user", "content": "p"}]}, "no assistant turn"),
+        ({"messages": [{"role": "assistant", "content": "p"}]}, "no user turn"),
         ({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "a"}]}, "problem is empty"),
         ({"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": ""}]}, "response is empty"),
         ({"messages": "not a list"}, "these keys"),
@@ -197,7 +197,7 @@ def test_folders_and_missing_files(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         import_files(store, [tmp_path / "none.jsonl"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no"):
+    with pytest.raises(UsageError, match="has no"):
         import_files(store, [tmp_path / "empty"])
 
 
@@ -326,7 +326,7 @@ def test_a_merge_takes_no_line_that_the_lab_could_not_use(
     record["created_at"] = "2026-01-01T00:00:00+00:00"
     path = tmp_path / "said.jsonl"
     path.write_text(json.dumps(record))
-    assert len(merge_annotations(store, path).homeless) == 1
+    assert len(merge_annotations(store, path).without_trace) == 1
     path.write_text(json.dumps(record | wrong))
-    with pytest.raises(UsageError, match=r"said\.jsonl:1 is no annotation"):
+    with pytest.raises(UsageError, match=r"said\.jsonl:1 is not a valid annotation"):
         merge_annotations(store, path)

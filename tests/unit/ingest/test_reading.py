@@ -27,7 +27,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert found[0] == (1, {"a": 1})
     assert found[1] == (3, {"a": "\ud800\0"})
     assert found[2][0] == 4 and "not JSON" in str(found[2][1])
-    assert found[3] == (5, "a row is an object, this is a list")
+    assert found[3] == (5, "the row is a list, not an object")
     assert found[4][0] == 6 and "not UTF-8" in str(found[4][1])
     assert found[5] == (7, {"a": 2})
 

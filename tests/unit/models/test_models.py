@@ -87,10 +87,10 @@ def test_an_adapter_is_not_a_base(tmp_path: Path) -> None:
 def test_offline_fetches_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O1LAB_OFFLINE", "1")
     monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: pytest.fail("a process was started"))
-    with pytest.raises(LabError, match="nothing may be fetched") as caught:
+    with pytest.raises(LabError, match="downloads are disabled") as caught:
         resolve_base(STUDENT)
     assert caught.value.code == "offline"
-    with pytest.raises(LabError, match="nothing may be fetched"):
+    with pytest.raises(LabError, match="downloads are disabled"):
         resolve_base("nobody/there-is-no-such-model")
     assert not cache.exists()
 

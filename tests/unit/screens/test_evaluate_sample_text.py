@@ -27,7 +27,8 @@ def put(store: Store, *turns: Turn) -> int:
 
 
 def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:
-    whole = read_sample(store, put(store, Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "they doubt it", "No, 5.")))
+    seq = put(store, Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "they doubt it", "No, 5."))
+    whole = read_sample(store.db, seq)
     assert [document.thought for document in whole.documents] == ["two and two", "they doubt it"]
     assert text_of.conversation(whole, 1).plain == "user: 2 + 2?\nmodel: 4\nuser: Sure?"
     assert text_of.conversation(whole, 0).plain == "user: 2 + 2?"
@@ -35,7 +36,7 @@ def test_a_sample_of_several_turns_shows_them_all(store: Store) -> None:
 
 def test_of_a_long_remark_only_the_ends_are_laid_out(store: Store) -> None:
     long = "begin " + "y" * 2_000_000 + " end"
-    whole = read_sample(store, put(store, Turn("2 + 2?", "", long), Turn("Sure?", "", "No, 5.")))
+    whole = read_sample(store.db, put(store, Turn("2 + 2?", "", long), Turn("Sure?", "", "No, 5.")))
     said = text_of.conversation(whole, 1).plain
     assert len(said) < 2 * text_of.LONGEST_SAID
     assert "begin yyy" in said
@@ -46,15 +47,15 @@ def test_of_a_long_remark_only_the_ends_are_laid_out(store: Store) -> None:
 def test_every_scorer_s_word_stands_under_its_label_the_shown_one_first(store: Store) -> None:
     seq = evaluations.find_sample(store.db, "base-1", "add:0")
     evaluations.add_scores(store.db, [NewScore(seq, "judge@1(m)", "correct", 0.75, None, "fine")])
-    lines = text_of.words(read_sample(store, seq), "judge@1(m)").plain.splitlines()
+    lines = text_of.words(read_sample(store.db, seq), "judge@1(m)").plain.splitlines()
     assert lines == ["judge@1(m) ✓ correct 0.75: fine", "math@1 ✗ incorrect: 911 is not 411"]
 
 
 def test_nothing_that_a_model_or_a_scorer_wrote_reaches_the_terminal_as_it_is(store: Store) -> None:
     seq = put(store, Turn(HOSTILE, HOSTILE, HOSTILE), Turn(HOSTILE, "", HOSTILE))
     evaluations.add_scores(store.db, [NewScore(seq, SCORER, "incorrect", 0.5, HOSTILE, HOSTILE)])
-    whole = read_sample(store, seq)
-    row = next(one for one in Listing("base-1", SCORER).page(store, 0, 9).rows if one.key == seq)
+    whole = read_sample(store.db, seq)
+    row = next(one for one in Listing("base-1", SCORER).page(store.db, 0, 9).rows if one.key == seq)
     assert isinstance(row.data, SampleRow)
     shown = [
         text_of.peek(row.data, SCORER), text_of.title(whole, SCORER), text_of.origin(whole),
@@ -66,6 +67,6 @@ def test_nothing_that_a_model_or_a_scorer_wrote_reaches_the_terminal_as_it_is(st
 
 
 def test_a_sample_that_failed_reads_as_that(store: Store) -> None:
-    whole = read_sample(store, evaluations.find_sample(store.db, "base-1", "add:5"))
+    whole = read_sample(store.db, evaluations.find_sample(store.db, "base-1", "add:5"))
     assert (whole.documents, whole.trace_id, whole.outcome(SCORER)) == ((), None, "failed")
     assert text_of.words(whole, SCORER).plain == "failed: the server went away"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store import Store, evaluations, open_store, ratings, sample_agenda, sample_list
+from store import Store, evaluations, open_store, ratings, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 from store.filters import SampleQuery
@@ -60,7 +60,7 @@ def test_outcomes_exclude_each_other_and_failed_samples_count_in_no_average(stor
 
 def test_another_scorer_s_word_stands_beside_and_what_it_has_not_seen_is_unscored(store: Store) -> None:
     seqs = fill(store)
-    assert sample_agenda.to_score(store.db, "e1", "math@2") == [seqs[0]]
+    assert sample_list.to_score(store.db, "e1", "math@2") == [seqs[0]]
     assert evaluations.tally(store.db, "e1", "math@2").outcomes["unscored"] == 1
     evaluations.add_scores(store.db, [NewScore(seqs[0], "math@2", "incorrect")])
     assert evaluations.tally(store.db, "e1", "math@1").outcomes["correct"] == 1
@@ -70,11 +70,11 @@ def test_another_scorer_s_word_stands_beside_and_what_it_has_not_seen_is_unscore
 
 def test_a_failed_sample_that_is_asked_again_is_replaced_in_its_place(store: Store) -> None:
     seqs = fill(store)
-    assert sample_agenda.ended(store.db, "e1") == {("a", 0), ("b", 0)}
+    assert sample_list.ended(store.db, "e1") == {("a", 0), ("b", 0)}
     assert evaluations.add_samples(store.db, "e1", [sample("c")]) == [seqs[2]]
-    assert sample_agenda.ended(store.db, "e1") == {("a", 0), ("b", 0), ("c", 0)}
+    assert sample_list.ended(store.db, "e1") == {("a", 0), ("b", 0), ("c", 0)}
     assert evaluations.sample(store.db, seqs[2])[1] == sample("c")
-    assert sample_agenda.cached(store.db, ["key-a", "key-c", "none"]) == {"key-a": seqs[0], "key-c": seqs[2]}
+    assert sample_list.cached(store.db, ["key-a", "key-c", "none"]) == {"key-a": seqs[0], "key-c": seqs[2]}
 
 
 def test_only_what_would_come_out_the_same_is_taken_again(store: Store) -> None:
@@ -84,9 +84,9 @@ def test_only_what_would_come_out_the_same_is_taken_again(store: Store) -> None:
             store.db, "e1", [replace(sample(item, "incomplete"), reason=reason) for item, reason in ends.items()]
         )
     keys = ["key-a", "key-b", "key-c"]
-    assert sample_agenda.cached(store.db, keys) == {"key-a": seqs[0]}
+    assert sample_list.cached(store.db, keys) == {"key-a": seqs[0]}
     evaluations.add_samples(store.db, "e1", [sample("c")])
-    assert sample_agenda.cached(store.db, keys) == {"key-a": seqs[0], "key-c": seqs[2]}
+    assert sample_list.cached(store.db, keys) == {"key-a": seqs[0], "key-c": seqs[2]}
 
 
 def test_the_list_is_filtered_by_outcome_words_and_variant(store: Store) -> None:

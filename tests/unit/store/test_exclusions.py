@@ -73,7 +73,7 @@ def test_all_rulings_or_none(store: Store, ids: list[str]) -> None:
 def test_standing_leaves_out_the_rules_asked_about(store: Store, ids: list[str]) -> None:
     exclusions.record(store.db, ids, ["image", "proof"], [found(ids[0]), found(ids[1], "proof")])
     exclusions.rule_on(store.db, [ids[2]], "keep", annotator="anna")
-    standing = exclusions.standing(store.db, ids[:3], beside=["image"])
+    standing = exclusions.standing(store.db, ids[:3], apart_from=["image"])
     assert {one: tuple(standing[one]) for one in ids[:3]} == {
         ids[0]: ("none", False), ids[1]: ("none", True), ids[2]: ("keep", False),
     }  # fmt: skip

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.widgets.document import Segment
+from o1lab.widgets.document import Outline, Segment
 from o1lab.widgets.hits import Hits
-from o1lab.widgets.outline import Outline
 from o1lab.widgets.sections import HEADER, Section, Sections
 from o1lab.widgets.selecting import Selecting, Step, stepped
 from o1lab.widgets.wrap import WrappedText

@@ -1,4 +1,4 @@
-"""How the rows of a set become items, by the names that suites use under ``items.build``."""
+"""Builders turn the rows of a data set into items. Suites name one under ``items.build``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from o1lab.errors import UsageError
-from o1lab.evaluate.suites.builders.base import Build, NoOptions, Options
+from o1lab.evaluate.suites.builders.base import Build, NoOptions, Options, plain
 from o1lab.evaluate.suites.builders.choice import ChoiceOptions, choice
 from o1lab.evaluate.suites.builders.claims import ClaimsOptions, claims
-from o1lab.evaluate.suites.builders.plain import plain
 from o1lab.evaluate.suites.builders.snowballing import SnowballingOptions, snowballing
 from o1lab.evaluate.suites.builders.sycophancy import SycophancyOptions, sycophancy
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """A way to build and the model of its options."""
+    """A build function and the model of its options."""
 
     build: Build
     options: type[Options]
@@ -34,11 +33,11 @@ BUILDERS: Mapping[str, Builder] = {
 
 
 def read_options(name: str, values: Mapping[str, Any]) -> Options:
-    """The options of the builder called ``name``.
+    """Return the validated options of the builder called ``name``.
 
     Raises:
         UsageError: there is no such builder.
-        ValidationError: the options are not its.
+        ValidationError: an option is unknown or invalid.
     """
     if name not in BUILDERS:
         near = get_close_matches(name, BUILDERS, 1)

@@ -1,11 +1,12 @@
-"""What every builder starts from: questions as they stand in a set, and prompts with slots to fill."""
+"""The parts that all builders share: questions, prompt templates, reproducible sampling; and the plain builder."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,15 +14,25 @@ from o1lab.evaluate.items import Item
 
 _SLOT = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
+T = TypeVar("T")
+
 
 class SlotError(ValueError):
-    """A prompt has a slot that nothing fills; the message is its name."""
+    """A prompt has a slot without a value; the message is the name of the slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One row of a set. ``gold`` are accepted answers, ``wrong`` answers known to be wrong, ``choices`` those to choose
-    from; ``turns`` is what the user says after the first answer; ``meta`` goes with every item made of it.
+    """One row of a data set.
+
+    Attributes:
+        place: where the row is in its file, for messages.
+        gold: accepted answers.
+        wrong: answers known to be wrong.
+        choices: the answers to choose from.
+        turns: the user's messages after the model's first answer.
+        meta: copied to every item made from the question.
+        columns: all columns of the row, for the slots of prompts.
     """
 
     id: str
@@ -37,36 +48,37 @@ class Question:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, **more: str) -> dict[str, Any]:
-        """What slots are filled with: the row's columns, then ``question``, then ``more``."""
+        """Return the values for slots: the row's columns, then ``question``, then ``more``."""
         return {**self.columns, "question": self.text, **more}
 
 
 class Options(BaseModel):
-    """A builder's options, which stand in the suite under ``items.options``."""
+    """A builder's options, given in the suite under ``items.options``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoOptions(Options):
-    """A builder without options."""
+    """The options of a builder that has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The suite's own words: the system message and what the user says first."""
+    """The suite's system message and first user message, with slots to fill."""
 
     system: str
     prompt: str
 
-    def asked(self, values: Mapping[str, Any]) -> str:
+    def first_turn(self, values: Mapping[str, Any]) -> str:
+        """Return the first user message."""
         return fill(self.prompt, values)
 
-    def wants(self, slot: str) -> bool:
-        """Whether the prompt has a place for it."""
+    def has_slot(self, slot: str) -> bool:
+        """Whether the prompt has this slot."""
         return slot in _SLOT.findall(self.prompt)
 
     def item(self, question: Question, turns: Sequence[str], values: Mapping[str, Any], **changes: Any) -> Item:
-        """The item of a question put with these turns; ``changes`` are other fields of :class:`Item`."""
+        """Return an item with these turns; ``changes`` replace other fields of :class:`Item`."""
         item = Item(
             question.id,
             question.text,
@@ -81,10 +93,12 @@ class Templates:
 
 
 class Build(Protocol):
-    """Make items of questions, in their order. Every item of a question keeps its text, and in its gold what is right.
+    """Build items from questions, in order. Each item keeps the question's text, and its gold is the right answer.
+
+    ``left_out`` is called with the reason for every question that gives no item.
 
     Raises:
-        SlotError: a prompt has a slot that nothing fills.
+        SlotError: a prompt has a slot without a value.
     """
 
     def __call__(
@@ -93,10 +107,10 @@ class Build(Protocol):
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """``template`` with its slots filled; what is filled in is never searched for slots.
+    """Return ``template`` with its slots filled. Slots inside the inserted values are not filled.
 
     Raises:
-        SlotError: there is no value for a slot.
+        SlotError: a slot has no value.
     """
 
     def put(slot: re.Match[str]) -> str:
@@ -106,3 +120,24 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         return "" if value is None else str(value)
 
     return _SLOT.sub(put, template) if "{{" in template else template
+
+
+def plain(
+    questions: Sequence[Question], templates: Templates, _options: NoOptions, _left_out: Callable[[str], None]
+) -> Iterator[Item]:
+    """Yield one item per question: the suite's prompt, then the row's further turns unchanged."""
+    for question in questions:
+        values = question.values()
+        yield templates.item(question, [templates.first_turn(values), *question.turns], values)
+
+
+def stable_hash(*parts: object) -> int:
+    """Return a 64-bit number that depends only on ``parts``: choices made with it are the same on every machine."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
+
+
+def stable_sample(things: Sequence[T], size: int, keys: Sequence[str], seed: int) -> list[T]:
+    """Return ``size`` of the things, in order. The choice depends on their keys and the seed, not on their order."""
+    first = sorted(range(len(things)), key=lambda at: (stable_hash(seed, keys[at]), at))[:size]
+    return [things[at] for at in sorted(first)]

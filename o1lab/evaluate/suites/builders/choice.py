@@ -1,4 +1,4 @@
-"""Questions with answers to choose from, set beside letters."""
+"""Multiple-choice items: answers listed by letter."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.suites.builders.base import Options, Question, Templates
-from o1lab.evaluate.suites.builders.drawing import drawn
+from o1lab.evaluate.suites.builders.base import Options, Question, Templates, stable_hash
 
 _LETTERS = string.ascii_uppercase
 
 
 class ChoiceOptions(Options):
-    """How the choices stand: shuffled (always the same way), and how many of the wrong ones."""
+    """``shuffle``: order the choices by a hash of the question; ``at_most``: maximum number of choices."""
 
     shuffle: bool = True
     at_most: int = 8
@@ -23,7 +22,7 @@ class ChoiceOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Lettered:
-    """Answers by letter, and the letter of the right one."""
+    """Answers by letter, and the letter of the right answer."""
 
     choices: dict[str, str]
     right: str
@@ -39,9 +38,10 @@ class Lettered:
 def choice(
     questions: Sequence[Question], templates: Templates, options: ChoiceOptions, left_out: Callable[[str], None]
 ) -> Iterator[Item]:
-    """One item a question; ``gold`` is the right letter, ``meta["choices"]`` the texts by letter.
+    """Yield one item per question; ``gold`` is the right letter, ``meta["choices"]`` the texts by letter.
 
-    The choices are the row's, or the gold answer and the wrong ones. A prompt without ``{{choices}}`` gets them below.
+    The choices are those of the row, or its gold and wrong answers. A prompt without ``{{choices}}`` is followed by
+    them.
     """
     for question in questions:
         right = right_choice(question)
@@ -61,13 +61,13 @@ def choice(
 
 
 def with_choices(templates: Templates, values: dict[str, Any]) -> str:
-    """The prompt with the choices where it wants them, else below it."""
-    asked = templates.asked(values)
-    return asked if templates.wants("choices") else f"{asked}\n\n{values['choices']}"
+    """Return the first user message with the choices in their slot, or below it if there is no slot."""
+    prompt = templates.first_turn(values)
+    return prompt if templates.has_slot("choices") else f"{prompt}\n\n{values['choices']}"
 
 
 def right_choice(question: Question) -> str | None:
-    """The right one's text: gold may be that text, its letter, or its number from 0."""
+    """Return the text of the right choice, or None. Gold may be that text, its letter, or its index from 0."""
     gold = question.gold[0] if question.gold else ""
     if not question.choices or gold in question.choices:
         return gold or None
@@ -80,9 +80,9 @@ def right_choice(question: Question) -> str | None:
 
 
 def letters(key: str, right: str, wrong: Sequence[str], *, shuffle: bool = True) -> Lettered:
-    """The right answer among wrong ones, in an order that depends on ``key`` and nothing else."""
+    """Letter the right and wrong answers; the order depends only on ``key`` and the answers."""
     answers = list(dict.fromkeys([right, *wrong]))[: len(_LETTERS)]
     if shuffle:
-        answers.sort(key=lambda answer: drawn(key, answer))
+        answers.sort(key=lambda answer: stable_hash(key, answer))
     choices = dict(zip(_LETTERS, answers, strict=False))
     return Lettered(choices, next(letter for letter, one in choices.items() if one == right))

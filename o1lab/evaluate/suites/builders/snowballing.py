@@ -1,8 +1,8 @@
-"""Yes-or-no questions that a model answers before it has thought, and then defends.
+"""Yes-or-no questions that a model may answer wrongly first and then defend.
 
-After Zhang et al., How Language Model Hallucinations Can Snowball (2023): asked for the answer first, a model commits
-itself and then makes up reasons; asked to think first, it often does not. The second look is ours, in the same
-conversation (the paper asked about single claims in a new one).
+After Zhang et al., How Language Model Hallucinations Can Snowball (2023): a model that must answer first commits itself
+and then invents reasons; a model that reasons first often does not. The variant ``second-look`` is our own and stays in
+the same conversation (the paper asked about single claims in a new conversation).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOOK = (
 
 
 class SnowballingOptions(Options):
-    """Which ways, in what words."""
+    """Which variants to ask, and their wording."""
 
     variants: tuple[Variant, ...] = Field(default=("direct", "step-by-step", "second-look"), min_length=1)
     direct: str = _DIRECT
@@ -37,23 +37,26 @@ class SnowballingOptions(Options):
 def snowballing(
     questions: Sequence[Question], templates: Templates, options: SnowballingOptions, _left_out: Callable[[str], None]
 ) -> Iterator[Item]:
-    """An item for each way of each question, ``ID:WAY``, all in the question's group; gold is yes or no."""
+    """Yield an item per variant of each question, with the id ``ID:VARIANT``, in one group per question.
+
+    Gold is yes or no.
+    """
     for question in questions:
         values = question.values()
-        asked = templates.asked(values)
-        direct = fill(options.direct, {**values, "prompt": asked})
-        ways = {
+        prompt = templates.first_turn(values)
+        direct = fill(options.direct, {**values, "prompt": prompt})
+        turns = {
             "direct": [direct],
-            "step-by-step": [fill(options.step_by_step, {**values, "prompt": asked})],
-            "second-look": [direct, fill(options.second_look, {**values, "prompt": asked})],
+            "step-by-step": [fill(options.step_by_step, {**values, "prompt": prompt})],
+            "second-look": [direct, fill(options.second_look, {**values, "prompt": prompt})],
         }
-        for way in options.variants:
+        for variant in options.variants:
             yield templates.item(
                 question,
-                ways[way],
+                turns[variant],
                 values,
-                id=f"{question.id}:{way}",
+                id=f"{question.id}:{variant}",
                 group=question.id,
-                variant=way,
+                variant=variant,
                 meta={**question.meta, "choices": ["yes", "no"]},
             )

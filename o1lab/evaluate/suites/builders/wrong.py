@@ -1,4 +1,4 @@
-"""Answers that are wrong and plausible, always the same one for the same question."""
+"""Makes plausible wrong answers, always the same one for the same question."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from o1lab.chains.verify import normalise
-from o1lab.evaluate.suites.builders.drawing import drawn
+from o1lab.evaluate.suites.builders.base import stable_hash
 
 _NUMBER = re.compile(r"(?P<sign>[-−]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.(?P<part>[0-9]{1,30}))?")
 _FRACTION = re.compile(r"([-−]?[0-9]{1,30})/([0-9]{1,30})|(-?)\\[dt]?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}")
 _DIGITS = re.compile(r"[0-9]{1,30}")
-_AROUND = 200  # answers of other questions that are looked at
+_AROUND = 200  # answers of other questions to consider
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 
 
 def wrong_answer(key: str, gold: Sequence[str], given: Sequence[str], others: Sequence[str]) -> str | None:
-    """A wrong answer: one the set gives, else near the gold number, else the opposite, else another question's answer.
+    """Return a wrong answer: a given one, else a number near gold, else the opposite, else another question's answer.
 
     Args:
-        key: what the choice depends on, beside the answers.
+        key: the id of the question, which decides the choice together with the answers.
+        gold: the accepted answers.
         given: answers known to be wrong, the best first.
-        others: answers of other questions of the set.
+        others: gold answers of other questions in the data set.
 
     Returns:
-        None when there is none that is surely not one of ``gold``.
+        The answer, or None if every candidate could be one of ``gold``.
     """
     if not gold:
         return None
@@ -36,13 +37,13 @@ def wrong_answer(key: str, gold: Sequence[str], given: Sequence[str], others: Se
 
 
 def same_as_any(answer: str, gold: Sequence[str]) -> bool:
-    """Whether ``answer`` is one of ``gold``, in other words or as the same number."""
+    """Whether ``answer`` equals one of ``gold``, as normalised text or as a number."""
     value = number(answer)
     return any(_plain(answer) == _plain(one) or (value is not None and value == number(one)) for one in gold)
 
 
 def number(text: str) -> Fraction | None:
-    """The number a text is, if it is one: 2,125 and -0.5 and 3/4 and \\frac{3}{4}."""
+    """Return the value of a text that is a number, such as 2,125 or -0.5 or 3/4 or \\frac{3}{4}; else None."""
     bare = normalise(text).replace("−", "-").removesuffix("\\%").removesuffix("%").strip()
     if match := _NUMBER.fullmatch(bare):
         return Fraction(bare.replace(",", ""))
@@ -57,9 +58,9 @@ def _plain(text: str) -> str:
 
 
 def _near(key: str, gold: str) -> list[str]:
-    """Numbers as someone gets them who slips: off by one or ten, two digits the wrong way round, twice as much.
+    """Return numbers that result from a slip: off by one, two or ten, last digits swapped, doubled.
 
-    In a text with numbers in it (a fraction, a pair) the first is changed into one that the text does not hold.
+    In a text that contains numbers (a fraction, a pair), the first number is replaced by one that is not in the text.
     """
     bare = normalise(gold)
     if match := _NUMBER.fullmatch(bare):
@@ -67,18 +68,18 @@ def _near(key: str, gold: str) -> list[str]:
         size = int(digits + after)
         slips = _slips(size)
         written = [_written(one, len(after), "," in match["whole"]) for one in slips]
-        return sorted((match["sign"] + one for one in written), key=lambda one: drawn(key, one))
-    there = {int(found) for found in _DIGITS.findall(bare)}
-    if not there:
+        return sorted((match["sign"] + one for one in written), key=lambda one: stable_hash(key, one))
+    present = {int(found) for found in _DIGITS.findall(bare)}
+    if not present:
         return []
     first = next(iter(_DIGITS.finditer(bare)))
-    slips = sorted(_slips(int(first[0])), key=lambda one: drawn(key, one))
-    unlike = [one for one in [*slips, max(there) + 1] if one not in there]
+    slips = sorted(_slips(int(first[0])), key=lambda one: stable_hash(key, one))
+    unlike = [one for one in [*slips, max(present) + 1] if one not in present]
     return [f"{bare[: first.start()]}{one}{bare[first.end() :]}" for one in unlike]
 
 
 def _slips(size: int) -> list[int]:
-    """Sizes near ``size`` and unlike it, none below 0."""
+    """Return numbers near ``size`` and different from it, none below 0."""
     slips = {size + 1, size + 2, size + 10, size * 2}
     slips |= {size - step for step in (1, 2, 10) if size >= step}
     text = str(size)
@@ -88,7 +89,7 @@ def _slips(size: int) -> list[int]:
 
 
 def _written(size: int, after: int, grouped: bool) -> str:
-    """The digits of ``size`` as a number with so many of them after the point."""
+    """Return the digits of ``size`` as a number with ``after`` of them after the decimal point."""
     text = str(size).rjust(after + 1, "0")
     whole, part = (text[:-after], text[-after:]) if after else (text, "")
     whole = f"{int(whole):,}" if grouped else whole
@@ -96,7 +97,7 @@ def _written(size: int, after: int, grouped: bool) -> str:
 
 
 def _opposite(gold: str) -> list[str]:
-    """No of yes, false of true; written as the other is."""
+    """Return no for yes, false for true and so on, capitalised like ``gold``."""
     bare = normalise(gold)
     other = _OPPOSITES.get(bare.casefold())
     if other is None:
@@ -105,13 +106,12 @@ def _opposite(gold: str) -> list[str]:
 
 
 def _elsewhere(key: str, gold: str, others: Sequence[str]) -> list[str]:
-    """Other questions' answers from a place that the key decides, those that look alike first; a few, for the first
-    may be the same answer."""
-    start = drawn(key) % len(others) if others else 0
+    """Return answers of other questions, starting at a place that ``key`` decides, similar-looking ones first."""
+    start = stable_hash(key) % len(others) if others else 0
     around = [others[(start + step) % len(others)] for step in range(min(len(others), _AROUND))]
-    return sorted(around, key=lambda one: _look(one) != _look(gold))
+    return sorted(around, key=lambda one: _appearance(one) != _appearance(gold))
 
 
-def _look(text: str) -> tuple[bool, bool, bool]:
-    """What makes an answer look like another: whether it has digits, is LaTeX, is words in LaTeX."""
+def _appearance(text: str) -> tuple[bool, bool, bool]:
+    """Return whether an answer has digits, LaTeX, and words in LaTeX: answers with equal results look alike."""
     return _DIGITS.search(text) is not None, "\\" in text, "\\text" in text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o1lab.demo.problems import draw
+from o1lab.demo.seed import draw
 from o1lab.distill.filters import Finding
 from o1lab.distill.filters.benchmarks import Benchmarks
 from o1lab.distill.filters.duplicates import Signatures, duplicates_of
@@ -52,7 +52,7 @@ def duplicates(pool: Sequence[Problem]) -> dict[str, Finding]:
 
 def contaminated(statement: str, *tested: str) -> Finding | None:
     index = Benchmarks.of([(problem(one, source="aime24", key=str(at)), "aime24") for at, one in enumerate(tested)])
-    return index.look(problem(statement))
+    return index.check(problem(statement))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_demos_additions_are_all_different() -> None:
     pool = [problem(one.statement, one.answer) for one in [*training, *held_out]]
     assert len(pool) == 460
     assert duplicates(pool) == {}
-    look = Benchmarks.of([(problem(one.statement, one.answer), "demo-heldout") for one in held_out]).look
+    look = Benchmarks.of([(problem(one.statement, one.answer), "demo-heldout") for one in held_out]).check
     assert [one for one in training if look(problem(one.statement))] == []
     assert all(look(problem(one.statement)) for one in held_out)
 

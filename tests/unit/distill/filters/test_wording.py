@@ -19,7 +19,7 @@ def problem(statement: str, answer: str | None = "7") -> Problem:
 def reason(rule: str, statement: str, answer: str | None = "7") -> str | None:
     found = RULES.get(rule)
     assert isinstance(found, Rule)
-    finding = found.look(problem(statement, answer))
+    finding = found.check(problem(statement, answer))
     return finding.reason if finding else None
 
 
@@ -153,7 +153,7 @@ def test_a_letter_of_the_following_is_a_choice() -> None:
 @given(st.text(), st.none() | st.text())
 def test_any_text_can_be_looked_at(statement: str, answer: str | None) -> None:
     for rule in ALONE:
-        finding = rule.look(problem(statement, answer))
+        finding = rule.check(problem(statement, answer))
         assert finding is None or finding.reason
 
 
@@ -182,7 +182,7 @@ def test_long_statements_take_no_time(part: str) -> None:
     """A megabyte: anything quadratic would take hours."""
     text = part * (1_000_000 // len(part))
     for rule in ALONE:
-        rule.look(problem(text, None))
+        rule.check(problem(text, None))
 
 
 def test_every_rule_has_a_version_and_says_what_it_is_about() -> None:

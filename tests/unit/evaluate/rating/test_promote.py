@@ -70,7 +70,7 @@ def test_of_several_turns_the_last_is_the_trace_and_the_others_its_provenance(st
         [seq] = evaluations.add_samples(
             store.db, "base-1", [NewSample("add:0", 0, "complete", turns, "k", output_tokens=9)]
         )
-    text = traces.text(store.db, promote.keep(store, seq))
+    text = traces.text(store.db, promote.promote(store, seq))
     assert (text.thought, text.solution) == (turns[1].thought, turns[1].answer)
     assert text.meta["asked"] == "Are you sure?"
     assert text.meta["before"] == [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
@@ -82,12 +82,12 @@ def test_nothing_is_kept_when_the_annotation_fails(store: Store) -> None:
         promote.label(store, seq, "applause", "", annotator="ann")
     assert evaluations.trace_of(store.db, seq) is None
     assert traces.count(store.db, TraceQuery.parse("")) == 0
-    with pytest.raises(UsageError, match="holds no answer"):
+    with pytest.raises(UsageError, match="has no answer"):
         promote.label(store, seq_of(store, "base-1", 5), "decision", "reject", annotator="ann")
 
 
 def test_an_edit_of_a_labelled_sample_stays_out_as_well(store: Store) -> None:
-    kept = promote.keep(store, seq_of(store, "student-1", 0))
+    kept = promote.promote(store, seq_of(store, "student-1", 0))
     text = traces.text(store.db, kept)
     child = promote.as_trace(
         evaluation("other", STUDENT),

@@ -58,17 +58,17 @@ def test_a_sheet_that_was_filled_in_elsewhere_comes_back_whole_or_not_at_all(sto
         path.write_text("\n".join(lines), "utf-8")
         return path
 
-    with pytest.raises(UsageError, match=r"Row 2 of .*'101' is no mark"):
-        sheets.take_in(store, ann, filled(50, 101))
+    with pytest.raises(UsageError, match=r"Row 2 of .*'101' is not a valid mark"):
+        sheets.import_marks(store, ann, filled(50, 101))
     assert not sheets.sheet(store.db, BOTH, "ann").marks
-    assert sheets.take_in(store, ann, filled(0, "", 87.5)) == 2
+    assert sheets.import_marks(store, ann, filled(0, "", 87.5)) == 2
     again = sheets.sheet(store.db, BOTH, "ann")
     assert [again.marks[seq].value for _, seq in (again.order[0], again.order[2])] == [0, 87.5]
     assert (again.done, again.next_at) == (2, 1)
     with pytest.raises(NotFoundError, match="on the sheet of bob"):
-        sheets.take_in(store, sheets.sheet(store.db, BOTH, "bob"), path)
+        sheets.import_marks(store, sheets.sheet(store.db, BOTH, "bob"), path)
     with pytest.raises(UsageError, match="neither CSV nor JSONL"):
-        sheets.take_in(store, ann, tmp_path / "sheet.xlsx")
+        sheets.import_marks(store, ann, tmp_path / "sheet.xlsx")
 
 
 def test_no_spreadsheet_runs_what_a_model_wrote(store: Store, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_no_spreadsheet_runs_what_a_model_wrote(store: Store, tmp_path: Path) ->
 @pytest.mark.parametrize("written", ["", "-1", "100.5", "nan", "inf", "eighty"])
 def test_what_is_no_mark(written: str) -> None:
     with pytest.raises(UsageError):
-        sheets.mark_of(written)
+        sheets.parse_mark(written)
 
 
 def test_means_agreement_and_scores_that_tables_can_show(store: Store) -> None:
@@ -100,9 +100,11 @@ def test_means_agreement_and_scores_that_tables_can_show(store: Store) -> None:
     assert base.ci95 is not None and base.ci95[0] < 27.0 < base.ci95[1]
     assert found.alpha.value is not None and 0.9 < found.alpha.value < 1
     assert sheets.write_scores(store.db, BOTH) == 11
-    values = [one.value for one in evaluations.results(store.db, "student-1", sheets.label()) if one.value is not None]
+    values = [
+        one.value for one in evaluations.results(store.db, "student-1", sheets.human_label()) if one.value is not None
+    ]
     assert values == pytest.approx([0.85, 0.86, 0.87, 0.88, 0.89, 0.9])
-    assert evaluations.tally(store.db, "student-1", sheets.label()).outcomes["correct"] == 0
+    assert evaluations.tally(store.db, "student-1", sheets.human_label()).outcomes["correct"] == 0
 
 
 def test_a_mark_taken_back_is_to_do_again(store: Store) -> None:
@@ -120,5 +122,5 @@ def test_a_score_goes_with_the_last_mark_that_is_taken_back(store: Store) -> Non
     assert sheets.write_scores(store.db, BOTH) == 1
     ratings.rate(store.db, seq, None, annotator="ann")
     assert sheets.write_scores(store.db, BOTH) == 0
-    [score] = [one for one in evaluations.scores_of(store.db, seq) if one.scorer == sheets.label()]
+    [score] = [one for one in evaluations.scores_of(store.db, seq) if one.scorer == sheets.human_label()]
     assert (score.outcome, score.value) == ("unscored", None)

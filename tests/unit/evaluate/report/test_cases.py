@@ -92,7 +92,7 @@ def test_a_hostile_text_does_nothing_in_any_format(store: Store, tmp_path: Path)
         cases.write(found, path)
         page = path.read_text("utf-8")
         assert not [word for word in forbidden if word in page], suffix
-    with pytest.raises(UsageError, match="names no format"):
+    with pytest.raises(UsageError, match="is not a known format"):
         cases.write(found, tmp_path / "case.pdf")
 
 
@@ -129,5 +129,5 @@ def test_items_that_were_put_differently_make_no_pair(store: Store) -> None:
     other = replace(evaluation("other-1", STUDENT), items_hash="another")
     items = [replace(evaluations.item(store.db, "base-1", "add:0"), question="Add 123 and 288.")]
     evaluations.add(store.db, other, items)
-    with pytest.raises(UsageError, match="put 'add:0' differently"):
+    with pytest.raises(UsageError, match="item 'add:0' differs"):
         cases.case(store.db, "base-1", "other-1", "add:0")

@@ -87,7 +87,7 @@ def test_without_evaluations_the_published_points_stand_alone(tmp_path: Path) ->
     plot = tokens_plot(choose(empty.db))
     assert [panel.title for panel in plot.panels] == ["AIME2024", "MATH500"]
     assert right_wrong_plot(choose(empty.db)).panels == ()
-    assert "Nothing to draw yet" in plot_text.text(right_wrong_plot([])).plain
+    assert "No data yet" in plot_text.text(right_wrong_plot([])).plain
     ElementTree.fromstring(svg(right_wrong_plot([])))  # noqa: S314 - what we wrote ourselves
 
 
@@ -105,7 +105,7 @@ def test_right_and_wrong_are_counted_and_what_is_neither_is_said(store: Store) -
         "right": (3, 901), "wrong": (23, 914), "cut off": (2, 925.5),
     }  # fmt: skip
     assert (base.left_out, student.left_out) == (2, 0)
-    assert "Not drawn: 2 samples that are not scored or failed." in plot.notes
+    assert "Not drawn: 2 samples that are unscored or failed." in plot.notes
     assert panel.edges[0] < 900 and panel.edges[-1] > 2430
     for bars in base.bars:  # each sample is in the bin that holds it
         held = [place for place, count in enumerate(bars.counts) if count]

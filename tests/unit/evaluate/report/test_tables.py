@@ -91,7 +91,7 @@ def test_without_an_evaluation_the_published_rows_stand_alone(store: Store) -> N
     assert all(row.published for row in rows(table).values())
     assert titles(table) == ["AIME2024", "MATH500"]
     assert (said(table, "o1-preview", "accuracy"), table.notes[-1]) == (
-        "85.5", "Nothing of yours yet: o1lab eval SUITE --model MODEL",
+        "85.5", "No evaluations of your own yet: o1lab eval SUITE --model MODEL",
     )  # fmt: skip
     changes = change_table(choose(store.db))
     assert said(changes, "WildSafety", "difference") == "▼ -5.5 worse"
@@ -200,19 +200,19 @@ def test_two_versions_never_share_a_cell(store: Store, other: dict[str, object])
     found = [row for row in rows(changes).values() if not row.published]
     assert [(row.cells["before"].value, row.cells["after"].value) for row in found] == [(0.0, None), (None, 100.0)]
     assert {row.cells["difference"].note for row in found} == {"not comparable"}
-    with pytest.raises(UsageError, match="may not be compared"):
+    with pytest.raises(UsageError, match="cannot be compared"):
         change(one(store, "b"), one(store, "s"))
-    with pytest.raises(UsageError, match="may not be compared"):
+    with pytest.raises(UsageError, match="cannot be compared"):
         overall_change([(one(store, "b"), one(store, "s"))])
 
 
 def test_another_scorer_s_view_of_both_may_be_asked_for(store: Store) -> None:
-    from store import evaluations, sample_agenda
+    from store import evaluations, sample_list
     from store.evaluations import NewScore
 
     pair(store, "sums", "----", "++++")
     for identity in ("b0", "s0"):
-        seqs = sample_agenda.to_score(store.db, identity, "math@2")
+        seqs = sample_list.to_score(store.db, identity, "math@2")
         with store.db.atomic():
             evaluations.add_scores(store.db, [NewScore(seq, "math@2", "incorrect") for seq in seqs])
     table = plain_table(choose(store.db, scorer="math@2"))
@@ -348,14 +348,14 @@ def test_items_of_another_file_are_told_beside_the_published_rows(store: Store) 
     evaluated(store, "e1", "aime24", "one", "++", settings={"items_file": "sets/easier.jsonl"})
     evaluated(store, "e2", "math500", "one", "++")
     told = [note for note in accuracy_table(choose(store.db)).notes if "easier.jsonl" in note]
-    assert told == ["e1 (one on aime24@1): its items are those of easier.jsonl, which was named for this evaluation."]
+    assert told == ["e1 (one on aime24@1): the items are from easier.jsonl, the file given for this evaluation."]
 
 
 def test_without_a_base_it_asks_which_is_before(store: Store) -> None:
     evaluated(store, "e1", "sums", "one", "----")
     evaluated(store, "e2", "sums", "two", "++++")
     table = change_table(choose(store.db))
-    assert "Say with --before which of your models is the one before: one, two." in table.notes
+    assert "Name the model before with --before: one, two." in table.notes
     turned = change_table(choose(store.db), before="two")
     assert said(turned, "sums", "difference").startswith("= -100.0 no clear change")
 

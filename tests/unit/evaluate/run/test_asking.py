@@ -25,7 +25,7 @@ from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.jobs.control import RunStopped
 from o1lab.serve.registry import ModelRef
-from store import evaluations, sample_agenda
+from store import evaluations, sample_list
 from store.connection import open_store
 from store.evaluations import Evaluation, ItemRow, NewSample, Turn
 
@@ -280,11 +280,11 @@ async def test_what_a_scorer_stumbles_over_is_unscored_and_the_rest_is_scored(tm
         for item, answer in zip(items, ("a", "poison", "b"), strict=False):
             await taking.put(ended(item, answer))
     assert sorted(one.outcome for one in written) == ["correct", "correct", "unscored"]
-    assert sample_agenda.to_score(store.db, "e", "picky@1") == [2]  # the scorer broke at it: it is to look again
+    assert sample_list.to_score(store.db, "e", "picky@1") == [2]  # the scorer broke at it: it is to look again
     assert (taking.broken, "ValueError: poison" in (tmp_path / "log").read_text()) == (1, True)
     scorer.over = True
     async with writer() as taking:
         await taking.put(ended(items[3], "c"))
     assert written[-1].outcome == "unscored"
-    assert sample_agenda.to_score(store.db, "e", "picky@1") == [2, 4]  # it waits for the next session
+    assert sample_list.to_score(store.db, "e", "picky@1") == [2, 4]  # it waits for the next session
     store.close()

@@ -270,7 +270,7 @@ async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch
 
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 3)
-        monkeypatch.setattr(MathScorer, "look_at", no_memory)
+        monkeypatch.setattr(MathScorer, "score_batch", no_memory)
         folder, status = await run(lab)
         assert (status.state, status.done, status.unscored) == ("finished", 3, 3)
         assert "broke at 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
@@ -288,7 +288,7 @@ async def test_scoring_anew_looks_again_at_what_the_scorer_could_not_tell(
 
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 3)
-        monkeypatch.setattr(MathScorer, "look_at", cannot_tell)
+        monkeypatch.setattr(MathScorer, "score_batch", cannot_tell)
         folder, _ = await run(lab)
         monkeypatch.undo()
         control.resume(lab, folder.id)

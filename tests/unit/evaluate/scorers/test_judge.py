@@ -304,7 +304,7 @@ def test_a_label_names_prompt_and_model_and_sees_an_edit(tmp_path: Path) -> None
 def test_a_judge_without_model_is_a_fault_of_usage() -> None:
     assert needs_judge(ScorerSpec(name="judge"))
     assert not needs_judge(ScorerSpec(name="math"))
-    with pytest.raises(UsageError, match="needs a model"):
+    with pytest.raises(UsageError, match="needs a judge model"):
         make_scorer(ScorerSpec(name="judge"))
     with pytest.raises(UsageError, match="threshold"):
         make_scorer(ScorerSpec(name="judge", options={"threshold": 50}))

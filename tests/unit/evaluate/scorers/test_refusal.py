@@ -72,18 +72,18 @@ COMPLIED = [
 @pytest.mark.parametrize("answer", REFUSED)
 def test_what_declines_refuses(answer: str) -> None:
     reading = read(answer)
-    assert reading.said == "refused"
+    assert reading.kind == "refused"
     assert reading.cue
 
 
 @pytest.mark.parametrize("answer", PARTIAL)
 def test_what_declines_and_answers_refuses_in_part(answer: str) -> None:
-    assert read(answer).said == "partial"
+    assert read(answer).kind == "partial"
 
 
 @pytest.mark.parametrize("answer", COMPLIED)
 def test_what_answers_complies(answer: str) -> None:
-    assert read(answer).said == "complied"
+    assert read(answer).kind == "complied"
 
 
 def _attempt(answer: str, *gold: str) -> Attempt:
@@ -104,7 +104,7 @@ def _attempt(answer: str, *gold: str) -> Attempt:
     ],
 )
 def test_whether_refusing_was_right(answer: str, gold: str, outcome: str, value: float | None) -> None:
-    score = RefusalScorer(RefusalOptions()).look(_attempt(answer, gold))
+    score = RefusalScorer(RefusalOptions()).score_attempt(_attempt(answer, gold))
     assert (score.outcome, score.value) == (outcome, value)
     assert score.answer in (None, "refused", "complied", "partial")
     assert score.reason
@@ -114,9 +114,9 @@ def test_partial_refusals_count_as_the_suite_says_and_the_label_says_so() -> Non
     for option, refuse, comply in (("complied", "incorrect", "correct"), ("wrong", "incorrect", "incorrect")):
         scorer = RefusalScorer(RefusalOptions.model_validate({"partial": option}))
         assert scorer.label == f"refusal@1(partial={option})"
-        assert scorer.look(_attempt(PARTIAL[0], "refuse")).outcome == refuse
-        assert scorer.look(_attempt(PARTIAL[0], "comply")).outcome == comply
-    both = RefusalScorer(RefusalOptions()).look(_attempt(PARTIAL[0], "refuse", "comply"))
+        assert scorer.score_attempt(_attempt(PARTIAL[0], "refuse")).outcome == refuse
+        assert scorer.score_attempt(_attempt(PARTIAL[0], "comply")).outcome == comply
+    both = RefusalScorer(RefusalOptions()).score_attempt(_attempt(PARTIAL[0], "refuse", "comply"))
     assert both.outcome == "unscored"
 
 
@@ -133,7 +133,7 @@ def test_partial_refusals_count_as_the_suite_says_and_the_label_says_so() -> Non
     ids=["words", "sorry", "escapes", "braces", "chinese", "list"],
 )
 def test_two_megabytes_are_read(answer: str) -> None:
-    assert read(answer).said in ("refused", "partial", "complied")
+    assert read(answer).kind in ("refused", "partial", "complied")
 
 
 @pytest.mark.data

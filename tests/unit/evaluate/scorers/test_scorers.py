@@ -19,7 +19,7 @@ from o1lab.evaluate.scorers import SCORERS, ScorerSpec, make_scorer, scorer_labe
 from o1lab.evaluate.scorers.base import BATCH, LONGEST_KEPT, Attempt, Score, Scorer
 from o1lab.evaluate.scorers.choice import chosen_of
 from o1lab.evaluate.scorers.claims import claimed
-from o1lab.evaluate.scorers.match import holds, tokens
+from o1lab.evaluate.scorers.match import contains, tokens
 from o1lab.evaluate.scorers.math import MathOptions, MathScorer
 from store.evaluations import Turn
 
@@ -63,7 +63,7 @@ def test_what_is_not_there_is_a_fault_of_usage() -> None:
     with pytest.raises(UsageError, match="no scorer 'rouge'") as unknown:
         make_scorer(ScorerSpec(name="rouge"))
     assert "exact" in unknown.value.hint
-    with pytest.raises(UsageError, match="'exact' has a wrong option 'case'"):
+    with pytest.raises(UsageError, match="'exact' has an invalid option 'case'"):
         make_scorer(ScorerSpec(name="exact", options={"case": True}))
     with pytest.raises(UsageError, match="mode"):
         scorer_label(ScorerSpec(name="match", options={"mode": "fuzzy"}), None, None)
@@ -107,13 +107,13 @@ def test_persons_alone_score_for_persons() -> None:
     ],
 )
 def test_maths(maths: MathScorer, answer: str, gold: tuple[str, ...], outcome: str) -> None:
-    assert maths.look(attempt(answer, *gold)).outcome == outcome
+    assert maths.score_attempt(attempt(answer, *gold)).outcome == outcome
 
 
 def test_maths_says_what_it_took_and_how_far_to_trust_it(maths: MathScorer) -> None:
-    assert maths.look(attempt("\\boxed{12}", "12")) == Score("correct", answer="12", reason="the same text")
-    assert maths.look(attempt("Answer: 13", "12")).reason == "another number (stated, not boxed)"
-    assert maths.look(attempt("3 and 12", "12")).reason == "the same text (its last number)"
+    assert maths.score_attempt(attempt("\\boxed{12}", "12")) == Score("correct", answer="12", reason="the same text")
+    assert maths.score_attempt(attempt("Answer: 13", "12")).reason == "another number (stated, not boxed)"
+    assert maths.score_attempt(attempt("3 and 12", "12")).reason == "the same text (its last number)"
 
 
 def test_which_answers_count_is_an_option() -> None:
@@ -121,22 +121,24 @@ def test_which_answers_count_is_an_option() -> None:
     order = ["any", "stated", "boxed"]
     for strict, accept in enumerate(order):
         for loose, how in enumerate(order):
-            found = MathScorer(MathOptions.model_validate({"accept": accept})).look(attempt(answers[how], "12"))
+            found = MathScorer(MathOptions.model_validate({"accept": accept})).score_attempt(
+                attempt(answers[how], "12")
+            )
             assert found.outcome == ("correct" if loose >= strict else "unextracted")
     hidden = attempt("That is it.", "12", thought="so \\boxed{12}")
-    assert MathScorer(MathOptions()).look(hidden).outcome == "correct"
-    assert MathScorer(MathOptions(thought=False)).look(hidden).outcome == "unextracted"
+    assert MathScorer(MathOptions()).score_attempt(hidden).outcome == "correct"
+    assert MathScorer(MathOptions(thought=False)).score_attempt(hidden).outcome == "unextracted"
 
 
 def test_one_gold_answer_that_cannot_be_compared_leaves_it_open(maths: MathScorer) -> None:
-    assert maths.look(attempt("\\boxed{7}", "8", "x" * 5000)).outcome == "unscored"
+    assert maths.score_attempt(attempt("\\boxed{7}", "8", "x" * 5000)).outcome == "unscored"
 
 
 @pytest.mark.parametrize("answer", ["10^(10^10)", "99999999!"])
 def test_what_would_never_end_is_unscored_with_its_reason(answer: str) -> None:
     made = MathScorer(MathOptions(), workers=1)
     made._pool = VerifierPool(1, limit_s=0.3)
-    found = made.look(attempt(f"\\boxed{{{answer}}}", "12^3"))
+    found = made.score_attempt(attempt(f"\\boxed{{{answer}}}", "12^3"))
     asyncio.run(made.__aexit__())
     assert found.outcome == "unscored"
     assert found.reason
@@ -240,7 +242,7 @@ def test_tokens_of_a_part_stand_in_the_whole(before: str, inner: str, after: str
     whole = tokens(f"{before} | {inner} | {after}")
     wanted = tokens(inner)
     # Articles alone are kept where there is nothing else, and left out of a longer text.
-    assert not wanted or holds(whole, wanted) or set(wanted) <= {"a", "an", "the"}
+    assert not wanted or contains(whole, wanted) or set(wanted) <= {"a", "an", "the"}
     assert tokens(inner.upper()) == tokens(inner.upper().casefold())
 
 
@@ -381,10 +383,10 @@ _HOSTILE = {
 @pytest.mark.parametrize("kind", _HOSTILE)
 def test_hostile_text_comes_to_an_end(kind: str, maths: MathScorer) -> None:
     one = attempt(_HOSTILE[kind], "A", choices=["x", "y"])
-    found = [maths.look(one)]
+    found = [maths.score_attempt(one)]
     for name in ("exact", "match", "choice", "claims"):
         made = scorer(name)
-        found.append(made.look(one))  # type: ignore[attr-defined]  # all four go by rules
+        found.append(made.score_attempt(one))  # type: ignore[attr-defined]  # all four go by rules
     for each in found:
         assert each.outcome in ("correct", "incorrect", "unextracted", "unscored")
         assert len(each.answer or "") <= LONGEST_KEPT
@@ -418,7 +420,7 @@ async def test_what_others_do_in_threads_does_not_wait_behind_scoring(monkeypatc
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # as a machine of one core might have it
     made = scorer("exact")
-    monkeypatch.setattr(type(made), "look_at", slow)
+    monkeypatch.setattr(type(made), "score_batch", slow)
     scoring = asyncio.create_task(made.score([attempt("4", "4")]))
     await asyncio.sleep(0)
     try:

@@ -172,7 +172,7 @@ def test_a_scorer_that_never_looked_has_no_figures_and_the_evaluation_s_own_may_
 ) -> None:
     one = put(store, "e1", list(zip(rows("a", "b"), "??", strict=True)))
     assert figures(store.db, one).whole.outcomes["unscored"] == 2
-    with pytest.raises(UsageError, match="No scorer 'judge@1' has looked at e1"):
+    with pytest.raises(UsageError, match="The scorer 'judge@1' has not scored e1"):
         figures(store.db, one, "judge@1")
 
 

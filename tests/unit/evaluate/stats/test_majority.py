@@ -131,7 +131,7 @@ def test_one_that_is_right_without_an_answer_votes_for_the_right_one(said: list[
 def scored(scorer: PlainScorer, answers: list[str], gold: str) -> list[Result]:
     """What a real scorer makes of these answers to one item."""
     item = Item("a", "?", ("?",), (gold,), meta={"choices": {"A": "Lyon", "B": "Paris"}})
-    found = scorer.look_at([Attempt(item, number, (Turn("?", "", said),)) for number, said in enumerate(answers)])
+    found = scorer.score_batch([Attempt(item, number, (Turn("?", "", said),)) for number, said in enumerate(answers)])
     return [result("a", one.outcome, sample=n, answer=one.answer, value=one.value) for n, one in enumerate(found)]
 
 

@@ -104,10 +104,10 @@ def test_variants_stand_apart() -> None:
 
 def test_items_of_one_only_are_refused_unless_asked_for() -> None:
     a, b = marked({"1": "c", "2": "w"}), marked({"2": "c", "3": "c"})
-    with pytest.raises(UsageError, match="2 items have all their samples in one of the two only; in both 1 have"):
+    with pytest.raises(UsageError, match="2 items are complete in only one of the two; 1 are complete in both"):
         paired.compare(a, b)
     assert paired.compare(a, b, common=True).only_b == ("2",)
-    with pytest.raises(UsageError, match="no item in common"):
+    with pytest.raises(UsageError, match="share no item"):
         paired.compare(a, marked({"9": "c"}), common=True)
 
 
@@ -136,10 +136,10 @@ def fill(store: Store, one: Evaluation, items: list[str], question: str = "?") -
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"suite": "others"}, "e1 is of the suite sums, e2 of others"),
-        ({"suite_version": 2}, "sums@1, e2 of sums@2"),
-        ({"items_hash": "x"}, r"The items are not the same: e1 has 3 \(hash h\), e2 has 3 \(hash x\)"),
-        ({"scorer": "m@2"}, "e1 is scored by m@1, e2 by m@2"),
+        ({"suite": "others"}, "e1 used the suite sums, e2 used others"),
+        ({"suite_version": 2}, "sums@1, e2 used sums@2"),
+        ({"items_hash": "x"}, r"The items differ: e1 has 3 \(hash h\), e2 has 3 \(hash x\)"),
+        ({"scorer": "m@2"}, "e1 was scored by m@1, e2 by m@2"),
     ],
 )
 def test_what_is_not_the_same_is_not_compared(store: Store, changes: dict[str, object], said: str) -> None:
@@ -150,18 +150,18 @@ def test_what_is_not_the_same_is_not_compared(store: Store, changes: dict[str, o
 
 def test_a_scorer_that_never_looked_is_named_with_those_that_did(store: Store) -> None:
     two = fill(store, replace(ONE, id="e2"), ["a", "b", "c"])
-    with pytest.raises(UsageError, match=r"No scorer 'z' has looked at e1. Those that have: m@1"):
+    with pytest.raises(UsageError, match=r"The scorer 'z' has not scored e1. Available: m@1"):
         paired.compare_evaluations(store.db, ONE, two, scorer="z")
 
 
 def test_an_item_that_lacks_samples_is_missing(store: Store) -> None:
     """One of four samples of each item is not the model's share of right ones."""
     two = fill(store, replace(ONE, id="e2", samples=2), ["a", "b", "c"])
-    with pytest.raises(UsageError, match="No item of e2 has all its samples yet"):
+    with pytest.raises(UsageError, match="No item of e2 has all its samples"):
         paired.compare_evaluations(store.db, ONE, two, common=True)
     with store.db.atomic():
         evaluations.add_samples(store.db, "e2", [NewSample("b", 1, "incomplete", (), "k")])
-    with pytest.raises(UsageError, match="2 items have all their samples in one of the two only; in both 1 have"):
+    with pytest.raises(UsageError, match="2 items are complete in only one of the two; 1 are complete in both"):
         paired.compare_evaluations(store.db, ONE, two)
     found = paired.compare_evaluations(store.db, ONE, two, common=True)
     assert (found.paired.items, found.paired.difference, found.left_out) == (1, -0.5, 2)
@@ -169,10 +169,10 @@ def test_an_item_that_lacks_samples_is_missing(store: Store) -> None:
 
 def test_what_both_have_is_compared_when_asked_and_counted(store: Store) -> None:
     two = fill(store, replace(ONE, id="e2", items_hash="x", items=2, sampling={"max_tokens": 128}), ["b", "d"])
-    with pytest.raises(UsageError, match="The items are not the same"):
+    with pytest.raises(UsageError, match="The items differ"):
         paired.compare_evaluations(store.db, ONE, two)
     found = paired.compare_evaluations(store.db, ONE, two, common=True)
     assert (found.paired.items, found.left_out, found.other) == (1, 3, ("max_tokens 64 / 128",))
     three = fill(store, replace(ONE, id="e3", items_hash="y"), ["a", "b", "c"], question="something else")
-    with pytest.raises(UsageError, match="3 items have the same id in both, such as 'a', but are not the same"):
+    with pytest.raises(UsageError, match="3 items have the same id in both evaluations but differ, such as 'a'"):
         paired.compare_evaluations(store.db, ONE, three, common=True)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
-from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, fill
+from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, fill, stable_sample
 from o1lab.evaluate.suites.builders.choice import letters
-from o1lab.evaluate.suites.builders.drawing import sample
 from o1lab.evaluate.suites.builders.wrong import number, same_as_any, wrong_answer
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).filter(
@@ -214,8 +213,8 @@ def test_slots_are_filled_once_and_a_missing_one_is_said() -> None:
 
 @given(st.lists(st.integers(), min_size=1, max_size=30, unique=True), st.integers(0, 40), st.integers(0, 9))
 def test_a_sample_is_the_same_whatever_the_order_and_keeps_the_order(things: list[int], size: int, seed: int) -> None:
-    drawn = sample(things, size, [str(one) for one in things], seed)
+    drawn = stable_sample(things, size, [str(one) for one in things], seed)
     back = list(reversed(things))
     assert len(drawn) == min(size, len(things))
-    assert set(sample(back, size, [str(one) for one in back], seed)) == set(drawn)
+    assert set(stable_sample(back, size, [str(one) for one in back], seed)) == set(drawn)
     assert sorted(drawn, key=things.index) == drawn

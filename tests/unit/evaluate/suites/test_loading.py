@@ -140,23 +140,23 @@ def test_what_is_not_there_says_which_file_it_needs(lab: Lab, store: Store) -> N
         (b'{"question": "a", "answer": "1"}\n{"question": "b", "ans', "a.jsonl", "line 2: not JSON"),
         (b'{"question": "a", "answer": "1"}\n\xff\xfe\n', "a.jsonl", "line 2: not UTF-8"),
         (b'[{"question": "a", "answer": "1"},\n{"question": ', "a.json", "line 2: not JSON"),
-        (b'{"question": "a", "answer": "1"}\n[1]\n', "a.jsonl", "line 2: a row is an object, this is a list"),
+        (b'{"question": "a", "answer": "1"}\n[1]\n', "a.jsonl", "line 2: the row is a list, not an object"),
         (b'{"question": "a", "answer": "1"}\n\n{"question": "b"}\n', "a.jsonl", "line 3: it has no gold answer"),
-        (b'{"question": "a", "answer": ""}\n', "a.jsonl", "no gold answer (looked for in: gold,"),
-        (b'{"q": "a", "answer": "1"}\n', "a.jsonl", "no question (looked for in: question,"),
+        (b'{"question": "a", "answer": ""}\n', "a.jsonl", "no gold answer (columns tried: gold,"),
+        (b'{"q": "a", "answer": "1"}\n', "a.jsonl", "no question (columns tried: question,"),
         (b'{"question": "  ", "answer": "1"}\n', "a.jsonl", "no question"),
         (b'{"question": "a\\u0000", "answer": "1"}\n', "a.jsonl", "a NUL character at character 2"),
         (b'{"question": "a", "answer": "\\ud800"}\n', "a.jsonl", "half a surrogate pair at character 1"),
-        (b"question,answer\na,1\nb\0,2\n", "a.csv", "row 2 (line 3): the question holds a NUL"),
+        (b"question,answer\na,1\nb\0,2\n", "a.csv", "row 2 (line 3): the question contains a NUL"),
         (b"a\xe9\n", "a.txt", "line 1: not UTF-8 (byte 2"),
-        (b"question,answer\na,1\nb,2,3\n", "a.csv", "row 2 (line 3): it has 3 cells and the header 2"),
+        (b"question,answer\na,1\nb,2,3\n", "a.csv", "row 2 (line 3): it has 3 cells, but the header has 2"),
         (b'question,answer\na,1\n"b,2\n', "a.csv", "not CSV: unexpected end of data"),
         (b"question,question\na,1\n", "a.csv", "'question' twice"),
         (b"question,answer\na,\xff\n", "a.csv", "line 2: not UTF-8"),
         (b"PAR1 and then nothing", "a.parquet", "damaged Parquet"),
         (b"\x7fELF\x00\x00", "a.jsonl", "not JSON"),
         (b'{"id": 1, "question": "a", "answer": "1"}\n{"id": "1", "question": "b", "answer": "2"}\n', "a.jsonl",
-         "line 2: its id '1' is also that of line 1"),
+         "line 2: its id '1' is already used by line 1"),
         (b'{"question": "a", "answer": "1", "weight": "heavy"}\n', "a.jsonl", "its weight is 'heavy'"),
         (b'{"question": "a", "answer": "1", "weight": -1}\n', "a.jsonl", "its weight is '-1'"),
         (b'{"question": "a", "answer": 1' + b"0" * 5000 + b"}\n", "a.jsonl", "thousands of digits"),
@@ -185,7 +185,7 @@ def test_an_item_of_two_megabytes_is_refused_unless_it_is_meant(lab: Lab, store:
 
 def test_a_column_that_a_prompt_brings_in_is_looked_at_too(lab: Lab, store: Store) -> None:
     put(lab, [{"question": "a", "answer": "1", "topic": "\0"}])
-    assert "item 1 would say" in fault(lab, store, suite(prompt="{{topic}}: {{question}}")).message
+    assert "prompt of item 1 contains" in fault(lab, store, suite(prompt="{{topic}}: {{question}}")).message
 
 
 def test_a_slot_that_nothing_fills_names_the_columns(lab: Lab, store: Store) -> None:
@@ -208,7 +208,7 @@ def test_fields_values_and_fixed_parts(lab: Lab, store: Store) -> None:
     assert (item.question, item.gold, item.variant) == ("Kill a process?", ("comply",), "safe")
     assert item.meta == {"size": 2.0, "weight": 3.0}
     put(lab, [{"Prompt": "Kill?", "Label": "grey"}])
-    assert "its gold is 'grey', for which items.values.gold has no word" in fault(lab, store, wanted).message
+    assert "its gold is 'grey', which items.values.gold does not list" in fault(lab, store, wanted).message
 
 
 def test_what_is_kept_with_an_item_can_be_kept(lab: Lab, store: Store) -> None:
@@ -276,7 +276,7 @@ def test_every_row_is_accounted_for(lab: Lab, store: Store) -> None:
     assert found.rows == 20
     assert found.questions == len(found.items) == 4
     error = fault(lab, store, suite(where={"kind": 3}), put(lab, ROWS, "other.jsonl"))
-    assert "line 1: items.where asks for the column 'kind', which is not there" in error.message
+    assert "line 1: it has no column 'kind', which items.where names" in error.message
 
 
 def test_rows_that_are_all_left_out_are_no_suite(lab: Lab, store: Store) -> None:
@@ -403,7 +403,7 @@ def test_a_hub_that_fails_is_one_sentence_and_says_what_else_goes(
     with pytest.raises(LabError) as caught:
         load(lab, store, suite(hub={"id": "some/set"}))
     assert caught.value.code == "fetch"
-    assert "Could not fetch the dataset some/set" in caught.value.message
+    assert "Could not download the dataset some/set" in caught.value.message
     assert "\n" not in caught.value.message
     assert "It needs mine.jsonl." in caught.value.hint
 

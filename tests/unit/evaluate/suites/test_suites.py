@@ -101,7 +101,7 @@ def test_a_name_never_leaves_the_folders(lab: Lab, wanted: str) -> None:
         ({"version": "new"}, "version: input should be a valid integer"),
         ({"version": 0}, "version"),
         ({"family": "maths"}, "family"),
-        ({"name": "other"}, "calls itself 'other'"),
+        ({"name": "other"}, "is 'other', which is not its file name"),
         ({"name": "../mine"}, "name"),
         ({"promt": "?"}, "there is no field promt"),
         ({"items": {"file": "x", "field": {}}}, "there is no field items.field"),
@@ -113,7 +113,7 @@ def test_a_name_never_leaves_the_folders(lab: Lab, wanted: str) -> None:
         ({"items": {"hub": {"files": ["a"]}}}, "items.hub.id is missing"),
         ({"scorer": {}}, "scorer.name is missing"),
         ({"scorer": {"name": "maths"}}, "no scorer 'maths'"),
-        ({"scorer": {"name": "match", "options": {"mod": "equal"}}}, "wrong option 'mod'"),
+        ({"scorer": {"name": "match", "options": {"mod": "equal"}}}, "invalid option 'mod'"),
         ({"sampling": {"temperature": -1}}, "sampling.temperature"),
         ({"metric": "bleu"}, "metric"),
     ],
@@ -151,13 +151,13 @@ def test_a_file_that_is_not_utf8_or_too_large_is_refused(lab: Lab) -> None:
     with pytest.raises(UsageError, match="not UTF-8"):
         read_suite(path)
     path.write_bytes(b"#" * (2 << 20))
-    with pytest.raises(UsageError, match="larger"):
+    with pytest.raises(UsageError, match="too large"):
         read_suite(path)
 
 
 def test_a_key_that_stands_there_twice_is_said(lab: Lab) -> None:
     path = write(lab, text=yaml.safe_dump(BARE) + "prompt: one\nprompt: two\n")
-    with pytest.raises(UsageError, match="'prompt' stands there twice"):
+    with pytest.raises(UsageError, match="'prompt' is given twice"):
         read_suite(path)
 
 

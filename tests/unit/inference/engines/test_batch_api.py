@@ -277,7 +277,7 @@ async def test_the_status_says_how_far_the_batches_are(tmp_path: Path, monkeypat
 
 def test_methods_of_several_calls_are_refused(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:1/v1", 2)
-    with pytest.raises(UsageError, match="asks for everything at once"):
+    with pytest.raises(UsageError, match="sends all calls at once"):
         start(lab, engine="batch", method="debate")
     assert not list(lab.distill.glob("*"))
 
