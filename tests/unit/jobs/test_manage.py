@@ -92,7 +92,7 @@ def test_a_job_that_ended_or_died_gets_a_new_process(state: str, lab: Lab, kind:
 
 
 def test_a_running_job_is_not_resumed(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
-    with pytest.raises(UsageError, match="running already"):
+    with pytest.raises(UsageError, match="already running"):
         kind.resume(lab, active(lab))
     assert calls.made == []
 

@@ -103,7 +103,7 @@ def test_options_and_settings_hold_for_all_phases_and_the_origin_for_the_first()
     one, two = phases.laid_over(phases.split(TWO), options, ["steps=4", "lora_r=8"])
     assert (one["steps"], two["steps"], one["lora_r"], two["lora_r"]) == ("4", "4", "8", "8")
     assert (one["base"], two["base"], one["init_from"], two.get("init_from")) == ("tiny", "tiny", "0000", None)
-    with pytest.raises(UsageError, match="a dataset of its own"):
+    with pytest.raises(UsageError, match="its own dataset"):
         phases.laid_over(phases.split(TWO), options, ["dataset=c"])
 
 
@@ -187,7 +187,7 @@ def test_the_waiting_run_fails_with_the_one_it_waits_for(lab: Lab, state: str, s
     other, run = first_run(lab, "running"), second_run(lab)
     with pytest.raises(RefusedError, match=said) as refused:
         wait(run, lambda _seconds: end_as(other, state, "Out of luck."))
-    assert refused.value.hint == ("Let that one finish first: `o1lab runs resume aaaa`, then `o1lab runs resume bbbb`.")
+    assert refused.value.hint == ("Finish that run first: `o1lab runs resume aaaa`, then `o1lab runs resume bbbb`.")
     assert load(run.recipe).init_from == "aaaa/end"  # so that a resume waits again
 
 
