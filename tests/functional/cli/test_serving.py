@@ -412,7 +412,7 @@ def test_a_build_under_another_name_is_told_how_to_start(models: Path, tmp_path:
     program, _ = stand_in(tmp_path, "fail: No package metadata was found for vllm")
     command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert "environment's python" in json.loads(done.stdout)["error"]["hint"]
+    assert "python of its environment" in json.loads(done.stdout)["error"]["hint"]
 
 
 def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
