@@ -51,16 +51,11 @@ class CountedStatus(JobStatus):
     """The status of a job that asks models.
 
     Attributes:
-        requested: number of samples.
-        done, correct, incorrect, failed: numbers of samples with these outcomes.
-        in_flight: number of calls in progress.
-        retries: number of repeated calls.
-        input_tokens, output_tokens, cost_usd: usage of all attempts.
+        requested, done, correct, incorrect, failed: numbers of samples.
+        in_flight, retries: numbers of calls.
         priced: whether the prices that ``cost_usd`` needs are known.
         faults: number of errors of all attempts, by code.
         notes: sentences for people.
-        started_at: seconds since the epoch.
-        seconds_left: estimated time left; None if unknown.
         stopped_by: the reason why the job stopped, such as ``budget_usd``.
     """
 
@@ -91,9 +86,7 @@ class JobInfo(Generic[StatusT, SettingsT]):
     """A job with its state, for lists.
 
     Attributes:
-        id: the job's id.
         state: the state of its status, or ``dead`` if the status says that it is active but its process is gone.
-        status: the last status.
         heartbeat_age_s: seconds since the last heartbeat; None if there was none.
         settings: the job's settings; None if they cannot be read or the kind has none.
         stale: whether the heartbeat of an active job is old. On another host, nothing more can be determined.
@@ -277,11 +270,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         self._touch(self.stop_file, "stop")
 
     def ask_to_pause(self) -> None:
-        """Create the pause file.
-
-        Raises:
-            LabError: the directory cannot be written.
-        """
+        """Create the pause file; raises like :meth:`ask_to_stop`."""
         self._touch(self.pause_file, "pause")
 
     def _touch(self, file: Path, action: str) -> None:
