@@ -451,7 +451,7 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
     answers = json.loads(done.stdout)["answers"]
     assert [answer["state"] for answer in answers] == ["complete", "failed", "complete"]
     assert answers[0]["thought"].startswith("Add the ones")
-    assert "failed inside (500)" in answers[1]["error"]
+    assert "has an internal error (500)" in answers[1]["error"]
     assert "1458" in answers[2]["answer"]
     from store import conversations, open_store
 
