@@ -351,12 +351,7 @@ def _is_gone(status: JobStatus, *, stale: bool) -> bool:
 
 
 def created_at(path: Path, file: str) -> float:
-    """Return when a job's directory was created, in seconds since the epoch.
-
-    Args:
-        path: the directory.
-        file: the name of a file in it that is written once.
-    """
+    """Return when a job's directory was created (by a file in it that is written once), in seconds since the epoch."""
     try:
         return (path / file).stat().st_mtime
     except OSError:
