@@ -47,7 +47,7 @@ def distill(
     resume: Annotated[
         str | None, typer.Option(metavar="ID", help="Continue a run; options of budgets and requests may change.")
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a separate process.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a teacher for long thoughts; every paid response is kept.
@@ -306,7 +306,7 @@ def prompts_edit(ctx: typer.Context, name: str, as_json: JsonOption = False) -> 
     made = keep_version(draft, before)
     if made is None:
         nothing = {"name": before.name, "version": None, "hash": before.hash, "path": None}
-        emit(nothing, as_json=as_json, text="Nothing was changed, so there is no new version.")
+        emit(nothing, as_json=as_json, text="The text is unchanged, so there is no new version.")
         return
     item = {"name": made.name, "version": made.version, "hash": made.hash, "path": str(made.path)}
     emit(item, as_json=as_json, text=f"{made.label} is at {made.path}.")

@@ -183,7 +183,7 @@ def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
 
 
 def launch_detached(folder: RunFolder) -> int:
-    """Run a teacher run in a process of its own that outlives this one.
+    """Run a teacher run in a separate process that outlives this one.
 
     Returns:
         The process id of the worker.

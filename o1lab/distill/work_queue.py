@@ -1,6 +1,6 @@
 """What a run has to do: its items, settled when it starts, and which of their samples are still to come.
 
-Only ids and places in the journal are held for the whole run; texts are read a batch at a time.
+Only ids and journal offsets stay in memory for the whole run; texts are read one batch at a time.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _PER_PROBLEM = {
     "most-reflective": "one: the most reflective",
     "person": "one: what a person accepted",
 }
-_KEEP = {"verified": "verified right alone", "all": "any verdict, said with each"}
+_KEEP = {"verified": "only verified as correct", "all": "any verdict, recorded with each row"}
 _PHASE = {"2": "2: teach the thought and then the solution", "1": "1: teach the solution alone (the format)"}
 
 
@@ -169,7 +169,7 @@ def choose(store: Store, run_id: str, wanted: Selection) -> Choice:
 
 
 def make(store: Store, run_id: str, name: str, wanted: Selection) -> Created:
-    """Choose anew and keep it, with what was left out and why (for a thread)."""
+    """Choose again and store the dataset with the dropped rows and their reasons. Call it in a thread."""
     choice = choose(store, run_id, wanted)
     made = datasets.snapshot(
         store.db, name, choice.ids, phase=wanted.phase, query=f"run:{run_id}", selection=choice.selection,

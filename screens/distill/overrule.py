@@ -25,7 +25,7 @@ class OverruleDialog(Dialog[tuple[Ruled, str]]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "say('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
         Binding("x", "say('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
-        Binding("l", "say('none')", "As the rules say", tooltip="Take back what people said: the rules decide again"),
+        Binding("l", "say('none')", "As the rules say", tooltip="Remove the rulings of people: the rules decide again"),
         Binding("m", "note", "Note", tooltip="Write down why, first"),
         Binding("escape,q", "cancel", "Cancel"),
     ]

@@ -33,7 +33,7 @@ from store.filters import ProblemQuery
 
 
 class PoolPane(Vertical):
-    """The list of problems, and beside it the one under the cursor."""
+    """The list of problems, and the problem under the cursor."""
 
     RULE: ClassVar[Binding.Group] = Binding.Group("Rule")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,7 +51,7 @@ class PoolPane(Vertical):
         """Enter on a problem."""
 
     def __init__(self, context: LabContext, to_list: Callable[[Widget], None], *, id: str) -> None:
-        """``to_list`` brings the list into sight and gives a widget beside it the focus."""
+        """``to_list`` shows the list and gives another widget the focus."""
         super().__init__(id=id)
         self.context = context
         self.to_list = to_list
@@ -62,7 +62,7 @@ class PoolPane(Vertical):
         """The problem that is being read or shown."""
         self.shown: WholeProblem | None = None
         self._said: list[tuple[str, Ruled]] = []
-        """What u takes back: problems, and the word that held before ours."""
+        """What u undoes: the problems, and the ruling that each had before."""
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -252,9 +252,9 @@ class PoolPane(Vertical):
 
     @work(group="rule")
     async def action_undo(self) -> None:
-        """Take back the last word that was said here; the word before it holds again."""
+        """Undo the last ruling made here; the ruling before it applies again."""
         if not self._said:
-            self.say("Nothing was said here since the app was opened; o on a problem changes its word.")
+            self.say("No ruling was made here since the app was opened. Press o on a problem to change its ruling.")
             return
         identity, before = self._said.pop()
         try:

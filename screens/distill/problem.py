@@ -1,4 +1,4 @@
-"""One problem of the pool in full: what it says, where it came from, what the rules and people said of it."""
+"""One problem of the pool: its statement, sources, findings of the rules and rulings of people."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def sections(whole: WholeProblem) -> list[tuple[str, str]]:
             + (f": {one.note}" if one.note else "")
             for one in whole.rulings
         ]
-        parts.append(("what people said, the last word holds", "\n".join(words)))
+        parts.append(("rulings of people (the last one applies)", "\n".join(words)))
     origins = [f"{one.source} {one.key}  licence {one.licence or 'unknown'}" for one in whole.origins]
     parts.append(("sources", "\n".join(origins)))
     if problem.solution:

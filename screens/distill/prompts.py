@@ -102,10 +102,12 @@ class PromptsScreen(LabScreen):
         except Exception as error:
             self.report(error)
             if "draft" in locals() and draft.exists():
-                self.app.notify(visible(f"Your text is kept in {draft}; e goes on with it."), markup=False, timeout=10)
+                self.app.notify(
+                    visible(f"Your text is kept in {draft}. Press e to continue with it."), markup=False, timeout=10
+                )
             return
         if made is None:
-            self.app.notify("Nothing was changed, so there is no new version.", markup=False)
+            self.app.notify("The text is unchanged, so there is no new version.", markup=False)
             return
         self.app.notify(visible(f"saved: {made.label} is at {made.path}"), markup=False)
         self.reload(made.label)

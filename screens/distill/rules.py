@@ -242,7 +242,7 @@ class RulesDialog(Dialog[str]):
 
 
 def report_text(report: FilterReport) -> Text:
-    """What a look came to in all; each rule's part stands beside it."""
+    """The result of a dry run in total and for each rule."""
     text = Text(f"{report.total:,} problems: ").append(f"✓ {report.kept:,} kept", "green")
     text.append(", ").append(f"✗ {report.excluded:,} left out", "red")
-    return text.append(" (with what people said)\nNothing is written yet: w applies it.")
+    return text.append(" (with the rulings of people)\nNothing is written yet: w applies it.")

@@ -35,7 +35,7 @@ def list_cell(info: RunInfo, *, marked: bool) -> Text:
 
 
 def progress_bar(status: TeacherRunStatus) -> Text:
-    """Right, wrong, otherwise done, failed and to do, each in a sign of its own."""
+    """A bar of correct, wrong, otherwise done, failed and pending samples, each with its own character."""
     other = max(status.done - status.correct - status.incorrect, 0)
     parts = (("█", "green", status.correct), ("▓", "red", status.incorrect), ("▒", "yellow", other),
              ("×", "bold red", status.failed))  # fmt: skip

@@ -75,7 +75,7 @@ class LabellingScreen(LabScreen):
         if action != "undo" or own or self.annotator.busy:  # what is being written is not among the records yet
             self.annotator.perform(action, value)
         else:
-            self.say("You have said nothing of this sample that could be taken back.")
+            self.say("You have no annotation on this sample to undo.")
 
     @work(exclusive=True, group="lead")
     async def action_chains(self) -> None:
@@ -108,7 +108,7 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     trace_id = evaluations.trace_of(db, seq)
     undone = None if trace_id is None else annotation_log.undo(db, annotator=annotator, trace_id=trace_id)
     if undone is None or undone.target is None or trace_id is None:
-        raise UsageError("You have said nothing of this sample that could be taken back.")
+        raise UsageError("You have no annotation on this sample to undo.")
     return Written(act, undone, traces.get(db, trace_id), None, annotation_log.get(db, undone.target), [trace_id])
 
 

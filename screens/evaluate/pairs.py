@@ -199,7 +199,7 @@ def first_question(db: Database, evaluation_id: str, item: str) -> str:
 
 
 def headline(one: Comparison) -> Text:
-    """Both accuracies, and the difference with its interval and the chance that it is none."""
+    """Both accuracies, and their difference with its interval and p-value."""
     paired = one.paired
     text = Text(no_wrap=True, overflow="ellipsis")
     for name, evaluation, rate in (("A", one.a, paired.a), ("B", one.b, paired.b)):

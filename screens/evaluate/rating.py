@@ -37,15 +37,15 @@ class RatingScreen(LabScreen):
     TITLE = "RATE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "save", "Save", tooltip="Save the mark that was typed, and go on"),
+        Binding("enter", "save", "Save", tooltip="Save the typed mark and show the next sample"),
         Binding("backspace", "rub_out", "Rub out", show=False),
-        Binding("b", "step(-1)", "Back", tooltip="The sample before, to look at it or mark it anew"),
+        Binding("b", "step(-1)", "Back", tooltip="Previous sample, to read it or to change its mark"),
         Binding("n", "step(1)", "Next", show=False, tooltip="The sample after"),
         Binding("u", "undo", "Undo", tooltip="Take back your last mark"),
         Binding("t", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
         Binding("m", "note", "Note", tooltip="A note that is saved with the mark"),
         Binding("r", "results", "Results", tooltip="Means and agreement; until all is marked it asks first"),
-        Binding("escape", "back", "Leave", tooltip="Leave; every mark is saved, and it goes on where it was"),
+        Binding("escape", "back", "Leave", tooltip="Leave; every mark is saved, and rating resumes here"),
     ]
 
     def __init__(self, context: LabContext, evaluation_ids: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ class RatingScreen(LabScreen):
         await self._go(None)
 
     async def _go(self, at: int | None) -> None:
-        """Show the sample in a place, or the first without a mark; the sheet is read anew."""
+        """Show the sample at a position, or the first one without a mark. The sheet is read again."""
         self._busy = True
         try:
             self.sheet, self.shown, self.at = await self.read(_read, self.ids, self.context.annotator, at)
@@ -122,7 +122,7 @@ class RatingScreen(LabScreen):
         text = Text("mark 0 to 100: ")
         text.append(self.typed or "_", "reverse")
         if one is not None and one.mark is not None:
-            text.append(f"   you said {one.mark.value:g}", "dim")
+            text.append(f"   your mark: {one.mark.value:g}", "dim")
             text.append(f" “{one_line(one.mark.note, 40)}”" if one.mark.note else "", "dim")
         if self.note:
             text.append(f"   note “{one_line(self.note, 40)}”", "italic")
@@ -185,7 +185,7 @@ class RatingScreen(LabScreen):
         if 0 <= at < len(self.sheet.order):
             await self._go(at)
         else:
-            self.say("There is none before this one." if by < 0 else "There is none after this one.")
+            self.say("This is the first sample." if by < 0 else "This is the last sample.")
 
     @work(group="rating")
     async def action_undo(self) -> None:
@@ -203,7 +203,7 @@ class RatingScreen(LabScreen):
             self._busy = False
             self.say("You have marked nothing here that could be taken back.")
             return
-        self.say("taken back; mark it anew, or n goes on")
+        self.say("mark removed; type another one, or press n for the next sample")
         await self._go(next((at for at, (_, one) in enumerate(self.sheet.order) if one == seq), None))
 
     def action_thought(self) -> None:
@@ -267,7 +267,7 @@ def results_text(found: RatingResults) -> Text:
     if not found.total:
         return text.append("There is nothing to mark: no sample of these evaluations holds an answer.")
     text.append("\n".join(visible(line) for line in sheets.as_lines(found)))
-    text.append(f"\n\nThe mean marks stand beside the other scorers' words as {sheets.human_label()}.", "dim")
+    text.append(f"\n\nThe mean marks are stored with the other scores as {sheets.human_label()}.", "dim")
     return text.append(_KEYS, "dim")
 
 
@@ -289,7 +289,7 @@ def write_mark(store: Store, seq: int, value: float, annotator: str, note: str) 
 
 
 def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
-    """Take back an annotator's last mark (for the writer's thread); its sample, None where there is none."""
+    """Remove an annotator's last mark and return its sample, or None without one. Call it in the writer's thread."""
     seq = ratings.last_marked(store.db, ids, annotator)
     if seq is not None:
         ratings.rate(store.db, seq, None, annotator=annotator)
@@ -299,7 +299,7 @@ def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
 def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
     """What came of the marks (for the writer's thread).
 
-    Once everyone who began is done, or where it was asked for, the mean marks are put beside the other scorers' words:
+    When every annotator who started has finished, or on request, the mean marks are stored with the other scores:
     of half a sheet they are no figure.
     """
     found = sheets.results(store.db, ids)

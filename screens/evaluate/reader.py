@@ -24,7 +24,7 @@ from store.sqlite import Database
 
 
 class SampleScreen(LabellingScreen):
-    """The sample at a place of a listing; n and p go on from there."""
+    """The sample at a position of a list; n and p move from there."""
 
     TITLE = "SAMPLE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
@@ -96,7 +96,7 @@ class SampleScreen(LabellingScreen):
             self.go(self.index + by)
 
     def show_sample(self, whole: WholeSample) -> None:
-        """Show a sample; the same one again only brings what was said of it up to date."""
+        """Show a sample. For the sample that is shown already, only its annotations are updated."""
         before, self.shown = self.shown, whole
         again = before is not None and before.seq == whole.seq
         if whole.trace_id is not None:
@@ -133,7 +133,7 @@ class SampleScreen(LabellingScreen):
         if 0 <= self.turn + by < turns:
             self.show_turn(self.turn + by)
         else:
-            self.say("This sample has one turn." if turns < 2 else "There is no turn beyond this one.")
+            self.say("This sample has one turn." if turns < 2 else "This is the last turn in that direction.")
 
     def on_last_turn(self) -> bool:
         return self.shown is None or self.turn >= len(self.shown.sample.turns) - 1

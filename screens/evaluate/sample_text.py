@@ -1,4 +1,4 @@
-"""How a sample reads: its line in the list, what stands over it in the reader, what is said of it."""
+"""A sample as text: its line in the list, its heading in the reader, its scores and annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from store.records import Annotation
 from store.sample_list import SampleRow
 from store.sqlite import Database
 
-# Every outcome has a sign of its own as well as a colour.
+# Every outcome has its own character as well as a colour.
 SIGNS = {
     "correct": ("✓", "green"),
     "incorrect": ("✗", "red"),
@@ -131,7 +131,7 @@ def graded(value: float | None) -> str:
 
 
 def name_of(item: str, sample: int) -> str:
-    """An item's sample: the number stands behind it from the second on."""
+    """The name of a sample: the item, and the sample's number from the second on."""
     return one_line(item, 60) + (f" #{sample + 1}" if sample else "")
 
 
@@ -224,7 +224,7 @@ LONGEST_SAID = 4000  # characters of one remark: the widget that shows them lays
 
 
 def conversation(whole: WholeSample, turn: int) -> Text:
-    """What was said before an answer: the question, and earlier turns with what the model answered.
+    """The conversation before an answer: the question, and earlier turns with the model's answers.
 
     Of a long remark its ends are shown; an earlier answer is read whole as the turn it is.
     """
@@ -249,5 +249,5 @@ def _ends(said: str) -> Text:
 
 
 def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:
-    """The labelled stretches among what was said."""
+    """The labelled spans among the annotations."""
     return [(*record.span, record.value) for record in records if record.span]

@@ -245,7 +245,7 @@ class SamplesPane(Vertical):
 
         if self.evaluation is None:
             return
-        other = await self._other("Which other model is it to be set beside?", "No other evaluation of these items.")
+        other = await self._other("Which model do you want to compare it with?", "No other evaluation of these items.")
         if other is not None:
             await self.app.push_screen(PairsScreen(self.context, self.evaluation.id, other))
 

@@ -39,7 +39,7 @@ class EvaluateScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show_pane('list')", "Evaluations", show=False, tooltip="The evaluations"),
         Binding("2", "show_pane('samples')", "Samples", show=False, tooltip="The samples of the evaluation"),
-        Binding("3", "show_pane('tables')", "Tables", show=False, tooltip="The paper's tables, one's own rows below"),
+        Binding("3", "show_pane('tables')", "Tables", show=False, tooltip="The paper's tables with your models below"),
         Binding("4", "show_pane('plots')", "Plots", show=False, tooltip="Accuracy against tokens"),
         Binding("a", "new", "New", tooltip="Set up an evaluation: a suite, a model, samples per item"),
         Binding("tab", "pane(1)", "Next pane", show=False),

@@ -63,7 +63,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
 
     @abstractmethod
     def drawn(self, sheet: Sheet, width: int, height: int) -> Text:
-        """The sheet in so many cells; it may be longer."""
+        """The sheet at a width in cells; it may be longer than the screen."""
 
     @abstractmethod
     def written(self, sheet: Sheet, form: str) -> str:
@@ -135,7 +135,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
             return
         text = Text()
         if not self.holds_own(self.sheet):
-            text.append(f"No evaluation of yours stands in this {self.NOUN} yet.\n", "bold")
+            text.append(f"None of your evaluations is in this {self.NOUN} yet.\n", "bold")
             text.append("Press 1 and then a to set one up.\n\n")
         self.query_one(TextPane).show(text.append_text(self.drawn(self.sheet, region.width, region.height)))
 

@@ -1,4 +1,4 @@
-"""Two models' samples of one item side by side, each in a reader of its own; from here a case study is written."""
+"""Two models' samples of one item side by side, each in its own reader. A key writes a case study."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SampleColumn(Vertical):
 
 
 class SamplePairScreen(LabellingScreen):
-    """Both answers to an item; n and p go on in the list they come from."""
+    """Both answers to an item; n and p move in the list they come from."""
 
     TITLE = "BESIDE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
@@ -166,7 +166,7 @@ class SamplePairScreen(LabellingScreen):
         if whole is not None and 0 <= self.number + by < whole.evaluation.samples:
             self.go(self.index, self.number + by)
         else:
-            self.say("There is no other sample of this item that way.")
+            self.say("No other sample of this item in that direction.")
 
     def action_statement(self) -> None:
         """Show the whole question, or fold it."""

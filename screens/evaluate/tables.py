@@ -1,4 +1,4 @@
-"""The paper's tables for one's own models: published rows first, one's own below; to read, to copy and to write."""
+"""The paper's tables with your models below the published rows, to read, copy and write."""
 
 from __future__ import annotations
 

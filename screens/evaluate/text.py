@@ -15,7 +15,7 @@ from screens.evaluate.poller import Detail, Figures, Line
 from screens.jobs.text import add_about, add_faults, add_progress, add_trouble, bar, request_words, sign
 from store.evaluations import OUTCOMES
 
-# Each outcome has a sign of its own: colour only repeats it.
+# Each outcome has its own character; colour only repeats it.
 OUTCOME_SIGNS = {
     "correct": ("█", "green"),
     "incorrect": ("▓", "red"),
@@ -108,7 +108,7 @@ def cost_words(line: Line) -> str:
 
 
 def outcome_bar(outcomes: Mapping[str, int], total: int) -> Text:
-    """All samples in one bar, each outcome in a sign of its own; what is missing as dots."""
+    """All samples in one bar, each outcome with its own character; missing samples are dots."""
     return bar([(*OUTCOME_SIGNS[name], outcomes.get(name, 0)) for name in OUTCOMES], total)
 
 

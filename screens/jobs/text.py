@@ -1,4 +1,4 @@
-"""How jobs read, whatever their kind: states, counts, bars, what stopped them and which calls failed."""
+"""Jobs of any kind as text: states, counts, bars, the reason for a stop, and failed calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from o1lab.jobs.directory import CountedStatus, JobInfo
 from o1lab.text import one_line, visible
 from screens.jobs.poll_loop import Snapshot
 
-# Each state has a sign of its own: colour only repeats it.
+# Each state has its own character; colour only repeats it.
 SIGNS = {
     "queued": ("…", "yellow"),
     "starting": ("○", "cyan"),
@@ -46,7 +46,7 @@ def sign(state: str) -> tuple[str, str]:
 
 
 def counts(noun: str, snapshot: Snapshot[Any, Any]) -> str:
-    """``3 runs, 1 active``; nothing while there is none."""
+    """``3 runs, 1 active``; empty without a run."""
     number = len(snapshot.lines)
     if not number:
         return ""

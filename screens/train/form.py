@@ -126,7 +126,7 @@ def recipe_files(lab: Lab) -> dict[str, Path]:
 
 
 def starting_values(files: Mapping[str, Path], dataset: str) -> dict[str, Any]:
-    """The values of the first recipe file that names the dataset; empty where there is none (for a thread)."""
+    """The values of the first recipe file that names the dataset; empty without one. Call it in a thread."""
     for path in files.values():
         try:
             values = recipes.load_values(path)

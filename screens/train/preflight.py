@@ -26,7 +26,7 @@ from screens.train.preflight_text import report_text
 
 
 class PreflightScreen(LabScreen):
-    """Looks in a process of its own, then shows what it found; launches only what is in order."""
+    """Runs preflight in a separate process and shows its report; launches only a recipe without problems."""
 
     TITLE = "TRAIN  preflight"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "train.tcss"]
@@ -105,7 +105,7 @@ class PreflightScreen(LabScreen):
 
     @work(exclusive=True, group="launch")
     async def action_launch(self) -> None:
-        """Start the run as a process of its own; it outlives this app."""
+        """Start the run as a separate process that continues after the app closes."""
         if self.run_id or not (self.found and self.found.ok):
             return
         try:
@@ -115,7 +115,7 @@ class PreflightScreen(LabScreen):
         except Exception as error:
             self.report(error)
             return
-        self.app.notify(f"The run {run.id} starts. It goes on if you leave o1lab.", markup=False)
+        self.app.notify(f"Run {run.id} is starting. It continues when you close o1lab.", markup=False)
         self.run_id = run.id
         self._leave()
 

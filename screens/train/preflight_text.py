@@ -13,7 +13,7 @@ from o1lab.train.recipe import Recipe
 
 BAR_CELLS = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-# What is learned stands between these and is coloured; what is only read is dim.
+# Trained tokens are coloured between these marks; tokens that are only read are dim.
 LEARNED = ("⟦", "⟧")
 
 

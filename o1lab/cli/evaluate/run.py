@@ -31,7 +31,7 @@ _HELP = ("--help",)
 
 
 class _SuiteOrVerb(TyperGroup):
-    """``eval SUITE ...`` is ``eval run SUITE ...``: a first word that is no verb, or an option, begins a run."""
+    """``eval SUITE ...`` means ``eval run SUITE ...``: a first word that is an option or not a command starts a run."""
 
     def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in _HELP):
@@ -71,7 +71,7 @@ def eval_run(
         str | None,
         typer.Option(metavar="ID", help="Score the samples again with the suite's current scorer; ask no model."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a separate process.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a model on a suite; every paid response is kept.
@@ -268,7 +268,7 @@ def _lines(item: dict[str, Any]) -> list[str]:
 
 def _tokens(item: dict[str, Any]) -> str:
     if item["avg_output_tokens"] is None:
-        return "tokens    nobody has answered yet"
+        return "tokens    no answer yet"
     said = (
         f"tokens    {_count(item['avg_output_tokens'])} a response: thought {_count(item['avg_thought_tokens'])}, "
         f"answer {_count(item['avg_answer_tokens'])}"

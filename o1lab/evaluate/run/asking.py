@@ -69,7 +69,7 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
     written = "\n\n".join(part for part in (last.thought, last.answer) if part)
     if not (force and sample.state == "incomplete" and len(sample.turns) == len(sample.item.turns) and written):
         return
-    # Without the marks of a thought: a template would drop what stands between them.
+    # Without thought marks: a chat template would drop the text between them.
     history += [{"role": "assistant", "content": written}, {"role": "user", "content": FORCE}]
     response = await ask(len(sample.item.turns), history, forced=True)
     state, reason = judged(response)
@@ -82,7 +82,7 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
 
 
 def judged(response: Response) -> tuple[State, str]:
-    """Whether a response is whole, was cut off, or is none; and why."""
+    """Return whether a response is complete, cut off or missing, and why."""
     fault = response.fault
     if fault is None:
         cut = response.finish_reason in _CUT

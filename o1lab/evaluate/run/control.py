@@ -277,7 +277,7 @@ def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[M
 
 
 def launch_detached(folder: EvalFolder, *, scores_only: bool = False) -> int:
-    """Run an evaluation in a process of its own that outlives this one.
+    """Run an evaluation in a separate process that outlives this one.
 
     Returns:
         The process id of the worker.

@@ -23,7 +23,7 @@ class Estimate:
     ``origin`` says where the items come from. ``cached`` samples are answered already and are not asked again: the
     calls and tokens are those of the others. ``most_output_tokens`` is what it comes to when every answer is as long as
     it may be, ``most_cost_usd`` what these cost (None where the price is not known): the input comes on top.
-    ``judged``: a judge is asked beside, about every complete sample.
+    ``judged``: a judge is asked about every complete sample as well.
     """
 
     suite: str

@@ -123,7 +123,7 @@ def _as_before(scorer: Scorer, who: ScoredBy, folder: EvalFolder) -> Scorer:
     if scorer.label != who.label:
         raise LabError(
             f"The scorer is not the one any more that this evaluation began with: it was {who.label}.",
-            f"It is {scorer.label} now. Score what is there with it, then go on: {folder.verb} --rescore {folder.id}",
+            f"It is {scorer.label} now. Score the existing samples with it first: {folder.verb} --rescore {folder.id}",
         )
     return scorer
 

@@ -75,7 +75,7 @@ async def drive(
 
 @dataclass
 class _OpenModel:
-    """The model that is evaluated, and how a conversation with it is held."""
+    """The model under evaluation and how to run a conversation with it."""
 
     client: ModelClient
     converse: Converse

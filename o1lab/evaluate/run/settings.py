@@ -49,7 +49,7 @@ class EvaluationSettings(RequestSettings):
     reuse: bool = Field(default=True, description="Reuse samples of earlier evaluations with the same settings.")
 
     def doubt(self) -> str:
-        """A warning about settings that rarely make sense together; empty where there is none."""
+        """Return a warning about settings that rarely make sense together, or an empty text."""
         if self.samples > 1 and self.temperature == 0:
             return (
                 f"At temperature 0 the {self.samples} samples of an item hardly differ; "

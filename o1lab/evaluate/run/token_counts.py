@@ -47,7 +47,7 @@ def sizes(responses: Sequence[Response], turns: Sequence[Turn], count: Count | N
     own tokenizer) divides the text; without one as characters do, and that is an estimate.
 
     Args:
-        hidden: whether the model is known to think without showing it: what is not told is then not known.
+        hidden: whether the model is known to hide its thoughts; their tokens are unknown unless the server counts them.
     """
     thought: int | None = 0
     output, guessed = 0, any(response.estimated for response in responses)

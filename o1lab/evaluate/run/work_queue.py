@@ -1,6 +1,6 @@
 """What an evaluation has to do: samples to be asked, to be taken from earlier evaluations, or only to be scored.
 
-Ids and places are held for the whole run; texts are read when they are needed.
+Ids and offsets stay in memory for the whole run; texts are read when needed.
 """
 
 from __future__ import annotations

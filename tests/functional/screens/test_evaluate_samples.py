@@ -241,7 +241,7 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
     async with rating_of(context) as (pilot, screen):
         assert screen.at == 10
         await pilot.press("b")
-        await until(pilot, lambda: "you said 50" in shown(pilot), "the mark before")
+        await until(pilot, lambda: "your mark: 50" in shown(pilot), "the mark before")
         await pilot.press("n")
         await until(pilot, lambda: screen.at == 10, "the last")
         await pilot.press(*"90", "enter")
