@@ -301,21 +301,23 @@ def exit_by(state: RunState) -> None:
 
 def preflight_text(found: Preflight) -> str:
     tokens = found.tokens
-    lines = [
-        f"rows            {found.rows} ({found.train_rows} to learn, {found.eval_rows} held out)",
-        f"tokens a row    {tokens.p50} median, {tokens.p95} at 95 %, {tokens.max} at most, {tokens.total} in all",
-        f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
-        f"trained tokens  {found.trained_tokens}",
-        f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
-        f"memory          about {found.memory_bytes / 1e9:.2f} GB of {found.memory.available / 1e9:.1f} GB free",
-        f"device          {found.device} {found.dtype}",
-        f"steps           {found.total_steps}",
-        f"command         {found.command}",
-    ]
+    lines = [f"rows            {found.rows}"]
+    if tokens.total:  # otherwise the base could not be read and nothing was measured
+        lines = [
+            f"rows            {found.rows} ({found.train_rows} to learn, {found.eval_rows} held out)",
+            f"tokens a row    {tokens.p50} median, {tokens.p95} at 95 %, {tokens.max} at most, {tokens.total} in all",
+            f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
+            f"trained tokens  {found.trained_tokens}",
+            f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
+        ]
     if found.thought_survives is not None:
-        lines.insert(
-            5, f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template"
-        )
+        lines.append(f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template")
+    if found.memory_bytes:
+        available = found.memory.available / 1e9
+        lines.append(f"memory          about {found.memory_bytes / 1e9:.2f} GB of {available:.1f} GB free")
+    if tokens.total:
+        lines += [f"device          {found.device} {found.dtype}", f"steps           {found.total_steps}"]
+    lines.append(f"command         {found.command}")
     for problem in (*found.problems, *found.warnings):
         lines += ["", f"{problem.code}: {problem.message}", f"  {problem.hint}"]
     return "\n".join(lines)
