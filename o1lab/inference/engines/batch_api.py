@@ -300,6 +300,7 @@ class BatchEngine(OfflineEngine):
     async def _withdraw(self) -> None:
         """Cancel what the server works on and take in what it came to; what cannot be had now comes with a resume."""
         never = asyncio.Event()
+        missing = False  # the server does not have what was asked for
         try:
             for part in self._parts.open:
                 if part.state == "written" and (batch := await self._find(part)) is not None:
@@ -318,9 +319,9 @@ class BatchEngine(OfflineEngine):
                 if self._parts.open:
                     await self.context.clock.wait(never, wait)
                     wait = min(_SLOWER * wait, LONGEST_LOOK_S)
-        except RunStopped:
-            pass
-        if self._parts.open:
+        except RunStopped as stopped:
+            missing = isinstance(stopped.__cause__, openai.NotFoundError)
+        if any(part.state == "submitted" or not missing for part in self._parts.open):
             self.context.progress.note("The server still works on a batch: what it comes to is fetched with --resume.")
 
     async def _cancel(self, part: Part) -> None:
