@@ -1,4 +1,4 @@
-"""Atomic replacement of files: a reader sees the old content or the new content, never a part of either."""
+"""Atomic replacement of files: a reader sees either the old or the new content, never a mixture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     Args:
         path: the file to replace.
-        durable: also survive a power cut, by syncing the file and its folder before and after the replacement.
+        durable: also survive a power cut: sync the file before the replacement and the folder after it.
 
     Yields:
         The hidden temporary file to write to. The caller creates it.
@@ -46,7 +46,7 @@ def atomic_write(path: Path, *, durable: bool = True, errors: str = "strict") ->
     Args:
         path: the file to replace; missing parent folders are created.
         durable: as for :func:`atomic_path`.
-        errors: what happens to characters that UTF-8 cannot hold, as for :func:`open`.
+        errors: how characters that UTF-8 cannot encode are handled, as for :func:`open`.
     """
     with atomic_path(path, durable=durable) as temporary, temporary.open("w", encoding="utf-8", errors=errors) as file:
         yield file
@@ -59,11 +59,11 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
 
 
 def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Replace a JSON file atomically; readable to people, and to any reader of UTF-8.
+    """Replace a JSON file atomically, as indented UTF-8 text.
 
     Args:
         path: the file to replace.
-        values: the object to write. Lone surrogates, which UTF-8 cannot hold, become escapes.
+        values: the object to write. Lone surrogates, which UTF-8 cannot encode, become escapes.
         durable: as for :func:`atomic_path`.
     """
     text = json.dumps(dict(values), ensure_ascii=False, indent=1)

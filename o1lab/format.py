@@ -1,6 +1,8 @@
-"""Figures as words, the same on the command line and on the screens."""
+"""Format figures for people: the command line and the screens use the same words."""
 
 from __future__ import annotations
+
+import math
 
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
@@ -12,3 +14,48 @@ def duration(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // part:02}{smaller}"
     return f"{whole}s"
+
+
+def number(value: float | None) -> str:
+    """Format a metric in about five characters: ``0.0112``, ``5.0e-4``, ``451``, ``1,234``.
+
+    NaN and infinity are written out; None is ``-``.
+    """
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{value:+}"
+    if value == 0 or 0.001 <= abs(value) < 1000:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def percent(share: float | None) -> str:
+    """Format a share from 0 to 1 in percent: ``43.3%``; None is ``-``."""
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+def money(usd: float | None) -> str:
+    """Format US dollars: ``$0.0125``, ``$120.50``; None is ``price not known``."""
+    if usd is None:
+        return "price not known"
+    return f"${usd:,.2f}" if usd >= 100 else f"${usd:.4f}"
+
+
+def byte_size(count: float) -> str:
+    """Format a number of bytes: ``873 B``, ``12 kB``, ``31 MB``, ``2.5 GB`` (powers of 1000)."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def short_count(count: int) -> str:
+    """Format a count in about three digits: ``873``, ``4.9k``, ``31k``, ``1.2M``."""
+    if count < 1_000:
+        return str(count)
+    if count < 999_500:
+        thousands = count / 1_000
+        return f"{thousands:.1f}k" if thousands < 9.95 else f"{thousands:.0f}k"
+    return f"{count / 1_000_000:.1f}M"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# For child processes that load models: no progress bars in a log, no output held back in a buffer.
+# For child processes that load models: no progress bars in the log, and unbuffered output.
 QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",
@@ -16,8 +16,8 @@ def is_alive(pid: int | None, started: float | None = None) -> bool:
 
     Args:
         pid: the process id; None is never alive.
-        started: when the process started, in seconds since the epoch. Process ids are reused: a process that started
-            more than a second before or after is another one. None skips this check.
+        started: when the process started, in seconds since the epoch. Process ids are reused, so a process with a
+            start time that differs by more than a second is another one. None skips this check.
     """
     import psutil
 
@@ -30,12 +30,12 @@ def is_alive(pid: int | None, started: float | None = None) -> bool:
         return started is None or abs(process.create_time() - started) < 1.0
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:  # it exists, but may not be inspected
+    except psutil.Error:  # it exists, but access is denied
         return True
 
 
 def started_at(pid: int) -> float | None:
-    """When a process of this machine started, in seconds since the epoch; None if there is no such process."""
+    """Return when a process of this machine started, in seconds since the epoch; None if there is no such process."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""A conversation of several panes: one question to all, each answer on its own, everything on disk first."""
+"""A conversation with several models: each pane has one model, and all panes get the same questions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 Opener = Callable[[ModelRef], Awaitable[ModelAddress]]
 Listener = Callable[["PaneEvent"], None]
 Verifier = Callable[[str, str], str]
-"""(gold answer, the text of an answer) -> verdict: correct, incorrect or unverifiable. May block."""
+"""Called with (gold answer, text of an answer); returns correct, incorrect or unverifiable. May block."""
 
 TITLE_LENGTH = 80
-"""How much of its first question a conversation is called by."""
+"""The number of characters of the first question that become the title of a conversation."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all panes are asked with."""
+    """The settings of all panes. ``blind`` shuffles the panes and hides the models until the vote."""
 
     system: str = ""
     sampling: Sampling = field(default_factory=Sampling)
@@ -39,14 +39,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Saved:
-    """The answer is on disk as ``message``; comes after the event that ended it."""
+    """The answer is saved as ``message``; follows the event that ended it."""
 
     message: conversations.Message
 
 
 @dataclass(frozen=True)
 class PaneEvent:
-    """What happened in one pane."""
+    """An event in one pane."""
 
     pane: int
     turn: int
@@ -54,11 +54,21 @@ class PaneEvent:
 
 
 class ConversationSession:
-    """Talks to several models at once. Make it with :meth:`begin` or :meth:`resume`, within one event loop.
+    """A conversation with several models at once. Create it with :meth:`begin` or :meth:`resume`, in one event loop.
 
-    ``listener`` is called in the loop for every event of every pane. What the user typed is on disk before any
-    pane starts; an answer, whole or partial, is on disk before its end (``Done``, ``Failed``) is told. Panes
-    are tasks of their own: none waits for another, and none fails with another.
+    A question is saved before any pane starts; an answer, even a partial one, before its last event (``Done``,
+    ``Failed``) is reported. Each pane is a separate task: panes neither wait for each other nor fail together.
+
+    Args:
+        store: the lab's database.
+        record: the stored conversation.
+        refs: the model of each pane.
+        settings: the settings of all panes.
+        opener: starts a model, or finds its server, and returns its address.
+        listener: called in the event loop with every event of every pane.
+        client: streams the answers; None for a new one, which :meth:`close` closes.
+        verifier: judges answers to questions with a gold answer; None for no verdicts.
+        history: the messages so far.
     """
 
     def __init__(
@@ -85,7 +95,6 @@ class ConversationSession:
         self._owns_client = client is None
         self._verifier = verifier
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._growing: dict[int, Answer] = {}
 
     @classmethod
     async def begin(
@@ -100,7 +109,7 @@ class ConversationSession:
         client: ChatClient | None = None,
         verifier: Verifier | None = None,
     ) -> ConversationSession:
-        """A new conversation with one pane for each of ``refs``."""
+        """Create a conversation with one pane for each of ``refs``."""
         panes = [(ref.id, ref.label) for ref in refs]
         record = await asyncio.to_thread(lambda: conversations.create(store.db, title, panes, asdict(settings)))
         return cls(store, record, refs, settings, opener=opener, listener=listener, client=client, verifier=verifier)
@@ -117,7 +126,10 @@ class ConversationSession:
         client: ChatClient | None = None,
         verifier: Verifier | None = None,
     ) -> ConversationSession:
-        """A saved conversation, to go on with. A model that is gone stays as a pane that says so when asked.
+        """Continue a saved conversation. A pane whose model no longer exists answers with an error.
+
+        Args:
+            find: returns the model with an id; raises ``O1LabError`` if there is none.
 
         Raises:
             store.errors.MissingError: there is no such conversation.
@@ -155,7 +167,7 @@ class ConversationSession:
         return task is not None and not task.done()
 
     def answer(self, pane: int, turn: int | None = None) -> conversations.Message | None:
-        """The saved answer of ``pane`` in ``turn`` (default: the last)."""
+        """Return the saved answer of ``pane`` in ``turn`` (default: the last); None if there is none."""
         wanted = self.turn if turn is None else turn
         return next((m for m in self.history if m.pane == pane and m.turn == wanted), None)
 
@@ -164,39 +176,39 @@ class ConversationSession:
         return next((m.content for m in self.history if m.pane is None and m.turn == wanted), "")
 
     async def send(self, text: str) -> int:
-        """Ask all panes; returns the turn's number once the question is on disk and every pane has begun.
+        """Save a question and ask all panes; returns the number of the turn.
 
         Raises:
-            UsageError: a pane still answers, or there is nothing to ask.
+            UsageError: a pane is still answering, or the question is empty.
         """
         if self.busy:
-            raise UsageError("An answer is still coming.", "Stop it first, or wait for its end.")
+            raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
         if not text.strip():
-            raise UsageError("There is nothing to ask.", "Write a prompt first.")
-        asked = conversations.Message(
+            raise UsageError("The prompt is empty.", "Write a prompt first.")
+        question = conversations.Message(
             new_id(), self.record.id, self.turn + 1, None, "user", "complete", text, settings=asdict(self.settings)
         )
-        await self._save(asked)
+        await self._save(question)
         for pane in range(len(self.refs)):
             self._start(pane)
-        return asked.turn
+        return question.turn
 
     def regenerate(self, pane: int) -> None:
         """Answer the last question again in one pane; the old answer stays until there is a new one.
 
-        When sampling, the seed moves on so that the answer may differ; at temperature 0 it will not.
+        When sampling, the seed is increased so that the answer may differ; at temperature 0 it stays the same.
 
         Raises:
-            UsageError: nothing was asked yet, or this pane still answers.
+            UsageError: there is no question yet, or this pane is still answering.
         """
         if self.turn == 0:
-            raise UsageError("Nothing was asked yet.", "Write a prompt first.")
+            raise UsageError("There is no question yet.", "Write a prompt first.")
         if self.answering(pane):
-            raise UsageError("This answer is still coming.", "Stop it first.")
+            raise UsageError("This answer is still in progress.", "Stop it first.")
         self._start(pane)
 
     async def stop(self, pane: int | None = None) -> None:
-        """Stop one pane or all; what came so far is kept as a stopped answer."""
+        """Stop one pane or all; the text so far is saved as a stopped answer."""
         chosen = [pane] if pane is not None else list(self._tasks)
         tasks = [self._tasks[p] for p in chosen if self.answering(p)]
         for task in tasks:
@@ -204,29 +216,29 @@ class ConversationSession:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(self) -> None:
-        """Until every pane that answers now has ended."""
+        """Wait until every current answer has ended."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def close(self) -> None:
-        """Stop what runs (partial answers are kept) and let go of the connections."""
+        """Stop all answers (partial ones are saved) and close the connections."""
         await self.stop()
         if self._owns_client:
             await self._client.close()
 
     def messages_for(self, pane: int) -> list[Message]:
-        """What ``pane`` is sent: the system prompt, the turns it answered, the last question. No thoughts."""
-        sent: list[Message] = [{"role": "system", "content": self.settings.system}] if self.settings.system else []
+        """Return the messages for ``pane``: system prompt, answered turns without their thoughts, last question."""
+        found: list[Message] = [{"role": "system", "content": self.settings.system}] if self.settings.system else []
         for turn in range(1, self.turn + 1):
-            answered = self.answer(pane, turn)
+            answer = self.answer(pane, turn)
             if turn == self.turn:
-                sent.append({"role": "user", "content": self.question(turn)})
-            elif answered is not None and answered.content:
-                sent.append({"role": "user", "content": self.question(turn)})
-                sent.append({"role": "assistant", "content": answered.content})
-        return sent
+                found.append({"role": "user", "content": self.question(turn)})
+            elif answer is not None and answer.content:
+                found.append({"role": "user", "content": self.question(turn)})
+                found.append({"role": "assistant", "content": answer.content})
+        return found
 
     def order(self, turn: int | None = None) -> list[int]:
-        """Panes in the order they are shown: shuffled anew for each turn when blind, always the same on rereading."""
+        """Return the panes in display order; if blind, shuffled for each turn, with a seed that makes it repeatable."""
         panes = list(range(len(self.refs)))
         if self.settings.blind:
             random.Random(f"{self.record.id}:{self.turn if turn is None else turn}").shuffle(panes)  # noqa: S311 - an order, no secret
@@ -235,10 +247,16 @@ class ConversationSession:
     async def vote(
         self, winner: int | Literal["tie", "none"], annotator: str, *, turn: int | None = None
     ) -> conversations.Vote:
-        """Prefer the pane ``winner`` (its number, not its place), or call it a tie, or none good. On disk on return.
+        """Save a vote.
+
+        Args:
+            winner: the number of the preferred pane (not its place on the screen), ``tie``, or ``none`` if no answer
+                is good.
+            annotator: who votes.
+            turn: the turn; None for the last.
 
         Raises:
-            UsageError: there is no answer to vote on.
+            UsageError: there are not two answers, or ``winner`` is not one of them.
         """
         voted = self.turn if turn is None else turn
         candidates = [p for p in self.order(voted) if self.answer(p, voted) is not None]
@@ -259,8 +277,8 @@ class ConversationSession:
         self._tasks[pane] = asyncio.create_task(self._answer(pane, self.turn), name=f"pane-{pane}")
 
     async def _answer(self, pane: int, turn: int) -> None:
-        """One pane's answer from opening its model to having it on disk."""
-        growing = self._growing[pane] = Answer()
+        """Open the model of a pane, stream its answer and save it."""
+        growing = Answer()
         sampling = await self._sampling_for(pane, turn)
         end: Done | Failed | None = None
         try:
@@ -270,16 +288,16 @@ class ConversationSession:
                 if isinstance(event, Done | Failed):
                     end = event
                 else:
-                    self._tell(pane, turn, event)
+                    self._notify(pane, turn, event)
         except asyncio.CancelledError:
             growing.stopped = True
         except O1LabError as error:
             end = Failed(RequestError.of(error.code, error.message, error.hint))
             growing.apply(end)
         except Exception as error:
-            end = Failed(RequestError.of("internal", f"Something went wrong: {type(error).__name__}: {error}."))
+            end = Failed(RequestError.of("internal", f"Unexpected error: {type(error).__name__}: {error}."))
             growing.apply(end)
-        # The disk comes first: shielded, so that closing the app cannot cut the write short.
+        # Saved before the end is reported, and shielded, so that closing the app cannot interrupt the write.
         saved = None
         try:
             saved = await asyncio.shield(self._keep(pane, turn, growing, sampling))
@@ -287,9 +305,9 @@ class ConversationSession:
             sentence = f"The answer could not be saved: {error.message}"
             end = Failed(RequestError.of(error.code, sentence, error.hint))
         if end is not None:
-            self._tell(pane, turn, end)
+            self._notify(pane, turn, end)
         if saved is not None:
-            self._tell(pane, turn, Saved(saved))
+            self._notify(pane, turn, Saved(saved))
 
     async def _sampling_for(self, pane: int, turn: int) -> Sampling:
         sampling = self.settings.sampling
@@ -300,7 +318,7 @@ class ConversationSession:
         return replace(sampling, seed=(used if isinstance(used, int) else sampling.seed) + 1)
 
     async def _keep(self, pane: int, turn: int, growing: Answer, sampling: Sampling) -> conversations.Message | None:
-        """Save the answer and retire the one it replaces; a retry that brought nothing replaces nothing."""
+        """Save the answer and mark the one that it replaces; an empty retry replaces nothing."""
         before = self.answer(pane, turn)
         empty = not (growing.answer or growing.thought)
         if empty and growing.error is None and growing.stopped:
@@ -327,21 +345,21 @@ class ConversationSession:
             settings=asdict(replace(self.settings, sampling=sampling))
             | {"finish_reason": done.finish_reason if done else growing.state},
         )
-        retired = replace(before, state="replaced") if before is not None else None
-        await self._save(*([retired] if retired else []), message)
+        replaced = [replace(before, state="replaced")] if before is not None else []
+        await self._save(*replaced, message)
         return message
 
     async def _verdict(self, turn: int, growing: Answer) -> str | None:
-        """What the verifier says when the question is a known problem with a gold answer and the answer whole."""
+        """Verify a complete answer if the question is a known problem with a gold answer."""
         if self._verifier is None or growing.done is None or not growing.answer:
             return None
         question, verifier = self.question(turn), self._verifier
 
-        def look() -> str | None:
+        def verify() -> str | None:
             problem = problems.find(self.store.db, question)
             return verifier(problem.answer, growing.answer) if problem and problem.answer else None
 
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(verify)
 
     async def _save(self, *messages: conversations.Message) -> None:
         def write() -> None:
@@ -350,22 +368,22 @@ class ConversationSession:
                     conversations.save_message(self.store.db, message)
 
         await asyncio.to_thread(write)
-        gone = {m.id for m in messages}
-        self.history = [m for m in self.history if m.id not in gone]
+        saved = {m.id for m in messages}
+        self.history = [m for m in self.history if m.id not in saved]
         self.history += [m for m in messages if m.state != "replaced"]
 
-    def _tell(self, pane: int, turn: int, event: Event | Saved) -> None:
+    def _notify(self, pane: int, turn: int, event: Event | Saved) -> None:
         self._listener(PaneEvent(pane, turn, event))
 
 
 def _new_client() -> ChatClient:
-    from o1lab.inference.chat_client import ChatClient  # openai takes a second to import: not while a screen opens
+    from o1lab.inference.chat_client import ChatClient  # late, because importing openai takes a second
 
     return ChatClient()
 
 
 def settings_from(saved: dict[str, Any]) -> Settings:
-    """Settings as the store kept them; what a later version added has its default."""
+    """Read stored settings; fields that a later version added get their defaults."""
     sampling = {k: v for k, v in saved.get("sampling", {}).items() if k in Sampling.__dataclass_fields__}
     if "stop" in sampling:
         sampling["stop"] = tuple(sampling["stop"])

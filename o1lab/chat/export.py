@@ -1,4 +1,4 @@
-"""What a conversation leaves behind: a Markdown page, and answers as traces of the lab."""
+"""Export a conversation as Markdown, and add its answers to the lab's traces."""
 
 from __future__ import annotations
 
@@ -21,17 +21,26 @@ SOURCE = "chat"
 def add_to_traces(
     store: Store, record: conversations.Conversation, message: conversations.Message, ref: ModelRef
 ) -> tuple[str, bool]:
-    """Keep an answer as a trace of its question, with where it came from: (trace id, whether it is new).
+    """Add an answer to the traces. Blocks; run it in a thread.
 
-    The question becomes a problem without a gold answer if the lab does not know it. What the answer was asked
-    with and what came before it stand in the trace's provenance: the question alone does not reproduce a later
-    turn. A new trace is measured and verified at once. Blocks; run it in a thread.
+    The question becomes a problem without a gold answer if the lab does not know it. The provenance of the trace
+    contains the settings and the earlier turns, because the question alone does not reproduce a later turn. A new
+    trace is measured and verified at once.
+
+    Args:
+        store: the lab's database.
+        record: the conversation.
+        message: the answer.
+        ref: the model that gave it.
+
+    Returns:
+        The trace's id, and whether it is new.
 
     Raises:
-        UsageError: there is nothing in the answer.
+        UsageError: the answer is empty.
     """
     if not (message.content or message.thought):
-        raise UsageError("This answer has nothing in it.", "Choose one that has.")
+        raise UsageError("This answer is empty.", "Choose another one.")
     history = conversations.messages(store.db, record.id)
     question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
     raw = parse.join(message.thought, message.content)
@@ -67,7 +76,7 @@ def add_to_traces(
         if problems.find(store.db, question) is None:
             problems.add(store.db, [problem])
         added = traces.add(store.db, [(trace, question)])
-    if added:  # with the trace on the disk: should measuring be cut short, an import makes up for it
+    if added:  # after the commit: if measuring is interrupted, the next import repeats it
         measure_trace(store, trace.id)
     return trace.id, added == 1
 
@@ -83,7 +92,13 @@ def export_markdown(
     messages: Sequence[conversations.Message],
     votes: Sequence[conversations.Vote] = (),
 ) -> str:
-    """The conversation as Markdown. Every text is a fenced block, so that none of them can act on the page."""
+    """Return the conversation as Markdown. Every text is a fenced block, so that none is interpreted as markup.
+
+    Args:
+        record: the conversation.
+        messages: its messages.
+        votes: its votes.
+    """
     title = visible(record.title) or "Conversation"
     lines = [f"# {title}", "", f"{record.created_at[:16].replace('T', ' ')} UTC · `{record.id}`", ""]
     if system := record.settings.get("system"):

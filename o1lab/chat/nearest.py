@@ -1,8 +1,8 @@
-"""From an answer back to the chains that taught it: the training rows of a run that are most alike.
+"""Find the training rows of a run that are most similar to an answer.
 
-Words are weighed by BM25 (Robertson and Zaragoza 2009, doi 10.1561/1500000019) in SQLite's FTS5, so that what
-all chains share (their procedure) counts little and what few share (the numbers of a problem) counts much;
-the best of those are compared whole by rapidfuzz. Alike is not caused by: it says where to look.
+Words are weighted by BM25 (Robertson and Zaragoza 2009, doi 10.1561/1500000019) in SQLite's FTS5: words that all chains
+share (their procedure) count little, words that few share (the numbers of a problem) count much. The best rows are then
+compared in full by rapidfuzz. Similarity does not prove that a row caused the answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COMPARED_CHARS = 20_000
 
 @dataclass(frozen=True)
 class Near:
-    """A training row that is like an answer; ``score`` is 0 to 100, 100 for the same words."""
+    """A training row similar to an answer; ``score`` is from 0 to 100, 100 for the same words."""
 
     trace_id: str
     score: float
@@ -38,13 +38,16 @@ class Near:
 
 
 class ChainIndex:
-    """The rows a run was trained on, ready to be asked. Any thread may ask; building reads the file once."""
+    """A search index of the rows that a run was trained on. It is safe to use from any thread.
+
+    Args:
+        run_dir: the directory of the run; its data.jsonl is read once.
+
+    Raises:
+        NotFoundError: the run has no data.jsonl.
+    """
 
     def __init__(self, run_dir: Path) -> None:
-        """
-        Raises:
-            NotFoundError: the run has no rows written down.
-        """
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.execute("CREATE TABLE rows(id INTEGER PRIMARY KEY, trace_id, prompt, thought, solution)")
@@ -57,16 +60,16 @@ class ChainIndex:
                     self._add(line)
         except OSError as error:
             raise NotFoundError(
-                f"The rows that {run_dir.name} was trained on are not here.", f"{path.name} is missing from the run."
+                f"The training rows of {run_dir.name} are missing.", f"The run has no readable {path.name}."
             ) from error
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
 
     def nearest(self, prompt: str, thought: str, answer: str, *, limit: int = 5) -> list[Near]:
-        """The ``limit`` rows most like an answer to ``prompt``, best first."""
-        asked = f"{prompt}\n{thought}\n{answer}"
-        terms = self._telling(set(_words(asked)))
+        """Return the ``limit`` rows most similar to an answer to ``prompt``, the best first."""
+        text = f"{prompt}\n{thought}\n{answer}"
+        terms = self._distinctive(set(_words(text)))
         if not terms:
             return []
         query = " OR ".join(f'"{word}"' for word in terms)
@@ -76,19 +79,19 @@ class ChainIndex:
                 "WHERE words MATCH ? ORDER BY bm25(words), r.id LIMIT ?",
                 [query, _COMPARED],
             ).fetchall()
-        near = [Near(row[0], _alike(asked, "\n".join(row[1:])), row[1], row[2], row[3]) for row in found]
+        near = [Near(row[0], _similarity(text, "\n".join(row[1:])), row[1], row[2], row[3]) for row in found]
         return sorted(near, key=lambda one: -one.score)[:limit]
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
-    def _telling(self, asked: set[str]) -> list[str]:
-        """The words of ``asked`` that tell rows apart, rarest first: what most rows say costs time and says nothing."""
+    def _distinctive(self, words: set[str]) -> list[str]:
+        """Return the words that distinguish rows, the rarest first; words in most rows only cost time."""
         with self._lock:
             found = [
                 (int(row[0]), word)
-                for word in asked
+                for word in words
                 if (row := self._db.execute("SELECT doc FROM counts WHERE term = ?", [word]).fetchone())
             ]
         rare = [(count, word) for count, word in found if count <= max(20, len(self) // 20)]
@@ -100,7 +103,7 @@ class ChainIndex:
             texts = [str(row.get(name) or "") for name in ("prompt", "thought", "solution")]
             trace_id = str(row["trace_id"])
         except (ValueError, KeyError, AttributeError, TypeError):
-            return  # a half-written last line
+            return  # a partial last line
         cursor = self._db.execute(
             "INSERT INTO rows(trace_id, prompt, thought, solution) VALUES (?, ?, ?, ?)", [trace_id, *texts]
         )
@@ -108,7 +111,7 @@ class ChainIndex:
 
 
 def _spaced(text: str) -> str:
-    """Chinese and Japanese characters as words of their own: they are written without spaces."""
+    """Separate Chinese and Japanese characters by spaces, because these languages have none between words."""
     return _CJK.sub(r" \1 ", text) if _CJK.search(text) else text
 
 
@@ -116,6 +119,6 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(_spaced(text).lower())
 
 
-def _alike(one: str, other: str) -> float:
-    """Agreement of the two texts word by word, in order; 100 is the same."""
+def _similarity(one: str, other: str) -> float:
+    """Return how similar two sequences of words are, from 0 to 100."""
     return fuzz.ratio(_words(one[:_COMPARED_CHARS]), _words(other[:_COMPARED_CHARS]))

@@ -1,4 +1,4 @@
-"""Prompt sets from files: YAML (a list, or ``prompts:`` with one) and JSONL (a string or an object a line)."""
+"""Read prompt sets from YAML (a list, or ``prompts:`` with a list) and JSONL (a string or an object per line)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ _FIELDS = ("prompt", "problem", "question", "statement", "text")
 
 
 def load_prompt_set(path: Path) -> list[str]:
-    """The prompts in ``path``, in order. Save them with ``store.conversations.save_prompt_set``.
+    """Read the prompts in a file, in order. Save them with ``store.conversations.save_prompt_set``.
 
     Raises:
-        UsageError: the file cannot be read, or a prompt in it is not text; the message says where.
+        UsageError: the file cannot be read, or a prompt in it is not text; the message names the line.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"Cannot read {path}: {reason}.", "Name a YAML or JSONL file.") from error
+        raise UsageError(f"Cannot read {path}: {reason}.", "Give a YAML or JSONL file.") from error
     rows = _yaml(path, text) if path.suffix in (".yaml", ".yml") else _jsonl(path, text)
     prompts = []
     for where, row in rows:
         prompt = _prompt(row)
         if prompt is None or not prompt.strip():
             raise UsageError(
-                f"{path}, {where}: there is no prompt.", f"A prompt is text, or an object with one of {_FIELDS}."
+                f"{path}, {where}: there is no prompt.",
+                f"A prompt is text, or an object with one of: {', '.join(_FIELDS)}.",
             )
         prompts.append(prompt)
     if not prompts:
-        raise UsageError(f"{path} holds no prompts.", "Write one a line.")
+        raise UsageError(f"{path} contains no prompts.", "Write one per line.")
     return prompts
 
 
@@ -44,10 +45,10 @@ def _yaml(path: Path, text: str) -> list[tuple[str, Any]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: this is not YAML.", "Correct that line.") from error
+        raise UsageError(f"{path}{where}: invalid YAML.", "Correct that line.") from error
     rows = data.get("prompts") if isinstance(data, dict) else data
     if not isinstance(rows, list):
-        raise UsageError(f"{path} holds no list of prompts.", "Write a YAML list, or `prompts:` with one.")
+        raise UsageError(f"{path} contains no list of prompts.", "Write a YAML list, or `prompts:` with a list.")
     return [(f"prompt {i}", row) for i, row in enumerate(rows, 1)]
 
 
@@ -59,7 +60,7 @@ def _jsonl(path: Path, text: str) -> list[tuple[str, Any]]:
         try:
             rows.append((f"line {number}", json.loads(line)))
         except ValueError as error:
-            raise UsageError(f"{path}, line {number}: this is not JSON.", "Correct that line.") from error
+            raise UsageError(f"{path}, line {number}: invalid JSON.", "Correct that line.") from error
     return rows
 
 

@@ -10,6 +10,7 @@ from o1lab.cli import handwritten, options
 from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
+from o1lab.format import money
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -230,11 +231,11 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         store.close()
 
     if found.most_cost_usd is None:
-        money = "price not known; set input_usd and output_usd of the endpoint in o1lab.toml"
+        cost = f"{money(None)}; set input_usd and output_usd of the endpoint in o1lab.toml"
     elif found.cost_usd is None:
-        money = f"at most ${found.most_cost_usd:,.4f}"
+        cost = f"at most {money(found.most_cost_usd)}"
     else:
-        money = f"${found.cost_usd:,.4f}, at most ${found.most_cost_usd:,.4f}"
+        cost = f"{money(found.cost_usd)}, at most {money(found.most_cost_usd)}"
     usual = "not known, there is no earlier response" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
@@ -242,13 +243,13 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         f"input tokens   {found.input_tokens:,} ({found.rule})",
         f"output tokens  {usual}" + (f" (from the mean of {found.based_on:,} responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",
-        f"money          {money}",
+        f"money          {cost}",
     ]
     emit(found.as_json(), as_json=as_json, text="\n".join(lines))
 
 
 def _line(item: dict[str, Any]) -> str:
-    cost = "" if item["cost_usd"] is None else f", ${item['cost_usd']:,.4f}"
+    cost = "" if item["cost_usd"] is None else f", {money(item['cost_usd'])}"
     return (
         f"Run {item['id']} is {item['state']}: {item['done']} of {item['requested']} done, {item['correct']} right, "
         f"{item['incorrect']} wrong, {item['unverifiable']} unverifiable, {item['rejected']} rejected, "

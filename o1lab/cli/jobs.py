@@ -14,6 +14,7 @@ import typer
 
 from o1lab.cli import options
 from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.format import byte_size
 
 if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder, JobInfo
@@ -21,18 +22,18 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id or name, or the beginning of its id.")]
-DetachOption = Annotated[bool, typer.Option("--detach", help="Run in a process that outlives this one.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")]
 
 
 def evaluation_id(ctx: typer.Context, value: str) -> str:
-    """Callback of arguments: an evaluation's id in place of its name; anything else as it is."""
+    """Argument callback: replace the name of an evaluation by its id; return any other value unchanged."""
     from o1lab.jobs.directory import id_of_name
 
     return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
 
 
 def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
-    """As :func:`evaluation_id`, for several."""
+    """Apply :func:`evaluation_id` to several values."""
     return [evaluation_id(ctx, value) for value in values]
 
 
@@ -48,17 +49,17 @@ class JobCommands:
     """What the shared verbs need to know about one kind of job.
 
     Args:
-        noun: what a person calls it.
-        kind: its declaration; called when a verb runs, so that its modules are not imported before.
-        rows: the jobs of a lab, the newest first.
-        empty: what `ls` prints without jobs.
-        show: the JSON of `show`, and its lines.
-        summary: the JSON of `stop`, `pause` and `resume`.
-        stopping: what happens before a job that was asked to stop stops.
+        noun: the word for one job in messages.
+        kind: returns the declaration of the kind. Called when a verb runs, to import its modules late.
+        rows: returns the jobs of a lab, the newest first.
+        empty: the text of `ls` when there are no jobs.
+        show: returns the JSON of `show`, and its lines.
+        summary: returns the JSON of `stop`, `pause` and `resume`.
+        stopping: a sentence on what a job completes before it stops.
         settings: loads the settings model; None if `resume` can change nothing.
         changes: the settings that `resume` can change.
         run: runs a prepared job in this process and returns the exit status; None if workers are always detached.
-        can_pause: whether there is a verb `pause`.
+        can_pause: whether the kind has the verb `pause`.
     """
 
     noun: str
@@ -143,7 +144,7 @@ def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
             _confirm(jobs, folder)
         removed = kind.remove(lab, folder)
         item = _about(removed.info) | {"freed_bytes": removed.freed_bytes, "path": str(removed.path)}
-        text = f"{jobs.title} {removed.info.id} was deleted; {removed.freed_bytes / 1e6:,.1f} MB freed."
+        text = f"{jobs.title} {removed.info.id} was deleted; {byte_size(removed.freed_bytes)} freed."
         emit(item, as_json=as_json, text=text)
 
     @app.command("rename", help=f"Give {a_job} a name that can be used like its id; '' removes it.")
@@ -171,8 +172,8 @@ def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
 
         folder = jobs.kind().find(context(ctx).lab(), identity)
         info = manage.add_note(folder, text)
-        said = f"{jobs.title} {info.id} has {len(info.notes)} note{'s' * (len(info.notes) != 1)}."
-        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=said)
+        answer = f"{jobs.title} {info.id} has {len(info.notes)} note{'s' * (len(info.notes) != 1)}."
+        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=answer)
 
 
 def _add_resume(app: typer.Typer, jobs: JobCommands) -> None:
@@ -233,7 +234,7 @@ def _confirm(jobs: JobCommands, folder: JobFolder[Any, Any]) -> None:
     """Ask whether to delete a job.
 
     Raises:
-        UsageError: nobody can be asked, because standard input is not a terminal.
+        UsageError: standard input is not a terminal, so the question cannot be asked.
         typer.Exit: the answer was no.
     """
     from o1lab.errors import UsageError

@@ -1,8 +1,8 @@
-"""Command line options made from a settings model, under its section headings in ``--help``.
+"""Command line options generated from a settings model, grouped in ``--help`` by the model's sections.
 
-A command takes them with ``cls=command_with(model)`` or ``cls=group_with(model)`` and reads what was given with
-:func:`given`. The model is imported when such a command is parsed, because pydantic takes longer to import than most
-verbs take to run.
+A command gets them with ``cls=command_with(model)`` or ``cls=group_with(model)`` and reads the given values with
+:func:`given`. The model is imported only when such a command is parsed, because importing pydantic takes longer than
+most verbs take to run.
 """
 
 from __future__ import annotations
@@ -57,26 +57,31 @@ class _WithSettings(Base):
 
 
 def command_with(model: LoadModel, only: Collection[str] = ()) -> type[TyperCommand]:
-    """A command class that adds the options of a settings model, or those of ``only`` some of its fields."""
+    """Return a command class that adds the options of a settings model.
+
+    Args:
+        model: loads the settings model.
+        only: the fields that become options; empty for all.
+    """
     return type("SettingsCommand", (_WithSettings, TyperCommand), {"load_model": staticmethod(model), "only": only})
 
 
 def group_with(model: LoadModel) -> type[TyperGroup]:
-    """A class for a group of commands that adds the options of a settings model to the group itself."""
+    """Return a command group class that adds the options of a settings model to the group itself."""
     return type("SettingsGroup", (_WithSettings, TyperGroup), {"load_model": staticmethod(model)})
 
 
 def given(ctx: typer.Context) -> dict[str, Any]:
-    """The values of the settings model that the command line names, by field."""
+    """Return the values given on the command line, by field of the settings model."""
     return dict(ctx.meta.get(_KEY, {}))
 
 
 def _parameters(model: type[BaseModel], only: Collection[str]) -> list[Parameter]:
-    """One click parameter a field, made by typer from a function with one parameter a field."""
+    """Return a click parameter per field, which typer makes from the signature of a function."""
     from o1lab.settings import settings_of
 
     def fields() -> None:
-        """Has the signature that follows."""
+        """Carry the signature below."""
 
     signature = inspect.Signature(
         [_parameter(one) for one in settings_of(model).values() if not only or one.name in only]
@@ -116,7 +121,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 
 def _notes(setting: Setting) -> Iterator[str]:
-    """What ``--help`` says in brackets: the default, the range, and that an option may be repeated."""
+    """Yield the notes that ``--help`` shows in brackets: the default, the range, and whether it may be repeated."""
     if setting.unset:
         yield f"default: {setting.unset}"
     if setting.bounds:

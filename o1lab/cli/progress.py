@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from o1lab.format import duration
+from o1lab.format import duration, money
 from o1lab.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class ProgressLine:
-    """A line that is rewritten on a terminal; elsewhere a new line is printed at every tenth of the samples."""
+    """A progress line, rewritten in place on a terminal; elsewhere a new line is printed at every tenth."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._tenth = -1
-        self._said = ""
+        self._state = ""
 
     def show(self, status: CountedStatus) -> None:
-        with contextlib.suppress(OSError):  # the terminal may be gone; the run is not
+        with contextlib.suppress(OSError):  # the terminal may be closed; the job continues
             self._show(status)
 
     def _show(self, status: CountedStatus) -> None:
@@ -34,9 +34,9 @@ class ProgressLine:
         else:
             ended = status.done + status.failed
             tenth = 10 * ended // status.requested if status.requested else 0
-            if (tenth, status.state) == (self._tenth, self._said):
+            if (tenth, status.state) == (self._tenth, self._state):
                 return
-            self._tenth, self._said = tenth, status.state
+            self._tenth, self._state = tenth, status.state
             sys.stderr.write(visible(text_of(status)) + "\n")
         sys.stderr.flush()
 
@@ -47,29 +47,34 @@ class ProgressLine:
                 sys.stderr.flush()
 
 
-_BESIDE = {"incomplete": "cut off", "unextracted": "no answer", "unscored": "unscored", "cached": "reused"}
-"""Further counts of an evaluation, shown if they are not zero."""
+_MORE_COUNTS = {"incomplete": "cut off", "unextracted": "no answer", "unscored": "unscored", "cached": "reused"}
+"""Further counts of an evaluation, by field; shown if they are not zero."""
 
 
 def text_of(status: CountedStatus) -> str:
-    """done, right, wrong, failed, tokens, money, time left."""
+    """Return the progress line: state, done, right, wrong, failed, tokens, cost and time left."""
     parts = [
         f"{status.state} {status.done}/{status.requested}",
         f"right {status.correct}",
         f"wrong {status.incorrect}",
-        *(f"{word} {number}" for name, word in _BESIDE.items() if (number := getattr(status, name, 0))),
+        *(f"{word} {number}" for name, word in _MORE_COUNTS.items() if (number := getattr(status, name, 0))),
         f"failed {status.failed}",
         f"{status.input_tokens + status.output_tokens:,} tokens",
     ]
     if status.priced and status.cost_usd:
-        parts.append(f"${status.cost_usd:,.2f}")
+        parts.append(money(status.cost_usd))
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
     return "  ".join(parts)
 
 
 def exit_status(stopped_by: str | None, failed: int) -> int:
-    """The exit status of a job, by what stopped it and how many of its samples failed."""
+    """Return the exit status of a job.
+
+    Args:
+        stopped_by: the reason why it stopped; None if it ran to its end.
+        failed: number of samples that failed.
+    """
     match stopped_by:
         case "budget_usd" | "budget_tokens":
             return 5
@@ -83,7 +88,7 @@ def exit_status(stopped_by: str | None, failed: int) -> int:
 
 
 def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Sequence[FaultCount]) -> dict[str, Any]:
-    """The keys that `show` adds for a job that asks models."""
+    """Return the keys that `show --json` adds for a job that asks models."""
     return {
         "dir": str(folder.path),
         "settings": info.settings.model_dump(mode="json") if info.settings else None,
@@ -94,7 +99,7 @@ def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Se
 
 
 def fault_lines(faults: Sequence[FaultCount]) -> list[str]:
-    """Each error with its number, last message and last raw response."""
+    """Return the lines of `show` for each error: its count, last message and last raw response."""
     lines = []
     for fault in faults:
         lines += ["", f"{fault.number} x {fault.code}: {fault.sentence}", f"  {fault.key}  {one_line(fault.raw, 300)}"]

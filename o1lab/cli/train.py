@@ -11,6 +11,7 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs
 from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.format import byte_size, number
 
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
@@ -61,10 +62,10 @@ def train(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a student on a dataset, in a process of its own that runs in the background.
+    """Fine-tune a student on a dataset, in a background process.
 
-    A recipe with `phases` starts one run for each phase, all at once: each waits until the run before it has finished
-    and continues from its last checkpoint. --init-from RUN/end does the same by hand.
+    A recipe with `phases` starts one run per phase at once. Each run waits until the previous one has finished and
+    continues from its last checkpoint. --init-from RUN/end does the same by hand.
 
     Example: o1lab train --dataset accepted --steps 100 --wait
     """
@@ -117,7 +118,7 @@ def runs_watch(ctx: typer.Context, run_id: IdArgument, as_json: JsonOption = Fal
 
 
 def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
-    """The values of each run to start: one, or one for each phase of the recipe file."""
+    """Return the values of each run to start: one, or one per phase of the recipe file."""
     from o1lab.config import load_config
     from o1lab.errors import UsageError
     from o1lab.train import phases
@@ -128,10 +129,10 @@ def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[
         values |= recipes.load_values(path)
     if phases.has_phases(values):
         if "dataset" in chosen:
-            raise UsageError("Each phase of this recipe has its own dataset.", "Leave --dataset out.")
+            raise UsageError("Each phase of this recipe has its own dataset.", "Omit --dataset.")
         return phases.laid_over(phases.split(values), chosen, settings)
     if "dataset" in chosen:
-        values.pop("dataset_hash", None)  # that of the recipe's own dataset
+        values.pop("dataset_hash", None)  # the hash belongs to the recipe's own dataset
     values |= chosen
     values = recipes.override(values, settings)
     if not values.get("dataset"):
@@ -157,7 +158,7 @@ def _rows(lab: Lab) -> list[Row]:
         Row(
             item,
             f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
-            f"loss {_number(item['loss']):<8} {item['base']}" + (f"  {item['name']}" if item["name"] else ""),
+            f"loss {number(item['loss']):<8} {item['base']}" + (f"  {item['name']}" if item["name"] else ""),
         )
         for item in found
     ]
@@ -179,7 +180,7 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
         "log_tail": run.log_tail(_LOG_LINES),
     }
     lines = [
-        f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {_number(item['loss'])}",
+        f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {number(item['loss'])}",
         *([item["message"]] if item["message"] else []),
         *([item["hint"]] if item["hint"] else []),
         f"directory    {run.path}",
@@ -241,7 +242,15 @@ add_job_verbs(runs_app, JOBS)
 
 
 def follow_run(run: RunDir, *, quiet: bool) -> RunState:
-    """Print a line for each step until the run has ended; returns its last state."""
+    """Print a line for each step until the run ends.
+
+    Args:
+        run: the run.
+        quiet: print nothing.
+
+    Returns:
+        The final state of the run.
+    """
     from o1lab.jobs.manage import follow
     from o1lab.train.metrics_reader import Metrics
 
@@ -269,43 +278,42 @@ def follow_run(run: RunDir, *, quiet: bool) -> RunState:
 
 
 def _step_line(metrics: Metrics, at: int, total: int) -> str:
-    def value(name: str) -> float:
+    def value(name: str) -> str:
         column = metrics.columns.get(name)
-        return column[at] if column is not None else float("nan")
+        return number(None if column is None or math.isnan(column[at]) else column[at])
 
     parts = [
         f"step {int(metrics.steps[at])}/{total}",
-        f"loss {_number(value('loss'))}",
-        f"lr {_number(value('learning_rate'))}",
-        f"grad {_number(value('grad_norm'))}",
-        f"{_number(value('tokens_per_second'))} tok/s",
+        f"loss {value('loss')}",
+        f"lr {value('learning_rate')}",
+        f"grad {value('grad_norm')}",
+        f"{value('tokens_per_second')} tok/s",
     ]
-    if not math.isnan(evaluated := value("eval_loss")):
-        parts.append(f"eval_loss {_number(evaluated)}")
+    if (evaluated := value("eval_loss")) != number(None):
+        parts.append(f"eval_loss {evaluated}")
     return "  ".join(parts)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
-
-
 def ended_text(run: RunDir, state: RunState) -> str:
+    """Return the state of a run with its message and hint."""
     words = [f"Run {run.id} is {state.state}.", state.status.message, state.status.hint]
     return " ".join(word for word in words if word)
 
 
 def exit_by(state: RunState) -> None:
+    """Exit with status 1 if the run failed or died."""
     if state.state in ("failed", "dead"):
         raise typer.Exit(1)
 
 
 def preflight_text(found: Preflight) -> str:
+    """Return the preflight report as lines of text."""
     tokens = found.tokens
     lines = [f"rows            {found.rows}"]
     if tokens.total:  # otherwise the base could not be read and nothing was measured
         lines = [
-            f"rows            {found.rows} ({found.train_rows} to learn, {found.eval_rows} held out)",
-            f"tokens a row    {tokens.p50} median, {tokens.p95} at 95 %, {tokens.max} at most, {tokens.total} in all",
+            f"rows            {found.rows} ({found.train_rows} for training, {found.eval_rows} held out)",
+            f"tokens per row  median {tokens.p50}, 95 % below {tokens.p95}, maximum {tokens.max}, total {tokens.total}",
             f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
             f"trained tokens  {found.trained_tokens}",
             f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
@@ -313,8 +321,8 @@ def preflight_text(found: Preflight) -> str:
     if found.thought_survives is not None:
         lines.append(f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template")
     if found.memory_bytes:
-        available = found.memory.available / 1e9
-        lines.append(f"memory          about {found.memory_bytes / 1e9:.2f} GB of {available:.1f} GB free")
+        available = byte_size(found.memory.available)
+        lines.append(f"memory          about {byte_size(found.memory_bytes)} of {available} free")
     if tokens.total:
         lines += [f"device          {found.device} {found.dtype}", f"steps           {found.total_steps}"]
     lines.append(f"command         {found.command}")

@@ -1,4 +1,4 @@
-"""`o1lab train` with a recipe of several phases: a run for each, the next one waiting for the one before."""
+"""`o1lab train` with a recipe of several phases: one run per phase; each waits for the previous one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def train_phases(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Look over or start the runs of several phases. The keys are those of one run, the last; ``runs`` has them all."""
+    """Check or start the runs of several phases.
+
+    The JSON keys are those of a single run and describe the last phase; ``runs`` lists all of them.
+    """
     from o1lab.train.phases import launch_phases, preflight_phases, resolve_phases
 
     recipes = resolve_phases(values)
@@ -65,7 +68,7 @@ def train_phases(
 
 
 def _wait(started: Sequence[RunDir], answer: dict[str, Any], *, as_json: bool) -> None:
-    """Follow one run after the other; the answer tells how each ended."""
+    """Follow the runs one after the other and add how each ended to the answer."""
     from o1lab.cli.train import ended_text, exit_by, follow_run
 
     for run, item in zip(started, answer["runs"], strict=True):
@@ -79,7 +82,7 @@ def _wait(started: Sequence[RunDir], answer: dict[str, Any], *, as_json: bool) -
 
 
 def _together(found: Sequence[Preflight], command: str) -> dict[str, Any]:
-    """One run's keys for all phases: sums, the largest memory, the lengths of the last; each phase in full below."""
+    """Combine the reports: sums, the largest memory, the lengths of the last phase; ``phases`` has each in full."""
     together = found[-1].as_json()
     for name in ("rows", "over_length", "trained_tokens", "total_steps"):
         together[name] = sum(getattr(seen, name) for seen in found)

@@ -59,7 +59,7 @@ class Job:
 
         return OfflineWork(
             self.lab, self.folder.id, self.folder.path, self.folder.prompts.stat().st_mtime,
-            f"{self.folder.verb} --resume {self.folder.id}", self.settings, self.settings.stream,
+            f"{self.folder.verb} resume {self.folder.id}", self.settings, self.settings.stream,
             self.models["teacher"], self.context, self.index, requests, self.reindex,
         )  # fmt: skip
 

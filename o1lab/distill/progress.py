@@ -21,15 +21,14 @@ class Progress(Counts):
 
     def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
         """Continue a run; ``ended`` are its samples so far, ``failed`` those of them that are asked again."""
-        self.go_on(failed, before)
+        self.continue_from(failed, before)
         self.done, self.rejected = ended.done, ended.rejected
         self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
-        self.input_tokens, self.output_tokens = ended.input_tokens, ended.output_tokens
-        self.cost_usd = ended.cost_usd
+        self.usage.add(ended)
 
-    def landed(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
+    def count_sample(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
         """Count a sample that ended."""
-        self.ended(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
+        self.count_end(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
         if outcome.state == "failed":
             return
         self.rejected += outcome.state == "rejected"

@@ -16,9 +16,9 @@ from o1lab.chains.verify import Verdict, VerifierPool, settle
 from o1lab.distill.methods.base import Draft, Method, SourceItem
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
-from o1lab.inference.usage import Usage
 from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.jobs.pipeline import BatchWriter, store_each
+from o1lab.jobs.progress import Usage
 from store import problems, teacher_runs, traces
 from store.connection import Store
 from store.records import Measured, NewTrace

@@ -92,10 +92,8 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         index = await read(read_index, folder, store)
         self.counts.requested = items * settings.n
         self.counts.start_from(ended, failed, before)
-        earlier = index.total
-        self.counts.paid(earlier.input_tokens, earlier.output_tokens, earlier.cost_usd)
-        budget = Budget(self.control, settings.budget_usd, settings.budget_tokens)
-        budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
+        self.counts.usage.add(index.total)
+        budget = Budget(self.control, self.counts.usage, settings.budget_usd, settings.budget_tokens)
         journal = await stack.enter_async_context(Journal(folder.journal))
         context = CallContext(journal, self.control, budget, self.counts, self.clock)
         method = make_method(settings, prompts)
@@ -115,7 +113,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             return await _converse(job, client, Conversation(*pair, usage=job.index.usage(pair[0].id, pair[1])))
 
         async with ResultWriter(
-            job.store, origin, lambda outcome, verdict: self.counts.landed(outcome, verdict, self.clock)
+            job.store, origin, lambda outcome, verdict: self.counts.count_sample(outcome, verdict, self.clock)
         ) as writer:
             await run_concurrently(
                 job.to_do(), converse, writer.put, self.control,

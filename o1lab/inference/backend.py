@@ -1,4 +1,4 @@
-"""What makes the calls of a job, and what all calls of one job share."""
+"""The interface of what makes a job's calls, and the context that all calls of one job share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.progress import Counts
 
 OnAttempt = Callable[[Response], None]
-"""Called with every attempt of a call once it is in the journal: each is paid for."""
+"""Called with every attempt of a call once it is in the journal, because every attempt costs."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class CallContext:
     Attributes:
         journal: every attempt is written to it before it counts.
         control: stops and pauses the job.
-        budget: the money and tokens that may be spent.
-        progress: the counts that the job's status shows.
+        budget: limits the money and tokens; reads the usage in ``progress``.
+        progress: the counts that the job's status shows, including the usage of all attempts.
         clock: measures waiting times.
     """
 
@@ -35,23 +35,33 @@ class CallContext:
     clock: Clock
 
     async def record(self, response: Response) -> None:
-        """Write an attempt to the journal, then count it.
+        """Write an attempt to the journal, then count its usage and its error.
 
         Raises:
             JournalError: it could not be written.
         """
         await self.journal.append(response)
-        code = response.fault.code if response.fault is not None else ""
-        self.progress.paid(response.input_tokens, response.output_tokens, response.cost_usd, fault=code)
+        self.progress.usage.add(response)
+        if response.fault is not None:
+            self.progress.faults[response.fault.code] += 1
 
 
 class CompletionBackend(Protocol):
-    """Makes calls, or knows their responses. Every engine gives one."""
+    """Makes calls, or returns responses that are known already. Every engine provides one."""
 
     async def call(
         self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
     ) -> Response:
-        """The response of this call, which is in the journal; ``on_attempt`` is called with every attempt.
+        """Make a call.
+
+        Args:
+            key: identifies the call.
+            messages: the messages to send.
+            role: the model to ask.
+            on_attempt: called with every attempt.
+
+        Returns:
+            The best response; it is in the journal.
 
         Raises:
             RunStopped: no more calls may be made.
@@ -60,7 +70,7 @@ class CompletionBackend(Protocol):
 
 
 class ReplayClient:
-    """Makes no calls: for conversations whose responses an engine has put into the journal already."""
+    """A backend that makes no calls, for conversations whose responses an engine has already journalled."""
 
     async def call(
         self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None

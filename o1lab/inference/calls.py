@@ -1,4 +1,4 @@
-"""One call to a model and its response, as the journal holds them."""
+"""A call to a model and its response, as stored in the journal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Role = Literal["teacher", "critic"]
 
 
 def digest(role: str, messages: Sequence[Message]) -> str:
-    """A short hash of the messages and the role they are sent to."""
+    """Return a short hash of the messages and the role that they are sent to."""
     return hashlib.sha256(json.dumps([role, list(messages)]).encode()).hexdigest()[:16]
 
 
@@ -35,35 +35,37 @@ class CallKey(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The key written as ``item/sample/turn``; ``ValueError`` for anything else."""
+        """Parse ``item/sample/turn``.
+
+        Raises:
+            ValueError: it is not a key.
+        """
         item, sample, turn = text.rsplit("/", 2)
         return cls(item, int(sample), int(turn))
 
 
 TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_off", "malformed", "empty"})
-"""Errors that a second attempt may not meet. After any other the same request gets the same answer."""
+"""Errors that a second attempt may avoid. For all others, the same request gets the same answer."""
 PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
-"""Errors that come from the request itself: not even a later session sends it again."""
+"""Errors caused by the request itself; later sessions do not send it again."""
 FATAL = frozenset({"key", "quota", "no_model", "option"})
-"""Errors that every other call would meet as well: they end the run."""
+"""Errors that affect every call; they stop the job."""
 OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
-"""What a call is sent with besides its messages; a wrong value of one (the error ``option``) is wrong for all calls."""
+"""Parameters of a request besides its messages. A wrong value (the error ``option``) is wrong for all calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestError:
-    """Why a call failed. No field ever holds a key.
+    """Why a call failed. No field contains a key. The journal stores the first three.
 
     Attributes:
-        code: what scripts count; ``TRANSIENT``, ``PERMANENT`` and ``FATAL`` say what follows from it.
-        sentence: what happened, for a person.
+        code: a code for scripts; ``TRANSIENT``, ``PERMANENT`` and ``FATAL`` group the codes by consequence.
+        sentence: what happened, for people.
         retryable: whether a later session sends the request again.
         hint: what to do about it.
-        retry_after_s: how many seconds the server asks to wait.
-        status: the HTTP status, where there was one.
-        raw: what the server sent, as text.
-
-    The journal holds the first three.
+        retry_after_s: the seconds that the server asks to wait.
+        status: the HTTP status, if there was one.
+        raw: the server's response as text.
     """
 
     code: str
@@ -76,7 +78,7 @@ class RequestError:
 
     @classmethod
     def of(cls, code: str, sentence: str, hint: str = "", **more: Any) -> Self:
-        """An error whose code decides whether a later session sends the request again."""
+        """Make an error; its code decides whether it is retryable."""
         return cls(code, sentence, code not in PERMANENT, hint, **more)
 
     @property
@@ -85,7 +87,7 @@ class RequestError:
         return self.code in TRANSIENT
 
     def as_json(self) -> dict[str, Any]:
-        """What the journal holds."""
+        """Return the fields that the journal stores."""
         return {"code": self.code, "sentence": self.sentence, "retryable": self.retryable}
 
 
@@ -94,15 +96,16 @@ class Response:
     """The result of one attempt of a call.
 
     Attributes:
-        state: ``done``: a whole response, whatever its ``finish_reason``; ``partial``: a stream that broke off, with
-            what came; ``failed``: nothing came.
-        thought: what the server sent in a field of its own; marks inside ``answer`` stay there.
-        input_tokens, output_tokens, thought_tokens: the server's counts, or estimates when ``estimated``.
-        fault: why it is not whole.
-        raw: the server's body as text where something went wrong, at most ``RAW_LIMIT`` characters.
-        refusal: the text of a model that declines in a field of its own (the error ``refusal``).
-        role, asked, options: which model was asked, the digest of the messages, and what they were sent with; an
-            engine that does not know them leaves them out.
+        key: the call.
+        state: ``done``: a complete response, whatever its ``finish_reason``; ``partial``: the text of a stream that was
+            cut off; ``failed``: no text.
+        thought: the reasoning that the server sent in a separate field; think tags inside ``answer`` stay there.
+        input_tokens, output_tokens, thought_tokens: the server's counts, or estimates if ``estimated``.
+        fault: why the response is not complete; None if it is.
+        raw: the server's body as text if there was an error, at most ``RAW_LIMIT`` characters.
+        refusal: the text of a refusal that the server sent in a separate field (the error ``refusal``).
+        role, asked, options: the role of the model, the digest of the messages, and the request's parameters; empty if
+            the engine does not know them.
     """
 
     key: CallKey
@@ -129,25 +132,25 @@ class Response:
 
     @property
     def final(self) -> bool:
-        """Whether the call is over: a whole response, or an error that no later session can avoid."""
+        """Whether the call needs no retry in a later session: it is complete, or its error is permanent."""
         return self.state == "done" or (self.fault is not None and not self.fault.retryable)
 
     def line(self) -> str:
-        """One line of JSON, without its newline."""
+        """Return the response as one line of JSON, without a newline."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values |= {"key": str(self.key), "fault": self.fault.as_json() if self.fault is not None else None}
         return json.dumps({name: value for name, value in values.items() if value not in ("", None)})
 
     @classmethod
     def read(cls, line: str | bytes) -> Self:
-        """The response that :meth:`line` wrote. Unknown keys are ignored.
+        """Parse a line that :meth:`line` wrote. Unknown keys are ignored.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: it is not a response.
         """
         values: Any = json.loads(line)
         if not isinstance(values, dict) or not isinstance(values.get("key"), str):
-            raise ValueError("not a response")  # noqa: TRY004 - one kind of error for all who read lines
+            raise ValueError("not a response")  # noqa: TRY004 - callers catch one kind of error
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
         fault = known.get("fault")
         try:

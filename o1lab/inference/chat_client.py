@@ -1,4 +1,4 @@
-"""One answer for a person who waits, as a stream of events. A thin layer over the common transport."""
+"""Streams a chat answer as events, over the shared transport."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from o1lab.serve.registry import ModelAddress
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 120.0
-"""How long nothing at all may come: prompts queue behind others, long thoughts stream all the time."""
+"""Seconds without any data after which an answer fails; a prompt may wait in the server's queue that long."""
 
 
 class ChatClient:
-    """Holds one connection pool for all panes. Use as ``async with`` or call :meth:`close`."""
+    """Streams chat answers with one connection pool. Use as ``async with``, or call :meth:`close`.
+
+    Args:
+        silence_timeout_s: seconds without any data after which an answer fails.
+    """
 
     def __init__(self, *, silence_timeout_s: float = SILENCE_TIMEOUT_S) -> None:
         self._transport = Transport(silence_timeout_s=silence_timeout_s, connect_timeout_s=CONNECT_TIMEOUT_S)
@@ -42,8 +46,17 @@ class ChatClient:
     async def stream(
         self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
     ) -> AsyncIterator[Event]:
-        """Stream ``target``'s answer. The last event is always ``Done`` or ``Failed``; nothing is raised but
-        cancellation, which closes the connection so that the server stops as well.
+        """Stream the answer of a model.
+
+        Errors are not raised but yielded as ``Failed``. Cancelling closes the connection, so that the server stops too.
+
+        Args:
+            target: the model.
+            messages: the conversation so far.
+            sampling: the sampling parameters; None for the defaults.
+
+        Yields:
+            Events; the last one is ``Done`` or ``Failed``.
         """
         began = last = time.perf_counter()
         first: float | None = None
@@ -75,7 +88,7 @@ class ChatClient:
 async def stream_chat(
     target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
 ) -> AsyncIterator[Event]:
-    """:meth:`ChatClient.stream` with a client of its own, for a single answer."""
+    """Stream a single answer; see :meth:`ChatClient.stream`."""
     async with ChatClient() as client:
         async for event in client.stream(target, messages, sampling):
             yield event
@@ -94,7 +107,7 @@ def _options(sampling: Sampling, dropped: set[str]) -> dict[str, Any]:
 
 
 def _events(piece: Piece, splitter: ThoughtSplitter) -> list[Delta | Recast]:
-    """The events of some text: the content is split by its marks, a refusal is shown as the answer."""
+    """Return the events of a piece of text; think tags split the content, and a refusal becomes the answer."""
     match piece.kind:
         case "thought":
             return [Delta("thought", piece.text)]
@@ -119,7 +132,7 @@ def _done(reply: Reply, seconds: float, began: float, first: float | None, last:
 
 
 async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> str | None:
-    """The prompt exactly as the model sees it, template applied; ``None`` where the server cannot say."""
+    """Return the prompt as the model sees it, with the chat template applied; None if the server cannot render it."""
     url = f"{target.base_url.rstrip('/')}/o1lab/render"
     payload = {"model": target.model, "messages": list(messages)}
     try:

@@ -1,4 +1,4 @@
-"""The client of jobs: one call, retried where that can help; every response is in the journal before it counts."""
+"""The client of jobs: makes calls, retries them where that can help, and journals every response."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from store.records import now
 
 CONNECT_TIMEOUT_S = 30.0
 STREAM_FROM = 4096
-"""``stream: auto`` streams where more tokens than this may come."""
+"""``stream: auto`` streams if ``max_tokens`` is above this."""
 LONGEST_HOLD_S = 3600.0
-"""The longest that a server is left alone, whatever it asks for."""
+"""The longest pause in seconds that is granted to a server that asks for one."""
 
 _SLOW_DOWNS = 20
-"""A call may get 429 (slow down) this many times ``attempts``: that is not a failure of the call."""
+"""A call may get status 429 (slow down) this many times ``attempts``, because it is not a failure of the call."""
 _BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
 
 
@@ -81,15 +81,23 @@ class CompletionClient:
     async def call(
         self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
     ) -> Response:
-        """Retry until there is a whole response or a retry cannot help; the best of what came.
+        """Make a call; retry until there is a complete response or a retry cannot help.
+
+        Args:
+            key: identifies the call.
+            messages: the messages to send.
+            role: the model to ask.
+            on_attempt: called with every attempt.
+
+        Returns:
+            The complete response, or else the longest.
 
         Raises:
-            RunStopped: no more calls may be made; what came is in the journal.
+            RunStopped: no more calls may be made. All attempts are in the journal.
         """
         model, context, best, tries, slowed = self._models[role], self._context, None, 0, 0
         for attempt in count(1):
             response, error = await self._attempt(model, role, key, messages, attempt)
-            await context.record(response)
             if on_attempt is not None:
                 on_attempt(response)
             if best is None or response.state == "done" or _length(response) > _length(best):
@@ -100,7 +108,7 @@ class CompletionClient:
             slow = error.code == "rate_limit"
             slowed, tries = slowed + slow, tries + (not slow)
             if error.retry_after_s is not None:
-                model.limits.hold(min(error.retry_after_s, LONGEST_HOLD_S))
+                model.limits.pause(min(error.retry_after_s, LONGEST_HOLD_S))
             if error.code in FATAL:
                 context.control.stop(error.code, error.sentence, hint_for(error))
                 raise RunStopped(error.code)
@@ -115,7 +123,7 @@ class CompletionClient:
     async def _attempt(
         self, model: ModelClient, role: Role, key: CallKey, messages: Sequence[Message], attempt: int
     ) -> tuple[Response, RequestError | None]:
-        """One attempt, within budget and rates: the response, and why it is not whole."""
+        """Make one attempt within the budget and the rates, and journal it: the response, and its error if any."""
         context, settings = self._context, self._settings
         prompt = sum(rough_tokens(message["content"]) for message in messages)
         most = most_tokens(messages)
@@ -123,7 +131,6 @@ class CompletionClient:
         guess = prompt + model.typical(settings.max_tokens)
         await context.control.gate()
         await context.budget.reserve(worst, worst_usd)
-        used, used_usd = 0, 0.0
         try:
             await model.limits.admit(guess)
             asked_at, began = now(), time.perf_counter()
@@ -132,28 +139,32 @@ class CompletionClient:
                 reply = await self._send(model, key, messages)
             finally:
                 context.progress.in_flight -= 1
-            response = as_response(key, reply, model.price, prompt)
-            used, used_usd = response.input_tokens + response.output_tokens, response.cost_usd
-            model.limits.settle(guess, used)
+            response = replace(
+                as_response(key, reply, model.price, prompt),
+                attempt=attempt,
+                asked_at=asked_at,
+                seconds=round(time.perf_counter() - began, 4),
+                role=role,
+                asked=digest(role, messages),
+            )
+            model.limits.settle(guess, response.input_tokens + response.output_tokens)
             if response.state == "done":
                 model.wrote(response.output_tokens)
+            await context.record(response)
         finally:
-            context.budget.settle(worst, worst_usd, used, used_usd)
-        seconds = round(time.perf_counter() - began, 4)
-        asked = digest(role, messages)
-        response = replace(response, attempt=attempt, asked_at=asked_at, seconds=seconds, role=role, asked=asked)
+            context.budget.settle(worst, worst_usd)
         return response, reply.error
 
     async def _send(self, model: ModelClient, key: CallKey, messages: Sequence[Message]) -> Reply:
-        """Send the request; options that this server refuses are left out for the rest of the job."""
+        """Send the request; options that this server refuses are omitted for the rest of the job."""
 
         def body() -> dict[str, Any]:
-            made = model.body(self._settings, key.sample, messages)
+            request = model.body(self._settings, key.sample, messages)
             if self._streams:
-                made["stream"] = True
+                request["stream"] = True
                 if "stream_options" not in model.dropped:
-                    made["stream_options"] = {"include_usage": True}
-            return made
+                    request["stream_options"] = {"include_usage": True}
+            return request
 
         reader = ReplyReader(model.target)
         drop = model.dropper(self._context.progress.note)
@@ -165,17 +176,17 @@ class CompletionClient:
         return reply
 
     async def _wait_before_retry(self, model: ModelClient, attempt: int, error: RequestError) -> None:
-        """Wait longer each time; where the server asks to slow down, every caller of the model waits."""
+        """Back off exponentially; if the server asks to slow down, all calls to the model wait."""
         backoff = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2 ** min(attempt - 1, 10))
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - calls that failed together must not be retried together
         if error.code != "rate_limit":
             await self._context.clock.wait(self._context.control.stopping, backoff * jitter)
         elif error.retry_after_s is None:
-            model.limits.hold(backoff * jitter)
+            model.limits.pause(backoff * jitter)
         await self._context.control.gate()
 
     def _count_failure(self, error: RequestError) -> None:
-        """Stop the job when a server answers no call at all: it would not answer the next hundred either."""
+        """Stop the job after many failed calls in a row, because the next ones would fail too."""
         if error.code in PERMANENT:
             return
         self._failed_in_a_row += 1
@@ -183,21 +194,24 @@ class CompletionClient:
             self._context.control.stop(
                 "failures",
                 f"{self._failed_in_a_row} calls in a row failed: {error.sentence}",
-                "Mend that and go on with --resume: failed calls are made again.",
+                "Correct that; resuming repeats failed calls.",
             )
 
 
 def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Response:
-    """The response that a reply comes to.
+    """Convert a reply to a response.
 
     Args:
-        prompt: estimated number of input tokens, for servers that do not count them.
+        key: the call.
+        reply: what the server sent.
+        price: the model's price.
+        prompt: estimated number of input tokens, for servers that do not report them.
     """
     error = reply.error
     state: State = "done" if error is None else ("partial" if reply.text else "failed")
-    # A request that failed outright was not worked on; one that brought text was, and is paid for.
-    spoke = error is None or bool(reply.text)
-    guessed_input, guessed_output = (prompt, rough_tokens(reply.text)) if spoke else (0, 0)
+    # A request that failed without any text was not processed; one that returned text was, and costs.
+    processed = error is None or bool(reply.text)
+    guessed_input, guessed_output = (prompt, rough_tokens(reply.text)) if processed else (0, 0)
     input_tokens = guessed_input if reply.input_tokens is None else reply.input_tokens
     output_tokens = guessed_output if reply.output_tokens is None else reply.output_tokens
     return Response(
@@ -210,7 +224,7 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         thought_tokens=reply.thought_tokens,
-        estimated=reply.output_tokens is None and spoke,
+        estimated=reply.output_tokens is None and processed,
         cost_usd=price.of(input_tokens, output_tokens),
         status=reply.status,
         fault=error,
@@ -221,10 +235,8 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
 
 
 def hint_for(error: RequestError) -> str:
-    """What to do about an error that ended the job."""
-    if error.code == "option":
-        return "Start a new run with another value."
-    return "Mend that and go on with --resume."
+    """Return what to do about an error that ended the job; the job adds how to resume it."""
+    return "Start a new run with another value." if error.code == "option" else "Correct that."
 
 
 def _length(response: Response) -> int:

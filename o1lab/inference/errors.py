@@ -1,4 +1,4 @@
-"""One classification of everything a server or the network can do: a code, a sentence and a hint, without any key."""
+"""Classifies every failure of a server or the network: a code, a sentence and a hint, never with a key in them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ _MODERATION = re.compile(r"content (policy|filter|management)|moderation|flagged
 
 
 def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) -> RequestError:
-    """The request error that an exception of the HTTP client means.
+    """Convert an exception of the HTTP client to a request error.
 
     Args:
-        target: the model that was asked; its name and server go into the sentence.
-        speaking: whether some of the answer came before the error.
+        error: the exception.
+        target: the model that was asked; the sentence names it and its server.
+        speaking: whether part of the response came before the error.
     """
     raw = without_key(str(error), target.key)[:RAW_LIMIT]
     match error:
@@ -41,14 +42,14 @@ def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) 
             return _of_status(error, target, raw)
         case openai.APITimeoutError() | httpx2.TimeoutException() if not _refused(error):
             sentence = f"{target.model} did not answer in time."
-            return RequestError.of("timeout", sentence, "It may be busy or still loading: try again.", raw=raw)
+            return RequestError.of("timeout", sentence, "It may be busy or still loading. Try again.", raw=raw)
         case openai.APIConnectionError() if speaking:
             return cut_off(target, raw)
         case openai.APIConnectionError() | httpx2.ConnectError():
             return RequestError.of(
                 "unreachable",
-                f"Nothing answers at {host_of(target)}.",
-                "Start that server or correct its url in o1lab.toml.",
+                f"No server answers at {host_of(target)}.",
+                "Start the server or correct its url in o1lab.toml.",
                 raw=raw,
             )
         case httpx2.HTTPError():
@@ -62,9 +63,14 @@ def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) 
 
 
 def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestError:
-    """The request error of an ``error`` object that came in a body or a stream whose status was 200.
+    """Convert an ``error`` object in a body or a stream of status 200 to a request error.
 
-    Where its code is a status, or stands for one, the result is the one of a response with this status.
+    If its code is an HTTP status, or means one, the result is that of a response with this status.
+
+    Args:
+        error: the object, of any type.
+        target: the model that was asked.
+        raw: the body as text.
     """
     message = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
@@ -75,20 +81,20 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
     if isinstance(code, int) and 400 <= code < 500:
         return classify(status_error(code, error), target)
     text = one_line(without_key(message, target.key), 200) if isinstance(message, str) else ""
-    hint = "What came before it is kept; try again."
     return RequestError.of(
         "server",
-        f"The server of {target.model} stopped with an error: {text or 'it does not say which'}",
-        hint,
+        f"The server of {target.model} sent an error: {text or 'no message'}",
+        "The text received before it is kept. Try again.",
         raw=raw,
     )
 
 
 def status_error(status: int, error: Any) -> openai.APIStatusError:
-    """The exception that the HTTP client raises for a response with this status.
+    """Make the exception that the HTTP client raises for a response with this status.
 
     Args:
-        error: the ``error`` object of the body, whatever it is.
+        status: the HTTP status.
+        error: the ``error`` object of the body, of any type.
     """
     body = error if isinstance(error, dict) else {}
     message = body.get("message")
@@ -98,39 +104,43 @@ def status_error(status: int, error: Any) -> openai.APIStatusError:
 
 
 def cut_off(target: ModelAddress, raw: str = "") -> RequestError:
-    """The connection broke, or the stream ended without an end mark."""
-    sentence, hint = (
-        f"The answer of {target.model} broke off half-way.",
-        "What came is kept; try again for a whole one.",
-    )
-    return RequestError.of("cut_off", sentence, hint, raw=raw[:RAW_LIMIT])
+    """The error of a broken connection, or of a stream without an end mark."""
+    sentence = f"The answer of {target.model} was cut off."
+    return RequestError.of("cut_off", sentence, "The text received is kept. Try again.", raw=raw[:RAW_LIMIT])
 
 
 def empty(target: ModelAddress) -> RequestError:
-    """A response without any text."""
+    """The error of a response without any text."""
     hint = "Try again, or raise the maximum number of tokens."
-    return RequestError.of("empty", f"{target.model} sent an answer with nothing in it.", hint)
+    return RequestError.of("empty", f"{target.model} sent an empty answer.", hint)
 
 
 def malformed(target: ModelAddress, raw: str = "") -> RequestError:
-    """What came is not JSON, or not a chat completion."""
-    sentence = f"{host_of(target)} sent something that is not the chat protocol."
-    hint = "See whether the url ends in /v1 and is an OpenAI-compatible server."
+    """The error of a body that is not JSON, or not a chat completion."""
+    sentence = f"The response of {host_of(target)} is not a chat completion."
+    hint = "Check that the url ends in /v1 and belongs to an OpenAI-compatible server."
     return RequestError.of("malformed", sentence, hint, raw=raw)
 
 
 def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
-    """A web page, say of a proxy or a login."""
+    """The error of a web page, for example from a proxy or a login page."""
     sentence = f"{host_of(target)} sent {kind.partition(';')[0] or 'a web page'} instead of a stream."
-    hint = "Check the url: it is not an OpenAI-compatible server there (a proxy or a login page?)."
+    hint = "Check the url: it leads to a web page (of a proxy or a login?), not to an OpenAI-compatible server."
     return RequestError.of("not_api", sentence, hint, raw=raw)
 
 
 def refused_option(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
-    """The optional parameter of ``body`` that this error names as unsupported; None if the call cannot do without it.
+    """Return the optional parameter that a server rejects as unsupported.
 
-    A parameter with a wrong value is supported: a server that lists the values wants one of those. ``max_tokens`` may
-    go only where the server asks for ``max_completion_tokens``: without a limit a call may cost anything.
+    A parameter with a wrong value is supported, so it is not returned. ``max_tokens`` is returned only if the server
+    asks for ``max_completion_tokens`` instead, because the cost of a call without a limit is unbounded.
+
+    Args:
+        error: the server's error.
+        body: the body of the request.
+
+    Returns:
+        The name of the parameter; None if the request cannot be repeated without it.
     """
     message = str(error).lower()
     if error.code == "context_length_exceeded" or any(word in message for word in _WRONG_VALUE):
@@ -156,12 +166,12 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> 
     message = one_line(without_key(own if isinstance(own, str) else error.message, target.key), 200)
     if error.code == "context_length_exceeded" or (status == 400 and _LENGTH.search(message)):
         code, sentence = "context_length", f"The conversation is too long for {model}."
-        hint = "Begin a new one, or shorten the prompt."
+        hint = "Start a new one, or shorten the prompt."
     elif error.code in _MODERATED or (status in (400, 403) and _MODERATION.search(message)):
         return _moderated(target, status, raw)
     elif error.code in _NO_QUOTA or status == 402:
         code, sentence = "quota", f"The account at {host} has no quota left for {model}."
-        hint = "See its plan and billing, or take another key."
+        hint = "Check its plan and billing, or use another key."
     elif status in (401, 403):
         code, sentence = "key", f"{host} refused the key for {model}."
         hint = "Check the variable that key_env names in o1lab.toml."
@@ -175,22 +185,22 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> 
         return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
     elif status >= 500:
         wait = retry_after_s(error.response.headers)
-        code, sentence = "server", f"{host} failed inside ({status})."
-        hint = "Try again; if it stays so, look at that server's log."
+        code, sentence = "server", f"{host} has an internal error ({status})."
+        hint = "Try again. If it persists, check that server's log."
         return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
     else:
         code = "option" if error.param in OPTIONS else "refused"
-        sentence, hint = f"{model} refused the request ({status}): {message}", "Change what it names and try again."
+        sentence, hint = f"{model} refused the request ({status}): {message}", "Correct the request and try again."
     return RequestError.of(code, sentence, hint, status=status, raw=raw)
 
 
 def _moderated(target: ModelAddress, status: int | None, raw: str) -> RequestError:
-    sentence = f"{host_of(target)} would not let {target.model} answer this: its moderation refused the prompt."
-    return RequestError.of("content_filter", sentence, "Ask something else, or another model.", status=status, raw=raw)
+    sentence = f"The moderation of {host_of(target)} refused the prompt to {target.model}."
+    return RequestError.of("content_filter", sentence, "Change the prompt or the model.", status=status, raw=raw)
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether the connection was refused: the transport calls that a timeout, and only its cause tells them apart."""
+    """Whether the connection was refused. The transport reports that as a timeout; only the cause differs."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
@@ -200,9 +210,10 @@ def _refused(error: BaseException) -> bool:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How many seconds the server asks to wait: ``retry-after-ms``, seconds, or a date; None if it does not say.
+    """Return the seconds that the server asks to wait, from ``retry-after-ms`` or ``retry-after``; None if absent.
 
-    A date is compared with the server's own ``date`` where it sends one: the local clock may be wrong.
+    A date in ``retry-after`` is compared with the server's own ``date`` header if there is one, because the local clock
+    may be wrong.
     """
     if (wait := _number(headers.get("retry-after-ms"))) is not None:
         return wait / 1000
@@ -232,10 +243,10 @@ def _moment(text: str | None) -> float | None:
 
 
 def host_of(target: ModelAddress) -> str:
-    """The server's url without the credentials that it may carry."""
+    """Return the server's url without credentials."""
     return re.sub(r"//[^@/]*@", "//", target.base_url)
 
 
 def without_key(text: str, key: str) -> str:
-    """``text`` with stars for the key; a key of a few characters is not secret and may occur in any word."""
+    """Replace the key in ``text`` by asterisks; up to five characters are not secret and may be part of a word."""
     return text.replace(key, "***") if len(key) > 5 else text

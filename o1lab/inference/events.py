@@ -1,4 +1,4 @@
-"""What the stream of one chat answer consists of: plain values for screens, commands and tests."""
+"""The events of a streamed chat answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["thought", "answer"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to answer. ``None`` leaves the choice to the server; ``temperature`` 0 is greedy."""
+    """Sampling parameters. ``None`` means the server's default; ``temperature`` 0 is greedy."""
 
     temperature: float | None = 0.0
     top_p: float | None = None
@@ -23,14 +23,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Started:
-    """The first token came, ``ttft_s`` seconds after the question left."""
+    """The first token arrived, ``ttft_s`` seconds after the request was sent."""
 
     ttft_s: float
 
 
 @dataclass(frozen=True)
 class Delta:
-    """More text of the thought or of the answer, marks removed."""
+    """More text of the thought or of the answer, without think tags."""
 
     kind: Kind
     text: str
@@ -38,18 +38,23 @@ class Delta:
 
 @dataclass(frozen=True)
 class Recast:
-    """All that came as answer so far was thought: a closing mark arrived whose opening mark never did.
+    """The answer so far is in fact thought, because a closing think tag arrived without an opening one.
 
-    Some chat templates open the thought inside the prompt, so the answer holds only its end.
+    Some chat templates put the opening tag into the prompt, so the response contains only the closing one.
     """
 
 
 @dataclass(frozen=True)
 class Done:
-    """The answer ended by itself or at its limit; ``finish_reason`` is the server's word (stop, length...).
+    """The answer is complete or reached its limit.
 
-    Tokens are the server's count, ``None`` where it gives none. ``thought_tokens`` is known when the server
-    tells reasoning apart. ``tokens_per_second`` counts from the first token to the last.
+    Attributes:
+        finish_reason: the server's word, such as ``stop`` or ``length``.
+        prompt_tokens, completion_tokens: the server's counts; None if it reports none.
+        thought_tokens, answer_tokens: the parts of ``completion_tokens``; None if the server does not report them.
+        seconds: duration of the whole request.
+        ttft_s: seconds until the first token; None if none came.
+        tokens_per_second: the rate from the first token to the last.
     """
 
     finish_reason: str
@@ -64,7 +69,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The answer will not be completed; what came before stays valid."""
+    """The answer failed; the text before it stays valid."""
 
     error: RequestError
     seconds: float = 0.0
@@ -75,7 +80,7 @@ Event = Started | Delta | Recast | Done | Failed
 
 @dataclass
 class Answer:
-    """An answer as it grows: apply every event, read the fields."""
+    """An answer that accumulates: apply every event, then read the fields."""
 
     thought: str = ""
     answer: str = ""

@@ -1,7 +1,7 @@
-"""The journal of a job: one line a response, on the disk before the response counts.
+"""The journal of a job: one line per response, synced to disk before the response counts.
 
-Lines are only appended. A crash may leave half a line at the end; it is set apart by a newline when the journal is
-opened again, and readers skip it. One process writes at a time: it holds the job's lock.
+Lines are only appended. A crash may leave a partial line at the end; opening the journal again terminates it with a
+newline, and readers skip it. Only one process writes at a time: the one with the job's lock.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Self
 
 from o1lab.inference.calls import CallKey, Response
-from o1lab.inference.usage import Usage
+from o1lab.jobs.progress import Usage
 
 _BATCH = 200
 _KEY = re.compile(rb'\{"key": ("(?:[^"\\]|\\.)*")')
-"""How each of our lines begins; JSON escapes what is not ASCII in an item's id."""
+"""The beginning of each line; JSON escapes non-ASCII characters in an item's id."""
 
 
 class JournalError(OSError):
-    """The journal could not be written; nothing more is written to it."""
+    """The journal could not be written; it accepts no more responses."""
 
 
 class Journal:
-    """Appends responses. Those that arrive while the disk is busy share the next write and its fsync.
+    """Appends responses. Responses that arrive while the disk is busy share the next write and its fsync.
 
     Use as ``async with`` in the event loop that calls :meth:`append`.
     """
@@ -57,10 +57,10 @@ class Journal:
         os.close(self._file)
 
     async def append(self, response: Response) -> None:
-        """Return when the response is on the disk.
+        """Write a response and wait until it is synced to disk.
 
         Raises:
-            JournalError: it could not be written (a full disk); nothing more will be.
+            JournalError: it could not be written (a full disk, for example).
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((response.line().encode() + b"\n", written))
@@ -74,7 +74,7 @@ class Journal:
             batch, self._waiting = self._waiting, []
             if not batch:
                 continue
-            if self._broken is None:  # after half a line the next one would be glued to it
+            if self._broken is None:  # a line after a partial one would be joined to it
                 try:
                     await asyncio.to_thread(_append, self._file, b"".join(line for line, _ in batch))
                 except OSError as error:
@@ -91,9 +91,12 @@ class Journal:
 
 
 def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int, Response]]:
-    """(offset, response) of every whole line from the byte ``start``; what cannot be read is skipped.
+    """Yield (byte offset, response) of every complete line; unreadable lines are skipped.
 
-    ``only``: lines without these bytes are not parsed.
+    Args:
+        path: the journal; a missing file has no lines.
+        start: the byte offset to start at.
+        only: skip lines that do not contain these bytes, without parsing them.
     """
     if not path.exists():
         return
@@ -105,13 +108,13 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
                 try:
                     yield offset, Response.read(line)
                 except ValueError:
-                    pass  # half a line of a crash
+                    pass  # a partial line after a crash
             offset += len(line)
 
 
 @dataclass
 class FaultCount:
-    """How often an error occurred, with its last message and raw response."""
+    """The number of times an error occurred, with its last message and raw response."""
 
     code: str
     number: int = 0
@@ -121,7 +124,7 @@ class FaultCount:
 
 
 def faults(path: Path) -> list[FaultCount]:
-    """The errors in a journal by their code, the most frequent first; every attempt counts."""
+    """Count the errors in a journal by code, the most frequent first; every attempt counts."""
     found: dict[str, FaultCount] = {}
     for _, response in read(path, only=b'"fault"'):
         if response.fault is not None:
@@ -132,7 +135,7 @@ def faults(path: Path) -> list[FaultCount]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
-    """(offset, key, line) of every whole line; the rest of a line is not parsed, which is ten times as fast."""
+    """Yield (byte offset, key, line) of every complete line. Only the key is parsed, which is ten times as fast."""
     if not path.exists():
         return
     with path.open("rb") as journal:
@@ -149,12 +152,12 @@ def _key_of(line: bytes) -> CallKey | None:
         return None
     try:
         return CallKey.read(json.loads(found[1]))
-    except ValueError:  # no line of ours
+    except ValueError:  # not a line that this module wrote
         return None
 
 
 def read_at(path: Path, offset: int) -> Response:
-    """The response at ``offset``."""
+    """Return the response at a byte offset."""
     with path.open("rb") as journal:
         journal.seek(offset)
         return Response.read(journal.readline())
@@ -167,7 +170,7 @@ def _open(path: Path) -> int:
     size = os.fstat(file).st_size
     if not size:
         folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)  # a file whose name is not on the disk is not either
+        os.fsync(folder)  # a new file survives a power cut only if its directory entry does
         os.close(folder)
     if size and os.pread(file, 1, size - 1) != b"\n":
         os.write(file, b"\n")
@@ -183,7 +186,7 @@ def _append(file: int, lines: bytes) -> None:
 
 @dataclass
 class JournalIndex:
-    """Where the journal holds the final responses of samples that have not ended, and what those samples took."""
+    """Byte offsets of the final responses of samples that have not ended, and the usage of those samples."""
 
     path: Path
     _offsets: dict[CallKey, int] = field(default_factory=dict)
@@ -196,7 +199,7 @@ class JournalIndex:
         self._usage.setdefault((key.item, key.sample), Usage()).add(response)
 
     def find(self, key: CallKey) -> Response | None:
-        """The final response of a call; None when it is still to be asked."""
+        """Return the final response of a call; None if the call is still to be made."""
         offset = self._offsets.get(key)
         return None if offset is None else read_at(self.path, offset)
 
@@ -204,20 +207,19 @@ class JournalIndex:
         return key in self._offsets
 
     def take(self, offset: int, key: CallKey) -> None:
-        """Count a response as final although a retry might help: the call was tried often enough."""
+        """Treat a response as final although a retry might help, because all attempts are used up."""
         self._offsets[key] = offset
 
     def usage(self, item: str, sample: int) -> Usage:
-        """What the sample took before this session; it is taken out of the index."""
+        """Return the usage of a sample before this session, and remove it from the index."""
         return self._usage.pop((item, sample), None) or Usage()
 
     @property
     def total(self) -> Usage:
+        """The usage of all samples in the index."""
         total = Usage()
         for one in self._usage.values():
-            total.input_tokens += one.input_tokens
-            total.output_tokens += one.output_tokens
-            total.cost_usd += one.cost_usd
+            total.add(one)
         return total
 
     def __len__(self) -> int:
@@ -225,17 +227,22 @@ class JournalIndex:
 
 
 Ended = Callable[[set[str]], set[tuple[str, int]]]
-"""The (item, sample) pairs of these items that have come to an end."""
+"""Returns the (item, sample) pairs of these items that have ended."""
 
 
 def index_journal(path: Path, ended_of: Ended) -> JournalIndex:
-    """Index what a journal holds of samples that have not come to an end."""
+    """Index the responses of samples that have not ended.
+
+    Args:
+        path: the journal.
+        ended_of: returns which samples of some items have ended; called with up to 200 lines' items.
+    """
     index = JournalIndex(path)
     every = lines(path)
     while batch := list(islice(every, _BATCH)):
         ended = ended_of({key.item for _, key, _ in batch})
         for offset, key, line in batch:
             if (key.item, key.sample) not in ended:
-                with contextlib.suppress(ValueError):  # half a line of a crash
+                with contextlib.suppress(ValueError):  # a partial line after a crash
                     index.add(offset, Response.read(line))
     return index

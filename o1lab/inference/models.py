@@ -20,7 +20,7 @@ from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
 
 @dataclass
 class ModelClient:
-    """A model of a job: its address, its rates, its price, and the options that it refuses."""
+    """A model of a job: its address, rates and price, and the options that it rejects."""
 
     ref: ModelRef
     target: ModelAddress
@@ -28,7 +28,7 @@ class ModelClient:
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
     dropped: set[str] = field(default_factory=set)
-    """Options that this server refused by name."""
+    """Options that the server rejected by name."""
     _replies: int = 0
     _written: int = 0
 
@@ -38,7 +38,7 @@ class ModelClient:
         return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
 
     def options(self, settings: RequestSettings, sample: int) -> dict[str, Any]:
-        """The options for this sample: those that are set and not refused."""
+        """Return the options for a sample: those that are set and not rejected."""
         limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
         options = {
             "temperature": settings.temperature,
@@ -50,21 +50,25 @@ class ModelClient:
         return {name: value for name, value in options.items() if value is not None and name not in self.dropped}
 
     def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """The request as every engine sends it."""
+        """Return the body of a request, the same for every engine."""
         return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
 
     def dropper(self, note: Callable[[str], None]) -> Callable[[str], None]:
-        """What to call when the server refuses an option: it is left out from then on, and ``note`` tells the user."""
+        """Return a function to call when the server rejects an option: the option is omitted from then on.
+
+        Args:
+            note: called with a sentence for the user.
+        """
 
         def drop(option: str) -> None:
             if option not in self.dropped:
                 self.dropped.add(option)
-                note(f"{self.ref.id} does not take {option}: it is left out.")
+                note(f"{self.ref.id} does not support {option}; it is omitted.")
 
         return drop
 
     def typical(self, most: int) -> int:
-        """About how many tokens a response has: the mean so far, ``most`` before the first."""
+        """Return the mean tokens of a response so far; ``most`` before the first."""
         return self._written // self._replies if self._replies else most
 
     def wrote(self, tokens: int) -> None:
@@ -82,14 +86,22 @@ async def open_models(
     clock: Clock,
     engine: Engine = "local",
 ) -> dict[Role, ModelClient]:
-    """Open the models of a run; a model that has two roles is opened once.
+    """Open the models of a job; a model with two roles is opened once.
 
     Args:
-        names: the model of each role, as the lab knows it.
-        manager: starts the servers that are needed and stops them when it is closed.
+        lab: the lab.
+        names: the name or id of the model of each role.
+        settings: the request settings of the job.
+        manager: starts the servers that are needed, and stops them when it is closed.
+        control: stops and pauses the job.
+        clock: measures time.
+        engine: the engine that makes the calls.
+
+    Returns:
+        The client of each role.
 
     Raises:
-        NotFoundError: the lab knows no such model.
+        NotFoundError: the lab has no such model.
         LabError: its key's variable is empty, or its server does not start.
     """
     config = load_config(lab)
@@ -129,7 +141,7 @@ async def open_model_client(
 
 
 def check_priced(settings: RequestSettings, models: Iterable[ModelRef], engine: Engine = "local") -> None:
-    """Check that a budget in money can be kept.
+    """Check that the prices that a budget in money needs are known.
 
     Raises:
         UsageError: a price is not known.
@@ -138,14 +150,12 @@ def check_priced(settings: RequestSettings, models: Iterable[ModelRef], engine: 
         if settings.budget_usd is not None and not price_of(model, engine).known:
             raise UsageError(
                 f"A budget in money needs the price of {model.id}, which is not known.",
-                "Give input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
+                "Set input_usd and output_usd of that endpoint in o1lab.toml, or use --budget-tokens.",
             )
 
 
 def price_of(ref: ModelRef, engine: Engine = "local") -> Price:
-    """The price of a model: zero for one that runs on the user's machines; a batch without a known discount costs the
-    whole price.
-    """
+    """Return the price of a model: zero if it runs on the user's machines; in a batch, less the known discount."""
     endpoint = ref.endpoint
     if endpoint is None or engine == "ray":
         return Price(0.0, 0.0)

@@ -1,7 +1,7 @@
-"""Prompts are files with a version: one in LAB/prompts goes before the one of the same name that o1lab brings.
+"""Versioned prompt files. A prompt in LAB/prompts overrides the built-in one of the same name and version.
 
 A prompt file is Markdown with a front matter in YAML (``name``, ``version``, ``for``, ``about``) and sections headed
-``# system`` and ``# user``. ``{{statement}}`` and the like are filled in; braces of LaTeX mean nothing.
+``# system`` and ``# user``. Slots such as ``{{statement}}`` are filled in; single braces, as in LaTeX, are text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One version of a prompt; ``hash`` is of its sections, so an edit without a new version does not go unseen."""
+    """One version of a prompt. ``hash`` covers its sections, so that an edit without a new version is noticed."""
 
     name: str
     version: int
@@ -54,15 +54,15 @@ class Prompt:
         return frozenset(slot for _, text in self.sections for slot in _SLOT.findall(text))
 
     def fill(self, values: Mapping[str, str]) -> list[Message]:
-        """The messages, with every slot filled in; what is filled in is never searched for slots.
+        """Return the messages with every slot filled in. Values are not searched for slots.
 
         Raises:
-            UsageError: the prompt has a slot that ``values`` does not fill.
+            UsageError: the prompt has a slot that ``values`` does not contain.
         """
         if missing := self.slots - values.keys():
             raise UsageError(
-                f"The prompt {self.label} wants {{{{{min(missing)}}}}}, which is not known here.",
-                f"There are: {', '.join(sorted(values))}. The file is {self.path}.",
+                f"The prompt {self.label} has the slot {{{{{min(missing)}}}}}, which is not available here.",
+                f"Available: {', '.join(sorted(values))}. The file is {self.path}.",
             )
         return [
             {"role": role, "content": _SLOT.sub(lambda slot: values[slot[1]], text)} for role, text in self.sections
@@ -70,14 +70,14 @@ class Prompt:
 
 
 def prompt_folders(lab: Lab | None) -> list[Path]:
-    """Where prompts are looked for, the lab's own first."""
+    """Return the folders that are searched for prompts, the lab's own first."""
     return [*([lab.root / "prompts"] if lab else []), assets_dir() / "prompts"]
 
 
 def all_prompts(lab: Lab | None) -> list[Prompt]:
-    """Every prompt by name and version; the lab's own hides the built-in one of the same name and version.
+    """List all prompts by name and version; the lab's own overrides the built-in one of the same name and version.
 
-    Files that are no prompt are passed over: :func:`broken_prompts` has them.
+    Invalid files are skipped; :func:`broken_prompts` returns them.
     """
     found: dict[tuple[str, int], Prompt] = {}
     for path in _files(lab):
@@ -88,7 +88,7 @@ def all_prompts(lab: Lab | None) -> list[Prompt]:
 
 
 def broken_prompts(lab: Lab | None) -> dict[Path, UsageError]:
-    """The files that are no prompt although they stand among them, with what is wrong."""
+    """Return the invalid files in the prompt folders, each with its error."""
     broken: dict[Path, UsageError] = {}
     for path in _files(lab):
         try:
@@ -103,27 +103,34 @@ def _files(lab: Lab | None) -> list[Path]:
 
 
 def find_prompt(lab: Lab | None, wanted: str) -> Prompt:
-    """The prompt called ``name`` (its highest version) or ``name@version``.
+    """Return the prompt called ``name`` (its highest version) or ``name@version``.
 
     Raises:
         NotFoundError: there is none.
-        UsageError: a file that is to be it, by its own name, is no prompt.
+        UsageError: a file with this name is not a valid prompt.
     """
     name, _, version = wanted.partition("@")
     for path, fault in broken_prompts(lab).items():
         own = _STEM.fullmatch(path.stem)
         if own and own["name"] == name and version in ("", own["version"]):
-            raise fault  # another version in its place would be paid for
+            raise fault  # a run with another version instead would cost money
     prompts = all_prompts(lab)
     fitting = [prompt for prompt in prompts if prompt.name == name and version in ("", str(prompt.version))]
     if not fitting:
         names = ", ".join(prompt.label for prompt in prompts)
-        raise NotFoundError(f"There is no prompt '{wanted}'.", f"There are: {names}.")
+        raise NotFoundError(f"There is no prompt '{wanted}'.", f"Available: {names}.")
     return fitting[-1]
 
 
 def begin_version(lab: Lab, wanted: str) -> Path:
-    """A draft of a prompt's next version, under a name that is no prompt's yet; one that was begun is gone on with.
+    """Create a draft of a prompt's next version; an existing draft is kept.
+
+    Args:
+        lab: the lab that gets the draft.
+        wanted: the prompt, as ``name`` or ``name@version``.
+
+    Returns:
+        The draft's file; its suffix hides it from the list of prompts.
 
     Raises:
         NotFoundError: there is no such prompt.
@@ -139,32 +146,39 @@ def begin_version(lab: Lab, wanted: str) -> Path:
         with suppress(FileExistsError), draft.open("x", encoding="utf-8") as file:
             file.write(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{sections}\n")
     except OSError as error:
-        raise LabError(f"Cannot write {draft}: {error.strerror}.", "Check the lab's folder.") from error
+        raise LabError(f"Cannot write {draft}: {error.strerror}.", "Check the permissions of the lab.") from error
     return draft
 
 
 def keep_version(draft: Path, before: Prompt) -> Prompt | None:
-    """Make a draft the prompt it is to be; None, and no draft any more, when it says what ``before`` says.
+    """Turn a draft into a prompt.
+
+    Args:
+        draft: the file from :func:`begin_version`.
+        before: the version that the draft was made from.
+
+    Returns:
+        The new prompt; None if the draft does not differ from ``before``, in which case the draft is deleted.
 
     Raises:
-        UsageError: it is no prompt; the draft stays.
-        LabError: a prompt of that name came meanwhile; the draft stays.
+        UsageError: it is not a valid prompt; the draft stays.
+        LabError: a prompt with this name and version exists already; the draft stays.
     """
-    made = read_prompt(draft)
-    if made.sections == before.sections and made.about == before.about:
+    edited = read_prompt(draft)
+    if edited.sections == before.sections and edited.about == before.about:
         draft.unlink()
         return None
     path = draft.with_name(draft.name.removesuffix(_DRAFT))
     try:
-        os.link(draft, path)  # fails if it is there, as a rename would not
+        os.link(draft, path)  # unlike a rename, this fails if the file exists
     except OSError as error:
-        raise LabError(f"Cannot keep the new version as {path}: {error.strerror}.", "Rename the draft.") from error
+        raise LabError(f"Cannot save the new version as {path}: {error.strerror}.", "Rename the draft.") from error
     draft.unlink()
     return read_prompt(path)
 
 
 def keep_prompts(path: Path, prompts: Mapping[str, Prompt]) -> None:
-    """Write prompts by role as a run asks with them: what its files say later changes nothing.
+    """Save the prompts of a run by role, so that later edits of their files do not change it.
 
     Raises:
         OSError: the file cannot be written.
@@ -177,7 +191,7 @@ def keep_prompts(path: Path, prompts: Mapping[str, Prompt]) -> None:
 
 
 def restore_prompts(path: Path) -> dict[str, Prompt]:
-    """The prompts that :func:`keep_prompts` wrote.
+    """Read the prompts that :func:`keep_prompts` wrote.
 
     Raises:
         LabError: they cannot be read.
@@ -196,10 +210,10 @@ def restore_prompts(path: Path) -> dict[str, Prompt]:
 
 
 def read_prompt(path: Path) -> Prompt:
-    """Read one prompt file.
+    """Read a prompt file.
 
     Raises:
-        UsageError: it is not one, with what is wrong.
+        UsageError: it is not a valid prompt.
     """
     try:
         match = _FILE.match(path.read_text("utf-8"))
@@ -209,7 +223,7 @@ def read_prompt(path: Path) -> Prompt:
             f"The prompt {path} cannot be read: {one_line(str(error), 200)}.", "Correct the file."
         ) from error
     if match is None or not isinstance(front, dict):
-        raise UsageError(f"{path} is not a prompt.", "It begins with a front matter between two lines of ---.")
+        raise UsageError(f"{path} is not a prompt.", "It must begin with a front matter between two lines of ---.")
     parts = _SECTION.split(match["body"])
     sections = tuple((role, text.strip()) for role, text in zip(parts[1::2], parts[2::2], strict=True))
     version = front.get("version")

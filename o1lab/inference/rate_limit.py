@@ -1,7 +1,4 @@
-"""When the next call may be sent: whether the job is stopped or paused, and the rates of each server.
-
-Time is read from a monotonic clock only, so setting the system's clock changes nothing.
-"""
+"""Rate limits of servers. Time comes from a monotonic clock, so changes of the system clock have no effect."""
 
 from __future__ import annotations
 
@@ -10,13 +7,17 @@ import asyncio
 from o1lab.jobs.control import Clock, Control
 
 _SOON_S = 1e-6
-"""Less than this is no wait: sums of floats would otherwise never come out even."""
+"""Shorter waits count as none, because of rounding errors in float sums."""
 
 
 class Bucket:
-    """A token bucket that may go into debt: a call may leave when the debt is paid, whatever it takes itself.
+    """A token bucket that may go into debt: a call may be sent when the debt is paid, whatever its own amount.
 
-    So over any minute no more than ``per_minute`` leave, and at most one call beyond it where calls take more than 1.
+    In any minute at most ``per_minute`` units are sent, exceeded by at most one call if calls take more than 1.
+
+    Args:
+        per_minute: the rate.
+        clock: measures time.
     """
 
     def __init__(self, per_minute: float, clock: Clock) -> None:
@@ -26,7 +27,7 @@ class Bucket:
         self._at = clock.now()
 
     def wait_s(self) -> float:
-        """Seconds until a call may leave."""
+        """Return the seconds until a call may be sent."""
         self._fill()
         return max(0.0, -self._level / self._rate)
 
@@ -41,21 +42,28 @@ class Bucket:
 
 
 class Limits:
-    """One server's rates: requests and tokens a minute, and the pauses it asks for. Callers go in their order."""
+    """The rates of one server and the pauses that it asks for. Callers are admitted in their order of arrival.
+
+    Args:
+        control: stops and pauses the job.
+        clock: measures time.
+        requests: maximum number of requests per minute; None for no limit.
+        tokens: maximum number of tokens per minute; None for no limit.
+    """
 
     def __init__(self, control: Control, clock: Clock, requests: int | None = None, tokens: int | None = None) -> None:
         self._control = control
         self._clock = clock
         self._requests = Bucket(requests, clock) if requests else None
         self._tokens = Bucket(tokens, clock) if tokens else None
-        self._held_until = 0.0
+        self._paused_until = 0.0
         self._turn = asyncio.Lock()
 
     async def admit(self, tokens: int) -> None:
-        """Return when a call that takes about ``tokens`` may leave.
+        """Wait until a call that takes about ``tokens`` may be sent.
 
         Raises:
-            RunStopped: the run is stopping.
+            RunStopped: the job is stopping.
         """
         async with self._turn:
             await self._control.gate()
@@ -68,16 +76,16 @@ class Limits:
                 self._tokens.take(tokens)
 
     def settle(self, guessed: int, used: int) -> None:
-        """Correct the guess a call was admitted with."""
+        """Replace the estimated tokens of an admitted call by the actual ones."""
         if self._tokens:
             self._tokens.take(used - guessed)
 
-    def hold(self, seconds: float) -> None:
-        """The server wants to be left alone so long: nobody asks before."""
-        self._held_until = max(self._held_until, self._clock.now() + seconds)
+    def pause(self, seconds: float) -> None:
+        """Send no call for some seconds, as the server asks."""
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
 
     def wait_s(self) -> float:
-        """Seconds until the next call may leave."""
-        waits = [self._held_until - self._clock.now(), *(b.wait_s() for b in (self._requests, self._tokens) if b)]
+        """Return the seconds until the next call may be sent."""
+        waits = [self._paused_until - self._clock.now(), *(b.wait_s() for b in (self._requests, self._tokens) if b)]
         wait = max(waits)
         return wait if wait > _SOON_S else 0.0

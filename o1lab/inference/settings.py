@@ -1,4 +1,4 @@
-"""How requests are sent: sampling options, concurrency, rates, attempts and budgets. Jobs add their own settings."""
+"""Settings of requests: sampling, concurrency, rates, attempts and budgets. Each kind of job extends them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from o1lab.settings import Display
 Engine = str
 """The name of an engine: ``local``, ``batch``, ``ray`` or one that a plugin adds."""
 StreamMode = Literal["auto", "always", "never"]
-TO_SERVER = "leave it to the server"
+TO_SERVER = "server default"
 _OF_LAB = "as in o1lab.toml"
 
 
 class RequestSettings(BaseModel):
-    """What every job that sends requests to a model can set."""
+    """Settings of every job that sends requests to a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Reads what a server sent, whole bodies and streams alike, into a :class:`Reply`. Never raises for bad input."""
+"""Parses the body or the stream of a server into a :class:`Reply`. Bad input becomes an error in the reply."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from o1lab.serve.registry import ModelAddress
 
 CONTENT_FILTER = "content_filter"
 _MOST_TOKENS = 10**9
-"""Counts of tokens above this are wrong and ignored."""
+"""Token counts above this are ignored as wrong."""
 
 
 class Piece(NamedTuple):
-    """Some text of a reply; ``kind`` is ``thought``, ``answer`` or ``refusal``, by the field that it came in."""
+    """A piece of text of a reply; ``kind`` is ``thought``, ``answer`` or ``refusal``, by the field that it came in."""
 
     kind: str
     text: str
@@ -25,13 +25,13 @@ class Piece(NamedTuple):
 
 @dataclass
 class Reply:
-    """What one request brought, as far as it came. Marks of a thought inside ``answer`` stay there.
+    """The response to one request, perhaps partial. Think tags inside ``answer`` stay there.
 
     Attributes:
-        error: why it is not whole; None for a whole response.
-        raw: the body as text, where something is wrong with it.
-        options: what was sent besides the messages.
-        status: the HTTP status, where one came.
+        error: why it is not complete; None if it is.
+        raw: the body as text if there was an error.
+        options: the request's parameters besides the messages.
+        status: the HTTP status, if there was one.
     """
 
     thought: str = ""
@@ -53,60 +53,60 @@ class Reply:
 
 
 def flaw(reply: Reply, target: ModelAddress) -> RequestError | None:
-    """Why a reply that came whole is not usable; None if it is."""
+    """Return why a complete reply is not usable; None if it is."""
     if reply.finish_reason == CONTENT_FILTER:
-        return RequestError.of(CONTENT_FILTER, "The server's moderation cut the answer off.")
+        return RequestError.of(CONTENT_FILTER, "The server's moderation cut off the answer.")
     if reply.refusal and not reply.answer:
         return RequestError.of("refusal", "The model refused to answer.")
     if reply.text.strip():
         return None
     if reply.finish_reason == "length":
-        return RequestError.of("length", "Every token went into thoughts that were not sent: raise max_tokens.")
+        return RequestError.of("length", "All tokens were used for hidden thoughts. Raise max_tokens.")
     return empty(target)
 
 
 @dataclass
 class ReplyReader:
-    """Puts a reply together from the events of a stream, or from one body.
+    """Builds a reply from the events of a stream, or from one body.
 
     Args:
-        target: the model that was asked, for the sentences of errors.
+        target: the model that was asked; error messages name it.
     """
 
     target: ModelAddress
     events: int = 0
-    """How many events came."""
+    """The number of events received."""
     ended: bool = False
-    """Whether the server marked the end in another way than by a ``finish_reason``."""
+    """Whether the server marked the end other than by a ``finish_reason``."""
     _reply: Reply = field(default_factory=Reply)
     _texts: dict[str, list[str]] = field(default_factory=lambda: {"thought": [], "answer": [], "refusal": []})
 
     @property
     def speaking(self) -> bool:
-        """Whether any text came."""
+        """Whether any text was received."""
         return any(self._texts.values())
 
     def sent(self, options: dict[str, Any]) -> None:
-        """The request left with these options."""
+        """Record the options of the request."""
         self._reply.options = options
 
     def reached(self, status: int) -> None:
-        """The response began, with this HTTP status."""
+        """Record the HTTP status of the response."""
         self._reply.status = status
 
     def take(self, event: Any) -> list[Piece]:
-        """Add one event of a stream; the text that it brings.
+        """Add one event of a stream and return its text.
 
         Raises:
             ValueError: it is not an object.
         """
         if not isinstance(event, dict):
-            raise ValueError("an event that is not an object")  # noqa: TRY004 - one kind of error for a broken stream
+            raise ValueError("an event that is not an object")  # noqa: TRY004 - callers catch one kind of error
         self.events += 1
         return self._add(event, "delta")
 
     def body(self, text: str, content_type: str = "") -> list[Piece]:
-        """Add a body that came at once; the text that it brings. Where it is no answer the reply has an ``error``."""
+        """Add a whole body and return its text. If it is not a chat completion, the reply gets an ``error``."""
         reply = self._reply
         reply.raw = text
         if "html" in content_type or text.lstrip()[:1] == "<":
@@ -126,16 +126,16 @@ class ReplyReader:
         return []
 
     def cut(self) -> None:
-        """Stop reading a stream that obeys no limit: it counts as cut off at its length."""
+        """End a stream that exceeds its limit; the reply has the finish reason ``length``."""
         self._reply.finish_reason = "length"
 
     def fail(self, error: RequestError, raw: str = "") -> None:
-        """The request broke off; what came before stays."""
+        """Record an error; the text received before stays."""
         self._reply.error, self._reply.status = error, error.status
         self._reply.raw = raw or error.raw
 
     def end(self) -> Reply:
-        """All that came. A reply without an end mark has the error ``cut_off``, one without any text ``empty``."""
+        """Return the reply. Without an end mark it has the error ``cut_off``, without any text ``empty``."""
         reply = self._reply
         reply.thought, reply.answer, reply.refusal = ("".join(texts) for texts in self._texts.values())
         reply.raw = without_key(reply.raw, self.target.key)
@@ -157,7 +157,7 @@ class ReplyReader:
                 reply.thought_tokens = _count(details.get("reasoning_tokens"))
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
-            self.ended = self.ended or isinstance(usage, dict)  # the last chunk holds nothing but the counts
+            self.ended = self.ended or isinstance(usage, dict)  # the last chunk has only the token counts
             return []
         reply.finish_reason = _text(choice.get("finish_reason")) or reply.finish_reason
         message = choice.get(name)
@@ -168,7 +168,7 @@ class ReplyReader:
 
 
 def _pieces(message: Mapping[str, Any]) -> list[Piece]:
-    """The texts of a message, or of the delta of a stream."""
+    """Return the texts of a message, or of the delta of a stream."""
     thought = message.get("reasoning_content") or message.get("reasoning")
     content = message.get("content")
     if isinstance(content, list):  # parts, as some servers send them
@@ -178,7 +178,7 @@ def _pieces(message: Mapping[str, Any]) -> list[Piece]:
 
 
 def read_body(text: str, target: ModelAddress) -> Reply:
-    """The reply in a body that came at once, with an ``error`` where it is not usable."""
+    """Parse a whole body into a reply, with an ``error`` if it is not usable."""
     reader = ReplyReader(target)
     reader.body(text)
     reply = reader.end()

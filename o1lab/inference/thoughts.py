@@ -1,4 +1,4 @@
-"""Separates thought and answer while the text streams, however the marks are cut into chunks."""
+"""Separates thought and answer in streamed text, even if think tags are split across chunks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _CLOSINGS = tuple(closing for _, closing in _MARKS)
 
 
 class ThoughtSplitter:
-    """Takes content as it arrives; returns what is certain and keeps what could be half a mark.
+    """Splits content into events as it arrives, and keeps back text that could be part of a think tag.
 
-    A thought opens only at the start (white space aside): a mark inside an answer is text about marks.
-    A closing mark without its opening recasts what came before as thought.
+    A thought opens only at the start, after optional white space; an opening tag later is ordinary text. A closing tag
+    without an opening one turns the text before it into thought (:class:`Recast`).
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class ThoughtSplitter:
         self._state = "start"
 
     def feed(self, text: str) -> list[Delta | Recast]:
-        """What ``text`` adds."""
+        """Return the events that ``text`` adds."""
         self._pending += text
         events: list[Delta | Recast] = []
         while self._step(events):
@@ -34,7 +34,7 @@ class ThoughtSplitter:
         return events
 
     def flush(self) -> list[Delta | Recast]:
-        """The rest, when no more text comes: half a mark is text."""
+        """Return the events of the remaining text at the end; a partial tag is text."""
         rest, self._pending = self._pending, ""
         if not rest or (self._state == "start" and not rest.strip()):
             return []
@@ -54,7 +54,7 @@ class ThoughtSplitter:
                     self._state = "after"
                     return True
             case "after":
-                # White space between the closing mark and the answer belongs to neither.
+                # White space between the closing tag and the answer belongs to neither.
                 self._pending = self._pending.lstrip()
                 if self._pending:
                     self._state = "answer"
@@ -77,7 +77,7 @@ class ThoughtSplitter:
         return True
 
     def _until(self, marks: tuple[str, ...], kind: str, events: list[Delta | Recast]) -> bool:
-        """Add an event for the text before the first of ``marks``; whether one was found (and removed)."""
+        """Add an event for the text before the first of ``marks``, and remove the mark; returns whether one exists."""
         found = [(at, mark) for mark in marks if (at := self._pending.find(mark)) >= 0]
         at, mark = min(found) if found else (len(self._pending) - _half_mark(self._pending, marks), "")
         if at:
@@ -87,6 +87,6 @@ class ThoughtSplitter:
 
 
 def _half_mark(text: str, marks: tuple[str, ...]) -> int:
-    """The length of the longest end of ``text`` that is the beginning of a mark."""
+    """Return the length of the longest suffix of ``text`` that is the beginning of a mark."""
     longest = min(len(text), max(map(len, marks)) - 1)
     return next((n for n in range(longest, 0, -1) if any(mark.startswith(text[-n:]) for mark in marks)), 0)

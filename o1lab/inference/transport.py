@@ -1,4 +1,4 @@
-"""The one HTTP client of the OpenAI protocol: chat, teacher runs, evaluations and judges send their requests here."""
+"""The HTTP client of the OpenAI protocol, which chat, teacher runs, evaluations and judges share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from o1lab.serve.registry import ModelAddress
 
 Pieces = AsyncGenerator[Piece, None]
 ENDLESS = 1000
-"""A stream of more events than this, beyond four for each token that it may have, obeys no limit: it is cut off."""
+"""A stream is cut off after this number of events plus four per allowed token, because it ignores the limit."""
 MOST_BODY = 64 * 2**20
-"""Bytes of a body that are read, far beyond any answer."""
+"""Maximum number of bytes read of a body, far more than any answer has."""
 
 
 class Transport:
@@ -28,14 +28,14 @@ class Transport:
 
     Args:
         silence_timeout_s: seconds without any data after which a request fails.
-        connect_timeout_s: seconds within which a connection must be there.
+        connect_timeout_s: seconds after which connecting fails.
         connections: size of the pool; None for the library's default.
     """
 
     def __init__(self, *, silence_timeout_s: float, connect_timeout_s: float, connections: int | None = None) -> None:
         timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s)
         more: dict[str, Any] = {}
-        if connections is not None:  # aiohttp stops at 100 where no number is given
+        if connections is not None:  # the default of aiohttp is 100
             timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s, pool=None)
             more["limits"] = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
@@ -51,13 +51,13 @@ class Transport:
         await self._http.aclose()
 
     def client(self, target: ModelAddress) -> openai.AsyncOpenAI:
-        """A client of one server, for its other endpoints. It retries nothing."""
-        place = target.base_url, target.key
-        if place not in self._clients:
-            self._clients[place] = openai.AsyncOpenAI(
+        """Return a client of one server, for its other endpoints. It retries nothing."""
+        address = target.base_url, target.key
+        if address not in self._clients:
+            self._clients[address] = openai.AsyncOpenAI(
                 base_url=target.base_url, api_key=target.key, http_client=self._http, max_retries=0
             )
-        return self._clients[place]
+        return self._clients[address]
 
     async def send(
         self,
@@ -66,15 +66,16 @@ class Transport:
         reader: ReplyReader,
         dropped: Callable[[str], None],
     ) -> Pieces:
-        """Send one chat completion request and yield the texts as they come; ``reader.end()`` is then the reply.
+        """Send one chat completion request and yield its text as it arrives; afterwards ``reader.end()`` is the reply.
 
-        Nothing is raised but cancellation, which closes the connection so that the server stops as well.
+        Errors are not raised but recorded in the reply. Cancelling closes the connection, so that the server stops too.
 
         Args:
-            body: makes the request's body; called again after an option was dropped.
-            reader: puts the reply together. What went wrong is its reply's ``error``.
-            dropped: called with the name of an optional parameter that this server refuses; the next body must be
-                without it.
+            target: the model.
+            body: returns the request's body; called again after an option was dropped.
+            reader: builds the reply.
+            dropped: called with the name of an optional parameter that this server rejects; the next body must not
+                have it.
         """
         while True:
             sent = body()
@@ -88,18 +89,18 @@ class Transport:
                     dropped(refused)
                     continue
                 _fail(reader, error)
-            except Exception as error:  # whatever a server makes of our libraries: what came of it is kept
+            except Exception as error:  # any error of the libraries; the text received before is kept
                 _fail(reader, error)
             return
 
     async def _pieces(self, target: ModelAddress, body: dict[str, Any], reader: ReplyReader) -> Pieces:
-        # The bare response: the body is read here once, as text, so that what is wrong in it can be kept. How it is
-        # read depends on what the server says it is, not on what was asked for.
+        # The raw response is read here as text, so that a faulty body can be kept. The content type of the response
+        # decides how it is read, not what was requested.
         client = self.client(target)
-        asked = client.post(
+        request = client.post(
             "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
-        response = cast(httpx2.Response, await asked)
+        response = cast(httpx2.Response, await request)
         reader.reached(response.status_code)
         kind = response.headers.get("content-type", "text/event-stream" if body.get("stream") else "")
         if not body.get("stream") or "text/event-stream" not in kind:
@@ -108,7 +109,7 @@ class Transport:
                 for piece in reader.body(text, kind):
                     yield piece
             else:
-                sentence = "The server sent far more than an answer, without an end."
+                sentence = f"The server sent more than {MOST_BODY >> 20} MiB without an end."
                 reader.fail(RequestError.of("endless", sentence, status=200), text[:RAW_LIMIT])
             return
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
@@ -124,7 +125,7 @@ class Transport:
 
 
 async def _whole(response: httpx2.Response) -> tuple[str, bool]:
-    """The text of a body that comes at once, and whether it came to its end."""
+    """Return the text of a body, and whether it is complete."""
     body = bytearray()
     async for part in response.aiter_bytes():
         body += part
@@ -140,7 +141,7 @@ def _fail(reader: ReplyReader, error: Exception) -> None:
 
 
 class _Stream(openai.AsyncStream[object]):
-    """Remembers whether the server sent ``[DONE]``, which its base class does not tell."""
+    """Records whether the server sent ``[DONE]``, which the base class does not report."""
 
     done = False
 

@@ -1,4 +1,4 @@
-"""Stop and pause signals of a running job, and its clock, which tests can replace."""
+"""Stop and pause a job from within its process; and its clock, which tests replace."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from typing import Protocol
 
 
-class RunStopped(Exception):  # noqa: N818 - not an error: a person or the budget stopped the job
-    """No further call may be made. The conversation ends here; resuming the job continues it."""
+class RunStopped(Exception):  # noqa: N818 - not an error: the user or the budget stopped the job
+    """No further call may be made. The conversation ends; resuming the job continues it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -41,40 +41,46 @@ class MonotonicClock:
 
 
 class Control:
-    """Whether new calls may be made. The first reason to stop is kept."""
+    """Stops and pauses new calls. The first reason to stop is kept."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.reason = ""
         self.message = ""
         self.hint = ""
-        self._going = asyncio.Event()
-        self._going.set()
+        self._running = asyncio.Event()
+        self._running.set()
 
     @property
     def paused(self) -> bool:
-        return not self._going.is_set()
+        return not self._running.is_set()
 
     def stop(self, reason: str, message: str = "", hint: str = "") -> None:
-        """Allow no new call; calls in flight are completed."""
+        """Allow no new call; calls in flight are completed.
+
+        Args:
+            reason: a short code, such as ``budget_usd``; becomes ``stopped_by`` in the status.
+            message: what happened, for people.
+            hint: what to do about it.
+        """
         if not self.stopping.is_set():
             self.reason, self.message, self.hint = reason, message, hint
             self.stopping.set()
-            self._going.set()
+            self._running.set()
 
     def pause(self) -> None:
         if not self.stopping.is_set():
-            self._going.clear()
+            self._running.clear()
 
-    def go_on(self) -> None:
-        self._going.set()
+    def resume(self) -> None:
+        self._running.set()
 
     async def gate(self) -> None:
-        """Return when a call may be made.
+        """Wait until a call may be made.
 
         Raises:
             RunStopped: the job is stopping.
         """
-        await self._going.wait()
+        await self._running.wait()
         if self.stopping.is_set():
             raise RunStopped(self.reason)

@@ -1,7 +1,7 @@
 """The devices of this machine, and a queue for each: one run at a time, in the order of arrival.
 
-The operating system releases a lock when its holder ends, so that nothing has to be cleaned up after a crash. Locks are
-kept for each host, because machines may share a cache folder.
+The operating system releases a lock when its process ends, so nothing has to be cleaned up after a crash. Each host has
+its own locks, because machines may share a cache folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device by the recipe's name for it and the machine's own (an entry of CUDA_VISIBLE_DEVICES)."""
+    """A device: its name in a recipe, and its entry in CUDA_VISIBLE_DEVICES (empty for the CPU)."""
 
     name: str
     entry: str = ""
@@ -39,12 +39,12 @@ class Device:
         return re.sub(r"[^\w.-]", "_", f"{socket.gethostname()}-{'gpu-' + self.entry if self.is_gpu else 'cpu'}")
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that hide all other devices; to be set before torch is imported."""
+        """Return the environment variables that hide all other devices. Set them before torch is imported."""
         return {"CUDA_VISIBLE_DEVICES": self.entry}
 
 
 def visible_gpus() -> list[str]:
-    """The NVIDIA GPUs this process may use, as entries of CUDA_VISIBLE_DEVICES; asks the driver, not torch."""
+    """List the NVIDIA GPUs that this process may use, as entries of CUDA_VISIBLE_DEVICES. Does not import torch."""
     import pynvml
 
     try:
@@ -57,19 +57,19 @@ def visible_gpus() -> list[str]:
         return [str(index) for index in range(count)]
     entries = [entry.strip() for entry in named.split(",")]
     # As in CUDA, entries after an invalid one are not visible.
-    kept = []
+    visible = []
     for entry in entries:
         if not entry or entry == "-1" or (entry.isdigit() and int(entry) >= count):
             break
-        kept.append(entry)
-    return kept
+        visible.append(entry)
+    return visible
 
 
 def resolve_device(name: str) -> Device:
-    """The device of this machine that a recipe's ``device`` names.
+    """Return the device that a recipe's ``device`` names: ``auto``, ``cpu`` or ``cuda:N``.
 
     Raises:
-        LabError: there is no such GPU here (code ``device_missing``).
+        LabError: this machine has no such GPU (code ``device_missing``).
     """
     if name == "cpu":
         return Device("cpu")
@@ -78,8 +78,8 @@ def resolve_device(name: str) -> Device:
         return Device("cuda:0", gpus[0]) if gpus else Device("cpu")
     index = int(name.partition(":")[2] or 0)
     if index >= len(gpus):
-        seen = f"only {len(gpus)} here" if gpus else "no NVIDIA GPU here"
-        raise LabError(f"There is no {name}: {seen}.", "Choose device auto or cpu.", code="device_missing")
+        message = f"There is no {name}: this machine has {len(gpus) or 'no'} NVIDIA GPU{'s' * (len(gpus) > 1)}."
+        raise LabError(message, "Choose device auto or cpu.", code="device_missing")
     return Device(name, gpus[index])
 
 
@@ -91,20 +91,20 @@ def acquire_device(
     give_up: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
 ) -> Iterator[bool]:
-    """Hold a device within the block, after waiting for those that came before.
+    """Lock a device for the block, after waiting for the runs ahead.
 
     Args:
-        device: the device to hold.
-        waiting: called repeatedly with the number of holders and waiters ahead.
-        give_up: called repeatedly; once it returns true, the block runs with False and without the device.
-        folder: where the locks are kept; by default in the cache.
+        device: the device to lock.
+        waiting: called repeatedly with the number of runs ahead, including the one that uses the device.
+        give_up: called repeatedly; once it returns true, the block runs without the device.
+        folder: the folder of the locks; by default in the cache.
 
     Yields:
-        Whether the device is held.
+        Whether the device is locked.
     """
     queue = (folder or cache_dir() / "locks") / device.lock_name
     queue.mkdir(parents=True, exist_ok=True)
-    ticket, held = _take_ticket(queue)
+    ticket, ticket_lock = _take_ticket(queue)
     lock = (queue / "turn").open("a")
     try:
         while True:
@@ -119,7 +119,7 @@ def acquire_device(
             time.sleep(POLL_S)
     finally:
         ticket.unlink(missing_ok=True)
-        held.close()
+        ticket_lock.close()
         lock.close()
 
 
@@ -127,15 +127,15 @@ def _take_ticket(queue: Path) -> tuple[Path, IO[str]]:
     """Create a ticket: a file that sorts by arrival and is locked until this process ends."""
     name = f"{time.time_ns():020d}-{os.getpid()}"
     hidden = queue / f".{name}"
-    held = hidden.open("w")
-    fcntl.flock(held, fcntl.LOCK_EX)
+    lock = hidden.open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     ticket = queue / f"ticket-{name}"
-    hidden.rename(ticket)  # visible only once it is locked: never mistaken for a dead ticket
-    return ticket, held
+    hidden.rename(ticket)  # visible only once it is locked, so that it is not taken for the ticket of a dead process
+    return ticket, lock
 
 
 def _alive_before(ticket: Path) -> int:
-    """The number of older tickets whose processes are alive; other tickets are deleted."""
+    """Count the older tickets whose processes are alive; delete those of dead processes."""
     alive = 0
     for other in sorted(ticket.parent.glob("ticket-*")):
         if other.name >= ticket.name:

@@ -1,7 +1,7 @@
-"""A job's directory: the only contract between a job and those who watch it.
+"""A job's directory: the only interface between a job and the programs that watch it.
 
-It works on a network file system, under Slurm, and after the watcher has ended. Everything is plain files: JSON that is
-replaced atomically, ``control/stop`` and ``control/pause`` to ask for something, ``about.json`` for a name and notes.
+It works on network file systems, under Slurm, and after the watching program has ended. Everything is plain files: JSON
+that is replaced atomically, ``control/stop`` and ``control/pause`` for requests, ``about.json`` for a name and notes.
 Training runs, teacher runs and evaluations each declare a subclass of :class:`JobFolder` and of :class:`JobStatus`.
 """
 
@@ -30,7 +30,7 @@ FINAL = ("finished", "failed", "stopped")
 HEARTBEAT_S = 2.0
 """Seconds between two heartbeats of a running job."""
 STALE_S = 12.0
-"""A heartbeat older than this is stale: several missed beats, not one slow disk."""
+"""A heartbeat older than this is stale: several beats are missing, not just one because of a slow disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,13 @@ class JobStatus:
 class CountedStatus(JobStatus):
     """The status of a job that asks models.
 
-    ``requested`` counts samples. ``priced`` is whether the prices that ``cost_usd`` needs are known. ``faults`` counts
-    the errors of all attempts by their code; ``notes`` are sentences for a person.
+    Attributes:
+        requested, done, correct, incorrect, failed: numbers of samples.
+        in_flight, retries: numbers of calls.
+        priced: whether the prices that ``cost_usd`` needs are known.
+        faults: number of errors of all attempts, by code.
+        notes: sentences for people.
+        stopped_by: the reason why the job stopped, such as ``budget_usd``.
     """
 
     requested: int = 0
@@ -78,11 +83,14 @@ SettingsT = TypeVar("SettingsT")
 
 @dataclass(frozen=True, slots=True)
 class JobInfo(Generic[StatusT, SettingsT]):
-    """A job as a list shows it.
+    """A job with its state, for lists.
 
-    ``state`` is the state of its status, or ``dead``: the status says that it is active, but its process is gone.
-    ``stale`` means that the heartbeat of an active job is old; on another host nothing more can be known. ``name`` and
-    ``notes`` were given by a person.
+    Attributes:
+        state: the state of its status, or ``dead`` if the status says that it is active but its process is gone.
+        heartbeat_age_s: seconds since the last heartbeat; None if there was none.
+        settings: the job's settings; None if they cannot be read or the kind has none.
+        stale: whether the heartbeat of an active job is old. On another host, nothing more can be determined.
+        name, notes: set by the user.
     """
 
     id: str
@@ -103,8 +111,8 @@ class JobInfo(Generic[StatusT, SettingsT]):
 class JobFolder(Generic[StatusT, SettingsT]):
     """The paths of one job and access to its small files.
 
-    A kind of job sets the class variables: ``noun`` is what a person calls it, ``verb`` its group of commands,
-    ``marker`` the file that makes a directory a job, ``created_file`` one that never changes once it is written.
+    A kind of job sets the class variables: ``noun`` is the word for one job in messages, ``verb`` its group of
+    commands, ``marker`` the file that identifies a job's directory, ``created_file`` a file that never changes.
     """
 
     path: Path
@@ -122,7 +130,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
 
     @property
     def resume_hint(self) -> str:
-        """How to continue it, as a hint of an error."""
+        """The command that continues the job, as a hint for messages."""
         return f"Resume with: {self.verb} resume {self.id}"
 
     @cached_property
@@ -135,7 +143,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
 
     @cached_property
     def about_file(self) -> Path:
-        """The name and the notes that a person gave it."""
+        """The name and the notes that the user gave it."""
         return self.path / "about.json"
 
     @cached_property
@@ -149,7 +157,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
 
     @cached_property
     def pause_file(self) -> Path:
-        """While this file exists, no new call is made."""
+        """The job makes no new call while this file exists."""
         return self.path / "control" / "pause"
 
     def settings(self) -> SettingsT:
@@ -162,23 +170,23 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return cast(SettingsT, self.settings_type.model_validate_json(self.settings_file.read_text("utf-8")))
 
     def status_of(self, values: Mapping[str, Any]) -> StatusT:
-        """The status with these values; unknown names are ignored.
+        """Make a status from its values; unknown names are ignored.
 
         Raises:
-            TypeError: there is no ``state``.
+            TypeError: ``state`` is missing.
         """
         known = {name: value for name, value in values.items() if name in self.status_type.__dataclass_fields__}
         return cast(StatusT, self.status_type(**known))
 
     def status(self) -> StatusT | None:
-        """The last status, or None if there is none that can be read."""
+        """Return the last status; None if it cannot be read."""
         try:
             return self._read_status()
         except (OSError, ValueError, TypeError):
             return None
 
     def read_status(self) -> StatusT:
-        """The last status; one that cannot be read is ``failed`` with a message."""
+        """Return the last status; if it cannot be read, a status ``failed`` with a message."""
         try:
             return self._read_status()
         except (OSError, ValueError, TypeError) as error:
@@ -191,10 +199,10 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return self.status_of(values)
 
     def write_status(self, status: StatusT) -> None:
-        write_json(self.status_file, asdict(status), durable=False)  # twice a second, and worthless after a power cut
+        write_json(self.status_file, asdict(status), durable=False)  # frequent, and useless after a power cut
 
     def info(self, *, now: float | None = None) -> JobInfo[StatusT, SettingsT]:
-        """The job's state, including ``dead``, with its status and settings.
+        """Return the job's state, including ``dead``, with its status and settings.
 
         Args:
             now: seconds since the epoch, instead of the current time.
@@ -206,7 +214,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         if state in ACTIVE:
             stale = age is None or age > STALE_S
             if _is_gone(status, stale=stale):
-                status = self.read_status()  # it may have ended properly between reading and checking
+                status = self.read_status()  # it may have ended regularly between reading and checking
                 state, stale = status.state, stale and status.state in ACTIVE
                 if state in ACTIVE:
                     state, status = "dead", self.explain_death(status)
@@ -214,7 +222,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return JobInfo(self.id, state, status, age, self._settings_or_none(), stale, name, notes)
 
     def explain_death(self, status: StatusT) -> StatusT:
-        """The status to show for a job whose process is gone; a kind may add a message and a hint."""
+        """Return the status to show for a dead job; a kind may add a message and a hint."""
         return status
 
     def _settings_or_none(self) -> SettingsT | None:
@@ -226,19 +234,19 @@ class JobFolder(Generic[StatusT, SettingsT]):
             return None
 
     def about(self) -> tuple[str, tuple[str, ...]]:
-        """(name, notes) that a person gave the job; empty where there are none."""
+        """Return (name, notes) that the user gave the job, each empty by default."""
         return read_about(self.about_file)
 
     def created_at(self) -> float:
-        """When the job was made, in seconds since the epoch."""
+        """Return when the job was created, in seconds since the epoch."""
         return created_at(self.path, self.created_file)
 
     def log_tail(self, lines: int = 40, *, limit: int = 65_536) -> list[str]:
-        """The last lines of log.txt.
+        """Return the last lines of log.txt.
 
         Args:
-            lines: the number of lines.
-            limit: at most this many bytes are read from the end of the file.
+            lines: maximum number of lines.
+            limit: maximum number of bytes to read from the end of the file.
         """
         try:
             with self.log.open("rb") as file:
@@ -247,7 +255,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
                 text = file.read(limit).decode("utf-8", "replace")
         except OSError:
             return []
-        # A progress bar rewrites its line: only its last content counts.
+        # A progress bar rewrites its line; only the last content is shown.
         found = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
         if found and not found[-1]:
             found.pop()
@@ -262,20 +270,20 @@ class JobFolder(Generic[StatusT, SettingsT]):
         self._touch(self.stop_file, "stop")
 
     def ask_to_pause(self) -> None:
-        """Create the pause file; raises as :meth:`ask_to_stop`."""
+        """Create the pause file; raises like :meth:`ask_to_stop`."""
         self._touch(self.pause_file, "pause")
 
-    def _touch(self, file: Path, what: str) -> None:
+    def _touch(self, file: Path, action: str) -> None:
         try:
             file.parent.mkdir(exist_ok=True)
             file.touch()
         except OSError as error:
             raise LabError(
-                f"Cannot ask the {self.noun} to {what}: {error.strerror}.", f"Create {file} yourself."
+                f"Cannot ask the {self.noun} to {action}: {error.strerror}.", f"Create {file} yourself."
             ) from error
 
     def clear_control_files(self) -> None:
-        """Withdraw all requests to stop or pause.
+        """Delete all requests to stop or pause.
 
         Raises:
             LabError: the directory cannot be written.
@@ -290,10 +298,13 @@ class JobFolder(Generic[StatusT, SettingsT]):
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[bool]:
-        """Hold the job's lock within the block; yields False if another process holds it.
+        """Lock the job for the block.
 
-        The operating system releases the lock when its holder ends. Where locks cannot be used (a full disk, a file
-        system without locks) the block runs as if it held the lock.
+        The operating system releases the lock when the process ends. If locks cannot be used (full disk, file system
+        without locks), the block runs as if the job were locked.
+
+        Yields:
+            False if another process has the lock.
         """
         with ExitStack() as stack:
             ours = True
@@ -308,7 +319,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
             yield ours
 
     def read_json(self, path: Path) -> dict[str, Any]:
-        """A small JSON file of the job; empty if it is missing or not a JSON object."""
+        """Read a small JSON file of the job; empty if it is missing or not a JSON object."""
         return read_json(path)
 
 
@@ -316,7 +327,7 @@ FolderT = TypeVar("FolderT", bound=JobFolder[Any, Any])
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON file; empty if it is missing or not a JSON object."""
+    """Read a small JSON file; empty if it is missing or not a JSON object."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -325,7 +336,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_about(path: Path) -> tuple[str, tuple[str, ...]]:
-    """(name, notes) in an about.json; empty where there are none."""
+    """Return (name, notes) in an about.json, each empty by default."""
     values = read_json(path)
     name, notes = values.get("name"), values.get("notes")
     texts = [note.get("text") for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
@@ -340,12 +351,7 @@ def _is_gone(status: JobStatus, *, stale: bool) -> bool:
 
 
 def created_at(path: Path, file: str) -> float:
-    """When a job's directory was made, in seconds since the epoch.
-
-    Args:
-        path: the directory.
-        file: the name of a file in it that is written once.
-    """
+    """Return when a job's directory was created (by a file in it that is written once), in seconds since the epoch."""
     try:
         return (path / file).stat().st_mtime
     except OSError:
@@ -353,11 +359,11 @@ def created_at(path: Path, file: str) -> float:
     try:
         return path.stat().st_ctime
     except OSError:
-        return time.time()  # it is being made or removed right now
+        return time.time()  # it is being created or removed right now
 
 
 def id_of_name(parent: Path, name: str) -> str | None:
-    """The id of the job below ``parent`` that a person gave this name; None if there is none."""
+    """Return the id of the job below ``parent`` that has this name; None if there is none."""
     for path in parent.glob("*/about.json") if name else ():
         if not path.parent.name.startswith(".") and read_about(path)[0] == name:
             return path.parent.name
@@ -365,7 +371,7 @@ def id_of_name(parent: Path, name: str) -> str | None:
 
 
 def list_directories(parent: Path, kind: type[FolderT]) -> list[FolderT]:
-    """The jobs of a kind below ``parent``, the newest first. Hidden directories are skipped."""
+    """List the jobs of a kind below ``parent``, the newest first. Hidden directories are skipped."""
     try:
         paths = [path for path in parent.iterdir() if not path.name.startswith(".")]
     except OSError:
@@ -375,7 +381,7 @@ def list_directories(parent: Path, kind: type[FolderT]) -> list[FolderT]:
 
 
 def find_directory(parent: Path, identity: str, kind: type[FolderT]) -> FolderT:
-    """The job with this id or name, or the only one whose id begins with ``identity``.
+    """Return the job with this id or name, or the only one whose id begins with ``identity``.
 
     Raises:
         NotFoundError: there is none, or there are several.

@@ -1,4 +1,4 @@
-"""Heartbeat and stop signal of a worker that runs in threads. Nothing here imports torch."""
+"""Heartbeat and stop signal of a worker that is not asynchronous. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, StatusT
 
 
 class Heartbeat(Generic[StatusT]):
-    """Writes status.json at every change, and every few seconds so that watchers see that the worker is alive."""
+    """Writes status.json at every change, and every few seconds to show that the worker is alive.
+
+    Args:
+        folder: the job.
+        status: the first status.
+    """
 
     def __init__(self, folder: JobFolder[StatusT, Any], status: StatusT) -> None:
         self._folder = folder
         self._status = status
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._write()
         self._thread.start()
@@ -35,8 +40,8 @@ class Heartbeat(Generic[StatusT]):
                 self._write()
 
     def end(self, **changes: Any) -> None:
-        """Write the final status. A full disk gets some time to recover."""
-        self._over.set()
+        """Write the final status; on a full disk, retry for some seconds."""
+        self._ended.set()
         self._thread.join()
         self._status = replace(self._status, **changes)
         for _ in range(10):
@@ -46,7 +51,7 @@ class Heartbeat(Generic[StatusT]):
             time.sleep(1.0)
 
     def _beat(self) -> None:
-        while not self._over.wait(HEARTBEAT_S):
+        while not self._ended.wait(HEARTBEAT_S):
             with self._lock:
                 self._write()
 
@@ -54,13 +59,13 @@ class Heartbeat(Generic[StatusT]):
         self._status = replace(self._status, heartbeat=time.time())
         try:
             self._folder.write_status(self._status)
-        except OSError:  # the disk may be full for a moment: the work continues, the next heartbeat tries again
+        except OSError:  # the disk may be full for a moment; the next heartbeat tries again
             if strict:
                 raise
 
 
 class StopSignal:
-    """Whether the job was asked to stop, by its stop file or by a signal. Call it to find out."""
+    """Whether the job was asked to stop, by its stop file or by :meth:`set`. Call it to check."""
 
     def __init__(self, folder: JobFolder[Any, Any]) -> None:
         self._file = folder.stop_file

@@ -1,6 +1,6 @@
-"""What a person does with jobs: list, find, stop, pause, resume, rename, note and remove them.
+"""Manage jobs: list, find, stop, pause, resume, rename, annotate and remove them.
 
-Functions that are the same for every kind of job take its directory. What differs is declared once for each kind in a
+Functions that are the same for every kind of job take its directory. What differs is declared once per kind in a
 :class:`JobKind`: ``o1lab.train.launch.RUNS``, ``o1lab.distill.runs.TEACHER_RUNS`` and
 ``o1lab.evaluate.run.control.EVALUATIONS``. The command line (``o1lab.cli.jobs``) and the screens use both.
 """
@@ -28,7 +28,7 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """How a job was resumed. ``pid`` is that of its new worker, None for a paused job whose worker goes on."""
+    """A resumed job. ``pid`` is the process id of its new worker; None if it was paused and its worker continues."""
 
     info: JobInfo[Any, Any]
     pid: int | None
@@ -49,9 +49,9 @@ class JobKind(Generic[FolderT]):
 
     Args:
         directory: the class of its directories; it declares the noun and the group of commands.
-        parent: the folder of a lab that holds the directories.
-        prepare: makes a job that is not active ready to continue, with new values of some settings. Raises
-            ``UsageError`` or ``RefusedError`` if it cannot.
+        parent: returns the folder of a lab that contains the directories.
+        prepare: prepares a job that is not active to continue, with new values of some settings. Raises
+            ``UsageError`` or ``RefusedError`` if it cannot continue.
         launch: starts a detached worker for a prepared job and returns its process id.
         forget: called before a directory is removed. Deletes the job's rows in the database, and returns the names of
             files that must stay in the directory because other data refer to them. Raises if the job is needed.
@@ -66,16 +66,16 @@ class JobKind(Generic[FolderT]):
     can_pause: bool = True
 
     def directories(self, lab: Lab) -> list[FolderT]:
-        """The directories of all jobs of this kind, the newest first."""
+        """List the directories of all jobs of this kind, the newest first."""
         spawn.reap()
         return list_directories(self.parent(lab), self.directory)
 
     def infos(self, lab: Lab) -> list[JobInfo[Any, Any]]:
-        """The state of all jobs of this kind, the newest first."""
+        """Return the state of all jobs of this kind, the newest first."""
         return [folder.info() for folder in self.directories(lab)]
 
     def find(self, lab: Lab, identity: str) -> FolderT:
-        """The job with this id or name, or the only one whose id begins so.
+        """Return the job with this id or name, or the only one whose id begins with ``identity``.
 
         Raises:
             NotFoundError: there is none, or there are several.
@@ -83,16 +83,16 @@ class JobKind(Generic[FolderT]):
         return find_directory(self.parent(lab), identity, self.directory)
 
     def resume(self, lab: Lab, folder: FolderT, changes: Mapping[str, Any] | None = None) -> Resumed:
-        """Continue a job that is paused, stopped, failed or dead; a worker that is needed is detached.
+        """Continue a job that is paused, stopped, failed or dead, with a detached worker if it needs a new one.
 
         Args:
             lab: the lab of the job.
             folder: the job.
-            changes: new values of settings that may change (budgets, concurrency and the like); None is no change.
+            changes: new values of settings that may change, such as budgets and concurrency; None is no change.
 
         Raises:
             UsageError: it is running, it cannot continue, or a change is not possible.
-            RefusedError: there is nothing to continue from.
+            RefusedError: a training run has no checkpoint to continue from.
             LabError: its directory cannot be written, or the worker cannot be started.
         """
         if unpause(folder, changes):
@@ -136,10 +136,10 @@ def stop(
     Args:
         folder: the job.
         wait: return only when it has stopped.
-        timeout_s: how many seconds to wait at most; None waits without limit.
+        timeout_s: maximum number of seconds to wait; None for no limit.
 
     Returns:
-        The job as it is afterwards.
+        The state of the job afterwards.
 
     Raises:
         UsageError: it is not active.
@@ -150,7 +150,7 @@ def stop(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while (info := folder.info()).active and wait:
         if deadline is not None and time.monotonic() > deadline:
-            raise LabError(f"The {folder.noun} {folder.id} has not stopped yet.", "It stops after the step it is in.")
+            raise LabError(f"The {folder.noun} {folder.id} has not stopped yet.", "It stops after its current step.")
         time.sleep(_POLL_S)
         spawn.reap()
     return info
@@ -169,10 +169,17 @@ def pause(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
 
 
 def unpause(folder: JobFolder[Any, Any], changes: Mapping[str, Any] | None = None) -> bool:
-    """Let a paused job continue in its own process; returns False if no process works on it.
+    """Let a paused job continue in its own process.
+
+    Args:
+        folder: the job.
+        changes: new values of settings; a running process cannot change them.
+
+    Returns:
+        False if no process is running the job.
 
     Raises:
-        UsageError: it is active and not paused, or ``changes`` were given, which a running process cannot take.
+        UsageError: it is active and not paused, or there are changes.
         LabError: its directory cannot be written.
     """
     info = folder.info()
@@ -180,7 +187,7 @@ def unpause(folder: JobFolder[Any, Any], changes: Mapping[str, Any] | None = Non
         return False
     if not folder.pause_file.exists() and info.state != "paused":
         raise UsageError(
-            f"The {folder.noun} {folder.id} is {info.state} already.", f"Stop it first: {folder.verb} stop {folder.id}"
+            f"The {folder.noun} {folder.id} is already {info.state}.", f"Stop it first: {folder.verb} stop {folder.id}"
         )
     if any(value is not None for value in (changes or {}).values()):
         raise UsageError(
@@ -197,10 +204,10 @@ def unpause(folder: JobFolder[Any, Any], changes: Mapping[str, Any] | None = Non
 
 
 def ensure_active(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
-    """The job, if it is active.
+    """Return the state of a job that must be active.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not active.
     """
     info = folder.info()
     if not info.active:
@@ -211,23 +218,22 @@ def ensure_active(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, Set
 
 
 def ensure_not_running(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
-    """The job, if no process works on it.
+    """Return the state of a job that no process may be running.
 
     Raises:
-        UsageError: one does.
+        UsageError: a process is running it.
     """
     info = folder.info()
     if info.active and info.status.pid is not None:
-        hint = f"{folder.verb} resume {folder.id}" if info.state == "paused" else f"{folder.verb} stop {folder.id}"
         raise UsageError(
-            f"The {folder.noun} {folder.id} is {info.state} already.",
-            f"Let it continue: {hint}" if info.state == "paused" else f"Stop it first: {hint}",
+            f"The {folder.noun} {folder.id} is already {info.state}.",
+            folder.resume_hint if info.state == "paused" else f"Stop it first: {folder.verb} stop {folder.id}",
         )
     return info
 
 
 def follow(folder: JobFolder[StatusT, SettingsT], *, poll_s: float = 0.5) -> Iterator[JobInfo[StatusT, SettingsT]]:
-    """Yield a job again and again until it has ended; the last one is its end."""
+    """Yield the state of a job every ``poll_s`` seconds; the last one is its final state."""
     while True:
         spawn.reap()
         info = folder.info()
@@ -238,21 +244,21 @@ def follow(folder: JobFolder[StatusT, SettingsT], *, poll_s: float = 0.5) -> Ite
 
 
 def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT, SettingsT]:
-    """Give a job a display name; an empty one takes the name away. Its id stays, and both find it.
+    """Give a job a display name, which can be used like its id; an empty name removes it.
 
     Raises:
-        UsageError: the name cannot be used, or another job of this kind has it as its name or id.
+        UsageError: the name is not valid, or another job of this kind has it as its name or id.
         LabError: the directory cannot be written.
     """
     name = name.strip()
     if len(name) > LONGEST_NAME or "/" in name or name.startswith("-") or not name.isprintable():
         raise UsageError(
-            f"'{name[:LONGEST_NAME]}' cannot be a name.",
+            f"'{name[:LONGEST_NAME]}' is not a valid name.",
             f"Use at most {LONGEST_NAME} printable characters, no slash, and no hyphen at the start.",
         )
     for other in list_directories(folder.path.parent, type(folder)) if name else []:
         if other.id != folder.id and name in (other.id, other.about()[0]):
-            raise UsageError(f"The {folder.noun} {other.id} has the name '{name}' already.", "Choose another name.")
+            raise UsageError(f"The {folder.noun} {other.id} already has the name '{name}'.", "Choose another name.")
     _write_about(folder, {"name": name})
     return folder.info()
 
@@ -286,7 +292,7 @@ def _write_about(folder: JobFolder[Any, Any], values: Mapping[str, Any]) -> None
 def _delete(folder: JobFolder[Any, Any], kept: tuple[str, ...]) -> None:
     if not kept:
         hidden = folder.path.with_name(f".removed-{folder.id}")
-        folder.path.rename(hidden)  # a crash from here on leaves nothing that lists would show
+        folder.path.rename(hidden)  # lists skip what a crash leaves from here on
         shutil.rmtree(hidden)
         return
     (folder.path / folder.marker).unlink(missing_ok=True)
@@ -300,7 +306,7 @@ def _delete(folder: JobFolder[Any, Any], kept: tuple[str, ...]) -> None:
 
 
 def _size(folder: Path) -> int:
-    """The bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

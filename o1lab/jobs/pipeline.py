@@ -1,4 +1,4 @@
-"""Items are read in batches, worked on concurrently, and their results are written in batches off the event loop."""
+"""Reads items in batches, processes them concurrently, and writes their results in batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Reader:
-    """A thread that reads the store: a connection belongs to one thread. Close it with :meth:`close`."""
+    """A thread for reading the store, because a connection belongs to one thread. Close it with :meth:`close`."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
@@ -64,15 +64,18 @@ async def run_concurrently(
     workers: int,
     until_stopped: bool = True,
 ) -> None:
-    """Work on the items of ``feed``, ``workers`` at a time, and hand each result to ``write``.
+    """Process the items of ``feed`` concurrently and pass each result to ``write``.
 
     Args:
-        work: makes the result of an item; None where the job ended before the item did.
-        write: takes a result. Where it fails, the job stops; leaving the writer raises the error.
-        until_stopped: whether no new item is taken once ``control`` stops the job.
+        feed: the items.
+        work: returns the result of an item; None if the job stopped before the item was complete.
+        write: takes a result. If it fails, the job stops, and leaving the writer's context raises the error.
+        control: stops the job.
+        workers: maximum number of items at the same time.
+        until_stopped: whether to take no new item once ``control`` stops the job.
 
     Raises:
-        Exception: the first error of ``work``; all workers end with it.
+        Exception: the first error of ``work``; it cancels all workers.
     """
 
     async def worker() -> None:
@@ -85,7 +88,7 @@ async def run_concurrently(
                 continue
             try:
                 await write(result)
-            except Exception:  # raised on leaving the writer; until then calls in flight get into the journal
+            except Exception:  # leaving the writer raises it; until then, calls in flight are journalled
                 control.stop("lab")
                 return
 
@@ -94,21 +97,21 @@ async def run_concurrently(
             for _ in range(workers):
                 tasks.create_task(worker())
     except BaseExceptionGroup as several:
-        raise several.exceptions[0] from None  # they fail for the same reason: a disk, a database
+        raise several.exceptions[0] from None  # all have the same cause: the disk or the database
 
 
 class BatchWriter(Generic[T]):
-    """Collects results and writes those that come close together in one go: they share a transaction and its fsync.
+    """Writes results in batches, so that several share a transaction and its fsync.
 
-    Use as ``async with``; leaving it waits until everything is written.
+    Use as ``async with``; leaving the context waits until everything is written.
 
     Args:
         write: writes one batch.
-        waiting: how many results may wait; then :meth:`put` waits.
-        most: the largest batch.
+        waiting: maximum number of queued results; :meth:`put` waits while the queue is full.
+        most: maximum number of results in a batch.
         together_s: results within this many seconds share a batch.
-        at_once: how many batches may be with ``write``.
-        flush_on_cancel: whether what waits is still written when the task is cancelled.
+        at_once: maximum number of concurrent ``write`` calls.
+        flush_on_cancel: whether queued results are still written when the task is cancelled.
     """
 
     def __init__(
@@ -140,10 +143,10 @@ class BatchWriter(Generic[T]):
         await self._task
 
     async def put(self, result: T) -> None:
-        """Hand over one result; waits while too many are waiting.
+        """Queue one result; waits while the queue is full.
 
         Raises:
-            Exception: a batch could not be written; no more results are taken.
+            Exception: a batch could not be written; the writer accepts no more results.
         """
         if self._error is not None:
             raise self._error
@@ -157,7 +160,7 @@ class BatchWriter(Generic[T]):
                     await slots.acquire()
                     tasks.create_task(self._write(batch)).add_done_callback(lambda _: slots.release())
         except BaseException as error:
-            # Of several errors the first: the other batches were cancelled.
+            # The first of several errors, because the other batches were cancelled.
             self._error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
             while not self._queue.empty():  # unblock tasks that wait for room in the queue
                 self._queue.get_nowait()
@@ -183,14 +186,18 @@ class BatchWriter(Generic[T]):
 def store_each(
     batch: Sequence[T], store: Callable[[Sequence[T]], list[R]], store_failed: Callable[[T, Exception], R]
 ) -> list[R]:
-    """Store a batch, or one by one where something in it cannot be stored: that one fails, the others stay.
+    """Store a batch in one transaction; if that fails, store its items one by one.
 
     Args:
-        store: stores several in one transaction.
-        store_failed: stores one that cannot be stored as it is.
+        batch: the items.
+        store: stores several items in one transaction.
+        store_failed: stores an item that ``store`` cannot store, with the error.
+
+    Returns:
+        The result for each item.
 
     Raises:
-        StoreError, OSError: the database or the disk refuses.
+        StoreError, OSError: the database or the disk cannot be written.
     """
     try:
         return store(batch)

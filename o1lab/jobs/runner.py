@@ -1,4 +1,4 @@
-"""Run a job that asks models: keep its status up to date and obey its control files.
+"""Run a job that asks models: write its status and react to its control files.
 
 To continue after a crash, run the job again on the same directory.
 """
@@ -13,7 +13,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -46,9 +46,9 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         lab: the lab of the job.
         folder: the job.
         progress: its counts.
-        control: stops and pauses it without a file.
-        watch: called with each new status, from the event loop.
-        clock: replaced in tests.
+        control: stops and pauses the job from within this process.
+        watch: called with each new status, in the event loop.
+        clock: measures time; tests replace it.
     """
 
     def __init__(
@@ -72,29 +72,27 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         self._pid_started = started_at(os.getpid())
         self._started_at = time.time()
         self._written = 0.0
-        self._heart: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: StatusT | None) -> None:
-        """Do all the work of the session.
+        """Do all the work of the session. Implementations call :meth:`begin` once the models are open.
 
         Args:
-            stack: closed at the end of the session; for models, journals and the like.
+            stack: closed at the end of the session; for models, journals and other resources.
             store: the lab's database.
-            before: the status that the previous session left.
-
-        Implementations call :meth:`begin` when the models are open.
+            before: the last status of the previous session; None for a new job.
         """
 
     def left_over(self) -> str:
-        """The message of a finished job that leaves something undone."""
+        """Return the message of a finished job that left something undone; empty if it did not."""
         return ""
 
     async def work(self) -> StatusT:
         """Run the job to its end.
 
         Returns:
-            The last status.
+            The final status.
 
         Raises:
             UsageError: another process is running it.
@@ -111,7 +109,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
 
     async def _work(self) -> StatusT:
         before = self.folder.status()
-        if before is not None:  # until everything has been counted again
+        if before is not None:  # shown until everything has been counted again
             for name in self.counts.OF_SAMPLES:
                 setattr(self.counts, name, getattr(before, name))
         try:
@@ -121,9 +119,9 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
                 async with contextlib.AsyncExitStack() as stack:
                     await self.execute(stack, store, before)
             finally:
-                if self._heart is not None:
-                    self._heart.cancel()
-                    await asyncio.gather(self._heart, return_exceptions=True)
+                if self._heartbeat is not None:
+                    self._heartbeat.cancel()
+                    await asyncio.gather(self._heartbeat, return_exceptions=True)
                 store.close()
             return self._write_status(*self._end())
         except BaseException as error:
@@ -137,57 +135,62 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             raise
 
     def begin(self) -> None:
-        """Start to keep the status up to date and to obey the control files."""
-        self._obey()  # requests made while the model was opened count before the first call
+        """Start to write the status and to react to the control files."""
+        self._read_control_files()  # a request made while the model was opened takes effect before the first call
         self._write_status("running")
-        self._heart = asyncio.create_task(self._beat())
+        self._heartbeat = asyncio.create_task(self._beat())
 
     async def _beat(self) -> None:
         last = None
         while True:
             await asyncio.sleep(STATUS_S)
-            self._obey()
+            self._read_control_files()
             state = "stopping" if self.control.stopping.is_set() else "paused" if self.control.paused else "running"
-            seen = self.counts
-            now = (state, seen.activity, seen.done, seen.failed, seen.in_flight, seen.output_tokens)
+            counts = self.counts
+            now = (state, counts.activity, counts.done, counts.failed, counts.in_flight, counts.usage.output_tokens)
             if now != last or time.time() - self._written > HEARTBEAT_S:
                 last = now
-                with contextlib.suppress(OSError):  # a full disk stops the run at the journal
-                    self._write_status(state, message=seen.activity)
+                with contextlib.suppress(OSError):  # a full disk stops the job at the journal
+                    self._write_status(state, message=counts.activity)
 
-    def _obey(self) -> None:
-        """Obey the control files; a directory that cannot be read asks for nothing."""
+    def _read_control_files(self) -> None:
+        """Stop, pause or resume as the control files say; a directory that cannot be read changes nothing."""
         with contextlib.suppress(OSError):
             if self.folder.stop_file.exists():
                 self.control.stop("stop", "The run was asked to stop.", self.folder.resume_hint)
             if self.folder.pause_file.exists():
                 self.control.pause()
             else:
-                self.control.go_on()
+                self.control.resume()
 
     def _end(self) -> End:
-        if self.control.stopping.is_set():
-            return End("stopped", self.control.reason, self.control.message, self.control.hint)
-        return End("finished", None, self.left_over(), "")
+        control = self.control
+        if not control.stopping.is_set():
+            return End("finished", None, self.left_over(), "")
+        hint = control.hint
+        if control.reason != "option" and self.folder.resume_hint not in hint:  # its settings cannot change
+            hint = f"{hint} {self.folder.resume_hint}".strip()
+        return End("stopped", control.reason, control.message, hint)
 
     def _write_status(self, state: Any, stopped_by: str | None = None, message: str = "", hint: str = "") -> StatusT:
         """Write the status and pass it to the watcher."""
-        seen = self.counts
-        counted = {each.name: getattr(seen, each.name) for each in fields(seen) if not each.name.startswith("_")}
+        counts = self.counts
+        counted = {each.name: getattr(counts, each.name) for each in fields(counts) if not each.name.startswith("_")}
         status = self.folder.status_of(
             counted
+            | asdict(counts.usage)
             | {
                 "state": state,
                 "pid": os.getpid(),
                 "pid_started": self._pid_started,
                 "host": socket.gethostname(),
                 "heartbeat": time.time(),
-                "cost_usd": round(seen.cost_usd, 6),
+                "cost_usd": round(counts.usage.cost_usd, 6),
                 "priced": self.priced,
-                "faults": dict(seen.faults),
-                "notes": list(seen.notes),
+                "faults": dict(counts.faults),
+                "notes": list(counts.notes),
                 "started_at": self._started_at,
-                "seconds_left": seen.seconds_left(self.clock) if state in ("running", "paused") else None,
+                "seconds_left": counts.seconds_left(self.clock) if state in ("running", "paused") else None,
                 "stopped_by": stopped_by,
                 "message": message,
                 "hint": hint,
@@ -200,17 +203,17 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         return status
 
     def _end_of(self, error: BaseException) -> End:
-        """The end of a session that an error or an interrupt ended."""
+        """Return the end of a session that an error or an interrupt ended."""
         again = self.folder.resume_hint
         match error:
             case asyncio.CancelledError() | KeyboardInterrupt():
-                return End("stopped", "interrupt", "The run was interrupted; calls in flight were given up.", again)
+                return End("stopped", "interrupt", "The run was interrupted; calls in flight were cancelled.", again)
             case O1LabError() | StoreError():
                 return End("failed", None, error.message, error.hint or again)
             case OSError():
                 return End("failed", None, f"The disk cannot be used: {error.strerror or error}.", again)
         log_error(self.folder.log, error)
-        return End("failed", None, f"Something went wrong: {type(error).__name__}: {error}.", f"See {self.folder.log}.")
+        return End("failed", None, f"Unexpected error: {type(error).__name__}: {error}.", f"See {self.folder.log}.")
 
 
 def log_error(path: Path, error: BaseException) -> None:

@@ -12,18 +12,18 @@ from typing import Any
 from o1lab.errors import LabError
 from o1lab.jobs.directory import JobFolder
 
-# Workers that this process started. They are polled now and then, so that an ended one does not stay a zombie.
+# Workers that this process started. They are polled from time to time, so that they do not stay zombies.
 _children: list[subprocess.Popen[bytes]] = []
 
 
 def launch(folder: JobFolder[Any, Any], module: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
-    """Start the worker of a job in a session of its own, so that it outlives this process.
+    """Start the worker of a job in a new session, so that it outlives this process.
 
     Args:
         folder: the job; its log.txt receives the worker's output.
         module: the worker's module, run with ``python -P -m``.
-        arguments: what follows the directory on the worker's command line.
-        env: the whole environment of the worker, instead of this process's own.
+        arguments: arguments after the directory on the worker's command line.
+        env: the environment of the worker; None for that of this process.
 
     Returns:
         The process id of the worker.
@@ -45,7 +45,7 @@ def launch(folder: JobFolder[Any, Any], module: str, *arguments: str, env: Mappi
 
 
 def worker_command(folder: JobFolder[Any, Any], module: str, *arguments: str) -> list[str]:
-    """The command line of a job's worker."""
+    """Return the command line of a job's worker."""
     return [sys.executable, "-P", "-m", module, str(folder.path), *arguments]
 
 
@@ -55,7 +55,7 @@ def reap() -> None:
 
 
 def new_id(parent: Path) -> str:
-    """Eight hexadecimal digits that no job below ``parent`` has as its id."""
-    while (parent / (made := secrets.token_hex(4))).exists():
+    """Return a new job id: eight hexadecimal digits that no job below ``parent`` has."""
+    while (parent / (identity := secrets.token_hex(4))).exists():
         pass
-    return made
+    return identity

@@ -1,4 +1,4 @@
-"""The process that runs a job: its signals, and how it reports its end."""
+"""Signals and exit status of a process that runs a job."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from o1lab.jobs.directory import CountedStatus, JobFolder
 
 Result = TypeVar("Result")
 _TOGETHER_S = 2.0
-"""Signals other than Ctrl-C within this time count as one: a terminal that closes sends two."""
+"""Signals other than Ctrl-C within this time count as one, because a closing terminal sends two."""
 
 
 class Signals:
-    """Counts signals. The second one gives up the calls in flight of a job that is stopping."""
+    """Counts signals. The second one cancels the calls in flight of a job that is stopping."""
 
     def __init__(self) -> None:
-        self._heard = 0
+        self._count = 0
         self._last = -_TOGETHER_S
 
     def is_second(self, number: int, now: float) -> bool:
@@ -32,30 +32,33 @@ class Signals:
             number: the signal.
             now: seconds of a monotonic clock.
         """
-        if number == signal.SIGINT or not self._heard or now - self._last > _TOGETHER_S:
-            self._heard += 1
+        if number == signal.SIGINT or not self._count or now - self._last > _TOGETHER_S:
+            self._count += 1
         self._last = now
-        return self._heard > 1
+        return self._count > 1
 
 
 def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Coroutine[Any, Any, Result]]) -> Result:
     """Run a job in this process.
 
-    The first SIGINT, SIGTERM or SIGHUP (a lost connection) stops it after the calls in flight, the second gives these
-    up.
+    The first SIGINT, SIGTERM or SIGHUP (a lost connection) stops it after the calls in flight; the second one cancels
+    these.
 
     Args:
         folder: the job.
-        begin: starts it, given the control that the signals act on.
+        begin: runs the job with the control that the signals act on.
+
+    Returns:
+        The result of ``begin``.
 
     Raises:
-        KeyboardInterrupt: the second signal came.
+        KeyboardInterrupt: the second signal was received.
     """
 
     async def run() -> Result:
         control = Control()
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - we are in one
+        assert task is not None  # noqa: S101 - this coroutine runs in one
 
         signals = Signals()
 
@@ -76,7 +79,7 @@ def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Cor
 
 
 def report_end(run: Callable[[], CountedStatus]) -> int:
-    """Run a job to its end, print the end to its log, and return the exit status of the process."""
+    """Run a job to its end, log its final state, and return the exit status of the process."""
     try:
         status = run()
     except O1LabError as error:

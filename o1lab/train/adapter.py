@@ -1,4 +1,4 @@
-"""The adapter that a run starts from: which checkpoint it is, and what shape it gives the run."""
+"""The adapter that a run starts from: its checkpoint and its shape."""
 
 from __future__ import annotations
 
@@ -13,49 +13,60 @@ from o1lab.train.run_directory import find_run
 
 
 def find_checkpoint(lab: Lab, reference: str) -> Path:
-    """The checkpoint that ``RUN`` (its last) or ``RUN/step-N`` means.
+    """Return the checkpoint that a reference names: ``RUN`` (the last one) or ``RUN/step-N``.
 
     Raises:
-        NotFoundError: no such run, or it has no such checkpoint.
+        NotFoundError: there is no such run, or it has no such checkpoint.
     """
     identity, _, name = reference.partition("/")
     run = find_run(lab, identity)
     saved = run.checkpoints()
     chosen = [path for path in saved if path.name == name] if name else saved
     if not chosen:
-        what = f"no checkpoint {name}" if name else "no checkpoint yet"
-        have = ", ".join(path.name for path in saved[-5:])
-        raise NotFoundError(f"The run {run.id} has {what}.", f"It has {have}." if have else "Let it save one first.")
+        missing = f"no checkpoint {name}" if name else "no checkpoint yet"
+        names = ", ".join(path.name for path in saved[-5:])
+        hint = f"It has {names}." if names else "Wait until it has saved one."
+        raise NotFoundError(f"The run {run.id} has {missing}.", hint)
     return chosen[-1]
 
 
 def adapter_shape(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
-    """The recipe's values that the adapter in ``checkpoint`` decides.
+    """Return the recipe's values that the adapter in a checkpoint determines.
 
-    A recipe that gives one of them itself must agree, in the adapter's words or in those of the recipe it was made by
-    (``all-linear`` where the adapter lists the layers).
+    If the recipe sets one of them, it must be equal to the adapter's value or to that of the recipe which the adapter
+    was trained with (``all-linear`` where the adapter lists the layers).
+
+    Args:
+        recipe: the recipe of the new run.
+        checkpoint: the folder of the adapter.
+
+    Returns:
+        lora_r, lora_alpha, lora_dropout and lora_targets.
 
     Raises:
         LabError: there is no readable adapter.
         UsageError: the recipe asks for another shape.
     """
     shape = _settings(checkpoint)
+    run = checkpoint.parent.parent
     try:
-        made_by = load_values(checkpoint.parent.parent / "recipe.yaml")
+        trained_with = load_values(run / "recipe.yaml")
     except UsageError:
-        made_by = {}
+        trained_with = {}
     for name, value in shape.items():
-        asked = getattr(recipe, name)
-        if name == "lora_targets":
-            asked = _listed(recipe.targets)
-        if name in recipe.model_fields_set and asked not in (value, made_by.get(name)):
-            run = checkpoint.parent.parent.name
-            raise UsageError(
-                f"The adapter of run {run} has {name} {value}, and the recipe asks for {asked}.",
-                f"An adapter keeps its shape: leave {name} out (--set {name}=none), or start without init_from.",
-                code="adapter_shape",
-            )
+        wanted = _listed(recipe.targets) if name == "lora_targets" else getattr(recipe, name)
+        if name in recipe.model_fields_set and wanted not in (value, trained_with.get(name)):
+            raise shape_mismatch(run.name, name, value, wanted)
     return shape
+
+
+def shape_mismatch(run_id: str, name: str, value: Any, wanted: Any) -> UsageError:
+    """The error of a recipe that asks for another adapter shape than the run it starts from has."""
+    return UsageError(
+        f"The adapter of run {run_id} has {name} {value}, but the recipe asks for {wanted}.",
+        f"An adapter keeps its shape: omit {name} (--set {name}=none), or start without init_from.",
+        code="adapter_shape",
+    )
 
 
 def _settings(checkpoint: Path) -> dict[str, Any]:
@@ -64,7 +75,7 @@ def _settings(checkpoint: Path) -> dict[str, Any]:
         targets = found["target_modules"]
         settings = {"lora_r": found["r"], "lora_alpha": found["lora_alpha"], "lora_dropout": found["lora_dropout"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{checkpoint} holds no readable adapter.", "Choose another checkpoint.") from error
+        raise LabError(f"{checkpoint} contains no readable adapter.", "Choose another checkpoint.") from error
     return settings | {"lora_targets": _listed(targets)}
 
 

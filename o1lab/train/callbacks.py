@@ -1,4 +1,4 @@
-"""What a training run tells the run directory, and what it hears from it."""
+"""Trainer callback that writes metrics, samples and checkpoints to the run directory and reacts to stop requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ _SPIKE_LEAST = 10
 
 
 class Gpu:
-    """Use and memory of one NVIDIA GPU, from the driver."""
+    """Utilisation and memory of one NVIDIA GPU, from the driver.
+
+    Args:
+        entry: its entry in CUDA_VISIBLE_DEVICES: an index or a UUID.
+    """
 
     def __init__(self, entry: str) -> None:
         import pynvml
@@ -45,7 +49,7 @@ class Gpu:
         )
 
     def read(self) -> dict[str, float]:
-        """``gpu_util`` in percent and ``gpu_memory_bytes`` in use, by everybody; empty if the driver will not say."""
+        """Return ``gpu_util`` in percent and ``gpu_memory_bytes`` in use by all processes; empty if unavailable."""
         try:
             return {
                 "gpu_util": self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
@@ -56,12 +60,12 @@ class Gpu:
 
 
 class Lines:
-    """Appends JSON lines, each whole on disk before the next."""
+    """Appends JSON lines to a file, unbuffered."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         if self._file.tell() and not _ends_with_newline(path):
-            self._file.write(b"\n")  # a killed writer's half line must not swallow our first
+            self._file.write(b"\n")  # ends the partial line of a killed process
 
     def add(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n")
@@ -71,19 +75,23 @@ class Lines:
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed for us
-    """Writes metrics, samples and checkpoints of a run; stops it when asked or when the loss is lost.
+    """Writes metrics, samples and checkpoints of a run; stops it on request or when the loss is not finite.
 
-    ``trainer`` must be set before training starts. ``failure`` holds why the run had to give up.
+    Attributes:
+        trainer: must be set before training starts.
+        failure: why the run cannot continue; None if it can.
+        stopped: whether it was stopped on request.
+        last_loss: the last finite loss.
     """
 
     def __init__(
-        self, run: RunDir, recipe: Recipe, heart: Heartbeat[RunStatus], stop: StopSignal, prober: Prober | None
+        self, run: RunDir, recipe: Recipe, heartbeat: Heartbeat[RunStatus], stop: StopSignal, prober: Prober | None
     ) -> None:
         self.trainer: Any = None
         self.failure: O1LabError | None = None
         self.stopped = False
         self.last_loss: float | None = None
-        self._run, self._recipe, self._heart, self._stop, self._prober = run, recipe, heart, stop, prober
+        self._run, self._recipe, self._heartbeat, self._stop, self._prober = run, recipe, heartbeat, stop, prober
         self._metrics = Lines(run.metrics)
         self._samples = Lines(run.samples)
         self._process = psutil.Process()
@@ -100,13 +108,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         self._gpu = Gpu(entry)
 
     def continue_from(self, checkpoint: Path) -> None:
-        """Take up the counters of a checkpoint, and mark what was written after it as superseded."""
+        """Restore the counters of a checkpoint, and mark later metrics and samples as superseded."""
         saved = self._run.read_json(checkpoint / STATE_FILE)
         self._before_s = float(saved.get("elapsed_s", 0.0))
         self._before_tokens = int(saved.get("num_tokens", 0))
         self.restart_at(checkpoint_step(checkpoint))
 
     def restart_at(self, step: int) -> None:
+        """Mark metrics and samples of later steps as superseded."""
         marker = {"event": RESUMED, "step": step, "time": round(time.time(), 3)}
         self._metrics.add(marker)
         self._samples.add(marker)
@@ -117,11 +126,11 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if self._prober:
             self._prober.close()
 
-    # What the trainer calls.
+    # Called by the trainer.
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._began = time.monotonic()
-        self._heart.update(state="running", step=state.global_step, total_steps=state.max_steps)
+        self._heartbeat.update(state="running", step=state.global_step, total_steps=state.max_steps)
         if state.global_step == 0:
             self._ask_probes(kwargs["model"], 0)
         return control
@@ -134,14 +143,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         self._busy_s += time.monotonic() - self._step_began
         step, recipe = state.global_step, self._recipe
         last = step >= state.max_steps
-        self._heart.update(write=False, step=step)
+        self._heartbeat.update(write=False, step=step)
         if self._stop() and not last:
-            self._heart.update(state="stopping", message="Saving a checkpoint.")
+            self._heartbeat.update(state="stopping", message="Saving a checkpoint.")
             self.stopped = control.should_training_stop = True
             control.should_log = control.should_save = True
             return control
         if last or (recipe.save_steps and step % recipe.save_steps == 0):
-            control.should_save = control.should_log = True  # logged first: what is lost must not be saved
+            control.should_save = control.should_log = True  # logging comes first and prevents saving a NaN
         if last or (recipe.eval_steps and step % recipe.eval_steps == 0):
             control.should_evaluate = self.trainer.eval_dataset is not None
             control.should_log = self._ask_after_log = True
@@ -161,7 +170,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        """Give a complete checkpoint its name: one that is still being written never bears it."""
+        """Rename a complete checkpoint to its final name, which a partial one therefore never has."""
         step = state.global_step
         saved = Path(args.output_dir) / f"checkpoint-{step}"
         write_json(
@@ -177,7 +186,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
                 shutil.rmtree(old, ignore_errors=True)
         return control
 
-    # What it does with that.
+    # Helpers.
 
     def _log_step(self, state: Any, control: Any, logs: dict[str, Any]) -> None:
         step, loss = state.global_step, float(logs["loss"])
@@ -198,20 +207,19 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if self._gpu:
             line |= self._gpu.read()
         self._tokens_logged, self._busy_s = tokens, 0.0
-        lost = loss if not math.isfinite(loss) else float(logs.get("grad_norm") or 0.0)
-        if not math.isfinite(lost):
+        name, value = ("gradient", float(logs.get("grad_norm") or 0.0)) if math.isfinite(loss) else ("loss", loss)
+        if not math.isfinite(value):
             line["alert"] = "nan"
             control.should_save = control.should_evaluate = False
             control.should_training_stop = True
-            what = "gradient" if math.isfinite(loss) else "loss"
             self.failure = RefusedError(
-                f"The {what} became {lost} at step {step}: the weights are lost.",
+                f"The {name} became {value} at step {step}: the weights are unusable.",
                 self._advice(),
                 code="nan_loss",
             )
         elif usual := spike(loss, self._losses):
             line["alert"] = "spike"
-            self._heart.update(message=f"Loss spike at step {step}: {loss:.3g}, where it had been about {usual:.3g}.")
+            self._heartbeat.update(message=f"Loss spike at step {step}: {loss:.3g}, usually about {usual:.3g}.")
         if math.isfinite(loss):
             self._losses.append(loss)
             self.last_loss = loss
@@ -219,8 +227,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
     def _advice(self) -> str:
         saved = self._run.checkpoints()
-        back = f" Resuming goes on from {saved[-1].name}." if saved else ""
-        return f"Lower the learning rate (now {self._recipe.learning_rate:g}) or raise the warm-up.{back}"
+        resuming = f" Resuming continues from {saved[-1].name}." if saved else ""
+        return f"Lower the learning rate (now {self._recipe.learning_rate:g}) or raise the warm-up.{resuming}"
 
     def _ask_probes(self, model: Any, step: int) -> None:
         if self._prober is None or self._stop():
@@ -229,7 +237,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             self._samples.add(sample)
 
     def _tokens(self) -> int:
-        # TRL counts the tokens of this process only; the private counter is the one its own log line shows.
+        # TRL counts the tokens of this process only. The private counter is the one in its own log line.
         return self._before_tokens + int(self.trainer._total_train_tokens)
 
     def _elapsed(self) -> float:
@@ -237,9 +245,16 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
 
 def spike(loss: float, history: deque[float]) -> float | None:
-    """The usual loss, if ``loss`` jumps out of it: half above the median, and eight median deviations.
+    """Detect a loss spike: half above the median and eight median absolute deviations above it.
 
-    The deviation is at least a hundredth of the median, so that a flat curve's noise is no spike.
+    The deviation is at least a hundredth of the median, so that the noise of a flat curve is not a spike.
+
+    Args:
+        loss: the new loss.
+        history: the losses before it.
+
+    Returns:
+        The median of the history if the loss is a spike; otherwise None.
     """
     if len(history) < _SPIKE_LEAST:
         return None
@@ -250,7 +265,7 @@ def spike(loss: float, history: deque[float]) -> float | None:
 
 
 def _plain(line: dict[str, Any]) -> dict[str, Any]:
-    """Without what JSON cannot say: a NaN becomes null."""
+    """Replace values that JSON cannot represent (NaN, infinity) by null."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in line.items()
     }

@@ -1,4 +1,4 @@
-"""Number formats, loading the base with its adapter, and what a machine can do. Imports torch."""
+"""Choose the number format, and load the base with its adapter. Imports torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from o1lab.train.recipe import Recipe, load
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# A step is many rows at once, forward and back: single rows, as in decoding, are no part of it.
+# A training step processes many rows at once, forward and backward; single rows, as in decoding, do not matter.
 _MEASURE_ROWS = (512,)
 
 
 @dataclass(frozen=True)
 class Dtype:
-    """The chosen number format and why; seconds where it was measured."""
+    """The chosen number format (``bf16`` or ``fp32``) and the reason; with seconds if it was measured."""
 
     name: str
     reason: str
@@ -34,22 +34,29 @@ class Dtype:
 
 
 def choose_dtype(wanted: str, *, gpu: bool, model_config: Any) -> Dtype:
-    """bf16 or fp32: as wanted, bf16 on a GPU that has it, on a CPU whichever a short measurement finds faster."""
+    """Choose bf16 or fp32.
+
+    Args:
+        wanted: the recipe's ``dtype``. ``auto`` means bf16 on a GPU that supports it, and on a CPU the faster one in a
+            short measurement.
+        gpu: whether the run uses a GPU.
+        model_config: the configuration of the base, for the measurement.
+    """
     if wanted != "auto":
-        return Dtype(wanted, "the recipe says so")
+        return Dtype(wanted, "set in the recipe")
     if gpu:
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Dtype("bf16" if has else "fp32", "the GPU has it" if has else "the GPU has no bf16")
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Dtype("bf16" if supported else "fp32", f"the GPU {'supports' if supported else 'does not support'} bf16")
     faster, seconds = faster_on_cpu(model_config, _MEASURE_ROWS, backward=True)
     name = "bf16" if faster is torch.bfloat16 else "fp32"
     return Dtype(name, "measured on this CPU", bf16_s=seconds[torch.bfloat16], fp32_s=seconds[torch.float32])
 
 
 def load_base(folder: Path, dtype: Dtype) -> PreTrainedModel:
-    """The base's weights, from safetensors only.
+    """Load the base model, from safetensors only.
 
     Raises:
-        LabError: they cannot be loaded.
+        LabError: it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
@@ -63,17 +70,24 @@ def load_base(folder: Path, dtype: Dtype) -> PreTrainedModel:
 
 
 def with_adapter(model: PreTrainedModel, checkpoint: Path) -> Any:
-    """``model`` carrying a saved adapter, ready to be trained on."""
+    """Add a saved adapter to ``model``, ready for further training."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
 
 
 def adapter_mismatch(model: PreTrainedModel, recipe: Recipe, runs: Path) -> str:
-    """Why the adapter that the recipe starts from does not belong to this base; empty when it does.
+    """Check that the adapter which the recipe starts from fits the base.
 
-    ``model`` may be without weights. The other run's base must be the same, and every layer of the adapter must
-    be there with the same shape.
+    The base of the other run must be the same, and every layer of the adapter must exist with the same shape.
+
+    Args:
+        model: the base, with or without weights.
+        recipe: the recipe; its ``init_from`` is resolved.
+        runs: the folder of the runs.
+
+    Returns:
+        Why the adapter does not fit; empty if it does.
     """
     from safetensors import safe_open
 
@@ -100,16 +114,16 @@ def adapter_mismatch(model: PreTrainedModel, recipe: Recipe, runs: Path) -> str:
 
 
 def init_checkpoint(recipe: Recipe, runs: Path) -> Path:
-    """The checkpoint that a resolved ``init_from`` (``RUN/step-N``) means among the runs in ``runs``.
+    """Return the checkpoint that a resolved ``init_from`` (``RUN/step-N``) names among the runs in ``runs``.
 
     Raises:
-        LabError: it is gone.
+        LabError: it does not exist.
     """
     identity, _, name = str(recipe.init_from).partition("/")
     found = runs / identity / "checkpoints" / name
     if not (found / "adapter_config.json").is_file():
         raise LabError(
-            f"The checkpoint {recipe.init_from} to start from is gone.",
+            f"The checkpoint {recipe.init_from} to start from does not exist.",
             "Choose another run in init_from.",
             code="init_missing",
         )

@@ -1,4 +1,4 @@
-"""From a hundred thousand points to what a terminal can draw, without losing a spike."""
+"""Reduce a curve of any number of points to what a terminal can draw, without losing spikes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Series:
-    """A curve ready to draw: finite ``x`` and ``y`` of equal length, and where ``y`` was not a number."""
+    """A curve to draw: finite ``x`` and ``y`` of equal length, and the x values (``gaps``) where y was not finite."""
 
     x: Floats
     y: Floats
@@ -34,15 +34,15 @@ def series(
     smoothing: float = 0.0,
     log: bool = False,
 ) -> Series:
-    """The part of a curve that lies in ``x_range``, smoothed if asked, as about two points a column.
+    """Prepare a curve for drawing: select a range, smooth it, and reduce it to about two points per column.
 
     Args:
         steps: ascending x values.
-        values: y values, as many; NaN and infinities are left out and reported as ``gaps`` (their x).
-        columns: how many columns of pixels there are to draw in.
-        x_range: the lowest and highest x to show, both included; the whole curve when None.
-        smoothing: weight of the past in the exponential moving average, 0 (none) to below 1.
-        log: for a logarithmic y axis: values that are not positive are left out as gaps.
+        values: y values, the same number; NaN and infinities are omitted and reported as ``gaps``.
+        columns: number of pixel columns to draw in.
+        x_range: the lowest and highest x to show, both included; None for the whole curve.
+        smoothing: weight of the past in the exponential moving average, from 0 (none) to below 1.
+        log: whether the y axis is logarithmic; values that are not positive then become gaps.
     """
     import numpy as np
 
@@ -64,9 +64,14 @@ def series(
 
 
 def downsample(x: Floats, y: Floats, columns: int) -> tuple[Floats, Floats]:
-    """At most two points a column, the lowest and the highest in it, in the order they came.
+    """Keep the lowest and the highest point of each column, in their order, and the first and the last point.
 
-    The first and the last point stay. Finite input; about ``2 * columns`` points come out.
+    Args:
+        x, y: finite values of equal length; x is ascending.
+        columns: number of columns.
+
+    Returns:
+        x and y of about ``2 * columns`` points.
     """
     import numpy as np
 
@@ -89,9 +94,11 @@ def downsample(x: Floats, y: Floats, columns: int) -> tuple[Floats, Floats]:
 
 
 def ema(values: Values | Floats, weight: float) -> Floats:
-    """Exponential moving average, corrected at the start as in Adam (Kingma & Ba 2015, section 3).
+    """Return the exponential moving average, with bias correction as in Adam (Kingma & Ba 2015, section 3).
 
-    ``weight``: share of the past, 0 to below 1. Values that are not finite stay as they are and do not spread.
+    Args:
+        values: the values; those that are not finite are kept and do not affect the others.
+        weight: weight of the past, from 0 to below 1.
     """
     import numpy as np
 
@@ -108,7 +115,7 @@ def ema(values: Values | Floats, weight: float) -> Floats:
 
 
 def as_array(values: Values | Floats) -> Floats:
-    """Values as a float array, copied, so that the reader's buffer may grow meanwhile."""
+    """Copy values to a float array, so that the reader's buffer may grow meanwhile."""
     import numpy as np
 
     return np.array(values, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Start and resume training runs. Nothing here imports torch: the worker is a process of its own."""
+"""Start and resume training runs. Does not import torch: the worker is a separate process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from store.records import RunRecord, now
 _PACKAGES = ("o1lab", "torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
 
 
-# glibc gives every large tensor back to the kernel and takes it again, page by page. Kept instead, ten steps of the
+# By default, glibc returns the memory of every large tensor to the kernel. These settings keep it: ten steps of the
 # demo on two cores took 60 s instead of 77, start included, and 5 s of system time instead of 16.
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"
@@ -44,7 +44,7 @@ KEEP_MEMORY = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One row to learn."""
+    """A row of the training data."""
 
     trace_id: str
     prompt: str
@@ -53,12 +53,18 @@ class TrainingRow:
 
 
 def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[RunDir, int]:
-    """Make a run directory for ``recipe``, register the run, and start its worker.
+    """Create a run directory, register the run, and start its detached worker.
 
-    Returns the run and the worker's process id. The worker is of its own session and outlives this process.
+    Args:
+        lab: the lab.
+        recipe: the recipe; see :func:`resolve_rows` for the values that are filled in.
+        store: the lab's database, if it is open already.
+
+    Returns:
+        The run and the process id of its worker.
 
     Raises:
-        NotFoundError: no such dataset or run to start from.
+        NotFoundError: the dataset or the run to start from does not exist.
         UsageError, RefusedError: as :func:`resolve_rows`.
         LabError: the lab cannot be written, or the training extra is not installed.
     """
@@ -71,7 +77,7 @@ def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[Run
 
 @contextmanager
 def opened_store(lab: Lab, store: Store | None) -> Iterator[Store]:
-    """``store``, or the lab's own for as long as the block; its errors come out as those a person reads."""
+    """Yield ``store``, or open the lab's database for the block; store errors become :class:`O1LabError`."""
     opened = store or open_store(lab.database, create=False)
     try:
         yield opened
@@ -83,7 +89,10 @@ def opened_store(lab: Lab, store: Store | None) -> Iterator[Store]:
 
 
 def make_run(lab: Lab, recipe: Recipe, store: Store) -> tuple[RunDir, RunRecord]:
-    """Make a run directory for ``recipe``; the record is yet to be registered, the worker to be started.
+    """Create a run directory. The caller registers the record and starts the worker.
+
+    Returns:
+        The run and its record.
 
     Raises:
         NotFoundError, UsageError, RefusedError, LabError: as :func:`resolve_rows` and :func:`prepare`.
@@ -104,14 +113,18 @@ def make_run(lab: Lab, recipe: Recipe, store: Store) -> tuple[RunDir, RunRecord]
 
 
 def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[TrainingRow]]:
-    """The recipe with everything settled that the lab decides, and the rows of its dataset.
+    """Resolve a recipe against the lab, and read the rows of its dataset.
+
+    Returns:
+        The recipe with the dataset's name and hash, its phase, an absolute base folder and the values of the adapter
+        that it starts from; and the rows.
 
     Raises:
-        NotFoundError: no such dataset or run to start from.
-        UsageError: the dataset is not the one whose hash the recipe names, or the adapter to start from is not of
-            the shape that the recipe asks for.
-        RefusedError: the run to wait for will not finish, or is of another base; or phase 1 has rows to learn that
-            have no solution.
+        NotFoundError: the dataset or the run to start from does not exist.
+        UsageError: the dataset does not have the hash in the recipe, or the adapter to start from has another shape
+            than the recipe asks for.
+        RefusedError: the run to wait for will not finish or has another base; or the recipe is for phase 1 and some
+            rows have no solution.
     """
     try:
         dataset = datasets.get(store.db, recipe.dataset)
@@ -123,26 +136,26 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[T
         raise _explained(error) from error
     if recipe.dataset_hash and recipe.dataset_hash != dataset.hash:
         raise UsageError(
-            f"The dataset {dataset.name} holds {dataset.hash}, the recipe was made for {recipe.dataset_hash}.",
-            "Clear dataset_hash in the recipe to train on what is there now.",
+            f"The dataset {dataset.name} has the hash {dataset.hash}, but the recipe expects {recipe.dataset_hash}.",
+            "Clear dataset_hash in the recipe to train on the current dataset.",
         )
     values: dict[str, Any] = {"dataset": dataset.name, "dataset_hash": dataset.hash}
     if recipe.base.lower() != STUDENT and (folder := Path(recipe.base).expanduser()).is_dir():
         values["base"] = str(folder.absolute())  # the worker runs in another folder
     if dataset.phase == 1:
-        values["phase"] = 1  # its rows have no thought to learn
+        values["phase"] = 1  # its rows have no thoughts
     resolved = recipe.model_copy(update=values)
     if resolved.phase == 1 and (empty := sum(not row.solution for row in rows)):
         raise RefusedError(
-            f"{empty:,} rows of {dataset.name} have no solution, which is all that phase 1 teaches.",
-            "Make a dataset for phase 1 of the same traces, which leaves them out: `o1lab dataset create --phase 1`.",
+            f"{empty:,} rows of {dataset.name} have no solution, but phase 1 trains on the solution alone.",
+            "Create a dataset for phase 1 of the same traces, which omits these: `o1lab dataset create --phase 1`.",
             code="no_solution",
         )
     return resolved.model_copy(update=origin(lab, resolved)), rows
 
 
 def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) -> None:
-    """Write everything a worker needs into a new run directory.
+    """Create a run directory with everything that a worker needs.
 
     Raises:
         LabError: it cannot be written.
@@ -159,7 +172,7 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
         write_json(run.env, environment())
         run.metrics.touch()
         run.samples.touch()
-        run.write_status(_waiting_status("Waiting for its process to begin."))
+        run.write_status(_waiting_status("Waiting for its process to start."))
     except OSError as error:
         raise LabError(
             f"Cannot write the run directory {run.path}: {error.strerror}.", "Check the lab's disk and permissions."
@@ -179,7 +192,7 @@ def start_worker(run: RunDir, *, resuming: bool = False) -> int:
     arguments = ["--resume"] if resuming else []
     pid = spawn.launch(run, "o1lab.train.worker", *arguments, env=KEEP_MEMORY | os.environ | QUIET_ENVIRONMENT)
     status = run.read_status()
-    if status.pid is None:  # the worker writes its own status as soon as it is up
+    if status.pid is None:  # the worker has not written its own status yet
         waiting = _waiting_status("Loading.", state="starting", step=status.step, total_steps=status.total_steps)
         run.write_status(replace(waiting, pid=pid, pid_started=started_at(pid)))
     return pid
@@ -205,17 +218,17 @@ def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
     require_trainer()
     state = run.info()
     if state.active:
-        raise UsageError(f"The run {run.id} is {state.state} already.", f"Watch it: `o1lab runs watch {run.id}`.")
+        raise UsageError(f"The run {run.id} is already {state.state}.", f"Watch it: `o1lab runs watch {run.id}`.")
     if any(value is not None for value in changes.values()):
         raise UsageError("The recipe of a run cannot change.", "Start a new run: o1lab train --recipe FILE ...")
     saved = run.checkpoints()
     if state.state == "finished":
         raise UsageError(
-            f"The run {run.id} is finished.", f"Start from it in a new run: `o1lab train --init-from {run.id} ...`."
+            f"The run {run.id} has finished.", f"Start a new run from it: `o1lab train --init-from {run.id} ...`."
         )
     if not saved and state.status.step > 0:
         raise RefusedError(
-            f"The run {run.id} has no checkpoint to continue from.", "Start it again, with a smaller save_steps."
+            f"The run {run.id} has no checkpoint to continue from.", "Start a new run with a smaller save_steps."
         )
     step = checkpoint_step(saved[-1]) if saved else 0
     run.write_status(_waiting_status(f"Resuming from step {step}.", step=step))
@@ -226,7 +239,7 @@ def _forget(lab: Lab, run: RunDir) -> tuple[str, ...]:
     others = (other for other in list_run_dirs(lab) if other.id != run.id)
     children = [other.id for other in others if parent_id(other.recipe) == run.id]
     if children:
-        raise RefusedError(f"Other runs start from the run {run.id}: {', '.join(children[:5])}.", "Remove those first.")
+        raise RefusedError(f"Other runs start from the run {run.id}: {', '.join(children[:5])}.", "Delete those first.")
     with opened_store(lab, None) as opened:
         runs.remove(opened.db, run.id)
     return ()
@@ -239,12 +252,12 @@ RUNS = JobKind(
 
 
 def reproducing_command(lab: Lab, run: RunDir) -> str:
-    """The command that trains the same again, from the recipe in the run directory."""
+    """Return the command that repeats the run from the recipe in its directory."""
     return shlex.join(["o1lab", "--lab", str(lab.root), "train", "--recipe", str(run.recipe)])
 
 
 def require_trainer() -> None:
-    """See that what trains is installed, without importing it.
+    """Check that the training packages are installed, without importing them.
 
     Raises:
         LabError: the training extra is missing.
@@ -254,14 +267,14 @@ def require_trainer() -> None:
     missing = [name for name in ("torch", "transformers", "peft", "trl", "datasets") if find_spec(name) is None]
     if missing:
         raise LabError(
-            f"Training needs {', '.join(missing)}, which this installation does not have.",
+            f"Training needs these packages, which are not installed: {', '.join(missing)}.",
             "Install the extra: pip install 'o1lab[train]'.",
             code="no_trainer",
         )
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and git state, as env.json keeps them; the worker adds the device."""
+    """Return the content of env.json: versions, machine and git state. The worker adds the device."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -279,7 +292,7 @@ def environment() -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and cleanliness of the checkout that holds ``folder``; None for an installed package."""
+    """Return commit and ``dirty`` of the checkout that contains ``folder``; None for an installed package."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}

@@ -1,7 +1,7 @@
-"""Following metrics.jsonl and samples.jsonl while somebody else appends to them.
+"""Follow metrics.jsonl and samples.jsonl while another process appends to them.
 
-A reader remembers how far it came and parses only what is new. A half-written last line waits for its end.
-A resumed run writes ``{"event": "resumed", "step": N}``: what was written for later steps is superseded.
+A reader remembers its offset and parses only new lines; a partial last line is parsed when it is complete. A resumed
+run writes ``{"event": "resumed", "step": N}``, which supersedes earlier lines of later steps.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 RESUMED = "resumed"
-# Small blocks stay in the processor's cache: 100,000 lines parse about twice as fast as in one block of 32 MB.
+# Small blocks stay in the processor's cache: 100,000 lines are parsed about twice as fast as in one block of 32 MB.
 _BLOCK = 1 << 15
 
 
 class LineReader:
-    """The complete JSON lines of a growing file, each handed out once."""
+    """Reads the complete JSON lines of a growing file, each once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class LineReader:
         self._rest = b""
 
     def blocks(self) -> Iterator[list[dict[str, Any]] | None]:
-        """What is new, in pieces; ``None`` before the first one says that the file began anew.
+        """Yield the new lines in blocks; ``None`` first if the file was replaced or truncated.
 
         A line that is not a JSON object is counted in ``bad_lines`` and skipped. A missing file has no lines.
         """
@@ -58,7 +58,7 @@ class LineReader:
                     yield self._parse(whole)
 
     def _parse(self, block: bytes) -> list[dict[str, Any]]:
-        try:  # one call for the whole block is several times quicker than one a line
+        try:  # one call for the whole block is several times faster than one per line
             found = from_json(b"[" + block.replace(b"\n", b",") + b"]", cache_strings="keys")
             if set(map(type, found)) <= {dict}:
                 return cast(list[dict[str, Any]], found)
@@ -82,8 +82,8 @@ class LineReader:
 class Metrics:
     """The columns of a metrics.jsonl, kept up to date by :meth:`poll`.
 
-    ``steps`` and each of ``columns`` are arrays of equal length; a value that a line lacks is NaN. Lines of
-    evaluations (``eval_*``) are joined to the line of their step.
+    ``steps`` and each of ``columns`` are arrays of equal length; a missing value is NaN. Lines of evaluations
+    (``eval_*``) are joined to the line of their step.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,10 +91,10 @@ class Metrics:
         self.steps: array[float] = array("d")
         self.columns: dict[str, array[float]] = {}
         self.generation = 0
-        """Grows when earlier points went away (a resumed run, a file begun anew): redraw all."""
+        """Increases when earlier points are removed (a resumed run, a replaced file), so that all must be redrawn."""
 
     def poll(self) -> bool:
-        """Read what is new; whether there was anything."""
+        """Read new lines; returns whether there were any."""
         changed = False
         for block in self._reader.blocks():
             changed = True
@@ -116,7 +116,7 @@ class Metrics:
         return self._reader.bad_lines
 
     def last(self) -> dict[str, float]:
-        """The newest known value of each metric, with its step; empty before the first line."""
+        """Return the newest known value of each metric, and the last step; empty before the first line."""
         if not self.steps:
             return {}
         found = {"step": self.steps[-1]}
@@ -128,7 +128,7 @@ class Metrics:
         return found
 
     def column(self, name: str) -> array[float]:
-        """One metric over all steps; NaN where a line has none."""
+        """Return one metric over all steps; NaN where it is missing."""
         return self.columns.get(name) or array("d", [math.nan]) * len(self.steps)
 
     def _add(self, line: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ class Metrics:
         if line.get("event") == RESUMED:
             self._cut(bisect_right(self.steps, step))
             return
-        if self.steps and step < self.steps[-1]:  # written again without a word: the newer line counts
+        if self.steps and step < self.steps[-1]:  # repeated without a "resumed" event: the newer line counts
             self._cut(bisect_right(self.steps, step))
         if not self.steps or step > self.steps[-1]:
             self._append(step)
@@ -150,7 +150,7 @@ class Metrics:
                 column[-1] = value
 
     def _add_alike(self, lines: list[dict[str, Any]]) -> bool:
-        """Add lines of the same keys column by column; False, and nothing added, where they are not so plain."""
+        """Add lines with the same keys column by column; returns False, and adds nothing, if that is not possible."""
         names = tuple(lines[0])
         if len(names) < 2 or "event" in names or "step" not in names:
             return False
@@ -184,14 +184,14 @@ class Metrics:
 
 
 class Samples:
-    """The answers to the probes, kept up to date by :meth:`poll`: ``items`` in the order they were given."""
+    """The answers to the probes in ``items``, in their order, kept up to date by :meth:`poll`."""
 
     def __init__(self, path: Path) -> None:
         self._reader = LineReader(path)
         self.items: list[dict[str, Any]] = []
 
     def poll(self) -> bool:
-        """Read what is new; whether there was anything."""
+        """Read new lines; returns whether there were any."""
         changed = False
         for block in self._reader.blocks():
             changed = True
@@ -207,7 +207,12 @@ class Samples:
 
 
 def last_metrics(path: Path, *, limit: int = 65_536) -> dict[str, float]:
-    """The metrics of the newest logged step, from the end of the file only; empty without one."""
+    """Return the metrics of the last logged step; empty if there is none.
+
+    Args:
+        path: metrics.jsonl.
+        limit: maximum number of bytes to read from the end of the file.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -226,7 +231,7 @@ def last_metrics(path: Path, *, limit: int = 65_536) -> dict[str, float]:
         if not isinstance(step, int | float) or step > newest:
             continue
         if line.get("event") == RESUMED:
-            newest = step  # what was written for later steps is superseded
+            newest = step  # earlier lines of later steps are superseded
             continue
         found = {name: value for name, value in line.items() if type(value) in (int, float)} | found
         if "loss" in line:

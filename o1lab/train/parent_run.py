@@ -1,8 +1,8 @@
-"""A run that goes on from another one which has not ended yet: it waits for it. Nothing here imports torch.
+"""Runs that continue from another run, and wait for it if it has not finished. Does not import torch.
 
-``init_from: RUN/end`` says so. The waiting worker holds neither a device nor a place in its queue, so the two cannot
-stand in each other's way. Once RUN has finished, the recipe in the run directory names the checkpoint, and resuming the
-run later waits for nobody.
+``init_from: RUN/end`` waits for RUN. The waiting worker neither uses a device nor queues for one, so the two runs
+cannot block each other. When RUN has finished, the recipe in the run directory is changed to name its last checkpoint,
+so that a resumed run does not wait again.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import O1LabError, RefusedError, UsageError
+from o1lab.errors import RefusedError, UsageError
 from o1lab.files import write_text
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.paths import Lab
-from o1lab.train.adapter import adapter_shape, find_checkpoint
+from o1lab.train.adapter import adapter_shape, find_checkpoint, shape_mismatch
 from o1lab.train.recipe import Recipe, dump, load, load_values
 from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
 SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
-"""What of a recipe the adapter decides that a run goes on with."""
+"""The values of a recipe that the adapter to start from determines."""
 POLL_S = 1.0
 
 
 def awaited(recipe: Recipe) -> str | None:
-    """The run that ``recipe`` waits for, if it names one by ``init_from: RUN/end``."""
+    """Return the id of the run that the recipe waits for (``init_from: RUN/end``); None if it waits for none."""
     identity, _, name = (recipe.init_from or "").partition("/")
     return identity if name == END else None
 
 
 def parent_id(recipe: Path) -> str | None:
-    """The id of the run that the recipe file starts from; None without one, or if the file cannot be read."""
+    """Return the id of the run that a recipe file starts from; None if there is none or it cannot be read."""
     try:
         reference = load_values(recipe).get("init_from")
     except UsageError:
@@ -42,14 +42,16 @@ def parent_id(recipe: Path) -> str | None:
 
 
 def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
-    """The values of ``recipe`` that the run it starts from decides: the checkpoint's full name, the adapter's shape.
+    """Return the values of a recipe that the run it starts from determines.
 
-    Where that run is still to finish, its name stands for its last checkpoint.
+    Returns:
+        ``init_from`` as RUN/step-N, or RUN/end if that run has not finished, and the adapter's shape; empty if the
+        recipe starts from no run.
 
     Raises:
-        NotFoundError: no such run or checkpoint.
+        NotFoundError: the run or the checkpoint does not exist.
         UsageError: the recipe asks for another shape than the adapter's.
-        RefusedError: it was to wait for a run that will not finish, or is of another base.
+        RefusedError: the run to wait for will not finish, or has another base.
     """
     if recipe.init_from is None:
         return {}
@@ -70,29 +72,32 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
         )  # fmt: skip
     for name in SHAPE:
         if name in recipe.model_fields_set and getattr(recipe, name) != getattr(theirs, name):
-            raise UsageError(
-                f"The adapter of run {run.id} has {name} {getattr(theirs, name)}, and the recipe asks for "
-                f"{getattr(recipe, name)}.",
-                f"An adapter keeps its shape: leave {name} out (--set {name}=none), or start without init_from.",
-                code="adapter_shape",
-            )
+            raise shape_mismatch(run.id, name, getattr(theirs, name), getattr(recipe, name))
     return {"init_from": f"{run.id}/{END}"} | {name: getattr(theirs, name) for name in SHAPE}
 
 
 def wait_for_origin(
     run: RunDir,
     recipe: Recipe,
-    heart: Heartbeat[RunStatus],
+    heartbeat: Heartbeat[RunStatus],
     give_up: Callable[[], bool],
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Recipe | None:
-    """Wait until the run that ``recipe`` names has finished; None when asked to give up before.
+    """Wait until the run that the recipe starts from has finished.
 
-    Returns the recipe with that run's last checkpoint to start from, which is then the one in the run directory.
+    Args:
+        run: the waiting run; the resolved recipe is written to its directory.
+        recipe: its recipe.
+        heartbeat: shows what it waits for.
+        give_up: called repeatedly; returns true to stop waiting.
+        sleep: tests replace it.
+
+    Returns:
+        The recipe with the last checkpoint of that run in ``init_from``; None after giving up.
 
     Raises:
-        RefusedError: that run ended otherwise.
+        RefusedError: that run ended without finishing.
     """
     identity = awaited(recipe)
     if identity is None:
@@ -102,28 +107,28 @@ def wait_for_origin(
     while True:
         state = other.info()
         if state.state == "finished":
-            return _settled(run, recipe, other, heart)
-        # Twice, because one unreadable look (a network file system) is no end.
+            return _settled(run, recipe, other, heartbeat)
+        # Twice, because a single failed read (on a network file system) does not mean that it ended.
         if not state.active and before == state.state:
             raise _will_not_finish(other, state, run.id)
         before = state.state
-        message = f"Waits for run {other.id}, which is {state.state}, to go on from its last checkpoint."
-        if heart.status.message != message:
-            heart.update(state="queued", after=other.id, message=message)
+        message = f"Waiting for run {other.id}, which is {state.state}, to start from its last checkpoint."
+        if heartbeat.status.message != message:
+            heartbeat.update(state="queued", after=other.id, message=message)
         if give_up():
             return None
         sleep(POLL_S)
 
 
-def _settled(run: RunDir, recipe: Recipe, other: RunDir, heart: Heartbeat[RunStatus]) -> Recipe:
+def _settled(run: RunDir, recipe: Recipe, other: RunDir, heartbeat: Heartbeat[RunStatus]) -> Recipe:
     saved = other.checkpoints()
     if not saved:
         raise RefusedError(
-            f"The run {other.id} has finished and left no checkpoint to go on from.", "Train that run again."
+            f"The run {other.id} has finished without a checkpoint to start from.", "Train that run again."
         )
     settled = recipe.model_copy(update=_of(saved[-1], recipe))
     write_text(run.recipe, dump(settled))
-    heart.update(state="starting", after="", message="Loading.")
+    heartbeat.update(state="starting", after="", message="Loading.")
     return settled
 
 
@@ -131,12 +136,12 @@ def _of(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
     return {"init_from": f"{checkpoint.parent.parent.name}/{checkpoint.name}"} | adapter_shape(recipe, checkpoint)
 
 
-def _will_not_finish(other: RunDir, state: RunState, waiting: str) -> O1LabError:
+def _will_not_finish(other: RunDir, state: RunState, waiting: str) -> RefusedError:
     ended = {"stopped": "was stopped", "failed": "has failed", "dead": "has died"}.get(state.state, f"is {state.state}")
     why = f" {state.status.message}" if state.status.message else ""
     then = f", then `o1lab runs resume {waiting}`" if waiting else ""
     return RefusedError(
-        f"The run {other.id}, which this one was to go on from, {ended}.{why}",
-        f"Let that one finish first: `o1lab runs resume {other.id}`{then}.",
+        f"The run {other.id}, which this run starts from, {ended}.{why}",
+        f"Finish that run first: `o1lab runs resume {other.id}`{then}.",
         code="origin_ended",
     )

@@ -1,7 +1,7 @@
-"""Several phases out of one recipe file: each is a run of its own, and goes on from the adapter of the one before.
+"""Recipe files with several phases: each phase is a separate run that starts from the adapter of the previous one.
 
-``phases`` is a list; what stands beside it holds for all of them, what stands in one of them for that one alone. Base
-and adapter are those of the first, because an adapter keeps both.
+``phases`` is a list. Values next to it apply to all phases, values in a phase to that phase alone. Base and adapter are
+those of the first phase, because an adapter cannot change either.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _OF_THE_FIRST = ("base", "init_from", *SHAPE)
 
 
 def has_phases(values: Mapping[str, Any]) -> bool:
-    """Whether the values of a recipe file are several recipes."""
+    """Whether the values of a recipe file have several phases."""
     return PHASES in values
 
 
 def require_one(values: Mapping[str, Any]) -> None:
-    """See that the values are one recipe.
+    """Check that the values are a single recipe.
 
     Raises:
-        UsageError: they are several.
+        UsageError: they have several phases.
     """
     if has_phases(values):
         raise UsageError(
-            "This recipe has several phases, which are runs of their own.", "Start them by: o1lab train --recipe FILE."
+            "This recipe has several phases, which are separate runs.", "Start them with: o1lab train --recipe FILE"
         )
 
 
 def split(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The values of each phase, in order.
+    """Return the values of each phase, in order.
 
     Raises:
-        UsageError: ``phases`` is no list of phases, or a later phase names what only the first can.
+        UsageError: ``phases`` is not a list of phases, or a later phase sets a value that only the first may set.
     """
     phases = values[PHASES]
     if not isinstance(phases, list) or not phases or not all(isinstance(phase, dict) for phase in phases):
         raise UsageError(
-            "The recipe's phases: they are a list, each with its dataset.", "See assets/recipes/two-phases.yaml."
+            "`phases` in the recipe must be a list, each with its dataset.", "See assets/recipes/two-phases.yaml."
         )
     shared = {name: value for name, value in values.items() if name != PHASES}
     kept = {name: phases[0][name] for name in _OF_THE_FIRST if name in phases[0] and name != "init_from"}
@@ -58,8 +58,8 @@ def split(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     for number, phase in enumerate(phases[1:], 2):
         if given := [name for name in _OF_THE_FIRST if name in phase]:
             raise UsageError(
-                f"The recipe's phase {number} names {given[0]}, but it goes on with the adapter of the one before.",
-                f"Give {given[0]} beside the phases, or in the first.",
+                f"The recipe's phase {number} sets {given[0]}, but it continues the adapter of the previous phase.",
+                f"Set {given[0]} next to `phases`, or in the first phase.",
             )
         found.append({**shared, **kept, **phase})
         found[-1].pop("init_from", None)
@@ -69,17 +69,22 @@ def split(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def laid_over(
     phases: Sequence[Mapping[str, Any]], options: Mapping[str, Any], settings: list[str]
 ) -> list[dict[str, Any]]:
-    """The phases with options and ``key=value`` settings laid over all of them; ``init_from`` is the first one's.
+    """Override values in all phases; ``init_from`` applies to the first phase only.
+
+    Args:
+        phases: the values of each phase.
+        options: new values by field; None is no change.
+        settings: new values as ``key=value``.
 
     Raises:
-        UsageError: a setting is not ``key=value``, or is not one for several phases.
+        UsageError: a setting is not ``key=value``, or cannot be the same for several phases.
     """
     given = {name: value for name, value in options.items() if value is not None}
     found = []
     for number, phase in enumerate(phases):
         values = override({**phase, **given}, settings)
         if any(values.get(name) != phase.get(name) for name in ("dataset", "dataset_hash", "phase")):
-            raise UsageError("Each phase of this recipe has a dataset of its own.", "Change it in the recipe file.")
+            raise UsageError("Each phase of this recipe has its own dataset.", "Change it in the recipe file.")
         if number:
             values.pop("init_from", None)
         found.append(values)
@@ -87,15 +92,15 @@ def laid_over(
 
 
 def resolve_phases(phases: Sequence[Mapping[str, Any]]) -> list[Recipe]:
-    """The recipes of several phases.
+    """Return the recipes of several phases.
 
     Raises:
-        UsageError: a value of one of them is out of bounds or unknown, or one names no dataset.
+        UsageError: a value is out of bounds or unknown, or a phase has no dataset.
     """
     recipes = []
     for number, values in enumerate(phases, 1):
         if not values.get("dataset"):
-            raise UsageError(f"The recipe's phase {number} names no dataset.", "Give each phase its `dataset`.")
+            raise UsageError(f"The recipe's phase {number} has no dataset.", "Give each phase its `dataset`.")
         try:
             recipes.append(resolve(values))
         except UsageError as error:
@@ -120,27 +125,30 @@ def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None
 
 
 def launch_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None) -> list[tuple[RunDir, int]]:
-    """Make a run of each recipe and start all their workers: each waits until the one before has finished.
+    """Create a run for each recipe and start all workers; each waits until the previous run has finished.
 
-    Either all run directories are made or none. The workers are of their own sessions and outlive this process.
+    Either all run directories are created or none. The workers are detached and outlive this process.
+
+    Returns:
+        Each run and the process id of its worker.
 
     Raises:
-        NotFoundError: no such dataset or run to start from.
-        UsageError, RefusedError: a recipe does not fit the dataset or the adapter it names.
+        NotFoundError: a dataset or the run to start from does not exist.
+        UsageError, RefusedError: a recipe does not fit its dataset or the adapter that it starts from.
         LabError: the lab cannot be written, or the training extra is not installed.
     """
     require_trainer()
-    made: list[RunDir] = []
+    created: list[RunDir] = []
     with opened_store(lab, store) as opened:
         try:
             with opened.db.atomic():
                 for recipe in recipes:
-                    going_on = {"init_from": f"{made[-1].id}/{END}"} if made else {}
-                    run, record = make_run(lab, recipe.model_copy(update=going_on), opened)
-                    made.append(run)
+                    previous = {"init_from": f"{created[-1].id}/{END}"} if created else {}
+                    run, record = make_run(lab, recipe.model_copy(update=previous), opened)
+                    created.append(run)
                     runs.add(opened.db, record)
         except BaseException:
-            for run in made:
+            for run in created:
                 shutil.rmtree(run.path, ignore_errors=True)
             raise
-    return [(run, start_worker(run)) for run in made]
+    return [(run, start_worker(run)) for run in created]

@@ -1,4 +1,4 @@
-"""The student's answers to the recipe's probes while it learns."""
+"""Asks the student the recipe's probes during training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 8
 
 
 class _Asked(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed for us
-    """Ends a generation when somebody asks the run to stop."""
+    """Ends a generation when the run is asked to stop."""
 
     def __init__(self, stop: Callable[[], bool]) -> None:
         self._stop = stop
@@ -32,7 +32,7 @@ class _Asked(StoppingCriteria):  # type: ignore[misc]  # transformers is not typ
 
 
 class Prober:
-    """Asks the probes, greedily and several at a time, and judges the answers that have a gold one."""
+    """Asks the probes in batches with greedy decoding, and verifies the answers to those with a gold answer."""
 
     def __init__(self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, stop: Callable[[], bool]) -> None:
         self._recipe = recipe
@@ -41,9 +41,10 @@ class Prober:
         self._pool = VerifierPool(workers=1)
 
     def ask(self, model: Any, step: int) -> list[dict[str, Any]]:
-        """One record a probe, for samples.jsonl; fewer if the run is asked to stop meanwhile.
+        """Ask all probes. The random state is restored, so that asking does not affect the training.
 
-        The random state is left as it was, so that asking changes nothing about the training.
+        Returns:
+            One record per probe, for samples.jsonl; fewer if the run is asked to stop meanwhile.
         """
         was_training = model.training
         model.eval()
@@ -67,7 +68,7 @@ class Prober:
         self._pool.close()
 
     def _generate(self, model: Any, prompts: list[str]) -> list[tuple[str, int, bool, float]]:
-        """(text, tokens, whether it ended by itself, seconds of the batch) for each prompt."""
+        """Return (text, tokens, whether it ended by itself, seconds of the batch) for each prompt."""
         tokenizer = self._tokenizer
         texts = [
             tokenizer.apply_chat_template(

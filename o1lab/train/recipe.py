@@ -1,7 +1,7 @@
-"""A recipe: everything that decides a training run, with a sentence of help and the bounds of each field.
+"""The recipe of a training run: all its settings, each with help and bounds.
 
-The Train form and the options of ``o1lab train`` are made from this model (see :mod:`o1lab.settings`). A run directory
-holds the resolved recipe, every default written out.
+The Train form and the options of ``o1lab train`` are generated from this model (see :mod:`o1lab.settings`). A run
+directory contains the resolved recipe, with all defaults written out.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ OverLength = Literal["refuse", "drop", "truncate"]
 
 
 class Probe(BaseModel):
-    """A question that the student is asked during training; as text it is ``question => answer``."""
+    """A question that the student is asked during training; written as ``question => answer`` in text."""
 
     model_config = ConfigDict(extra="forbid")
 
     prompt: str = Field(min_length=1, description="The question.")
-    gold: str | None = Field(default=None, description="The right answer, if the student's is to be judged.")
+    gold: str | None = Field(default=None, description="The right answer, to verify the student's.")
 
     @model_validator(mode="before")
     @classmethod
@@ -135,9 +135,7 @@ class Recipe(BaseModel):
         default=42, ge=0, lt=2**32, description="Seed of the adapter's weights, the order of rows and the dropout."
     )
 
-    probes: Annotated[
-        list[Probe], Display("Measurements and checkpoints", empty=NONE, options=("--probe",), metavar="TEXT")
-    ] = Field(
+    probes: Annotated[list[Probe], Display(_MEASURED, empty=NONE, options=("--probe",), metavar="TEXT")] = Field(
         default_factory=list,
         max_length=64,
         description=f"Question that the student is asked during training, as `question {ARROW} answer`.",
@@ -162,7 +160,7 @@ class Recipe(BaseModel):
     @field_validator("phase", mode="before")
     @classmethod
     def _as_number(cls, value: Any) -> Any:
-        """Forms and ``--set`` give text, and a literal number takes none."""
+        """Convert text from forms and ``--set``, which a literal number does not accept."""
         return int(value) if isinstance(value, str) and value.strip().isdigit() else value
 
     @field_validator("device")
@@ -182,13 +180,13 @@ class Recipe(BaseModel):
 
     @property
     def targets(self) -> str | list[str]:
-        """``lora_targets`` as PEFT takes it."""
+        """``lora_targets`` in the format of PEFT."""
         if self.lora_targets == "all-linear":
             return self.lora_targets
         return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
 
     def total_steps(self, rows: int) -> int:
-        """Optimiser steps of a run over ``rows`` training rows, as transformers' Trainer counts them."""
+        """Return the optimiser steps of a run over ``rows`` training rows, as transformers' Trainer counts them."""
         if self.steps is not None:
             return self.steps
         batches = -(-rows // self.batch_size)
@@ -197,7 +195,7 @@ class Recipe(BaseModel):
 
 
 def resolve(values: Mapping[str, Any]) -> Recipe:
-    """A recipe from plain values.
+    """Make a recipe from plain values.
 
     Raises:
         UsageError: a value is out of bounds or unknown; the message names it.
@@ -206,7 +204,7 @@ def resolve(values: Mapping[str, Any]) -> Recipe:
 
 
 def load_values(path: Path) -> dict[str, Any]:
-    """The values written in a recipe file, defaults not filled in.
+    """Read the values in a recipe file, without defaults.
 
     Raises:
         UsageError: it cannot be read or is not a YAML mapping.
@@ -223,7 +221,7 @@ def load_values(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Recipe:
-    """The recipe in a YAML file.
+    """Read a recipe file.
 
     Raises:
         UsageError: as :func:`load_values` and :func:`resolve`.
@@ -232,15 +230,15 @@ def load(path: Path) -> Recipe:
 
 
 def dump(recipe: Recipe) -> str:
-    """The recipe as YAML with every default written out; :func:`load` gives the same recipe back."""
+    """Return the recipe as YAML with all defaults written out; :func:`load` restores it."""
     return str(yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True, width=100))
 
 
 def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
-    """``values`` updated by ``key=value`` settings; an empty value or ``none`` restores the default.
+    """Return ``values`` updated by ``key=value`` settings; an empty value or ``none`` restores the default.
 
     Raises:
-        UsageError: a setting is not ``key=value``, or names no field of a recipe.
+        UsageError: a setting is not ``key=value``, or its key is not a field of a recipe.
     """
     merged = dict(values)
     for setting in settings:
@@ -257,7 +255,7 @@ def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
 
 
 def _parsed(key: str, value: str, setting: str) -> Any:
-    """Numbers and switches are read from their text by the recipe itself; only probes are YAML."""
+    """Parse a value: probes are YAML; the recipe itself converts all other text."""
     if key != "probes":
         return value
     try:

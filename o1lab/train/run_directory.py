@@ -1,4 +1,4 @@
-"""The directory of a training run, LAB/runs/ID, and its status. Nothing here imports torch."""
+"""The directory of a training run, LAB/runs/ID, and its status. Does not import torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunDir(JobFolder[RunStatus, None]):
 
     @cached_property
     def data(self) -> Path:
-        """The training rows, {trace_id, prompt, thought, solution} a line: the worker never opens lab.db."""
+        """The training rows, one {trace_id, prompt, thought, solution} per line. The worker never opens lab.db."""
         return self.path / "data.jsonl"
 
     @cached_property
@@ -73,11 +73,11 @@ class RunDir(JobFolder[RunStatus, None]):
         return self.checkpoints_dir / checkpoint_name(step)
 
     def checkpoints(self) -> list[Path]:
-        """The complete checkpoints by step."""
+        """Return the complete checkpoints, by step."""
         return complete_checkpoints(self.path)
 
     def explain_death(self, status: RunStatus) -> RunStatus:
-        """The status with the last line that the worker wrote."""
+        """Return the status with the last line that the worker wrote as its message."""
         last = next((line.strip() for line in reversed(self.log_tail(20)) if line.strip()), "")
         message = "The process ended without reporting why." + (f" Its last line: {last}" if last else "")
         again = self.resume_hint if self.checkpoints() else "It has no checkpoint to resume from"
@@ -86,12 +86,12 @@ class RunDir(JobFolder[RunStatus, None]):
 
 
 def list_run_dirs(lab: Lab) -> list[RunDir]:
-    """Every run directory of the lab, the newest first, including runs that another program made."""
+    """List the run directories of the lab, the newest first, including runs that another program created."""
     return list_directories(lab.runs, RunDir)
 
 
 def find_run(lab: Lab, identity: str) -> RunDir:
-    """The run with this id or name, or the only one whose id begins so.
+    """Return the run with this id or name, or the only one whose id begins with ``identity``.
 
     Raises:
         NotFoundError: there is none, or there are several.

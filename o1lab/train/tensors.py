@@ -1,6 +1,6 @@
-"""From rows to the trainer: the one place where a row becomes tokens, for preflight and for training alike.
+"""Build the trainer from rows: tokenisation and length policy, shared by preflight and training.
 
-Imported by the worker and by preflight only: it brings torch with it.
+Only the worker and preflight import this module, because it imports torch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _END_WITHIN = 3
 
 @dataclass
 class Lengths:
-    """Row lengths in tokens before the length policy, and what the policy did."""
+    """Row lengths in tokens before the length policy, and the numbers of over-long, dropped and truncated rows."""
 
     lengths: list[int] = field(default_factory=list)
     over: int = 0
@@ -39,7 +39,7 @@ class Lengths:
 
 
 def read_rows(path: Path) -> list[TrainingRow]:
-    """The rows of data.jsonl.
+    """Read the rows of data.jsonl.
 
     Raises:
         RefusedError: there are none (code ``empty_dataset``).
@@ -48,44 +48,46 @@ def read_rows(path: Path) -> list[TrainingRow]:
         rows = [TrainingRow(**json.loads(line)) for line in file]
     if not rows:
         raise RefusedError(
-            "The dataset has no rows.", "Accept some traces and make a dataset of them.", code="empty_dataset"
+            "The dataset has no rows.", "Accept some traces and create a dataset from them.", code="empty_dataset"
         )
     return rows
 
 
 def split(rows: Sequence[TrainingRow], recipe: Recipe) -> tuple[list[TrainingRow], list[TrainingRow]]:
-    """Rows to learn and rows held out, chosen by the recipe's seed.
+    """Split the rows into training rows and held-out rows, at random with the recipe's seed.
 
     Raises:
-        RefusedError: nothing would be left to learn (code ``empty_dataset``).
+        RefusedError: no training row would remain (code ``empty_dataset``).
     """
     import random
 
     if recipe.eval_rows >= len(rows):
         raise RefusedError(
-            f"Holding out {recipe.eval_rows} of {len(rows)} rows leaves none to learn.",
+            f"Holding out {recipe.eval_rows} of {len(rows)} rows leaves none for training.",
             "Lower eval_rows.",
             code="empty_dataset",
         )
-    held = set(random.Random(recipe.seed).sample(range(len(rows)), recipe.eval_rows))  # noqa: S311 - a draw, no secret
-    return [row for i, row in enumerate(rows) if i not in held], [row for i, row in enumerate(rows) if i in held]
+    draw = random.Random(recipe.seed)  # noqa: S311 - not used for secrets
+    held_out = set(draw.sample(range(len(rows)), recipe.eval_rows))
+    train = [row for i, row in enumerate(rows) if i not in held_out]
+    return train, [row for i, row in enumerate(rows) if i in held_out]
 
 
 def completion(row: TrainingRow, phase: int) -> str:
-    """What the student is taught to write: in phase 2 the thought in its marks and then the solution."""
+    """Return the text that the student learns to write: the solution, in phase 2 after the thought in think tags."""
     if phase == 1 or not row.thought.strip():
         return row.solution
     return f"<think>\n{row.thought.strip()}\n</think>\n\n{row.solution}"
 
 
 def messages(prompt: str, system_prompt: str | None) -> list[dict[str, str]]:
-    """The conversation up to the student's turn."""
+    """Return the conversation up to the student's turn."""
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     return [*system, {"role": "user", "content": prompt}]
 
 
 def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe) -> Dataset:
-    """Prompt/completion rows as TRL takes them."""
+    """Return a prompt/completion dataset in the format of TRL."""
     return Dataset.from_list(
         [
             {
@@ -99,9 +101,10 @@ def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe) -> Dataset:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The base's tokenizer.
+    """Load the base's tokenizer.
 
     Raises:
+        LabError: it cannot be loaded.
         RefusedError: it has no chat template (code ``no_chat_template``).
     """
     try:
@@ -112,15 +115,15 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from error
     if not tokenizer.chat_template:
         raise RefusedError(
-            f"{folder.name} has no chat template, and a student is talked to through one.",
-            "Take an instruction-tuned base, or put a chat_template.jinja into its folder.",
+            f"{folder.name} has no chat template, which training needs.",
+            "Use an instruction-tuned base, or put a chat_template.jinja into its folder.",
             code="no_chat_template",
         )
     return tokenizer
 
 
 def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """A model of a few weights for preflight: preparing the rows asks the tokenizer, never the weights."""
+    """Return a tiny model for preflight, because preparing the rows needs the tokenizer but not the weights."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=8,
@@ -136,6 +139,7 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
 
 
 def lora_config(recipe: Recipe) -> LoraConfig:
+    """Return the recipe's adapter settings in the format of PEFT."""
     return LoraConfig(
         r=recipe.lora_r,
         lora_alpha=recipe.lora_alpha,
@@ -147,7 +151,7 @@ def lora_config(recipe: Recipe) -> LoraConfig:
 
 
 def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SFTConfig:
-    """The recipe in TRL's words. Saving and evaluating are driven by our callback, not by strategies."""
+    """Return the recipe in the format of TRL. Our callback triggers saving and evaluation, not TRL's strategies."""
     length = {"max_steps": recipe.steps} if recipe.steps is not None else {"num_train_epochs": recipe.epochs}
     return SFTConfig(
         output_dir=str(output),
@@ -164,7 +168,7 @@ def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SF
         data_seed=recipe.seed,
         logging_strategy="steps",
         logging_steps=recipe.logging_steps,
-        logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
+        logging_nan_inf_filter=False,  # a NaN must be reported, not filtered
         save_strategy="no",
         eval_strategy="no",
         gradient_checkpointing=recipe.gradient_checkpointing,
@@ -175,7 +179,7 @@ def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SF
         disable_tqdm=True,
         packing=False,
         completion_only_loss=True,
-        max_length=None,  # TRL would cut without a word; lengths are our decision, see `apply_length_policy`
+        max_length=None,  # TRL would truncate silently; see `apply_length_policy`
         **length,
     )
 
@@ -192,19 +196,31 @@ def build_trainer(
     adapt: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[SFTTrainer, Lengths]:
-    """The trainer with its tensors ready, and what was found and done about row lengths.
+    """Build the trainer with its tokenised datasets.
 
-    ``adapt``: put a fresh adapter on ``model``; False when it carries one already.
+    Args:
+        model: the base, or :func:`stand_in` for preflight.
+        tokenizer: the base's tokenizer.
+        recipe: the recipe.
+        rows: all rows of the dataset.
+        output: the folder where the trainer saves checkpoints.
+        cpu: whether to train on the CPU.
+        bf16: whether the weights are bfloat16.
+        adapt: whether to add a new adapter; False if ``model`` has one already.
+        callbacks: callbacks of the trainer.
+
+    Returns:
+        The trainer, and the row lengths with the effect of the length policy.
 
     Raises:
-        RefusedError: the length policy refuses, or nothing is left to learn.
+        RefusedError: no training row would remain.
     """
-    learn, held = split(rows, recipe)
+    train, held_out = split(rows, recipe)
     trainer = SFTTrainer(
         model=model,
         args=trainer_config(recipe, output, cpu=cpu, bf16=bf16),
-        train_dataset=as_dataset(learn, recipe),
-        eval_dataset=as_dataset(held, recipe) if held else None,
+        train_dataset=as_dataset(train, recipe),
+        eval_dataset=as_dataset(held_out, recipe) if held_out else None,
         processing_class=tokenizer,
         peft_config=lora_config(recipe) if adapt else None,
         callbacks=list(callbacks),
@@ -217,9 +233,14 @@ def build_trainer(
 
 
 def apply_length_policy(dataset: Dataset, recipe: Recipe, found: Lengths) -> Dataset:
-    """``dataset`` without rows over the recipe's ``max_length``, or with them cut; counts go to ``found``.
+    """Drop or truncate the rows over the recipe's ``max_length``.
 
-    Under ``refuse`` the rows stay: whoever trains must call :func:`refuse_over_length`.
+    With ``refuse`` the rows stay, and the caller must call :func:`refuse_over_length` before training.
+
+    Args:
+        dataset: tokenised rows.
+        recipe: has the policy in ``over_length``.
+        found: gets the lengths and counts.
     """
     limit = recipe.max_length
     lengths = [len(ids) for ids in dataset["input_ids"]]
@@ -239,8 +260,10 @@ def apply_length_policy(dataset: Dataset, recipe: Recipe, found: Lengths) -> Dat
 
 
 def refuse_over_length(found: Lengths, recipe: Recipe) -> None:
-    """Raises:
-    RefusedError: rows are too long and the recipe says to refuse.
+    """Refuse to train if rows are too long and the recipe's policy is ``refuse``.
+
+    Raises:
+        RefusedError: they are (code ``over_length``).
     """
     if found.over and recipe.over_length == "refuse":
         raise RefusedError(
@@ -252,7 +275,7 @@ def refuse_over_length(found: Lengths, recipe: Recipe) -> None:
 
 
 def end_of_turn_ids(model_config: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end a turn: the tokenizer's, and those the model's generation stops at."""
+    """Return the token ids that end a turn: those of the tokenizer and of the model's generation settings."""
     found: set[int] = set()
     for source in (tokenizer, model_config):
         value = getattr(source, "eos_token_id", None)
@@ -261,13 +284,13 @@ def end_of_turn_ids(model_config: Any, tokenizer: PreTrainedTokenizerBase) -> se
 
 
 def trains_end_of_turn(input_ids: Sequence[int], labels: Sequence[int], ends: set[int]) -> bool:
-    """Whether a row's loss covers the end of the turn: without it a student never learns to stop."""
+    """Whether the loss of a row includes the end of the turn, without which a student never learns to stop."""
     tail = list(zip(input_ids, labels, strict=True))[-_END_WITHIN:]
     return any(token in ends and label != IGNORED for token, label in tail)
 
 
 def thought_survives(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template keeps the thought (those of some reasoning models strip it)."""
+    """Whether the chat template keeps the thought; the templates of some reasoning models remove it."""
     start = messages(_sound(row.prompt), recipe.system_prompt)
     answer = {"role": "assistant", "content": _sound(completion(row, recipe.phase))}
     rendered = str(tokenizer.apply_chat_template([*start, answer], tokenize=False))
@@ -275,7 +298,7 @@ def thought_survives(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedToke
 
 
 def _sound(text: str) -> str:
-    """Lone surrogates cannot be tokenised."""
+    """Replace lone surrogates, which cannot be tokenised."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,7 +1,7 @@
 """The training worker: ``python -P -m o1lab.train.worker RUN_DIR [--resume]``.
 
-A process of its own that knows nothing but its run directory: it reads the recipe and the rows there, waits
-for its device, trains with TRL and PEFT, and writes down how it goes. Its output is the run's log.txt.
+A separate process that uses nothing but its run directory: it reads the recipe and the rows there, waits for its
+device, trains with TRL and PEFT, and writes status and metrics. Its output goes to the run's log.txt.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
 from o1lab.train.run_directory import RunDir, RunStatus
 
-_LITTLE_ROOM = 64 << 20
+_DISK_FULL_BYTES = 64 << 20
+"""With less free space than this, a failed write is taken for a full disk."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpcore", "urllib3"):
@@ -44,11 +45,19 @@ def main() -> int:
 
 
 def work(run: RunDir, *, resuming: bool) -> int:
-    """Do the run from here to its end; the exit status is 0 if it finished or was stopped."""
+    """Run the training to its end.
+
+    Args:
+        run: the run.
+        resuming: whether to continue from the last checkpoint.
+
+    Returns:
+        The exit status: 0 if the run finished or was stopped.
+    """
     with run.exclusive_lock() as ours:
         if ours:
             return _work(run, resuming=resuming)
-    print("Another process works on this run already: this one leaves it alone.", file=sys.stderr, flush=True)
+    print("Another process is already running this run.", file=sys.stderr, flush=True)
     return 1
 
 
@@ -66,40 +75,40 @@ def _work(run: RunDir, *, resuming: bool) -> int:
         total_steps=before.total_steps,
         message="Loading.",
     )
-    heart = Heartbeat(run, status)
+    heartbeat = Heartbeat(run, status)
     try:
-        end = _in_turn(run, heart, stop, resuming=resuming)
+        end = _in_turn(run, heartbeat, stop, resuming=resuming)
     except BaseException as error:
         traceback.print_exc()
-        told = explain(error, run)
-        heart.end(state="failed", after="", message=told.message, hint=told.hint)
+        explained = explain(error, run)
+        heartbeat.end(state="failed", after="", message=explained.message, hint=explained.hint)
         return 1
-    heart.end(**end)
+    heartbeat.end(**end)
     return 0
 
 
-def _in_turn(run: RunDir, heart: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool) -> dict[str, str]:
-    """Wait for the run to go on from and for the device, then train; the last words for status.json."""
-    recipe = wait_for_origin(run, load(run.recipe), heart, stop)
+def _in_turn(run: RunDir, heartbeat: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool) -> dict[str, str]:
+    """Wait for the run to start from and for the device, then train; returns the final fields of status.json."""
+    recipe = wait_for_origin(run, load(run.recipe), heartbeat, stop)
     if recipe is None:
-        return {"state": "stopped", "after": "", "message": f"Stopped while it waited for run {heart.status.after}."}
+        return {"state": "stopped", "after": "", "message": f"Stopped while waiting for run {heartbeat.status.after}."}
     device = resolve_device(recipe.device)
     os.environ.update(device.environment())
 
     def waiting(ahead: int) -> None:
         others = "another run" if ahead == 1 else f"{ahead} other runs"
-        if heart.status.state != "queued" or others not in heart.status.message:
-            heart.update(state="queued", message=f"Waiting for {device.name}: {others} before this one.")
+        if heartbeat.status.state != "queued" or others not in heartbeat.status.message:
+            heartbeat.update(state="queued", message=f"Waiting for {device.name}: {others} before this one.")
 
     with acquire_device(device, waiting=waiting, give_up=stop) as ours:
         if not ours:
-            return {"state": "stopped", "message": "Stopped while it waited for its device."}
-        heart.update(state="starting", message="Loading.", device=device.name)
-        return _train(run, recipe, device, heart, stop, resuming=resuming)
+            return {"state": "stopped", "message": "Stopped while waiting for its device."}
+        heartbeat.update(state="starting", message="Loading.", device=device.name)
+        return _train(run, recipe, device, heartbeat, stop, resuming=resuming)
 
 
 def _train(
-    run: RunDir, recipe: Recipe, device: Device, heart: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool
+    run: RunDir, recipe: Recipe, device: Device, heartbeat: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool
 ) -> dict[str, str]:
     import torch
 
@@ -115,14 +124,14 @@ def _train(
     rows = tensors.read_rows(run.data)
     tokenizer = tensors.load_tokenizer(folder)
     dtype = _dtype(run, recipe, folder, device, resuming=resuming)
-    heart.update(device=device.name, dtype=dtype.name)
+    heartbeat.update(device=device.name, dtype=dtype.name)
     model = compute.load_base(folder, dtype)
     if recipe.init_from:
         model = _with_origin(run, recipe, model)
     saved = run.checkpoints() if resuming else []
     checkpoint = saved[-1] if saved else None
     prober = Prober(recipe, tokenizer, stop) if recipe.probes else None
-    reporter = Reporter(run, recipe, heart, stop, prober)
+    reporter = Reporter(run, recipe, heartbeat, stop, prober)
     saving = run.checkpoints_dir / ".saving"
     shutil.rmtree(saving, ignore_errors=True)
     try:
@@ -139,18 +148,20 @@ def _train(
         )
         tensors.refuse_over_length(lengths, recipe)
         if not len(trainer.train_dataset):
-            raise RefusedError("No row is left to learn.", "Raise max_length.", code="empty_dataset")
+            raise RefusedError("No training row is left.", "Raise max_length.", code="empty_dataset")
         _describe_dataset(run, lengths)
         reporter.trainer = trainer
         if device.is_gpu:
             reporter.watch_gpu(device.entry)
         if checkpoint is not None:
             reporter.continue_from(checkpoint)
-            heart.update(step=checkpoint_step(checkpoint), message=f"Resumed from step {checkpoint_step(checkpoint)}.")
+            heartbeat.update(
+                step=checkpoint_step(checkpoint), message=f"Resumed from step {checkpoint_step(checkpoint)}."
+            )
         elif resuming:
             reporter.restart_at(0)
         else:
-            heart.update(message="")
+            heartbeat.update(message="")
         if stop():
             return {"state": "stopped", "message": "Stopped before its first step."}
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -161,17 +172,17 @@ def _train(
 
 
 def _with_origin(run: RunDir, recipe: Recipe, model: Any) -> Any:
-    """The base carrying the adapter of the run to start from."""
+    """Add the adapter of the run to start from to the base."""
     from o1lab.train import compute
 
     runs = run.path.parent
-    if other := compute.adapter_mismatch(model, recipe, runs):
-        raise RefusedError(other, "Start from a run of the same base.", code="adapter_of_other_base")
+    if mismatch := compute.adapter_mismatch(model, recipe, runs):
+        raise RefusedError(mismatch, "Start from a run of the same base.", code="adapter_of_other_base")
     return compute.with_adapter(model, compute.init_checkpoint(recipe, runs))
 
 
 def _describe_dataset(run: RunDir, lengths: Any) -> None:
-    """Add to dataset.json what only the base's tokenizer can tell."""
+    """Add the row lengths by the base's tokenizer to dataset.json."""
     from o1lab.train.preflight.worker import summary
 
     tokens, histogram = summary(lengths.lengths)
@@ -188,27 +199,27 @@ def _ending(trainer: Any, reporter: Any) -> dict[str, str]:
     if reporter.stopped:
         return {
             "state": "stopped",
-            "message": f"Stopped at step {step}; resuming goes on from there." if step else "Stopped.",
+            "message": f"Stopped at step {step}; resuming continues from there." if step else "Stopped.",
         }
     loss = "" if reporter.last_loss is None else f", loss {reporter.last_loss:.4g}"
     return {"state": "finished", "message": f"Finished after {step} steps{loss}."}
 
 
 def _dtype(run: RunDir, recipe: Recipe, folder: Path, device: Device, *, resuming: bool) -> Any:
-    """The number format; a resumed run keeps the one it began with, whatever a new measurement would say."""
+    """Choose the number format; a resumed run keeps its first one without a new measurement."""
     from transformers import AutoConfig
 
     from o1lab.train.compute import Dtype, choose_dtype
 
-    known = run.read_json(run.env)
-    began = known.get("dtype", {}).get("name") if resuming else None
-    if began in ("bf16", "fp32"):
-        return Dtype(began, "the run began with it")
+    env = run.read_json(run.env)
+    first = env.get("dtype", {}).get("name") if resuming else None
+    if first in ("bf16", "fp32"):
+        return Dtype(first, "the run started with it")
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     chosen = choose_dtype(recipe.dtype, gpu=device.is_gpu, model_config=config)
-    known["dtype"] = {"name": chosen.name, "reason": chosen.reason, "bf16_s": chosen.bf16_s, "fp32_s": chosen.fp32_s}
-    known["device"] = _describe(device)
-    write_json(run.env, known)
+    env["dtype"] = {"name": chosen.name, "reason": chosen.reason, "bf16_s": chosen.bf16_s, "fp32_s": chosen.fp32_s}
+    env["device"] = _describe(device)
+    write_json(run.env, env)
     return chosen
 
 
@@ -227,14 +238,14 @@ def _describe(device: Device) -> dict[str, Any]:
 
 
 def explain(error: BaseException, run: RunDir) -> O1LabError:
-    """One sentence and what to do, for whatever ended a run; the traceback is in its log."""
+    """Convert the error that ended a run to one with a message and a hint; the traceback is in the run's log."""
     if isinstance(error, O1LabError):
         return error
     text = str(error)
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _disk_is_full(run, text):
         return LabError(
             "The disk is full: the run could not write.",
-            "Free some space, then resume: the last whole checkpoint is kept.",
+            "Free some space, then resume: the last complete checkpoint is kept.",
             code="disk_full",
         )
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or "allocate memory" in text:
@@ -254,7 +265,7 @@ def _disk_is_full(run: RunDir, text: str) -> bool:
     if "No space left" in text:
         return True
     try:
-        return "writing file" in text and shutil.disk_usage(run.path).free < _LITTLE_ROOM
+        return "writing file" in text and shutil.disk_usage(run.path).free < _DISK_FULL_BYTES
     except OSError:
         return False
 

@@ -8,18 +8,13 @@ from o1lab.distill.estimate import Estimate
 from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.distill.runs import RunInfo
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.format import duration
+from o1lab.format import duration, money
 from o1lab.settings import settings_of
 from o1lab.text import one_line, visible
 from screens.distill.poller import RunDetail
 from screens.jobs.text import add_about, add_faults, add_progress, add_trouble, bar, request_words, sign
 
 _REASONS, _PROMPT = 12, 6000
-
-
-def money(status: TeacherRunStatus) -> str:
-    """The cost so far, or that the price is not known."""
-    return f"${status.cost_usd:,.4f}" if status.priced else "price not known"
 
 
 def list_cell(info: RunInfo, *, marked: bool) -> Text:
@@ -82,7 +77,8 @@ def _figures(text: Text, detail: RunDetail) -> None:
     text.append(f"rejected {status.rejected:,}   ")
     text.append("× failed ", "bold red" if status.failed else "").append(f"{status.failed:,}   ")
     text.append(f"in flight {status.in_flight:,}   retries {status.retries:,}\n")
-    text.append(f"tokens {status.input_tokens:,} in, {status.output_tokens:,} out   cost {money(status)}\n")
+    cost = money(status.cost_usd if status.priced else None)
+    text.append(f"tokens {status.input_tokens:,} in, {status.output_tokens:,} out   cost {cost}\n")
 
 
 def _reasons(text: Text, detail: RunDetail) -> None:
@@ -129,9 +125,6 @@ def relevant(settings: TeacherRunSettings) -> dict[str, object]:
 def estimate_text(found: Estimate, n: int) -> Text:
     """What a run will come to: what is usual, and what cannot be exceeded without a retry."""
 
-    def dollars(value: float | None) -> str:
-        return "price not known" if value is None else f"${value:,.4f}"
-
     more = f" to {found.most_calls:,}" if found.most_calls != found.calls else ""
     text = Text.assemble(
         (f"{found.items:,} items × {n} = {found.samples:,} samples", "bold"), f", {found.calls:,}{more} calls\n",
@@ -141,8 +134,8 @@ def estimate_text(found: Estimate, n: int) -> Text:
         text.append(f"{found.input_tokens:,} tokens in; out: no earlier response to judge by\n")
     else:
         text.append(
-            f"{found.input_tokens:,} tokens in, {found.output_tokens:,} out, {dollars(found.cost_usd)} "
+            f"{found.input_tokens:,} tokens in, {found.output_tokens:,} out, {money(found.cost_usd)} "
             f"(by {found.based_on:,} earlier responses)\n"
         )
-    text.append("at most  ", "dim").append(f"{found.most_output_tokens:,} tokens out, {dollars(found.most_cost_usd)}")
+    text.append("at most  ", "dim").append(f"{found.most_output_tokens:,} tokens out, {money(found.most_cost_usd)}")
     return text.append(f"   counted by {one_line(found.rule, 60)}", "dim")

@@ -16,6 +16,7 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import needs_judge
 from o1lab.evaluate.suites.loading import find_origin
 from o1lab.evaluate.suites.suite import Suite, SuiteFile, all_suites
+from o1lab.format import money
 from o1lab.paths import Lab, assets_dir, offline
 from o1lab.serve.registry import list_models
 from o1lab.settings import Setting
@@ -165,7 +166,7 @@ def estimate_text(found: Estimate, settings: EvaluationSettings, lab: Lab) -> Te
 
 
 def _dollars(most: float | None) -> str:
-    return "price not known" if most is None else f"${most:,.4f} for these" if most else "free of charge"
+    return f"{money(most)} for these" if most else money(None) if most is None else "free of charge"
 
 
 def launch(lab: Lab, settings: EvaluationSettings) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from o1lab.format import duration
+from o1lab.format import duration, money
 from o1lab.jobs.directory import CountedStatus
 from o1lab.text import one_line, visible
 from o1lab.widgets.paged_table import Column, Row
@@ -101,9 +101,9 @@ def cost_words(line: Line) -> str:
     """The cost, or ``-`` where the price is not known."""
     status: CountedStatus | None = line.info.status if line.info else None
     if status is not None and status.priced:
-        return f"${status.cost_usd:,.2f}" if status.cost_usd >= 100 else f"${status.cost_usd:.4f}"
+        return money(status.cost_usd)
     if line.figures and line.figures.tally.cost_usd:
-        return f"${line.figures.tally.cost_usd:.4f}"
+        return money(line.figures.tally.cost_usd)
     return "-"
 
 

@@ -131,6 +131,6 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
 
 def budget_text(settings: Any) -> str:
     """Return a line with the budgets of the settings."""
-    parts = [f"${settings.budget_usd:,.2f}"] if settings.budget_usd is not None else []
+    parts = [f"${settings.budget_usd:,g}"] if settings.budget_usd is not None else []
     parts += [f"{settings.budget_tokens:,} tokens"] if settings.budget_tokens is not None else []
     return f"\nstops before {' or '.join(parts)} are spent" if parts else "\nno budget is set"

@@ -15,11 +15,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input, RadioButton, RadioSet, Static
 
+from o1lab.format import short_count
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs.dialog import Answer, Dialog
 from o1lab.widgets.line_input import LineInput, caught_up
 from o1lab.widgets.tall_text import TallText
-from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, size, state, verdict_mark
+from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, state, verdict_mark
 from store.records import TraceRow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -78,7 +79,7 @@ def rows(chosen: Chosen) -> Text:
     text = Text(no_wrap=True)
     for row in chosen.sample:
         text.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
-        text.append(f" {problem_name(row)}  {one_line(row.model, 30)}  {size(row.chars)} {state(row)}\n")
+        text.append(f" {problem_name(row)}  {one_line(row.model, 30)}  {short_count(row.chars)} {state(row)}\n")
     if chosen.total > len(chosen.sample):
         text.append(f"… and {chosen.total - len(chosen.sample):,} more", "dim")
     return text

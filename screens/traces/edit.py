@@ -45,7 +45,7 @@ async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> 
         edited = await screen.in_thread(read_draft, draft, raw)
         if edited is None:
             await screen.in_thread(shutil.rmtree, draft.parent)
-            annotator.say("Nothing was changed, so nothing was recorded.")
+            annotator.say("The text is unchanged, so nothing was recorded.")
             return None
         annotator.say("verifying the edited chain …")
         row = await annotator.writer.do(save, context.store, trace_id, edited, context.annotator)

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from o1lab.format import short_count
 from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ChainReader
@@ -19,7 +20,7 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
 from screens.traces.reading import Chain, read_chain, spans_of
-from screens.traces.text import decision_mark, moves, problem_name, remarks, size, state, verdict_mark
+from screens.traces.text import decision_mark, moves, problem_name, remarks, state, verdict_mark
 from store import traces
 from store.records import TraceRow
 
@@ -48,7 +49,7 @@ class Column(Vertical):
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
         line.append(f" {one_line(row.model, 30)}", "bold").append(f"  {one_line(row.answer or 'no answer', 24)}")
-        line.append(f"  {size(row.chars)} {state(row)} ", "dim").append_text(moves(row.moves))
+        line.append(f"  {short_count(row.chars)} {state(row)} ", "dim").append_text(moves(row.moves))
         line.append("\n").append_text(remarks(chain.records))
         self.query_one(".column-title", Static).update(line)
         if before is not None and before.row.id == row.id:

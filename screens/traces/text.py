@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
+from o1lab.format import short_count
 from o1lab.text import one_line, visible
 from o1lab.widgets.kinds import letter_of, style_of
 from o1lab.widgets.paged_table import Column, Row
@@ -57,7 +58,7 @@ def table_row(row: TraceRow) -> Row:
         "decision": decision_mark(row.decision),
         "problem": problem_name(row),
         "model": row.model,
-        "length": size(row.chars),
+        "length": short_count(row.chars),
         "state": Text(state(row), "yellow"),
         "moves": moves(row.moves),
     }
@@ -80,16 +81,6 @@ def state(row: TraceRow) -> str:
     return "" if row.complete else "cut"
 
 
-def size(characters: int) -> str:
-    """Format a length in about three digits: 873, 4.9k, 31k, 1.2M."""
-    if characters < 1_000:
-        return str(characters)
-    if characters < 999_500:
-        thousands = characters / 1_000
-        return f"{thousands:.1f}k" if thousands < 9.95 else f"{thousands:.0f}k"
-    return f"{characters / 1_000_000:.1f}M"
-
-
 def moves(counts: Mapping[str, int] | None) -> Text:
     """Format the numbers of moves by letter; kinds that do not occur are left out."""
     text = Text(no_wrap=True)
@@ -109,7 +100,7 @@ def folded(row: TraceRow, index: int, total: int) -> Text:
         verdict_mark(row.verdict),
         " ",
         decision_mark(row.decision),
-        f" {problem_name(row)}  {one_line(row.model, 28)}  {size(row.chars)}",
+        f" {problem_name(row)}  {one_line(row.model, 28)}  {short_count(row.chars)}",
         (f" {state(row)}" if state(row) else "", "yellow"),
         "  ",
         moves(row.moves),
@@ -132,7 +123,7 @@ def title(row: TraceRow, text: TraceText) -> Text:
 
 def origin(row: TraceRow) -> Text:
     """Return a line on the origin of a chain: model, length, synthesis, source and ids."""
-    parts = [one_line(row.model, 40), f"{size(row.chars)} chars"]
+    parts = [one_line(row.model, 40), f"{short_count(row.chars)} chars"]
     if row.tokens is not None:
         parts.append(f"{row.tokens:,} tok")
     if state(row):

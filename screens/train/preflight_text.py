@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from o1lab.format import byte_size, number
 from o1lab.text import visible
 from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken
 from o1lab.train.recipe import Recipe
-from screens.train.text import number, size
 
 BAR_CELLS = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -89,7 +89,7 @@ def _memory(found: Preflight) -> Text:
     if not found.memory_bytes:
         return Text()
     parts = ", ".join(
-        f"{name} {size(value)}"
+        f"{name} {byte_size(value)}"
         for name, value in (
             ("weights", memory.weights),
             ("adapter and optimizer", memory.adapter),
@@ -98,8 +98,8 @@ def _memory(found: Preflight) -> Text:
         )
         if value
     )
-    free = f" of {size(memory.available)} free" if memory.available else ""
-    return Text(f"about {size(found.memory_bytes)}{free}: {parts}")
+    free = f" of {byte_size(memory.available)} free" if memory.available else ""
+    return Text(f"about {byte_size(found.memory_bytes)}{free}: {parts}")
 
 
 def histogram(bins: Sequence[Bin], max_length: int) -> Text:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from o1lab.format import duration
+from o1lab.format import byte_size, duration, number
 from o1lab.text import one_line, visible
 from screens.jobs.text import sign
 from screens.train.poller import Detail, RunLine
@@ -21,24 +21,6 @@ METRICS = {
     "mean_token_accuracy": "token accuracy",
     "tokens_per_second": "tokens/s",
 }
-
-
-def number(value: float) -> str:
-    """A metric in about five characters; NaN and infinity are written out."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{value:+}"
-    if value == 0 or 0.001 <= abs(value) < 1000:
-        return f"{value:.3g}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-
-
-def size(count: float) -> str:
-    """A number of bytes with its unit."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def state_words(line: RunLine) -> Text:
@@ -121,8 +103,8 @@ def figures(last: dict[str, float]) -> Text:
         ("grad_norm", "grad", number),
         ("mean_token_accuracy", "acc", lambda value: f"{value:.3f}"),
         ("tokens_per_second", "tok/s", number),
-        ("rss_bytes", "RSS", size),
-        ("gpu_memory_bytes", "GPU mem", size),
+        ("rss_bytes", "RSS", byte_size),
+        ("gpu_memory_bytes", "GPU mem", byte_size),
         ("gpu_util", "GPU", lambda value: f"{value:.0f} %"),
     ):
         if key in last:

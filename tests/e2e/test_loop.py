@@ -67,7 +67,7 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
         terminal.keys("F4")
         terminal.wait_for("No runs yet")
         terminal.keys("a")
-        terminal.wait_for("What to learn")
+        terminal.wait_for("Data and model")
         walk_to(terminal, "steps")
         terminal.keys("C-u")
         terminal.wait_for("by epochs")  # what an empty field says

@@ -10,6 +10,7 @@ import typer
 
 from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.format import percent
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _figures(found: Figures) -> Iterator[str]:
     if found.weighted is not None:
         heavy = found.weighted
         points = f"{heavy.earned:g} of {heavy.total:g} points"
-        yield f"by weight  {_percent(heavy.value)}{_between(heavy.interval)}  {points}"
+        yield f"by weight  {percent(heavy.value)}{_between(heavy.interval)}  {points}"
     yield from _tokens(found)
     yield from _curves(found)
     yield from _parts("variant", found.by_variant)
@@ -140,15 +141,15 @@ def _tokens(found: Figures) -> Iterator[str]:
 def _curves(found: Figures) -> Iterator[str]:
     if found.pass_at:
         yield ""
-        yield "pass@k     " + "  ".join(f"{k}: {_percent(value)}" for k, value in found.pass_at.items())
+        yield "pass@k     " + "  ".join(f"{k}: {percent(value)}" for k, value in found.pass_at.items())
     if found.maj_at:
         yield ""
         yield f"{'maj@k':<7}{'right':>7}  {'95 %':<16}{'ties wrong':>10} {'ties':>7} {'no answer':>10} {'tokens':>9}"
         for point in found.maj_at:
             tokens = "-" if point.tokens is None else f"{point.tokens:,.0f}"
             yield (
-                f"{point.k:<7}{_percent(point.value):>7} {_between(point.interval):<16} "
-                f"{_percent(point.strict):>10} {_percent(point.ties):>7} {_percent(point.silent):>10} {tokens:>9}"
+                f"{point.k:<7}{percent(point.value):>7} {_between(point.interval):<16} "
+                f"{percent(point.strict):>10} {percent(point.ties):>7} {percent(point.silent):>10} {tokens:>9}"
             )
         how = "all subsets of k samples" if all(one.exact for one in found.maj_at) else "drawn subsets of k samples"
         yield f"Over {how}. A tie counts as the share of right answers"
@@ -173,7 +174,7 @@ def _parts(what: str, parts: Mapping[str, Part]) -> Iterator[str]:
     for name, part in parts.items():
         counts = " ".join(f"{part.outcomes[other]:>6,}" for other in _OTHERS)
         interval = _between(part.rate.interval).strip()
-        yield f"{one_line(name, 12):<13}{_percent(part.rate.value):>7} {interval:<14}{part.rate.n:>7,} {counts}"
+        yield f"{one_line(name, 12):<13}{percent(part.rate.value):>7} {interval:<14}{part.rate.n:>7,} {counts}"
 
 
 def _shifts(found: Figures) -> Iterator[str]:
@@ -182,12 +183,12 @@ def _shifts(found: Figures) -> Iterator[str]:
     for one in found.shifts:
         pair = one.paired
         yield (
-            f"{one.against} -> {one.variant}: {_percent(pair.a.value)} -> {_percent(pair.b.value)}, drop "
+            f"{one.against} -> {one.variant}: {percent(pair.a.value)} -> {percent(pair.b.value)}, drop "
             f"{100 * one.drop:+.1f} points{_turned(pair.interval)}"
         )
         yield f"  p {_p(pair.chance.p)} over {pair.items:,} questions"
-        flipped = "-" if one.flipped is None else f"{_percent(one.flipped)}{_between(one.flipped_ci)}"
-        back = "-" if one.recovered is None else _percent(one.recovered)
+        flipped = "-" if one.flipped is None else f"{percent(one.flipped)}{_between(one.flipped_ci)}"
+        back = "-" if one.recovered is None else percent(one.recovered)
         yield f"  right to wrong {flipped}, wrong to right {back}"
         if one.wrong_taken is not None and one.wrong_taken_plain is not None:
             before, after = one.wrong_taken_plain, one.wrong_taken
@@ -254,11 +255,7 @@ def _listed(items: Sequence[str], questions: dict[str, str], limit: int) -> Iter
 def _rate(rate: Rate) -> str:
     if rate.value is None:
         return "no samples"
-    return f"{_percent(rate.value)}{_between(rate.interval)}  {rate.correct:,} of {rate.n:,}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"
+    return f"{percent(rate.value)}{_between(rate.interval)}  {rate.correct:,} of {rate.n:,}"
 
 
 def _between(interval: Interval | None, times: int = 100, digits: int = 1) -> str:

@@ -14,6 +14,7 @@ from o1lab.cli.evaluate import samples as eval_samples
 from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
+from o1lab.format import money, percent
 
 if TYPE_CHECKING:
     from typer._click import Context as ClickContext
@@ -249,7 +250,7 @@ add_job_verbs(eval_app, JOBS)
 
 
 def _lines(item: dict[str, Any]) -> list[str]:
-    cost = "" if item["cost_usd"] is None else f", ${item['cost_usd']:,.4f}"
+    cost = "" if item["cost_usd"] is None else f", {money(item['cost_usd'])}"
     missing = (
         f" of {item['requested'] - item['missing']} samples, {item['missing']} not there yet" if item["missing"] else ""
     )
@@ -269,8 +270,8 @@ def _tokens(item: dict[str, Any]) -> str:
     if item["avg_output_tokens"] is None:
         return "tokens    nobody has answered yet"
     said = (
-        f"tokens    {_number(item['avg_output_tokens'])} a response: thought {_number(item['avg_thought_tokens'])}, "
-        f"answer {_number(item['avg_answer_tokens'])}"
+        f"tokens    {_count(item['avg_output_tokens'])} a response: thought {_count(item['avg_thought_tokens'])}, "
+        f"answer {_count(item['avg_answer_tokens'])}"
     )
     return said + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
 
@@ -287,21 +288,17 @@ def _why(item: dict[str, Any]) -> list[str]:
 def _headline(item: dict[str, Any]) -> str:
     """The accuracy, or the mean of the marks where the suite wants that."""
     if item["metric"] == "mean_value":
-        said, of = f"mean mark {_percent(item['mean_value'])}", f", {item['graded']} graded"
+        said, of = f"mean mark {percent(item['mean_value'])}", f", {item['graded']} graded"
     else:
-        said, of = f"accuracy  {_percent(item['accuracy'])}", ""
+        said, of = f"accuracy  {percent(item['accuracy'])}", ""
     interval = item["mean_value_ci95" if of else "ci95"]
-    return said + (f" ({_percent(interval[0])} to {_percent(interval[1])})" if interval else "") + of
+    return said + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "") + of
 
 
 def _short_headline(item: dict[str, Any]) -> str:
     """The headline in a list; the mean of values is marked so."""
-    return f"⌀{_percent(item['mean_value'])}" if item["metric"] == "mean_value" else _percent(item["accuracy"])
+    return f"⌀{percent(item['mean_value'])}" if item["metric"] == "mean_value" else percent(item["accuracy"])
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"
-
-
-def _number(value: float | None) -> str:
+def _count(value: float | None) -> str:
     return "not known" if value is None else f"{value:,.0f}"

@@ -9,7 +9,7 @@ from typing import Protocol
 from o1lab.chains import parse
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
-from o1lab.inference.usage import Usage
+from o1lab.jobs.progress import Usage
 from store.evaluations import State, Turn
 
 FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."

@@ -25,15 +25,15 @@ class EvalCounts(Counts):
 
     def start_from(self, so_far: Tally, failed: set[tuple[str, int]], before: EvalStatus | None) -> None:
         """Continue an evaluation; ``failed`` are the samples that are asked again."""
-        self.go_on(failed, before)
+        self.continue_from(failed, before)
         for outcome in _COUNTED:
             setattr(self, outcome, so_far.outcomes[outcome])
         self.done = so_far.total - so_far.outcomes["failed"]
         self.cached = so_far.cached
 
-    def landed(self, item: str, sample: int, outcome: str, clock: Clock, *, cached: bool) -> None:
+    def count_sample(self, item: str, sample: int, outcome: str, clock: Clock, *, cached: bool) -> None:
         """Count a sample that ended."""
-        self.ended(item, sample, clock, failed=outcome == "failed")
+        self.count_end(item, sample, clock, failed=outcome == "failed")
         self.cached += cached
         if outcome != "failed":
             setattr(self, outcome, getattr(self, outcome) + 1)

@@ -110,9 +110,8 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self._to_score = len(so_far.to_score)
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
-        self.counts.paid(so_far.usage.input_tokens, so_far.usage.output_tokens, so_far.usage.cost_usd)
-        budget = Budget(self.control, self.settings.budget_usd, self.settings.budget_tokens)
-        budget.spend(self.counts.input_tokens + self.counts.output_tokens, self.counts.cost_usd)
+        self.counts.usage.add(so_far.usage)
+        budget = Budget(self.control, self.counts.usage, self.settings.budget_usd, self.settings.budget_tokens)
         manager = self._manager
         if manager is None:
             manager = await stack.enter_async_context(ServerManager(self.lab))
@@ -180,7 +179,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             self.counts.scored(one.outcome)
         else:
             sample = one.sample
-            self.counts.landed(sample.item, sample.sample, one.outcome, self.clock, cached=sample.cached)
+            self.counts.count_sample(sample.item, sample.sample, one.outcome, self.clock, cached=sample.cached)
 
     async def _open_model(
         self,

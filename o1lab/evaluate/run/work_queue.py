@@ -15,7 +15,7 @@ from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.inference import journal
 from o1lab.inference.journal import JournalIndex
-from o1lab.inference.usage import Usage
+from o1lab.jobs.progress import Usage
 from store import evaluations, sample_list
 from store.connection import Store
 from store.evaluations import Tally

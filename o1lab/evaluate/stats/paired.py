@@ -179,7 +179,7 @@ def compare(results_a: Iterable[Result], results_b: Iterable[Result], *, common:
     if apart and not common:
         raise UsageError(
             f"{apart:,} items are complete in only one of the two; {len(shared):,} are complete in both.",
-            "Let both finish (`o1lab eval --resume ID`), or compare the shared items with --common.",
+            "Let both finish (`o1lab eval resume ID`), or compare the shared items with --common.",
         )
     pairs = [(of_a[item], of_b[item]) for item in shared]
     whole = _paired(pairs)
@@ -214,7 +214,7 @@ def compare_evaluations(
     for one, found in zip((a, b), results, strict=True):
         if not found:
             raise UsageError(
-                f"No item of {one.id} has all its samples.", f"Let it finish: `o1lab eval --resume {one.id}`."
+                f"No item of {one.id} has all its samples.", f"Let it finish: `o1lab eval resume {one.id}`."
             )
     if a.items_hash == b.items_hash:
         every = a.items

@@ -2,15 +2,15 @@
 
 The price is often half. Pending requests are written into parts (:mod:`o1lab.inference.engines.batch_parts`), each part
 becomes a batch, the batches are polled, and their results go into the journal. Requests that failed for a transient
-reason, were left over by an expired batch or got no result go into the next parts, up to ``attempts`` times. A stop
-cancels the batches and keeps the results they have. A process that was killed finds its batches by their metadata,
-also those that it created and never wrote down.
+reason, were in an expired batch or got no result go into later parts, up to ``attempts`` times. A stop cancels the
+batches and keeps the results that they have. After a crash, batches are found by their metadata, including those that
+were created but not yet recorded in batches.json.
 
-The very first call of a run is made directly, at the full price: a wrong key, a wrong name or a parameter that the
-model does not take must not show after a day.
+The very first call of a run is made directly, at the full price, so that a wrong key, model name or parameter shows at
+once and not after a day.
 
-With a budget, as much is submitted as cannot exceed it even if every answer is as long as it may be; when that has
-come back it is known what it took, and the next part follows.
+With a budget, only as many requests are submitted as cannot exceed it even if every response has the maximum length.
+When their results are known, the next parts follow.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from o1lab.inference.stream import Reply, read_body
 from o1lab.inference.transport import Transport
 from o1lab.jobs.control import RunStopped
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 60.0
-"""Seconds between two looks at a batch: more each time that nothing moved."""
+FIRST_POLL_S, LONGEST_POLL_S = 0.5, 60.0
+"""The shortest and longest time between two polls of a batch; it grows while nothing changes."""
 _SLOWER = 1.5
 CANCEL_S = 660.0
-"""How long a cancelled batch is waited for: the API's reference says up to ten minutes."""
+"""How long to wait for a cancelled batch; the API's reference says up to ten minutes."""
 PATIENCE_S = 86_400.0
-"""How long a server may be away: as long as a batch may take."""
+"""How long a server may be unreachable: as long as a batch may take."""
 _TRANSFER_S = 600.0
 _CLOCKS_S = 86_400.0
-"""So much may the server's clock differ from ours when a batch is looked for that may be ours."""
+"""Largest difference between the server's clock and ours when batches are searched by creation time."""
 _OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 _FAILURES = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
-_AGAIN = "Go on with --resume once that is mended: nothing that was paid for is asked again."
+_CORRECT = "Correct that; resuming repeats no call that was paid for."
 
 T = TypeVar("T")
 
@@ -95,13 +95,13 @@ class BatchEngine(OfflineEngine):
     # --- writing --------------------------------------------------------------------------------------
 
     async def _write(self) -> bool:
-        """Write what is to do into parts, as much as fits the budget at its worst; whether there is anything.
+        """Write pending requests into parts, as many as fit the budget; returns whether there are any.
 
         Raises:
             RunStopped: not one more request fits the budget.
         """
         await self.reindex()
-        made: list[Part] = []
+        parts: list[Part] = []
         writer: PartWriter | None = None
         try:
             async for request in self.affordable(self._price):
@@ -110,42 +110,42 @@ class BatchEngine(OfflineEngine):
                     if writer is not None:
                         writer.close()
                     writer = self._parts.begin(sorted(request.body.keys() - {"model", "messages"}))
-                    made.append(writer.part)
+                    parts.append(writer.part)
                 writer.put(line, request.worst_tokens, request.worst_usd)
         finally:
             if writer is not None:
                 writer.close()
-        self._parts.add(*made)
-        for part in made:
+        self._parts.add(*parts)
+        for part in parts:
             self.context.budget.take(part.worst_tokens, part.worst_usd)
-        return bool(made)
+        return bool(parts)
 
-    # --- submitting and looking -----------------------------------------------------------------------
+    # --- submitting and polling -----------------------------------------------------------------------
 
     async def _finish(self) -> None:
-        """Until every part is taken in.
+        """Submit and poll until the results of every part are in the journal.
 
         Raises:
             RunStopped: the run is stopping.
         """
-        control, wait = self.context.control, FIRST_LOOK_S
+        control, wait = self.context.control, FIRST_POLL_S
         while open_parts := self._parts.open:
-            moved = False
+            changed = False
             for part in open_parts:
                 if part.state == "submitted":
-                    moved |= await self._look(part)
+                    changed |= await self._poll(part)
                 elif not self._queue_full and not control.paused and not control.stopping.is_set():
                     await self._submit(part)
-                    moved = True
-            self._say()
+                    changed = True
+            self._show_progress()
             if not self._parts.open:
                 return
-            wait = FIRST_LOOK_S if moved else min(_SLOWER * wait, LONGEST_LOOK_S)
+            wait = FIRST_POLL_S if changed else min(_SLOWER * wait, LONGEST_POLL_S)
             if await self.context.clock.wait(control.stopping, wait):
                 raise RunStopped(control.reason)
 
     async def _submit(self, part: Part) -> None:
-        """Make the part's batch, unless an earlier process or a request that seemed to fail has made it."""
+        """Create the part's batch, unless an earlier process or a request that seemed to fail has created it."""
         uploaded, until = "", self.context.clock.now() + PATIENCE_S
         while True:
             batch = await self._find(part)
@@ -159,8 +159,8 @@ class BatchEngine(OfflineEngine):
                         metadata=part.metadata(self.work.id),
                     )
                 except _FAILURES as error:
-                    await self._wait_out(error, FIRST_LOOK_S, until)
-                    continue  # it may be there all the same
+                    await self._wait_out(error, FIRST_POLL_S, until)
+                    continue  # the batch may exist nevertheless
             part.batch, part.state = batch.id, "submitted"
             self._parts.save()
             return
@@ -171,29 +171,29 @@ class BatchEngine(OfflineEngine):
             return (await self._client.files.create(file=(name, lines), purpose="batch")).id
 
     async def _find(self, part: Part) -> Batch | None:
-        """The part's batch, if the server has one that we know nothing of."""
+        """Search the server for the part's batch, by its metadata."""
         ours = part.metadata(self.work.id).items()
-        born = self.work.created - _CLOCKS_S
+        earliest = self.work.created - _CLOCKS_S
 
-        async def look() -> Batch | None:
+        async def search() -> Batch | None:
             async for batch in self._client.batches.list(limit=100):
                 if (batch.metadata or {}).items() >= ours and batch.status != "failed":
                     return batch
-                if batch.created_at < born:  # the newest come first
+                if batch.created_at < earliest:  # the newest come first
                     return None
             return None
 
-        return await self._patiently(look)
+        return await self._patiently(search)
 
-    async def _look(self, part: Part) -> bool:
-        """See how a part's batch stands and take it in when it is over; whether anything has moved."""
+    async def _poll(self, part: Part) -> bool:
+        """Retrieve the state of a part's batch, and its results once it has ended; returns whether it changed."""
         batch = await self._patiently(lambda: self._client.batches.retrieve(part.batch))
         counts = batch.request_counts
-        seen = ((counts.completed + counts.failed) if counts else 0, batch.status)
-        moved = self._counts.get(part.number) != seen
-        self._counts[part.number] = seen
+        state = ((counts.completed + counts.failed) if counts else 0, batch.status)
+        changed = self._counts.get(part.number) != state
+        self._counts[part.number] = state
         if batch.status not in _OVER:
-            return moved
+            return changed
         if batch.status == "failed":
             await self._not_accepted(part, batch)
         else:
@@ -201,32 +201,30 @@ class BatchEngine(OfflineEngine):
         return True
 
     async def _not_accepted(self, part: Part, batch: Batch) -> None:
-        """The server took none of a batch: its queue is full, or it does not take such requests at all.
+        """Handle a rejected batch: the server's queue is full, or it does not accept such requests at all.
 
         Raises:
-            RunStopped: asking in another way would not help.
+            RunStopped: neither waiting nor a smaller batch would help.
         """
         errors = (batch.errors.data if batch.errors else None) or []
         part.batch, part.state = "", "written"
         self._parts.save()
         if any(error.code == "token_limit_exceeded" for error in errors):
             if any(other.state == "submitted" for other in self._parts.open):
-                self._queue_full = True  # until one of ours is over
+                self._queue_full = True  # until one of our batches ends
                 return
             if part.requests > 1:
-                self._settle_budget(part, 0, 0.0)
+                self.context.budget.settle(part.worst_tokens, part.worst_usd)
                 for half in self._parts.halves(part):
                     self.context.budget.take(half.worst_tokens, half.worst_usd)
                 return
-        why = next((error.message for error in errors if error.message), "it does not say why")
-        raise self._over("failures", f"The server accepts no such batch: {why[:300]}", _AGAIN)
+        why = next((error.message for error in errors if error.message), "no reason given")
+        raise self._over("failures", f"The server rejected the batch: {why[:300]}", _CORRECT)
 
-    # --- taking in ------------------------------------------------------------------------------------
+    # --- results --------------------------------------------------------------------------------------
 
     async def _take_in(self, part: Part, batch: Batch) -> None:
         """Write the results of a batch into the journal."""
-        progress = self.context.progress
-        before = progress.input_tokens + progress.output_tokens, progress.cost_usd
         left = await asyncio.to_thread(self._parts.asked, part)
         path = self._parts.answers(part)
         for name in (batch.output_file_id, batch.error_file_id):
@@ -237,8 +235,7 @@ class BatchEngine(OfflineEngine):
         if batch.status != "cancelled":
             fault = _left_over(batch.status)
             await self.keep(Response(key, "failed", fault=fault) for key in left if key not in self.index)
-        used = progress.input_tokens + progress.output_tokens - before[0]
-        self._settle_budget(part, used, progress.cost_usd - before[1])
+        self.context.budget.settle(part.worst_tokens, part.worst_usd)
         self._parts.dropped = set(self._model.dropped)
         self._parts.done_with(part)
         self._queue_full = False
@@ -248,7 +245,7 @@ class BatchEngine(OfflineEngine):
     def _responses(
         self, part: Part, batch: Batch, lines: Iterator[dict[str, Any]], left: dict[CallKey, int]
     ) -> Iterator[Response]:
-        """The responses in a result file; their calls are taken out of ``left``."""
+        """Yield the responses in a result file, and remove their calls from ``left``."""
         asked_at = datetime.fromtimestamp(batch.created_at, UTC).isoformat(timespec="microseconds")
         for line in lines:
             try:
@@ -259,7 +256,7 @@ class BatchEngine(OfflineEngine):
                 continue
             reply = self._reply(part, line)
             prompt = left.pop(key)
-            if reply is None or key in self.index:  # to be asked again; or taken in before the process was killed
+            if reply is None or key in self.index:  # to be sent again; or journalled before the process was killed
                 continue
             status = (line.get("response") or {}).get("status_code")
             response = as_response(key, reply, self._price, prompt)
@@ -271,7 +268,7 @@ class BatchEngine(OfflineEngine):
             )
 
     def _reply(self, part: Part, line: dict[str, Any]) -> Reply | None:
-        """What a result line says; None where it only says how to ask."""
+        """Return the reply in a result line; None if the request must be sent again without counting as a failure."""
         raw, answer, error = json.dumps(line, ensure_ascii=False), line.get("response"), line.get("error")
         if not isinstance(answer, dict) or not answer.get("status_code"):
             code = error.get("code") if isinstance(error, dict) else None
@@ -298,7 +295,7 @@ class BatchEngine(OfflineEngine):
     # --- stopping -------------------------------------------------------------------------------------
 
     async def _withdraw(self) -> None:
-        """Cancel what the server works on and take in what it came to; what cannot be had now comes with a resume."""
+        """Cancel the batches and fetch the results that they have; a resumed run fetches the rest."""
         never = asyncio.Event()
         missing = False  # the server does not have what was asked for
         try:
@@ -307,57 +304,57 @@ class BatchEngine(OfflineEngine):
                     part.batch, part.state = batch.id, "submitted"
                     self._parts.save()
                 elif part.state == "written":
-                    self._settle_budget(part, 0, 0.0)
+                    self.context.budget.settle(part.worst_tokens, part.worst_usd)
                     self._parts.forget(part)
             for part in self._parts.open:
                 await self._cancel(part)
-            wait, until = FIRST_LOOK_S, self.context.clock.now() + CANCEL_S
+            wait, until = FIRST_POLL_S, self.context.clock.now() + CANCEL_S
             while self._parts.open and self.context.clock.now() < until:
                 for part in self._parts.open:
-                    await self._look(part)
-                self._say()
+                    await self._poll(part)
+                self._show_progress()
                 if self._parts.open:
                     await self.context.clock.wait(never, wait)
-                    wait = min(_SLOWER * wait, LONGEST_LOOK_S)
+                    wait = min(_SLOWER * wait, LONGEST_POLL_S)
         except RunStopped as stopped:
             missing = isinstance(stopped.__cause__, openai.NotFoundError)
         if any(part.state == "submitted" or not missing for part in self._parts.open):
-            self.context.progress.note("The server still works on a batch: what it comes to is fetched with --resume.")
+            self.context.progress.note("The server is still working on a batch; `resume` fetches its results.")
 
     async def _cancel(self, part: Part) -> None:
         try:
             await self._client.batches.cancel(part.batch)
         except openai.APIStatusError as error:
-            if error.status_code not in (400, 404, 409):  # it is over already
+            if error.status_code not in (400, 404, 409):  # these mean that it has ended already
                 raise RunStopped(self.context.control.reason) from error
         except _FAILURES as error:
             raise RunStopped(self.context.control.reason) from error
 
-    # --- what all of them need ------------------------------------------------------------------------
+    # --- shared ---------------------------------------------------------------------------------------
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the server answers, also when it is away for hours: what it works on goes on meanwhile.
+        """Send a request until it succeeds, even if the server is unreachable for hours: its batches continue.
 
         Raises:
-            RunStopped: it refuses, it was away for longer than ``PATIENCE_S``, or the run is stopping.
+            RunStopped: the server refuses, was unreachable for longer than ``PATIENCE_S``, or the run is stopping.
         """
-        wait, until = FIRST_LOOK_S, self.context.clock.now() + PATIENCE_S
+        wait, until = FIRST_POLL_S, self.context.clock.now() + PATIENCE_S
         while True:
             try:
                 return await ask()
             except _FAILURES as error:
                 await self._wait_out(error, wait, until)
-            wait = min(2 * wait, LONGEST_LOOK_S)
+            wait = min(2 * wait, LONGEST_POLL_S)
 
     async def _wait_out(self, error: Exception, seconds: float, until: float) -> None:
         found = classify(error, self._model.target)
         control = self.context.control
         if isinstance(error, openai.NotFoundError):
             raise self._over(
-                "failures", "That server has no Batch API, or no longer what was asked of it.", "Use --engine local."
+                "failures", "The server has no Batch API, or the batch is gone.", "Use --engine local."
             ) from error
         if not found.transient or isinstance(error, httpx2.InvalidURL) or self.context.clock.now() > until:
-            raise self._over(found.code if found.code in FATAL else "failures", found.sentence, _AGAIN) from error
+            raise self._over(found.code if found.code in FATAL else "failures", found.sentence, _CORRECT) from error
         self.context.progress.activity = found.sentence
         if await self.context.clock.wait(control.stopping, max(seconds, found.retry_after_s or 0.0)):
             raise RunStopped(control.reason) from error
@@ -366,10 +363,7 @@ class BatchEngine(OfflineEngine):
         self.context.control.stop(reason, sentence, hint)
         return RunStopped(reason)
 
-    def _settle_budget(self, part: Part, tokens: int, usd: float) -> None:
-        self.context.budget.settle(part.worst_tokens, part.worst_usd, tokens, usd)
-
-    def _say(self) -> None:
+    def _show_progress(self) -> None:
         open_parts = self._parts.open
         progress, everything = self.context.progress, self._parts.parts
         progress.in_flight = sum(part.requests for part in open_parts if part.state == "submitted")

@@ -1,8 +1,8 @@
-"""The parts of a run that goes through the Batch API: a file of request lines each, and batches.json, which says how
-far each of them is.
+"""The parts of a Batch API run: a file of request lines for each, and their states in batches.json.
 
-batches.json is written before and after a batch is created. A part that has no batch there may have one at the server
-all the same (the process was killed in between), so the batch carries the run, the part and the hash of its lines.
+batches.json is written before and after a batch is created. A part without a batch there may nevertheless have one at
+the server, if the process was killed in between. Therefore the metadata of a batch name the run, the part and the hash
+of its lines.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
 
 MAX_REQUESTS = 50_000
-"""Requests in one batch, by the API's reference of ``POST /batches`` (``input_file_id``)."""
+"""Maximum requests in one batch, from the API's reference of ``POST /batches`` (``input_file_id``)."""
 MAX_BYTES = 200_000_000
-"""Bytes of one batch's input file, by the same: 200 MB."""
+"""Maximum bytes of one batch's input file, from the same reference: 200 MB."""
 URL = "/v1/chat/completions"
 
 PartState = Literal["written", "submitted", "taken"]
@@ -32,9 +32,12 @@ PartState = Literal["written", "submitted", "taken"]
 class Part:
     """Requests that go into one batch.
 
-    ``written``: on this disk; perhaps at the server, if the process died. ``submitted``: ``batch`` is its id there.
-    ``taken``: its responses are in the journal; its file is gone.
-    ``options`` are the parameters its requests were sent with.
+    Attributes:
+        state: ``written``: the request file exists; the batch may exist if the process died. ``submitted``: ``batch``
+            is the batch's id. ``taken``: the responses are in the journal and the file is deleted.
+        worst_tokens, worst_usd: the maximum tokens and cost of its requests.
+        options: the names of the parameters in its requests.
+        digest: hash of its lines.
     """
 
     number: int
@@ -51,19 +54,19 @@ class Part:
         return self.state != "taken"
 
     def metadata(self, run: str) -> dict[str, str]:
-        """What the batch carries, to be known by."""
+        """Return the metadata that identify the batch at the server."""
         return {"o1lab_run": run, "o1lab_part": str(self.number), "o1lab_digest": self.digest}
 
 
 class Parts:
-    """All parts of a job, kept in its directory."""
+    """All parts of a job, stored in its directory."""
 
     def __init__(self, directory: Path) -> None:
         self._state_file = directory / "batches.json"
         self._files = directory / "batches"
         self.parts: list[Part] = []
         self.dropped: set[str] = set()
-        """Parameters that the server refused by name: known when the run goes on."""
+        """Parameters that the server rejected by name; saved for when the run is resumed."""
         if self._state_file.exists():
             values = json.loads(self._state_file.read_text("utf-8"))
             self.parts = [Part(**part) for part in values["parts"]]
@@ -79,38 +82,38 @@ class Parts:
         write_json(self._state_file, values)
 
     def file(self, part: Part) -> Path:
-        """The part's request lines."""
+        """Return the file of the part's request lines."""
         return self._files / f"{part.number}.jsonl"
 
     def answers(self, part: Part) -> Path:
-        """Where one of the part's result files is kept while it is read; it may be downloaded again at any time."""
+        """Return the temporary file for a downloaded result file of the part."""
         return self._files / f"{part.number}.answers.jsonl"
 
     def begin(self, options: list[str]) -> PartWriter:
-        """A new part, to be filled and then :meth:`add`-ed; what an earlier process began and did not add is gone."""
+        """Start a new part, to be filled and then passed to :meth:`add`. It replaces a part that was never added."""
         self._files.mkdir(mode=0o700, exist_ok=True)
         self._last += 1
         part = Part(self._last, options=options)
         return PartWriter(part, _private(self.file(part)))
 
-    def add(self, *made: Part) -> None:
-        self.parts.extend(made)
+    def add(self, *parts: Part) -> None:
+        self.parts.extend(parts)
         self.save()
 
     def forget(self, part: Part) -> None:
-        """A part that was never submitted: its requests are still to do."""
+        """Delete a part that was never submitted; its requests stay pending."""
         self.parts.remove(part)
         self.save()
         self.file(part).unlink(missing_ok=True)
 
     def done_with(self, part: Part) -> None:
-        """Its responses are in the journal."""
+        """Mark a part as taken and delete its file: its responses are in the journal."""
         part.state = "taken"
         self.save()
         self.file(part).unlink(missing_ok=True)
 
     def halves(self, part: Part) -> list[Part]:
-        """Take the part apart in two, which replace it."""
+        """Replace a part by two halves and return them."""
         tokens, usd = -(-part.worst_tokens // part.requests), part.worst_usd / part.requests
         with self.file(part).open("rb") as lines, self.begin(part.options) as first, self.begin(part.options) as second:
             for at, line in enumerate(lines):
@@ -121,7 +124,7 @@ class Parts:
         return [first.part, second.part]
 
     def asked(self, part: Part) -> dict[CallKey, int]:
-        """The calls of a part, each with the rough number of tokens of its prompt."""
+        """Return the calls of a part, each with the estimated tokens of its prompt."""
         with self.file(part).open("rb") as lines:
             return dict(_read(json.loads(line)) for line in lines)
 
@@ -142,15 +145,15 @@ class PartWriter:
         self.close()
 
     def close(self) -> None:
-        """Nothing more is written; the part knows the hash of its lines."""
+        """Sync the file and set the part's digest."""
         if not self._file.closed:
             self._file.flush()
-            os.fsync(self._file.fileno())  # what is uploaded must be what a resume finds here
+            os.fsync(self._file.fileno())  # a resumed run must find the lines that were uploaded
         self._file.close()
         self.part.digest = self._hash.hexdigest()[:16]
 
     def takes(self, line: bytes) -> bool:
-        """Whether the API takes this line into the same file."""
+        """Whether this line fits the API's limits of one file."""
         return self.part.requests < MAX_REQUESTS and self._size + len(line) <= MAX_BYTES
 
     def put(self, line: bytes, worst_tokens: int, worst_usd: float) -> None:
@@ -163,24 +166,24 @@ class PartWriter:
 
 
 def _private(path: Path) -> IO[bytes]:
-    """A new file, for nobody else's eyes as the journal is: it holds what is asked."""
+    """Create a file that only its owner can read, as the journal: it contains prompts."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def request_line(key: CallKey, body: Mapping[str, Any]) -> bytes:
-    """One line of a batch's input file."""
+    """Return one line of a batch's input file."""
     line = {"custom_id": str(key), "method": "POST", "url": URL, "body": body}
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def answer_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a result file that are objects."""
+    """Yield the lines of a result file that are objects."""
     with path.open("rb") as lines:
         for line in lines:
             try:
                 answer = json.loads(line)
             except ValueError:
-                continue  # its call has no answer then, and is asked again
+                continue  # its call has no result then, and is repeated
             if isinstance(answer, dict):
                 yield answer
 

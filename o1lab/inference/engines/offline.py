@@ -1,7 +1,7 @@
-"""Base of the engines that send all calls before any conversation starts: the Batch API, a Ray cluster.
+"""Base class of the engines that make all calls before any conversation starts: the Batch API and a Ray cluster.
 
-They fill the journal, and then the conversations run with a client that makes no calls. So rows, verdicts and outcomes
-are made as they are with the local engine, and calls that are in the journal are not made again.
+They fill the journal; then the conversations run with a client that makes no calls. Rows, verdicts and outcomes are
+therefore the same as with the local engine, and journalled calls are not made again.
 """
 
 from __future__ import annotations
@@ -27,23 +27,28 @@ from o1lab.jobs.control import RunStopped
 from o1lab.paths import Lab
 
 RETRIED = TRANSIENT | {"expired", "missing"}
-"""Errors of a call that is made again: the server did not get to it, or sent no result."""
+"""Errors after which a call is repeated: transient ones, and those of a server that did not process it."""
 _TOGETHER = 1_000
-"""How many responses are written to the journal together."""
+"""The number of responses that are written to the journal together."""
 
 
 @dataclass
 class OfflineWork:
-    """What an engine needs to know of the job that it fills the journal for.
+    """The job that an engine fills the journal for.
 
     Attributes:
+        lab: the lab of the job.
         id: the job's id.
-        directory: where the engine may keep files of its own.
-        created: when the job was made, in seconds since the epoch.
+        directory: where the engine may keep its own files.
+        created: when the job was created, in seconds since the epoch.
         resume: the command that resumes the job.
-        index: what the journal holds already.
-        requests: the calls of the job that have not come to an end, in its order; the engine passes over those that
-            are in the journal.
+        settings: the request settings.
+        stream: whether responses are streamed.
+        model: the model to ask.
+        context: what all calls of the job share.
+        index: the calls that are in the journal already.
+        requests: yields the calls of samples that have not ended, in the job's order; the engine skips those that are
+            in the journal.
         reindex: reads the journal again.
     """
 
@@ -62,7 +67,7 @@ class OfflineWork:
 
 
 class Request(NamedTuple):
-    """A call that may be made: its body, the estimated tokens of its prompt, and the most that it can take."""
+    """A call to make: its body, the estimated tokens of its prompt, and the maximum tokens and cost."""
 
     key: CallKey
     body: dict[str, Any]
@@ -72,7 +77,7 @@ class Request(NamedTuple):
 
 
 class OfflineEngine(ABC):
-    """Fills the journal while it is entered. Use as ``async with``; it gives the client of the conversations."""
+    """Fills the journal. Use as ``async with``: it makes the calls and returns the client of the conversations."""
 
     def __init__(self, work: OfflineWork) -> None:
         self.work = work
@@ -83,7 +88,7 @@ class OfflineEngine(ABC):
 
     @abstractmethod
     async def fill(self) -> None:
-        """Make all calls that are to be made; their responses are handed to :meth:`keep`.
+        """Make all pending calls and pass their responses to :meth:`keep`.
 
         Raises:
             RunStopped: no more calls may be made.
@@ -93,28 +98,31 @@ class OfflineEngine(ABC):
         try:
             await self.fill()
         except RunStopped:
-            pass  # ``control`` says why; what came is stored
+            pass  # the reason is in ``control``; the responses so far are stored
         self.context.progress.activity = ""
         self.context.progress.in_flight = 0
         await self.reindex()
         await asyncio.to_thread(self._settle)
         return ReplayClient()
 
-    async def __aexit__(self, *_: object) -> None:  # noqa: B027 - an engine may hold nothing until the end
-        """Release what the engine holds."""
+    async def __aexit__(self, *_: object) -> None:  # noqa: B027 - not every engine has resources to release
+        """Release the engine's resources."""
 
     async def reindex(self) -> None:
         """Read the journal again."""
         self.index = await self.work.reindex()
 
     async def to_do(self) -> AsyncIterator[tuple[CallKey, list[Message]]]:
-        """The calls still to be made, in the job's order: neither answered nor given up. Streamed."""
+        """Yield the pending calls in the job's order: those that are neither answered nor given up."""
         async for key, messages in self.work.requests():
             if key not in self.index and key not in self._given_up:
                 yield key, messages
 
     async def affordable(self, price: Price) -> AsyncIterator[Request]:
-        """Of what is to do as much as cannot exceed the budget, even if every answer is as long as it may be.
+        """Yield as many pending calls as fit the budget even if every response has the maximum length.
+
+        Args:
+            price: the price of the model with this engine.
 
         Raises:
             RunStopped: not one more request fits the budget.
@@ -128,18 +136,22 @@ class OfflineEngine(ABC):
             if not budget.fits(tokens + worst, usd + worst_usd):
                 if not number:
                     await budget.reserve(worst, worst_usd)
-                return  # when these have come back it is known what they took
+                return  # the next calls follow when the actual cost of these is known
             tokens, usd, number = tokens + worst, usd + worst_usd, number + 1
             yield Request(key, model.body(settings, key.sample, messages), prompt, worst, worst_usd)
 
     async def keep(self, responses: Iterable[Response]) -> None:
-        """Write responses to the journal, and decide which calls may be made again. Streamed."""
+        """Write responses to the journal, and decide which failed calls are repeated.
+
+        Args:
+            responses: consumed in groups, so that it can be a generator over a large file.
+        """
         left = iter(responses)
         while together := list(islice(left, _TOGETHER)):
             await asyncio.gather(*(self.context.record(response) for response in together))
             for response in together:
                 if not response.final:
-                    self._failed(response.key, response.fault or RequestError.of("failed", "No answer came."))
+                    self._failed(response.key, response.fault or RequestError.of("failed", "No answer was received."))
 
     def _failed(self, key: CallKey, error: RequestError) -> None:
         if error.code in FATAL:
@@ -153,7 +165,7 @@ class OfflineEngine(ABC):
             self.context.progress.retries += 1
 
     def _settle(self) -> None:
-        """The last failure of a call that was given up is its response."""
+        """Use the last failure of each call that was given up as its response."""
         if not self._given_up:
             return
         for offset, response in journal.read(self.context.journal.path, only=b'"fault"'):

@@ -12,13 +12,13 @@ On a cluster::
     ray start --address=HEAD:6379                   # on every other one
     o1lab distill -e MODEL --engine ray             # on any of them, with [cluster] address = "auto" in o1lab.toml
 
-MODEL is an endpoint whose ``model`` is a hub id or a folder, the lab's base, or a run's checkpoint. Folders must be at
-the same place on every node (a shared file system; ``O1LAB_CACHE`` for the built-in bases). The lab itself is read and
+MODEL is an endpoint whose ``model`` is a hub id or a folder, the lab's base, or a run's checkpoint. Folders must have
+the same path on every node (a shared file system; ``O1LAB_CACHE`` for the built-in bases). The lab itself is read and
 written on the node where the command runs. Nodes need o1lab and vLLM; ``[cluster] runtime_env = {py_executable =
-"/path/to/python"}`` names an environment of their own.
+"/path/to/python"}`` gives them another environment.
 
-vLLM's engine is driven here directly, not through ``ray.data.llm``: its output (2.60) has no finish reason, so a chain
-that was cut off would look like a whole one.
+vLLM's engine is used directly, not through ``ray.data.llm``, whose output (2.60) has no finish reason: a truncated
+chain would look complete.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from store.records import now
 
 VLLM, SOLVER = "o1lab.inference.engines.ray_stage:VllmStage", "o1lab.inference.engines.ray_stage:SolverStage"
 _OLD_STAGES = ("o1lab.distill.ray_stage:", "o1lab.distill.engines.ray_stage:")
-"""Where the stages that o1lab brings were: o1lab.toml files may still name them so."""
-_KNOCK_S = 10.0
-_PARTING_S = 60.0
+"""Former modules of the built-in stages, which o1lab.toml files may still name."""
+_CONNECT_S = 10.0
+_THREAD_END_S = 60.0
 _FREE = Price(0.0, 0.0)
 
 
@@ -69,21 +69,21 @@ class RayEngine(OfflineEngine):
             self.context.progress.note(f"[cluster] stage in o1lab.toml is now spelled {self._stage}.")
 
     async def fill(self) -> None:
-        self.context.progress.activity = "Starting Ray."
+        self.context.progress.activity = "Connecting to the cluster."
         await asyncio.to_thread(connect, self._cluster, self._model.gpus)
         try:
             while not self.context.control.stopping.is_set() and (blocks := await self._put()):
                 self.context.progress.activity = "Waiting for the cluster's first answers."
                 await self._streamed(blocks)
         except asyncio.CancelledError:
-            raise  # given up: Ray ends with the process, and waiting for what it is at could take minutes
+            raise  # Ray ends with the process; waiting for its current work could take minutes
         except BaseException:
             await asyncio.to_thread(_leave)
             raise
         await asyncio.to_thread(_leave)
 
     async def _put(self) -> list[Any]:
-        """The calls to be made, in blocks in the object store; this process keeps only references."""
+        """Put the pending calls into the object store in blocks; returns references to the blocks."""
         import pyarrow
         import ray
 
@@ -107,11 +107,11 @@ class RayEngine(OfflineEngine):
         return blocks
 
     async def _streamed(self, blocks: list[Any]) -> None:
-        """:meth:`_stream` in a thread that the process need not wait for when it is given up."""
+        """Run :meth:`_stream` in a daemon thread, so that a cancelled job does not wait for it."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
-        def tell(error: BaseException | None) -> None:
+        def report(error: BaseException | None) -> None:
             if ended.done():
                 return
             if error is None:
@@ -125,8 +125,8 @@ class RayEngine(OfflineEngine):
                 self._stream(blocks, loop)
             except BaseException as failed:
                 error = failed
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(tell, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(report, error)
 
         threading.Thread(target=work, name="ray-data", daemon=True).start()
         await ended
@@ -135,7 +135,7 @@ class RayEngine(OfflineEngine):
         """Run the pipeline in this thread; each block of answers is journalled before the next is taken.
 
         Raises:
-            LabError: the cluster cannot go on.
+            LabError: the cluster failed.
         """
         import ray
         from ray.data.exceptions import RayDataUserCodeException, SystemException
@@ -143,7 +143,6 @@ class RayEngine(OfflineEngine):
         from o1lab.inference.engines.ray_stage import StageActor
 
         together = max(1, -(-self.work.settings.concurrency // self._cluster.batch))
-        used = 0
         try:
             answers = ray.data.from_arrow_refs(blocks).map_batches(
                 StageActor,
@@ -162,28 +161,26 @@ class RayEngine(OfflineEngine):
             for bundle in answers.iter_internal_ref_bundles():
                 for block in bundle.block_refs:
                     rows = ray.get(block).to_pylist()
-                    used += asyncio.run_coroutine_threadsafe(self._take(rows), loop).result()
+                    asyncio.run_coroutine_threadsafe(self._take(rows), loop).result()
                 if self.context.control.stopping.is_set():
                     return
         except (ray.exceptions.RayError, RayDataUserCodeException, SystemException) as error:
             raise LabError(
-                f"The cluster cannot go on: {_last_words(error)}",
-                f"Ray's logs say more. Then: {self.work.resume}",
+                f"The cluster failed: {_last_line(error)}",
+                f"See Ray's logs. Resume with: {self.work.resume}",
                 code="cluster",
             ) from error
         finally:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self.context.budget.settle, self._worst_tokens, 0.0, used, 0.0)
+                loop.call_soon_threadsafe(self.context.budget.settle, self._worst_tokens, 0.0)
 
-    async def _take(self, rows: list[dict[str, Any]]) -> int:
-        """Journal a block of answers; the tokens they took."""
-        responses = [self._response(row) for row in rows]
-        await self.keep(responses)
+    async def _take(self, rows: list[dict[str, Any]]) -> None:
+        """Journal a block of answers."""
+        await self.keep([self._response(row) for row in rows])
         self.context.progress.in_flight -= len(rows)
-        self.context.progress.activity = f"{self.context.progress.in_flight:,} requests are with the cluster."
+        self.context.progress.activity = f"The cluster is working on {self.context.progress.in_flight:,} requests."
         with contextlib.suppress(RunStopped):
-            await self.context.control.gate()  # a pause: the cluster finishes what it has, and waits
-        return sum(response.input_tokens + response.output_tokens for response in responses)
+            await self.context.control.gate()  # during a pause, the cluster finishes the requests that it has
 
     def _response(self, row: Mapping[str, Any]) -> Response:
         key, text = CallKey.read(row["key"]), row["answer"]
@@ -197,11 +194,11 @@ class RayEngine(OfflineEngine):
 
 
 def stage_of(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple[str, StageModel]:
-    """The stage's class as ``module:Class``, and what it loads.
+    """Return the stage's class as ``module:Class``, and the model that it loads.
 
     Raises:
         UsageError: this model cannot be loaded on a cluster.
-        NotFoundError, LabError: its base is not there.
+        NotFoundError, LabError: its base is missing.
     """
     stage = cluster.stage
     if stage is not None and stage.startswith(_OLD_STAGES):
@@ -214,7 +211,9 @@ def stage_of(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple
         name = ref.base
         model = str(resolve_base(name)) if stage is None else name
     else:
-        raise UsageError(f"{ref.id} is a server of its own: a cluster loads models.", "Name its base or checkpoint.")
+        raise UsageError(
+            f"{ref.id} is a server, but the cluster loads models itself.", "Name the base or the checkpoint instead."
+        )
     engine = dict(cluster.vllm)
     if name in trusted:
         engine["trust_remote_code"] = True
@@ -226,10 +225,10 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
     """Join the cluster, or start Ray on this machine.
 
     Raises:
-        LabError: Ray is not installed, there is no such cluster, or it has not the GPUs that one copy needs.
+        LabError: Ray is not installed, the cluster does not answer, or it has fewer GPUs than one copy needs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # runs are private
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # once we have left, nothing starts another Ray
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # after the shutdown, nothing starts Ray again
     try:
         import ray
         import ray.data
@@ -237,7 +236,7 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
         raise LabError("Ray is not installed.", "pip install 'o1lab[cluster]'", code="no_ray") from error
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(
             address,
             include_dashboard=None if address else False,
@@ -253,39 +252,39 @@ def connect(cluster: ClusterConfig, gpus: int) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plans and progress are in its own log
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    there = int(ray.cluster_resources().get("GPU", 0))
-    if there < gpus:
+    available = int(ray.cluster_resources().get("GPU", 0))
+    if available < gpus:
         ray.shutdown()
         raise LabError(
-            f"A copy of the model needs {gpus} GPUs, and the cluster has {there}.",
+            f"A copy of the model needs {gpus} GPUs, and the cluster has {available}.",
             "Set [cluster] gpus in o1lab.toml, or add nodes: ray start --address=HEAD:6379.",
             code="no_gpu",
         )
 
 
 def _leave() -> None:
-    """Leave the cluster, once Ray Data's own threads have: what still used Ray then would end this process."""
+    """Leave the cluster after Ray Data's own threads have ended; one that still used Ray would end this process."""
     import ray
 
     for thread in threading.enumerate():
         if type(thread).__module__.startswith("ray.data."):
-            thread.join(_PARTING_S)
+            thread.join(_THREAD_END_S)
     ray.shutdown()
 
 
-def _knock(address: str | None) -> None:
-    """See that somebody listens at HOST:PORT: Ray itself tries for minutes.
+def _check_reachable(address: str | None) -> None:
+    """Check that a server listens at HOST:PORT, because Ray itself tries for minutes.
 
     Raises:
-        OSError: nobody does.
+        OSError: there is none.
     """
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit() and "//" not in host:
-        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
-def _last_words(error: BaseException) -> str:
-    """What went wrong on the other side, without its traceback."""
+def _last_line(error: BaseException) -> str:
+    """Return the message of a remote error, without its traceback."""
     if isinstance(error.__cause__, O1LabError):
         return error.__cause__.message
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

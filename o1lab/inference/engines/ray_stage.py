@@ -1,12 +1,12 @@
-"""Answers requests on a cluster: a copy of a model in a Ray actor, with bodies of the chat protocol.
+"""Answers chat completion requests on a cluster with copies of a model in Ray actors.
 
-The cluster's nodes import this module, perhaps in an environment that has vLLM and little else: at the top it imports
-only the standard library.
+The cluster's nodes import this module, perhaps in an environment with vLLM and little else. Therefore it imports only
+the standard library at the top.
 
-A custom stage is a class, named as ``[cluster] stage = "module:Class"`` in o1lab.toml. It is made once a copy,
-with a :class:`StageModel`, and has ``async def respond(self, body: dict) -> dict``: the body of a chat completion
-request in, that of its answer out. Many calls of it run at once. What it raises as :class:`Refused` is kept as the
-server's error would be; anything else it raises fails that request, which is asked again.
+A custom stage is a class, named as ``[cluster] stage = "module:Class"`` in o1lab.toml. Each copy creates one instance
+with a :class:`StageModel`. Its method ``async def respond(self, body: dict) -> dict`` receives the body of a chat
+completion request and returns that of the answer; many calls run concurrently. A :class:`Refused` exception is treated
+like an error of a server; any other exception fails the request, which is then repeated.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class StageModel:
-    """What a copy loads: a hub id or a folder that every node can read, perhaps an adapter's folder, and vLLM's
-    engine arguments. ``gpus`` is how many GPUs the copy has.
+    """The model that a copy loads.
+
+    Attributes:
+        model: a hub id, or a folder that every node can read.
+        adapter: the folder of an adapter; None for the base alone.
+        gpus: number of GPUs of the copy.
+        engine: vLLM's engine arguments.
     """
 
     model: str
@@ -39,7 +44,12 @@ class Stage(Protocol):
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
-    """The request cannot be answered; ``error`` is the protocol's error object."""
+    """The request cannot be answered.
+
+    Args:
+        status: the HTTP status that a server would send.
+        error: the protocol's error object.
+    """
 
     def __init__(self, status: int, error: Mapping[str, Any]) -> None:
         super().__init__(str(error.get("message")))
@@ -48,11 +58,11 @@ class Refused(Exception):  # noqa: N818 - it is an answer
 
 
 class BrokenStageError(Exception):
-    """The copy cannot work at all: its model does not load."""
+    """The model of the copy cannot be loaded."""
 
 
 class StageActor:
-    """The callable that Ray Data keeps one of in each actor: rows of requests in, rows of answers out as they come."""
+    """The callable in each Ray Data actor: takes rows of requests and yields rows of answers as they arrive."""
 
     def __init__(self, stage: str, model: dict[str, Any]) -> None:
         module, _, name = stage.partition(":")
@@ -83,7 +93,7 @@ class StageActor:
 
 
 class VllmStage:
-    """vLLM in the actor's own process. All requests that are there together are decoded together."""
+    """vLLM in the actor's process. Concurrent requests are decoded in one batch."""
 
     def __init__(self, model: StageModel) -> None:
         self._model = model
@@ -94,7 +104,7 @@ class VllmStage:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        if self._loading is None:  # here and not at the start: the engine belongs to this event loop
+        if self._loading is None:  # not in __init__, because the engine belongs to this event loop
             self._loading = asyncio.create_task(self._load())
         await asyncio.shield(self._loading)
         ids = await asyncio.to_thread(self._tokens, body["messages"])
@@ -155,19 +165,19 @@ class VllmStage:
             raise BrokenStageError(f"{self._model.model} does not load: {type(error).__name__}: {error}") from error
 
     def _tokens(self, messages: list[dict[str, str]]) -> list[int]:
-        """The prompt by the model's own template, which brings its own special tokens."""
+        """Return the token ids of the prompt by the model's chat template, which adds the special tokens."""
         found = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return list(found["input_ids"])
 
 
 class SolverStage:
-    """The demo's solver: needs no GPU and no weights, and says that it is no language model."""
+    """The demo's solver, which needs no GPU and no weights; its answers say that it is not a language model."""
 
     def __init__(self, model: StageModel) -> None:
         from o1lab.serve.embedded import student_tokenizer
         from o1lab.serve.solver_model import Solver
 
-        del model  # it has none
+        del model  # it loads none
         self._solver = Solver(student_tokenizer())
 
     async def respond(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,20 @@
-"""How much memory a run will take, from the model's shape alone: nothing is loaded.
+"""Estimate the memory of a run from the model's shape, without loading it.
 
 The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4 for fp32):
 
 - weights: ``d`` for each parameter of the base. On a GPU the same; nothing is quantised.
 - adapter: 16 for each trainable parameter: float32 value, gradient, and AdamW's two moments. (On saving, a
   copy of the values.)
-- activations: for each token of the largest batch (``batch_size`` x longest row), what backward needs.
-  A linear layer keeps its input (``in x d``) and its output is kept by what follows (``out x d``); an
-  adapter keeps the input once more in float32 (``in x 4``; with dropout, the dropped copy and its mask as
-  well: ``in x 5``) and its inner value (``r x 4``). Two norms keep ``2 x hidden x (d + 4)``, the gated
-  activation ``2 x intermediate x d``. This is counting what is saved, as in Korthikanti et al. 2022
-  (arXiv 2205.05198, section 4.1), for gated layers, attention that does not keep its matrix, and LoRA.
-  With gradient checkpointing: ``hidden x d`` a layer, and one layer in full.
+- activations: for each token of the largest batch (``batch_size`` x longest row), what the backward pass needs.
+  A linear layer keeps its input (``in x d``), and the next layer keeps its output (``out x d``); an adapter keeps
+  the input once more in float32 (``in x 4``; with dropout, the dropped copy and its mask as well: ``in x 5``) and
+  its inner value (``r x 4``). Two norms keep ``2 x hidden x (d + 4)``, the gated activation
+  ``2 x intermediate x d``. This counts saved tensors as in Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1),
+  for gated layers, attention that does not keep its matrix, and LoRA. With gradient checkpointing: ``hidden x d`` per
+  layer, and one layer in full.
 - overhead: the tiled output head (256 rows of logits, three copies in float32), the runtime itself (0.9 GB on a
-  CPU, 1.2 GB on a GPU), and a fifth of all that for what allocators lose: a measured peak (SmolLM2-135M in float32,
-  4 rows of 247 tokens) was 4.76 GB where the parts alone make 4.12.
+  CPU, 1.2 GB on a GPU), and a fifth of all that for losses of the allocators: a measured peak (SmolLM2-135M in
+  float32, 4 rows of 247 tokens) was 4.76 GB, the sum of the parts 4.12 GB.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 RUNTIME_CPU = 900_000_000
 RUNTIME_GPU = 1_200_000_000
 _HEAD_ROWS = 256
-_LOST = 0.2  # of the parts' sum
+_LOST = 0.2  # share of the sum of the parts
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes by part, and how many parameters will be trained."""
+    """Bytes by part, and the number of trainable parameters."""
 
     weights: int
     adapter: int
@@ -53,14 +53,14 @@ class Estimate:
 
 
 def meta_model(folder: Path) -> PreTrainedModel:
-    """The base's modules without their weights."""
+    """Return the base's modules without weights."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
 
 def adapted_layers(model: PreTrainedModel, recipe: Recipe) -> dict[str, tuple[int, int]]:
-    """The linear layers that get an adapter, by name, with (inputs, outputs); as PEFT chooses them."""
+    """Return (inputs, outputs) of the linear layers that get an adapter, by name, as PEFT chooses them."""
     head = model.get_output_embeddings()
     targets = recipe.targets
     found = {}
@@ -73,7 +73,15 @@ def adapted_layers(model: PreTrainedModel, recipe: Recipe) -> dict[str, tuple[in
 
 
 def estimate(model: PreTrainedModel, recipe: Recipe, *, longest: int, dtype_bytes: int, gpu: bool) -> Estimate:
-    """The memory of a run whose longest row has ``longest`` tokens."""
+    """Estimate the memory of a run.
+
+    Args:
+        model: the base, with or without weights.
+        recipe: the recipe.
+        longest: tokens of the longest row.
+        dtype_bytes: bytes of a number in the compute format.
+        gpu: whether it runs on a GPU.
+    """
     d = dtype_bytes
     config = model.config.get_text_config()
     hidden = int(config.hidden_size)
@@ -121,7 +129,7 @@ def available_bytes(*, gpu: bool) -> int:
 
 
 def _reclaimable() -> int:
-    """File cache that the container's own limit counts as used, though it gives way."""
+    """Return the bytes of file cache that the container's limit counts as used although they can be reclaimed."""
     try:
         for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
             if line.startswith("inactive_file "):

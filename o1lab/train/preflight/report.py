@@ -1,4 +1,4 @@
-"""What preflight found, and asking for it: the tensors are built by a process of its own that may import torch."""
+"""Run preflight in a separate process, which may import torch, and its report."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Tokens(BaseModel):
 
 
 class Bin(BaseModel):
-    """``count`` rows of ``low`` to below ``high`` tokens."""
+    """A bin of the histogram: ``count`` rows of ``low`` to below ``high`` tokens."""
 
     low: int
     high: int
@@ -76,7 +76,7 @@ class Memory(BaseModel):
 
 
 class Preflight(BaseModel):
-    """What the trainer will do with a recipe, from the very tensors it will use."""
+    """The report of preflight, from the tensors that the trainer will use."""
 
     ok: bool = False
     problems: list[Problem] = Field(default_factory=list)
@@ -104,25 +104,25 @@ class Preflight(BaseModel):
     trainable_parameters: int = 0
 
     def problem(self, code: str, message: str, hint: str) -> None:
-        """Find something that keeps the run from starting."""
+        """Add a problem that prevents the run from starting."""
         self.problems.append(Problem(code=code, message=message, hint=hint))
 
     def warning(self, code: str, message: str, hint: str) -> None:
-        """Find something that is worth knowing and keeps nothing from starting."""
+        """Add a warning, which does not prevent the run from starting."""
         self.warnings.append(Problem(code=code, message=message, hint=hint))
 
     def refuse(self) -> None:
-        """Raise the first problem, if there is one.
+        """Refuse to start if there is a problem.
 
         Raises:
-            RefusedError: with the problem's own code.
+            RefusedError: the first problem, with its code.
         """
         if self.problems:
             first = self.problems[0]
             raise RefusedError(first.message, first.hint, code=first.code)
 
     def as_json(self) -> dict[str, Any]:
-        """The keys of the contract first, the rest after them."""
+        """Return the report as JSON, with the documented keys first."""
         return self.model_dump()
 
 
@@ -134,14 +134,19 @@ def run_preflight(
     timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Preflight:
-    """Look a recipe over without training: tokens, masks, lengths, memory, problems.
+    """Check a recipe without training: tokens, masks, lengths, memory, problems.
 
-    ``cancelled`` is asked several times a second; once it is true the process that looks is ended.
+    Args:
+        lab: the lab.
+        recipe: the recipe.
+        store: the lab's database, if it is open already.
+        timeout_s: maximum number of seconds.
+        cancelled: called several times a second; once it returns true, the process is killed.
 
     Raises:
-        NotFoundError: no such dataset or run to start from.
-        UsageError: the dataset is not the one whose hash the recipe names.
-        LabError: the training extra is missing, or the process that looks failed.
+        NotFoundError: the dataset or the run to start from does not exist.
+        UsageError, RefusedError: as :func:`o1lab.train.launch.resolve_rows`.
+        LabError: the training extra is missing, or preflight failed, took too long or was cancelled.
     """
     require_trainer()
     opened = store or open_store(lab.database, create=False)
@@ -150,7 +155,7 @@ def run_preflight(
     finally:
         if store is None:
             opened.close()
-    # Beside the runs, so that `init_from` means the same there; the dot hides it from lists.
+    # Next to the runs, so that `init_from` has the same meaning; the dot hides it from lists.
     try:
         lab.runs.mkdir(parents=True, exist_ok=True)
         sweep(lab)
@@ -167,9 +172,10 @@ def run_preflight(
 
 
 def sweep(lab: Lab) -> None:
-    """Remove the folders of preflights whose process was killed before it could.
+    """Delete the folders of preflight processes that were killed.
 
-    A folder's name says whose it is. Another machine's processes cannot be asked about: its folders go after a day.
+    The name of a folder contains host and process id. Folders of other hosts are deleted after a day, because their
+    processes cannot be checked.
     """
     for folder in lab.runs.glob(f"{_FOLDER}*"):
         host, _, pid = folder.name.removeprefix(_FOLDER).rpartition("-")[0].rpartition("-")
@@ -189,10 +195,16 @@ def inspect_run(
     timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Preflight:
-    """Preflight of a prepared run directory; its command is the one in command.txt.
+    """Run preflight on a prepared run directory; the report's command is that of command.txt.
+
+    Args:
+        run: the run directory.
+        runs: the folder of the runs that ``init_from`` may name; by default the one that contains ``run``.
+        timeout_s: maximum number of seconds.
+        cancelled: called several times a second; once it returns true, the process is killed.
 
     Raises:
-        LabError: the process that looks failed; its last words are in the message.
+        LabError: preflight failed (the message has the last line of its output), took too long or was cancelled.
     """
     command = [sys.executable, "-P", "-m", "o1lab.train.preflight.worker", str(run.path)]
     if runs is not None:
@@ -215,7 +227,7 @@ def inspect_run(
 
 
 def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callable[[], bool]) -> tuple[str, str]:
-    """What the process wrote until it ended; it is ended if it takes too long or is not wanted any more."""
+    """Return the output of the process; kill it on a timeout or when cancelled."""
     deadline = time.monotonic() + timeout_s
     with process:
         while True:
@@ -232,28 +244,28 @@ def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callabl
                 raise LabError("Preflight was cancelled.", code="cancelled") from None
 
 
-def _broken(status: int, said: str) -> LabError:
-    """One sentence for a preflight that gave no result; all it said goes to the log."""
+def _broken(status: int, output: str) -> LabError:
+    """Return the error of a preflight without a result, and append its output to the log."""
     log = log_dir() / "o1lab.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(said)
-        hint = f"What it said is in {log}."
+            file.write(output)
+        hint = f"Its output is in {log}."
     except OSError:
         hint = ""
     if status < 0:
         return LabError(
-            f"Preflight was ended by signal {-status}.",
+            f"Preflight was killed by signal {-status}.",
             f"The machine may be out of memory. {hint}".strip(),
             code="preflight",
         )
-    words = said.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
-    return LabError(f"Preflight failed: {words}.", hint, code="preflight")
+    reason = output.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
+    return LabError(f"Preflight failed: {reason}.", hint, code="preflight")
 
 
 def launching_command(lab: Lab, recipe: Recipe) -> str:
-    """The command line that starts this recipe, with what differs from the defaults."""
+    """Return the command line that starts this recipe, with the values that differ from the defaults."""
     import shlex
 
     defaults = Recipe(dataset=recipe.dataset)

@@ -1,7 +1,7 @@
-"""Preflight: look at what the trainer would see, in a process of its own, and print it as one JSON object.
+"""The preflight process: builds the tensors that the trainer would use, and prints the report as one JSON object.
 
-``python -P -m o1lab.train.preflight.worker RUN_DIR [--runs DIR]``. It builds the trainer's own dataset from the run
-directory's rows; only the model is a stand-in, because preparing rows asks the tokenizer alone.
+``python -P -m o1lab.train.preflight.worker RUN_DIR [--runs DIR]``. It builds the trainer's dataset from the rows in the
+run directory, with a tiny model instead of the base, because preparing rows needs only the tokenizer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
+from o1lab.format import byte_size
 from o1lab.jobs.device_queue import Device, resolve_device
 from o1lab.models.base import resolve_base
 from o1lab.process import QUIET_ENVIRONMENT
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
 _BINS = 20
 _SAMPLE_TOKENS = 4000
-# A share of what is free that we leave alone: an estimate is not a measurement.
+# The share of the free memory that a run may need, because the estimate is not exact.
 _HEADROOM = 0.95
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--runs", type=Path, default=None, help="where the run to start from is looked for")
+    parser.add_argument("--runs", type=Path, default=None, help="folder of the run to start from")
     arguments = parser.parse_args()
-    # Libraries print; only our object may reach standard output.
+    # Libraries print to standard output; only the report may reach it.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.environ |= QUIET_ENVIRONMENT
@@ -49,7 +50,12 @@ def main() -> int:
 
 
 def inspect(run: RunDir, runs: Path) -> Preflight:
-    """Everything preflight can tell of a prepared run directory."""
+    """Return the report on a prepared run directory.
+
+    Args:
+        run: the run directory.
+        runs: the folder of the runs that ``init_from`` may name.
+    """
     recipe = load(run.recipe)
     command = run.command.read_text("utf-8").strip() if run.command.exists() else ""
     found = Preflight(command=command)
@@ -67,14 +73,14 @@ def inspect(run: RunDir, runs: Path) -> Preflight:
         found.rows = sum(1 for _ in run.data.open("rb"))
         return found
     try:
-        _look(found, run, recipe, base=base, device=device, runs=runs)
+        _inspect_tensors(found, run, recipe, base=base, device=device, runs=runs)
     except O1LabError as error:
         found.problems.append(_problem(error))
     found.ok = not found.problems
     return found
 
 
-def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
+def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
     from o1lab.train import tensors
@@ -100,7 +106,7 @@ def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: 
     if not len(train):
         found.problem(
             "empty_dataset",
-            "No row is left to learn.",
+            "No training row is left.",
             "Raise max_length, or choose other traces.",
         )
         return
@@ -115,12 +121,12 @@ def _look(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: 
     _show_sample(found, trainer, tokenizer)
     model = meta_model(base)
     _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
-    if recipe.init_from and awaited(recipe) is None:  # the adapter of a run that is still going is not there yet
+    if recipe.init_from and awaited(recipe) is None:  # a run that has not finished has no adapter yet
         _check_adapter(found, model, recipe, runs)
 
 
 def summary(lengths: list[int]) -> tuple[Tokens, list[Bin]]:
-    """Percentiles (nearest rank) and a histogram of at most 20 bins of equal width."""
+    """Return percentiles (nearest rank) and a histogram of at most 20 bins of equal width."""
     if not lengths:
         return Tokens(), []
     ordered = sorted(lengths)
@@ -159,20 +165,20 @@ def _check_ends(
         not trains_end_of_turn(ids, labels, ends)
         for ids, labels in zip(train["input_ids"], train["labels"], strict=True)
     )
-    # A cut row has lost its end on purpose; over-long rows under `refuse` are whole.
+    # Truncated rows have no end on purpose; over-long rows with `refuse` are complete.
     without -= min(found.truncated_rows, without)
     found.end_of_turn_trained = without == 0
     if without:
         found.problem(
             "no_end_of_turn",
-            f"{without} of {len(train)} rows do not train the end of the turn: no stopping is learned.",
-            "The chat template should close the assistant's turn with the end-of-turn token: see the mask.",
+            f"{without} of {len(train)} rows do not train the end of the turn, so the student does not learn to stop.",
+            "The chat template should end the assistant's turn with the end-of-turn token; see the mask.",
         )
     if found.truncated_rows:
         found.warning(
             "truncated",
-            f"{found.truncated_rows} rows are cut at {recipe.max_length} tokens and teach no ending.",
-            "Raise max_length to keep them whole.",
+            f"{found.truncated_rows} rows are truncated at {recipe.max_length} tokens and do not teach how to end.",
+            "Raise max_length to keep them complete.",
         )
 
 
@@ -189,13 +195,13 @@ def _check_thoughts(
     if stripped:
         found.problem(
             "thought_stripped",
-            f"The base's chat template strips the thought from {stripped} of {len(thinking)} rows.",
-            "Take a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
+            f"The base's chat template removes the thought from {stripped} of {len(thinking)} rows.",
+            "Use a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
         )
 
 
 def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """The row of median length as the trainer's collator hands it to the model."""
+    """Show the row of median length as the trainer's collator passes it to the model."""
     from o1lab.train.tensors import IGNORED
 
     train = trainer.train_dataset
@@ -211,7 +217,7 @@ def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerB
 
 
 def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Each token's own text. A character made of several tokens stands at the last of them, the others are empty."""
+    """Return the text of each token. A character of several tokens belongs to the last one; the others are empty."""
     texts, pending = [], []
     for token in ids:
         pending.append(token)
@@ -243,11 +249,11 @@ def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, l
     found.memory_bytes = guess.total
     found.trainable_parameters = guess.trainable
     if not guess.trainable:
-        found.problem("no_targets", f"No layer is called {recipe.lora_targets}.", "Use all-linear.")
+        found.problem("no_targets", f"No layer is named {recipe.lora_targets}.", "Use all-linear.")
     if guess.total > available * _HEADROOM:
         found.problem(
             "not_enough_memory",
-            f"The run needs about {guess.total / 1e9:.1f} GB, {available / 1e9:.1f} GB are free.",
+            f"The run needs about {byte_size(guess.total)}, but only {byte_size(available)} are free.",
             "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
         )
 
@@ -255,11 +261,10 @@ def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, l
 def _check_adapter(found: Preflight, model: PreTrainedModel, recipe: Recipe, runs: Path) -> None:
     from o1lab.train.compute import adapter_mismatch
 
-    other = adapter_mismatch(model, recipe, runs)
-    if other:
+    if mismatch := adapter_mismatch(model, recipe, runs):
         found.problem(
             "adapter_of_other_base",
-            other,
+            mismatch,
             "Start from a run of the same base, or choose that run's base.",
         )
 

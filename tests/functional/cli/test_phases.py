@@ -97,7 +97,7 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
     until(lambda: not second.info().active, "the second to end")
     ended = second.read_status()
     assert (ended.state, ended.after) == ("failed", "")
-    assert f"The run {first.id}, which this one was to go on from, was stopped" in ended.message
+    assert f"The run {first.id}, which this run starts from, was stopped" in ended.message
 
     for run in (first, second):
         assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0

@@ -412,7 +412,7 @@ def test_a_build_under_another_name_is_told_how_to_start(models: Path, tmp_path:
     program, _ = stand_in(tmp_path, "fail: No package metadata was found for vllm")
     command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert "environment's python" in json.loads(done.stdout)["error"]["hint"]
+    assert "python of its environment" in json.loads(done.stdout)["error"]["hint"]
 
 
 def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
     answers = json.loads(done.stdout)["answers"]
     assert [answer["state"] for answer in answers] == ["complete", "failed", "complete"]
     assert answers[0]["thought"].startswith("Add the ones")
-    assert "failed inside (500)" in answers[1]["error"]
+    assert "has an internal error (500)" in answers[1]["error"]
     assert "1458" in answers[2]["answer"]
     from store import conversations, open_store
 

@@ -14,6 +14,7 @@ from textual.worker import Worker
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.format import number
 from o1lab.jobs.directory import JobInfo
 from o1lab.paths import Lab
 from o1lab.train import launch
@@ -111,7 +112,7 @@ async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -
         assert [option.id for option in runs.options] == ["bbbb0002", "cccc0003", "aaaa0001"]
         text = shown(pilot)
         last = json.loads(RunDir(lab.runs / "bbbb0002").metrics.read_text().splitlines()[-1])["loss"]
-        assert "■" in text and "40/100" in text and train_text.number(last) in text
+        assert "■" in text and "40/100" in text and number(last) in text
         assert "† " in text and "dead" in text and "✓" in text
 
 
@@ -534,14 +535,6 @@ def test_places_in_the_queue_by_device() -> None:
 )
 def test_overlap_of_two_tails(before: str, now: str, known: int) -> None:
     assert overlap(tuple(before), tuple(now)) == known
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0112, "0.0112"), (5e-4, "5.0e-4"), (451.3, "451"), (1234.5, "1,234"), (math.nan, "NaN"), (math.inf, "+inf")],
-)
-def test_numbers(value: float, text: str) -> None:
-    assert train_text.number(value) == text
 
 
 def test_hostile_answers_are_shown_literally(lab: Lab) -> None:

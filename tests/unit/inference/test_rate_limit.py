@@ -10,6 +10,7 @@ from o1lab.inference.budget import Budget, Price
 from o1lab.inference.errors import retry_after_s
 from o1lab.inference.rate_limit import Limits
 from o1lab.jobs.control import Control, MonotonicClock, RunStopped
+from o1lab.jobs.progress import Usage
 from tests.support.distill_lab import FakeClock
 
 
@@ -53,8 +54,8 @@ async def test_a_guess_is_corrected() -> None:
 async def test_a_pause_the_server_asks_for_holds_for_everybody() -> None:
     clock = FakeClock()
     limits = Limits(Control(), clock)
-    limits.hold(30)
-    limits.hold(10)
+    limits.pause(30)
+    limits.pause(10)
     times: list[float] = []
 
     async def one() -> None:
@@ -95,7 +96,7 @@ async def test_a_paused_caller_goes_on_or_stops() -> None:
     first = asyncio.create_task(control.gate())
     await asyncio.sleep(0)
     assert not first.done()
-    control.go_on()
+    control.resume()
     await first
     control.pause()
     second = asyncio.create_task(control.gate())
@@ -106,22 +107,24 @@ async def test_a_paused_caller_goes_on_or_stops() -> None:
 
 async def test_a_budget_waits_for_what_is_in_flight_before_it_stops() -> None:
     control = Control()
-    budget = Budget(control, tokens=100)
+    usage = Usage()
+    budget = Budget(control, usage, tokens=100)
     await budget.reserve(60, 0)
     second = asyncio.create_task(budget.reserve(60, 0))
     await asyncio.sleep(0)
     assert not second.done()
-    budget.settle(60, 0, 10, 0)  # it took less than its worst: there is room
+    usage.output_tokens += 10
+    budget.settle(60, 0)  # it took less than its worst: there is room
     await second
-    budget.settle(60, 0, 60, 0)
+    usage.output_tokens += 60
+    budget.settle(60, 0)
     with pytest.raises(RunStopped):
         await budget.reserve(60, 0)
     assert (control.reason, control.stopping.is_set()) == ("budget_tokens", True)
 
 
 async def test_a_budget_counts_what_was_spent_before() -> None:
-    budget = Budget(Control(), usd=1.0)
-    budget.spend(10, 0.95)
+    budget = Budget(Control(), Usage(10, 0, 0.95), usd=1.0)
     with pytest.raises(RunStopped, match="budget_usd"):
         await budget.reserve(10, 0.1)
 

@@ -110,7 +110,7 @@ async def call(server: FaultServer, path: Path, **settings: Any) -> tuple[ModelR
         ModelRef("m", "other", "m", "server"), ModelAddress(server.url, "m", KEY), Limits(control, clock)
     )
     async with Journal(path) as journal:
-        context = CallContext(journal, control, Budget(control), counts, clock)
+        context = CallContext(journal, control, Budget(control, counts.usage), counts, clock)
         asking = RequestSettings(attempts=1, **settings)
         responses: list[ModelResponse] = []
         async with CompletionClient(asking, {"teacher": model}, context, stream="always") as client:
@@ -145,7 +145,7 @@ async def test_the_journal_holds_an_error_as_code_sentence_and_whether_to_ask_ag
     line = (tmp_path / "journal.jsonl").read_text().splitlines()[-1]
     assert list(json.loads(line).get("fault", {})) in ([], ["code", "sentence", "retryable"])
     assert ModelResponse.read(line) == response
-    assert counts.output_tokens == response.output_tokens
+    assert counts.usage.output_tokens == response.output_tokens
 
 
 async def test_a_body_that_comes_at_once_though_a_stream_was_asked_for_is_an_answer(tmp_path: Path) -> None:
@@ -170,4 +170,4 @@ async def test_a_refused_option_is_left_out_from_then_on(tmp_path: Path) -> None
         response, counts, model = await call(server, tmp_path / "journal.jsonl", temperature=0.6)
     assert response.state == "done"
     assert model.dropped == {"temperature"}
-    assert counts.notes == ["m does not take temperature: it is left out."]
+    assert counts.notes == ["m does not support temperature; it is omitted."]

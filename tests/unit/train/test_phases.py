@@ -57,11 +57,11 @@ def end_as(run: RunDir, state: str, message: str = "") -> None:
 
 
 def wait(run: RunDir, sleep: Callable[[float], None]) -> tuple[Recipe | None, Heartbeat]:
-    heart = Heartbeat(run, RunStatus("starting", pid=os.getpid()))
+    heartbeat = Heartbeat(run, RunStatus("starting", pid=os.getpid()))
     try:
-        return wait_for_origin(run, load(run.recipe), heart, StopSignal(run), sleep=sleep), heart
+        return wait_for_origin(run, load(run.recipe), heartbeat, StopSignal(run), sleep=sleep), heartbeat
     finally:
-        heart.end()
+        heartbeat.end()
 
 
 def never(_seconds: float) -> None:
@@ -86,9 +86,9 @@ def test_base_and_adapter_of_the_first_phase_are_those_of_all() -> None:
         ({"phases": []}, "a list, each with its dataset"),
         ({"phases": "two"}, "a list, each with its dataset"),
         ({"phases": [{"dataset": "a"}, "b"]}, "a list, each with its dataset"),
-        ({"phases": [{"dataset": "a"}, {"dataset": "b", "lora_r": 4}]}, "phase 2 names lora_r"),
-        ({"phases": [{"dataset": "a"}, {"dataset": "b", "init_from": "c"}]}, "phase 2 names init_from"),
-        ({"phases": [{"dataset": "a"}, {}]}, "phase 2 names no dataset"),
+        ({"phases": [{"dataset": "a"}, {"dataset": "b", "lora_r": 4}]}, "phase 2 sets lora_r"),
+        ({"phases": [{"dataset": "a"}, {"dataset": "b", "init_from": "c"}]}, "phase 2 sets init_from"),
+        ({"phases": [{"dataset": "a"}, {}]}, "phase 2 has no dataset"),
         ({"phases": [{"dataset": "a"}, {"dataset": "b", "steps": 0}]}, "Phase 2: The recipe's steps"),
         ({"phases": [{"dataset": "a"}, {"dataset": "b", "odd": 1}]}, "Phase 2: The recipe's odd"),
     ],
@@ -103,7 +103,7 @@ def test_options_and_settings_hold_for_all_phases_and_the_origin_for_the_first()
     one, two = phases.laid_over(phases.split(TWO), options, ["steps=4", "lora_r=8"])
     assert (one["steps"], two["steps"], one["lora_r"], two["lora_r"]) == ("4", "4", "8", "8")
     assert (one["base"], two["base"], one["init_from"], two.get("init_from")) == ("tiny", "tiny", "0000", None)
-    with pytest.raises(UsageError, match="a dataset of its own"):
+    with pytest.raises(UsageError, match="its own dataset"):
         phases.laid_over(phases.split(TWO), options, ["dataset=c"])
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_awaited_of_a_run_that_has_finished(lab: Lab) -> None:
 @pytest.mark.parametrize("state", ["failed", "stopped"])
 def test_a_run_that_will_not_finish_is_not_waited_for(lab: Lab, state: str) -> None:
     first_run(lab, state, message="Because.")
-    with pytest.raises(RefusedError, match=r"aaaa, which this one was to go on from,.*Because"):
+    with pytest.raises(RefusedError, match=r"aaaa, which this run starts from,.*Because"):
         origin(lab, resolve({"dataset": "b", "base": "tiny", "init_from": "aaaa/end"}))
 
 
@@ -146,7 +146,7 @@ def test_another_base_or_shape_is_refused_before_anything_waits(lab: Lab) -> Non
     first_run(lab, "running")
     with pytest.raises(RefusedError, match="trains tiny, not other"):
         origin(lab, resolve({"dataset": "b", "base": "other", "init_from": "aaaa/end"}))
-    with pytest.raises(UsageError, match="has lora_r 16, and the recipe asks for 4"):
+    with pytest.raises(UsageError, match="has lora_r 16, but the recipe asks for 4"):
         origin(lab, resolve({"dataset": "b", "base": "tiny", "init_from": "aaaa/end", "lora_r": 4}))
     with pytest.raises(NotFoundError):
         origin(lab, resolve({"dataset": "b", "init_from": "cccc/end"}))
@@ -168,14 +168,14 @@ def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
                 (other.checkpoint(step) / "adapter_model.safetensors").touch()
             end_as(other, "finished")
 
-    recipe, heart = wait(run, sleep)
+    recipe, heartbeat = wait(run, sleep)
     assert len(seen) == 3
     assert {(status.state, status.after) for status in seen} == {("queued", "aaaa")}
-    assert seen[0].message == "Waits for run aaaa, which is running, to go on from its last checkpoint."
+    assert seen[0].message == "Waiting for run aaaa, which is running, to start from its last checkpoint."
     assert recipe is not None
     assert recipe.init_from == "aaaa/step-100"
     assert load(run.recipe) == recipe  # a resume waits for nobody
-    assert (heart.status.state, heart.status.after) == ("starting", "")
+    assert (heartbeat.status.state, heartbeat.status.after) == ("starting", "")
     assert not (tmp_path / "cache").exists()  # it took no place in the device's queue while it waited
     assert wait(run, never)[0] == recipe
 
@@ -187,7 +187,7 @@ def test_the_waiting_run_fails_with_the_one_it_waits_for(lab: Lab, state: str, s
     other, run = first_run(lab, "running"), second_run(lab)
     with pytest.raises(RefusedError, match=said) as refused:
         wait(run, lambda _seconds: end_as(other, state, "Out of luck."))
-    assert refused.value.hint == ("Let that one finish first: `o1lab runs resume aaaa`, then `o1lab runs resume bbbb`.")
+    assert refused.value.hint == ("Finish that run first: `o1lab runs resume aaaa`, then `o1lab runs resume bbbb`.")
     assert load(run.recipe).init_from == "aaaa/end"  # so that a resume waits again
 
 
@@ -215,16 +215,16 @@ def test_one_unreadable_look_is_no_end(lab: Lab) -> None:
 
 def test_a_finished_run_without_a_checkpoint_is_nothing_to_go_on_from(lab: Lab) -> None:
     first_run(lab, "finished")
-    with pytest.raises(RefusedError, match="left no checkpoint"):
+    with pytest.raises(RefusedError, match="without a checkpoint"):
         wait(second_run(lab), never)
 
 
 def test_a_waiting_run_can_be_stopped(lab: Lab) -> None:
     first_run(lab, "running")
     run = second_run(lab)
-    recipe, heart = wait(run, lambda _seconds: run.ask_to_stop())
+    recipe, heartbeat = wait(run, lambda _seconds: run.ask_to_stop())
     assert recipe is None
-    assert heart.status.after == "aaaa"
+    assert heartbeat.status.after == "aaaa"
 
 
 @pytest.fixture

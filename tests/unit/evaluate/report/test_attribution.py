@@ -34,5 +34,5 @@ def test_the_nearest_chain_of_a_student_s_sample_is_the_one_with_its_numbers(lab
         causes.nearest(store.db, evaluations.find_sample(store.db, "base-1", "add:2"))
     causes.close()
     (lab.runs / RUN / "data.jsonl").unlink()
-    with pytest.raises(NotFoundError, match="trained on are not here"):
+    with pytest.raises(NotFoundError, match="training rows of"):
         causes.nearest(store.db, evaluations.find_sample(store.db, "student-1", "add:2"))

@@ -164,7 +164,7 @@ async def test_an_endpoint_that_dies_stops_the_run_which_then_goes_on(tmp_path: 
         lab = make_lab(tmp_path / "lab", server.url, 60)
         folder, status = await run(lab, attempts=1)
         assert (status.state, status.stopped_by) == ("stopped", "failures")
-        assert "failed" in status.message and "--resume" in status.hint
+        assert "failed" in status.message and "eval resume" in status.hint
         before = status
         server.treat = None
         control.resume(lab, folder.id)

@@ -19,7 +19,7 @@ from tests.support.training_lab import make_lab
 
 
 @pytest.mark.parametrize(
-    ("does", "said"), [("kill -9 $$", "ended by signal 9"), ("echo nonsense; exit 1", "Preflight failed: Boom")]
+    ("does", "said"), [("kill -9 $$", "killed by signal 9"), ("echo nonsense; exit 1", "Preflight failed: Boom")]
 )
 def test_a_preflight_that_breaks_down_is_one_sentence_and_its_words_are_in_the_log(
     does: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
