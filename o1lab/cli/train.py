@@ -309,21 +309,23 @@ def exit_by(state: RunState) -> None:
 def preflight_text(found: Preflight) -> str:
     """Return the preflight report as lines of text."""
     tokens = found.tokens
-    lines = [
-        f"rows            {found.rows} ({found.train_rows} for training, {found.eval_rows} held out)",
-        f"tokens per row  median {tokens.p50}, 95 % below {tokens.p95}, maximum {tokens.max}, total {tokens.total}",
-        f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
-        f"trained tokens  {found.trained_tokens}",
-        f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
-        f"memory          about {byte_size(found.memory_bytes)} of {byte_size(found.memory.available)} free",
-        f"device          {found.device} {found.dtype}",
-        f"steps           {found.total_steps}",
-        f"command         {found.command}",
-    ]
+    lines = [f"rows            {found.rows}"]
+    if tokens.total:  # otherwise the base could not be read and nothing was measured
+        lines = [
+            f"rows            {found.rows} ({found.train_rows} for training, {found.eval_rows} held out)",
+            f"tokens per row  median {tokens.p50}, 95 % below {tokens.p95}, maximum {tokens.max}, total {tokens.total}",
+            f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
+            f"trained tokens  {found.trained_tokens}",
+            f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
+        ]
     if found.thought_survives is not None:
-        lines.insert(
-            5, f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template"
-        )
+        lines.append(f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template")
+    if found.memory_bytes:
+        available = byte_size(found.memory.available)
+        lines.append(f"memory          about {byte_size(found.memory_bytes)} of {available} free")
+    if tokens.total:
+        lines += [f"device          {found.device} {found.dtype}", f"steps           {found.total_steps}"]
+    lines.append(f"command         {found.command}")
     for problem in (*found.problems, *found.warnings):
         lines += ["", f"{problem.code}: {problem.message}", f"  {problem.hint}"]
     return "\n".join(lines)

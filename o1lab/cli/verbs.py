@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
-from typer._click.exceptions import ClickException  # typer carries its own click and exports only parts of it
+from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer exports only parts of its click
 
 from o1lab import __version__
 from o1lab.cli import annotation_files, datasets, demo, distill, importing, lab, problems, serve, traces, train
@@ -103,8 +103,12 @@ def run_command(arguments: list[str]) -> int:
         return finished.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except NoArgsIsHelpError as error:  # its message is the help of the command
+        say(error.format_message())
+        return UsageError.exit_status
     except typer.TyperException as error:
         message = error.format_message() if isinstance(error, ClickException) else str(error)
+        message = message.replace(": Value error, ", ": ")  # the prefix that pydantic gives to a ValueError
         where = getattr(error, "ctx", None)  # the context of the command, if parsing got that far
         raise UsageError(message, f"See `{where.command_path if where else 'o1lab'} --help`.") from None
     return result if isinstance(result, int) else 0

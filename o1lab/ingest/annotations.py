@@ -95,6 +95,8 @@ def _annotation(data: Any) -> Annotation:
     if not isinstance(data, dict):
         raise TypeError("not a JSON object")
     for name in _TEXTS:
+        if name not in data:
+            raise ValueError(f"it has no {name}")
         if not isinstance(data[name], str):
             raise TypeError(f"{name} is not a string")
     for name in _OPTIONAL:

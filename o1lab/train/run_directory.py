@@ -80,7 +80,8 @@ class RunDir(JobFolder[RunStatus, None]):
         """Return the status with the last line that the worker wrote as its message."""
         last = next((line.strip() for line in reversed(self.log_tail(20)) if line.strip()), "")
         message = "The process ended without reporting why." + (f" Its last line: {last}" if last else "")
-        hint = f"{self.resume_hint}. If memory ran out, train again with a lower batch_size."
+        again = self.resume_hint if self.checkpoints() else "It has no checkpoint to resume from"
+        hint = f"{again}. If memory ran out, train again with a lower batch_size."
         return replace(status, message=message, hint=hint)
 
 

@@ -10,6 +10,8 @@ from textual.widgets import Input
 
 from o1lab.widgets.typed_ahead import send_again
 
+_UNNAMED = {"slash": "/", "minus": "-"}  # keys whose character Textual does not know
+
 
 class LineInput(Input):
     """An ``Input`` that handles editing keys and letters in the order they were typed.
@@ -17,6 +19,10 @@ class LineInput(Input):
     Textual sends a letter to the input at once, but a key with a binding through the app first: if ``ctrl+u`` and a
     word arrive together (a paste, a slow connection), ``ctrl+u`` would delete the word.
     """
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Say whether ``key`` is typed into the line: the footer then leaves out the binding that it hides."""
+        return super().check_consume_key(key, character or _UNNAMED.get(key))
 
     async def on_key(self, event: events.Key) -> None:
         """Run the binding of a key at once; send a key on if the focus has moved before it was handled."""

@@ -41,10 +41,13 @@ class JobCells(CellList):
 
     def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
         cells = {line.id: self._cell(line, marked=line.id in marked) for line in lines}
-        here, index = self.cursor_id, self.highlighted or 0
+        before, index = self.cursor_id, self.highlighted or 0
+        here = before
         if here not in cells and cells:  # its job is gone, or this is the first drawing
             here = list(cells)[min(index, len(cells) - 1)]
         self.show(cells, here)
+        if self.cursor_id != before:
+            self.post_message(CursorMoved())
 
     def step(self, by: int) -> None:
         if self.option_count:

@@ -45,6 +45,8 @@ def _problem(sign: str, style: str, problem: Problem) -> Text:
 
 
 def _checks(found: Preflight, recipe: Recipe) -> Text:
+    if not found.tokens.total:  # the base could not be read and nothing was measured
+        return Text()
     over = "refused, never cut silently" if recipe.over_length == "refuse" else f"they are set to {recipe.over_length}"
     checks: list[tuple[bool | None, str]] = [
         (not found.over_length, f"rows over {recipe.max_length:,} tokens: {found.over_length:,} ({over})"),
@@ -60,6 +62,8 @@ def _checks(found: Preflight, recipe: Recipe) -> Text:
 
 
 def _rows(found: Preflight, recipe: Recipe) -> Text:
+    if not found.tokens.total:
+        return Text(f"{found.rows:,} in the dataset")
     rows = f"{found.rows:,} in the dataset; {found.train_rows:,} learned"
     if found.eval_rows:
         rows += f", {found.eval_rows:,} held out for eval_loss"

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from o1lab.errors import LabError, UsageError
+from o1lab.jobs.directory import ACTIVE
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
@@ -189,7 +190,9 @@ class TrainScreen(LabScreen):
         if not (detail := self.jobs.need_detail()):
             return
         if not detail.checkpoints:
-            self.report(UsageError(f"The run {detail.line.id} has no checkpoint yet.", "Press s to save one and stop."))
+            active = detail.line.state in ACTIVE
+            hint = "Press s to save one and stop." if active else "Choose a run that saved one."
+            self.report(UsageError(f"The run {detail.line.id} has no checkpoint{' yet' if active else ''}.", hint))
             return
         recipe = detail.recipe
         try:

@@ -297,6 +297,7 @@ class BatchEngine(OfflineEngine):
     async def _withdraw(self) -> None:
         """Cancel the batches and fetch the results that they have; a resumed run fetches the rest."""
         never = asyncio.Event()
+        missing = False  # the server does not have what was asked for
         try:
             for part in self._parts.open:
                 if part.state == "written" and (batch := await self._find(part)) is not None:
@@ -315,9 +316,9 @@ class BatchEngine(OfflineEngine):
                 if self._parts.open:
                     await self.context.clock.wait(never, wait)
                     wait = min(_SLOWER * wait, LONGEST_POLL_S)
-        except RunStopped:
-            pass
-        if self._parts.open:
+        except RunStopped as stopped:
+            missing = isinstance(stopped.__cause__, openai.NotFoundError)
+        if any(part.state == "submitted" or not missing for part in self._parts.open):
             self.context.progress.note("The server is still working on a batch; `resume` fetches its results.")
 
     async def _cancel(self, part: Part) -> None:

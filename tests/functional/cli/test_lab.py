@@ -54,6 +54,13 @@ def test_every_error_has_its_status_a_sentence_and_a_hint(
         assert error["message"] and error["hint"], (arguments, data)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("group", ["models", "traces", "dataset", "runs", "problems", "annotations"])
+def test_a_group_without_a_command_prints_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Usage: ") and f" {group} [OPTIONS] COMMAND" in said
+
+
 def test_a_broken_settings_file_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "o1lab.toml").write_text('name = "x"\n[serve]\nvlm = "typo"\n')
     status, data = o1lab(capsys, "--lab", str(tmp_path), "doctor")

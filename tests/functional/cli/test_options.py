@@ -71,4 +71,4 @@ def test_a_list_is_given_by_repeating_its_option() -> None:
 
 def test_a_value_that_is_no_choice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--schedule", "steep"]) == 2
-    assert "--schedule" in capsys.readouterr().err
+    assert "Invalid value for '--schedule': 'steep' is not one of" in capsys.readouterr().err

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from o1lab.cli.main import run as o1lab
+from o1lab.cli.train import preflight_text
 from o1lab.paths import Lab
 from o1lab.process import is_alive
 from o1lab.train.metrics_reader import Metrics
+from o1lab.train.preflight.report import Preflight, Problem
 from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import make_lab
@@ -89,6 +91,12 @@ def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys:
     assert trained.startswith("<think>\nones:")
     assert trained.rstrip().endswith("<|im_end|>")
     assert not list(lab.runs.glob("*"))
+
+
+def test_a_dry_run_prints_nothing_that_was_not_measured() -> None:
+    problem = Problem(code="base_missing", message="No base model is called x.", hint="Choose another.")
+    lines = preflight_text(Preflight(rows=24, problems=[problem], command="o1lab train")).splitlines()
+    assert [line.split(maxsplit=1)[0] for line in lines if line] == ["rows", "command", "base_missing:", "Choose"]
 
 
 @pytest.mark.usefixtures("warm_python")

@@ -128,6 +128,7 @@ async def test_a_filter_that_means_nothing_is_explained_and_stays(lab: Lab) -> N
         await pilot.press("slash", *"sorce:sums", "enter")
         await until(pilot, lambda: "! Unknown field 'sorce'. Did you mean source?" in shown(pilot), "the fault")
         assert screen.focused is not screen.pool.table and screen.pool.table.total == 6
+        assert "slash" not in screen.active_bindings, "it is typed into the filter, the footer must not show it"
 
 
 async def test_a_problem_is_shown_whole_and_literally(lab: Lab) -> None:

@@ -130,6 +130,14 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
         assert "\x1b" not in text
 
 
+def test_a_dead_run_is_to_be_resumed_only_if_it_has_a_checkpoint(lab: Lab) -> None:
+    gone: dict[str, Any] = {"steps": 9, "heartbeat": 1.0, "pid": 2**22 + 1}
+    with_checkpoint = write_run(lab.runs, "cccc0003", "running", saved=[5], **gone)
+    without = write_run(lab.runs, "dddd0004", "running", **gone)
+    assert "o1lab runs resume cccc0003" in with_checkpoint.info().status.hint
+    assert "resume dddd0004" not in without.info().status.hint
+
+
 async def test_a_failed_run_says_why_and_what_to_do(lab: Lab) -> None:
     write_run(lab.runs, "dddd0004", "failed", steps=12, message="The loss became nan at step 12.", hint="Lower it.")
     app = app_on(lab)
@@ -357,6 +365,8 @@ async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(l
         await until(pilot, lambda: not second.path.exists(), "its end")
         await until(pilot, lambda: screen.jobs.snapshot and len(screen.jobs.snapshot.lines) == 2, "the list")
         assert screen.jobs.selected == "aaaa0001" and first.path.exists()
+        plot = screen.query_one(LossPlot)
+        await until(pilot, lambda: list(plot.names) == ["aaaa0001"], "the curve of the next run alone")
         await pilot.press("up", "D")
         told = pilot.app._notifications
         await until(pilot, lambda: any("stop it before you remove it" in one.message for one in told), "a refusal")
@@ -381,7 +391,18 @@ async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
         await opened(pilot, "eeee0005")
         await pilot.press("o")
         await until(pilot, lambda: "has no checkpoint yet" in shown(pilot), "the reason")
+        assert "Press s to save one" in shown(pilot)
         assert not hasattr(app, "asked")
+
+
+async def test_compare_of_an_ended_run_without_a_checkpoint_does_not_offer_to_stop_it(lab: Lab) -> None:
+    write_run(lab.runs, "eeee0005", "failed", steps=3)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "eeee0005")
+        await pilot.press("o")
+        await until(pilot, lambda: "eeee0005 has no checkpoint." in shown(pilot), "the reason")
+        assert "Press s to save" not in shown(pilot)
 
 
 async def test_traces_of_the_run(lab: Lab) -> None:

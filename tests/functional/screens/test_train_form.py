@@ -263,6 +263,15 @@ async def test_a_look_can_be_cancelled(lab: Lab, monkeypatch: pytest.MonkeyPatch
         assert "Preflight was cancelled" not in shown(pilot)
 
 
+def test_the_report_shows_nothing_that_was_not_measured() -> None:
+    problem = Problem(code="base_missing", message="No base model is called x.", hint="Choose another.")
+    text = preflight_text.report_text(
+        Preflight(rows=24, problems=[problem], command="o1lab train"), Recipe(dataset="x")
+    ).plain
+    assert "24 in the dataset" in text
+    assert "Checks" not in text and "tokens" not in text
+
+
 async def test_trouble_in_preflight_is_one_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(*_: Any, **__: Any) -> Preflight:
         raise LabError("Training needs torch.", "Install the extra.")

@@ -330,3 +330,10 @@ def test_a_merge_takes_no_line_that_the_lab_could_not_use(
     path.write_text(json.dumps(record | wrong))
     with pytest.raises(UsageError, match=r"said\.jsonl:1 is not a valid annotation"):
         merge_annotations(store, path)
+
+
+def test_a_merge_names_the_field_that_a_line_lacks(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "chains.jsonl"
+    path.write_text(json.dumps({"question": "What is 2 + 2?"}))
+    with pytest.raises(UsageError, match="it has no id"):
+        merge_annotations(store, path)

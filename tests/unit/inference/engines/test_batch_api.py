@@ -196,6 +196,7 @@ async def test_a_server_without_a_batch_api_is_told(tmp_path: Path) -> None:
         _, status = await run(make_lab(tmp_path / "lab", server.url, 4), engine="batch")
     assert (status.state, status.stopped_by, status.done) == ("stopped", "failures", 1)
     assert "no Batch API" in status.message
+    assert not status.notes, "no batch is left at a server that has none"
 
 
 async def test_money_counts_at_the_discount_and_a_budget_is_never_exceeded(tmp_path: Path) -> None:
