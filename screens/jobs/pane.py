@@ -20,10 +20,8 @@ Keys, the same for every kind:
     . ,     Next, previous job from any pane, as in Traces
     ======  =============  ==============================================================================
 
-``x`` rejects a trace, so no job action uses it.
-
-Actions on a job take the one under the cursor at the moment of the key, never the one shown in detail, which may be a
-poll behind.
+``x`` rejects a trace, so no job action uses it. Actions take the job under the cursor when the key is pressed; the job
+shown in detail may be one poll behind.
 """
 
 from __future__ import annotations
