@@ -153,7 +153,9 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
 ) -> None:
     async with samples(context, "base-1") as (pilot, _):
         await pilot.press("d")
-        await until(pilot, lambda: "Which model do you want" in shown(pilot) and "student-1" in shown(pilot), "the choice")
+        await until(
+            pilot, lambda: "Which model do you want" in shown(pilot) and "student-1" in shown(pilot), "the choice"
+        )
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, PairsScreen), "the pairs")
         screen = pilot.app.screen
