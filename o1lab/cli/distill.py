@@ -1,7 +1,8 @@
-"""Commands of distillation: ask a teacher, and the verbs of teacher runs."""
+"""The commands of distillation: start a teacher run, and manage teacher runs and prompts."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,7 +34,7 @@ distill_app = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     handwritten.register(distill_app)
     app.add_typer(distill_app, name="distill")
 
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
 def distill(
     ctx: typer.Context,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; ask nothing.")
+        bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; make no calls.")
     ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="ID", help="Continue a run; options of budgets and requests may change.")
@@ -52,8 +53,8 @@ def distill(
 ) -> None:
     """Ask a teacher for long thoughts; every paid response is kept.
 
-    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and asks
-    nothing twice.
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and
+    repeats no answered request.
 
     Example: o1lab distill --endpoint solver --problems "source:demo" --n 2
     """
@@ -126,30 +127,24 @@ def _kind() -> JobKind[Any]:
 
 
 def summary(lab: Lab, info: RunInfo) -> dict[str, Any]:
-    """The JSON of a run. ``cost_usd`` is null if the price is not known."""
+    """Return the JSON of a run. ``cost_usd`` is null if the price is not known."""
     return _keys(info, _reasons(lab, [info.id])[info.id])
 
 
 def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
-    """Why samples of these runs failed or were rejected, with how many of each."""
+    """Count the samples of each run that failed or were rejected, by reason."""
     from store import open_store, teacher_runs
 
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         return {id: dict(teacher_runs.reasons(store.db, id)) for id in ids}
-    finally:
-        store.close()
 
 
 def _details(lab: Lab, run_id: str) -> dict[str, str]:
-    """One example of each reason that has details."""
+    """Return one example for each reason that has details."""
     from store import open_store, teacher_runs
 
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         return dict(teacher_runs.details(store.db, run_id))
-    finally:
-        store.close()
 
 
 def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
@@ -173,7 +168,7 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 
 
 def _run(lab: Lab, folder: RunFolder, *, as_json: bool) -> int:
-    """Run it in this process to its end; returns the exit status."""
+    """Run it to its end in this process; return the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status
     from o1lab.distill.worker import run_here
 
@@ -211,11 +206,8 @@ def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
     from o1lab.distill.items import count_unanswered
     from store import open_store
 
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         unanswered = count_unanswered(store, settings)
-    finally:
-        store.close()
     if unanswered:
         say(f"{unanswered:,} of the chosen problems have no answer, so responses to them cannot be verified.")
 
@@ -224,11 +216,8 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
     from o1lab.distill.estimate import estimate
     from store import open_store
 
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         found = estimate(lab, store, settings)
-    finally:
-        store.close()
 
     if found.most_cost_usd is None:
         cost = f"{money(None)}; set input_usd and output_usd of the endpoint in o1lab.toml"
@@ -236,14 +225,14 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         cost = f"at most {money(found.most_cost_usd)}"
     else:
         cost = f"{money(found.cost_usd)}, at most {money(found.most_cost_usd)}"
-    usual = "not known, there is no earlier response" if found.output_tokens is None else f"{found.output_tokens:,}"
+    typical = "not known: no earlier response" if found.output_tokens is None else f"{found.output_tokens:,}"
     lines = [
         f"samples        {found.items:,} x {settings.n} = {found.samples:,}, at most {found.most_calls:,} calls",
         *([f"unverifiable   {found.unanswered:,} of them have no answer"] if found.unanswered else []),
         f"input tokens   {found.input_tokens:,} ({found.rule})",
-        f"output tokens  {usual}" + (f" (from the mean of {found.based_on:,} responses)" if found.based_on else ""),
+        f"output tokens  {typical}" + (f" (from the mean of {found.based_on:,} responses)" if found.based_on else ""),
         f"               at most {found.most_output_tokens:,}",
-        f"money          {cost}",
+        f"cost           {cost}",
     ]
     emit(found.as_json(), as_json=as_json, text="\n".join(lines))
 
@@ -257,13 +246,15 @@ def _line(item: dict[str, Any]) -> str:
     )
 
 
-prompts_app = typer.Typer(help="The prompts a teacher is asked with.", no_args_is_help=False, rich_markup_mode=None)
+prompts_app = typer.Typer(
+    help="List, show and edit the prompts for teachers.", no_args_is_help=False, rich_markup_mode=None
+)
 distill_app.add_typer(prompts_app, name="prompts", invoke_without_command=True)
 
 
 @prompts_app.callback()
 def prompts(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the prompts, the lab's own and those that o1lab brings."""
+    """List the prompts of the lab and the built-in ones."""
     if ctx.invoked_subcommand is not None:
         return
     from o1lab.inference.prompts import all_prompts, broken_prompts
@@ -275,14 +266,14 @@ def prompts(ctx: typer.Context, as_json: JsonOption = False) -> None:
         for one in found
     ]
     lines = [f"{one.label:<24} {one.method:<10} {one.about}" for one in found]
-    lines += [f"Not to be used: {fault.message}" for fault in broken.values()]
+    lines += [f"Unusable: {fault.message}" for fault in broken.values()]
     faults = [{"path": str(path), "message": fault.message, "hint": fault.hint} for path, fault in broken.items()]
     emit({"items": items, "total": len(items), "broken": faults}, as_json=as_json, text="\n".join(lines))
 
 
 @prompts_app.command("show")
 def prompts_show(ctx: typer.Context, name: str, as_json: JsonOption = False) -> None:
-    """Show a prompt's text."""
+    """Show the text of a prompt."""
     from o1lab.inference.prompts import find_prompt
 
     found = find_prompt(context(ctx).lab(), name)
@@ -294,7 +285,7 @@ def prompts_show(ctx: typer.Context, name: str, as_json: JsonOption = False) -> 
 
 @prompts_app.command("edit")
 def prompts_edit(ctx: typer.Context, name: str, as_json: JsonOption = False) -> None:
-    """Make the next version of a prompt in the lab, in $EDITOR; a text left as it was makes none."""
+    """Edit a prompt in $EDITOR and save it as a new version in the lab; an unchanged text is not saved."""
     from o1lab.inference.prompts import begin_version, find_prompt, keep_version
     from o1lab.ingest.edit import run_editor
 

@@ -1,8 +1,8 @@
-"""The engines of teacher runs by the names that ``--engine`` takes: how the calls of a run are made.
+"""The registry of engines, which make the calls of a teacher run; ``--engine`` takes their names.
 
 An engine is a function that takes the :class:`~o1lab.distill.job.Job` and returns an asynchronous context manager of
-the backend that makes the calls. :class:`~o1lab.inference.engines.offline.OfflineEngine` is the base of those that
-make all calls before any conversation begins. Other packages add engines through the entry point group
+the backend that makes the calls. :class:`~o1lab.inference.engines.offline.OfflineEngine` is the base of the engines
+that make all calls before any conversation begins. Other packages add engines through the entry point group
 ``o1lab.engines``. This module imports no engine until it is opened.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Engine(NamedTuple):
-    """A registered engine; ``conversations`` says that it can make calls that follow from earlier answers."""
+    """A registered engine; ``conversations`` is whether it can make calls that depend on earlier answers."""
 
     name: str
     make: Make
@@ -37,7 +37,7 @@ def engine(name: str, *, conversations: bool = False, order: int = DEFAULT_ORDER
 
     Args:
         name: what ``--engine`` takes.
-        conversations: whether it can make calls that follow from earlier answers. Otherwise only methods of a single
+        conversations: whether it can make calls that depend on earlier answers. Otherwise only methods of a single
             call per sample can use it.
         order: its place in lists.
     """
@@ -51,7 +51,7 @@ def engine(name: str, *, conversations: bool = False, order: int = DEFAULT_ORDER
 
 @engine("local", conversations=True, order=10)
 def local(job: Job) -> AbstractAsyncContextManager[CompletionBackend]:
-    """Make the calls from this process, while the conversations are held."""
+    """Make the calls from this process while the conversations run."""
     from o1lab.inference.client import CompletionClient
 
     return CompletionClient(job.settings, job.models, job.context, stream=job.settings.stream)

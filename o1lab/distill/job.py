@@ -1,14 +1,19 @@
-"""What a teacher run works with while it is running; engines get it when they are opened."""
+"""The open parts of a running teacher run, which engines receive, and the queue of its samples.
+
+Only ids and journal offsets stay in memory for the whole run; texts are read one batch at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from o1lab.distill import work_queue
+from o1lab.distill.items import items, items_by_id
 from o1lab.distill.methods.base import Method, SourceItem, single
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.settings import TeacherRunSettings
+from o1lab.files import atomic_write
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Role
 from o1lab.inference.engines.offline import OfflineWork
@@ -20,10 +25,12 @@ from o1lab.paths import Lab
 from store import teacher_runs
 from store.connection import Store
 
+_BATCH = 200
+
 
 @dataclass
 class Job:
-    """All that a run works with while it is running."""
+    """Everything a run needs while it is running."""
 
     lab: Lab
     folder: RunFolder
@@ -37,19 +44,19 @@ class Job:
     read: Reader
 
     def to_do(self) -> Feed[tuple[SourceItem, int]]:
-        """(item, sample) pairs that have not come to an end, in the run's order."""
-        return Feed(work_queue.pending(self.folder, self.store, self.settings), self.read)
+        """The (item, sample) pairs that have no result yet, in the run's order."""
+        return Feed(pending(self.folder, self.store, self.settings), self.read)
 
     async def reindex(self) -> JournalIndex:
-        """Read the journal again, after an engine wrote responses into it by another way than ``call``."""
+        """Read the journal again after an engine wrote responses to it without ``call``."""
         self.index = await self.read(read_index, self.folder, self.store)
         return self.index
 
     def offline(self) -> OfflineWork:
-        """What an engine needs that sends everything first.
+        """Return what an engine needs that sends all requests before any conversation begins.
 
         Raises:
-            UsageError: the method needs several calls a conversation.
+            UsageError: the method needs several calls per conversation.
         """
         method = single(self.settings.engine, self.method)
 
@@ -65,5 +72,35 @@ class Job:
 
 
 def read_index(folder: RunFolder, store: Store) -> JournalIndex:
-    """What the journal of a run holds of samples that have not come to an end."""
+    """Index the responses in a run's journal whose samples have no result yet."""
     return index_journal(folder.journal, lambda items: teacher_runs.ended(store.db, folder.id, items))
+
+
+def freeze_items(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> int:
+    """Write the ids of the run's items to its directory, unless they are there already.
+
+    Returns:
+        The number of items.
+
+    Raises:
+        QueryError: a filter cannot be read.
+    """
+    if not folder.items_file.exists():
+        with atomic_write(folder.items_file) as file:
+            file.writelines(f"{item.id}\n" for item in items(store, settings))
+    with folder.items_file.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def pending(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> Iterator[list[tuple[SourceItem, int]]]:
+    """Yield batches of the (item, sample) pairs that have no result yet, in the run's order."""
+    with folder.items_file.open(encoding="ascii") as lines:
+        while ids := [line.strip() for line in islice(lines, _BATCH)]:
+            ended = teacher_runs.ended(store.db, folder.id, ids)
+            open_ids = [id for id in ids if any((id, sample) not in ended for sample in range(settings.n))]
+            yield [
+                (item, sample)
+                for item in items_by_id(store, settings, open_ids)
+                for sample in range(settings.n)
+                if (item.id, sample) not in ended
+            ]

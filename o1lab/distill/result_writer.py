@@ -1,6 +1,7 @@
-"""Turns finished conversations into rows of the lab: measured, verified, and with their origin.
+"""Measures, verifies and stores finished conversations as rows of the lab.
 
-A sample's trace, its measures and its outcome are one transaction, many samples at a time, in a thread of their own.
+The trace, measures and outcome of a sample are written in one transaction, many samples at a time, in a separate
+thread.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ class Conversation:
     responses: list[Response] = field(default_factory=list)
     draft: Draft | None = None
     failure: str = ""
-    """What went wrong in o1lab itself, if something did."""
+    """An error in o1lab itself, if there was one."""
 
     @property
     def fault(self) -> RequestError | None:
-        """The first fault among its responses."""
+        """The first error among the responses."""
         return next((one.fault for one in self.responses if one.fault is not None), None)
 
 
 @dataclass(frozen=True)
 class TraceOrigin:
-    """What every trace of a run has in common."""
+    """What all traces of a run have in common."""
 
     run_id: str
     method: Method
     teacher: ModelClient
     prompts: Mapping[str, Mapping[str, Any]]
     sampling: Callable[[int], Mapping[str, Any]]
-    """How a sample is asked for, where its response does not say how it was."""
+    """The sampling options of a sample, used if its response does not contain them."""
     critic: ModelClient | None = None
 
     @property
@@ -75,7 +76,7 @@ class ResultWriter:
     """Measures, verifies and stores conversations. Use as ``async with``; leaving it waits until all are stored.
 
     Args:
-        on_written: called in the event loop with each outcome and its trace's verdict, once they are on the disk.
+        on_written: called in the event loop with each outcome and the verdict on its trace, once they are committed.
     """
 
     def __init__(self, store: Store, origin: TraceOrigin, on_written: OnWritten) -> None:
@@ -98,10 +99,10 @@ class ResultWriter:
             await asyncio.to_thread(self._verifier.close)
 
     async def put(self, conversation: Conversation) -> None:
-        """Hand one over; waits while too many are waiting.
+        """Queue a conversation; waits while the queue is full.
 
         Raises:
-            StoreError: the database refuses; no more conversations are taken.
+            StoreError: the database cannot be written; no more conversations are accepted.
         """
         await self._batches.put(conversation)
 
@@ -112,7 +113,7 @@ class ResultWriter:
             self._on_written(outcome, verdict)
 
     def _save_failed(self, one: Conversation, error: Exception) -> tuple[Outcome, None]:
-        # Without its counts: they may be what cannot be stored.
+        # Without its counts: they may be what could not be stored.
         reason = f"internal: {type(error).__name__}: {error}"[:200]
         failed = Outcome(one.item.id, one.sample, "failed", reason)
         with self._store.explained(), self._store.db.atomic():
@@ -138,49 +139,49 @@ class ResultWriter:
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
 
     def _verdicts(self, pairs: Sequence[tuple[str | None, str | None]]) -> list[Verdict]:
-        """Verdicts on (gold, answer) pairs; only what needs algebra goes to the verifying processes."""
+        """Verify (gold, answer) pairs; only those that need algebra go to the verifier processes."""
         settled = [settle(*pair) for pair in pairs]
         hard = [pair for pair, verdict in zip(pairs, settled, strict=True) if verdict is None]
         verified = self._verifier.verify_many(hard)
         return [verdict or next(verified) for verdict in settled]
 
     def _trace(self, one: Conversation) -> NewTrace | None:
-        draft, known = one.draft, self._origin
+        draft, run = one.draft, self._origin
         if draft is None or not draft.raw:
             return None
         parsed = parse.parse(draft.raw)
         return NewTrace(
             draft.problem.id if draft.problem else one.item.problem_id,
-            known.teacher.model,
+            run.teacher.model,
             draft.raw,
             parsed.thought or (0, 0),
             parsed.solution or (len(draft.raw), len(draft.raw)),
             parsed.complete and draft.complete,
             str(parsed.format),
-            known.source,
+            run.source,
             key=f"{one.item.id}/{one.sample}",
-            licence=one.item.trace_licence or known.licence or one.item.licence,
-            synthesis=known.synthesis,
+            licence=one.item.trace_licence or run.licence or one.item.licence,
+            synthesis=run.synthesis,
             parent_id=draft.parent_id,
             tokens=_written(one),
             meta={**self._meta(one), **draft.meta},
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:
-        known, by_role = self._origin, {response.role: response for response in one.responses}
+        run, by_role = self._origin, {response.role: response for response in one.responses}
         critic = by_role.pop("critic", None)
         last = next(reversed(by_role.values()), one.responses[-1])
-        hidden = known.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
+        hidden = run.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
         return (
             {
-                "teacher_run": known.run_id,
+                "teacher_run": run.run_id,
                 "item": one.item.id,
                 "sample": one.sample,
-                "method": known.method.name,
-                "prompts": known.prompts,
-                "sampling": dict(last.options or known.sampling(one.sample)),
-                "endpoint": known.teacher.ref.id,
-                "asked_model": known.teacher.target.model,
+                "method": run.method.name,
+                "prompts": run.prompts,
+                "sampling": dict(last.options or run.sampling(one.sample)),
+                "endpoint": run.teacher.ref.id,
+                "asked_model": run.teacher.target.model,
                 "served_model": last.model,
                 "finish_reason": last.finish_reason,
                 "hidden_thoughts": hidden,
@@ -199,7 +200,7 @@ class ResultWriter:
         )
 
     def _critic(self, last: Response | None) -> dict[str, Any]:
-        """Who criticised, and how it was asked."""
+        """Describe the critic and how it was asked."""
         critic = self._origin.critic
         if last is None or critic is None:
             return {}
@@ -220,7 +221,7 @@ class ResultWriter:
         if one.fault is not None:
             return "failed", one.fault.code
         if one.draft is None:
-            return "failed", "nothing came of it"
+            return "failed", "no result"
         if one.draft.rejected:
             return "rejected", one.draft.rejected
         if measured is None:
@@ -231,7 +232,10 @@ class ResultWriter:
 
 
 def _written(one: Conversation) -> int | None:
-    """Tokens of the trace by its model's own count: hidden ones are not in it, and several calls are not one trace."""
+    """Return the tokens of the trace as its server counted them, without hidden ones; None if they are not run.
+
+    The count of several calls is not the count of one trace.
+    """
     last = one.responses[-1]
     if len(one.responses) != 1 or last.estimated:
         return None

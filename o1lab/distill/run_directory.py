@@ -30,20 +30,20 @@ class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
 
     @cached_property
     def journal(self) -> Path:
-        """One line for each response, written before the response counts."""
+        """One line per response, written before the response counts."""
         return self.path / "journal.jsonl"
 
     @cached_property
     def prompts(self) -> Path:
-        """The full texts of the prompts that the run uses."""
+        """The full texts of the run's prompts."""
         return self.path / "prompts.json"
 
     @cached_property
     def asked(self) -> Path:
-        """The models that the run asks, and their terms."""
+        """The models that the run uses, and their terms."""
         return self.path / "asked.json"
 
     @cached_property
-    def agenda(self) -> Path:
-        """The ids of the run's items in order, one a line: a run keeps its items when the pool changes."""
+    def items_file(self) -> Path:
+        """The ids of the run's items in order, one per line: a run keeps its items when the pool changes."""
         return self.path / "items.txt"

@@ -1,21 +1,21 @@
-"""Runs a teacher run: conversations side by side, stopped and paused by files, killed at any moment without loss.
+"""Runs a teacher run: concurrent conversations, paused and stopped by control files, without loss when killed.
 
-A response is in the journal before it counts, and a sample's row is written in one transaction. So a run resumes
-after a crash simply by starting again: samples with a row are skipped, conversations that had begun are repeated, and
-their calls that the journal knows are not made again.
+A response is written to the journal before it counts, and the row of a sample is written in one transaction. A run
+therefore resumes after a crash by starting again: samples with a row are skipped, unfinished conversations are
+repeated, and calls in the journal are not made again.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from o1lab.distill import work_queue
 from o1lab.distill.engines import ENGINES
-from o1lab.distill.job import Job, read_index
+from o1lab.distill.job import Job, freeze_items, read_index
 from o1lab.distill.methods import METHODS, make_method
 from o1lab.distill.methods.base import SourceItem
-from o1lab.distill.progress import Progress
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
@@ -29,11 +29,13 @@ from o1lab.inference.models import check_priced, open_models
 from o1lab.inference.prompts import restore_prompts
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Reader, run_concurrently
+from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from store import teacher_runs
 from store.connection import Store
+from store.teacher_runs import Outcome, Tally
 
 OnStatus = Callable[[TeacherRunStatus], None]
 
@@ -46,17 +48,60 @@ async def drive(
     watch: OnStatus | None = None,
     clock: Clock | None = None,
 ) -> TeacherRunStatus:
-    """Work on a run to its end, in this process; its last status.
+    """Run a teacher run to its end in this process.
 
     Args:
-        control: stops or pauses the run without a file.
+        lab: the lab of the run.
+        folder: the directory of the run.
+        control: stops or pauses the run without a control file.
         watch: called with each new status, from the event loop.
+        clock: the time source.
+
+    Returns:
+        The last status.
 
     Raises:
-        UsageError: another process works on it, or its engine is not there.
-        LabError: its model cannot be opened, the disk is full, the database refuses. The status says so as well.
+        UsageError: another process is running it, or its engine is not available.
+        LabError: a model cannot be opened, the disk is full or the database cannot be written. The status contains
+            the error too.
     """
     return await _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock).work()
+
+
+@dataclass
+class Progress(Counts):
+    """The counts of a teacher run."""
+
+    unverifiable: int = 0
+    rejected: int = 0
+    OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "unverifiable", "rejected")
+
+    def start_from(self, ended: Tally, failed: set[tuple[str, int]], before: TeacherRunStatus | None) -> None:
+        """Continue the counts of a run.
+
+        Args:
+            ended: the samples that have a result.
+            failed: those of them that are repeated.
+            before: the status at the end of the last session.
+        """
+        self.continue_from(failed, before)
+        self.done, self.rejected = ended.done, ended.rejected
+        self.correct, self.incorrect, self.unverifiable = ended.correct, ended.incorrect, ended.unverifiable
+        self.usage.add(ended)
+
+    def count_sample(self, outcome: Outcome, verdict: str | None, clock: Clock) -> None:
+        """Count a sample that has a result."""
+        self.count_end(outcome.item, outcome.sample, clock, failed=outcome.state == "failed")
+        if outcome.state == "failed":
+            return
+        self.rejected += outcome.state == "rejected"
+        match verdict:
+            case "correct":
+                self.correct += 1
+            case "incorrect":
+                self.incorrect += 1
+            case "unverifiable":
+                self.unverifiable += 1
 
 
 class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
@@ -67,7 +112,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         engine = ENGINES.get(self.settings.engine)
         job = await self._job(stack, store, before)
         self.begin()
-        with contextlib.suppress(RunStopped):  # an engine may be stopped before it has all it asks for
+        with contextlib.suppress(RunStopped):  # an engine may be stopped while it makes its calls
             client = await stack.enter_async_context(engine.make(job))
             await self._converse(job, client)
 
@@ -83,10 +128,10 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             self.lab, names, settings, manager, control=self.control, clock=self.clock, engine=settings.engine
         )
         self.priced = all(model.price.known for model in models.values())
-        # The lab's prices may have changed since the run was made.
+        # The lab's prices may have changed since the run was created.
         check_priced(settings, [model.ref for model in models.values()], settings.engine)
         register(self.lab, folder, models["teacher"].model, prompts, store)
-        items = await read(work_queue.freeze_items, folder, store, settings)
+        items = await read(freeze_items, folder, store, settings)
         ended = await read(teacher_runs.tally, store.db, folder.id)
         failed = await read(teacher_runs.failed, store.db, folder.id)
         index = await read(read_index, folder, store)
@@ -100,7 +145,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         return Job(self.lab, folder, settings, store, prompts, method, models, context, index, read)
 
     async def _converse(self, job: Job, client: CompletionBackend) -> None:
-        """Hold the conversations, ``concurrency`` at a time."""
+        """Run the conversations, ``concurrency`` at a time."""
         teacher = job.models["teacher"]
         origin = TraceOrigin(
             job.folder.id, job.method, teacher,
@@ -118,7 +163,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             await run_concurrently(
                 job.to_do(), converse, writer.put, self.control,
                 workers=min(self.settings.concurrency, max(1, self.counts.requested)),
-                # What an engine has brought before the run was stopped is stored: that asks for nothing more.
+                # Responses that an engine received before the stop are stored: this makes no calls.
                 until_stopped=not isinstance(client, ReplayClient),
             )  # fmt: skip
 
@@ -127,14 +172,13 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         return f"{left} items are no longer in the lab." if left > 0 else ""
 
 
-async def _converse(job: Job, client: CompletionBackend, conversation: Conversation) -> Conversation | None:
-    """Hold one conversation; None when the run ended before it did."""
-    one = conversation
+async def _converse(job: Job, client: CompletionBackend, one: Conversation) -> Conversation | None:
+    """Run one conversation; return None if the run was stopped first."""
 
     async def ask(turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Response:
         key = CallKey(one.item.id, one.sample, turn)
         response = job.index.find(key)
-        # One that answers other messages does not count: what is asked now follows from something that has changed.
+        # A response to other messages is not used: an earlier step of the conversation has changed.
         if response is None or not (response.asked in ("", digest(role, messages)) or isinstance(client, ReplayClient)):
             response = await client.call(key, messages, role, one.usage.add)
         one.responses.append(response)
@@ -147,7 +191,7 @@ async def _converse(job: Job, client: CompletionBackend, conversation: Conversat
     except O1LabError as error:
         one.failure = error.message
     except JournalError:
-        raise  # nothing more can be kept
+        raise  # responses can no longer be stored
     except Exception as error:
         one.failure = f"internal: {type(error).__name__}: {error}"[:200]
         log_error(job.folder.log, error)

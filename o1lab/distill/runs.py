@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ class Checked:
 
 
 def read_settings(values: Mapping[str, Any]) -> TeacherRunSettings:
-    """Settings from named values; None leaves a value's default.
+    """Make settings from named values; None keeps a setting's default.
 
     Raises:
         UsageError: a name or value is not valid.
@@ -87,7 +88,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     if not items:
         what = settings.traces if METHODS.get(settings.method).source == "traces" else settings.problems
         raise LabError(
-            f"Nothing in the lab fits '{what}'.",
+            f"Nothing in the lab matches '{what}'.",
             "Import problems (`o1lab import FILE`), or choose others with --problems.",
             code="no_items",
         )
@@ -95,7 +96,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
 
 
 def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
-    """The models of a run, its teacher first."""
+    """Return the models of a run, the teacher first."""
     critic = settings.critic if "critic" in METHODS.get(settings.method).roles else None
     config = load_config(lab)
     return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
@@ -107,8 +108,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     Raises:
         NotFoundError, UsageError, LabError: as :func:`check`; or the directory cannot be written.
     """
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.teacher
@@ -125,12 +125,10 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
         model = teacher.endpoint.model if teacher.endpoint else teacher.id
         register(lab, folder, model, checked.prompts, store)
         return folder
-    finally:
-        store.close()
 
 
 def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prompt], store: Store) -> None:
-    """Add a run's row to the database, if it has none; its results refer to it.
+    """Add a run's row to the database unless it has one; the results of the run refer to it.
 
     Raises:
         StoreError: the database cannot be written.
@@ -195,20 +193,20 @@ def launch_detached(folder: RunFolder) -> int:
 
 
 def faults(folder: RunFolder) -> list[FaultCount]:
-    """The errors of a run by their code, the most frequent first; every attempt in the journal counts."""
+    """Count the errors of a run by code, the most frequent first; every attempt in the journal counts."""
     return journal.faults(folder.journal)
 
 
 def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:
-    """Delete a run's rows, unless traces refer to it: their dataset cards need its row, prompts and terms."""
-    store = open_store(lab.database)
-    try:
-        with store.explained():
-            if teacher_runs.has_traces(store.db, folder.id):
-                return folder.prompts.name, folder.asked.name
-            teacher_runs.remove(store.db, folder.id)
-    finally:
-        store.close()
+    """Delete a run's rows, unless traces refer to it: their dataset cards need its row, prompts and terms.
+
+    Returns:
+        The names of the files to keep.
+    """
+    with closing(open_store(lab.database)) as store, store.explained():
+        if teacher_runs.has_traces(store.db, folder.id):
+            return folder.prompts.name, folder.asked.name
+        teacher_runs.remove(store.db, folder.id)
     return ()
 
 

@@ -1,4 +1,4 @@
-"""The settings of a teacher run: everything that decides what comes out, stored in full in its folder."""
+"""The settings of a teacher run: everything that affects its results, stored in full in its directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def method_names() -> tuple[str, ...]:
-    """The distillation methods that ``method`` takes, plugins included."""
+    """Return the names that ``method`` accepts, plugins included."""
     from o1lab.distill.methods.base import METHODS
 
     return METHODS.names()
@@ -28,7 +28,7 @@ def _known_method(name: str) -> str:
 
 
 def engine_names() -> tuple[str, ...]:
-    """The engines that ``engine`` takes, plugins included."""
+    """Return the names that ``engine`` accepts, plugins included."""
     from o1lab.distill.engines import ENGINES
 
     return ENGINES.names()
@@ -63,12 +63,12 @@ def _asks_problems(values: Mapping[str, object]) -> bool:
 
 
 def _uses(name: str) -> Callable[[Mapping[str, object]], bool]:
-    """Whether the method says that it reads this setting."""
+    """Return a function that says whether the method reads this setting."""
     return lambda values: (method := _method(values)) is not None and name in method.uses
 
 
 class TeacherRunSettings(RequestSettings):
-    """The settings of one run; the resolved form, defaults included, is what is stored."""
+    """The settings of one run; they are stored in full, defaults included."""
 
     method: Annotated[MethodName, Display("Method and teacher", choices=method_names)] = Field(
         default="sample",

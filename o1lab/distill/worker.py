@@ -1,4 +1,4 @@
-"""``python -P -m o1lab.distill.worker DIR``: the teacher run of a directory, in a process of its own."""
+"""``python -P -m o1lab.distill.worker DIR``: the worker process of a teacher run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_here(lab: Lab, folder: RunFolder, watch: Callable[[TeacherRunStatus], No
 
     Raises:
         O1LabError: the run cannot continue; as :func:`o1lab.distill.runner.drive`.
-        KeyboardInterrupt: the second signal came.
+        KeyboardInterrupt: a second signal was received.
     """
     return run_with_signals(folder, lambda control: drive(lab, folder, control=control, watch=watch))
 

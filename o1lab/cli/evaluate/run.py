@@ -1,7 +1,8 @@
-"""Commands of evaluation: run a suite on a model, and the verbs of evaluations."""
+"""The commands of evaluation: run a suite on a model, and manage evaluations."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +32,7 @@ _HELP = ("--help",)
 
 
 class _SuiteOrVerb(TyperGroup):
-    """``eval SUITE ...`` means ``eval run SUITE ...``: a first word that is an option or not a command starts a run."""
+    """``eval SUITE ...`` means ``eval run SUITE ...``: a first word that is not a command starts a run."""
 
     def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in _HELP):
@@ -48,7 +49,7 @@ eval_app = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
+    """Add the commands to the program."""
     for module in (suites, eval_figures, tables, eval_samples, rating):
         module.register(eval_app)
     app.add_typer(eval_app, name="eval")
@@ -76,8 +77,8 @@ def eval_run(
 ) -> None:
     """Evaluate a model on a suite; every paid response is kept.
 
-    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and asks
-    nothing twice.
+    Ctrl-C waits for the requests in flight, a second Ctrl-C abandons them. `resume` continues after either and repeats
+    no answered request.
 
     Example: o1lab eval aime24 --model smollm2-135m --limit 5
 
@@ -89,7 +90,7 @@ def eval_run(
     lab = context(ctx).lab()
     values = options.given(ctx)
     if resume is not None and rescore is not None:
-        raise UsageError("--resume and --rescore exclude each other.", "Give one of them.")
+        raise UsageError("--resume and --rescore cannot be combined.", "Give one of them.")
     if resume is not None:
         resume_job(lab, JOBS, resume, values, detach=detach, as_json=as_json)
         return
@@ -121,8 +122,7 @@ def _rows(lab: Lab) -> list[Row]:
     from store import open_store
 
     rows = []
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         for folder in EVALUATIONS.directories(lab):
             info = folder.info()
             try:
@@ -135,13 +135,11 @@ def _rows(lab: Lab) -> list[Row]:
                 f"{_short_headline(item):>7} {item['suite']}@{item['suite_version']}  {item['model']}"
             )
             rows.append(Row(item, line + (f"  {info.name}" if info.name else "")))
-    finally:
-        store.close()
     return rows
 
 
 def _unreadable(info: EvalInfo, error: LabError) -> Row:
-    """The row of an evaluation whose directory is damaged. Its JSON has only what is known."""
+    """Return the row of an evaluation whose directory is damaged, with the keys that are known."""
     message = f"unreadable: {error.message}"
     status = {"state": info.state, "message": message, "hint": error.hint, "notes": [], "name": info.name}
     return Row({"id": info.id} | status, f"{info.id}  {message}")
@@ -163,7 +161,7 @@ def _kind() -> JobKind[Any]:
 
 
 def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
-    """The JSON of an evaluation. ``cost_usd`` is null if the price is not known.
+    """Return the JSON of an evaluation. ``cost_usd`` is null if the price is not known.
 
     Args:
         lab: the lab of the evaluation.
@@ -175,11 +173,8 @@ def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
     """
     from store import open_store
 
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         return _keys(lab, info, store, brief=brief)
-    finally:
-        store.close()
 
 
 def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, Any]:
@@ -213,7 +208,7 @@ def _models(lab: Lab) -> str:
 
 
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bool) -> int:
-    """Run it in this process to its end; returns the exit status."""
+    """Run it to its end in this process; return the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status
     from o1lab.evaluate.run.worker import run_here
 
@@ -221,7 +216,7 @@ def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bo
     line, given_up = ProgressLine(), False
     try:
         run_here(lab, folder, scores_only=scores_only, watch=line.show)
-    except KeyboardInterrupt:  # the second one: the final status is printed all the same
+    except KeyboardInterrupt:  # the second Ctrl-C: still print the final status
         given_up = True
     finally:
         line.end()
@@ -251,9 +246,7 @@ add_job_verbs(eval_app, JOBS)
 
 def _lines(item: dict[str, Any]) -> list[str]:
     cost = "" if item["cost_usd"] is None else f", {money(item['cost_usd'])}"
-    missing = (
-        f" of {item['requested'] - item['missing']} samples, {item['missing']} not there yet" if item["missing"] else ""
-    )
+    missing = f" of {item['requested'] - item['missing']} samples, {item['missing']} missing" if item["missing"] else ""
     others = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "failed")
     return [
         f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
@@ -269,15 +262,15 @@ def _lines(item: dict[str, Any]) -> list[str]:
 def _tokens(item: dict[str, Any]) -> str:
     if item["avg_output_tokens"] is None:
         return "tokens    no answer yet"
-    said = (
+    text = (
         f"tokens    {_count(item['avg_output_tokens'])} a response: thought {_count(item['avg_thought_tokens'])}, "
         f"answer {_count(item['avg_answer_tokens'])}"
     )
-    return said + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
+    return text + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
 
 
 def _why(item: dict[str, Any]) -> list[str]:
-    """Where to read what was wrong with samples that are neither right nor wrong."""
+    """Name the command that shows why samples failed or have no score."""
     odd = [name for name in ("failed", "unscored") if item[name]]
     if item["scorer_version"].startswith("human@"):
         odd = [name for name in odd if name == "failed"]
@@ -286,17 +279,17 @@ def _why(item: dict[str, Any]) -> list[str]:
 
 
 def _headline(item: dict[str, Any]) -> str:
-    """The accuracy, or the mean of the marks where the suite wants that."""
+    """Format the accuracy, or the mean mark if that is the metric of the suite."""
     if item["metric"] == "mean_value":
-        said, of = f"mean mark {percent(item['mean_value'])}", f", {item['graded']} graded"
+        text, of = f"mean mark {percent(item['mean_value'])}", f", {item['graded']} graded"
     else:
-        said, of = f"accuracy  {percent(item['accuracy'])}", ""
+        text, of = f"accuracy  {percent(item['accuracy'])}", ""
     interval = item["mean_value_ci95" if of else "ci95"]
-    return said + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "") + of
+    return text + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "") + of
 
 
 def _short_headline(item: dict[str, Any]) -> str:
-    """The headline in a list; the mean of values is marked so."""
+    """Format the headline for a list; ``⌀`` marks a mean."""
     return f"⌀{percent(item['mean_value'])}" if item["metric"] == "mean_value" else percent(item["accuracy"])
 
 

@@ -1,4 +1,4 @@
-"""The conversation about one item: turn by turn, and a request for the final answer where a response was cut off."""
+"""Runs the conversation about one item turn by turn; asks for the final answer if a response was cut off."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from o1lab.jobs.progress import Usage
 from store.evaluations import State, Turn
 
 FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."
-"""The message that follows a response that was cut off, after its own text as the assistant's."""
+"""The message that asks for the final answer, after the text of the response that was cut off."""
 _CUT = frozenset({"length", "max_tokens", "model_length", "abort"})
-"""What servers call the end of a response that did not end by itself."""
+"""The finish reasons of responses that were cut off."""
 
 
 class Ask(Protocol):
-    """Make one call of the conversation, or give its journalled response; ``forced`` asks for the last word."""
+    """Make one call of the conversation, or return its journalled response; ``forced`` asks for the final answer."""
 
     async def __call__(self, turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response: ...
 
 
 @dataclass
 class SampleState:
-    """One (item, sample) while it is asked, and its result. ``key`` is its key in the cache."""
+    """The state of one (item, sample) during its conversation, and its result. ``key`` is its cache key."""
 
     item: Item
     sample: int
@@ -42,21 +42,25 @@ class SampleState:
         """Add a turn: the user's message and its response."""
         self.responses.append(response)
         self.turns.append(Turn(message, *split(response)))
-        self.state, self.reason = judged(response)
+        self.state, self.reason = classify(response)
 
     def fail(self, reason: str) -> None:
-        """Something went wrong in o1lab itself."""
+        """Record an error in o1lab itself."""
         self.state, self.reason = "failed", reason
 
 
 async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
-    """Hold the conversation turn by turn; the history holds earlier answers without their thoughts, as templates do it.
+    """Run the conversation of a sample turn by turn.
+
+    The history contains earlier answers without their thoughts, as chat templates do.
 
     Args:
-        force: where the last turn is cut off, ask once more for the final answer, which is then the sample's answer.
+        sample: the sample; its turns and state are filled in.
+        ask: makes the calls.
+        force: if the last turn is cut off, ask for the final answer, which becomes the answer of the sample.
 
     Raises:
-        RunStopped: nothing more may be asked.
+        RunStopped: no more calls may be made.
     """
     history: list[Message] = [{"role": "system", "content": sample.item.system}] if sample.item.system else []
     for turn, message in enumerate(sample.item.turns):
@@ -72,24 +76,24 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
     # Without thought marks: a chat template would drop the text between them.
     history += [{"role": "assistant", "content": written}, {"role": "user", "content": FORCE}]
     response = await ask(len(sample.item.turns), history, forced=True)
-    state, reason = judged(response)
+    state, reason = classify(response)
     if state == "failed" and (response.fault is None or not response.fault.retryable):
-        sample.responses.append(response)  # it is as cut off as it was
-        sample.reason = f"{sample.reason}; its last word failed: {reason}"
+        sample.responses.append(response)  # the sample stays incomplete
+        sample.reason = f"{sample.reason}; the request for a final answer failed: {reason}"
         return
     sample.take(FORCE, response)
     sample.forced = True
 
 
-def judged(response: Response) -> tuple[State, str]:
+def classify(response: Response) -> tuple[State, str]:
     """Return whether a response is complete, cut off or missing, and why."""
     fault = response.fault
     if fault is None:
         cut = response.finish_reason in _CUT
         return ("incomplete", response.finish_reason) if cut else ("complete", "")
-    if fault.code == "length":  # all of it went into a thought that is not shown
+    if fault.code == "length":  # all tokens went into a hidden thought
         return "incomplete", "length"
-    if fault.code == "refusal" and response.refusal:  # a field of its own, but an answer
+    if fault.code == "refusal" and response.refusal:  # a separate field, but an answer
         return "complete", ""
     if fault.code == "content_filter" and response.answer + response.thought:
         return "incomplete", fault.code
@@ -97,7 +101,7 @@ def judged(response: Response) -> tuple[State, str]:
 
 
 def split(response: Response) -> tuple[str, str]:
-    """(thought, answer) of a response, whichever way the server tells them apart."""
+    """Return the thought and the answer of a response, however the server separates them."""
     answer = response.answer or response.refusal
     if response.thought:
         return response.thought, answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from o1lab.config import load_config
@@ -45,7 +46,7 @@ EvalInfo = JobInfo[EvalStatus, EvaluationSettings]
 
 
 def read_settings(lab: Lab, values: Mapping[str, Any]) -> EvaluationSettings:
-    """Settings from named values; None takes the value of the suite, or the default.
+    """Make settings from named values; None takes the suite's value or the default.
 
     Raises:
         NotFoundError: there is no such suite.
@@ -53,12 +54,12 @@ def read_settings(lab: Lab, values: Mapping[str, Any]) -> EvaluationSettings:
     """
     given = {name: value for name, value in values.items() if value is not None}
     named = given.get("suite")
-    usual = sampling_of(find_suite(lab, named)) if isinstance(named, str) else {}
-    return validate(EvaluationSettings, usual | given, verb="eval run")
+    proposed = sampling_of(find_suite(lab, named)) if isinstance(named, str) else {}
+    return validate(EvaluationSettings, proposed | given, verb="eval run")
 
 
 def sampling_of(suite: Suite) -> dict[str, Any]:
-    """The sampling settings that a suite proposes."""
+    """Return the sampling settings that a suite proposes."""
     return {name: getattr(suite.sampling, name) for name in _OF_THE_SUITE}
 
 
@@ -77,8 +78,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
-    store = open_store(lab.database)
-    try:
+    with closing(open_store(lab.database)) as store:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
         identity = identify(lab, ref)
         folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
@@ -90,14 +90,12 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
             ) from error
         register(lab, folder, store)
         return folder
-    finally:
-        store.close()
 
 
 def _resolved(
     lab: Lab, settings: EvaluationSettings, suite: Suite, ref: ModelRef, judge: ModelRef | None
 ) -> EvaluationSettings:
-    """The settings with names that stay valid: a run's last checkpoint may be another one tomorrow."""
+    """Replace names whose meaning can change, such as the last checkpoint of a run, by the ids they refer to now."""
     names: dict[str, Any] = {"model": ref.id}
     if judge is not None:
         names["judge"] = judge.id
@@ -125,11 +123,11 @@ def _write(
     requested = len(items) * settings.samples
     now = EvalStatus("starting", host=socket.gethostname(), heartbeat=time.time(), requested=requested)
     folder.write_status(now)
-    write_json(folder.settings_file, settings.model_dump(mode="json"))  # the last: with it the evaluation is there
+    write_json(folder.settings_file, settings.model_dump(mode="json"))  # last: it makes the directory an evaluation
 
 
 def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
-    """The evaluation's row in the database; added with its items if there is none.
+    """Return the evaluation's row in the database; add it with its items if there is none.
 
     Raises:
         LabError: its directory cannot be read.
@@ -148,7 +146,7 @@ def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
 
 
 def recorded(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
-    """The evaluation as the database has it, or as its directory describes it; writes nothing.
+    """Return the evaluation from the database, or from its directory if it has no row; writes nothing.
 
     Raises:
         LabError: its directory cannot be read.
@@ -231,7 +229,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
     try:
         suite = find_suite(lab, settings.suite)
     except NotFoundError:
-        suite = folder.suite()  # its file is gone: the copy in the directory
+        suite = folder.suite()  # its file is gone: use the copy made when the evaluation began
     if suite.scorer.name == before.spec.name:
         judge = judge or before.judge
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
@@ -262,7 +260,7 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
     if fixed := given.keys() - set(CHANGEABLE):
         raise UsageError(
             f"{min(fixed).replace('_', ' ')} cannot change within an evaluation.",
-            "Start a new one (it reuses samples that were asked in the same way), or leave that option out.",
+            "Start a new one (it reuses samples with the same settings), or leave that option out.",
         )
     if given:
         values = folder.settings().model_dump(mode="json") | given
@@ -289,7 +287,7 @@ def launch_detached(folder: EvalFolder, *, scores_only: bool = False) -> int:
 
 
 def faults(folder: EvalFolder) -> list[FaultCount]:
-    """The errors of an evaluation by their code, the most frequent first; attempts of judges count as well."""
+    """Count the errors of an evaluation by code, the most frequent first; calls to judges count too."""
     found: dict[str, FaultCount] = {}
     for path in (folder.journal, *folder.judge_journals):
         for fault in journal.faults(path):
@@ -301,12 +299,8 @@ def faults(folder: EvalFolder) -> list[FaultCount]:
 
 def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:
     """Delete an evaluation's rows: its items, samples, scores and ratings. Traces made from samples stay."""
-    store = open_store(lab.database)
-    try:
-        with store.explained():
-            evaluations.remove(store.db, folder.id)
-    finally:
-        store.close()
+    with closing(open_store(lab.database)) as store, store.explained():
+        evaluations.remove(store.db, folder.id)
     return ()
 
 

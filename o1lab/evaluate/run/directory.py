@@ -1,7 +1,7 @@
 """The directory of an evaluation, LAB/evals/ID, and its status.
 
-``settings.json``, ``suite.json`` and ``items.jsonl`` are resolved when the evaluation begins: later changes of the
-suite's file have no effect. ``model.json`` identifies the model, ``scorer.json`` the current scorer.
+``settings.json``, ``suite.json`` and ``items.jsonl`` are resolved when the evaluation begins; later changes to
+the suite's file have no effect. ``model.json`` identifies the model, ``scorer.json`` the current scorer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EvalStatus(CountedStatus):
 
 @dataclass(frozen=True, slots=True)
 class ScoredBy:
-    """The scorer with its ``label``; ``judge`` is the model of the lab that it asks, if any."""
+    """A scorer with its ``label``; ``judge`` is the model that it asks, if any."""
 
     spec: ScorerSpec
     label: str
@@ -52,7 +52,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
 
     @property
     def journal(self) -> Path:
-        """One line for each response, written before the response counts."""
+        """One line per response, written before the response counts."""
         return self.path / "journal.jsonl"
 
     @property
@@ -77,7 +77,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
         return self.path / "prompts.json"
 
     def judge_journal(self, judge: str) -> Path:
-        """The responses of a judge. ``judge`` is a short hash of the model and of how it is asked."""
+        """Return the journal of a judge; ``judge`` is a short hash of the model and of its settings."""
         return self.path / f"judge-{judge}.jsonl"
 
     @property
@@ -85,7 +85,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
         return sorted(self.path.glob("judge-*.jsonl"))
 
     def suite(self) -> Suite:
-        """The suite as of the beginning of the evaluation.
+        """Read the suite as it was when the evaluation began.
 
         Raises:
             LabError: it cannot be read.
@@ -96,7 +96,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             raise _unreadable(self.suite_file) from error
 
     def identity(self) -> Identity:
-        """The model that answers.
+        """Read the identity of the evaluated model.
 
         Raises:
             LabError: it cannot be read.
@@ -104,19 +104,19 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
         return Identity.read(self.model_file)
 
     def scored_by(self) -> ScoredBy:
-        """The current scorer.
+        """Read the current scorer.
 
         Raises:
             LabError: it cannot be read.
         """
         try:
-            kept = json.loads(self.scorer_file.read_text("utf-8"))
-            return ScoredBy(ScorerSpec.model_validate(kept["spec"]), kept["label"], kept["judge"])
+            values = json.loads(self.scorer_file.read_text("utf-8"))
+            return ScoredBy(ScorerSpec.model_validate(values["spec"]), values["label"], values["judge"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unreadable(self.scorer_file) from error
 
-    def set_scored_by(self, who: ScoredBy) -> None:
-        values = {"spec": who.spec.model_dump(mode="json"), "label": who.label, "judge": who.judge}
+    def set_scored_by(self, scorer: ScoredBy) -> None:
+        values = {"spec": scorer.spec.model_dump(mode="json"), "label": scorer.label, "judge": scorer.judge}
         write_json(self.scorer_file, values)
 
     def write_items(self, items: Iterable[Item]) -> None:
@@ -124,7 +124,7 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             file.writelines(f"{item.line()}\n" for item in items)
 
     def items(self) -> Iterator[Item]:
-        """The items in their order, one at a time.
+        """Yield the items in order.
 
         Raises:
             LabError: they cannot be read.
@@ -138,20 +138,20 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
 
 
 class ItemsById:
-    """Items by their id, read from the file when they are needed, so that texts do not fill the memory."""
+    """Items by id. Only their offsets are in memory; each item is read from the file when it is needed."""
 
     def __init__(self, folder: EvalFolder) -> None:
         self._path = folder.items_file
-        self._at: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
         offset = 0
         with self._path.open("rb") as file:
             for line in file:
-                self._at[json.loads(line)["id"]] = offset
+                self._offsets[json.loads(line)["id"]] = offset
                 offset += len(line)
 
-    def __getitem__(self, wanted: str) -> Item:
+    def __getitem__(self, item_id: str) -> Item:
         with self._path.open("rb") as file:
-            file.seek(self._at[wanted])
+            file.seek(self._offsets[item_id])
             return Item.read(file.readline().decode())
 
 

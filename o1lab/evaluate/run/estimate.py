@@ -1,12 +1,11 @@
-"""What an evaluation will come to before anything is asked: calls and tokens at most, and what is answered already."""
+"""Estimates an evaluation before it starts: its calls, its maximum tokens and cost, and its reusable samples."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from o1lab.evaluate.run.cache import CacheKeys
-from o1lab.evaluate.run.identity import identify
+from o1lab.evaluate.run.identity import CacheKeys, identify
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
@@ -18,12 +17,18 @@ from store import Store, sample_list
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``samples`` answers in ``calls`` calls (an item of two turns takes two), tried once each.
+    """The size of an evaluation, without retries.
 
-    ``origin`` says where the items come from. ``cached`` samples are answered already and are not asked again: the
-    calls and tokens are those of the others. ``most_output_tokens`` is what it comes to when every answer is as long as
-    it may be, ``most_cost_usd`` what these cost (None where the price is not known): the input comes on top.
-    ``judged``: a judge is asked about every complete sample as well.
+    Attributes:
+        suite: the suite and its version.
+        origin: where the items come from.
+        items: the number of items.
+        samples: the number of samples.
+        cached: the samples that earlier evaluations have answered; calls and tokens are those of the others.
+        calls: the number of calls; an item of two turns takes two.
+        most_output_tokens: the output tokens if every response has the maximum length.
+        most_cost_usd: the cost of those tokens, without the input; None if the price is not known.
+        judged: whether a judge scores every complete sample too.
     """
 
     suite: str
@@ -41,12 +46,14 @@ class Estimate:
 
 
 def estimate(lab: Lab, store: Store, settings: EvaluationSettings) -> Estimate:
-    """Estimate an evaluation that has not begun. Reads its items, and a local model's weights once to know it again;
-    takes nothing from the network.
+    """Estimate an evaluation that has not started.
+
+    Reads the items, and the weights of a local model to identify it. Makes no network request.
 
     Raises:
-        NotFoundError, UsageError: no such suite or model, or a file of it that is wrong.
-        LabError: the items are not here.
+        NotFoundError: there is no such suite or model.
+        UsageError: a file of the suite is not valid.
+        LabError: the items are not on this machine.
     """
     suite = find_suite(lab, settings.suite)
     model = find_model(lab, settings.model)

@@ -1,4 +1,7 @@
-"""What exactly was asked: a model's revision and its chat template, so that no two models' answers are mixed up."""
+"""Identifies models by the hashes of their weights and chat template, and samples by their cache keys.
+
+The answers of two different models are never mixed, even when the models have the same name.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
+from o1lab.evaluate.items import Item
+from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import write_json
 from o1lab.models.base import resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.registry import ModelRef, run_base
 
 THE_SERVERS = "the server's"
-"""The chat template of a model that somebody else serves: it cannot be seen."""
+"""The chat template of a model on another server, which cannot be read."""
 _TEMPLATES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")
 _BASE_FILES = ("config.json", "generation_config.json", "tokenizer.json", *_TEMPLATES)
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -28,11 +33,17 @@ _SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who answers. Two models are the same when ``revision`` and ``template`` are.
+    """The model that answers. Two models are the same if ``revision`` and ``template`` are.
 
-    ``revision``: of a checkpoint, the hash of its adapter's weights and configuration and of its base; of a base, the
-    hash of its weights, configuration and tokenizer; of an endpoint, its url and the name it is asked by. ``folder``
-    is the base's, where it is on this machine: its tokenizer counts.
+    Attributes:
+        id: the model's name in the lab.
+        role: teacher, student or base.
+        source: where the model comes from.
+        model: the name that requests contain.
+        revision: of a checkpoint, the hash of its adapter's weights and configuration and of its base; of a base, the
+            hash of its weights, configuration and tokenizer; of an endpoint, its URL and the requested name.
+        template: the hash of the chat template, or ``THE_SERVERS``.
+        folder: the directory of the base if it is on this machine; its tokenizer counts tokens.
     """
 
     id: str
@@ -48,22 +59,26 @@ class Identity:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The identity that :meth:`write` wrote.
+        """Read an identity from the file of :meth:`write`.
 
         Raises:
-            LabError: it cannot be read.
+            LabError: the file cannot be read.
         """
         try:
             return cls(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise LabError(f"{path} does not say which model was asked.", "Start a new evaluation.") from error
+            raise LabError(
+                f"{path} cannot be read, so the evaluated model is unknown.", "Start a new evaluation."
+            ) from error
 
 
 def identify(lab: Lab, ref: ModelRef) -> Identity:
-    """Who answers by this name now. Reads all weights of a model on this machine, once while they do not change.
+    """Identify the model that a name refers to now.
+
+    Reads all weights of a model on this machine, again only after they have changed.
 
     Raises:
-        NotFoundError, LabError: the model's files are not there, or cannot be read.
+        NotFoundError, LabError: the model's files are missing or cannot be read.
     """
     try:
         return _identify(lab, ref)
@@ -76,75 +91,98 @@ def identify(lab: Lab, ref: ModelRef) -> Identity:
 def _identify(lab: Lab, ref: ModelRef) -> Identity:
     if ref.endpoint is not None:
         asked = ref.endpoint.model
-        return Identity(ref.id, ref.role, ref.source, asked, f"{_plain(ref.endpoint.url)} {asked}", THE_SERVERS)
+        return Identity(
+            ref.id, ref.role, ref.source, asked, f"{_without_credentials(ref.endpoint.url)} {asked}", THE_SERVERS
+        )
     if ref.record is not None:
         asked = ref.id.partition("/")[2]
         revision = f"server {ref.record.pid} since {ref.record.started:.0f}, {asked}"
         return Identity(ref.id, ref.role, ref.source, asked, revision, THE_SERVERS)
     if ref.source == "solver":
-        return Identity(ref.id, ref.role, ref.source, ref.id, f"solver {_program()}", "none")
+        return Identity(ref.id, ref.role, ref.source, ref.id, f"solver {_solver_hash()}", "none")
     name = ref.base or (run_base(lab.runs / ref.run_id) if ref.run_id else None) or load_config(lab).base
     folder = resolve_base(name)
     base, template = hash_base(folder), hash_template(folder)
     if ref.adapter is None:
         return Identity(ref.id, ref.role, ref.source, name, base, template, str(folder))
     adapter = _hash_files(ref.adapter / file for file in _ADAPTER_FILES)
-    revision = _together({"adapter": adapter, "base": base})
+    revision = _combined_hash({"adapter": adapter, "base": base})
     return Identity(ref.id, ref.role, ref.source, ref.id, revision, template, str(folder))
 
 
 def hash_base(folder: Path) -> str:
-    """A base's revision: the hash of its weights, configuration and tokenizer."""
+    """Return the revision of a base: the hash of its weights, configuration and tokenizer."""
     return _hash_files([*(folder / file for file in _BASE_FILES), *sorted(folder.glob("*.safetensors"))])
 
 
 def hash_template(folder: Path) -> str:
-    """The hash of the chat template that a folder's tokenizer uses; ``none`` where it has none."""
+    """Return the hash of the chat template that a directory's tokenizer uses, or ``none`` if there is none."""
     for name in _TEMPLATES:
         with contextlib.suppress(OSError, ValueError):
             text: Any = (folder / name).read_text("utf-8")
             if name.endswith(".json"):
-                told = json.loads(text)
-                text = told.get("chat_template") if isinstance(told, dict) else None
+                config = json.loads(text)
+                text = config.get("chat_template") if isinstance(config, dict) else None
             if text:
                 return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_SHOWN]
     return "none"
 
 
 def _hash_files(paths: Iterable[Path]) -> str:
-    """The same for files of the same names and contents; those that are not there are left out."""
-    return _together({path.name: content_hash(path) for path in paths if path.is_file()})
+    """Hash the names and contents of files; missing files are skipped."""
+    return _combined_hash({path.name: content_hash(path) for path in paths if path.is_file()})
 
 
-def _together(parts: dict[str, str]) -> str:
+def _combined_hash(parts: dict[str, str]) -> str:
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_SHOWN]
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, remembered in the cache by its size and the time it was changed: weights are large."""
+    """Return the SHA-256 of a file, from the cache if its size and modification time are unchanged."""
     real = path.resolve()
-    seen = real.stat()
+    stat = real.stat()
     known = cache_dir() / "hashes" / hashlib.sha256(str(real).encode()).hexdigest()[:32]
-    mark = {"size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    stamp = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     with contextlib.suppress(OSError, ValueError, AttributeError):
         kept: dict[str, Any] = json.loads(known.read_text("utf-8"))
-        if mark.items() <= kept.items() and isinstance(kept.get("sha256"), str):
+        if stamp.items() <= kept.items() and isinstance(kept.get("sha256"), str):
             return str(kept["sha256"])
     with real.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    with contextlib.suppress(OSError):  # a cache that cannot be written is none
-        write_json(known, mark | {"sha256": found}, durable=False)
+    with contextlib.suppress(OSError):  # the cache is optional
+        write_json(known, stamp | {"sha256": found}, durable=False)
     return found
 
 
-def _program() -> str:
-    """The solver's revision: its own text."""
+def _solver_hash() -> str:
+    """Return the revision of the solver: the hash of its source."""
     from o1lab.serve import solver, solver_model
 
     return _hash_files(Path(module.__file__) for module in (solver, solver_model) if module.__file__)
 
 
-def _plain(url: str) -> str:
-    """A url without the name and password that may stand in it."""
+def _without_credentials(url: str) -> str:
+    """Remove the user name and password from a URL."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class CacheKeys:
+    """Cache keys of the samples of one evaluation. Samples with the same key are interchangeable.
+
+    A key covers everything that affects a response: the model's revision and chat template, the messages of all turns,
+    the sampling settings (with the token limits of responses and of forced answers), the seed and the sample's number.
+    Without a seed only greedy responses are reusable.
+    """
+
+    def __init__(self, identity: Identity, settings: EvaluationSettings) -> None:
+        self.reusable = settings.reuse and (settings.temperature == 0 or settings.seed is not None)
+        self._head = [
+            identity.revision, identity.template, settings.temperature, settings.top_p, settings.max_tokens,
+            settings.reasoning_effort, settings.seed, settings.force_answer,
+        ]  # fmt: skip
+
+    def key(self, item: Item, sample: int) -> str:
+        """Return the key of a sample, 32 hexadecimal digits."""
+        parts = [*self._head, item.system, list(item.turns), sample]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Calls to a judge: concurrent, within the same budget, and every judgement in a journal before it counts."""
+"""Calls to a judge: concurrent, within the evaluation's budget, journalled before they count."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, endpoint_key, find_model
 
 JUDGE_TOKENS = 4096
-"""A judge may think before it says its verdict."""
+"""The maximum response length of a judge, which may think before it gives its verdict."""
 _ROLE: Role = "teacher"
 _PROMPT = "judge"
 _REMEMBERED = 8192
-"""How many judgements of this session are kept: as many as are asked for at once, twice each."""
+"""The number of judgements of this session kept in memory."""
 
 
 def judge_settings(settings: EvaluationSettings) -> EvaluationSettings:
-    """Settings of the calls to a judge: greedy, within the evaluation's rates and budget."""
+    """Return the settings of calls to a judge: greedy, with the evaluation's rates and budget."""
     changed = {"temperature": 0.0, "top_p": None, "seed": 0, "max_tokens": JUDGE_TOKENS, "reasoning_effort": None}
     return settings.model_copy(update=changed)
 
@@ -44,9 +44,9 @@ class Judge:
     """The judge of an evaluation, as :class:`o1lab.evaluate.scorers.base.AskJudge`.
 
     Args:
-        client: sends the calls.
-        index: judgements that the journal holds already.
-        concurrency: how many calls may be made at once.
+        client: makes the calls.
+        index: the judgements in the journal.
+        concurrency: the maximum number of concurrent calls.
     """
 
     def __init__(self, client: CompletionBackend, index: JournalIndex, concurrency: int) -> None:
@@ -72,7 +72,7 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class OpenScorer:
-    """A scorer that is ready; ``priced`` is whether the price of its judge is known."""
+    """An open scorer; ``priced`` is whether the price of its judge is known."""
 
     scorer: Scorer
     priced: bool = True
@@ -87,61 +87,67 @@ async def open_scorer(
     settings: EvaluationSettings,
     context: Callable[[Journal], CallContext],
 ) -> OpenScorer:
-    """The scorer of an evaluation, with its judge opened where it has one; ``stack`` closes all of it.
+    """Open the scorer of an evaluation, with its judge if it has one.
 
     Args:
-        context: makes what the judge's calls share with the others of the evaluation; its journal is its own.
+        stack: closes the scorer and the judge.
+        lab: the lab of the evaluation.
+        folder: the directory of the evaluation.
+        manager: the servers of local models.
+        settings: the settings of the evaluation.
+        context: makes the call context of the judge from the judge's journal.
 
     Raises:
-        NotFoundError, LabError: the judge or its prompt is not there, or cannot be opened; or the scores would have
-            another label than the evaluation's.
+        NotFoundError, LabError: the judge or its prompt is missing or cannot be opened, or the scorer's label differs
+            from the evaluation's.
     """
-    who = folder.scored_by()
-    if who.judge is None:
-        return OpenScorer(await stack.enter_async_context(_as_before(make_scorer(who.spec), who, folder)))
-    ref = find_model(lab, who.judge, load_config(lab))
+    scored_by = folder.scored_by()
+    if scored_by.judge is None:
+        scorer = _same_label(make_scorer(scored_by.spec), scored_by, folder)
+        return OpenScorer(await stack.enter_async_context(scorer))
+    ref = find_model(lab, scored_by.judge, load_config(lab))
     judging = judge_settings(settings)
     check_priced(judging, [ref])
     identity = await asyncio.to_thread(identify, lab, ref)
-    path = folder.judge_journal(_short(identity))
+    path = folder.judge_journal(_judge_hash(identity))
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
     shared = context(await stack.enter_async_context(Journal(path)))
     model = await open_model_client(ref, judging, manager, shared.control, shared.clock)
     client = await stack.enter_async_context(CompletionClient(judging, {_ROLE: model}, shared))
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
     judge = JudgeContext(Judge(client, index, judging.concurrency), judge_name(ref, identity), prompt)
-    scorer = await stack.enter_async_context(_as_before(make_scorer(who.spec, judge=judge), who, folder))
-    return OpenScorer(scorer, model.price.known)
+    scorer = _same_label(make_scorer(scored_by.spec, judge=judge), scored_by, folder)
+    return OpenScorer(await stack.enter_async_context(scorer), model.price.known)
 
 
-def _as_before(scorer: Scorer, who: ScoredBy, folder: EvalFolder) -> Scorer:
-    """The scorer, if its scores go under the label that the evaluation shows.
+def _same_label(scorer: Scorer, scored_by: ScoredBy, folder: EvalFolder) -> Scorer:
+    """Return the scorer if it has the label of the evaluation's scores.
 
     Raises:
-        LabError: they would be lost to sight.
+        LabError: the label differs, so the evaluation would not show the new scores.
     """
-    if scorer.label != who.label:
+    if scorer.label != scored_by.label:
         raise LabError(
-            f"The scorer is not the one any more that this evaluation began with: it was {who.label}.",
+            f"The scorer has changed since this evaluation began: it was {scored_by.label}.",
             f"It is {scorer.label} now. Score the existing samples with it first: {folder.verb} --rescore {folder.id}",
         )
     return scorer
 
 
 def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[ScoredBy, ModelRef | None]:
-    """Who will score by this specification, with the model that judges where one does.
+    """Choose the scorer of a specification, with its judge if it needs one.
 
     Raises:
-        UsageError: a judge is needed and none is named, or one is named and not needed.
+        UsageError: a judge is needed and not named, or named and not needed.
         NotFoundError: there is no such model or prompt.
         LabError: the judge's key is missing, or its files cannot be read.
     """
     if not needs_judge(spec):
         if judge is not None:
-            raise UsageError(f"The scorer '{spec.name}' asks no judge.", "Leave --judge out.")
+            raise UsageError(f"The scorer '{spec.name}' uses no judge.", "Leave --judge out.")
         return ScoredBy(spec, scorer_label(spec, lab, None)), None
     if judge is None:
-        raise UsageError("This suite is scored by a judge, and none is named.", "Name a model with --judge.")
+        raise UsageError("This suite is scored by a judge, but no judge is given.", "Name a model with --judge.")
     ref = find_model(lab, judge, load_config(lab))
     if ref.endpoint is not None:
         endpoint_key(ref.endpoint)
@@ -149,21 +155,24 @@ def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[Scored
 
 
 def keep_prompt(folder: EvalFolder, lab: Lab, spec: ScorerSpec) -> None:
-    """Write down the judge's prompt as it is now; what its file says later changes nothing.
+    """Copy the current prompt of the judge to the evaluation; later changes to its file have no effect.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the directory cannot be written.
     """
     if needs_judge(spec):
         keep_prompts(folder.prompts_file, {_PROMPT: judge_prompt(spec, lab)})
 
 
 def judge_name(ref: ModelRef, identity: Identity) -> str:
-    """The name that its scores carry. One name at two servers may be two models, so it says which journal is its."""
-    return f"{ref.endpoint.model if ref.endpoint is not None else ref.id} {_short(identity)}"
+    """Return the name of a judge in its scores.
+
+    One name on two servers can be two models, so it contains the hash that names the journal.
+    """
+    return f"{ref.endpoint.model if ref.endpoint is not None else ref.id} {_judge_hash(identity)}"
 
 
-def _short(identity: Identity) -> str:
-    """Short, the same for the same model asked in the same way."""
+def _judge_hash(identity: Identity) -> str:
+    """Return a short hash of a judge and of its token limit."""
     decisive = [identity.revision, identity.template, JUDGE_TOKENS]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:8]

@@ -22,7 +22,7 @@ from store.errors import StoreError
 from store.evaluations import NewSample, NewScore
 
 _SCORED_AT_ONCE = 16
-"""How many batches may be with the scorer: a judge is slow."""
+"""The number of batches that are scored concurrently: a judge is slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,10 @@ class FinishedSample:
     """A sample to be stored.
 
     Attributes:
-        asked: its conversation, where the model was asked in this session.
-        sample: the sample, where it is known already: from an earlier evaluation, or of this one.
-        seq: its number in this evaluation, where it is stored already and only wants a score.
+        item: its item.
+        asked: its conversation, if the model was asked in this session.
+        sample: the sample, if it was stored before, in an earlier evaluation or in this one.
+        seq: its row in this evaluation, if it only needs a score.
     """
 
     item: Item
@@ -43,7 +44,7 @@ class FinishedSample:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSample:
-    """A stored sample; ``rescored`` is whether it was there before and was only scored."""
+    """A stored sample; ``rescored`` is whether it was stored before and only its score is new."""
 
     sample: NewSample
     outcome: str
@@ -52,7 +53,7 @@ class WrittenSample:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """A sample with its score, about to be stored."""
+    """A sample with its score, ready to be stored."""
 
     finished: FinishedSample
     sample: NewSample
@@ -62,13 +63,13 @@ class _Scored:
 class ResultWriter:
     """Scores and stores samples. Use as ``async with``; leaving it waits until all are stored.
 
-    A sample whose scorer may make no more calls, or broke at it (``broken`` of them), is stored without a score, to be
-    scored when the evaluation resumes.
+    A sample is stored without a score if the scorer may make no more calls or raised an error (``broken`` counts
+    these); it is scored when the evaluation resumes.
 
     Args:
         make: makes the row of a conversation; called in the writer's thread.
-        on_written: called in the event loop with each sample, once it is on the disk.
-        log: where tracebacks go.
+        on_written: called in the event loop with each sample, once it is committed.
+        log: the file for tracebacks.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class ResultWriter:
         self._on_written = on_written
         self._log = log
         self.broken = 0
-        # A judge may be slow: what was cancelled is not waited for. Its responses are in the journal.
+        # A judge may be slow, so leaving does not wait for cancelled batches. Responses are in the journal.
         self._batches = BatchWriter(self._write, waiting=256, at_once=_SCORED_AT_ONCE, flush_on_cancel=False)
 
     async def __aenter__(self) -> Self:
@@ -103,10 +104,10 @@ class ResultWriter:
             self._thread.shutdown()
 
     async def put(self, finished: FinishedSample) -> None:
-        """Hand one over; waits while too many are waiting.
+        """Queue a sample; waits while the queue is full.
 
         Raises:
-            StoreError, OSError: no more samples are taken.
+            StoreError, OSError: no more samples are accepted.
         """
         await self._batches.put(finished)
 
@@ -133,7 +134,7 @@ class ResultWriter:
     def _sample(self, one: FinishedSample) -> NewSample:
         if one.sample is not None:
             return one.sample
-        assert one.asked is not None  # noqa: S101 - one of both
+        assert one.asked is not None  # noqa: S101 - one of the two is given
         return self._make(one.asked)
 
     async def _scored(self, attempts: Sequence[Attempt]) -> list[Score]:

@@ -1,8 +1,8 @@
-"""Runs an evaluation: samples side by side, stopped and paused by files, killed at any moment without loss.
+"""Runs an evaluation: concurrent samples, paused and stopped by control files, without loss when killed.
 
-A response is in the journal before it counts, and a sample is stored with its scores in one transaction. So an
-evaluation resumes after a crash simply by starting again: samples that are stored are skipped, and the calls of others
-that the journal knows are not made again.
+A response is written to the journal before it counts, and a sample is stored with its score in one transaction. An
+evaluation therefore resumes after a crash by starting again: stored samples are skipped, and calls in the journal are
+not made again.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
-from o1lab.evaluate.run import control as runs
-from o1lab.evaluate.run import work_queue
 from o1lab.evaluate.run.asking import SampleState, run_sample
-from o1lab.evaluate.run.cache import CacheKeys
+from o1lab.evaluate.run.control import register
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
-from o1lab.evaluate.run.identity import Identity, identify
+from o1lab.evaluate.run.identity import CacheKeys, Identity, identify
 from o1lab.evaluate.run.judging import open_scorer
-from o1lab.evaluate.run.progress import EvalCounts
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
-from o1lab.evaluate.run.work_queue import Ask, SoFar, Task
+from o1lab.evaluate.run.work_queue import Ask, Progress, Task, read_progress, to_do
 from o1lab.inference.backend import CallContext
 from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, digest
@@ -34,15 +31,17 @@ from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
+from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
 from store import evaluations
 from store.connection import Store
-from store.evaluations import NewSample
+from store.evaluations import OUTCOMES, NewSample, Tally
 
 Converse = Callable[[SampleState], Awaitable[None]]
+_COUNTED = tuple(outcome for outcome in OUTCOMES if outcome != "failed")
 
 
 async def drive(
@@ -55,22 +54,65 @@ async def drive(
     clock: Clock | None = None,
     manager: ServerManager | None = None,
 ) -> EvalStatus:
-    """Work on an evaluation to its end, in this process; its last status.
+    """Run an evaluation to its end in this process.
 
     Args:
-        scores_only: score what is stored and has no score; the model is not asked for anything.
-        control: stops or pauses it without a file.
+        lab: the lab of the evaluation.
+        folder: the directory of the evaluation.
+        scores_only: score stored samples that have no score; make no calls to the model.
+        control: stops or pauses the evaluation without a control file.
         watch: called with each new status, from the event loop.
-        manager: whose servers to use, left running; without it servers end with the evaluation.
+        clock: the time source.
+        manager: the servers to use, which keep running; without it servers stop with the evaluation.
+
+    Returns:
+        The last status.
 
     Raises:
-        UsageError: another process works on it.
-        LabError: a model cannot be opened or is not the same any more, the disk is full, the database refuses.
+        UsageError: another process is running it.
+        LabError: a model cannot be opened or has changed, the disk is full or the database cannot be written.
     """
     runner = _Evaluation(
         lab, folder, scores_only=scores_only, manager=manager, control=control, watch=watch, clock=clock
     )
     return await runner.work()
+
+
+@dataclass
+class EvalCounts(Counts):
+    """The counts of an evaluation; ``done`` counts every sample that did not fail."""
+
+    incomplete: int = 0
+    unextracted: int = 0
+    unscored: int = 0
+    cached: int = 0
+    OF_SAMPLES: ClassVar[tuple[str, ...]] = (*Counts.OF_SAMPLES, "incomplete", "unextracted", "unscored", "cached")
+
+    def start_from(self, so_far: Tally, failed: set[tuple[str, int]], before: EvalStatus | None) -> None:
+        """Continue the counts of an evaluation.
+
+        Args:
+            so_far: the outcomes of the stored samples.
+            failed: the samples that are repeated.
+            before: the status at the end of the last session.
+        """
+        self.continue_from(failed, before)
+        for outcome in _COUNTED:
+            setattr(self, outcome, so_far.outcomes[outcome])
+        self.done = so_far.total - so_far.outcomes["failed"]
+        self.cached = so_far.cached
+
+    def count_sample(self, item: str, sample: int, outcome: str, clock: Clock, *, cached: bool) -> None:
+        """Count a sample that has a result."""
+        self.count_end(item, sample, clock, failed=outcome == "failed")
+        self.cached += cached
+        if outcome != "failed":
+            setattr(self, outcome, getattr(self, outcome) + 1)
+
+    def scored(self, outcome: str) -> None:
+        """Count a stored sample that was scored."""
+        self.unscored -= 1
+        setattr(self, outcome, getattr(self, outcome) + 1)
 
 
 @dataclass
@@ -101,12 +143,12 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self._before = before
         stack.callback(self._read.close)
         scored_by, identity = self.folder.scored_by(), self.folder.identity()
-        known = runs.register(self.lab, self.folder, store)
-        if known.scorer != scored_by.label:  # a kill came between the writes of the folder and of the row
+        known = register(self.lab, self.folder, store)
+        if known.scorer != scored_by.label:  # killed between writing the directory and the row
             with store.explained():
                 evaluations.set_scorer(store.db, known.id, scored_by.label)
         again = scored_by.judge is not None or self._scores_only
-        so_far = await self._read(work_queue.look, self.folder, store, scored_by.label, again=again)
+        so_far = await self._read(read_progress, self.folder, store, scored_by.label, retry_unscored=again)
         self._to_score = len(so_far.to_score)
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
@@ -128,12 +170,12 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()
         keys = CacheKeys(identity, self.settings)
-        batches = work_queue.to_do(self.folder, store, so_far, keys, None if self._scores_only else known.samples)
+        batches = to_do(self.folder, store, so_far, keys, None if self._scores_only else known.samples)
 
         async def finish(task: Task) -> FinishedSample | None:
             if not isinstance(task, Ask):
                 return await self._read(task.fetch, store)
-            assert model is not None  # noqa: S101 - such tasks are made only where a model is asked
+            assert model is not None  # noqa: S101 - such tasks exist only if a model is asked
             one = SampleState(task.item, task.sample, task.key, so_far.index.usage(task.item.id, task.sample))
             return FinishedSample(task.item, asked=one) if await self._converse(model.converse, one) else None
 
@@ -149,32 +191,32 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self._broken = writer.broken
 
     def _end(self) -> End:
-        """An evaluation that has more to ask does not finish by scoring what is stored: its state stays."""
+        """Scoring the stored samples does not finish an evaluation that has more samples to ask: it keeps its state."""
         end, before, seen = super()._end(), self._before, self.counts
         left = seen.requested - seen.done - seen.failed
         if end.state != "finished" or not self._scores_only or left <= 0:
             return end
-        state, stopped_by = "stopped", "interrupt"  # of one that was killed
+        state, stopped_by = "stopped", "interrupt"  # of a killed evaluation
         if before is not None and before.state in ("stopped", "failed"):
             state, stopped_by = before.state, before.stopped_by or ""
-        message = f"What is stored has been scored; {left} samples have not been asked for. {end.message}".strip()
+        message = f"The stored samples are scored; {left} samples have not been asked. {end.message}".strip()
         return End(state, stopped_by or None, message, self.folder.resume_hint)
 
     def left_over(self) -> str:
         if self._broken:
-            return f"The scorer broke at {self._broken} samples, which stay unscored: see {self.folder.log}."
+            return f"The scorer failed on {self._broken} samples, which stay unscored: see {self.folder.log}."
         if self.folder.scored_by().spec.name == "human":
-            return f"People mark its samples: o1lab eval rate {self.folder.id}"
+            return f"Its samples are marked by people: o1lab eval rate {self.folder.id}"
         if self._scores_only and not self._to_score:
-            return f"There was nothing to do: every sample has been scored by {self.folder.scored_by().label}."
+            return f"Nothing to do: every sample has been scored by {self.folder.scored_by().label}."
         return ""
 
     def _count(self, one: WrittenSample) -> None:
         served = one.sample.meta.get("served_model")
         if served and served not in self._served:
             self._served.append(served)
-            if len(self._served) == 2:  # an alias that was moved to another model, say
-                self.counts.note(f"The server answered as {self._served[0]}, and then as {served}.")
+            if len(self._served) == 2:  # for example an alias that now points to another model
+                self.counts.note(f"The server reported the model {self._served[0]} first, then {served}.")
         if one.rescored:
             self.counts.scored(one.outcome)
         else:
@@ -187,19 +229,19 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         manager: ServerManager,
         context: Callable[[Journal], CallContext],
         identity: Identity,
-        so_far: SoFar,
+        so_far: Progress,
     ) -> _OpenModel:
-        """Open the model that is evaluated.
+        """Open the evaluated model.
 
         Raises:
-            LabError: it is not the one the evaluation began with, or cannot be opened.
+            LabError: the model has changed since the evaluation began, or cannot be opened.
         """
         settings, forced = self.settings, self.settings.force_answer
         ref = find_model(self.lab, settings.model, load_config(self.lab))
         now = await self._read(identify, self.lab, ref)
         if (now.revision, now.template) != (identity.revision, identity.template):
             raise LabError(
-                f"{ref.id} is not the model any more that this evaluation began with: it was {identity.revision}.",
+                f"The model {ref.id} has changed since this evaluation began: it was {identity.revision}.",
                 f"It is {now.revision} now. Start a new evaluation.",
             )
         check_priced(settings, [ref])  # the lab's prices may have changed
@@ -212,7 +254,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             return await stack.enter_async_context(CompletionClient(limited, {"teacher": model}, shared))
 
         plain = await client(settings.max_tokens)
-        last_word = await client(forced) if forced else plain
+        final = await client(forced) if forced else plain
 
         async def converse(one: SampleState) -> None:
             async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
@@ -220,20 +262,20 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
                 known = so_far.index.find(key)
                 if known is not None and known.asked == digest("teacher", messages):
                     return known
-                return await (last_word if forced else plain).call(key, messages, on_attempt=one.usage.add)
+                return await (final if forced else plain).call(key, messages, on_attempt=one.usage.add)
 
             await run_sample(one, ask, force=forced is not None)
 
         return _OpenModel(model, converse)
 
     async def _converse(self, converse: Converse, one: SampleState) -> bool:
-        """Hold one conversation; False when the evaluation ended before it did."""
+        """Run one conversation; return False if the evaluation was stopped first."""
         try:
             await converse(one)
         except RunStopped:
             return False
         except JournalError:
-            raise  # nothing more can be kept
+            raise  # responses can no longer be stored
         except Exception as error:
             one.fail(f"internal: {type(error).__name__}: {error}"[:200])
             log_error(self.folder.log, error)
@@ -241,8 +283,8 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
 
 
 def as_sample(one: SampleState, count: Callable[[str], int] | None, model: ModelClient | None) -> NewSample:
-    """A conversation as it is stored. Its cost is that of all attempts, its tokens those of its responses."""
-    seen = sizes(one.responses, one.turns, count, hidden=model is not None and model.hidden_thoughts)
+    """Make the row of a conversation. Its cost covers all attempts, its tokens only the responses."""
+    tokens = sizes(one.responses, one.turns, count, hidden=model is not None and model.hidden_thoughts)
     last = one.responses[-1] if one.responses else None
     meta: dict[str, Any] = {"calls": len(one.responses)}
     if last is not None:
@@ -254,6 +296,7 @@ def as_sample(one: SampleState, count: Callable[[str], int] | None, model: Model
         meta["forced"] = True
     return NewSample(
         one.item.id, one.sample, one.state, tuple(one.turns), one.key, one.reason,
-        input_tokens=seen.input, output_tokens=seen.output, thought_tokens=seen.thought, estimated=seen.estimated,
+        input_tokens=tokens.input, output_tokens=tokens.output, thought_tokens=tokens.thought,
+        estimated=tokens.estimated,
         cost_usd=one.usage.cost_usd, seconds=round(sum(each.seconds for each in one.responses), 4), meta=meta,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The settings of an evaluation: everything that decides its figures, stored in full in its folder."""
+"""The settings of an evaluation: everything that affects its figures, stored in full in its directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OF_SUITE = "the suite's"
 
 
 class EvaluationSettings(RequestSettings):
-    """The settings of one evaluation; the resolved form, the suite's defaults included, is what is stored."""
+    """The settings of one evaluation; they are stored in full, the suite's defaults included."""
 
     suite: Annotated[str, Display("Suite and model", argument=True)] = Field(
         description="Suite to evaluate on: a name (`o1lab eval suites` lists them) or the path of a suite file."

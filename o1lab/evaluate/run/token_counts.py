@@ -1,4 +1,4 @@
-"""How many of a response's tokens were thought and how many answer, where the server does not say."""
+"""Counts the thought and answer tokens of responses whose server does not report them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Count = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A sample's tokens; ``thought`` is None where it cannot be known, ``estimated`` where a count is a guess."""
+    """The tokens of a sample; ``thought`` is None if it is unknown, ``estimated`` is whether a count is estimated."""
 
     input: int
     output: int
@@ -25,7 +25,7 @@ class Sizes:
 
 
 def tokenizer_count(folder: str | None) -> Count | None:
-    """How the model whose base lies in ``folder`` counts; None where it is not on this machine."""
+    """Return a function that counts tokens with the tokenizer of a base; None if the base is not on this machine."""
     from o1lab.models.base import tokenizer_file
 
     if folder is None:
@@ -41,13 +41,16 @@ def tokenizer_count(folder: str | None) -> Count | None:
 
 
 def sizes(responses: Sequence[Response], turns: Sequence[Turn], count: Count | None, *, hidden: bool) -> Sizes:
-    """A sample's tokens.
+    """Count the tokens of a sample.
 
-    The server's counts go first. Where it does not tell the thought's, its total is divided as ``count`` (the model's
-    own tokenizer) divides the text; without one as characters do, and that is an estimate.
+    The counts of the server have priority. If it does not report the thought, its total is divided in the proportion
+    that ``count`` finds in the text, or, without ``count``, in a rough proportion that is marked as an estimate.
 
     Args:
-        hidden: whether the model is known to hide its thoughts; their tokens are unknown unless the server counts them.
+        responses: the responses of the sample, one per call.
+        turns: the turns of the sample.
+        count: counts tokens with the model's own tokenizer; None if there is none.
+        hidden: whether the model hides its thoughts; their tokens are unknown unless the server counts them.
     """
     thought: int | None = 0
     output, guessed = 0, any(response.estimated for response in responses)
@@ -60,7 +63,7 @@ def sizes(responses: Sequence[Response], turns: Sequence[Turn], count: Count | N
         part: int | None = 0
         if response.thought_tokens:
             part = min(response.thought_tokens, written)
-            guessed = guessed or part < response.thought_tokens  # a server that leaves the thought out of its total
+            guessed = guessed or part < response.thought_tokens  # the server leaves the thought out of its total
         elif turn is not None and turn.thought:
             each = count or rough_tokens
             inside, outside = each(turn.thought), each(turn.answer)

@@ -1,4 +1,4 @@
-"""What an evaluation has to do: samples to be asked, to be taken from earlier evaluations, or only to be scored.
+"""The tasks of an evaluation: samples to ask, to reuse from earlier evaluations, or only to score.
 
 Ids and offsets stay in memory for the whole run; texts are read when needed.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.run.cache import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
+from o1lab.evaluate.run.identity import CacheKeys
 from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.inference import journal
 from o1lab.inference.journal import JournalIndex
@@ -21,12 +21,12 @@ from store.connection import Store
 from store.evaluations import Tally
 
 _BATCH = 200
-"""Items that are read, and looked for among earlier samples, at once."""
+"""The number of items that are read, and looked up among earlier samples, at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A sample that has to be asked for. ``key`` is its key in the cache."""
+    """A sample to ask the model for. ``key`` is its cache key."""
 
     item: Item
     sample: int
@@ -35,7 +35,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """A sample that an earlier evaluation asked for in just the same way, as ``seq``."""
+    """A sample that an earlier evaluation has with the same key, in row ``seq``."""
 
     item: Item
     sample: int
@@ -43,7 +43,7 @@ class Reuse:
     seq: int
 
     def fetch(self, store: Store) -> FinishedSample:
-        """That sample as one of this evaluation: it cost nothing."""
+        """Read the earlier sample as one of this evaluation, without cost."""
         with store.explained():
             evaluation_id, found = evaluations.sample(store.db, self.seq)
         meta = {**found.meta, "reused_from": evaluation_id}
@@ -55,7 +55,7 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class ScoreOnly:
-    """A sample of this evaluation that wants nothing but its score."""
+    """A sample of this evaluation that only needs its score."""
 
     items: ItemsById
     seq: int
@@ -70,37 +70,39 @@ Task = Ask | Reuse | ScoreOnly
 
 
 @dataclass
-class SoFar:
-    """How far an evaluation has come: what the lab and the journals know of it."""
+class Progress:
+    """The progress of an evaluation, from the database and the journals."""
 
     tally: Tally
     failed: set[tuple[str, int]]
-    """Samples that failed: they are repeated."""
+    """Samples that failed and are repeated."""
     ended: set[tuple[str, int]]
     to_score: list[int]
-    """The seqs of complete samples that the scorer has not looked at, or is to look at again."""
+    """The rows of complete samples that the scorer has not scored, or is to score again."""
     index: JournalIndex
     usage: Usage = field(default_factory=Usage)
-    """All tokens and money so far, failed attempts included."""
+    """All tokens and costs so far, failed attempts included."""
 
 
-def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
-    """See how far an evaluation has come. Reads its journals once; memory stays flat.
+def read_progress(folder: EvalFolder, store: Store, label: str, *, retry_unscored: bool) -> Progress:
+    """Read the progress of an evaluation. Reads its journals once, in constant memory.
 
     Args:
-        label: the scorer's.
-        again: look again at what the scorer could not tell. What a judge answered is in its journal, so that only
-            what failed is asked again.
+        folder: the directory of the evaluation.
+        store: the database.
+        label: the label of the scorer.
+        retry_unscored: score samples again that the scorer left unscored. The answers of a judge are in its journal,
+            so only failed calls are repeated.
     """
     db = store.db
     with store.explained():
         tally, ended = evaluations.tally(db, folder.id, label), sample_list.ended(db, folder.id)
         failed = {(item, sample) for _, item, sample in sample_list.places(db, folder.id, label, "failed")}
-        if again:
+        if retry_unscored:
             waiting = [seq for seq, _, _ in sample_list.places(db, folder.id, label, "unscored")]
         else:
             waiting = sample_list.to_score(db, folder.id, label)
-    found = SoFar(tally, failed, ended, waiting, JournalIndex(folder.journal))
+    found = Progress(tally, failed, ended, waiting, JournalIndex(folder.journal))
     for offset, response in journal.read(folder.journal):
         found.usage.add(response)
         if (response.key.item, response.key.sample) not in ended:
@@ -112,12 +114,16 @@ def look(folder: EvalFolder, store: Store, label: str, *, again: bool) -> SoFar:
 
 
 def to_do(
-    folder: EvalFolder, store: Store, so_far: SoFar, keys: CacheKeys, samples: int | None
+    folder: EvalFolder, store: Store, so_far: Progress, keys: CacheKeys, samples: int | None
 ) -> Iterator[list[Task]]:
-    """Batches of tasks: first what only has to be scored, then what did not come to an end, in the suite's order.
+    """Yield batches of tasks: first samples that only need a score, then unfinished ones in the suite's order.
 
     Args:
-        samples: of each item; None where nothing is asked for.
+        folder: the directory of the evaluation.
+        store: the database.
+        so_far: the progress of the evaluation.
+        keys: the cache keys of its samples.
+        samples: the number of samples per item; None if the model is not asked.
     """
     if so_far.to_score:
         items = ItemsById(folder)

@@ -1,4 +1,4 @@
-"""``python -P -m o1lab.evaluate.run.worker DIR``: the evaluation of a directory, in a process of its own."""
+"""``python -P -m o1lab.evaluate.run.worker DIR``: the worker process of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from o1lab.paths import Lab
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="LAB/evals/ID")
-    parser.add_argument("--scores-only", action="store_true", help="score what is stored; ask the model nothing")
+    parser.add_argument(
+        "--scores-only", action="store_true", help="score the stored samples; make no calls to the model"
+    )
     options = parser.parse_args()
     folder = EvalFolder(options.folder.absolute())
     lab = Lab(folder.path.parent.parent)
@@ -33,7 +35,7 @@ def run_here(
 
     Raises:
         O1LabError: it cannot continue; as :func:`o1lab.evaluate.run.runner.drive`.
-        KeyboardInterrupt: the second signal came.
+        KeyboardInterrupt: a second signal was received.
     """
     return run_with_signals(
         folder, lambda control: drive(lab, folder, scores_only=scores_only, control=control, watch=watch)

@@ -379,7 +379,7 @@ async def test_an_answer_to_another_question_is_asked_anew(tmp_path: Path) -> No
     with DistillServer("401") as server:
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab, concurrency=1)
-        first, second = folder.agenda.read_text().split()
+        first, second = folder.items_file.read_text().split()
         answer = {"state": "done", "answer": "\\boxed{1}"}
         async with Journal(folder.journal) as kept:
             await kept.append(Response(CallKey(first, 0), **answer, asked="another"))  # type: ignore[arg-type]  # texts

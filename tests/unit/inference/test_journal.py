@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.distill.work_queue import freeze_items, pending
+from o1lab.distill.job import freeze_items, pending
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, RequestError, Response
 from o1lab.inference.journal import Journal, index_journal
@@ -83,7 +83,7 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     assert settings is not None
     store = open_store(lab.database)
     assert freeze_items(folder, store, settings) == 4
-    first, second, third, fourth = folder.agenda.read_text().split()
+    first, second, third, fourth = folder.items_file.read_text().split()
     try_again = RequestError("timeout", "", retryable=True)
     await write(
         folder.journal,

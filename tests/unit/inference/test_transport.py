@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from o1lab.evaluate.run.asking import judged, split
+from o1lab.evaluate.run.asking import classify, split
 from o1lab.inference.backend import CallContext
 from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey
@@ -132,10 +132,10 @@ async def test_a_stream_means_the_same_to_all_who_read_it(name: str, tmp_path: P
     assert (answer.thought.strip(), answer.answer.strip()) == (case.thought, case.answer)
     if case.code == "refusal":  # a field of its own, but an answer
         assert answer.state == "done"
-        assert judged(response) == ("complete", "")
+        assert classify(response) == ("complete", "")
     else:
         assert (answer.error.code if answer.error else "") == case.code
-        assert judged(response) == (("failed", case.code) if case.code else ("complete", ""))
+        assert classify(response) == (("failed", case.code) if case.code else ("complete", ""))
 
 
 @pytest.mark.parametrize("name", ["reasoning", "cut", "error with a code"])

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.run.asking import SampleState, judged, run_sample, split
-from o1lab.evaluate.run.cache import CacheKeys
+from o1lab.evaluate.run.asking import SampleState, classify, run_sample, split
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
-from o1lab.evaluate.run.identity import THE_SERVERS, Identity, content_hash, identify
+from o1lab.evaluate.run.identity import THE_SERVERS, CacheKeys, Identity, content_hash, identify
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
@@ -68,7 +67,7 @@ async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> N
     full = Response(KEY, "failed", fault=RequestError("context_length", "Too long."))
     one, ask = held("a"), Script(cut, full)
     await run_sample(one, ask, force=True)
-    assert (one.state, one.reason) == ("incomplete", "length; its last word failed: context_length")
+    assert (one.state, one.reason) == ("incomplete", "length; the request for a final answer failed: context_length")
     assert len(one.turns) == 1 and not one.forced
     away = Response(KEY, "failed", fault=RequestError("server", "Away.", retryable=True))
     one, ask = held("a"), Script(cut, away)
@@ -92,7 +91,7 @@ async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> N
     ],
 )
 def test_a_response_is_whole_cut_off_or_none(response: Response, state: str) -> None:
-    assert judged(response)[0] == state
+    assert classify(response)[0] == state
 
 
 @pytest.mark.parametrize(

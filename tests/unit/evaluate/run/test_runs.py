@@ -273,7 +273,7 @@ async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch
         monkeypatch.setattr(MathScorer, "score_batch", no_memory)
         folder, status = await run(lab)
         assert (status.state, status.done, status.unscored) == ("finished", 3, 3)
-        assert "broke at 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
+        assert "failed on 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
         monkeypatch.undo()
         control.resume(lab, folder.id)
         status = await drive(lab, folder, clock=FakeClock())
@@ -429,7 +429,7 @@ async def test_a_model_that_was_replaced_is_not_asked_for_the_rest(tmp_path: Pat
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder = begin(lab)
         lab.config.write_text(lab.config.read_text().replace('model = "m"', 'model = "n"'))
-        with pytest.raises(LabError, match="not the model any more"):
+        with pytest.raises(LabError, match="has changed since"):
             await drive(lab, folder, clock=FakeClock())
         status = folder.status()
     assert status is not None and status.state == "failed" and server.asked.total() == 0
@@ -478,7 +478,7 @@ async def test_an_alias_that_was_moved_is_noted(tmp_path: Path) -> None:
             )
         store.close()
         _, status = await run(lab)
-    assert sorted(status.notes[0].split("answered as ")[1].rstrip(".").split(", and then as ")) == ["m", "o"]
+    assert sorted(status.notes[0].split("reported the model ")[1].rstrip(".").split(" first, then ")) == ["m", "o"]
 
 
 async def test_one_process_works_on_an_evaluation_at_a_time(tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ async def test_a_scorer_of_persons_leaves_its_samples_to_them(tmp_path: Path) ->
 
 def test_a_judge_where_none_is_asked_and_none_where_one_is(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1)
-    with pytest.raises(UsageError, match="asks no judge"):
+    with pytest.raises(UsageError, match="uses no judge"):
         begin(lab, judge="judge")
     write_suite(lab, scorer=JUDGED)
     with pytest.raises(UsageError, match="--judge"):
