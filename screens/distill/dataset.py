@@ -1,4 +1,4 @@
-"""A dataset out of a teacher run: which of its traces, what would be left out and why, then a name."""
+"""The dialog that makes a dataset from a teacher run: selects traces, shows what is left out, asks for a name."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from store.records import Dataset
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PER_PROBLEM = {
-    "all": "every chain of a problem",
-    "first": "one: the first that came",
+    "all": "all traces of a problem",
+    "first": "one: the first",
     "shortest": "one: the shortest",
     "longest": "one: the longest",
     "most-reflective": "one: the most reflective",
-    "person": "one: what a person accepted",
+    "person": "one: accepted by a person",
 }
-_KEEP = {"verified": "only verified as correct", "all": "any verdict, recorded with each row"}
-_PHASE = {"2": "2: teach the thought and then the solution", "1": "1: teach the solution alone (the format)"}
+_KEEP = {"verified": "only traces verified as correct", "all": "any verdict, recorded with each row"}
+_PHASE = {"2": "2: train on the thought and the solution", "1": "1: train on the solution only (the format)"}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of a run's traces."""
+    """Which traces of a run become rows."""
 
     keep: Keep
     per_problem: PerProblem
@@ -55,14 +55,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Created:
-    """A dataset as it was made, with what was left out."""
+    """A new dataset, with the number of dropped traces by reason."""
 
     dataset: Dataset
     dropped: Mapping[str, int]
 
 
 class TeacherDatasetDialog(Dialog[Created]):
-    """Choose the traces, look at what is left out, name the dataset."""
+    """Choose the traces, see what is left out, name the dataset."""
 
     DEFAULT_CSS = """
     TeacherDatasetDialog {
@@ -73,13 +73,15 @@ class TeacherDatasetDialog(Dialog[Created]):
     FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "make", "Make it", priority=True, tooltip="Keep these rows under this name, for good"),
+        Binding(
+            "ctrl+s", "make", "Create", priority=True, tooltip="Create the dataset; it cannot be changed afterwards"
+        ),
         Binding("tab", "app.focus_next", "Next field"),
         Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
     ]
 
     def __init__(self, context: LabContext, run_id: str, method: str) -> None:
-        super().__init__(f"A dataset out of run {run_id}")
+        super().__init__(f"Dataset from run {run_id}")
         self.context = context
         self.run_id = run_id
         self.method = method
@@ -89,12 +91,12 @@ class TeacherDatasetDialog(Dialog[Created]):
     def compose_dialog(self) -> ComposeResult:
         kind = METHODS.find(self.method)
         phase = str(kind.phase) if kind is not None else "2"
-        yield FieldRow(_choices("keep", _KEEP, "which verdicts"), "verified")
-        yield FieldRow(_choices("per_problem", _PER_PROBLEM, "how many of a problem's"), "all")
-        yield FieldRow(_choices("phase", _PHASE, "what a student learns from it"), phase)
+        yield FieldRow(_choices("keep", _KEEP, "verdicts to include"), "verified")
+        yield FieldRow(_choices("per_problem", _PER_PROBLEM, "traces per problem"), "all")
+        yield FieldRow(_choices("phase", _PHASE, "what the student is trained on"), phase)
         yield FieldRow(Field("name", "line", "letters, digits, dots, dashes", ""), f"teacher-{self.run_id[:8]}")
         with VerticalScroll(can_focus=False):
-            yield TallText("looking …", id="dataset-said", markup=False)
+            yield TallText("Counting …", id="dataset-said", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#row-keep", FieldRow).editor.focus()
@@ -117,7 +119,7 @@ class TeacherDatasetDialog(Dialog[Created]):
 
     @work(exclusive=True, group="preview")
     async def preview(self) -> None:
-        """Choose, and say what would be in it and what would not."""
+        """Show how many traces the dataset would have, and what would be left out."""
         wanted, self.choice = self.wanted, None
         try:
             choice = await self.writer.do(choose, self.context.store, self.run_id, wanted)
@@ -132,7 +134,7 @@ class TeacherDatasetDialog(Dialog[Created]):
         try:
             self.query_one("#dataset-said", Static).update(text)
         except NoMatches:
-            return  # closed meanwhile
+            return  # the dialog was closed
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -140,7 +142,7 @@ class TeacherDatasetDialog(Dialog[Created]):
 
     @work(exclusive=True, group="make")
     async def action_make(self) -> None:
-        """Make the dataset, if its name can be one and something is in it."""
+        """Make the dataset if its name is valid and it has rows."""
         row = self.query_one("#row-name", FieldRow)
         await caught_up(row.editor)
         name = row.text.strip()
@@ -162,7 +164,7 @@ def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
 
 
 def choose(store: Store, run_id: str, wanted: Selection) -> Choice:
-    """Which of a run's traces become rows (for a thread)."""
+    """Select the traces of a run that become rows. Call it in a thread."""
     return selection.choose(
         store, TraceQuery.parse(f"run:{run_id}"), phase=wanted.phase, keep=wanted.keep, per_problem=wanted.per_problem
     )
@@ -179,7 +181,7 @@ def make(store: Store, run_id: str, name: str, wanted: Selection) -> Created:
 
 
 def choice_text(choice: Choice) -> Text:
-    """The rows there would be, and what is left out for which reason."""
+    """Format the number of rows, and what is left out by reason."""
     text = Text()
     text.append(f"{len(choice.ids):,} rows", "bold green" if choice.ids else "bold yellow")
     text.append(f" of {len(choice.ids) + len(choice.drops):,} traces of this run\n")
@@ -187,7 +189,7 @@ def choice_text(choice: Choice) -> Text:
 
 
 def made_text(made: Created) -> Text:
-    """A dataset that was made, as a person reads it."""
+    """Format a new dataset."""
     one = made.dataset
     tokens = "unknown" if one.tokens is None else f"{one.tokens:,}"
     text = Text.assemble(

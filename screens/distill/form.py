@@ -21,7 +21,7 @@ from store.connection import Store
 
 
 class DistillForm(EstimatingForm[TeacherRunSettings, Estimate]):
-    """Pick method, teacher, problems, sampling and budgets; then launch."""
+    """Form for method, teacher, problems, sampling and budgets; launches the run."""
 
     TITLE = "DISTILL  new run"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
@@ -29,13 +29,13 @@ class DistillForm(EstimatingForm[TeacherRunSettings, Estimate]):
     WHOLE = "method"
 
     async def look(self) -> Offer:
-        return await self.in_thread(look, self.context.lab, self.context.config)
+        return await self.in_thread(read_offer, self.context.lab, self.context.config)
 
     def first_field(self) -> str:
         return "endpoint"
 
     async def estimate(self, settings: TeacherRunSettings) -> Estimate:
-        """Count the items, which is quick, then the calls, tokens and cost."""
+        """Count the items, which is fast, then estimate calls, tokens and cost."""
         number = await self.uncancelled(count, self.context.store, settings)
         self.show(Text(f"{number:,} items × {settings.n} …"))
         return await self.uncancelled(estimate, self.context.lab, self.context.store, settings)
@@ -51,8 +51,8 @@ class DistillForm(EstimatingForm[TeacherRunSettings, Estimate]):
         return await self.in_thread(launch, self.context.lab, settings)
 
 
-def look(lab: Lab, config: Config) -> Offer:
-    """The models and prompts of the lab; the first teacher is chosen, else the first model (for a thread)."""
+def read_offer(lab: Lab, config: Config) -> Offer:
+    """Read the models and prompts of the lab; the default is the first teacher or model. Call it in a thread."""
     models = list_models(lab, config)
     prompts = tuple((f"{one.label}  ({one.method})", one.label) for one in reversed(all_prompts(lab)))
     teacher = next((ref for ref in models if ref.role == "teacher"), models[0])
@@ -64,13 +64,13 @@ def look(lab: Lab, config: Config) -> Offer:
 
 
 def count(store: Store, settings: TeacherRunSettings) -> int:
-    """The number of items of a run (for a thread)."""
+    """Count the items of a run. Call it in a thread."""
     with store.explained():
         return count_items(store, settings)
 
 
 def launch(lab: Lab, settings: TeacherRunSettings) -> str:
-    """Make a run and start its process; returns its id (for a thread)."""
+    """Create a run, start its process and return its id. Call it in a thread."""
     folder = runs.start(lab, settings)
     runs.launch_detached(folder)
     return folder.id

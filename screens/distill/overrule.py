@@ -1,4 +1,4 @@
-"""Keep or leave out one problem by hand: the dialog."""
+"""The dialog that keeps or leaves out one problem by hand."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class OverruleDialog(Dialog[tuple[Ruled, str]]):
     FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "say('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
-        Binding("x", "say('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
-        Binding("l", "say('none')", "As the rules say", tooltip="Remove the rulings of people: the rules decide again"),
-        Binding("m", "note", "Note", tooltip="Write down why, first"),
+        Binding("k", "rule('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
+        Binding("x", "rule('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
+        Binding("l", "rule('none')", "As the rules say", tooltip="Remove the ruling, so that the rules decide"),
+        Binding("m", "note", "Note", tooltip="Add a reason first"),
         Binding("escape,q", "cancel", "Cancel"),
     ]
 
@@ -45,22 +45,24 @@ class OverruleDialog(Dialog[tuple[Ruled, str]]):
         text.append(f"{one_line(problem.statement, 200)}\n\n")
         text.append("now    ", "dim").append("✓ kept" if problem.excluded_by is None else "✗ left out")
         text.append("\nrules  ", "dim")
-        text.append("; ".join(f"{one.rule}: {one_line(one.reason, 90)}" for one, _ in self.whole.said) or "no finding")
+        text.append(
+            "; ".join(f"{one.rule}: {one_line(one.reason, 90)}" for one, _ in self.whole.findings) or "no finding"
+        )
         if self.whole.rulings:
-            text.append("\nsaid   ", "dim").append(
+            text.append("\nruling ", "dim").append(
                 f"{RULED[self.whole.ruling]}, {visible(self.whole.rulings[-1].annotator)}"
             )
-        text.append("\nnote   ", "dim").append(visible(self.note) or "none; m writes one first")
+        text.append("\nnote   ", "dim").append(visible(self.note) or "none; press m to add one")
         return text
 
-    def action_say(self, ruling: Ruled) -> None:
-        """Take this word."""
+    def action_rule(self, ruling: Ruled) -> None:
+        """Return this ruling."""
         self.dismiss((ruling, self.note))
 
     @work
     async def action_note(self) -> None:
-        """Write down why."""
-        note = await self.app.push_screen_wait(PromptDialog("Why, in your words", value=self.note))
+        """Ask for a note on the ruling."""
+        note = await self.app.push_screen_wait(PromptDialog("Reason for the ruling", value=self.note))
         if note is not None:
             self.note = note.strip()
             self.query_one("#overrule-words", Static).update(self._words())

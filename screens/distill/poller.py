@@ -81,5 +81,5 @@ class Poller:
 
 
 def _read_faults(info: RunInfo, folder: RunFolder) -> tuple[FaultCount, ...]:
-    """They are in the journal, which has to be read as a whole."""
+    """Read the errors from the journal, which must be read in full."""
     return tuple(runs.faults(folder)) if info.status.faults else ()

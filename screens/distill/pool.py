@@ -1,4 +1,4 @@
-"""The pool: the lab's problems, what keeps them out of a teacher run, and a person's word against it."""
+"""The pool: the problems of the lab, the rules that exclude them, and the rulings of people."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class PoolPane(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the problems"),
         Binding("o", "overrule", "Overrule", tooltip="Keep or leave out this problem, whatever the rules say"),
-        Binding("u", "undo", "Undo", tooltip="Take back your last word on a problem"),
-        Binding("F", "filters", "Rules", tooltip="Look at the problems with the rules: preview, then apply"),
+        Binding("u", "undo", "Undo", tooltip="Undo your last ruling on a problem"),
+        Binding("F", "filters", "Rules", tooltip="Run the rules on the problems: preview, then apply"),
         Binding("t", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
         Binding("n", "step(1)", "Next problem", show=False),
         Binding("p", "step(-1)", "Previous problem", show=False),
@@ -48,10 +48,10 @@ class PoolPane(Vertical):
     ]
 
     class Opened(Message):
-        """Enter on a problem."""
+        """Enter was pressed on a problem."""
 
     def __init__(self, context: LabContext, to_list: Callable[[Widget], None], *, id: str) -> None:
-        """``to_list`` shows the list and gives another widget the focus."""
+        """Make the pane; ``to_list`` shows the list and gives a widget the focus."""
         super().__init__(id=id)
         self.context = context
         self.to_list = to_list
@@ -61,8 +61,8 @@ class PoolPane(Vertical):
         self.wanted: str | None = None
         """The problem that is being read or shown."""
         self.shown: WholeProblem | None = None
-        self._said: list[tuple[str, Ruled]] = []
-        """What u undoes: the problems, and the ruling that each had before."""
+        self._undo: list[tuple[str, Ruled]] = []
+        """What u undoes: the problems, each with its earlier ruling."""
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -104,7 +104,7 @@ class PoolPane(Vertical):
 
     @property
     def target(self) -> str | None:
-        """The problem under the cursor now: what a key means, however fast the keys came."""
+        """The problem under the cursor now, even if the shown one is still loading."""
         key = self.table.cursor_key
         return None if key is None else str(key)
 
@@ -114,7 +114,7 @@ class PoolPane(Vertical):
         return self.query_now.source
 
     def say(self, message: str | Text) -> None:
-        """A line at the foot of the pool."""
+        """Show a line below the pool."""
         self.query_one("#pool-said", Static).update(message if isinstance(message, Text) else Text(visible(message)))
 
     # The list.
@@ -140,15 +140,15 @@ class PoolPane(Vertical):
         self.count()
 
     def refresh_pool(self) -> None:
-        """The rules or a person spoke: read list, problem and counts again."""
+        """Read list, problem and counts again after a change."""
         self.table.reload()
         self.count()
         if self.wanted is not None:
             self._read(self.wanted)
 
-    @work(group="poll")  # not exclusive: a look that was cancelled would take a change with it
+    @work(group="poll")  # not exclusive: a cancelled poll would lose a change
     async def look_for_changes(self) -> None:
-        """Show what another program, or another screen, wrote meanwhile."""
+        """Show what another program or screen has written."""
         try:
             if await self.writer.do(self.writer.others_wrote):
                 self.refresh_pool()
@@ -164,9 +164,9 @@ class PoolPane(Vertical):
             self.set_class(not self.counts.total, "-empty")
             self.query_one("#pool-counts", Static).update(distill_problem.counts_text(self.counts))
             if not self.counts.total and self.screen.focused is self.table:
-                self.screen.set_focus(None)  # it is out of sight: its keys would do nothing
+                self.screen.set_focus(None)  # it is hidden, so its keys have no effect
         except NoMatches:
-            return  # the app closes
+            return  # the app is closing
         except Exception as error:
             self.lab_screen.report(error)
 
@@ -223,11 +223,11 @@ class PoolPane(Vertical):
         if query != self.query_now:
             self.apply(query)
 
-    # A person's word.
+    # Rulings.
 
     @work(group="rule")
     async def action_overrule(self) -> None:
-        """Say what the rules do not: keep it, leave it out, or let them decide again."""
+        """Overrule the rules: keep the problem, leave it out, or let the rules decide again."""
         from screens.distill.overrule import OverruleDialog
 
         if (identity := self.target) is None:
@@ -243,24 +243,22 @@ class PoolPane(Vertical):
         except Exception as error:
             self.lab_screen.report(error)
             return
-        self._said.append((identity, cast(Ruled, whole.ruling)))
+        self._undo.append((identity, cast(Ruled, whole.ruling)))
         name = one_line(f"{whole.problem.source} {whole.problem.key}", 40)
-        self.say(
-            Text(f"saved: {name}: {RULED[ruling]}, by {visible(self.context.annotator)}; u takes it back", "green")
-        )
+        self.say(Text(f"saved: {name}: {RULED[ruling]}, by {visible(self.context.annotator)}; u undoes it", "green"))
         self.refresh_pool()
 
     @work(group="rule")
     async def action_undo(self) -> None:
         """Undo the last ruling made here; the ruling before it applies again."""
-        if not self._said:
+        if not self._undo:
             self.say("No ruling was made here since the app was opened. Press o on a problem to change its ruling.")
             return
-        identity, before = self._said.pop()
+        identity, before = self._undo.pop()
         try:
             await self.writer.do(rule_on, self.context.store, identity, before, self.context.annotator, "taken back")
         except Exception as error:
-            self._said.append((identity, before))
+            self._undo.append((identity, before))
             self.lab_screen.report(error)
             return
         self.say(Text(f"saved: problem {identity[:12]} is again: {RULED[before]}", "green"))
@@ -268,7 +266,7 @@ class PoolPane(Vertical):
 
     @work(group="rule")
     async def action_filters(self) -> None:
-        """Look at the problems with the rules: what would come of it, then apply it."""
+        """Run the rules: preview the result, then apply it."""
         from screens.distill.rules import RulesDialog
 
         try:
@@ -277,22 +275,22 @@ class PoolPane(Vertical):
             self.lab_screen.report(error)
             return
         last = self.counts.runs if self.counts else {}
-        said = await self.app.push_screen_wait(
+        message = await self.app.push_screen_wait(
             RulesDialog(self.lab_screen.context, self.writer, self.query_now, benchmarks, last)
         )
-        if said:
-            self.say(Text(visible(said), "green"))
+        if message:
+            self.say(Text(visible(message), "green"))
             self.refresh_pool()
 
     def action_traces(self) -> None:
-        """The traces of this problem."""
+        """Show the traces of this problem."""
         from screens.base.messages import OpenTraces
 
         if (identity := self.target) is not None:
             self.post_message(OpenTraces(f"problem:{identity}"))
 
     def action_step(self, rows: int) -> None:
-        """The next or previous problem of the list, from the problem that is being read."""
+        """Select the next or previous problem of the list."""
         self.table.move_to(self.table.cursor + rows)
 
     def action_copy_id(self) -> None:
@@ -303,5 +301,5 @@ class PoolPane(Vertical):
 
 
 def rule_on(store: Store, identity: str, ruling: Ruled, annotator: str, note: str) -> None:
-    """Record a person's word (for the writer's thread)."""
+    """Record a ruling. Call it in the writer's thread."""
     exclusions.rule_on(store.db, [identity], ruling, annotator=annotator, note=note)

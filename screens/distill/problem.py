@@ -31,7 +31,7 @@ RULED = {"keep": "keep it", "exclude": "leave it out", "none": "as the rules say
 
 @dataclass(frozen=True)
 class PoolCounts:
-    """The pool in figures. ``rules`` counts the findings of each rule: a problem with two is in both."""
+    """The counts of the pool. ``rules`` counts the findings of each rule; a problem can have several."""
 
     total: int
     kept: int
@@ -44,17 +44,17 @@ class PoolCounts:
 
 @dataclass(frozen=True)
 class WholeProblem:
-    """A problem with everything the lab knows of it."""
+    """A problem with everything the lab knows about it."""
 
     problem: Problem
     origins: Sequence[Origin]
-    said: Sequence[tuple[Exclusion, Problem | None]]
-    """The rules' findings, each with the twin it names."""
+    findings: Sequence[tuple[Exclusion, Problem | None]]
+    """The findings of the rules, each with its twin, if any."""
     rulings: Sequence[Ruling]
 
     @property
     def ruling(self) -> str:
-        """The person's word that holds: keep, exclude or none."""
+        """The ruling that applies: keep, exclude or none."""
         return self.rulings[-1].ruling if self.rulings else "none"
 
 
@@ -75,7 +75,7 @@ def count_pool(db: Database) -> PoolCounts:
 
 
 def read_problem(db: Database, identity: str) -> WholeProblem:
-    """Read one problem with everything the lab knows of it.
+    """Read one problem with everything the lab knows about it.
 
     Raises:
         NotFoundError: The problem is gone.
@@ -94,7 +94,7 @@ def page(db: Database, query: ProblemQuery, offset: int, limit: int) -> Page:
 
 
 def table_row(problem: Problem) -> Row:
-    """A problem as the list shows it."""
+    """Make the row of a problem."""
     kept = problem.excluded_by is None
     return Row(
         problem.id,
@@ -110,7 +110,7 @@ def table_row(problem: Problem) -> Row:
 
 
 def counts_text(counts: PoolCounts) -> Text:
-    """How many there are, how many are kept, and what each rule leaves out."""
+    """Format the number of problems, of kept ones, and of those each rule leaves out."""
     text = Text()
     text.append(f"{counts.total:,} problems", "bold").append(" · ").append(f"✓ {counts.kept:,} kept", "green")
     text.append(" · ").append(f"✗ {counts.total - counts.kept:,} left out", "red")
@@ -119,12 +119,12 @@ def counts_text(counts: PoolCounts) -> Text:
     if parts:
         text.append(": " + " · ".join(parts))
     if not counts.runs:
-        text.append("   no rule has looked yet: press F", "yellow")
+        text.append("   no rule has run yet: press F", "yellow")
     return text
 
 
 def title(whole: WholeProblem) -> Text:
-    """One line over a problem: its state, where from, its id."""
+    """Format one line about a problem: its state, source and id."""
     problem = whole.problem
     sign = Text("✓ kept", "bold green") if problem.excluded_by is None else Text("✗ left out", "bold red")
     by_hand = " by hand" if whole.ruling != "none" else ""
@@ -133,17 +133,17 @@ def title(whole: WholeProblem) -> Text:
 
 
 def show(view: LineView, whole: WholeProblem | None) -> None:
-    """Put a problem into a view, literally, a section for each thing that is known of it."""
+    """Show a problem in a view, one section per fact."""
     parts = sections(whole) if whole is not None else []
     view.show_sections([Section(WrappedText(f"{body}\n\n", view.text_width), header) for header, body in parts])
 
 
 def sections(whole: WholeProblem) -> list[tuple[str, str]]:
-    """(heading, text) of all that is known of a problem. The text is not made visible: the view does that."""
+    """Return (heading, text) of everything known about a problem. The view escapes control characters."""
     problem = whole.problem
     parts = [("statement", problem.statement), ("gold answer", problem.answer or "none: it cannot be verified")]
-    rules = [_finding(one, twin) for one, twin in whole.said]
-    parts.append(("what the rules say", "\n".join(rules) or "no rule has a finding on it"))
+    rules = [_finding(one, twin) for one, twin in whole.findings]
+    parts.append(("findings of the rules", "\n".join(rules) or "none"))
     if whole.rulings:
         words = [
             f"{RULED.get(one.ruling, one.ruling)}, {one.annotator}, {one.created_at[:16].replace('T', ' ')}"

@@ -1,4 +1,4 @@
-"""The prompts a teacher is asked with: read them, and make a new version of one in $EDITOR."""
+"""The prompts for teachers: read them, and edit a new version of one in $EDITOR."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class PromptsScreen(LabScreen):
         self.query_one(TextPane).focus()
 
     def action_back(self) -> None:
-        """From the text to the list, from the list to the screen before."""
+        """Go from the text to the list, or from the list to the previous screen."""
         if self.query_one(TextPane).has_focus:
             self.query_one(CellList).focus()
         else:
@@ -84,7 +84,7 @@ class PromptsScreen(LabScreen):
 
     @work(exclusive=True, group="edit")
     async def action_edit(self) -> None:
-        """Edit a copy: a new version of the prompt in the lab, once it can be read as one."""
+        """Edit a copy and save it as a new version of the prompt in the lab if it is valid."""
         if (prompt := self.prompts.get(self.selected or "")) is None:
             return
         try:
@@ -94,7 +94,7 @@ class PromptsScreen(LabScreen):
                     run_editor(draft)
             except SuspendNotSupported:
                 await self.in_thread(draft.unlink)
-                self.app.notify("This terminal cannot be handed to an editor.", severity="warning")
+                self.app.notify("This terminal cannot run an editor.", severity="warning")
                 return
             finally:
                 self.refresh(repaint=True, layout=True)
@@ -115,7 +115,7 @@ class PromptsScreen(LabScreen):
 
 def _cell(prompt: Prompt, *, own: bool) -> Text:
     return Text.assemble(
-        (one_line(prompt.label, 24), "bold"), "  ", ("of this lab" if own else "o1lab's", "dim"),
+        (one_line(prompt.label, 24), "bold"), "  ", ("this lab" if own else "built-in", "dim"),
         (f"\n  {prompt.method}", "dim"), no_wrap=True,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Running the pool's rules: which ones, what would come of it, then for good. Both looks can be stopped."""
+"""The dialog that runs the rules of the pool: choose them, preview the result, apply it. Both can be stopped."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from store.filters import ProblemQuery
 
 
 class _StoppedError(Exception):
-    """A person stopped the look."""
+    """The run of the rules was stopped."""
 
 
 class RulesDialog(Dialog[str]):
-    """Returns a sentence that says what was applied, or None."""
+    """Returns a message about what was applied, or None."""
 
     DEFAULT_CSS = """
     RulesDialog {
@@ -47,12 +47,12 @@ class RulesDialog(Dialog[str]):
     FOOTER = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "choose", "Choose", tooltip="Use this rule, or do not"),
+        Binding("space", "choose", "Choose", tooltip="Select or deselect this rule"),
         Binding("a", "all", "All or none"),
-        Binding("f", "scope", "Of the filter", tooltip="Look at the problems of the pool's filter, or at all"),
-        Binding("p", "preview", "Preview", tooltip="Look, and say what would come of it; nothing is written"),
-        Binding("w", "apply", "Apply", tooltip="Write down what the rules find"),
-        Binding("s", "stop", "Stop", tooltip="Stop the look at once"),
+        Binding("f", "scope", "Of the filter", tooltip="Check the problems of the pool's filter, or all"),
+        Binding("p", "preview", "Preview", tooltip="Run the rules and show the result; nothing is written"),
+        Binding("w", "apply", "Apply", tooltip="Run the rules and save their findings"),
+        Binding("s", "stop", "Stop", tooltip="Stop now"),
         Binding("escape", "cancel", "Close"),
     ]
 
@@ -64,7 +64,7 @@ class RulesDialog(Dialog[str]):
         benchmarks: Collection[str],
         last: Mapping[str, RuleRun],
     ) -> None:
-        super().__init__("Run the rules over the pool")
+        super().__init__("Run the rules on the pool")
         self.context = context
         self.writer = writer
         self.pool_filter = query
@@ -73,7 +73,7 @@ class RulesDialog(Dialog[str]):
         self.last = last
         self.chosen = tuple(RULES.all())
         self.found: dict[str, int] = {}
-        """What the preview found, by rule."""
+        """The number of findings in the preview, by rule."""
         self._previewed: tuple[tuple[str, ...], bool] | None = None
         self._stop: threading.Event | None = None
 
@@ -111,18 +111,18 @@ class RulesDialog(Dialog[str]):
         return self._stop is not None
 
     def _explain(self) -> None:
-        """What the rule under the cursor leaves out, and what will be looked at."""
+        """Explain the rule under the cursor and which problems are checked."""
         name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         scope = f"the problems of the filter {visible(self.pool_filter.source)}" if self.narrowed else "all problems"
         text = Text.assemble((name, "bold"), f": {RULES.all()[name].about}\n")
-        text.append(f"p looks at {scope} with the rules chosen and says what would come of it; nothing is written.")
+        text.append(f"p previews the chosen rules on {scope}; nothing is written.")
         self._say(text)
 
     def _say(self, text: Text) -> None:
         try:
             self.query_one("#rules-said", Static).update(text)
         except NoMatches:
-            return  # closed meanwhile
+            return  # the dialog was closed
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self) -> None:
@@ -131,13 +131,13 @@ class RulesDialog(Dialog[str]):
 
     @on(OptionList.OptionSelected)
     def action_choose(self) -> None:
-        """Use the rule under the cursor, or do not."""
+        """Select or deselect the rule under the cursor."""
         name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         if not self.working:
             self._choose(set(self.chosen) ^ {name})
 
     def action_all(self) -> None:
-        """Every rule, or none if all are chosen."""
+        """Select every rule, or none if all are selected."""
         self._choose(set() if len(self.chosen) == len(RULES.all()) else set(RULES.all()))
 
     def _choose(self, names: set[str]) -> None:
@@ -145,7 +145,7 @@ class RulesDialog(Dialog[str]):
         self._forget()
 
     def _forget(self) -> None:
-        """Other rules or other problems: what was previewed says nothing any more."""
+        """Discard the preview, which no longer applies."""
         self._previewed = None
         self.found = {}
         self._draw()
@@ -164,7 +164,7 @@ class RulesDialog(Dialog[str]):
         return True
 
     def action_scope(self) -> None:
-        """Look at the problems of the filter, or at all of them."""
+        """Check the problems of the filter, or all problems."""
         self.narrowed = not self.narrowed
         self._forget()
 
@@ -173,43 +173,43 @@ class RulesDialog(Dialog[str]):
             self._stop.set()
 
     def action_cancel(self) -> None:
-        """Stop a look that is going on; else close the dialog."""
+        """Stop the running rules; otherwise close the dialog."""
         if self._stop is not None:
             self._stop.set()
         else:
             self.dismiss(None)
 
     def action_preview(self) -> None:
-        """Say what would come of it."""
-        self.look(dry_run=True)
+        """Run the rules and show the result."""
+        self.run_rules(dry_run=True)
 
     def action_apply(self) -> None:
-        """Write it down."""
-        self.look(dry_run=False)
+        """Run the rules and save their findings."""
+        self.run_rules(dry_run=False)
 
     @work(exclusive=True)
-    async def look(self, *, dry_run: bool) -> None:
-        """Look at the problems with the chosen rules, in the writer's thread."""
+    async def run_rules(self, *, dry_run: bool) -> None:
+        """Run the chosen rules in the writer's thread."""
         names, narrowed = self.chosen, self.narrowed
         if not names:
             self._say(Text("Choose at least one rule (space, or a for all).", "yellow"))
             return
         stop = self._stop = threading.Event()
-        self._say(Text("It begins …   s stops"))
+        self._say(Text("Starting …   s stops"))
         self.refresh_bindings()
         query = self.pool_filter if narrowed else ProblemQuery()
-        run = partial(self._look, self.context.store, names, query, stop, dry_run=dry_run)
+        run = partial(self._filter, self.context.store, names, query, stop, dry_run=dry_run)
         try:
             report = await self.writer.do(run)
         except _StoppedError:
-            words = "Nothing was written." if dry_run else "What was looked at until then is written; run it again."
+            words = "Nothing was written." if dry_run else "The findings so far are saved; run it again for the rest."
             self._say(Text(f"Stopped. {words}", "yellow"))
         except Exception as error:
             self._say_error(error)
         else:
             if not dry_run:
                 self.dismiss(
-                    f"saved: the rules looked at {report.total:,} problems: {report.kept:,} kept, "
+                    f"saved: the rules checked {report.total:,} problems: {report.kept:,} kept, "
                     f"{report.excluded:,} left out"
                 )
                 return
@@ -222,16 +222,16 @@ class RulesDialog(Dialog[str]):
             if self.is_attached:
                 self.refresh_bindings()
 
-    def _look(
+    def _filter(
         self, store: Store, names: tuple[str, ...], query: ProblemQuery, stop: threading.Event, *, dry_run: bool
     ) -> FilterReport:
-        def tell(what: str, done: int, of: int) -> None:
+        def progress(what: str, done: int, of: int) -> None:
             if stop.is_set():
                 raise _StoppedError
             self.app.call_from_thread(self._say, Text(f"{what}: {done:,} of {of:,}   s stops"))
 
         return filter_pool(
-            store.db, chosen_rules(names), query, benchmarks=self.benchmarks, dry_run=dry_run, progress=tell
+            store.db, chosen_rules(names), query, benchmarks=self.benchmarks, dry_run=dry_run, progress=progress
         )
 
     def _say_error(self, error: Exception) -> None:
@@ -242,7 +242,7 @@ class RulesDialog(Dialog[str]):
 
 
 def report_text(report: FilterReport) -> Text:
-    """The result of a dry run in total and for each rule."""
+    """Format the totals of a preview."""
     text = Text(f"{report.total:,} problems: ").append(f"✓ {report.kept:,} kept", "green")
     text.append(", ").append(f"✗ {report.excluded:,} left out", "red")
-    return text.append(" (with the rulings of people)\nNothing is written yet: w applies it.")
+    return text.append(" (with the rulings of people)\nNothing is written yet: press w to apply.")

@@ -1,4 +1,4 @@
-"""The teacher runs: the jobs pane of the Distill screen, and what only a teacher run can do."""
+"""The teacher runs: the jobs pane of the Distill screen, and the actions of teacher runs."""
 
 from __future__ import annotations
 

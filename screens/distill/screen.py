@@ -34,7 +34,7 @@ class DistillScreen(LabScreen):
     TITLE = "DISTILL"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
-    AUTO_FOCUS = ""  # each pane says what has the focus in it
+    AUTO_FOCUS = ""  # each pane declares its focus
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "show_pane('problems')", "Pool", show=False, tooltip="The problems"),
         Binding("2", "show_pane('runs')", "Runs", show=False, tooltip="The teacher runs"),
@@ -49,7 +49,7 @@ class DistillScreen(LabScreen):
         super().__init__(context)
         self.panes = ViewPanes(self, PANES, "#strip")
         self.draft: dict[str, str] = {}
-        """What was typed into the form and not launched yet."""
+        """The text of the form that has not been launched yet."""
         self._counts = ""
         self._no_runs = False
 
@@ -123,11 +123,11 @@ class DistillScreen(LabScreen):
             self.call_after_refresh(self._list_appeared)
 
     def _list_appeared(self) -> None:
-        """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
+        """Move the focus after the list was shown or hidden, unless another view is open."""
         if self.panes.view == "runs":
             self.panes.show(self.pane)
 
-    # What another screen asks for.
+    # Requests of other screens.
 
     def open_pool(self, text: str = "") -> None:
         """Show the pool under a filter (the app calls it)."""
@@ -140,7 +140,7 @@ class DistillScreen(LabScreen):
         self.panes.show("run")
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
-        """Set up a run, with these values when given (the app calls it)."""
+        """Open the form of a run, with these values if given (the app calls it)."""
         from screens.distill.form import DistillForm
 
         if values:
@@ -148,7 +148,7 @@ class DistillScreen(LabScreen):
         self.app.push_screen(DistillForm(self.context, values or {}, launched=self.open_run, draft=self.draft))
 
     def action_new_run(self) -> None:
-        """The form; from the pool with its filter as the problems."""
+        """Open the form; in the pool, with its filter as the problems."""
         text = self.pool.filter_text if self.panes.view == "pool" else ""
         self.open_form({"problems": worth_asking(text)} if text else None)
 
@@ -165,7 +165,7 @@ class DistillScreen(LabScreen):
 
 
 def worth_asking(text: str) -> str:
-    """A filter of the pool, limited to problems with an answer that no rule excludes, unless it says otherwise."""
+    """Limit a filter of the pool to kept problems with an answer, unless it has such conditions itself."""
     query = ProblemQuery.parse(text)
     more = [] if query.asks("excluded") else ["excluded:no"]
     if not any(one.field == "has" and "answer" in one.values for one in query.conditions):

@@ -1,4 +1,4 @@
-"""How a teacher run reads: its state, figures, settings and prompts as text. Pure functions, no widget."""
+"""A teacher run as text: state, figures, settings and prompts. Pure functions without widgets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REASONS, _PROMPT = 12, 6000
 
 
 def list_cell(info: RunInfo, *, marked: bool) -> Text:
-    """A run in the list, two lines: sign, id, progress, right and wrong; state, method, endpoint."""
+    """Format a run for the list in two lines: sign, id, progress, right and wrong; state, method, endpoint."""
     status, settings = info.status, info.settings
     right = f"✓{status.correct:,} ✗{status.incorrect:,}" + (f" !{status.failed:,}" if status.failed else "")
     how = f"{settings.method} · {one_line(settings.endpoint, 16)}" if settings else "settings cannot be read"
@@ -35,7 +35,7 @@ def list_cell(info: RunInfo, *, marked: bool) -> Text:
 
 
 def progress_bar(status: TeacherRunStatus) -> Text:
-    """A bar of correct, wrong, otherwise done, failed and pending samples, each with its own character."""
+    """Draw a bar of correct, wrong, otherwise done, failed and pending samples, each with its own character."""
     other = max(status.done - status.correct - status.incorrect, 0)
     parts = (("█", "green", status.correct), ("▓", "red", status.incorrect), ("▒", "yellow", other),
              ("×", "bold red", status.failed))  # fmt: skip
@@ -43,7 +43,7 @@ def progress_bar(status: TeacherRunStatus) -> Text:
 
 
 def header(detail: RunDetail) -> Text:
-    """Two lines: the run and its state with what it was asked for; its progress."""
+    """Format two lines: the run with its state and pending request; its progress."""
     info, status = detail.line, detail.line.status
     symbol, style = sign(info.state)
     text = Text.assemble((f"{symbol} {info.state}", style), "  ", (f"run {one_line(info.id, 20)}", "bold"))
@@ -56,7 +56,7 @@ def header(detail: RunDetail) -> Text:
 
 
 def facts(detail: RunDetail) -> Text:
-    """Everything about a run, the most important first."""
+    """Format everything about a run, the most important first."""
     text = Text()
     add_trouble(text, detail.line.state, detail.line.status)
     _figures(text, detail)
@@ -111,7 +111,7 @@ def _prompts(text: Text, detail: RunDetail) -> None:
 
 
 def relevant(settings: TeacherRunSettings) -> dict[str, object]:
-    """The settings that matter for the run's method, without those that are unset by default."""
+    """Return the settings that the run's method uses, without those that are unset by default."""
     values = settings.model_dump(mode="json")
     return {
         name: values[name]
@@ -123,19 +123,18 @@ def relevant(settings: TeacherRunSettings) -> dict[str, object]:
 
 
 def estimate_text(found: Estimate, n: int) -> Text:
-    """What a run will come to: what is usual, and what cannot be exceeded without a retry."""
-
+    """Format the estimate of a run: the typical size, and the maximum without retries."""
     more = f" to {found.most_calls:,}" if found.most_calls != found.calls else ""
     text = Text.assemble(
         (f"{found.items:,} items × {n} = {found.samples:,} samples", "bold"), f", {found.calls:,}{more} calls\n",
         ("typical  ", "dim"),
     )  # fmt: skip
     if found.output_tokens is None:
-        text.append(f"{found.input_tokens:,} tokens in; out: no earlier response to judge by\n")
+        text.append(f"{found.input_tokens:,} tokens in; out not known: no earlier response\n")
     else:
         text.append(
             f"{found.input_tokens:,} tokens in, {found.output_tokens:,} out, {money(found.cost_usd)} "
-            f"(by {found.based_on:,} earlier responses)\n"
+            f"(from {found.based_on:,} earlier responses)\n"
         )
     text.append("at most  ", "dim").append(f"{found.most_output_tokens:,} tokens out, {money(found.most_cost_usd)}")
     return text.append(f"   counted by {one_line(found.rule, 60)}", "dim")

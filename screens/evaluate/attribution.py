@@ -1,4 +1,4 @@
-"""From a failure to its cause: the keys that lead from a sample to its nearest training chains and to the run."""
+"""The actions that lead from a sample to its nearest training chains and to the training run."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
 
 class AttributionActions:
-    """Where a sample leads. Holds the rows of the last run that was asked about."""
+    """Opens the training chains and the run behind a sample. Keeps the rows of the last run."""
 
     def __init__(self, context: LabContext) -> None:
         self.context = context
-        self._causes: Attribution | None = None
+        self._attribution: Attribution | None = None
 
-    async def chains(self, screen: LabScreen, asker: Widget, seq: int) -> None:
-        """The training chains most like a student's sample; enter opens one in Traces."""
+    async def chains(self, screen: LabScreen, sender: Widget, seq: int) -> None:
+        """List the training chains most similar to a student's sample; enter opens one in Traces."""
         from o1lab.evaluate.report.attribution import Attribution
 
-        self._causes = self._causes or Attribution(self.context.lab)
+        self._attribution = self._attribution or Attribution(self.context.lab)
         try:
-            run, near = await screen.read(self._causes.nearest, seq, limit=NEAREST)
+            run, near = await screen.read(self._attribution.nearest, seq, limit=NEAREST)
         except Exception as error:
             screen.report(error)
             return
         picked = await screen.app.push_screen_wait(nearest_chains_dialog(run, near))
         if picked is not None:
-            asker.post_message(OpenTraces(trace_id=picked))
+            sender.post_message(OpenTraces(trace_id=picked))
 
-    async def run(self, screen: LabScreen, asker: Widget, evaluation: Evaluation) -> None:
-        """The Train screen on the run behind an evaluation's model."""
+    async def run(self, screen: LabScreen, sender: Widget, evaluation: Evaluation) -> None:
+        """Show the run behind an evaluation's model in Train."""
         try:
             run = await screen.in_thread(require_run, self.context.lab, evaluation)
         except Exception as error:
             screen.report(error)
             return
-        asker.post_message(OpenRun(run))
+        sender.post_message(OpenRun(run))
 
     def close(self) -> None:
-        """Let go of the rows."""
-        if self._causes is not None:
-            self._causes.close()
+        """Release the rows."""
+        if self._attribution is not None:
+            self._attribution.close()

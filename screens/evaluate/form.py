@@ -28,7 +28,7 @@ from store.connection import Store
 
 @dataclass(frozen=True)
 class ListedSuite:
-    """A suite in the list. ``missing`` says what is not in the lab and what it needs; ``remote``: the hub has it."""
+    """A suite in the list. ``missing`` says which items are missing and what to do; ``remote``: the hub has them."""
 
     file: SuiteFile
     missing: str = ""
@@ -47,7 +47,7 @@ class ListedSuite:
 
 
 class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
-    """Pick suite, model, samples, sampling, judge and budgets; then launch."""
+    """Form for suite, model, samples, sampling, judge and budgets; launches the evaluation."""
 
     TITLE = "EVALUATE  new evaluation"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate.tcss"]
@@ -60,7 +60,7 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
 
     async def look(self) -> Offer:
         context = self.context
-        listed, offer = await self.in_thread(look, context.lab, context.config, context.store)
+        listed, offer = await self.in_thread(read_offer, context.lab, context.config, context.store)
         self.suites = {one.file.name: one for one in listed}
         return offer
 
@@ -85,7 +85,7 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
         return listed.file.suite if listed is not None else None
 
     def _missing(self, settings: EvaluationSettings) -> ListedSuite | None:
-        """The suite, where the evaluation takes its items and they are not in the lab."""
+        """Return the suite if its items are needed and not in the lab."""
         listed = self.suites.get(settings.suite) if settings.items_file is None else None
         return listed if listed is not None and listed.missing else None
 
@@ -118,10 +118,10 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
         return await self.in_thread(launch, self.context.lab, settings)
 
 
-def look(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], Offer]:
-    """The suites of the lab, those with items first, and the models (for a thread).
+def read_offer(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], Offer]:
+    """Read the suites of the lab, those with items first, and the models. Call it in a thread.
 
-    The form begins with the first suite and the latest student, or the solver where there is no student.
+    The defaults are the first suite and the latest student, or the solver if there is no student.
     """
     with store.explained():
         suites = [_listed(lab, store, one) for one in all_suites(lab)]
@@ -152,11 +152,11 @@ def _listed(lab: Lab, store: Store, one: SuiteFile) -> ListedSuite:
 
 
 def estimate_text(found: Estimate, settings: EvaluationSettings, lab: Lab) -> Text:
-    """What an evaluation will cost, and where its items come from."""
+    """Format the estimate of an evaluation, and the origin of its items."""
     text = Text.assemble(
         (f"{found.items:,} items × {settings.samples:,} = {found.samples:,} samples", "bold"),
-        f", {found.calls:,} calls{' and those of the judge' if found.judged else ''}",
-        f", {found.cached:,} samples answered already\n" if found.cached else "\n",
+        f", {found.calls:,} calls{', plus those of the judge' if found.judged else ''}",
+        f", {found.cached:,} samples already answered\n" if found.cached else "\n",
         ("at most  ", "dim"), f"{found.most_output_tokens:,} tokens out, {_dollars(found.most_cost_usd)}",
         (f"   each up to {settings.max_tokens:,} at temperature ", "dim"),
         ("the server's" if settings.temperature is None else f"{settings.temperature:g}", "dim"), "\n",
@@ -170,7 +170,7 @@ def _dollars(most: float | None) -> str:
 
 
 def launch(lab: Lab, settings: EvaluationSettings) -> str:
-    """Make an evaluation and start its process; returns its id (for a thread)."""
+    """Create an evaluation, start its process and return its id. Call it in a thread."""
     folder = control.start(lab, settings)
     control.launch_detached(folder)
     return folder.id

@@ -1,4 +1,4 @@
-"""Labelling a sample: what a key says of it makes a trace of it, in one transaction with the annotation."""
+"""Labelling of samples: an annotation makes a trace of the sample, in the same transaction."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from store.connection import Store
 
 
 class LabellingScreen(LabScreen):
-    """A screen that shows samples. Subclasses tell which of them a key means (``at_hand``) and which turn it shows."""
+    """A screen that shows samples. Subclasses implement ``current_sample`` and ``on_last_turn``."""
 
     BINDINGS: ClassVar[list[BindingType]] = ANNOTATION_BINDINGS
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.leads = AttributionActions(context)
+        self.attribution = AttributionActions(context)
         self.seqs: dict[str, int] = {}
-        """The sample of each trace that a key may mean."""
+        """The row of the sample of each trace that can be annotated."""
         self.annotator = Annotator(context, self.target, record=self._record)
 
     def on_unmount(self) -> None:
-        self.leads.close()
+        self.attribution.close()
 
     def say(self, message: str) -> None:
-        """Show a line at the foot of the screen."""
+        """Show a line at the bottom of the screen."""
         self.annotator.say(message)
 
-    def at_hand(self) -> WholeSample | None:
-        """The sample that a key means now."""
+    def current_sample(self) -> WholeSample | None:
+        """Return the sample that the keys apply to."""
         raise NotImplementedError
 
     def on_last_turn(self) -> bool:
-        """Whether the turn in sight is the last one, which is what a labelled sample keeps."""
+        """Whether the last turn is shown: a labelled sample keeps only that one."""
         return True
 
     def target(self) -> str | None:
-        """The trace that the sample at hand is, or would become."""
-        whole = self.at_hand()
+        """Return the id of the trace that the current sample is, or would become."""
+        whole = self.current_sample()
         return None if whole is None else whole.trace_id
 
     def trace_in(self, reader: ChainReader) -> str | None:
-        """The trace of the sample that ``reader`` shows; None, and a line that says so, where it cannot be labelled."""
+        """Return the trace of the sample in ``reader``; None, with a message, if it cannot be labelled."""
         if self.on_last_turn():
             return self.target()
-        self.say("Only the last turn, the one that is scored, can be labelled: > goes to it.")
+        self.say("Only the last turn is scored and can be labelled. Press > to go to it.")
         return None
 
     @on(ChainReader.SpanSelected)
@@ -69,37 +69,39 @@ class LabellingScreen(LabScreen):
         return write(self.context.store, self.context.annotator, act, self.seqs[act.trace_id])
 
     def action_annotate(self, action: str, value: str = "") -> None:
-        """Annotate the sample at hand; undo takes back the last annotation of this sample."""
-        whole = self.at_hand()
+        """Annotate the current sample; undo removes your last annotation of it."""
+        whole = self.current_sample()
         own = whole is not None and any(record.annotator == self.context.annotator for record in whole.records)
-        if action != "undo" or own or self.annotator.busy:  # what is being written is not among the records yet
+        if (
+            action != "undo" or own or self.annotator.busy
+        ):  # an annotation that is being written is not in the records yet
             self.annotator.perform(action, value)
         else:
             self.say("You have no annotation on this sample to undo.")
 
     @work(exclusive=True, group="lead")
     async def action_chains(self) -> None:
-        """The training chains most like this sample."""
-        if (whole := self.at_hand()) is not None:
-            await self.leads.chains(self, self, whole.seq)
+        """List the training chains most similar to this sample."""
+        if (whole := self.current_sample()) is not None:
+            await self.attribution.chains(self, self, whole.seq)
 
     @work(exclusive=True, group="lead")
     async def action_run(self) -> None:
-        """The training run behind this model."""
-        if (whole := self.at_hand()) is not None:
-            await self.leads.run(self, self, whole.evaluation)
+        """Show the training run behind this model."""
+        if (whole := self.current_sample()) is not None:
+            await self.attribution.run(self, self, whole.evaluation)
 
     def action_back(self) -> None:
-        """Back to the list."""
+        """Go back to the list."""
         self.dismiss()
 
 
 def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
-    """Record ``act`` on a sample's trace, which comes to be with it; an undo takes back the last word on this sample.
+    """Record an action on a sample's trace, which is created if necessary; undo removes the last annotation.
 
     Raises:
         MissingError: the sample is gone.
-        UsageError: nothing came of it; or there is nothing to take back.
+        UsageError: the sample has no answer, or there is nothing to undo.
     """
     db = store.db
     if act.kind != "undo":
@@ -113,12 +115,12 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
 
 
 def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:
-    """Show a turn of a sample, nothing where it has none."""
+    """Show a turn of a sample; nothing if the sample has no turns."""
     reader.load(whole.documents[turn] if whole.documents else None)
 
 
 def compare_message(wholes: list[WholeSample]) -> OpenCompare:
-    """Ask these models the sample's question again, in Compare."""
+    """Return the message that asks these models the sample's question again in Compare."""
     models = tuple(dict.fromkeys(whole.evaluation.model for whole in wholes))
     first = wholes[0].sample.turns
     return OpenCompare(models, first[0].user if first else wholes[0].item.question)

@@ -1,4 +1,4 @@
-"""Two evaluations item by item: what only one of them got right, whether that could be chance, and both answers."""
+"""Two evaluations item by item: what only one of them got right, the significance of the difference, both answers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from o1lab.format import percent
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Page, Row
@@ -41,7 +42,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class SamplePair:
-    """Two evaluations compared, and of every item the outcome of its first sample and its tokens, on either side."""
+    """A comparison of two evaluations, with each item's tokens and the outcome of its first sample on both sides."""
 
     comparison: Comparison
     outcomes: tuple[dict[str, str], dict[str, str]]
@@ -91,9 +92,9 @@ class PairsScreen(LabScreen):
         self.both: SamplePair | None = None
 
     def compose_body(self) -> ComposeResult:
-        yield Static("comparing …", id="pairs-line", markup=False)
+        yield Static("Comparing …", id="pairs-line", markup=False)
         yield Static(id="pairs-strip", markup=False)
-        yield PagedTable(COLUMNS, id="pairs-list", empty="No item is of this kind. tab goes to the next list.")
+        yield PagedTable(COLUMNS, id="pairs-list", empty="No items in this list. Press tab for the next list.")
         yield Static(id="pairs-peek", markup=False)
 
     def on_mount(self) -> None:
@@ -106,11 +107,11 @@ class PairsScreen(LabScreen):
 
     @work(exclusive=True, group="pairs")
     async def load(self) -> None:
-        """Compare the two."""
+        """Compare the two evaluations."""
         try:
             self.both = await self.read(read_pair, self.a, self.b)
         except Exception as error:
-            self.query_one("#pairs-line", Static).update("These two cannot be compared.")
+            self.query_one("#pairs-line", Static).update("These two evaluations cannot be compared.")
             self.report(error)
             return
         self.query_one("#pairs-line", Static).update(headline(self.both.comparison))
@@ -118,7 +119,7 @@ class PairsScreen(LabScreen):
         self.action_kind(next((kind for kind in KINDS[:2] if getattr(paired, kind)), self.kind))
 
     def items(self) -> tuple[str, ...]:
-        """The items of the list in sight."""
+        """The items of the list that is shown."""
         return () if self.both is None else cast(tuple[str, ...], getattr(self.both.comparison.paired, self.kind))
 
     def action_kind(self, kind: str) -> None:
@@ -141,7 +142,7 @@ class PairsScreen(LabScreen):
         self.table.set_source(fetch)
 
     def action_next_kind(self, by: int) -> None:
-        """The next of the lists."""
+        """Show the next list."""
         self.action_kind(KINDS[(KINDS.index(self.kind) + by) % len(KINDS)])
 
     @on(PagedTable.FetchFailed)
@@ -175,7 +176,7 @@ class PairsScreen(LabScreen):
 
     @work(exclusive=True, group="compare")
     async def action_compare(self) -> None:
-        """Ask both models the question again, in Compare, as it was put."""
+        """Ask both models the original question again in Compare."""
         row = self.table.cursor_row
         if row is None or self.both is None:
             return
@@ -188,42 +189,42 @@ class PairsScreen(LabScreen):
         self.post_message(OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
 
     def action_back(self) -> None:
-        """Back to the samples."""
+        """Go back to the samples."""
         self.dismiss()
 
 
 def first_question(db: Database, evaluation_id: str, item: str) -> str:
-    """Read the first message that a model got for an item."""
+    """Read the first message of an item."""
     _, one = evaluations.sample(db, evaluations.find_sample(db, evaluation_id, item))
     return one.turns[0].user if one.turns else evaluations.item(db, evaluation_id, item).question
 
 
 def headline(one: Comparison) -> Text:
-    """Both accuracies, and their difference with its interval and p-value."""
+    """Format both accuracies, and their difference with its interval and p-value."""
     paired = one.paired
     text = Text(no_wrap=True, overflow="ellipsis")
     for name, evaluation, rate in (("A", one.a, paired.a), ("B", one.b, paired.b)):
-        share = f"{100 * rate.correct / rate.n:.1f}%" if rate.n else "-"
+        share = percent(rate.correct / rate.n if rate.n else None)
         text.append(f"{name} ", "bold").append(f"{one_line(evaluation.model, 28)} {share}   ")
     text.append(f"{one.a.suite_label} by {one_line(one.scorer, 30)}", "dim").append("\n")
     text.append(f"B - A {100 * paired.difference:+.1f} points", "bold")
     if paired.interval is not None:
         text.append(f" (95% {100 * paired.interval.low:+.1f} to {100 * paired.interval.high:+.1f})")
-    text.append(f" · McNemar p {p_of(paired.mcnemar_p)}")
+    text.append(f" · McNemar p {p_text(paired.mcnemar_p)}")
     if one.left_out:
-        text.append(f" · {one.left_out:,} items left out, not both have all samples of them", "yellow")
+        text.append(f" · {one.left_out:,} items left out: samples missing on one side", "yellow")
     if one.other:
-        text.append(f" · asked differently: {one_line(', '.join(one.other), 60)}", "yellow")
+        text.append(f" · different settings: {one_line(', '.join(one.other), 60)}", "yellow")
     return text
 
 
-def p_of(p: float) -> str:
-    """A chance to read: never a naked zero."""
+def p_text(p: float) -> str:
+    """Format a p-value with its relation; a tiny one is ``< 0.001``, never zero."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def strip(one: Comparison, kind: str) -> Text:
-    """The four lists, the one in sight in brackets."""
+    """Format the titles of the four lists, the one that is shown in brackets."""
     text = Text(no_wrap=True)
     for number, name in enumerate(KINDS, 1):
         title = name.replace("only_a", "only A").replace("only_b", "only B")

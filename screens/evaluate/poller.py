@@ -22,13 +22,22 @@ from store.evaluations import Evaluation, Tally
 # Seconds one poll may spend on figures, and the share of the time one evaluation's figures may take: the tally of
 # 100,000 samples takes 0.4 seconds of a core, their interval, which reads each of them, two.
 BUDGET_S, SHARE = 0.5, 0.05
-AT_ONCE = 5000  # samples: the interval of more comes with a later poll
+AT_ONCE = 5000  # samples; the interval of more is computed in a later poll
 
 
 @dataclass(frozen=True)
 class Figures:
-    """An evaluation under one scorer. ``value`` (accuracy, or the mean of a grading scorer's values) and ``interval``
-    are out of 100; ``tokens`` is the average of an answer. ``whole``: the interval was computed, too."""
+    """The results of an evaluation by one scorer.
+
+    Attributes:
+        scorer: The label of the scorer.
+        tally: The counts of outcomes and tokens.
+        value: The accuracy, or the mean value of a grading scorer, in percent.
+        interval: Its 95 % confidence interval, in percent.
+        tokens: The average tokens of an answer.
+        graded: Whether ``value`` is a mean value.
+        whole: Whether the interval has been computed.
+    """
 
     scorer: str
     tally: Tally
@@ -44,9 +53,9 @@ class Line:
     """An evaluation as the list shows it.
 
     Attributes:
-        info: What its folder says; None if the folder is gone.
+        info: Its settings and status; None if its directory is gone.
         record: Its row in the database; None before it has one.
-        figures: Its results, which come later than the rest.
+        figures: Its results, which are read later than the rest.
     """
 
     id: str
@@ -68,7 +77,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """The name a person gave it."""
+        """The name given by a person."""
         return self.info.name if self.info else ""
 
     @property
@@ -117,7 +126,7 @@ class Detail:
 
 @dataclass
 class _Kept:
-    """Figures with the time and the state of the database they were made at, and how long that took."""
+    """Cached figures, with the database stamp and the time of their computation, and its duration in seconds."""
 
     figures: Figures
     written: tuple[int, ...]
@@ -228,14 +237,14 @@ class Poller:
         )
 
     def _scorers_of(self, identity: str) -> Mapping[str, int]:
-        """As old as the figures."""
+        """Return the scorers as of the last figures."""
         kept = self._kept.get(identity)
         if kept is None:
             return {}
         return self._scorers.get(identity, kept.at, lambda: evaluations.scorers(self.store.db, identity))
 
     def _faults_of(self, line: Line, folder: EvalFolder) -> tuple[FaultCount, ...]:
-        """They are in the journal, which has to be read as a whole."""
+        """Read the errors from the journal, which must be read in full."""
         if line.status is None or not line.status.faults:
             return ()
         return self._faults.get(line.id, tuple(line.status.faults.items()), lambda: tuple(control.faults(folder)))

@@ -1,4 +1,4 @@
-"""Marks from 0 to 100: one sample after another, blind and shuffled; each is on the disk before the next one shows."""
+"""Rating with marks from 0 to 100, blind and shuffled; each mark is committed before the next sample is shown."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _LONGEST = 5  # characters of a mark: 87.25
 
 
 class RatingScreen(LabScreen):
-    """What an annotator has to mark. Nothing on it tells whose answer it is, how it was scored, or of which run."""
+    """Shows the samples to mark one by one, without their model, scores or run."""
 
     TITLE = "RATE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "Save", tooltip="Save the typed mark and show the next sample"),
-        Binding("backspace", "rub_out", "Rub out", show=False),
-        Binding("b", "step(-1)", "Back", tooltip="Previous sample, to read it or to change its mark"),
-        Binding("n", "step(1)", "Next", show=False, tooltip="The sample after"),
-        Binding("u", "undo", "Undo", tooltip="Take back your last mark"),
+        Binding("backspace", "rub_out", "Delete", show=False),
+        Binding("b", "step(-1)", "Back", tooltip="Previous sample, to read it or change its mark"),
+        Binding("n", "step(1)", "Next", show=False, tooltip="Next sample"),
+        Binding("u", "undo", "Undo", tooltip="Undo your last mark"),
         Binding("t", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
-        Binding("m", "note", "Note", tooltip="A note that is saved with the mark"),
-        Binding("r", "results", "Results", tooltip="Means and agreement; until all is marked it asks first"),
+        Binding("m", "note", "Note", tooltip="Add a note to the mark"),
+        Binding("r", "results", "Results", tooltip="Show means and agreement; asks first while samples are unmarked"),
         Binding("escape", "back", "Leave", tooltip="Leave; every mark is saved, and rating resumes here"),
     ]
 
@@ -58,8 +58,8 @@ class RatingScreen(LabScreen):
         self.typed = ""
         self.note = ""
         self.with_thought = False
-        self._may_look = False  # everyone is done, or it was asked for
-        self._busy = True  # a mark is being written, or the next sample read: no key is taken for another one
+        self._results_allowed = False  # everyone has finished, or the user asked for them
+        self._busy = True  # a mark is being written or a sample read: keys are ignored
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="rating-question", markup=False)
@@ -99,7 +99,7 @@ class RatingScreen(LabScreen):
             await self._show_results()
         self._draw_mark()
 
-    # What is shown.
+    # Drawing.
 
     def _draw(self) -> None:
         one = self.shown
@@ -130,11 +130,11 @@ class RatingScreen(LabScreen):
         self.query_one("#rating-mark", Static).update(text)
 
     def say(self, message: str) -> None:
-        """A line at the foot."""
+        """Show a line at the bottom."""
         self.query_one("#rating-said", Static).update(Text(visible(message)))
 
     def on_key(self, event: events.Key) -> None:
-        """Digits make the mark."""
+        """Add a digit to the mark."""
         if event.character and event.character in "0123456789." and self.shown is not None:
             event.stop()
             event.prevent_default()
@@ -142,14 +142,14 @@ class RatingScreen(LabScreen):
             self._draw_mark()
 
     def action_rub_out(self) -> None:
-        """Take the last digit away."""
+        """Delete the last digit."""
         self.typed = self.typed[:-1]
         self._draw_mark()
 
-    # What is done.
+    # Actions.
 
     def action_save(self) -> None:
-        """Save the mark. A second enter while it is being written is not another mark."""
+        """Save the mark. Enter is ignored while a mark is being written."""
         if self.shown is None or self._busy:
             return
         try:
@@ -173,12 +173,12 @@ class RatingScreen(LabScreen):
             return
         if self.closing:
             return
-        self.say(f"saved: {value:g}; u takes it back")
+        self.say(f"saved: {value:g}; u undoes it")
         await self._go(None)
 
     @work(group="rating")
     async def action_step(self, by: int) -> None:
-        """The sample before or after, marked or not."""
+        """Show the next or previous sample, marked or not."""
         if self.sheet is None or self._busy:
             return
         at = self.at + by if self.shown is not None else len(self.sheet.order) - 1
@@ -189,19 +189,19 @@ class RatingScreen(LabScreen):
 
     @work(group="rating")
     async def action_undo(self) -> None:
-        """Take back the last mark, and go to its sample."""
+        """Undo the last mark and show its sample."""
         if self.sheet is None or self._busy:
             return
         self._busy = True
         try:
-            seq = await self.writer.do(take_back, self.context.store, self.ids, self.context.annotator)
+            seq = await self.writer.do(undo_mark, self.context.store, self.ids, self.context.annotator)
         except Exception as error:
             self._busy = False
             self.report(error)
             return
         if seq is None:
             self._busy = False
-            self.say("You have marked nothing here that could be taken back.")
+            self.say("You have no mark here to undo.")
             return
         self.say("mark removed; type another one, or press n for the next sample")
         await self._go(next((at for at, (_, one) in enumerate(self.sheet.order) if one == seq), None))
@@ -213,7 +213,7 @@ class RatingScreen(LabScreen):
 
     @work(group="rating-note")
     async def action_note(self) -> None:
-        """A note that is saved with the mark."""
+        """Ask for a note to save with the mark."""
         note = await self.app.push_screen_wait(PromptDialog("Note on this answer", value=self.note))
         if note is not None:
             self.note = note.strip()
@@ -221,15 +221,15 @@ class RatingScreen(LabScreen):
 
     @work(group="rating")
     async def action_results(self) -> None:
-        """Means and agreement. Who sees them does not mark blindly any more, so until all is done it asks."""
+        """Show means and agreement. Ask first while samples are unmarked: later marks would not be blind."""
         from o1lab.widgets.dialogs import ConfirmDialog
 
         if self._busy:
             return
-        if not self._may_look:
+        if not self._results_allowed:
             question = ConfirmDialog(
-                "Look at the results before all is marked?",
-                "They name the models; marks that are given afterwards are not blind.",
+                "Show the results before all samples are marked?",
+                "They name the models, so later marks are not blind.",
                 danger=True,
             )
             if not await self.app.push_screen_wait(question):
@@ -237,7 +237,7 @@ class RatingScreen(LabScreen):
         await self._show_results(asked_for=True)
 
     async def _show_results(self, *, asked_for: bool = False) -> None:
-        """In place of a sample: what came of it, or, until everyone who began is done, how far they are."""
+        """Show the results instead of a sample, or the progress while annotators who started have not finished."""
         try:
             found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
         except Exception as error:
@@ -249,8 +249,8 @@ class RatingScreen(LabScreen):
         self.add_class("-over")
         total = len(self.sheet.order) if self.sheet is not None else 0
         self.set_heading(f"{self.sheet.done if self.sheet else 0:,} of {total:,} marked")
-        self._may_look = found.finished or asked_for
-        text = results_text(found) if self._may_look else progress_text(found)
+        self._results_allowed = found.finished or asked_for
+        text = results_text(found) if self._results_allowed else progress_text(found)
         self.query_one("#rating-results Static", Static).update(text)
 
     def action_back(self) -> None:
@@ -258,37 +258,37 @@ class RatingScreen(LabScreen):
         self.dismiss()
 
 
-_KEYS = "\n\nb goes back to the last sample, u takes back the last mark, escape leaves."
+_KEYS = "\n\nb goes back to the last sample, u undoes the last mark, escape leaves."
 
 
 def results_text(found: RatingResults) -> Text:
-    """What came of the marks."""
+    """Format the results of the marks."""
     text = Text()
     if not found.total:
-        return text.append("There is nothing to mark: no sample of these evaluations holds an answer.")
+        return text.append("There is nothing to mark: no sample of these evaluations has an answer.")
     text.append("\n".join(visible(line) for line in sheets.as_lines(found)))
     text.append(f"\n\nThe mean marks are stored with the other scores as {sheets.human_label()}.", "dim")
     return text.append(_KEYS, "dim")
 
 
 def progress_text(found: RatingResults) -> Text:
-    """How far everyone is who began; no model is named."""
+    """Format the progress of the annotators, without naming a model."""
     text = Text()
     if not found.total:
         return results_text(found)
     text.append("You have marked everything.\n\n", "bold")
     for name, done in found.progress.items():
         text.append(f"{one_line(name, 40)}: {done:,} of {found.total:,}\n")
-    text.append("\nThe results wait until everyone is done; r shows them all the same.", "dim")
+    text.append("\nThe results are shown when everyone has finished; r shows them now.", "dim")
     return text.append(_KEYS, "dim")
 
 
 def write_mark(store: Store, seq: int, value: float, annotator: str, note: str) -> None:
-    """Record a mark; when this returns it is on the disk (for the writer's thread)."""
+    """Record a mark; it is committed when this returns. Call it in the writer's thread."""
     ratings.rate(store.db, seq, value, annotator=annotator, note=note)
 
 
-def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
+def undo_mark(store: Store, ids: Sequence[str], annotator: str) -> int | None:
     """Remove an annotator's last mark and return its sample, or None without one. Call it in the writer's thread."""
     seq = ratings.last_marked(store.db, ids, annotator)
     if seq is not None:
@@ -297,10 +297,10 @@ def take_back(store: Store, ids: Sequence[str], annotator: str) -> int | None:
 
 
 def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
-    """What came of the marks (for the writer's thread).
+    """Read the results of the marks. Call it in the writer's thread.
 
-    When every annotator who started has finished, or on request, the mean marks are stored with the other scores:
-    of half a sheet they are no figure.
+    The mean marks are stored with the other scores when every annotator who started has finished, or on request:
+    means of an unfinished sheet are not final.
     """
     found = sheets.results(store.db, ids)
     if found.finished or asked_for:

@@ -1,4 +1,4 @@
-"""One sample in the chain reader, and from it the next: question, gold, what every scorer says, all turns, labels."""
+"""One sample in the chain reader, with its question, gold answer, scores, turns and labels; n and p show others."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from store.sqlite import Database
 
 
 class SampleScreen(LabellingScreen):
-    """The sample at a position of a list; n and p move from there."""
+    """Shows the sample at a position of a list; n and p move in the list."""
 
     TITLE = "SAMPLE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "step(1)", "Next", tooltip="The next sample of the list"),
         Binding("p", "step(-1)", "Previous", tooltip="The previous sample of the list"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most like this sample of a student"),
+        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
         Binding("o", "run", "Run", tooltip="The training run behind this model"),
         Binding("C", "compare", "Compare", show=False, tooltip="Ask this model the question again, in Compare"),
         Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
-        Binding("less_than_sign", "turn(-1)", "Turn before", show=False),
-        Binding("greater_than_sign", "turn(1)", "Turn after", show=False),
+        Binding("less_than_sign", "turn(-1)", "Previous turn", show=False),
+        Binding("greater_than_sign", "turn(1)", "Next turn", show=False),
         Binding("escape", "back", "Back to the list"),
     ]
 
@@ -62,7 +62,7 @@ class SampleScreen(LabellingScreen):
         yield self.annotator
 
     def on_mount(self) -> None:
-        self.say("n p other samples · c nearest chains · o run · v label a stretch · esc list")
+        self.say("n p other samples · c nearest chains · o run · v label a span · esc list")
         self.reader.focus()
         self.go(self.index)
 
@@ -70,18 +70,22 @@ class SampleScreen(LabellingScreen):
     def reader(self) -> ChainReader:
         return self.query_one(ChainReader)
 
-    # Which sample.
+    # Navigation.
 
     @work(exclusive=True, group="sample")
     async def go(self, index: int) -> None:
-        """Read the sample at a place of the listing."""
+        """Show the sample at a position of the list."""
         try:
             found, total = await self.read(_read_at, self.listing, index)
         except Exception as error:
             self.report(error)
             return
         if found is None:
-            self.say("That was the last sample of the list." if index > self.index else "This is its first sample.")
+            self.say(
+                "This is the last sample of the list."
+                if index > self.index
+                else "This is the first sample of the list."
+            )
             return
         self.index, self.total = index, total
         if self._moved is not None:
@@ -89,14 +93,14 @@ class SampleScreen(LabellingScreen):
         self.show_sample(found)
 
     def action_step(self, by: int) -> None:
-        """The next or previous sample of the list."""
+        """Show the next or previous sample of the list."""
         if self.index + by < 0:
             self.say("This is the first sample of the list.")
         else:
             self.go(self.index + by)
 
     def show_sample(self, whole: WholeSample) -> None:
-        """Show a sample. For the sample that is shown already, only its annotations are updated."""
+        """Show a sample; if it is already shown, only update its annotations."""
         before, self.shown = self.shown, whole
         again = before is not None and before.seq == whole.seq
         if whole.trace_id is not None:
@@ -112,7 +116,7 @@ class SampleScreen(LabellingScreen):
             self.show_turn(max(len(whole.sample.turns) - 1, 0))
 
     def show_turn(self, number: int) -> None:
-        """Show one exchange, with what went before it above."""
+        """Show one turn, with the conversation before it above."""
         if self.shown is None:
             return
         self.turn = number
@@ -128,7 +132,7 @@ class SampleScreen(LabellingScreen):
         load(self.reader, self.shown, number)
 
     def action_turn(self, by: int) -> None:
-        """The turn before or after."""
+        """Show the next or previous turn."""
         turns = len(self.shown.sample.turns) if self.shown is not None else 0
         if 0 <= self.turn + by < turns:
             self.show_turn(self.turn + by)
@@ -149,7 +153,7 @@ class SampleScreen(LabellingScreen):
 
     # Labels.
 
-    def at_hand(self) -> WholeSample | None:
+    def current_sample(self) -> WholeSample | None:
         return self.shown
 
     @on(Annotator.Saved)

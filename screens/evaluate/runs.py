@@ -1,4 +1,4 @@
-"""The evaluations: the jobs pane of the Evaluate screen, and what only an evaluation can do."""
+"""The evaluations: the jobs pane of the Evaluate screen, and the actions of evaluations."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class EvaluationsPane(Vertical):
         yield self.jobs
 
     def on_key(self, event: events.Key) -> None:
-        """Left and right switch between the columns where a terminal has no room for all of them."""
+        """Switch between the columns with left and right if the terminal is too narrow for all."""
         if event.key in ("left", "right") and self.table.has_focus:
             event.stop()
             self._show_columns(outcomes=event.key == "right")
 
     def action_columns(self) -> None:
-        """Show the outcomes other than correct and incorrect in place of tokens and cost, or the other way round."""
+        """Show either tokens and cost or the outcomes other than correct and incorrect."""
         self._show_columns(outcomes=not self._outcomes_only)
 
     def _show_columns(self, *, outcomes: bool) -> None:
@@ -97,13 +97,13 @@ class EvaluationsPane(Vertical):
         self.table.set_columns(evaluate_text.OUTCOME_COLUMNS if outcomes else evaluate_text.COLUMNS)
 
     def action_mark(self) -> None:
-        """Mark the evaluation under the cursor, or remove its mark; two at most."""
+        """Mark the evaluation under the cursor, or remove its mark; at most two are marked."""
         self.jobs.toggle_mark(2)
 
     def action_compare(self) -> None:
         """Compare the two marked evaluations; with one mark, that one and the one under the cursor."""
-        here, marked = self.jobs.selected, self.jobs.marked
-        pair = list(dict.fromkeys([*marked, *([here] if len(marked) == 1 and here else [])]))
+        selected, marked = self.jobs.selected, self.jobs.marked
+        pair = list(dict.fromkeys([*marked, *([selected] if len(marked) == 1 and selected else [])]))
         if len(pair) != 2:
             self.app.notify("Mark two evaluations of one suite with space, then press v.", markup=False)
             return
@@ -151,10 +151,10 @@ class EvaluationsPane(Vertical):
 
 @dataclass(frozen=True)
 class Rescoring:
-    """The scorer that would score again.
+    """The scorer that would score the samples again.
 
     Attributes:
-        label: Its label; of a judge without its model.
+        label: Its label; the label of a judge has no model.
         judged: Whether it asks a model.
         judge: The model that judged last.
         models: The models that could judge.

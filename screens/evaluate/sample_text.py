@@ -1,4 +1,4 @@
-"""A sample as text: its line in the list, its heading in the reader, its scores and annotations."""
+"""A sample as text: its row in the list, its heading in the reader, its scores and annotations."""
 
 from __future__ import annotations
 
@@ -54,22 +54,22 @@ class WholeSample:
     trace_id: str | None
     records: tuple[Annotation, ...]
     documents: tuple[ReaderDocument, ...]
-    """Each turn as the reader shows it; the labelled stretches are the last one's, which is what a trace keeps."""
+    """Each turn for the reader. Only the last one has labelled spans, as a trace keeps only that one."""
 
     def outcome(self, scorer: str) -> str:
-        """How it came out under a scorer."""
+        """Return its outcome by a scorer."""
         if self.sample.state != "complete":
             return self.sample.state
         score = self.score(scorer)
         return "unscored" if score is None else score.outcome
 
     def score(self, scorer: str) -> NewScore | None:
-        """A scorer's word."""
+        """Return its score by a scorer, if there is one."""
         return next((score for score in self.scores if score.scorer == scorer), None)
 
 
 def read_sample(db: Database, seq: int) -> WholeSample:
-    """Read a sample with everything that is known of it.
+    """Read a sample with everything that is known about it.
 
     Raises:
         MissingError: The sample is gone.
@@ -93,7 +93,7 @@ def read_sample(db: Database, seq: int) -> WholeSample:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which samples are listed: of which evaluation, by whose word, under which filter."""
+    """A list of samples: its evaluation, scorer and filter."""
 
     evaluation_id: str
     scorer: str
@@ -111,7 +111,7 @@ def mark(outcome: str) -> Text:
 
 
 def table_row(row: SampleRow) -> Row:
-    """A sample as a row of the list."""
+    """Make the row of a sample."""
     cells: dict[str, str | Text] = {
         "outcome": mark(row.outcome),
         "item": name_of(row.item, row.sample),
@@ -126,21 +126,21 @@ def table_row(row: SampleRow) -> Row:
 
 
 def graded(value: float | None) -> str:
-    """A scorer's value, where it says more than right or wrong."""
+    """Format the value of a score; empty if it is only right or wrong."""
     return "" if value is None or value in (0, 1) else f" {value:.2f}"
 
 
 def name_of(item: str, sample: int) -> str:
-    """The name of a sample: the item, and the sample's number from the second on."""
+    """Format the name of a sample: its item, and from the second sample on its number."""
     return one_line(item, 60) + (f" #{sample + 1}" if sample else "")
 
 
 def peek(row: SampleRow, scorer: str) -> Text:
-    """Three lines on the sample under the cursor."""
+    """Format three lines about the sample under the cursor."""
     sign, style = SIGNS.get(row.outcome, ("?", ""))
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{sign} {row.outcome}", style).append(f"  {name_of(row.item, row.sample)}", "bold")
-    text.append(f"  {scorer}: ", "dim").append(one_line(row.reason, 300) or "no word of it")
+    text.append(f"  {scorer}: ", "dim").append(one_line(row.reason, 300) or "no reason given")
     text.append(graded(row.value))
     text.append("\ngold ", "dim").append(one_line(", ".join(row.gold), 80) or "none")
     text.append("  answer ", "dim").append("none found" if row.answer is None else one_line(row.answer, 80))
@@ -148,13 +148,13 @@ def peek(row: SampleRow, scorer: str) -> Text:
     if row.thought_tokens is not None:
         text.append(f", {row.thought_tokens:,} of them thought", "dim")
     if row.variant:
-        text.append(f"  put as {one_line(row.variant, 20)}", "dim")
+        text.append(f"  variant {one_line(row.variant, 20)}", "dim")
     text.append("\n").append(one_line(row.question, 400))
     return text
 
 
 def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
-    """Whose samples these are and, once they are counted, how they came out: every outcome that occurs."""
+    """Format suite and model and, once counted, every outcome that occurs."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(one_line(evaluation.suite_label, 24), "bold").append(f" {one_line(evaluation.model, 28)} ")
     if tally is None:
@@ -172,7 +172,7 @@ def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
 
 
 def title(whole: WholeSample, scorer: str) -> Text:
-    """Item, gold, answer and outcome: what is always in sight."""
+    """Format outcome, item, gold and answer, which are always shown."""
     score = whole.score(scorer)
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append_text(verdict(whole, scorer)).append(f" · {name_of(whole.sample.item, whole.sample.sample)}", "bold")
@@ -183,27 +183,27 @@ def title(whole: WholeSample, scorer: str) -> Text:
 
 
 def verdict(whole: WholeSample, scorer: str) -> Text:
-    """The outcome with its sign."""
+    """Format the outcome with its sign."""
     outcome = whole.outcome(scorer)
     sign, style = SIGNS.get(outcome, ("?", ""))
     return Text(f"{sign} {outcome}", style)
 
 
 def origin(whole: WholeSample) -> Text:
-    """Who answered, in how many tokens, and how it was asked."""
+    """Format the model, the tokens and the variant of a sample."""
     one, evaluation = whole.sample, whole.evaluation
     parts = [one_line(evaluation.model, 40), evaluation.suite_label, f"{one.output_tokens:,} tok"]
     if one.thought_tokens is not None:
         parts.append(f"{one.thought_tokens:,} thought")
-    parts += ["counted by us"] if one.estimated else []
-    parts += [f"put as {one_line(whole.item.variant, 20)}"] if whole.item.variant else []
-    parts += ["taken from an earlier evaluation"] if one.cached else []
+    parts += ["tokens estimated"] if one.estimated else []
+    parts += [f"variant {one_line(whole.item.variant, 20)}"] if whole.item.variant else []
+    parts += ["reused from an earlier evaluation"] if one.cached else []
     parts.append(f"trace {whole.trace_id[:8]}" if whole.labelled and whole.trace_id else "not labelled")
     return Text(" · ".join(parts), "dim", no_wrap=True, overflow="ellipsis")
 
 
 def words(whole: WholeSample, scorer: str) -> Text:
-    """What every scorer says, the shown one first, a line each; and why the response ended, where it was cut."""
+    """Format one line per score, the shown scorer first, and why the response is incomplete."""
     lines = []
     if whole.sample.state != "complete":
         lines.append(
@@ -217,16 +217,16 @@ def words(whole: WholeSample, scorer: str) -> Text:
         line.append(graded(score.value))
         line.append(f": {one_line(score.reason, 400)}" if score.reason else "")
         lines.append(line)
-    return Text("\n").join(lines or [Text("no scorer has looked at it", "dim")])
+    return Text("\n").join(lines or [Text("not scored", "dim")])
 
 
-LONGEST_SAID = 4000  # characters of one remark: the widget that shows them lays them out at once
+MESSAGE_CHARS = 4000  # of one message that are shown: the widget lays out all of its text at once
 
 
 def conversation(whole: WholeSample, turn: int) -> Text:
-    """The conversation before an answer: the question, and earlier turns with the model's answers.
+    """Format the conversation before an answer: the question, and earlier turns with their answers.
 
-    Of a long remark its ends are shown; an earlier answer is read whole as the turn it is.
+    Only the ends of a long message are shown; an earlier answer is shown in full as its own turn.
     """
     text = Text()
     turns = whole.sample.turns
@@ -238,16 +238,16 @@ def conversation(whole: WholeSample, turn: int) -> Text:
     return text.append("user: " if len(turns) > 1 else "", "dim").append_text(_ends(turns[turn].user))
 
 
-def _ends(said: str) -> Text:
-    """All of a remark, or its beginning and its end with what lies between them counted."""
-    left_out = len(said) - LONGEST_SAID
+def _ends(message: str) -> Text:
+    """Return a whole message, or its beginning and end with the number of characters between them."""
+    left_out = len(message) - MESSAGE_CHARS
     if left_out <= 0:
-        return Text(visible(said))
-    half = LONGEST_SAID // 2
-    text = Text(visible(said[:half]))
-    return text.append(f" ... {left_out:,} characters ... ", "dim").append(visible(said[-half:]))
+        return Text(visible(message))
+    half = MESSAGE_CHARS // 2
+    text = Text(visible(message[:half]))
+    return text.append(f" ... {left_out:,} characters ... ", "dim").append(visible(message[-half:]))
 
 
 def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:
-    """The labelled spans among the annotations."""
+    """Return (start, end, label) of the labelled spans among the annotations."""
     return [(*record.span, record.value) for record in records if record.span]

@@ -1,4 +1,4 @@
-"""The samples of an evaluation: a list that is filtered as one types, from which each opens in the reader."""
+"""The samples of an evaluation: a list with a live filter, from which each sample opens in the reader."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ POLL_S = 2.0
 
 
 class SamplesPane(Vertical):
-    """Mount it anywhere in a LabScreen, then ``show`` an evaluation."""
+    """The list of samples, for any LabScreen; ``show`` selects the evaluation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the samples"),
         Binding("l", "longest", "Longest", tooltip="The samples with the most tokens first, or in the suite's order"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most like this sample of a student"),
+        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
         Binding("o", "run", "Run", tooltip="The training run behind this model"),
-        Binding("d", "pairs", "Pairs", tooltip="Beside another model: the items that only one got right"),
+        Binding("d", "pairs", "Pairs", tooltip="Compare with another model: the items that only one got right"),
         Binding("R", "rate", "Rate", tooltip="Mark the samples from 0 to 100, blind, alone or with other evaluations"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the item's id"),
     ]
@@ -57,12 +57,12 @@ class SamplesPane(Vertical):
     def __init__(self, context: LabContext, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="-none")
         self.context = context
-        self.leads = AttributionActions(context)
+        self.attribution = AttributionActions(context)
         self.evaluation: Evaluation | None = None
         self.scorer = ""
         self.query_now = SampleQuery()
         self._to_count = False
-        self.writer = Writer(context.store)  # its connection notices what a run at work, or another screen, writes
+        self.writer = Writer(context.store)  # its connection notices writes by jobs and other screens
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -84,7 +84,7 @@ class SamplesPane(Vertical):
 
     async def on_unmount(self) -> None:
         await self.writer.close()
-        self.leads.close()
+        self.attribution.close()
 
     @property
     def table(self) -> PagedTable:
@@ -95,20 +95,20 @@ class SamplesPane(Vertical):
         return self.query_one(FilterBar)
 
     @property
-    def at_hand(self) -> SampleRow | None:
+    def current_sample(self) -> SampleRow | None:
         """The sample under the cursor."""
         row = self.table.cursor_row
         return cast(SampleRow, row.data) if row is not None else None
 
     @property
     def listing(self) -> Listing | None:
-        """What is listed."""
+        """The list that is shown."""
         return None if self.evaluation is None else Listing(self.evaluation.id, self.scorer, self.query_now)
 
-    # What is shown.
+    # The list.
 
     def show(self, evaluation_id: str, scorer: str | None = None, query: str = "") -> None:
-        """List the samples of an evaluation, by a scorer's word (its own without one), under a filter."""
+        """List the samples of an evaluation with the scores of a scorer (its current one if None), under a filter."""
         self._open(evaluation_id, scorer, query)
 
     @work(exclusive=True, group="samples")
@@ -123,20 +123,20 @@ class SamplesPane(Vertical):
         self.remove_class("-none")
         self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, None))
         self.filter_bar.set_filter(wanted)
-        self._to_count = True  # once the first page is there: counting every outcome takes longer than that
+        self._to_count = True  # after the first page, which takes less time than the counts
         self._apply(wanted)
         if self.display and self.screen.focused is None:
             self.call_after_refresh(self.table.focus)
 
     def refresh_samples(self) -> None:
-        """Something was written: read the list again; the cursor stays."""
+        """Read the list again and keep the cursor."""
         if self.evaluation is not None:
             self.table.reload()
             self._count()
 
-    @work(group="samples-poll")  # not exclusive: a look that was cancelled would take a change with it
+    @work(group="samples-poll")  # not exclusive: a cancelled poll would lose a change
     async def look_for_changes(self) -> None:
-        """Show what a run at work, or another program, wrote meanwhile; nothing while it is out of sight."""
+        """Show what jobs and other programs have written; do nothing while hidden."""
         if self.evaluation is None or not self.display or not self.screen.is_current:
             return
         try:
@@ -154,7 +154,7 @@ class SamplesPane(Vertical):
             tally = await self.lab_screen.read(evaluations.tally, one.id, scorer)
             self.query_one("#samples-head", Static).update(text_of.heading(one, scorer, tally))
         except NoMatches:
-            return  # the app closes
+            return  # the app is closing
         except Exception as error:
             self.lab_screen.report(error)
 
@@ -211,13 +211,13 @@ class SamplesPane(Vertical):
             self._apply(query)
 
     def action_longest(self) -> None:
-        """The longest first, or the suite's order again."""
+        """Sort by length, or in the suite's order again."""
         order = "" if self.query_now.sort == "longest" else "longest"
         query = SampleQuery.parse(SampleQuery.LANGUAGE.with_sort(self.query_now.source, order))
         self.filter_bar.set_filter(query)
         self._apply(query)
 
-    # Where a sample leads.
+    # Actions on a sample.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("chains", "copy_id"):
@@ -228,19 +228,19 @@ class SamplesPane(Vertical):
 
     @work(exclusive=True, group="samples-lead")
     async def action_chains(self) -> None:
-        """The training chains most like this sample."""
-        if (row := self.at_hand) is not None:
-            await self.leads.chains(self.lab_screen, self, row.seq)
+        """List the training chains most similar to this sample."""
+        if (row := self.current_sample) is not None:
+            await self.attribution.chains(self.lab_screen, self, row.seq)
 
     @work(exclusive=True, group="samples-lead")
     async def action_run(self) -> None:
-        """The training run behind this model."""
+        """Show the training run behind this model."""
         if self.evaluation is not None:
-            await self.leads.run(self.lab_screen, self, self.evaluation)
+            await self.attribution.run(self.lab_screen, self, self.evaluation)
 
     @work(exclusive=True, group="samples-lead")
     async def action_pairs(self) -> None:
-        """Choose the other evaluation of this suite, and look at who is right where the other is not."""
+        """Choose another evaluation of this suite and compare the two item by item."""
         from screens.evaluate.pairs import PairsScreen
 
         if self.evaluation is None:
@@ -251,19 +251,17 @@ class SamplesPane(Vertical):
 
     @work(exclusive=True, group="samples-lead")
     async def action_rate(self) -> None:
-        """Mark these samples, blind; another evaluation may be mixed in, so that none can tell which is which."""
+        """Mark these samples blind, optionally mixed with those of another evaluation."""
         from screens.evaluate.rating import RatingScreen
 
         if self.evaluation is None:
             return
-        other = await self._other(
-            "Mix which other evaluation in? (escape: none)", "No other evaluation of these items."
-        )
+        other = await self._other("Mix in another evaluation? (escape: none)", "No other evaluation of these items.")
         chosen = [self.evaluation.id, *([other] if other else [])]
         await self.app.push_screen(RatingScreen(self.context, chosen), lambda _: self.refresh_samples())
 
     async def _other(self, question: str, empty: str) -> str | None:
-        """Another evaluation of the same items, None for none."""
+        """Ask for another evaluation of the same items; None if none is chosen."""
         this = cast(Evaluation, self.evaluation)
         found = [
             one
@@ -275,6 +273,6 @@ class SamplesPane(Vertical):
 
     def action_copy_id(self) -> None:
         """Copy the item's id."""
-        if (row := self.at_hand) is not None:
+        if (row := self.current_sample) is not None:
             self.app.copy_to_clipboard(visible(row.item))
             self.app.notify(f"Copied {visible(row.item)}", markup=False)

@@ -12,11 +12,9 @@ from textual.widgets import Static
 from o1lab.paths import assets_dir
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
-from screens.evaluate.plots import PlotsPane
 from screens.evaluate.runs import EvaluationsPane
 from screens.evaluate.samples import SamplesPane
-from screens.evaluate.sheets import SheetsPane
-from screens.evaluate.tables import TablesPane
+from screens.evaluate.sheets import PlotsPane, SheetsPane, TablesPane
 from screens.jobs.pane import JobsPane
 from screens.jobs.text import counts
 from screens.jobs.view_panes import Pane, ViewPanes
@@ -51,7 +49,7 @@ class EvaluateScreen(LabScreen):
         super().__init__(context)
         self.panes = ViewPanes(self, PANES, "#strip")
         self.draft: dict[str, str] = {}
-        """What was typed into the form and not launched yet."""
+        """The text of the form that has not been launched yet."""
         self._counts = ""
         self._empty = False
 
@@ -92,7 +90,7 @@ class EvaluateScreen(LabScreen):
         self.show_pane(self.panes.step(by))
 
     def action_show_pane(self, name: str) -> None:
-        """Show a pane; the samples are those of the evaluation under the cursor."""
+        """Show a pane; the samples pane shows the evaluation under the cursor."""
         line = self.evaluations.jobs.line
         if name == "samples" and line is not None and line.record is not None:
             self._list_samples(line.id, line.record.scorer)
@@ -130,7 +128,7 @@ class EvaluateScreen(LabScreen):
             self.call_after_refresh(self._list_appeared)
 
     def _list_appeared(self) -> None:
-        """The list was shown or hidden: give the focus to what is there now, unless another view was opened since."""
+        """Move the focus after the list was shown or hidden, unless another view is open."""
         if self.panes.view == "evaluations":
             self.show_pane(self.pane)
 
@@ -145,7 +143,7 @@ class EvaluateScreen(LabScreen):
             self.show_pane("samples")
 
     def _list_samples(self, identity: str, scorer: str) -> None:
-        """List the samples of an evaluation; if they are listed already, filter and position stay."""
+        """List the samples of an evaluation; if they are already listed, keep filter and position."""
         samples = self.query_one(SamplesPane)
         if samples.evaluation is None or (samples.evaluation.id, samples.scorer) != (identity, scorer):
             samples.show(identity, scorer)
@@ -173,7 +171,7 @@ class EvaluateScreen(LabScreen):
         """Set up an evaluation."""
         self.open_form()
 
-    # What another screen asks for.
+    # Requests of other screens.
 
     def open_evaluation(self, identity: str) -> None:
         """Show this evaluation (the app calls it)."""
@@ -181,7 +179,7 @@ class EvaluateScreen(LabScreen):
         self.evaluations.jobs.open_job(identity)
 
     def open_form(self, values: dict[str, Any] | None = None) -> None:
-        """Set up an evaluation, with these values when given (the app calls it)."""
+        """Open the form of an evaluation, with these values if given (the app calls it)."""
         from screens.evaluate.form import EvaluateForm
 
         if values:

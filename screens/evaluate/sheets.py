@@ -1,7 +1,8 @@
-"""What the tables and the plots of the Evaluate screen share: one sheet of several at a time, to read and to write."""
+"""The tables and plots of the Evaluate screen: panes that show one of several sheets and write it to a file."""
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,11 @@ from textual.message import Message
 from textual.widgets import Static
 
 from o1lab.errors import LabError, UsageError
+from o1lab.evaluate.report import plot_text, render
+from o1lab.evaluate.report.cells import Table
+from o1lab.evaluate.report.plots import Histogram, PlotData, right_wrong_plot, tokens_plot
 from o1lab.evaluate.report.selection import EvaluationResult, choose
+from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.files import atomic_write
 from o1lab.paths import Lab
 from o1lab.text import one_line, visible
@@ -30,48 +35,48 @@ Sheet = TypeVar("Sheet")
 
 
 class SheetsPane(Vertical, Generic[Sheet]):
-    """One sheet at a time, as wide as the terminal, made in a thread of what there is now.
+    """Shows one sheet at a time, as wide as the terminal, made in a thread from the current results.
 
-    A pane names its sheets in ``TITLES`` and the endings it writes in ``FORMATS``, and says in ``make``, ``drawn``,
-    ``written`` and ``holds_own`` what they are.
+    A subclass declares its sheets in ``TITLES`` and its file endings in ``FORMATS``, and implements ``make``,
+    ``as_text``, ``as_file`` and ``has_own``.
     """
 
     TITLES: ClassVar[Mapping[str, str]]
     FORMATS: ClassVar[Mapping[str, str]]
     NOUN: ClassVar[str]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "turn(1)", "Next", tooltip="The next of these sheets"),
+        Binding("n", "turn(1)", "Next", tooltip="Show the next sheet"),
         Binding("N", "turn(-1)", "Previous", show=False),
-        Binding("w", "write", "Write", tooltip="Write this to a file; its ending says in which form"),
-        Binding("u", "all", "All evaluations", show=False, tooltip="Not only those that are marked"),
+        Binding("w", "write", "Write", tooltip="Write this to a file; the ending selects the format"),
+        Binding("u", "all", "All evaluations", show=False, tooltip="Show all evaluations, not only marked ones"),
     ]
 
     class AllWanted(Message):
-        """No longer only those that are marked."""
+        """Show all evaluations, not only marked ones."""
 
     def __init__(self, context: LabContext, *, id: str) -> None:
         super().__init__(id=id)
         self.context = context
         self.which = next(iter(self.TITLES))
         self.ids: tuple[str, ...] = ()
-        """Only these evaluations; of each model and suite the latest where it is empty."""
+        """The evaluations to show; if empty, the latest of each model and suite."""
         self.sheet: Sheet | None = None
 
     @abstractmethod
     def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Sheet:
-        """A sheet of these evaluations (in a thread)."""
+        """Make a sheet of these evaluations. Runs in a thread."""
 
     @abstractmethod
-    def drawn(self, sheet: Sheet, width: int, height: int) -> Text:
-        """The sheet at a width in cells; it may be longer than the screen."""
+    def as_text(self, sheet: Sheet, width: int, height: int) -> Text:
+        """Draw the sheet at a width in cells; it may be higher than the screen."""
 
     @abstractmethod
-    def written(self, sheet: Sheet, form: str) -> str:
-        """The sheet as a file of this form."""
+    def as_file(self, sheet: Sheet, form: str) -> str:
+        """Return the content of a file of this format."""
 
     @abstractmethod
-    def holds_own(self, sheet: Sheet) -> bool:
-        """Whether an evaluation of the lab is in it."""
+    def has_own(self, sheet: Sheet) -> bool:
+        """Whether the sheet contains an evaluation of the lab."""
 
     @property
     def lab_screen(self) -> LabScreen:
@@ -85,30 +90,30 @@ class SheetsPane(Vertical, Generic[Sheet]):
         self._draw_strip()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._draw)  # the text's own width is known after the layout
+        self.call_after_refresh(self._draw)  # the width of the text is known after the layout
 
     def show_ids(self, ids: Sequence[str] = ()) -> None:
-        """Only these evaluations from now on, read again."""
+        """Show these evaluations and read them again."""
         self.ids = tuple(ids)
         self.read()
 
     def action_turn(self, by: int) -> None:
-        """The next sheet; over the end to the first."""
+        """Show the next sheet; the first follows the last."""
         names = list(self.TITLES)
         self.which, self.sheet = names[(names.index(self.which) + by) % len(names)], None
         self.query_one(TextPane).scroll_home(animate=False)
         self.read()
 
     def action_all(self) -> None:
-        """Every evaluation again."""
+        """Show all evaluations."""
         self.post_message(self.AllWanted())
 
     @work(exclusive=True, group="read")
     async def read(self) -> None:
-        """Make the sheet of what there is now."""
+        """Make the sheet from the current results."""
         self._draw_strip()
         if self.sheet is None:
-            self.query_one(TextPane).show(Text("being made …", "dim"))
+            self.query_one(TextPane).show(Text("Loading …", "dim"))
         try:
             sheet = await self.lab_screen.read(self._made, self.which, self.ids)
         except Exception as error:
@@ -131,13 +136,13 @@ class SheetsPane(Vertical, Generic[Sheet]):
 
     def _draw(self) -> None:
         region = self.query_one(TextPane).scrollable_content_region
-        if self.sheet is None or region.width < 20:  # before the first layout there is no width to fill
+        if self.sheet is None or region.width < 20:  # before the first layout the width is not known
             return
         text = Text()
-        if not self.holds_own(self.sheet):
+        if not self.has_own(self.sheet):
             text.append(f"None of your evaluations is in this {self.NOUN} yet.\n", "bold")
             text.append("Press 1 and then a to set one up.\n\n")
-        self.query_one(TextPane).show(text.append_text(self.drawn(self.sheet, region.width, region.height)))
+        self.query_one(TextPane).show(text.append_text(self.as_text(self.sheet, region.width, region.height)))
 
     @work(exclusive=True, group="write")
     async def action_write(self) -> None:
@@ -147,7 +152,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
 
     @work(exclusive=True, group="write")
     async def export(self, which: str, ids: Sequence[str]) -> None:
-        """Write a sheet of these evaluations, or of all, to a file; another may be in sight."""
+        """Write a sheet of these evaluations, or of all, to a file; it need not be the one shown."""
         try:
             sheet = await self.lab_screen.read(self._made, which, ids)
         except Exception as error:
@@ -161,31 +166,108 @@ class SheetsPane(Vertical, Generic[Sheet]):
             PromptDialog(f"Write the {self.NOUN} to ({' '.join(self.FORMATS)})", value=names[0], completions=names)
         )
         if typed and typed.strip():
-            path = place(self.context.lab, typed)
-            await write_file(self.lab_screen, path, self.FORMATS, lambda form: self.written(sheet, form))
+            path = export_path(self.context.lab, typed)
+            await write_file(self.lab_screen, path, self.FORMATS, lambda form: self.as_file(sheet, form))
 
 
-async def write_file(screen: LabScreen, path: Path, forms: Mapping[str, str], made: Callable[[str], str]) -> None:
-    """Write a file in the form its ending says (``made`` makes it), never over another unasked; say where it is."""
+MAKERS: Mapping[str, Callable[[Sequence[EvaluationResult]], Table]] = {
+    "1": accuracy_table,
+    "2": change_table,
+    "plain": plain_table,
+}
+
+
+class TablesPane(SheetsPane[Table]):
+    """The paper's tables of accuracy and generalization with your models below, and a plain list of evaluations."""
+
+    TITLES: ClassVar[dict[str, str]] = {
+        "1": "Table 1: accuracy",
+        "2": "Table 2: generalization",
+        "plain": "Plain list",
+    }
+    FORMATS: ClassVar[dict[str, str]] = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
+    NOUN = "table"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", tooltip="Copy this table as Markdown")]
+
+    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Table:
+        return MAKERS[which](chosen)
+
+    def as_text(self, sheet: Table, width: int, height: int) -> Text:
+        return render.terminal(sheet, width)
+
+    def as_file(self, sheet: Table, form: str) -> str:
+        return render.RENDERERS[form](sheet)
+
+    def has_own(self, sheet: Table) -> bool:
+        return any(not row.published for section in sheet.sections for row in section.rows)
+
+    def action_copy(self) -> None:
+        """Copy the table as Markdown."""
+        if self.sheet is not None:
+            self.app.copy_to_clipboard(render.markdown(self.sheet))
+            self.app.notify("Copied as Markdown.", markup=False)
+
+
+_FRAME = 10  # rows of a panel around the plot: titles, axis, a short legend
+_LOWEST, _HIGHEST = 8, 24
+
+
+class PlotsPane(SheetsPane[PlotData]):
+    """Accuracy against tokens, and the lengths of right and wrong answers. Letters mark the models."""
+
+    TITLES: ClassVar[dict[str, str]] = {"tokens": "Accuracy and tokens", "right-wrong": "Right and wrong"}
+    FORMATS: ClassVar[dict[str, str]] = {".svg": "svg", ".json": "json", ".txt": "txt"}
+    NOUN = "plot"
+
+    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> PlotData:
+        return tokens_plot(chosen) if which == "tokens" else right_wrong_plot(chosen)
+
+    def as_text(self, sheet: PlotData, width: int, height: int) -> Text:
+        return plot_text.text(sheet, width, min(max(height - _FRAME, _LOWEST), _HIGHEST))
+
+    def as_file(self, sheet: PlotData, form: str) -> str:
+        if form == "svg":
+            from o1lab.evaluate.report import plot_svg
+
+            return plot_svg.svg(sheet)
+        if form == "json":
+            return json.dumps(sheet.as_json(), ensure_ascii=False, indent=2) + "\n"
+        return plot_text.text(sheet).plain + "\n"
+
+    def has_own(self, sheet: PlotData) -> bool:
+        return any(
+            isinstance(panel, Histogram) or any(not point.published for point in panel.points) for panel in sheet.panels
+        )
+
+
+async def write_file(screen: LabScreen, path: Path, forms: Mapping[str, str], content: Callable[[str], str]) -> None:
+    """Write a file in the format of its ending; ask before replacing one.
+
+    Args:
+        screen: The screen for questions and messages.
+        path: The file.
+        forms: The formats by file ending.
+        content: Makes the text of a format.
+    """
     form = forms.get(path.suffix.casefold())
     if form is None:
-        screen.report(UsageError(f"'{path.name}' does not say in which form.", f"End it with {' or '.join(forms)}."))
+        screen.report(UsageError(f"'{path.name}' has no known file ending.", f"End it with {' or '.join(forms)}."))
         return
-    there = await screen.in_thread(path.exists)
-    if there and not await screen.app.push_screen_wait(
-        ConfirmDialog(f"{visible(path.name)} is there already. Replace it?", str(path), yes="Replace", danger=True)
+    exists = await screen.in_thread(path.exists)
+    if exists and not await screen.app.push_screen_wait(
+        ConfirmDialog(f"{visible(path.name)} already exists. Replace it?", str(path), yes="Replace", danger=True)
     ):
         return
     try:
-        await screen.in_thread(_write, path, made(form))
+        await screen.in_thread(_write, path, content(form))
     except Exception as error:
         screen.report(error)
         return
     screen.app.notify(visible(f"written to {path}"), markup=False, timeout=8)
 
 
-def place(lab: Lab, typed: str) -> Path:
-    """Where a file goes: into the lab's exports unless a whole path is given."""
+def export_path(lab: Lab, typed: str) -> Path:
+    """Return the path of a file: in the exports of the lab unless it is absolute."""
     path = Path(typed.strip()).expanduser()
     return path if path.is_absolute() else lab.exports / path
 

@@ -1,4 +1,4 @@
-"""Two models' samples of one item side by side, each in its own reader. A key writes a case study."""
+"""Two models' samples of one item side by side, each in its own reader, with an export as a case study."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SampleColumn(Vertical):
         return self.query_one(ChainReader)
 
     def show(self, whole: WholeSample, scorer: str) -> None:
-        """Show a sample; the same one again keeps its place."""
+        """Show a sample; if it is already shown, keep the position."""
         before, self.whole = self.whole, whole
         score = whole.score(scorer)
         line = Text(no_wrap=True, overflow="ellipsis")
@@ -62,9 +62,9 @@ class SampleColumn(Vertical):
 
 
 class SamplePairScreen(LabellingScreen):
-    """Both answers to an item; n and p move in the list they come from."""
+    """Shows both answers to an item; n and p move in the list of items."""
 
-    TITLE = "BESIDE"
+    TITLE = "SIDE BY SIDE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab,shift+tab", "column", "Other side"),
@@ -72,10 +72,10 @@ class SamplePairScreen(LabellingScreen):
         Binding("p", "step(-1)", "Previous", tooltip="The previous item of the list"),
         Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
         Binding("E", "case", "Case study", tooltip="Write this pair with its labels as Markdown, HTML or LaTeX"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most like this side's sample"),
+        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this side's sample"),
         Binding("o", "run", "Run", tooltip="The training run behind this side's model"),
-        Binding("less_than_sign", "sample(-1)", "Sample before", show=False),
-        Binding("greater_than_sign", "sample(1)", "Sample after", show=False),
+        Binding("less_than_sign", "sample(-1)", "Previous sample", show=False),
+        Binding("greater_than_sign", "sample(1)", "Next sample", show=False),
         Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
         Binding("escape", "back", "Back to the list"),
     ]
@@ -90,7 +90,7 @@ class SamplePairScreen(LabellingScreen):
         self.items = items
         self.index = index
         self.number = 0  # which of the item's samples
-        self.here = 0
+        self.side = 0
         self._moved = moved
 
     def compose_body(self) -> ComposeResult:
@@ -131,9 +131,9 @@ class SamplePairScreen(LabellingScreen):
 
     def _mark(self) -> None:
         for at, column in enumerate(self.columns):
-            column.set_class(at == self.here, "-here")
-        self.set_focus(self.columns[self.here].reader.body)
-        whole = self.at_hand()
+            column.set_class(at == self.side, "-here")
+        self.set_focus(self.columns[self.side].reader.body)
+        whole = self.current_sample()
         if whole is not None:
             asked = text_of.conversation(whole, max(len(whole.sample.turns) - 1, 0))
             gold = one_line(", ".join(whole.item.gold), 60) or "none"
@@ -142,27 +142,27 @@ class SamplePairScreen(LabellingScreen):
             self.set_heading(f"{one_line(whole.sample.item, 40)}{number} · {self.index + 1:,} of {len(self.items):,}")
 
     def action_column(self) -> None:
-        """The other side."""
-        self.here = 1 - self.here
+        """Move to the other side."""
+        self.side = 1 - self.side
         self._mark()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A click moves to the other side as tab does."""
         for at, column in enumerate(self.columns):
-            if column.has_focus_within and at != self.here:
-                self.here = at
+            if column.has_focus_within and at != self.side:
+                self.side = at
                 self._mark()
 
     def action_step(self, by: int) -> None:
-        """The next or previous item of the list."""
+        """Show the next or previous item of the list."""
         if 0 <= self.index + by < len(self.items):
             self.go(self.index + by, 0)
         else:
-            self.say("That was the last item of the list." if by > 0 else "This is the first item of the list.")
+            self.say("This is the last item of the list." if by > 0 else "This is the first item of the list.")
 
     def action_sample(self, by: int) -> None:
-        """Another sample of the same item."""
-        whole = self.at_hand()
+        """Show another sample of the same item."""
+        whole = self.current_sample()
         if whole is not None and 0 <= self.number + by < whole.evaluation.samples:
             self.go(self.index, self.number + by)
         else:
@@ -180,7 +180,7 @@ class SamplePairScreen(LabellingScreen):
 
     @work(exclusive=True, group="case")
     async def action_case(self) -> None:
-        """Write this pair with its labels; the file's name says as what."""
+        """Write this pair with its labels in the format of the file ending."""
         from o1lab.evaluate.report import cases
 
         item, number = self.items[self.index], self.number
@@ -200,8 +200,8 @@ class SamplePairScreen(LabellingScreen):
 
     # Labels.
 
-    def at_hand(self) -> WholeSample | None:
-        return self.columns[self.here].whole
+    def current_sample(self) -> WholeSample | None:
+        return self.columns[self.side].whole
 
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)

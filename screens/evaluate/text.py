@@ -1,4 +1,4 @@
-"""How an evaluation reads: its row in the list, its figures and settings as text. Pure functions, no widget."""
+"""An evaluation as text: its row in the list, its figures and settings. Pure functions without widgets."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ COLUMNS = (
     Column("left", "left", 6, priority=1, justify="right"),
     *_OTHERS,
 )
-"""Progress and results; on a wide terminal the other outcomes as well."""
+"""Progress and results; on a wide terminal also the other outcomes."""
 OUTCOME_COLUMNS = (
     *_WHO,
     Column("accuracy", "accuracy", 14, priority=4, justify="right"),
     *(Column(one.key, one.title, one.width, justify="right") for one in _OTHERS),
     Column("done", "done", 9, priority=5, justify="right"),
 )
-"""What is neither right nor wrong, on a terminal too narrow for all."""
+"""The outcomes other than correct and incorrect, for a terminal too narrow for all columns."""
 
 
 def row(line: Line, *, marked: bool) -> Row:
-    """An evaluation in the list."""
+    """Make the row of an evaluation."""
     figures, status = line.figures, line.info.status if line.info else None
     left = status.seconds_left if status and line.active else None
     cells: dict[str, str | Text] = {
@@ -83,12 +83,12 @@ def row(line: Line, *, marked: bool) -> Row:
 
 
 def short(number: int) -> str:
-    """A count in at most four cells: 12, 1319, 100k."""
+    """Format a count in at most four cells: 12, 1319, 100k."""
     return str(number) if number < 10_000 else f"{number // 1000}k" if number < 1_000_000 else f"{number / 1e6:.0f}M"
 
 
 def value_words(figures: Figures) -> str:
-    """``43.3 (27–61)``; the mean of graded values is marked so."""
+    """Format a result with its interval: ``43.3 (27–61)``; ``⌀`` marks a mean value."""
     if figures.value is None:
         return "-"
     words = f"{'⌀' if figures.graded else ''}{figures.value:.1f}"
@@ -98,7 +98,7 @@ def value_words(figures: Figures) -> str:
 
 
 def cost_words(line: Line) -> str:
-    """The cost, or ``-`` where the price is not known."""
+    """Format the cost; ``-`` if the price is not known."""
     status: CountedStatus | None = line.info.status if line.info else None
     if status is not None and status.priced:
         return money(status.cost_usd)
@@ -108,12 +108,12 @@ def cost_words(line: Line) -> str:
 
 
 def outcome_bar(outcomes: Mapping[str, int], total: int) -> Text:
-    """All samples in one bar, each outcome with its own character; missing samples are dots."""
+    """Draw all samples as a bar, each outcome with its own character; missing samples are dots."""
     return bar([(*OUTCOME_SIGNS[name], outcomes.get(name, 0)) for name in OUTCOMES], total)
 
 
 def header(detail: Detail) -> Text:
-    """Two lines: the evaluation and its state; its progress and what it was asked for."""
+    """Format two lines: the evaluation and its state; its progress and pending request."""
     line = detail.line
     symbol, style = sign(line.state)
     text = Text.assemble(
@@ -128,7 +128,7 @@ def header(detail: Detail) -> Text:
 
 
 def facts(detail: Detail) -> Text:
-    """Everything about an evaluation, the most important first."""
+    """Format everything about an evaluation, the most important first."""
     text = Text()
     _trouble(text, detail)
     _figures(text, detail)
@@ -209,7 +209,7 @@ def _tokens(text: Text, figures: Figures) -> None:
         text.append(f": {thought:,.0f} thought, {answer:,.0f} after it")
         if tally.thought_known < tally.answered:
             text.append(f" (known of {tally.thought_known:,})")
-    text.append(f", {tally.estimated:,} counted by us\n" if tally.estimated else "\n")
+    text.append(f", estimated for {tally.estimated:,}\n" if tally.estimated else "\n")
 
 
 def _cost(line: Line) -> str:

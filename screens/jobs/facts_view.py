@@ -27,8 +27,8 @@ class FactsView(JobView[Any]):
 
     Args:
         title: The title of the pane of facts.
-        header: Gives the heading of a job.
-        facts: Gives its facts.
+        header: Makes the heading of a job.
+        facts: Makes its facts.
         id: The widget's id.
     """
 
@@ -42,7 +42,7 @@ class FactsView(JobView[Any]):
         yield TextPane(self._title, id=f"{self.id}-facts")
 
     def show(self, detail: Any) -> None:
-        """Show a job, from its top if it is another one than before."""
+        """Show a job, from the top if it is not the job shown before."""
         pane, head, text = self.query_one(TextPane), self.query_one(Static), self._header(detail)
         if detail.line.id != self._job_id:
             self._job_id = detail.line.id
@@ -52,5 +52,5 @@ class FactsView(JobView[Any]):
         pane.show(self._facts(detail))
 
     def whole(self, detail: Any) -> Text:
-        """Heading and facts in one text."""
+        """Return heading and facts as one text."""
         return Text("\n").join([self._header(detail), self._facts(detail)])

@@ -1,4 +1,4 @@
-"""What one kind of job declares for the jobs pane, and what the two kinds that ask models share."""
+"""The declaration of a kind of job for the jobs pane, and what the two kinds that call models share."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ BUDGETS = {"budget_usd": "dollars", "budget_tokens": "tokens"}
 
 @dataclass(frozen=True)
 class PaneKind(Generic[LineT, DetailT]):
-    """What one kind of job brings to the pane.
+    """What one kind of job provides to the pane.
 
     Attributes:
         jobs: Its functions: stop, pause, resume, remove.
-        next_action: What to do while there is no job, with the key.
+        next_action: Hint for an empty list, with the key.
         poll: Reads the jobs, the one with the given id in detail. Runs in a thread.
         stop_note: What happens on a stop, for the dialog.
-        stopping: What to say once a job was asked to stop.
-        resuming: What to say once a job was resumed.
-        why: Why a job is not running, in one sentence.
+        stopping: Message after a request to stop.
+        resuming: Message after a job was resumed.
+        why: Says in one sentence why a job is not running.
         settings: Values for the form; None if they cannot be read.
-        facts: Everything about a job. Runs in a thread.
-        can_retry: Whether resuming a finished job would do something.
+        facts: Formats everything about a job. Runs in a thread.
+        can_retry: Whether resuming a finished job has an effect.
         spent_budget: (setting, amount) of the budget that stopped a job and must be raised to resume it.
     """
 
@@ -51,17 +51,17 @@ class PaneKind(Generic[LineT, DetailT]):
 
     @property
     def noun(self) -> str:
-        """What one job is called."""
+        """The name of this kind of job."""
         return str(self.jobs.directory.noun)
 
     def folder(self, lab: Lab, job_id: str) -> JobFolder[Any, Any]:
-        """The directory of a job."""
+        """Return the directory of a job."""
         folder: JobFolder[Any, Any] = self.jobs.directory(self.jobs.parent(lab) / job_id)
         return folder
 
 
 def stop_note(status: CountedStatus | None) -> str:
-    """What a stop waits for and keeps."""
+    """Say what a stop waits for and keeps."""
     calls = status.in_flight if status else 0
     return f"It waits for {calls:,} call{'s' if calls != 1 else ''} in flight and keeps all responses."
 
@@ -80,7 +80,7 @@ def spent_budget(info: JobInfo[Any, Any] | None) -> tuple[str, float] | None:
 
 
 def toggle_pause(folder: JobFolder[Any, Any]) -> bool:
-    """Pause a job, or let one that is paused or about to pause continue.
+    """Pause a job, or continue one that is paused or about to pause.
 
     Returns:
         Whether it is paused now.

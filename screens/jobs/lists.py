@@ -26,7 +26,7 @@ class JobCells(CellList):
     """Jobs as cells of two lines.
 
     Args:
-        cell: Gives the cell of a job; takes the job and ``marked``.
+        cell: Makes the cell of a job; takes the job and ``marked``.
         id: The widget's id.
     """
 
@@ -42,10 +42,10 @@ class JobCells(CellList):
     def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
         cells = {line.id: self._cell(line, marked=line.id in marked) for line in lines}
         before, index = self.cursor_id, self.highlighted or 0
-        here = before
-        if here not in cells and cells:  # its job is gone, or this is the first drawing
-            here = list(cells)[min(index, len(cells) - 1)]
-        self.show(cells, here)
+        target = before
+        if target not in cells and cells:  # its job is gone, or this is the first drawing
+            target = list(cells)[min(index, len(cells) - 1)]
+        self.show(cells, target)
         if self.cursor_id != before:
             self.post_message(CursorMoved())
 
@@ -68,8 +68,8 @@ class JobTable(PagedTable):
     """Jobs as rows of a table.
 
     Args:
-        columns: The columns at first.
-        row: Gives the row of a job; takes the job and ``marked``.
+        columns: The initial columns.
+        row: Makes the row of a job; takes the job and ``marked``.
         id: The widget's id.
     """
 

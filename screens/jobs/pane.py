@@ -1,8 +1,8 @@
-"""The jobs pane: one list of jobs with its actions, for training runs, teacher runs and evaluations.
+"""The jobs pane: a list of jobs with its actions, for training runs, teacher runs and evaluations.
 
-A kind of job is a ``PaneKind``: how to poll it, its functions and its words. The list (``screens.jobs.lists``) and the
-view of the selected job are widgets given to the pane. What only one kind can do (its traces, its plot, scoring again)
-stays with the screen around the pane.
+A ``PaneKind`` declares how a kind of job is polled, its functions and its messages. The list (``screens.jobs.lists``)
+and the view of the selected job are widgets passed to the pane. Actions of only one kind (traces, plots, scoring again)
+belong to the screen that contains the pane.
 
 Keys, the same for every kind:
 
@@ -101,7 +101,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
 
     @dataclass
     class NewLikeThis(Message):
-        """The form is wanted with these values."""
+        """Open the form with these values."""
 
         values: dict[str, Any]
 
@@ -119,7 +119,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self.snapshot: Snapshot[LineT, DetailT] | None = None
         self.marked: list[str] = []
         self.loop = PollLoop()
-        self._wanted: str | None = None  # the job to put the cursor on as soon as it is listed
+        self._wanted: str | None = None  # the job that gets the cursor once it is listed
         self._last: str | None = None
         self._resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
 
@@ -175,7 +175,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
 
     @property
     def selected(self) -> str | None:
-        """The id of the job under the cursor, or of the one the cursor is to go to."""
+        """The id of the job under the cursor, or of the job the cursor will move to."""
         return self._wanted or self.jobs.cursor_id
 
     @property
@@ -186,12 +186,12 @@ class JobsPane(Container, Generic[LineT, DetailT]):
 
     @property
     def detail(self) -> DetailT | None:
-        """The selected job in detail, once it was read."""
+        """The selected job in detail, once it has been read."""
         detail = self.snapshot.detail if self.snapshot else None
         return detail if detail is not None and detail.line.id == self.selected else None
 
     def open_job(self, job_id: str) -> None:
-        """Put the cursor on this job; on one just made as soon as it is listed."""
+        """Move the cursor to this job, or to a new one once it is listed."""
         self._wanted = job_id
         self._go_to_wanted()
         self.loop.wake()
@@ -225,7 +225,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self.jobs.step(by)
 
     def toggle_mark(self, most: int | None = None) -> None:
-        """Mark the job under the cursor, or remove its mark; of more than ``most`` the first mark goes."""
+        """Mark the job under the cursor, or remove its mark; beyond ``most`` marks the oldest is removed."""
         if (job_id := self.jobs.cursor_id) in self.marked:
             self.marked.remove(job_id)
         elif job_id is not None:
@@ -238,19 +238,27 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self.marked = []
         self.draw()
 
-    # What is needed of it.
+    # Requirements of the actions.
 
     def need_line(self) -> LineT | None:
-        """The job under the cursor; without one, say why."""
+        """Return the job under the cursor; if there is none, say why."""
         if self.line is None:
             self._say_missing()
         return self.line
 
     def need_detail(self) -> DetailT | None:
-        """The job under the cursor in detail; without one, say why."""
+        """Return the job under the cursor in detail; if there is none, say why."""
         if self.detail is None:
             self._say_missing()
         return self.detail
+
+    def _need_active(self, verb: str) -> LineT | None:
+        """Return the job under the cursor if it is active; otherwise say why ``verb`` does nothing."""
+        line = self.need_line()
+        if line is None or line.active:
+            return line
+        self._say_state(line, verb)
+        return None
 
     def _say_missing(self) -> None:
         loading = self.snapshot is None or self.snapshot.lines
@@ -286,21 +294,14 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     @work(group="command")
     async def action_pause(self) -> None:
         """Make no new calls, or continue."""
-        if (line := self.need_line()) is None:
-            return
-        if not line.active:
-            self._say_state(line, "pause")
-            return
-        words = {True: "No new calls until you press p or r.", False: "Resumed."}
-        await self.run_command(toggle_pause, words.__getitem__, line.id)
+        if (line := self._need_active("pause")) is not None:
+            messages = {True: "No new calls until you press p or r.", False: "Resumed."}
+            await self.run_command(toggle_pause, messages.__getitem__, line.id)
 
     @work(group="command")
     async def action_stop(self) -> None:
-        """Stop the job, after a question."""
-        if (line := self.need_line()) is None:
-            return
-        if not line.active:
-            self._say_state(line, "stop")
+        """Stop the job after confirmation."""
+        if (line := self._need_active("stop")) is None:
             return
         question = f"Stop the {self.kind.noun} {line.id}?"
         note = f"{self.kind.stop_note(line)} Press r to resume it later."
@@ -310,7 +311,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
 
     @work(group="command")
     async def action_resume(self) -> None:
-        """Continue a job that is paused, stopped, failed or dead; a spent budget has to be raised first."""
+        """Continue a job that is paused, stopped, failed or dead; a spent budget must be raised first."""
         if (line := self.need_line()) is None:
             return
         if line.state == "paused":
@@ -351,7 +352,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
 
     @work(group="command")
     async def action_remove(self) -> None:
-        """Delete the job and its files, after a question."""
+        """Delete the job and its files after confirmation."""
         if (line := self.need_line()) is None:
             return
         if line.active:
@@ -360,16 +361,13 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         question = f"Remove the {self.kind.noun} {line.id}?"
         note = "Its files are deleted. This cannot be undone."
         if await self.app.push_screen_wait(ConfirmDialog(question, note, yes="Remove it", no="Keep it", danger=True)):
-            await self.run_command(self._remove, "Removed.", line.id)
-
-    def _remove(self, folder: JobFolder[Any, Any]) -> None:
-        self.kind.jobs.remove(self.context.lab, folder)
+            await self.run_command(lambda job: self.kind.jobs.remove(self.context.lab, job), "Removed.", line.id)
 
     def _say_state(self, line: LineT, verb: str) -> None:
         self._say(f"Nothing to {verb}: the {self.kind.noun} {line.id} is {line.state}.")
 
     def _tell_ended(self, snapshot: Snapshot[LineT, DetailT]) -> None:
-        """Say it when a job that was resumed here has stopped again."""
+        """Notify when a job that was resumed here has stopped again."""
         for line in snapshot.lines:
             if line.id not in self._resumed or line.active or line.status == self._resumed[line.id]:
                 continue

@@ -1,4 +1,4 @@
-"""Polling: read what is on the disk again and again while it is shown, at once when something was selected."""
+"""Polling: read the jobs repeatedly while a screen is shown, and immediately after a selection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JobLine(Protocol):
     def name(self) -> str: ...
     @property
     def status(self) -> Any:
-        """What its status.json says; None if there is none."""
+        """The content of its status.json; None if there is none."""
 
 
 LineT = TypeVar("LineT", bound=JobLine)
@@ -67,7 +67,7 @@ SnapshotT = TypeVar("SnapshotT", bound=Snapshot[Any, Any])
 
 
 class PollLoop:
-    """Polls, shows the result, waits. An error that persists is reported once, not at every poll."""
+    """Polls, shows the result and waits. A persistent error is reported once, not at every poll."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
@@ -98,7 +98,7 @@ class PollLoop:
                 try:
                     show(snapshot)
                 except NoMatches:
-                    return  # the app closes: widgets go before workers do
+                    return  # the app is closing: widgets are removed before workers
                 live = bool(snapshot.active)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
@@ -111,10 +111,10 @@ class StampedCache(Generic[ValueT]):
     """One value for each key, read again only when its stamp (a size, a time, a count) has changed."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[Hashable, ValueT]] = {}
+        self._values: dict[str, tuple[Hashable, ValueT]] = {}
 
     def get(self, key: str, stamp: Hashable, read: Callable[[], ValueT]) -> ValueT:
         """Return the value of ``key``, from ``read`` unless it was read under the same ``stamp``."""
-        if key not in self._kept or self._kept[key][0] != stamp:
-            self._kept[key] = (stamp, read())
-        return self._kept[key][1]
+        if key not in self._values or self._values[key][0] != stamp:
+            self._values[key] = (stamp, read())
+        return self._values[key][1]

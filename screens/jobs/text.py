@@ -41,12 +41,12 @@ _RAW = 1500
 
 
 def sign(state: str) -> tuple[str, str]:
-    """The sign of a state and its style."""
+    """Return the sign of a state and its style."""
     return SIGNS.get(state, ("?", ""))
 
 
 def counts(noun: str, snapshot: Snapshot[Any, Any]) -> str:
-    """``3 runs, 1 active``; empty without a run."""
+    """Format the number of jobs: ``3 runs, 1 active``; empty without jobs."""
     number = len(snapshot.lines)
     if not number:
         return ""
@@ -54,7 +54,12 @@ def counts(noun: str, snapshot: Snapshot[Any, Any]) -> str:
 
 
 def bar(parts: Iterable[tuple[str, str, int]], total: int) -> Text:
-    """A bar of (sign, style, number) parts of ``total``; what is missing as dots. No part above zero is left out."""
+    """Draw a bar of ``BAR`` cells; the rest is dots.
+
+    Args:
+        parts: (sign, style, number) of each part. A part above zero has at least one cell.
+        total: the number that fills the bar.
+    """
     text, drawn, so_far = Text("▕"), 0, 0
     for part, style, number in parts:
         so_far += number
@@ -66,7 +71,7 @@ def bar(parts: Iterable[tuple[str, str, int]], total: int) -> Text:
 
 
 def add_progress(text: Text, done: int, requested: int, seconds_left: float | None) -> None:
-    """Add how far a job is and how long the rest takes."""
+    """Add the progress of a job and its remaining time."""
     share = f" ({100 * done // requested} %)" if requested else ""
     text.append(f" {done:,} of {requested:,} done{share}")
     if seconds_left is not None:
@@ -74,7 +79,7 @@ def add_progress(text: Text, done: int, requested: int, seconds_left: float | No
 
 
 def request_words(state: str, *, active: bool, pausing: bool, stopping: bool) -> str:
-    """What a job was asked for and has not done yet; often nothing."""
+    """Describe a pending request to pause, stop or resume a job; empty if there is none."""
     if not active:
         return ""
     if stopping and state != "stopping":
@@ -85,7 +90,7 @@ def request_words(state: str, *, active: bool, pausing: bool, stopping: bool) ->
 
 
 def stop_reason(status: CountedStatus | None) -> str:
-    """Why a job that asks models is not running, in one sentence."""
+    """Say in one sentence why a job that calls models is not running."""
     if status is None:
         return "It has no folder."
     if status.stopped_by in STOPPED_BY:
@@ -94,7 +99,7 @@ def stop_reason(status: CountedStatus | None) -> str:
 
 
 def add_trouble(text: Text, state: str, status: CountedStatus) -> None:
-    """Add what stopped a job that asks models, if something did, and what to do."""
+    """Add what stopped a job that calls models, if anything did, and what to do."""
     if state == "dead":
         text.append("† Its process ended without writing a final status. ", "bold red")
         text.append("All received responses are kept. Press r to resume.\n")
@@ -113,16 +118,16 @@ def add_trouble(text: Text, state: str, status: CountedStatus) -> None:
 
 
 def add_about(text: Text, info: JobInfo[Any, Any]) -> None:
-    """Add the notes that a person gave a job."""
+    """Add the notes on a job."""
     for note in info.notes:
         text.append("note  ", "dim").append(f"{one_line(note, 400)}\n")
 
 
 def add_faults(text: Text, faults: Sequence[FaultCount]) -> None:
-    """Add the calls that failed, by their fault, each with the last response as it came."""
+    """Add the failed calls by error code, each with the last raw response."""
     if not faults:
         return
-    text.append("\nfailed calls, with the last response as it came\n", "bold")
+    text.append("\nfailed calls, with the last raw response\n", "bold")
     for fault in faults:
         text.append(f"{fault.number:>7,}  ").append(f"{one_line(fault.code, 40)}: ", "bold")
         text.append(f"{one_line(fault.sentence, 400)}\n")

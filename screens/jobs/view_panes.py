@@ -29,12 +29,12 @@ class Pane:
 
 
 class ViewPanes:
-    """Shows one pane at a time. The stylesheet does the rest by the screen's classes ``-pane-NAME`` and ``-view-NAME``.
+    """Shows one pane at a time: sets the classes ``-pane-NAME`` and ``-view-NAME``, which the stylesheet uses.
 
     Args:
         screen: The screen.
-        panes: Its panes by name, in the order of tab.
-        strip: Selector of the ``Static`` that names them.
+        panes: Its panes by name, in tab order.
+        strip: Selector of the ``Static`` that shows their titles.
     """
 
     def __init__(self, screen: Screen[None], panes: Mapping[str, Pane], strip: str) -> None:
@@ -47,7 +47,7 @@ class ViewPanes:
         return self.panes[self.current].view
 
     def step(self, by: int) -> str:
-        """The name of the next or previous pane, from the last one on to the first."""
+        """Return the name of the next or previous pane; the first follows the last."""
         names = list(self.panes)
         return names[(names.index(self.current) + by) % len(names)]
 
@@ -60,7 +60,7 @@ class ViewPanes:
         self.screen.query_one(self.strip, Static).update(self._strip_text())
         holder = focus or self.screen.query_one(self.panes[name].holder)
         self.screen.set_focus(first_focusable(holder))
-        if self.screen.focused is None:  # it is not displayed, or only with the next layout
+        if self.screen.focused is None:  # not displayed before the next layout
             self.screen.call_after_refresh(self._focus_later, name, holder)
 
     def _focus_later(self, name: str, holder: Widget) -> None:
@@ -68,7 +68,7 @@ class ViewPanes:
             self.screen.set_focus(target)
 
     def pane_of(self, widget: Widget) -> str | None:
-        """The other pane of this view whose holder ``widget`` is."""
+        """Return the other pane of this view that ``widget`` holds, or None."""
         return next(
             (
                 name
@@ -84,13 +84,12 @@ class ViewPanes:
             if pane.view != view:
                 text.append(f"{'   ' if view else ''}{pane.key}{' ' if pane.key else ''}", "dim")
                 view = pane.view
-            here = name == self.current
-            text.append(f"[{pane.title}]" if here else f" {pane.title} ", "bold reverse" if here else "dim")
+            text.append(*((f"[{pane.title}]", "bold reverse") if name == self.current else (f" {pane.title} ", "dim")))
         return text
 
 
 def first_focusable(holder: Widget) -> Widget | None:
-    """The widget, or the first one in it, that can take the focus and is displayed; None if there is none."""
+    """Return the first displayed widget that can take the focus, from ``holder`` on; None if there is none."""
     return next((one for one in (holder, *holder.query(Widget)) if one.focusable and _displayed(one)), None)
 
 

@@ -26,7 +26,7 @@ from store.sqlite import Database
 
 
 class TrainForm(SettingsForm[Recipe]):
-    """Pick base, dataset, adapter, schedule and device; then preflight."""
+    """Form for base, dataset, adapter, schedule and device; continues with preflight."""
 
     TITLE = "TRAIN  new run"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "train.tcss"]
@@ -47,7 +47,7 @@ class TrainForm(SettingsForm[Recipe]):
     async def look(self) -> Offer:
         context = self.context
         self.recipes = await self.in_thread(recipe_files, context.lab)
-        offer = await self.in_thread(look, context.lab, context.config, context.store.db)
+        offer = await self.in_thread(read_offer, context.lab, context.config, context.store.db)
         known = [value for _, value in offer.choices["dataset"]]
         self.has_datasets = bool(known)
         dataset = self.values.get("dataset") or (known[0] if known else None)
@@ -66,7 +66,7 @@ class TrainForm(SettingsForm[Recipe]):
         return {} if texts["dataset"] else {"dataset": "Choose a dataset; make one on the Traces screen (d)."}
 
     async def action_go(self) -> None:
-        """Open preflight, unless something is wrong with the form."""
+        """Open preflight if the form is valid."""
         recipe = await self.finished()
         if recipe is not None:
             from screens.train.preflight import PreflightScreen
@@ -75,7 +75,7 @@ class TrainForm(SettingsForm[Recipe]):
 
     @work
     async def action_load_recipe(self) -> None:
-        """Fill the form from a recipe file: one of the lab's, one that came with o1lab, or any path."""
+        """Fill the form from a recipe file: one of the lab, a built-in one, or any path."""
         from o1lab.widgets.dialogs import PromptDialog
 
         known = self.recipes
@@ -95,8 +95,8 @@ class TrainForm(SettingsForm[Recipe]):
             self.row(field).set_text(text)
 
 
-def look(lab: Lab, config: Config, db: Database) -> Offer:
-    """The bases, datasets, adapters and devices of the lab and the machine (for a thread)."""
+def read_offer(lab: Lab, config: Config, db: Database) -> Offer:
+    """Read the bases, datasets, adapters and devices of the lab and the machine. Call it in a thread."""
     adapters: list[tuple[str, str]] = []
     waiting: list[tuple[str, str]] = []
     for run, state in ((each, each.info()) for each in RUNS.directories(lab)):
@@ -120,13 +120,13 @@ def look(lab: Lab, config: Config, db: Database) -> Offer:
 
 
 def recipe_files(lab: Lab) -> dict[str, Path]:
-    """The recipe files by name: those that came with o1lab, and before them the lab's (for a thread)."""
+    """Return the recipe files by name; those of the lab replace built-in ones. Call it in a thread."""
     folders = (assets_dir() / "recipes", lab.root / "recipes")
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def starting_values(files: Mapping[str, Path], dataset: str) -> dict[str, Any]:
-    """The values of the first recipe file that names the dataset; empty without one. Call it in a thread."""
+    """Return the values of the first recipe file for the dataset; empty if there is none. Call it in a thread."""
     for path in files.values():
         try:
             values = recipes.load_values(path)

@@ -82,7 +82,7 @@ class LogPane(LineView):
         """Show the last lines of the log, with their control characters made visible."""
         if lines == self._lines:
             return
-        at_end = self._at_end  # new text scrolls to its top
+        at_end = self._at_end  # set_text scrolls to the top
         known = overlap(self._lines, lines)
         text = visible("\n".join(lines[known:]))
         self._lines = lines

@@ -33,9 +33,9 @@ class RunLine:
     Attributes:
         run: Its directory.
         info: Its status and whether its process is alive.
-        loss: The last one it wrote.
-        dataset: The name; empty for a run that this lab did not start.
-        place: Its place in the queue for its device, from 1.
+        loss: The last loss that it wrote.
+        dataset: The name of its dataset; empty for a run that this lab did not start.
+        place: Its position in the queue for its device, from 1.
     """
 
     run: RunDir
@@ -106,9 +106,9 @@ class _Followed:
     count: int = 0
 
     def new_points(self, run_id: str, metric: str) -> Points | None:
-        """The new points of ``metric``, or None."""
+        """Return the new points of ``metric``, or None if there are none."""
         steps, values = self.metrics.steps, self.metrics.column(metric)
-        if metric.startswith("eval_"):  # not on every line: lines without it must leave no gap in the curve
+        if metric.startswith("eval_"):  # only on some lines: the others must leave no gap in the curve
             known = [index for index, value in enumerate(values) if not math.isnan(value)]
             steps, values = array("d", (steps[i] for i in known)), array("d", (values[i] for i in known))
         key = (metric, self.metrics.generation)
@@ -137,7 +137,7 @@ class Poller:
 
         Args:
             selected: The run to read in detail; the newest when it is None or gone.
-            marked: More runs whose curves are wanted.
+            marked: Other runs whose curves are drawn.
             metric: The metric of the curves.
         """
         with self._lock:
@@ -215,9 +215,9 @@ def seconds_left(metrics: Metrics, state: RunState) -> float | None:
 
 
 def places(states: Iterable[RunState]) -> dict[str, int]:
-    """Find the place of each queued run in its device's queue, from 1, by the start of its process.
+    """Find the position of each queued run in the queue of its device, from 1, by the start of its process.
 
-    A run that waits for another run is in no queue yet.
+    A run that waits for another run is not in a queue yet.
     """
     queues: dict[tuple[str, str], list[RunState]] = {}
     for state in states:

@@ -1,4 +1,4 @@
-"""Preflight: what the trainer will do with a recipe, shown from its own tensors; from here the run is launched."""
+"""Preflight: shows what the trainer does with a recipe, from the trainer's own tensors, and launches the run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PreflightScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "launch", "Launch"),
         Binding("y", "copy_command", "Copy command"),
-        Binding("r", "look", "Look again"),
+        Binding("r", "check", "Check again"),
         Binding("escape", "back", "Back to the form"),
     ]
 
@@ -51,14 +51,14 @@ class PreflightScreen(LabScreen):
 
     def on_mount(self) -> None:
         self.query_one("#preflight").focus()
-        self.action_look()
+        self.action_check()
 
     def on_unmount(self) -> None:
         self._cancelled.set()
 
     @work(exclusive=True, group="preflight")
-    async def action_look(self) -> None:
-        """Build the tensors and look at them."""
+    async def action_check(self) -> None:
+        """Build the tensors and check them."""
         self._cancelled.set()
         cancelled = self._cancelled = threading.Event()
         self.found = None
@@ -92,16 +92,18 @@ class PreflightScreen(LabScreen):
         if found.ok:
             verdict = Text("✓ Ready. Press enter to launch.", "bold green")
         else:
-            verdict = Text(f"✗ Not like this: {len(found.problems)} to put right. Press esc for the form.", "bold red")
+            count = len(found.problems)
+            problems = f"{count} problem{'s' if count != 1 else ''}"
+            verdict = Text(f"✗ {problems} to fix. Press esc to go back to the form.", "bold red")
         self.query_one("#verdict", Static).update(verdict)
         self.query_one("#preflight", TextPane).show(report_text(found, self.recipe))
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Launching is offered only for what is in order."""
+        """Offer the launch only for a recipe without problems."""
         if action == "launch":
             return bool(self.found and self.found.ok) or None
-        return self.found is not None or None if action in ("copy_command", "look") else True
+        return self.found is not None or None if action in ("copy_command", "check") else True
 
     @work(exclusive=True, group="launch")
     async def action_launch(self) -> None:
@@ -123,7 +125,7 @@ class PreflightScreen(LabScreen):
         self._leave()
 
     def _leave(self) -> None:
-        """Go to the run once it is launched; if another mode is shown by then, on coming back."""
+        """Show the run once it is launched; if another mode is shown, when this one is shown again."""
         if self.run_id and self.is_current:
             self.app.pop_screen()
             self.launched(self.run_id)
@@ -135,6 +137,6 @@ class PreflightScreen(LabScreen):
             self.app.notify(visible(self.found.command), title="Copied", markup=False)
 
     def action_back(self) -> None:
-        """Back to the form; a look that is under way ends."""
+        """Go back to the form and cancel a running check."""
         self._cancelled.set()
         self.app.pop_screen()

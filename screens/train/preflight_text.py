@@ -1,4 +1,4 @@
-"""What preflight found, as text: lengths as bars, the loss mask as brackets and colour, problems with their hints."""
+"""The preflight report as text: lengths as bars, the loss mask in brackets and colour, problems with hints."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from o1lab.train.recipe import Recipe
 
 BAR_CELLS = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-# Trained tokens are coloured between these marks; tokens that are only read are dim.
+# Trained tokens are coloured and between these marks; the others are dim.
 LEARNED = ("⟦", "⟧")
 
 
 def report_text(found: Preflight, recipe: Recipe) -> Text:
-    """The whole report: problems first, then what the tensors hold, then the command."""
+    """Format the whole report: problems, then the content of the tensors, then the command."""
     text = Text()
     for problem in found.problems:
         text.append_text(_problem("✗", "bold red", problem))
@@ -28,9 +28,9 @@ def report_text(found: Preflight, recipe: Recipe) -> Text:
         ("Checks", _checks(found, recipe)),
         ("Rows", _rows(found, recipe)),
         ("Memory", _memory(found)),
-        ("Tokens a row", histogram(found.histogram, recipe.max_length)),
+        ("Tokens per row", histogram(found.histogram, recipe.max_length)),
         ("A row as the trainer sees it", mask(found)),
-        ("The command that starts this", Text(visible(found.command))),
+        ("Command for this run", Text(visible(found.command))),
     ):
         if lines:
             text.append(f"\n{title}\n" if text else f"{title}\n", "bold").append_text(lines).append("\n")
@@ -45,7 +45,7 @@ def _problem(sign: str, style: str, problem: Problem) -> Text:
 
 
 def _checks(found: Preflight, recipe: Recipe) -> Text:
-    if not found.tokens.total:  # the base could not be read and nothing was measured
+    if not found.tokens.total:  # the base could not be read, so nothing was measured
         return Text()
     over = "refused, never cut silently" if recipe.over_length == "refuse" else f"they are set to {recipe.over_length}"
     checks: list[tuple[bool | None, str]] = [
@@ -77,9 +77,9 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
     batch = recipe.batch_size * recipe.grad_accumulation
     return Text(
         f"{rows}\n"
-        f"tokens a row: median {tokens.p50:,}, 95 % below {tokens.p95:,}, longest {tokens.max:,}\n"
+        f"tokens per row: median {tokens.p50:,}, 95 % below {tokens.p95:,}, longest {tokens.max:,}\n"
         f"{found.trained_tokens:,} tokens carry the loss{share}\n"
-        f"{found.total_steps:,} steps of {batch} rows; {parameters} M parameters learn, on {found.device}"
+        f"{found.total_steps:,} steps of {batch} rows; {parameters} M trainable parameters, on {found.device}"
         + (f" in {found.dtype}" if found.dtype else "")
     )
 
@@ -103,7 +103,7 @@ def _memory(found: Preflight) -> Text:
 
 
 def histogram(bins: Sequence[Bin], max_length: int) -> Text:
-    """A bar a bin of lengths; bins beyond ``max_length`` are marked with a sign as well as in colour."""
+    """Draw one bar per bin of lengths; bins beyond ``max_length`` have a sign and a colour."""
     most = max((item.count for item in bins), default=0)
     lines = []
     for item in bins:
@@ -122,7 +122,7 @@ def histogram(bins: Sequence[Bin], max_length: int) -> Text:
 
 
 def mask(found: Preflight) -> Text:
-    """The sample's tokens: learned ones between brackets and coloured, the others dim."""
+    """Format the tokens of the sample: trained ones coloured and in brackets, the others dim."""
     if not found.sample:
         return Text()
     opening, closing = LEARNED

@@ -63,7 +63,7 @@ class TrainScreen(LabScreen):
         self.metric = "loss"
         self.panes = ViewPanes(self, PANES, "#panes")
         self.draft: dict[str, str] = {}
-        """What was typed into the form and not launched yet."""
+        """The text of the form that has not been launched yet."""
         self._counts = ""
         view = RunView(id="run")
         kind = PaneKind(
@@ -106,7 +106,7 @@ class TrainScreen(LabScreen):
                 self._draw(points)
 
     def _draw(self, points: Points) -> None:
-        """Put new points on the plot, unless the run is neither selected nor marked any more."""
+        """Draw new points if the run is still selected or marked."""
         plot, name = self.query_one(LossPlot), points.run_id
         if name not in (self.jobs.selected, *self.jobs.marked):
             return
@@ -118,7 +118,7 @@ class TrainScreen(LabScreen):
             self.poller.forget(name)
             self.jobs.loop.wake()
 
-    # Choosing.
+    # Selection.
 
     def open_run(self, run_id: str) -> None:
         """Show this run (the app calls it)."""
@@ -126,7 +126,7 @@ class TrainScreen(LabScreen):
         self.panes.show("curve")
 
     def open_form(self, dataset: str | None = None) -> None:
-        """Set up a run, on ``dataset`` if given (the app calls it)."""
+        """Open the form of a run, with ``dataset`` if given (the app calls it)."""
         if dataset:
             self.draft.clear()
         self._open_form({"dataset": dataset} if dataset else {})

@@ -1,4 +1,4 @@
-"""How a training run reads: its state, header, figures and answers as text. Pure functions, no widget."""
+"""A training run as text: state, header, figures and answers. Pure functions without widgets."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ METRICS = {
 
 
 def state_words(line: RunLine) -> Text:
-    """The sign and the name of a run's state."""
+    """Format the sign and the name of a run's state."""
     symbol, style = sign(line.state)
     silent = " (silent)" if line.info.stale and line.active else ""
     return Text.assemble((f"{symbol} {line.state}{silent}", style))
 
 
 def list_cell(line: RunLine, *, marked: bool) -> Text:
-    """A run in the list, two lines: sign, mark, id, steps and loss; state and dataset."""
+    """Format a run for the list in two lines: sign, mark, id, steps and loss; state and dataset."""
     status = line.status
     steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
     loss = "" if line.loss is None else number(line.loss)
@@ -50,7 +50,7 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
 
 
 def header(detail: Detail) -> Text:
-    """Two lines: the run with its state and progress; what it trains on."""
+    """Format two lines: the run with its state and progress; its base, dataset and device."""
     line, recipe, status = detail.line, detail.recipe, detail.line.status
     step = max(status.step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
     parts = [state_words(line), Text(f"step {step:,}/{status.total_steps:,}")]
@@ -79,7 +79,7 @@ def header(detail: Detail) -> Text:
 
 
 def notice(detail: Detail) -> Text:
-    """What must not be missed (a spike, a failure, a dead process), or what the run waits for; often empty."""
+    """Format a warning (a spike, a failure, a dead process) or what the run waits for; empty if there is neither."""
     line, status, info = detail.line, detail.line.status, detail.line.info
     if not status.message:
         if line.active and info.stale:
@@ -94,7 +94,7 @@ def notice(detail: Detail) -> Text:
 
 
 def figures(last: dict[str, float]) -> Text:
-    """The newest metrics on one line."""
+    """Format the latest metrics on one line."""
     text = Text(no_wrap=True, overflow="ellipsis")
     for key, label, shown in (
         ("loss", "loss", number),
@@ -116,7 +116,7 @@ def figures(last: dict[str, float]) -> Text:
 
 
 def answers(detail: Detail) -> Text:
-    """The student's answers to each probe by step, with a sign for right and wrong."""
+    """Format the student's answers to each probe by step, with signs for right and wrong."""
     if not detail.samples:
         if detail.recipe is not None and not detail.recipe.probes:
             return Text("This recipe has no probes. Add some in the form of the next run.", "dim")
@@ -138,7 +138,7 @@ def answers(detail: Detail) -> Text:
 
 
 def full_answers(detail: Detail) -> Text:
-    """Every answer to every probe, with its thought."""
+    """Format all answers to all probes with their thoughts."""
     text = Text()
     for prompt, asked in _by_prompt(detail.samples).items():
         text.append(f"> {visible(prompt)}\n", "bold")
@@ -161,7 +161,7 @@ def _sign(item: dict[str, Any]) -> str:
 
 
 def _final(item: dict[str, Any]) -> str:
-    """The final answer: what the verifier extracted, otherwise the text after the thought."""
+    """Return the answer that the verifier extracted, otherwise the text after the thought."""
     text = str(item.get("answer") or "")
     return str(item.get("final") or text.rpartition("</think>")[2].strip() or text)
 
@@ -173,7 +173,7 @@ def _full(item: dict[str, Any]) -> str:
 
 
 def facts(detail: Detail) -> Text:
-    """The files of a run as text. Reads them, so call it in a thread."""
+    """Format the files of a run. Reads them, so call it in a thread."""
     run = detail.line.run
     dataset = run.read_json(run.dataset)
     dataset.pop("trace_ids", None)

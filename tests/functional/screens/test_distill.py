@@ -217,7 +217,7 @@ async def test_rules_are_previewed_and_then_applied(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot, 6)
-        assert "no rule has looked yet" in shown(pilot)
+        assert "no rule has run yet" in shown(pilot)
         await rules_dialog(pilot)
         await pilot.press("w")  # not before a preview
         await pilot.press("p")

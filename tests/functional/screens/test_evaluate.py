@@ -341,7 +341,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             form = await form_of(pilot)
             field(form, "suite").set_text("sums")
             field(form, "model").set_text("teacher")
-            await until(pilot, lambda: "0 calls, 6 samples answered already" in shown(pilot), "that it is known")
+            await until(pilot, lambda: "0 calls, 6 samples already answered" in shown(pilot), "that it is known")
     finally:
         end(lab)
     assert server.asked.total() == 6

@@ -59,7 +59,7 @@ async def samples(
         pane.show(evaluation, query=query)
         await until(pilot, lambda: pane.table.total, "the samples")
         pane.table.focus()
-        await until(pilot, lambda: pane.at_hand is not None, "the first sample")
+        await until(pilot, lambda: pane.current_sample is not None, "the first sample")
         yield pilot, pane
 
 
@@ -88,7 +88,7 @@ async def test_the_list_is_filtered_as_one_types_and_escape_brings_it_back(conte
         await pilot.press("slash", "ctrl+u", *"outcome:rotten", "enter")
         await until(pilot, lambda: "'outcome' cannot be 'rotten'" in shown(pilot), "what is wrong with it")
         await pilot.press("escape", "l")
-        await until(pilot, lambda: pane.at_hand and pane.at_hand.item == "add:5", "the longest first")
+        await until(pilot, lambda: pane.current_sample and pane.current_sample.item == "add:5", "the longest first")
 
 
 async def test_the_reader_shows_gold_answer_and_reason_and_goes_on_to_the_next(context: LabContext) -> None:
@@ -102,7 +102,11 @@ async def test_the_reader_shows_gold_answer_and_reason_and_goes_on_to_the_next(c
         assert screen.reader.document is not None and len(screen.reader.document.segments) > 2
         await pilot.press("p", "escape")
         await until(pilot, lambda: pilot.app.screen is pane.screen, "the list")
-        await until(pilot, lambda: pane.at_hand and pane.at_hand.item == "add:4", "the cursor on the last one read")
+        await until(
+            pilot,
+            lambda: pane.current_sample and pane.current_sample.item == "add:4",
+            "the cursor on the last one read",
+        )
 
 
 async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext) -> None:
@@ -171,7 +175,7 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
         await until(pilot, lambda: isinstance(pilot.app.screen, SamplePairScreen), "both answers")
         beside = pilot.app.screen
         assert isinstance(beside, SamplePairScreen)
-        await until(pilot, lambda: beside.at_hand() is not None, "the samples")
+        await until(pilot, lambda: beside.current_sample() is not None, "the samples")
         await until(pilot, lambda: "✗ incorrect" in shown(pilot) and "✓ correct" in shown(pilot), "both outcomes")
         await pilot.press("v", "enter")  # the base's answer has no thought: it is labelled itself
         await pilot.pause()

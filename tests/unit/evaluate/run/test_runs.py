@@ -325,7 +325,7 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
         assert server.asked.total() == asked
         assert not status.priced  # what the model was paid is as little known as before
         control.rescore(lab, folder.id)
-        assert "nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
+        assert "Nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
     store = open_store(lab.database)
     assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
     assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
@@ -352,7 +352,7 @@ async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Pa
             control.rescore(lab, folder.id)
             status = await drive(lab, folder, scores_only=True, clock=FakeClock())
             assert (status.state, status.stopped_by, status.unscored) == ("stopped", "budget_tokens", 0)
-            assert f"{left} samples have not been asked for" in status.message and f"resume {folder.id}" in status.hint
+            assert f"{left} samples have not been asked" in status.message and f"resume {folder.id}" in status.hint
         assert server.asked.total() == asked
         folder.write_status(replace(status, state="running", pid=None))  # its process was killed
         control.rescore(lab, folder.id)
