@@ -132,7 +132,7 @@ async def rules(pilot: Pilot[int]) -> None:
     await pilot.press("F")
     await until(pilot, lambda: isinstance(pilot.app.screen, RulesDialog), "the dialog")
     await pilot.press("space", "p")
-    await until(pilot, lambda: "w applies it" in shown(pilot), "the preview")
+    await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
     await pilot.pause()
 
 

@@ -221,7 +221,7 @@ async def test_rules_are_previewed_and_then_applied(lab: Lab) -> None:
         await rules_dialog(pilot)
         await pilot.press("w")  # not before a preview
         await pilot.press("p")
-        await until(pilot, lambda: "w applies it" in shown(pilot), "the preview")
+        await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         text = shown(pilot)
         assert "6 problems: ✓ 2 kept, ✗ 4 left out" in text, text
         assert set(excluded(lab).values()) == {None}
@@ -239,7 +239,7 @@ async def test_a_twin_is_named_with_its_words(lab: Lab) -> None:
         screen = await opened(pilot, 6)
         await rules_dialog(pilot)
         await pilot.press("p")
-        await until(pilot, lambda: "w applies it" in shown(pilot), "the preview")
+        await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         await pilot.press("w")
         await until(pilot, lambda: pilot.app.screen is screen, "applied")
         await pilot.press("j", "j", "j", "j")
@@ -253,12 +253,12 @@ async def test_other_rules_need_another_preview(lab: Lab) -> None:
         await opened(pilot, 6)
         dialog = await rules_dialog(pilot)
         await pilot.press("p")
-        await until(pilot, lambda: "w applies it" in shown(pilot), "the preview")
+        await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         await pilot.press("space")  # without the first rule
-        await until(pilot, lambda: "[ ] image" in shown(pilot) and "w applies it" not in shown(pilot), "another choice")
+        await until(pilot, lambda: "[ ] image" in shown(pilot) and "press w to apply" not in shown(pilot), "another choice")
         await pilot.press("w")
         await pilot.press("p")
-        await until(pilot, lambda: "w applies it" in shown(pilot), "the other preview")
+        await until(pilot, lambda: "press w to apply" in shown(pilot), "the other preview")
         assert "✗ 3 left out" in shown(pilot) and len(dialog.chosen) == 7
         assert set(excluded(lab).values()) == {None}
 
