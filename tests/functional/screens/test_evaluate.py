@@ -115,9 +115,7 @@ async def test_without_an_evaluation_every_view_names_the_next_action(lab: Lab) 
         await until(pilot, lambda: "No evaluation is chosen." in shown(pilot), "the samples' word")
         for key in ("3", "4"):
             await pilot.press(key)
-            await until(
-                pilot, lambda: "No evaluation of yours stands in this" in shown(pilot), f"the word of view {key}"
-            )
+            await until(pilot, lambda: "None of your evaluations is in this" in shown(pilot), f"the word of view {key}")
             assert "AIME2024" in shown(pilot)  # what was published is there all the same
 
 
