@@ -60,7 +60,7 @@ def test_a_gone_process_is_dead_whatever_its_heartbeat(run: RunDir) -> None:
         assert (state.state, state.stale) == ("dead", now > beat + STALE_S)
     assert not state.active
     assert "Killed" in state.status.message
-    assert f"runs resume {run.id}" in state.status.hint
+    assert "no checkpoint to resume from" in state.status.hint
 
 
 def test_a_process_id_that_was_used_again_does_not_keep_a_run_alive(run: RunDir) -> None:
