@@ -255,7 +255,9 @@ async def test_other_rules_need_another_preview(lab: Lab) -> None:
         await pilot.press("p")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         await pilot.press("space")  # without the first rule
-        await until(pilot, lambda: "[ ] image" in shown(pilot) and "press w to apply" not in shown(pilot), "another choice")
+        await until(
+            pilot, lambda: "[ ] image" in shown(pilot) and "press w to apply" not in shown(pilot), "another choice"
+        )
         await pilot.press("w")
         await pilot.press("p")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the other preview")

@@ -429,7 +429,7 @@ async def test_tables_are_read_copied_and_written_never_over_another_unasked(lab
         await until(pilot, lambda: "WildSafety" in shown(pilot), "the second table")
         await pilot.press("w")
         await written(pilot, "t.doc")
-        await until(pilot, lambda: "does not say in which form" in shown(pilot), "what is wrong with it")
+        await until(pilot, lambda: "has no known file ending" in shown(pilot), "what is wrong with it")
 
 
 async def test_plots_stand_in_80_columns_and_are_written_as_svg(lab: Lab) -> None:

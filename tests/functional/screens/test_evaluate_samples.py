@@ -256,7 +256,7 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
         other = open_store(context.lab.database)  # the marks of some samples are no figure yet
         assert [list(evaluations.scorers(other.db, one)) for one in ids] == [["math@1"], ["math@1"]]
         await pilot.press("r")
-        await until(pilot, lambda: "before all is marked?" in shown(pilot), "the question")
+        await until(pilot, lambda: "before all samples are marked?" in shown(pilot), "the question")
         await pilot.press("y")
         await until(pilot, lambda: BASE in shown(pilot), "the results")
         assert all("human@1" in evaluations.scorers(other.db, one) for one in ids)

@@ -38,9 +38,9 @@ def test_of_a_long_remark_only_the_ends_are_laid_out(store: Store) -> None:
     long = "begin " + "y" * 2_000_000 + " end"
     whole = read_sample(store.db, put(store, Turn("2 + 2?", "", long), Turn("Sure?", "", "No, 5.")))
     said = text_of.conversation(whole, 1).plain
-    assert len(said) < 2 * text_of.LONGEST_SAID
+    assert len(said) < 2 * text_of.MESSAGE_CHARS
     assert "begin yyy" in said
-    assert f"{2_000_010 - text_of.LONGEST_SAID:,} characters" in said
+    assert f"{2_000_010 - text_of.MESSAGE_CHARS:,} characters" in said
     assert "yyy end\nuser: Sure?" in said
 
 

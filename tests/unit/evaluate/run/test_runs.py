@@ -372,7 +372,7 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
         asked = server.asked.total()
         monkeypatch.setattr(MathScorer, "version", 2)
         control.resume(lab, folder.id, {"budget_tokens": 10**6})
-        with pytest.raises(LabError, match=r"began with: it was math@1") as told:
+        with pytest.raises(LabError, match=r"began: it was math@1") as told:
             await drive(lab, folder, clock=FakeClock())
         assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
         control.rescore(lab, folder.id)
