@@ -286,7 +286,7 @@ async def test_failures_show_their_reason_and_the_last_response_literally(lab: L
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "finished")
         text = facts(screen)
-        assert "rejected or failed, and why" in text and "failed calls, with the last response" in text
+        assert "rejected or failed, and why" in text and "failed calls, with the last raw response" in text
         assert "filtered by our content policy" in text
         assert "× failed 1" in text
 
@@ -399,7 +399,7 @@ async def test_a_prompt_is_edited_as_a_new_version_of_this_lab(lab: Lab, monkeyp
         await opened(pilot)
         await pilot.press("e")
         await until(pilot, lambda: isinstance(pilot.app.screen, PromptsScreen), "the prompts")
-        await until(pilot, lambda: made.label in shown(pilot) and "of this lab" in shown(pilot), "the new one")
+        await until(pilot, lambda: made.label in shown(pilot) and "this lab" in shown(pilot), "the new one")
 
 
 def test_faults_are_read_again_only_when_another_came(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
