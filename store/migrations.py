@@ -387,6 +387,38 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_TRANSPARENCY = """
+-- Answers of persons to the items of a transparency framework, append-only; the latest of a scorer counts.
+CREATE TABLE transparency_answers (
+    id INTEGER PRIMARY KEY,
+    framework TEXT NOT NULL,
+    work TEXT NOT NULL,
+    item TEXT NOT NULL,
+    answer TEXT NOT NULL,           -- yes, no, not_used, withdrawn
+    evidence TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '',
+    scorer TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX transparency_answers_work ON transparency_answers(framework, work, id);
+-- Scores that the lab gave itself for a training run.
+CREATE TABLE transparency_scores (
+    id INTEGER PRIMARY KEY,
+    framework TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    items TEXT NOT NULL,            -- JSON: [{id, answer, evidence, missing, fix}]
+    created_at TEXT NOT NULL
+);
+"""
+
+
+@migrations(name="0009_transparency")
+def _transparency(db: Database) -> None:
+    for statement in _statements(_TRANSPARENCY):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

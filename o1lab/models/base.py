@@ -6,10 +6,13 @@ that needs it runs in a separate process (:mod:`o1lab.models.student`).
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.models.student import STUDENT, student_folder
@@ -19,6 +22,8 @@ Progress = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _INDEX = "model.safetensors.index.json"
+TEMPLATES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")
+_DIGITS = 16
 # The files that a causal language model needs, without pickles.
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt")
 
@@ -164,3 +169,37 @@ def tokenizer_file(path: Path) -> Path:
     if not found.is_file():
         raise LabError(f"{path} has no tokenizer.json.", "Fetch the model again.", code="model")
     return found
+
+
+def hash_template(folder: Path) -> str:
+    """Return the hash of the chat template that a directory's tokenizer uses, or ``none`` if there is none."""
+    for name in TEMPLATES:
+        with contextlib.suppress(OSError, ValueError):
+            text: Any = (folder / name).read_text("utf-8")
+            if name.endswith(".json"):
+                config = json.loads(text)
+                text = config.get("chat_template") if isinstance(config, dict) else None
+            if text:
+                return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_DIGITS]
+    return "none"
+
+
+def describe_base(folder: Path) -> dict[str, Any]:
+    """Return what identifies a base without reading its weights.
+
+    Returns:
+        ``architecture``, ``layers``, ``hidden_size`` and ``vocabulary`` from config.json where given, ``config`` and
+        ``template`` as hashes, and the ``revision`` of a snapshot from the hub.
+    """
+    text = (folder / "config.json").read_bytes()
+    config = json.loads(text)
+    found = {
+        "architecture": (config.get("architectures") or [None])[0],
+        "layers": config.get("num_hidden_layers", config.get("n_layer")),
+        "hidden_size": config.get("hidden_size", config.get("n_embd")),
+        "vocabulary": config.get("vocab_size"),
+        "config": hashlib.sha256(text).hexdigest()[:_DIGITS],
+        "template": hash_template(folder),
+        "revision": folder.name if folder.parent.name == "snapshots" else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}

@@ -22,7 +22,7 @@ from o1lab.errors import LabError, O1LabError, RefusedError
 from o1lab.files import write_json
 from o1lab.jobs.device_queue import Device, acquire_device, resolve_device
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
-from o1lab.models.base import resolve_base
+from o1lab.models.base import describe_base, resolve_base
 from o1lab.models.checkpoints import checkpoint_step
 from o1lab.process import started_at
 from o1lab.train.parent_run import wait_for_origin
@@ -219,6 +219,7 @@ def _dtype(run: RunDir, recipe: Recipe, folder: Path, device: Device, *, resumin
     chosen = choose_dtype(recipe.dtype, gpu=device.is_gpu, model_config=config)
     env["dtype"] = {"name": chosen.name, "reason": chosen.reason, "bf16_s": chosen.bf16_s, "fp32_s": chosen.fp32_s}
     env["device"] = _describe(device)
+    env["base"] = describe_base(folder)
     write_json(run.env, env)
     return chosen
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,17 +9,23 @@ import typer
 
 from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.cli.sheets import (
+    TableFile,
+    TableFormat,
+    chosen_format,
+    emit_table,
+    print_styled,
+    terminal_width,
+    write_file,
+)
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from o1lab.evaluate.report.cells import Table
     from o1lab.evaluate.report.plots import PlotData
     from store.sqlite import Database
 
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
 _PLOTS = ("tokens", "right-wrong")
-_SUFFIXES = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
 
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model. Repeatable.")]
 Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="Only this suite. Repeatable.")]
@@ -47,10 +51,8 @@ def table(
         str | None,
         typer.Option(metavar="MODEL", help="The reference of differences [default: the only base model]."),
     ] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", help="terminal, md, latex or json [default: by the suffix of FILE].")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to this file.")] = None,
+    form: TableFormat = None,
+    out: TableFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show models side by side: 1, the paper's accuracy and tokens; 2, its before and after; else a plain table.
@@ -64,28 +66,13 @@ def table(
 
     Example: o1lab eval table 3f9c 81aa
     """
-    from o1lab.evaluate.report import render
-
     first, *rest = words or ["all"]
     which = _TABLES.get(first)
     ids = rest if which else [first, *rest]
-    wanted = _format(form, out)
+    wanted = chosen_format(form, out)
     with opened(ctx) as store:
         result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
-    if out is not None:
-        _write(out, render.RENDERERS[wanted](result))
-        rows = sum(len(section.rows) for section in result.sections)
-        emit(
-            {"path": str(out), "format": wanted, "table": result.name, "rows": rows},
-            as_json=as_json,
-            text=f"{rows} rows in {out}",
-        )
-    elif as_json or wanted == "json":
-        emit(result.as_json(), as_json=True, text="")
-    elif wanted == "terminal":
-        _show(render.terminal(result, _width()))
-    else:
-        emit({}, as_json=False, text=render.RENDERERS[wanted](result).rstrip("\n"))
+    emit_table(result, wanted, out, as_json=as_json)
 
 
 def plot(
@@ -114,13 +101,13 @@ def plot(
     with opened(ctx) as store:
         result = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
     if svg is not None:
-        _write(svg, drawn(result))
+        write_file(svg, drawn(result))
         answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
         emit(answer, as_json=as_json, text=f"The plot is in {svg}")
     elif as_json:
         emit(result.as_json(), as_json=True, text="")
     else:
-        _show(plot_text.text(result, _width()))
+        print_styled(plot_text.text(result, terminal_width()))
 
 
 def _table(
@@ -152,56 +139,3 @@ def _plot(
 
     chosen = choose(db, ids, models=models, suites=suites, scorer=scorer)
     return tokens_plot(chosen, suites=suites) if which == "tokens" else right_wrong_plot(chosen)
-
-
-def _format(wanted: str | None, out: Path | None) -> str:
-    """Return the requested format, or else that of the file's suffix.
-
-    Raises:
-        UsageError: the format or the suffix is unknown.
-    """
-    from o1lab.errors import UsageError
-    from o1lab.evaluate.report.render import FORMATS
-
-    if wanted is None:
-        if out is None:
-            return "terminal"
-        if out.suffix not in _SUFFIXES:
-            raise UsageError(f"The suffix of {out.name} is not a known format.", f"Add --format: {', '.join(FORMATS)}.")
-        return _SUFFIXES[out.suffix]
-    if wanted not in FORMATS:
-        raise UsageError(f"There is no format '{wanted}'.", f"Use one of: {', '.join(FORMATS)}.")
-    return wanted
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file atomically.
-
-    Raises:
-        LabError: the file cannot be written.
-    """
-    from o1lab.errors import LabError
-    from o1lab.files import atomic_write
-
-    hint = "Choose a file in an existing folder."
-    if not path.parent.is_dir():  # a typing error should not create folders
-        raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode(errors="backslashreplace").decode())
-    except OSError as error:
-        raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error
-
-
-def _width() -> int:
-    return max(shutil.get_terminal_size((80, 24)).columns, 40)
-
-
-def _show(text: Text) -> None:
-    """Print styled text to a terminal, plain lines otherwise."""
-    if not sys.stdout.isatty():
-        emit({}, as_json=False, text=text.plain)
-        return
-    from rich.console import Console
-
-    Console(file=sys.stdout, highlight=False, markup=False).print(text, no_wrap=True, overflow="ignore", crop=False)

@@ -19,14 +19,13 @@ from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import write_json
-from o1lab.models.base import resolve_base
+from o1lab.models.base import TEMPLATES, hash_template, resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.registry import ModelRef, run_base
 
 THE_SERVERS = "the server's"
 """The chat template of a model on another server, which cannot be read."""
-_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")
-_BASE_FILES = ("config.json", "generation_config.json", "tokenizer.json", *_TEMPLATES)
+_BASE_FILES = ("config.json", "generation_config.json", "tokenizer.json", *TEMPLATES)
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _SHOWN = 16
 
@@ -113,19 +112,6 @@ def _identify(lab: Lab, ref: ModelRef) -> Identity:
 def hash_base(folder: Path) -> str:
     """Return the revision of a base: the hash of its weights, configuration and tokenizer."""
     return _hash_files([*(folder / file for file in _BASE_FILES), *sorted(folder.glob("*.safetensors"))])
-
-
-def hash_template(folder: Path) -> str:
-    """Return the hash of the chat template that a directory's tokenizer uses, or ``none`` if there is none."""
-    for name in _TEMPLATES:
-        with contextlib.suppress(OSError, ValueError):
-            text: Any = (folder / name).read_text("utf-8")
-            if name.endswith(".json"):
-                config = json.loads(text)
-                text = config.get("chat_template") if isinstance(config, dict) else None
-            if text:
-                return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_SHOWN]
-    return "none"
 
 
 def _hash_files(paths: Iterable[Path]) -> str:

@@ -126,6 +126,7 @@ class Suite(BaseModel):
     title: str
     family: Family
     about: str = ""
+    level: Literal["answer", "step"] | None = Field(default=None, description="whether answers or steps are judged")
     licence: str = ""
     items: ItemsSpec
     system: str = ""

@@ -1,0 +1,98 @@
+"""Tables of figures on the command line: for a terminal, as Markdown, LaTeX or JSON, printed or in a file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from o1lab.cli.output import emit
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from o1lab.evaluate.report.cells import Table
+
+_SUFFIXES = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
+TableFormat = Annotated[
+    str | None, typer.Option("--format", help="terminal, md, latex or json [default: by the suffix of FILE].")
+]
+TableFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the table to this file.")]
+
+
+def emit_table(result: Table, form: str, out: Path | None, *, as_json: bool) -> None:
+    """Print a table in a format of :func:`chosen_format`, or write it to ``out`` and say so.
+
+    Raises:
+        LabError: the file cannot be written.
+    """
+    from o1lab.evaluate.report import render
+
+    if out is not None:
+        write_file(out, render.RENDERERS[form](result))
+        rows = sum(len(section.rows) for section in result.sections)
+        answer = {"path": str(out), "format": form, "table": result.name, "rows": rows}
+        emit(answer, as_json=as_json, text=f"{rows} rows in {out}")
+    elif as_json or form == "json":
+        emit(result.as_json(), as_json=True, text="")
+    elif form == "terminal":
+        print_styled(render.terminal(result, terminal_width()))
+    else:
+        emit({}, as_json=False, text=render.RENDERERS[form](result).rstrip("\n"))
+
+
+def chosen_format(wanted: str | None, out: Path | None) -> str:
+    """Return the requested format, or else that of the file's suffix.
+
+    Raises:
+        UsageError: the format or the suffix is unknown.
+    """
+    from o1lab.errors import UsageError
+    from o1lab.evaluate.report.render import FORMATS
+
+    if wanted is None:
+        if out is None:
+            return "terminal"
+        if out.suffix not in _SUFFIXES:
+            raise UsageError(f"The suffix of {out.name} is not a known format.", f"Add --format: {', '.join(FORMATS)}.")
+        return _SUFFIXES[out.suffix]
+    if wanted not in FORMATS:
+        raise UsageError(f"There is no format '{wanted}'.", f"Use one of: {', '.join(FORMATS)}.")
+    return wanted
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file atomically.
+
+    Raises:
+        LabError: the file cannot be written.
+    """
+    from o1lab.errors import LabError
+    from o1lab.files import atomic_write
+
+    hint = "Choose a file in an existing folder."
+    if not path.parent.is_dir():  # a typing error should not create folders
+        raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
+    try:
+        with atomic_write(path) as file:
+            file.write(text.encode(errors="backslashreplace").decode())
+    except OSError as error:
+        raise LabError(f"{path} cannot be written: {error.strerror}.", hint) from error
+
+
+def terminal_width() -> int:
+    """Return the width of the terminal in cells, at least 40; 80 if there is none."""
+    return max(shutil.get_terminal_size((80, 24)).columns, 40)
+
+
+def print_styled(text: Text) -> None:
+    """Print styled text to a terminal, plain lines otherwise."""
+    if not sys.stdout.isatty():
+        emit({}, as_json=False, text=text.plain)
+        return
+    from rich.console import Console
+
+    Console(file=sys.stdout, highlight=False, markup=False).print(text, no_wrap=True, overflow="ignore", crop=False)

@@ -1,0 +1,146 @@
+"""Checks of the methodology: base, search, reinforcement learning, curation, stages, compute, recipes, ablations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from o1lab.train.recipe import Recipe
+from o1lab.train.run_directory import list_run_dirs
+from o1lab.transparency.checks.finding import Finding, check, no, of_datasets, yes
+from o1lab.transparency.lab_facts import LabFacts, Stage, collect
+from store import dataset_facts
+from store.records import Dataset
+
+_NOT_COMPARED = {"dataset_hash", "probes", "probe_every", "save_steps", "log_steps"}
+
+
+@check("method.base")
+def _base(facts: LabFacts) -> Finding:
+    run, base = facts.run, facts.stages[-1].recipe.get("base")
+    model = run.read_json(run.env).get("base") if run.env.is_file() else None
+    if not base:
+        return no(f"The recipe of run {run.id} cannot be read.", f"o1lab runs show {run.id}")
+    if not model:
+        return no(
+            f"Run {run.id} recorded the name of its base ({base}), not its weights and template.",
+            f"o1lab train --recipe {run.recipe}",
+        )
+    return yes(f"{base}: {', '.join(f'{key} {value}' for key, value in model.items())}", str(run.env))
+
+
+@check("method.search")
+def _search(facts: LabFacts) -> Finding:
+    searched = sum(
+        dataset_facts.counts(facts.store.db, one.name, "synthesis").get("tree search", 0) for one in facts.datasets
+    )
+    if searched:
+        return Finding("person", (), f"{searched:,} rows were made by tree search; describe the algorithm.")
+    return Finding("not_used", tuple(f"No row of {one.name} was made by a search." for one in facts.datasets))
+
+
+@check("method.rl")
+def _reinforcement_learning(facts: LabFacts) -> Finding:
+    recipes = tuple(str(stage.run.recipe) for stage in facts.stages)
+    return Finding("not_used", ("Each stage is supervised fine-tuning.", *recipes))
+
+
+@check("method.curation")
+def _curation(facts: LabFacts) -> Finding:
+    if all(stage.recipe.get("phase") == 1 for stage in facts.stages):
+        return Finding("not_used", ("No stage trains on a long thought (phase 1).",))
+
+    def look(dataset: Dataset) -> Finding:
+        if not dataset.selection and "decision:" not in dataset.query:
+            return no(
+                f"Nothing records how the chains of {dataset.name} were chosen.",
+                f"o1lab dataset create {dataset.name}-2 --keep verified",
+            )
+        decided = dataset_facts.counts(facts.store.db, dataset.name, "decision")
+        by_hand = sum(rows for decision, rows in decided.items() if decision)
+        return yes(
+            f"{dataset.name}: query {dataset.query or 'all traces'}; {by_hand:,} rows decided by a person",
+            f"o1lab dataset card {dataset.name}",
+        )
+
+    return of_datasets(facts, look)
+
+
+@check("method.pipeline")
+def _pipeline(facts: LabFacts) -> Finding:
+    if facts.missing_parent:
+        return no(
+            f"The run {facts.missing_parent}, which run {facts.stages[0].run.id} starts from, is gone.",
+            f"o1lab train --recipe {facts.stages[0].run.recipe}",
+        )
+    for stage in facts.stages:
+        absent = [path.name for path in (stage.run.command, stage.run.recipe) if not _has_text(path)]
+        if absent:
+            return no(
+                f"Run {stage.run.id} has no {' and no '.join(absent)}.", f"o1lab train --dataset {_dataset(stage)}"
+            )
+    return yes(*(str(path) for stage in facts.stages for path in (stage.run.command, stage.run.recipe)))
+
+
+@check("method.compute")
+def _compute(facts: LabFacts) -> Finding:
+    for stage in facts.stages:
+        env = stage.run.read_json(stage.run.env) if stage.run.env.is_file() else {}
+        if absent := [key for key in ("device", "dtype", "versions") if not env.get(key)]:
+            return no(
+                f"Run {stage.run.id} did not record {', '.join(absent)}.", f"o1lab train --recipe {stage.run.recipe}"
+            )
+    return yes(*(str(path) for stage in facts.stages for path in (stage.run.env, stage.run.metrics)))
+
+
+@check("method.hyperparameters")
+def _hyperparameters(facts: LabFacts) -> Finding:
+    for stage in facts.stages:
+        if absent := sorted(Recipe.model_fields.keys() - stage.recipe.keys()):
+            return no(
+                f"The recipe of run {stage.run.id} lacks {', '.join(absent)}.",
+                f"o1lab train --recipe {stage.run.recipe}",
+            )
+    return yes(*(str(stage.run.recipe) for stage in facts.stages))
+
+
+@check("method.ablations")
+def _ablations(facts: LabFacts) -> Finding:
+    keys = {one.key for one in facts.of_student}
+    near = []
+    for other in list_run_dirs(facts.lab):
+        if other.id == facts.run.id or other.info().state != "finished":
+            continue
+        values = collect(facts.lab, facts.store, other.id).stages[-1].recipe
+        fields = differing_fields(facts.stages[-1].recipe, values)
+        if len(fields) != 1:
+            continue
+        near.append(other.id)
+        if any(one.key in keys for one in facts.results if one.evaluation.model.partition("/")[0] == other.id):
+            return yes(f"Run {other.id} differs in {fields[0]} only.", f"o1lab eval table --model {other.id}")
+    if near:
+        return no(
+            f"Run {near[0]} differs in one field, but was not evaluated on a suite of run {facts.run.id}.",
+            f"o1lab eval SUITE --model {near[0]}",
+        )
+    return no(
+        "No finished run differs from this one in one field.",
+        f"o1lab train --recipe {facts.run.recipe} --set lora_r=8",
+    )
+
+
+def differing_fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the fields in which two recipes differ, apart from those that do not change what is learned."""
+    names = (one.keys() | other.keys()) - _NOT_COMPARED
+    return sorted(name for name in names if one.get(name) != other.get(name))
+
+
+def _has_text(path: Path) -> bool:
+    try:
+        return bool(path.read_text("utf-8").strip())
+    except (OSError, ValueError):
+        return False
+
+
+def _dataset(stage: Stage) -> str:
+    return str(stage.recipe.get("dataset") or "NAME")

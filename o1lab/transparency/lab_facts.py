@@ -1,0 +1,159 @@
+"""What a lab has recorded about one training run: its stages, their datasets, and the evaluations of the student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from o1lab.errors import LabError, NotFoundError, O1LabError, UsageError
+from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, choose
+from o1lab.evaluate.run.directory import EvalFolder
+from o1lab.evaluate.suites.suite import Suite, find_suite
+from o1lab.paths import Lab
+from o1lab.train.parent_run import parent_id
+from o1lab.train.recipe import load_values
+from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
+from store import Store, datasets
+from store.errors import MissingError
+from store.records import Dataset
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the chain that led to the student.
+
+    Attributes:
+        run: its directory.
+        recipe: the values of its recipe; empty if it cannot be read.
+        dataset: its dataset in the lab; None if it is gone.
+        fault: why the dataset of the lab is not the one that the run was trained on; empty if it is.
+    """
+
+    run: RunDir
+    recipe: dict[str, Any]
+    dataset: Dataset | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class LabFacts:
+    """The records of a lab about one run.
+
+    Attributes:
+        lab: the lab.
+        store: its database.
+        stages: the run and the runs that it starts from, the first one first.
+        missing_parent: the id of a run that a stage starts from and that is gone; empty if there is none.
+    """
+
+    lab: Lab
+    store: Store
+    stages: tuple[Stage, ...]
+    missing_parent: str = ""
+
+    @property
+    def run(self) -> RunDir:
+        return self.stages[-1].run
+
+    @cached_property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The datasets of all stages, each once."""
+        return tuple({one.dataset.name: one.dataset for one in self.stages if one.dataset is not None}.values())
+
+    @cached_property
+    def results(self) -> tuple[EvaluationResult, ...]:
+        """The latest evaluation of each model on each suite."""
+        return tuple(choose(self.store.db))
+
+    @cached_property
+    def of_student(self) -> tuple[EvaluationResult, ...]:
+        """The evaluations of this run's checkpoints."""
+        return tuple(one for one in self.results if one.evaluation.model.partition("/")[0] == self.run.id)
+
+    def baselines(self, key: ComparisonKey) -> list[EvaluationResult]:
+        """Return the evaluations of other models that can be compared with one of the student."""
+        mine = set(map(id, self.of_student))
+        return [one for one in self.results if one.key == key and id(one) not in mine]
+
+    def suite(self, result: EvaluationResult) -> Suite | None:
+        """Return the suite of an evaluation, as it is today or else as it was then; None if neither can be read."""
+        try:
+            return find_suite(self.lab, result.evaluation.suite)
+        except O1LabError:
+            pass
+        try:
+            return EvalFolder(self.lab.root / result.evaluation.dir).suite()
+        except LabError:
+            return None
+
+
+def collect(lab: Lab, store: Store, identity: str | None = None) -> LabFacts:
+    """Return the records about a run.
+
+    Args:
+        lab: the lab.
+        store: its database.
+        identity: id or name of the run; the latest finished one if None.
+
+    Raises:
+        NotFoundError: there is no such run, or no run of the lab has finished.
+    """
+    run = find_run(lab, identity) if identity is not None else _latest_finished(lab)
+    stages, missing, seen = [_stage(store, run)], "", {run.id}
+    while parent := parent_id(stages[0].run.recipe):
+        try:
+            earlier = find_run(lab, parent)
+        except NotFoundError:
+            missing = parent
+            break
+        if earlier.id in seen:
+            break
+        seen.add(earlier.id)
+        stages.insert(0, _stage(store, earlier))
+    return LabFacts(lab, store, tuple(stages), missing)
+
+
+def _latest_finished(lab: Lab) -> RunDir:
+    runs = list_run_dirs(lab)
+    for run in runs:
+        if run.info().state == "finished":
+            return run
+    raise NotFoundError(
+        "No training run of this lab has finished." if runs else "This lab has no training run.",
+        "Train a student first: o1lab train --dataset NAME",
+    )
+
+
+def _stage(store: Store, run: RunDir) -> Stage:
+    try:
+        recipe = load_values(run.recipe)
+    except UsageError:
+        recipe = {}
+    name, trained_on = str(recipe.get("dataset", "")), str(recipe.get("dataset_hash", ""))
+    try:
+        dataset = datasets.get(store.db, name) if name else None
+    except MissingError:
+        dataset = None
+    return Stage(run, recipe, dataset, _fault(store, run, dataset, name, trained_on))
+
+
+def _fault(store: Store, run: RunDir, dataset: Dataset | None, name: str, trained_on: str) -> str:
+    """Return why a dataset is not what the run was trained on."""
+    if dataset is None:
+        return f"The dataset '{name}' of run {run.id} is not in the lab."
+    if trained_on and dataset.hash != trained_on:
+        return f"The dataset {name} has the hash {dataset.hash}; run {run.id} was trained on {trained_on}."
+    try:
+        copied = _trace_ids(run)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"The training rows of run {run.id} cannot be read: {run.dataset}."
+    if list(copied) != datasets.trace_ids(store.db, dataset.name):
+        return f"The rows that run {run.id} recorded are not those of the dataset {name}."
+    return ""
+
+
+def _trace_ids(run: RunDir) -> Sequence[str]:
+    found: Sequence[str] = run.read_json(run.dataset)["trace_ids"]
+    return found

@@ -1,0 +1,87 @@
+"""Answers of persons to the items of a transparency framework, and the scores that the lab gave itself.
+
+Both are append-only: the latest answer of a scorer to an item counts, the earlier ones are its history.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+from store.records import now, scrubbed
+from store.sqlite import Database
+
+AnswerWord = Literal["yes", "no", "not_used"]
+ANSWERS: tuple[AnswerWord, ...] = get_args(AnswerWord)
+WITHDRAWN = "withdrawn"
+_COLUMNS = "work, item, answer, evidence, note, scorer, created_at"
+
+
+class Answer(NamedTuple):
+    """The answer of a scorer to one item of a work; ``answer`` is one of ``ANSWERS``, or ``WITHDRAWN``."""
+
+    work: str
+    item: str
+    answer: str
+    evidence: str
+    note: str
+    scorer: str
+    created_at: str
+
+
+class SelfScore(NamedTuple):
+    """A score that the lab gave itself for one training run; ``items`` are the findings as JSON."""
+
+    run_id: str
+    total: int
+    items: Sequence[Mapping[str, Any]]
+    created_at: str
+
+
+def add(
+    db: Database, framework: str, work: str, item: str, answer: str, *, scorer: str, evidence: str = "", note: str = ""
+) -> Answer:
+    """Record an answer. When this returns, it is on disk."""
+    made = Answer(work, item, answer, evidence, note, scorer, now())
+    with db.atomic():
+        db.conn.execute(
+            f"INSERT INTO transparency_answers(framework, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [scrubbed(value) for value in (framework, *made)],
+        )
+    return made
+
+
+def history(db: Database, framework: str, work: str | None = None) -> list[Answer]:
+    """Return every answer, of one work or of all, in the order in which they were given."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM transparency_answers WHERE framework = :framework "
+        "AND (:work IS NULL OR work = :work) ORDER BY id",
+        {"framework": framework, "work": work},
+    )
+    return [Answer(*row) for row in rows]
+
+
+def current(db: Database, framework: str, work: str | None = None) -> list[Answer]:
+    """Return the latest answer of each scorer to each item, without the withdrawn ones."""
+    latest = {(one.work, one.item, one.scorer): one for one in history(db, framework, work)}
+    return [one for one in latest.values() if one.answer != WITHDRAWN]
+
+
+def add_self_score(db: Database, framework: str, score: SelfScore) -> None:
+    """Record a score of the lab."""
+    with db.atomic():
+        db.conn.execute(
+            "INSERT INTO transparency_scores(framework, run_id, total, items, created_at) VALUES (?, ?, ?, ?, ?)",
+            [framework, score.run_id, score.total, scrubbed(json.dumps(list(score.items))), score.created_at],
+        )
+
+
+def self_scores(db: Database, framework: str, run_id: str | None = None, *, limit: int = -1) -> list[SelfScore]:
+    """Return the scores of the lab, the latest first."""
+    rows = db.execute(
+        "SELECT run_id, total, items, created_at FROM transparency_scores WHERE framework = :framework "
+        "AND (:run IS NULL OR run_id = :run) ORDER BY id DESC LIMIT :limit",
+        {"framework": framework, "run": run_id, "limit": limit},
+    )
+    return [SelfScore(run, total, json.loads(items), created_at) for run, total, items, created_at in rows]

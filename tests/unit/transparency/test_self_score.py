@@ -1,0 +1,172 @@
+"""A lab scores itself by its records: evidence for yes, what is missing for no, changes since the last score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from o1lab.distill.filters.pool import chosen_rules, filter_pool
+from o1lab.errors import NotFoundError
+from o1lab.files import write_json
+from o1lab.paths import Lab
+from o1lab.train.launch import make_run
+from o1lab.train.recipe import Recipe
+from o1lab.train.run_directory import RunDir
+from o1lab.transparency.checks import CHECKS
+from o1lab.transparency.checks.methodology import differing_fields
+from o1lab.transparency.framework import find_framework
+from o1lab.transparency.scores import SELF
+from o1lab.transparency.self_score import LabScore, score_lab
+from store import Store, annotations, datasets, open_store, runs
+from store import transparency as log
+from store.filters import ProblemQuery, TraceQuery
+from tests.support import evaluate_lab, lab_seed
+
+INDEX = find_framework(None)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return lab_seed.make_lab(tmp_path / "lab")
+
+
+@pytest.fixture
+def store(lab: Lab) -> Iterator[Store]:
+    opened = open_store(lab.database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(lab: Lab, store: Store) -> RunDir:
+    """A finished run on the traces that a person accepted, with everything a worker leaves behind."""
+    for trace in lab_seed.all_ids(store):
+        annotations.annotate(store.db, trace, "decision", "accept", annotator="ann")
+    datasets.create(store.db, "taken", TraceQuery.parse("decision:accept verdict:correct"))
+    return finished(lab, store)
+
+
+def finished(lab: Lab, store: Store, **values: object) -> RunDir:
+    run, record = make_run(lab, Recipe(dataset="taken", **values), store)  # type: ignore[arg-type]  # fields of a recipe
+    runs.add(store.db, record)
+    run.write_status(replace(run.read_status(), state="finished", step=100, total_steps=100))
+    env = json.loads(run.env.read_text())
+    env |= {"device": {"name": "cpu"}, "dtype": {"name": "fp32"}, "base": {"architecture": "Llama", "template": "ab"}}
+    write_json(run.env, env)
+    return run
+
+
+def evaluate(store: Store, run: RunDir, model: str = "", **settings: object) -> None:
+    """Put an evaluation of the run (or of another model) on a built-in suite into the lab."""
+    name = model or f"{run.id}/step-100"
+    one = evaluate_lab.evaluation(f"e{name[:3]}", name, suite="aime24")
+    used = {"temperature": 0.0, "max_tokens": 512, "samples": 1} | settings
+    evaluate_lab.put(store, replace(one, settings=used), ["correct", "incorrect"])
+
+
+def answers(found: LabScore) -> dict[str, str]:
+    return {one.item.id: one.finding.answer for one in found.items}
+
+
+def test_every_item_of_the_index_has_a_check() -> None:
+    assert set(CHECKS) == {item.id for item in INDEX.items}
+
+
+def test_a_lab_with_everything_earns_all_but_what_only_a_person_can_judge(lab: Lab, store: Store, run: RunDir) -> None:
+    filter_pool(store.db, chosen_rules(), ProblemQuery(), benchmarks=())
+    evaluate(store, run)
+    evaluate(store, run, "base")
+    other = finished(lab, store, lora_r=8)
+    evaluate(store, other)
+    found = score_lab(lab, store, INDEX, run.id)
+    wanted = dict.fromkeys((item.id for item in INDEX.items), "yes")
+    wanted |= dict.fromkeys(("method.search", "method.rl", "eval.own_metrics"), "not_used")
+    wanted |= {item.id: "person" for item in INDEX.items if item.id.startswith("open.")}
+    assert answers(found) == wanted
+    assert found.total == 71
+    assert all(one.finding.evidence for one in found.items if one.finding.answer in ("yes", "not_used"))
+
+
+def test_a_bare_lab_says_what_is_missing_and_how_to_supply_it(lab: Lab, store: Store, run: RunDir) -> None:
+    found = score_lab(lab, store, INDEX)
+    refused = {one.item.id: one.finding for one in found.items if one.finding.answer == "no"}
+    assert set(refused) == {
+        "data.selection", "method.ablations", "eval.benchmarks", "eval.level", "eval.metrics", "eval.own_metrics",
+        "eval.baselines", "eval.conditions",
+    }  # fmt: skip
+    assert all(one.missing and one.fix for one in refused.values())
+    assert refused["data.selection"].fix == "o1lab problems filter"
+
+
+def test_a_person_answers_what_the_lab_cannot_judge(lab: Lab, store: Store, run: RunDir) -> None:
+    log.add(store.db, INDEX.name, SELF, "open.weights", "yes", scorer="ann", evidence="https://hub.example.org/s")
+    log.add(store.db, INDEX.name, SELF, "method.ablations", "yes", scorer="ann", evidence="trust me")
+    found = score_lab(lab, store, INDEX)
+    assert answers(found)["open.weights"] == "yes"
+    assert answers(found)["method.ablations"] == "no"  # a check is not overruled
+    assert found.of("open_source") == 5
+
+
+@pytest.mark.parametrize(
+    ("damage", "item"),
+    [
+        (lambda run, store: run.command.unlink(), "method.pipeline"),
+        (lambda run, store: run.env.write_text("{}"), "method.compute"),
+        (lambda run, store: run.env.write_text("{}"), "method.base"),
+        (lambda run, store: run.dataset.write_text('{"trace_ids": []}'), "data.sources"),
+        (lambda run, store: run.dataset.unlink(), "data.synthesis"),
+        (lambda run, store: store.db.conn.execute("UPDATE trace_texts SET raw = raw"), ""),
+        (lambda run, store: store.db.conn.execute("UPDATE datasets SET hash = 'other'"), "data.characteristics"),
+        (lambda run, store: store.db.conn.execute("UPDATE problem_sources SET licence = NULL"), "data.sources"),
+        (lambda run, store: store.db.conn.execute("UPDATE traces SET synthesis = 'unknown'"), "data.synthesis"),
+        (lambda run, store: store.db.conn.execute("UPDATE traces SET synthesis = 'distilled'"), "data.synthesis"),
+        (lambda run, store: store.db.conn.execute("UPDATE traces SET verdict = NULL"), "data.synthesis"),
+    ],
+)
+def test_a_changed_record_turns_its_item_to_no_and_the_change_is_listed(
+    lab: Lab, store: Store, run: RunDir, damage: object, item: str
+) -> None:
+    score_lab(lab, store, INDEX)
+    damage(run, store)  # type: ignore[operator]  # one of the functions above
+    store.db.conn.commit()
+    found = score_lab(lab, store, INDEX, run.id)
+    changed = {name: (before, after) for name, before, after in found.changes}
+    assert changed.get(item) == (("yes", "no") if item else None)
+    assert bool(changed) == bool(item)
+
+
+def test_conditions_left_to_the_server_turn_the_item_to_no(lab: Lab, store: Store, run: RunDir) -> None:
+    evaluate(store, run, temperature=0.6)
+    found = score_lab(lab, store, INDEX)
+    judged = {one.item.id: one.finding for one in found.items}
+    assert judged["eval.conditions"].answer == "no"
+    assert "top_p" in judged["eval.conditions"].missing
+    assert judged["eval.baselines"].answer == "no"
+
+
+def test_all_stages_are_looked_at_and_a_missing_one_is_named(lab: Lab, store: Store, run: RunDir) -> None:
+    second = finished(lab, store)
+    text = second.recipe.read_text("utf-8")
+    second.recipe.write_text(text.replace("init_from: null", f"init_from: {run.id}/step-100"), "utf-8")
+    found = {one.item.id: one.finding for one in score_lab(lab, store, INDEX, second.id).items}
+    assert found["method.pipeline"].evidence == tuple(
+        str(path) for one in (run, second) for path in (one.command, one.recipe)
+    )
+    run.path.rename(run.path.with_name("elsewhere"))
+    found = {one.item.id: one.finding for one in score_lab(lab, store, INDEX, second.id).items}
+    assert found["method.pipeline"].answer == "no"
+    assert run.id in found["method.pipeline"].missing
+
+
+def test_a_lab_without_a_finished_run_is_told_to_train(lab: Lab, store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no training run"):
+        score_lab(lab, store, INDEX)
+
+
+def test_recipes_differ_in_what_changes_the_student() -> None:
+    one = Recipe(dataset="d").model_dump()
+    assert differing_fields(one, one | {"lora_r": 8, "save_steps": 7, "dataset_hash": "x"}) == ["lora_r"]
