@@ -152,6 +152,7 @@ def test_the_shapes_of_all_verbs(
     record_runs(o1lab)
     record_evaluating(o1lab, server, lab)
     record_samples(o1lab, tmp_path)
+    record_transparency(o1lab)
     record_errors(o1lab, tmp_path)
     o1lab.compare("lab")
 
@@ -249,6 +250,15 @@ def record_runs(o1lab: Recorder) -> None:
     o1lab("runs watch", "failed-1", what="failed")
     o1lab("runs stop", "live-1")
     record_managing(o1lab, "runs", "failed-1")
+
+
+def record_transparency(o1lab: Recorder) -> None:
+    o1lab("tti")
+    for scorer in ("ann", "bo"):
+        o1lab("tti", "Mine", "--item", "sources", "--answer", "no", "--scorer", scorer, what=f"answer of {scorer}")
+    o1lab("tti", "Mine", what="work")
+    o1lab("tti", "Mine", "--history", what="history")
+    o1lab("tti", "--self", "--run", RUN, what="self")
 
 
 def record_managing(o1lab: Recorder, kind: str, identity: str) -> None:
