@@ -40,6 +40,7 @@ MODES: tuple[tuple[str, str, str], ...] = (
     ("f4", "train", "Train"),
     ("f5", "compare", "Compare"),
     ("f6", "evaluate", "Evaluate"),
+    ("f7", "transparency", "Transparency"),
 )
 SETTLE_S = 0.5  # after the mount of the first screen, when it has been painted
 
@@ -96,8 +97,14 @@ class LabApp(TypedAheadApp):
 
             return EvaluateScreen(self.context)
 
+        def transparency() -> LabScreen:
+            from screens.transparency.screen import TransparencyScreen
+
+            return TransparencyScreen(self.context)
+
         return {
             "lab": lab, "traces": traces, "distill": distill, "train": train, "compare": compare, "evaluate": evaluate,
+            "transparency": transparency,
         }  # fmt: skip
 
     async def on_mount(self) -> None:

@@ -16,6 +16,7 @@ from store import Store
 from store import transparency as log
 from store.errors import StoreError
 from store.records import now
+from store.sqlite import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,22 @@ def score_lab(lab: Lab, store: Store, framework: Framework, run: str | None = No
     found = LabScore(framework, facts.run.id, items, _changes(before, items), before.created_at if before else None)
     log.add_self_score(store.db, framework.name, log.SelfScore(found.run_id, found.total, found.items_json(), now()))
     return found
+
+
+def last_score(db: Database, framework: Framework) -> LabScore | None:
+    """Return the score that the lab gave itself last, as it was recorded; None if there is none."""
+    recorded = log.self_scores(db, framework.name, limit=2)
+    if not recorded:
+        return None
+    found, earlier = recorded[0], [one for one in recorded[1:] if one.run_id == recorded[0].run_id]
+    findings = {str(one["id"]): one for one in found.items}
+    items = tuple(
+        JudgedItem(item, Finding(kept["answer"], tuple(kept["evidence"]), kept["missing"], kept["fix"]))
+        for item in framework.items
+        if (kept := findings.get(item.id)) is not None
+    )
+    before = earlier[0] if earlier else None
+    return LabScore(framework, found.run_id, items, _changes(before, items), before.created_at if before else None)
 
 
 def _judge(facts: LabFacts, scored: scores.ScoredItem) -> Finding:

@@ -1,0 +1,250 @@
+"""Transparency: works scored by the index of the paper, and the lab's score of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import OptionList, Static
+
+from o1lab.evaluate.report import render
+from o1lab.files import atomic_write
+from o1lab.paths import assets_dir
+from o1lab.text import one_line
+from o1lab.transparency.framework import Framework, find_framework
+from o1lab.transparency.scores import SELF, ScoredWork, all_works, check_answer, leaderboard, score
+from o1lab.transparency.self_score import LabScore, last_score, score_lab
+from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
+from o1lab.widgets.text_pane import TextPane
+from screens.base.context import LabContext
+from screens.base.screen import LabScreen, reported
+from screens.transparency import text as text_of
+from store import transparency as log
+from store.sqlite import Database
+
+_FORMATS = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything that the screen shows, read at once."""
+
+    framework: Framework
+    works: tuple[ScoredWork, ...]
+    lab: LabScore | None
+
+    def work(self, key: str) -> ScoredWork | None:
+        return next((one for one in self.works if _key(one) == key), None)
+
+
+def _key(one: ScoredWork) -> str:
+    return f"{'published' if one.published else 'own'}:{one.name}"
+
+
+class TransparencyScreen(LabScreen):
+    """Works at the left, the items of one at the right, the answers to an item below."""
+
+    TITLE = "TRANSPARENCY"
+    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "transparency.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer('yes')", "Yes"),
+        Binding("x", "answer('no')", "No"),
+        Binding("u", "answer('not_used')", "Not used", tooltip="The work says openly that it does not use this"),
+        Binding("backspace", "answer('withdrawn')", "Withdraw", show=False, tooltip="Withdraw your answer"),
+        Binding("r", "score_lab", "Score the lab"),
+        Binding("a", "add_work", "Add a work"),
+        Binding("w", "write", "Write", tooltip="Write the leaderboard to a file; the ending selects the format"),
+        Binding("tab,shift+tab", "other_list", "Other list", show=False),
+    ]
+
+    def __init__(self, context: LabContext) -> None:
+        super().__init__(context)
+        self.board: Board | None = None
+        self.work_key = SELF
+        self.item_id = ""
+        self._new: list[str] = []  # works without an answer yet
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="tti"):
+            yield CellList(id="works")
+            with Vertical():
+                yield CellList(id="items")
+                yield TextPane("answers", id="answers")
+        yield Static(id="tti-note", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#works").focus()
+
+    def on_screen_resume(self) -> None:
+        self.read_again()
+
+    @work(exclusive=True, group="board")
+    @reported
+    async def read_again(self) -> None:
+        """Read all works and the last score of the lab, and show them."""
+        framework = await self.in_thread(find_framework, self.context.lab)
+        self.board = await self.read(_board, framework)
+        self._show()
+
+    def _show(self) -> None:
+        if self.board is None:
+            return
+        board = self.board
+        own = {one.name for one in board.works if not one.published}
+        new = [score(board.framework, name, ()) for name in self._new if name not in own]
+        board = self.board = replace(board, works=(*board.works, *new))
+        cells = {SELF: text_of.lab_cell(board.lab, board.framework)}
+        cells |= {_key(one): text_of.work_cell(one, board.framework) for one in board.works}
+        if self.work_key not in cells:
+            self.work_key = SELF
+        self.query_one("#works", CellList).show(cells, self.work_key)
+        self._show_items()
+
+    def _show_items(self) -> None:
+        board = self.board
+        if board is None:
+            return
+        cells: dict[str, Text] = {}
+        if self.work_key == SELF:
+            judged = {one.item.id: one.finding.answer for one in board.lab.items} if board.lab else {}
+            cells = {one.id: text_of.item_cell(one, judged.get(one.id)) for one in board.framework.items}
+        elif (shown := board.work(self.work_key)) is not None:
+            cells = {
+                one.item.id: text_of.item_cell(one.item, one.answer, disputed=one.is_disputed) for one in shown.items
+            }
+        if self.item_id not in cells:
+            self.item_id = next(iter(cells), "")
+        self.query_one("#items", CellList).show(cells, self.item_id)
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        board = self.board
+        if board is None:
+            return
+        shown = board.work(self.work_key)
+        if self.work_key == SELF and board.lab is not None:
+            found = next(one for one in board.lab.items if one.item.id == self.item_id)
+            detail = text_of.lab_detail(found, board.lab)
+        elif shown is not None and shown.items:
+            detail = text_of.work_detail(next(one for one in shown.items if one.item.id == self.item_id), shown)
+        elif shown is not None:
+            detail = text_of.published_detail(board.framework)
+        else:
+            detail = Text("r scores the latest finished run of this lab by its records.", "dim")
+        self.query_one("#answers", TextPane).show(detail)
+        self.set_heading(f"{board.framework.title}, {board.framework.total} points")
+
+    @on(OptionList.OptionHighlighted, "#works")
+    def _work_chosen(self, event: OptionList.OptionHighlighted) -> None:
+        self.work_key = event.option_id or SELF
+        self._show_items()
+
+    @on(OptionList.OptionHighlighted, "#items")
+    def _item_chosen(self, event: OptionList.OptionHighlighted) -> None:
+        self.item_id = event.option_id or ""
+        self._show_detail()
+
+    @on(OptionList.OptionSelected, "#works")
+    def _work_entered(self) -> None:
+        self.query_one("#items").focus()
+
+    def action_other_list(self) -> None:
+        """Move between works and items."""
+        works, items = self.query_one("#works"), self.query_one("#items")
+        (works if items.has_focus else items).focus()
+
+    @work(exclusive=True, group="score")
+    @reported
+    async def action_score_lab(self) -> None:
+        """Score the latest finished run of the lab, and say what changed."""
+        self._note("Scoring the lab.")
+        framework = await self.in_thread(find_framework, self.context.lab)
+        try:
+            found = await self.in_thread(score_lab, self.context.lab, self.context.store, framework)
+        except Exception:
+            self._note("")
+            raise
+        changes = ", ".join(f"{item} {before} → {after}" for item, before, after in found.changes)
+        since = f" since {found.last[:16].replace('T', ' ')}: {changes or 'no change'}" if found.last else ""
+        self._note(f"Run {found.run_id}: {found.total} of {framework.total}{since}")
+        self.work_key = SELF
+        self.board = replace(await self.read(_board, framework), lab=found)
+        self._show()
+
+    @work(exclusive=True, group="answer")
+    @reported
+    async def action_answer(self, answer: str) -> None:
+        """Answer the item under the cursor, after asking for evidence where the answer needs it."""
+        board, key, item_id = self.board, self.work_key, self.item_id
+        shown = board.work(key) if board is not None else None
+        if board is None or not item_id or (shown is None and key != SELF):
+            self._note("Choose an item of this lab or of a work of your own; a adds a work.")
+            return
+        name, item = (shown.name if shown is not None else SELF), board.framework.item(item_id)
+        evidence = ""
+        if answer in ("yes", "not_used"):
+            title = f"Evidence that {one_line(item.title, 40)}: {answer.replace('_', ' ')}"
+            typed = await self.app.push_screen_wait(PromptDialog(title, placeholder="a link, a file or a quotation"))
+            if typed is None:
+                return
+            evidence = typed.strip()
+        if answer != log.WITHDRAWN:
+            await self.in_thread(check_answer, item, answer, evidence)
+        by = self.context.annotator
+        await self.read(log.add, board.framework.name, name, item.id, answer, scorer=by, evidence=evidence)
+        scored_again = "; r scores the lab again" if name == SELF else ""
+        self._note(f"{one_line(name, 40)}: {item.id} {answer.replace('_', ' ')} is recorded{scored_again}.")
+        self.read_again()
+
+    @work(exclusive=True, group="answer")
+    @reported
+    async def action_add_work(self) -> None:
+        """Ask for the name of a work to score."""
+        name = await self.app.push_screen_wait(PromptDialog("Name of the work"))
+        if name is None or not name.strip():
+            return
+        self._new.append(name.strip())
+        self.work_key = f"own:{name.strip()}"
+        self.read_again()
+
+    @work(exclusive=True, group="write")
+    @reported
+    async def action_write(self) -> None:
+        """Write the leaderboard to a file."""
+        if self.board is None:
+            return
+        suggested = self.context.lab.exports / "tti.md"
+        typed = await self.app.push_screen_wait(PromptDialog("Write the leaderboard to", value=str(suggested)))
+        if not typed:
+            return
+        path = self.context.lab.root / typed.strip()
+        if path.suffix not in _FORMATS:
+            self._note(f"The ending selects the format: {', '.join(_FORMATS)}.")
+            return
+        exists = await self.in_thread(path.exists)
+        if exists and not await self.app.push_screen_wait(ConfirmDialog(f"Replace {one_line(str(path), 200)}?")):
+            return
+        table = leaderboard(self.board.framework, self.board.works)
+        await asyncio.to_thread(_write, path, render.RENDERERS[_FORMATS[path.suffix]](table))
+        self._note(f"The leaderboard is in {path}")
+
+    def _note(self, words: str) -> None:
+        self.query_one("#tti-note", Static).update(Text(one_line(words, 300)))
+
+
+def _board(db: Database, framework: Framework) -> Board:
+    works = all_works(framework, log.current(db, framework.name))
+    return Board(framework, tuple(works), last_score(db, framework))
+
+
+def _write(path: Any, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(text)
