@@ -13,7 +13,20 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer exports only parts of its click
 
 from o1lab import __version__
-from o1lab.cli import annotation_files, datasets, demo, distill, importing, lab, problems, serve, traces, train, tti
+from o1lab.cli import (
+    annotation_files,
+    datasets,
+    demo,
+    distill,
+    importing,
+    lab,
+    problems,
+    report,
+    serve,
+    traces,
+    train,
+    tti,
+)
 from o1lab.cli.evaluate import run
 from o1lab.cli.output import Context, say
 from o1lab.errors import UsageError
@@ -60,7 +73,21 @@ def top(
         lab.open_app(ctx)
 
 
-for module in (demo, lab, importing, problems, traces, annotation_files, datasets, distill, train, run, serve, tti):
+for module in (
+    demo,
+    lab,
+    importing,
+    problems,
+    traces,
+    annotation_files,
+    datasets,
+    distill,
+    train,
+    run,
+    serve,
+    tti,
+    report,
+):
     module.register(app)
 
 

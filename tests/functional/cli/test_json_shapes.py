@@ -259,6 +259,7 @@ def record_transparency(o1lab: Recorder) -> None:
     o1lab("tti", "Mine", what="work")
     o1lab("tti", "Mine", "--history", what="history")
     o1lab("tti", "--self", "--run", RUN, what="self")
+    o1lab("report", RUN, "--accept-terms")
 
 
 def record_managing(o1lab: Recorder, kind: str, identity: str) -> None:

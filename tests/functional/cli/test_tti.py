@@ -11,6 +11,7 @@ import pytest
 from o1lab.cli.main import run as o1lab
 from o1lab.paths import Lab
 from tests.support import lab_seed
+from tests.support.fake_runs import write_run
 
 
 @pytest.fixture
@@ -96,3 +97,16 @@ def test_text_from_elsewhere_is_shown_literally(lab: Lab, capsys: pytest.Capture
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "[red]x[/]" in shown
+
+
+def test_the_report_of_a_run(lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert o1lab(["report", "--json"]) == 4
+    capsys.readouterr()
+    write_run(lab.runs, "r1", saved=(100,))
+    assert o1lab(["report", "--out", str(tmp_path / "out"), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["dir"], made["run"]) == (str(tmp_path / "out"), "r1")
+    assert set(made["files"]) >= {"report.md", "report.html", "model/README.md"}
+    (tmp_path / "file").write_text("x")
+    assert o1lab(["report", "--out", str(tmp_path / "file"), "--json"]) == 2
+    assert o1lab(["report", "none", "--json"]) == 4

@@ -1,0 +1,58 @@
+"""The loss curve of a run as SVG."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from pathlib import Path
+
+_WIDTH, _HEIGHT, _MARGIN = 720, 240, 48
+_POINTS = 400
+
+
+def losses(path: Path) -> list[tuple[int, float]]:
+    """Return (step, loss) of each line of metrics.jsonl; a later line of a step replaces earlier ones."""
+    found: dict[int, float] = {}
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            values = json.loads(line)
+            step, loss = int(values["step"]), float(values["loss"])
+        except (ValueError, KeyError, TypeError):
+            continue  # a line of another kind
+        found = {at: value for at, value in found.items() if at < step} if step in found else found
+        if math.isfinite(loss):
+            found[step] = loss
+    return sorted(found.items())
+
+
+def loss_svg(points: list[tuple[int, float]], title: str) -> str:
+    """Draw losses against steps; of many points, one in every few is drawn."""
+    every = max(len(points) // _POINTS, 1)
+    shown = [*points[::every], points[-1]] if every > 1 else points
+    last, high = max(step for step, _ in shown) or 1, max(loss for _, loss in shown) or 1.0
+
+    def place(step: int, loss: float) -> str:
+        x = _MARGIN + step / last * (_WIDTH - _MARGIN - 12)
+        return f"{x:.1f},{_HEIGHT - 28 - loss / high * (_HEIGHT - 56):.1f}"
+
+    line = " ".join(place(step, loss) for step, loss in shown)
+    left, right = place(0, 0), place(last, 0)
+    texts = (
+        (_MARGIN, 16, "start", title), (_MARGIN - 6, 32, "end", f"{high:.3g}"), (_MARGIN - 6, _HEIGHT - 28, "end", "0"),
+        (_MARGIN, _HEIGHT - 8, "start", "step 0"), (_WIDTH - 12, _HEIGHT - 8, "end", f"{last:,}"),
+    )  # fmt: skip
+    words = "".join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>' for x, y, anchor, text in texts
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" '
+        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#111111"><title>{html.escape(title)}</title>'
+        f'<rect width="100%" height="100%" fill="#ffffff"/>{words}'
+        f'<polyline points="{left} {right}" fill="none" stroke="#999999"/>'
+        f'<polyline points="{line}" fill="none" stroke="#1f77b4" stroke-width="1.5"/></svg>\n'
+    )

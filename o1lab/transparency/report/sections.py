@@ -1,0 +1,249 @@
+"""The sections of a report, each a piece of Markdown made from the records of the lab."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from o1lab.distill.card import card
+from o1lab.distill.markdown import fenced, inline, table
+from o1lab.errors import O1LabError
+from o1lab.evaluate.report import cases, render
+from o1lab.evaluate.report.selection import EvaluationResult, comparable
+from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
+from o1lab.format import duration
+from o1lab.models.base import TEMPLATES, resolve_base
+from o1lab.train.metrics_reader import last_metrics
+from o1lab.train.run_directory import list_run_dirs
+from o1lab.transparency.checks.methodology import differing_fields
+from o1lab.transparency.lab_facts import LabFacts, Stage, collect
+from o1lab.transparency.report.page import deeper
+from o1lab.transparency.self_score import LabScore
+from store import evaluations
+from store.errors import StoreError
+
+_CASES = 2  # items of each kind: gained and lost
+_WORDS = {"yes": "yes", "no": "no", "not_used": "not used, and says so", "person": "a person must judge"}
+
+
+def summary(facts: LabFacts, score: LabScore) -> str:
+    """Return the head of the report: the student, its data and its results in one table."""
+    stage = facts.stages[-1]
+    rows: list[tuple[str, object]] = [
+        ("student", f"run {facts.run.id}"),
+        ("base", stage.recipe.get("base")),
+        ("stages of training", len(facts.stages)),
+        ("datasets", ", ".join(f"{one.name} ({one.rows:,} rows, {one.hash})" for one in facts.datasets)),
+        ("transparency", f"{score.total} of {score.framework.total}, {score.framework.title}"),
+    ]
+    rows += [(f"{one.key.metric} on {one.evaluation.suite_label}", _rate(one)) for one in facts.of_student]
+    return f"# Report on run {inline(facts.run.id)}\n\n" + table(("", ""), rows) + "\n"
+
+
+def data(facts: LabFacts) -> Iterator[str]:
+    """Yield the card of each dataset: sources, licences, teachers, prompts, filters and selection."""
+    yield "## Data\n\n"
+    for dataset in facts.datasets:
+        text = "".join(card(facts.lab, facts.store, dataset.name))
+        yield deeper(text.partition("\n---\n")[2].lstrip(), 2)
+    for stage in facts.stages:
+        if stage.fault:
+            yield f"**{inline(stage.fault)}**\n\n"
+
+
+def training(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
+    """Yield command, recipe, compute and curve of each stage."""
+    yield "## Training\n\n"
+    for number, stage in enumerate(facts.stages, 1):
+        yield f"### Stage {number}: run {inline(stage.run.id)}, phase {stage.recipe.get('phase', 'unknown')}\n\n"
+        yield f"Command:\n\n{fenced(_text(stage.run.command))}\nRecipe:\n\n{fenced(_text(stage.run.recipe))}\n"
+        yield _compute(stage)
+        if f"loss-{number}" in plots:
+            yield f"![The loss of stage {number}](plots/loss-{number}.svg)\n\n"
+
+
+def _compute(stage: Stage) -> str:
+    env = _json(stage.run.env)
+    device, dtype, versions = (env.get(key) or {} for key in ("device", "dtype", "versions"))
+    last = last_metrics(stage.run.metrics)
+    rows = [
+        ("device", " ".join(str(value) for value in device.values()) or None),
+        ("number format", dtype.get("name")),
+        ("time", duration(last["elapsed_s"]) if "elapsed_s" in last else None),
+        ("tokens trained on", int(last["num_tokens"]) if "num_tokens" in last else None),
+        ("last loss", f"{last['loss']:.4g}" if "loss" in last else None),
+        ("python", env.get("python")),
+        *sorted(versions.items()),
+    ]
+    git = env.get("git") or {}
+    code = f"{git.get('commit')}{' with local changes' if git.get('dirty') else ''}" if git else None
+    return "Compute:\n\n" + table(("", ""), [*rows, ("commit of o1lab", code)]) + "\n"
+
+
+def prompts(facts: LabFacts) -> Iterator[str]:
+    """Yield what the student is asked with: the system prompt and chat template, and the prompts of all suites."""
+    yield "## Prompts and templates at training and inference\n\n"
+    recipe = facts.stages[-1].recipe
+    system = recipe.get("system_prompt")
+    yield f"System prompt of training:\n\n{fenced(str(system))}\n" if system else "Training adds no system prompt.\n\n"
+    yield f"Chat template of the base, used in training and at inference:\n\n{fenced(_template(facts))}\n"
+    for suite in {suite.label: suite for one in facts.of_student if (suite := facts.suite(one))}.values():
+        yield f"### Suite {inline(suite.label)}\n\n{inline(suite.about, 1000)}\n\n"
+        if suite.system:
+            yield f"system:\n\n{fenced(suite.system)}\n"
+        yield f"user:\n\n{fenced(suite.prompt)}\n"
+
+
+def _template(facts: LabFacts) -> str:
+    try:
+        folder = resolve_base(str(facts.stages[-1].recipe.get("base")), fetch=False)
+    except O1LabError as error:
+        return f"(the base is not on this machine: {error.message})"
+    for name in TEMPLATES:
+        found: Any = _text(folder / name)
+        if name.endswith(".json") and found:
+            found = _json(folder / name).get("chat_template")
+        if found:
+            return str(found)
+    return "(the base has no chat template)"
+
+
+def results(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
+    """Yield the tables of the student and of all that can be compared with it, with intervals."""
+    yield "## Results\n\n"
+    chosen = _compared(facts)
+    if not facts.of_student:
+        yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
+        return
+    mathematics = [one for one in chosen if one.evaluation.family == "mathematics"]
+    others = [one for one in chosen if one.evaluation.family != "mathematics"]
+    for made in (
+        accuracy_table(mathematics) if mathematics else None,
+        change_table(others) if others else None,
+        plain_table(chosen),
+    ):
+        if made is not None:
+            yield deeper(render.markdown(made), 1) + "\n"
+    if "tokens" in plots:
+        yield "![Accuracy against average output tokens](plots/tokens.svg)\n\n"
+
+
+def _compared(facts: LabFacts) -> list[EvaluationResult]:
+    keys = {one.key for one in facts.of_student}
+    return [one for one in facts.results if one.key in keys]
+
+
+def case_studies(facts: LabFacts) -> Iterator[str]:
+    """Yield items that the student gained and lost against its base, with both answers."""
+    yield "## Case studies\n\n"
+    shown = 0
+    for after in facts.of_student:
+        for before in facts.baselines(after.key):
+            if before.evaluation.role != "base" or not comparable(before, after):
+                continue
+            for title, items in _changed(facts, before, after):
+                for item in islice(items, _CASES):
+                    one = cases.case(facts.store.db, before.evaluation.id, after.evaluation.id, item)
+                    yield f"### {title}\n\n" + deeper(cases.as_markdown(one), 3) + "\n"
+                    shown += 1
+    if not shown:
+        yield "No item was answered by both the base and the student with different outcomes.\n\n"
+
+
+def _changed(facts: LabFacts, before: EvaluationResult, after: EvaluationResult) -> Iterator[tuple[str, Iterable[str]]]:
+    outcomes = [
+        {
+            one.item: one.outcome == "correct"
+            for one in evaluations.results(facts.store.db, side.evaluation.id, side.scorer)
+            if one.sample == 0
+        }
+        for side in (before, after)
+    ]
+    shared = [item for item in outcomes[0] if item in outcomes[1]]
+    yield "Gained", (item for item in shared if outcomes[1][item] and not outcomes[0][item])
+    yield "Lost", (item for item in shared if outcomes[0][item] and not outcomes[1][item])
+
+
+def ablations(facts: LabFacts) -> Iterator[str]:
+    """Yield the finished runs that differ from this one in a single field, with their accuracy."""
+    yield "## Ablations\n\n"
+    mine = facts.stages[-1].recipe
+    rows = []
+    for run in list_run_dirs(facts.lab):
+        if run.id == facts.run.id or run.info().state != "finished":
+            continue
+        other = collect(facts.lab, facts.store, run.id)
+        fields = differing_fields(mine, other.stages[-1].recipe)
+        if len(fields) == 1:
+            field, values = fields[0], other.stages[-1].recipe
+            scores = ", ".join(f"{one.evaluation.suite_label} {_rate(one)}" for one in other.of_student)
+            rows.append((run.id, field, str(mine.get(field)), str(values.get(field)), scores or "not evaluated"))
+    if not rows:
+        yield "No finished run of this lab differs from this one in a single field.\n\n"
+        return
+    heads = ("run", "field", f"run {facts.run.id}", "that run", "accuracy")
+    yield table(heads, rows) + "\n"
+
+
+def _rate(one: EvaluationResult) -> str:
+    """Format the headline with its interval at 95 %."""
+    if one.value is None:
+        return "-"
+    ends = "" if one.interval is None else f" [{one.interval[0]:.1f}, {one.interval[1]:.1f}]"
+    return f"{one.value:.1f} %{ends}"
+
+
+def limitations(facts: LabFacts) -> Iterator[str]:
+    """Yield what the records do not support: small suites, one seed, one sample, missing baselines and families."""
+    yield "## Limitations\n\n"
+    small = [one for one in facts.of_student if one.evaluation.items < 100]
+    families = {one.evaluation.family for one in facts.of_student}
+    absent = [one for one in ("mathematics", "safety", "factuality", "sycophancy", "general") if one not in families]
+    lines = [
+        "The student is an adapter on a frozen base; the paper fine-tuned all weights.",
+        f"One training run with seed {facts.stages[-1].recipe.get('seed')}: the spread over seeds is not known.",
+    ]
+    lines += [
+        f"{one.evaluation.suite_label} has only {one.evaluation.items} items: intervals are wide." for one in small
+    ]
+    if absent:
+        lines.append(f"The student was not evaluated on these families: {', '.join(absent)}.")
+    lines += [
+        f"On {one.evaluation.suite_label} no other model was evaluated."
+        for one in facts.of_student
+        if not facts.baselines(one.key)
+    ]
+    yield "".join(f"- {inline(line)}\n" for line in lines) + "\n"
+
+
+def transparency(score: LabScore) -> Iterator[str]:
+    """Yield the index with the evidence of each item."""
+    yield f"## {inline(score.framework.title)}: {score.total} of {score.framework.total}\n\n"
+    yield f"After {inline(str(score.framework.source), 400)}.\n\n"
+    rows = []
+    for one in score.items:
+        finding = one.finding
+        said = "; ".join(line for line in (*finding.evidence, finding.missing) if line)
+        rows.append((one.item.title, f"{one.points}/{one.item.points}", _WORDS[finding.answer], said))
+    yield table(("item", "points", "answer", "evidence, or what is missing"), rows) + "\n"
+
+
+def _text(path: Any) -> str:
+    try:
+        return str(path.read_text("utf-8", "replace")).strip()
+    except OSError:
+        return ""
+
+
+def _json(path: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+ERRORS = (O1LabError, StoreError, OSError, ValueError)
+"""Errors of one section; the report says so in its place and goes on."""
