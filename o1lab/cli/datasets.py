@@ -25,6 +25,7 @@ NameArgument = Annotated[str, typer.Argument(help="Name or hash of the dataset."
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app_.command("create")(dataset_create)
+    app_.command("control")(dataset_control)
     app_.command("ls")(dataset_ls)
     app_.command("show")(dataset_show)
     app_.command("drops")(dataset_drops)
@@ -101,6 +102,48 @@ def dataset_create(
         dropped = datasets.drop_counts(store.db, created.name)
     text = "\n".join([_line(created), *_dropped_text(created, dropped)])
     emit(_item(created) | {"dropped": dropped}, as_json=as_json, text=text)
+
+
+def dataset_control(
+    ctx: typer.Context,
+    name: NameArgument,
+    new_name: Annotated[str | None, typer.Option("--name", help="Name of the control [default: NAME-control].")] = None,
+    match: Annotated[
+        str, typer.Option(help="rows: as many rows; tokens: repeat rows until there are as many trained tokens.")
+    ] = "rows",
+    as_json: JsonOption = False,
+) -> None:
+    """Create the matched control of a dataset: the same problems with short solutions only, for phase 1.
+
+    Each row is the reference solution of its problem or, without one, the solution of its trace without the thought.
+    Train on both and compare: what differs is the long thought. Tokens are counted by the tokenizer of the lab's base.
+
+    Example: o1lab dataset control long --match tokens
+    """
+    from o1lab.config import load_config
+    from o1lab.distill.control import MATCHES, make_control
+    from o1lab.models.base import resolve_base, token_counter
+    from store import datasets
+
+    lab = context(ctx).lab()
+    count = token_counter(resolve_base(load_config(lab).base))
+    with opened(ctx) as store:
+        parent = datasets.get(store.db, name)
+        made = make_control(
+            store, parent.name, new_name or f"{parent.name}-control", match=_one_of("--match", match, MATCHES),
+            count_tokens=count,
+        )  # fmt: skip
+    chosen = made.selection
+    lines = [
+        _line(made),
+        f"control of {parent.name} ({parent.hash}): {chosen['reference_solutions']:,} reference solutions, "
+        f"{chosen['repeats']:.2f} repetitions, {chosen['trained_tokens']:,} trained tokens "
+        f"({parent.name}: {chosen['parent_trained_tokens']:,})",
+    ]
+    if chosen["without_solution"]:
+        lines.append(f"{chosen['without_solution']:,} rows have no solution and are left out.")
+    lines.append(f"Next: o1lab train --dataset {made.name}")
+    emit(_item(made) | {"parent": parent.name, "selection": dict(chosen)}, as_json=as_json, text="\n".join(lines))
 
 
 def dataset_ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:

@@ -171,6 +171,22 @@ def tokenizer_file(path: Path) -> Path:
     return found
 
 
+def token_counter(folder: Path) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text, without special tokens, by the tokenizer in a model folder.
+
+    Raises:
+        LabError: the tokenizer cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    path = tokenizer_file(folder)
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain exceptions
+        raise LabError(f"{path} cannot be read: {error}.", "Fetch the model again.", code="model") from error
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
 def hash_template(folder: Path) -> str:
     """Return the hash of the chat template that a directory's tokenizer uses, or ``none`` if there is none."""
     for name in TEMPLATES:

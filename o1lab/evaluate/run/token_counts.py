@@ -26,18 +26,14 @@ class Sizes:
 
 def tokenizer_count(folder: str | None) -> Count | None:
     """Return a function that counts tokens with the tokenizer of a base; None if the base is not on this machine."""
-    from o1lab.models.base import tokenizer_file
+    from o1lab.models.base import token_counter
 
     if folder is None:
         return None
     try:
-        path = tokenizer_file(Path(folder))
+        return token_counter(Path(folder))
     except O1LabError:
         return None
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def sizes(responses: Sequence[Response], turns: Sequence[Turn], count: Count | None, *, hidden: bool) -> Sizes:

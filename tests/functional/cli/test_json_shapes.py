@@ -210,6 +210,7 @@ def record_datasets(o1lab: Recorder, folder: Path) -> None:
     o1lab("dataset show", "sampled", what="sampled")
     o1lab("dataset show", "mixed", what="mixed")
     o1lab("dataset drops", "sampled")
+    o1lab("dataset control", "sampled", "--match", "tokens")
     o1lab("dataset export", "sampled", "--out", folder / "sampled.jsonl")
     o1lab("dataset card", "sampled")
 
