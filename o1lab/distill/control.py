@@ -51,11 +51,15 @@ def make_control(
         repeated = _repeated(ids, counted, long_tokens) if match == "tokens" else ids
         per_id = dict(zip(ids, counted, strict=True))
         selection = {
-            "control_of": parent.name, "parent_hash": parent.hash, "match": match,
+            "control_of": parent.name,
+            "parent_hash": parent.hash,
+            "match": match,
             "reference_solutions": sum(reference for *_, reference in short),
-            "repeats": len(repeated) / (len(ids) or 1), "without_solution": len(rows) - len(short), "trained_tokens": sum(per_id[one] for one in repeated),
+            "repeats": len(repeated) / (len(ids) or 1),
+            "without_solution": len(rows) - len(short),
+            "trained_tokens": sum(per_id[one] for one in repeated),
             "parent_trained_tokens": long_tokens,
-        }  # fmt: skip
+        }
         return datasets.snapshot(
             store.db, new_name, repeated, phase=1, query=f"control of {parent.name}", selection=selection
         )
