@@ -1,4 +1,4 @@
-"""The command ``report``: the folder that documents a run."""
+"""The commands ``report``, the folder that documents a run, and ``lesson``, what distillation did to its student."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1lab.cli.output import JsonOption, context, emit, opened, say
+from o1lab.cli.sheets import markdown_text
 
 if TYPE_CHECKING:
     from o1lab.transparency.report.writer import WrittenReport
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
+    """Add the commands to the program."""
     app.command("report")(report)
+    app.command("lesson")(lesson)
 
 
 def report(
@@ -73,3 +75,28 @@ def _written(
         if not typer.confirm("Do these terms allow what you do with the report?", err=True):
             raise
     return write_report(lab, store, run, out, accept_terms=True)
+
+
+def lesson(
+    ctx: typer.Context,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs [default: the latest finished].")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what distillation did: the teacher as a ceiling, the suites that fell, and whose tokens were learned.
+
+    The ceiling counts the items that only the student or only the teacher got right. Suites are compared with the base.
+
+    Example: o1lab lesson
+
+    Example: o1lab lesson 3f9c 81aa --json
+    """
+    from o1lab.transparency.lab_facts import collect
+    from o1lab.transparency.lesson import as_markdown, learn
+
+    with opened(ctx) as store:
+        lab = context(ctx).lab()
+        found = [learn(collect(lab, store, run)) for run in runs or (None,)]
+    text = "" if as_json else markdown_text(as_markdown(found))
+    emit({"runs": [one.as_json() for one in found]}, as_json=as_json, text=text)

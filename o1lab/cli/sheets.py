@@ -96,3 +96,16 @@ def print_styled(text: Text) -> None:
     from rich.console import Console
 
     Console(file=sys.stdout, highlight=False, markup=False).print(text, no_wrap=True, overflow="ignore", crop=False)
+
+
+def markdown_text(markdown: str) -> str:
+    """Lay out Markdown for the terminal: tables with borders, no markup."""
+    import io
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(file=io.StringIO(), width=terminal_width(), color_system=None)
+    with console.capture() as shown:
+        console.print(Markdown(markdown))
+    return "\n".join(line.rstrip() for line in shown.get().splitlines()).strip("\n")

@@ -19,6 +19,7 @@ from o1lab.evaluate.report.tables import plain_table
 from o1lab.paths import Lab
 from o1lab.transparency.framework import find_framework
 from o1lab.transparency.lab_facts import LabFacts, collect
+from o1lab.transparency.lesson import as_markdown, learn
 from o1lab.transparency.report import cards, sections
 from o1lab.transparency.report.curve import loss_svg, losses
 from o1lab.transparency.report.page import as_html
@@ -137,6 +138,7 @@ def _write(facts: LabFacts, score: LabScore, folder: Path, redact: Callable[[str
             made("Training", lambda: sections.training(facts, plots)),
             made("Prompts and templates", lambda: sections.prompts(facts)),
             made("Results", lambda: sections.results(facts, plots)),
+            made("The bitter lesson", lambda: [as_markdown([learn(facts)])]),
             made("Case studies", lambda: sections.case_studies(facts)),
             made("Ablations", lambda: sections.ablations(facts)),
             made("Limitations", lambda: sections.limitations(facts)),

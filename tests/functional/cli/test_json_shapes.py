@@ -261,6 +261,7 @@ def record_transparency(o1lab: Recorder) -> None:
     o1lab("tti", "Mine", "--history", what="history")
     o1lab("tti", "--self", "--run", RUN, what="self")
     o1lab("report", RUN, "--accept-terms")
+    o1lab("lesson", RUN)
 
 
 def record_managing(o1lab: Recorder, kind: str, identity: str) -> None:

@@ -1,0 +1,91 @@
+"""What distillation did to a student, from evaluations with known outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from o1lab.evaluate.stats.metrics import wilson
+from o1lab.paths import Lab
+from o1lab.train.run_directory import RunDir
+from o1lab.transparency.lab_facts import collect
+from o1lab.transparency.lesson import as_markdown, learn
+from store import Store, annotations, datasets, open_store
+from store.filters import TraceQuery
+from tests.support import evaluate_lab, lab_seed
+from tests.unit.transparency.test_self_score import finished
+
+RIGHT, WRONG = "correct", "incorrect"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return lab_seed.make_lab(tmp_path / "lab")
+
+
+@pytest.fixture
+def store(lab: Lab) -> Iterator[Store]:
+    opened = open_store(lab.database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(lab: Lab, store: Store) -> RunDir:
+    for trace in lab_seed.all_ids(store):
+        annotations.annotate(store.db, trace, "decision", "accept", annotator="ann")
+    datasets.create(store.db, "taken", TraceQuery.parse("decision:accept verdict:correct"))
+    return finished(lab, store)
+
+
+def put(store: Store, name: str, model: str, role: str, outcomes: list[str], *, suite: str = "sums") -> None:
+    one = evaluate_lab.evaluation(name, model, items=len(outcomes), suite=suite)
+    evaluate_lab.put(store, replace(one, role=role), outcomes)
+
+
+def test_ceiling_falls_and_dependence(lab: Lab, store: Store, run: RunDir) -> None:
+    student = f"{run.id}/100"
+    put(store, "student", student, "student", [RIGHT, RIGHT, WRONG, WRONG, RIGHT, RIGHT, WRONG, WRONG])
+    put(store, "teacher", "o1", "teacher", [RIGHT, WRONG, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, WRONG])
+    put(store, "base", "base", "base", [WRONG] * 8)
+    put(store, "student2", student, "student", [WRONG] * 12, suite="facts")
+    put(store, "base2", "base", "base", [RIGHT] * 12, suite="facts")
+    found = learn(collect(lab, store))
+    ceiling = found.ceilings[0]
+    assert (ceiling.teacher, ceiling.paired.items) == ("o1", 8)
+    assert (len(ceiling.paired.only_b), len(ceiling.paired.only_a)) == (1, 3)
+    assert ceiling.above_interval == wilson(1, 8)
+    assert [(one.suite, one.before, one.after, one.is_clear) for one in found.fell] == [("facts@1", 100, 0, True)]
+    assert found.suites == 2
+    assert found.teacher_share == 1  # the chains of this lab are the solver's
+    assert found.missing == ()
+    assert found.as_json()["ceiling"][0]["student_only"] == 1
+    text = as_markdown([found])
+    assert "| facts@1 | 100.0 | 0.0 | -100.0 | yes |" in text.replace("\\", "")
+
+
+def test_tokens_of_persons_are_not_the_teachers(lab: Lab, store: Store, run: RunDir) -> None:
+    first = next(lab_seed.all_ids(store))
+    store.db.conn.execute("UPDATE traces SET synthesis = 'human' WHERE id = ?", [first])
+    store.db.conn.commit()
+    found = learn(collect(lab, store))
+    assert found.tokens is not None and set(found.tokens) == {"solver", "human"}
+    assert found.teacher_share == pytest.approx(found.tokens["solver"] / sum(found.tokens.values()))
+
+
+def test_what_is_missing_is_named(lab: Lab, store: Store, run: RunDir) -> None:
+    store.db.conn.execute("UPDATE traces SET tokens = NULL")
+    store.db.conn.commit()
+    found = learn(collect(lab, store))
+    assert found.ceilings == () and found.fell == () and found.teacher_share is None
+    assert [words.partition(":")[0] for words in found.missing] == [
+        "The student was not evaluated",
+        "Some rows have no token count, so whose tokens were learned is not known.",
+    ]
+    put(store, "student", f"{run.id}/100", "student", [RIGHT])
+    missing = learn(collect(lab, store)).missing
+    assert any("No teacher was evaluated" in words for words in missing)
+    assert any("The base was not evaluated" in words for words in missing)
