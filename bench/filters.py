@@ -33,7 +33,9 @@ TARGET = 0.95
 TARGET_WORDING = 0.9
 """For the wording of proofs alone, on files that were not read."""
 MIXED = LABELS.with_name("mixed.jsonl")
-ANSWERED = tuple("aime24 amc23 gsm8k_test gsm8k_train math500 math_train_sample minerva_math olympiadbench".split())
+ANSWERED = (
+    "aime24", "amc23", "gsm8k_test", "gsm8k_train", "math500", "math_train_sample", "minerva_math", "olympiadbench",
+)  # fmt: skip
 
 Labelled = tuple[Problem, bool]
 
