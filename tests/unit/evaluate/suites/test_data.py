@@ -24,7 +24,7 @@ WHOLE = {
 }  # fmt: skip
 """Suites that make one item of every row."""
 WAYS = {
-    "sycophancy": (817, 4), "sycophancy-judge": (817, 4), "sycophancy-maths": (40, 4),
+    "sycophancy": (817, 5), "sycophancy-judge": (817, 5), "sycophancy-maths": (40, 5),
     "snowballing-primality": (500, 3), "snowballing-senators": (500, 3),
 }  # fmt: skip
 """Suites that make several items of every row."""
