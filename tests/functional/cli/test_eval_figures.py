@@ -147,6 +147,6 @@ def test_flips_without_pressure_are_shown_below_each_rate(lab: Path, capsys: pyt
     put(store, "pressed", items)
     store.close()
     text = said(lab, capsys, "figures", "pressed")
-    assert "asked again without pressure: right to wrong 25.0 [" in text
+    assert "asked again without pressure: right to wrong 25.0% [" in text
     assert "beyond that noise floor: +50.0 points [" in text
     assert text.count("noise floor") == 1  # not below the variant that is the floor
