@@ -30,7 +30,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     positions = getattr(model.config, "max_position_embeddings", None) or _LONGEST
-    limit = min(tokenizer.model_max_length, positions, _LONGEST)
+    limit = min(tokenizer.model_max_length, positions - 2, _LONGEST)  # RoBERTa leaves two positions unused
     print(json.dumps({"ready": True}), file=out, flush=True)
     for line in sys.stdin:
         texts = json.loads(line)["texts"]
