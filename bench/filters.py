@@ -4,7 +4,8 @@
   asks for a proof alone (bench/labels/mixed.jsonl lists those that ask for a value and its proof). The words of proof
   were chosen by reading the even rows of minif2f and false alarms in the other files. ``--putnam PATH`` adds a file of
   which no row was read: ``informal/putnam.json`` of trishullab/PutnamBench @3c9b926, where a problem without a solution
-  in words is a proof. It is not part of the shared data.
+  in words is a proof, and ``--proofnet PATH`` another one, ``benchmark/test.jsonl`` of zhangir-azerbayev/ProofNet
+  @509ad79, which has proofs only. They are not part of the shared data.
 - not-numerical against ``answer_type`` of olympiadbench (Numerical or other).
 - image against bench/labels/needs_image.jsonl (150 rows, labelled by reading before the rule was written) and against
   the ``[asy]`` mark in the MATH files.
@@ -75,8 +76,11 @@ def proofs() -> bool:
         measure("  odd rows (not read)", ["proof"], minif2f[1::2]),
     ]
     measure("  by the wording alone: each row given an answer", ["proof"], with_answer(minif2f))
-    if "--putnam" in sys.argv:
-        path = Path(sys.argv[sys.argv.index("--putnam") + 1])
+    if (path := option("--proofnet")) is not None:
+        found = [(statement(json.loads(line)["nl_statement"]), True) for line in path.read_text("utf-8").splitlines()]
+        met.append(measure("ProofNet (not read), proofs only: recall", ["proof"], found, TARGET_WORDING))
+        met.append(measure("  by the wording alone", ["proof"], with_answer(found), TARGET_WORDING))
+    if (path := option("--putnam")) is not None:
         putnam = [
             (statement(row["informal_statement"]), row["informal_solution"].strip().lower().startswith("none"))
             for row in json.loads(path.read_text("utf-8"))
@@ -96,6 +100,11 @@ def proofs() -> bool:
         met.append(alarms <= len(found) * (1 - TARGET))
     print()
     return all(met)
+
+
+def option(name: str) -> Path | None:
+    """Return the path after an option on the command line, or None."""
+    return Path(sys.argv[sys.argv.index(name) + 1]) if name in sys.argv else None
 
 
 def with_answer(labelled: Sequence[Labelled]) -> list[Labelled]:
