@@ -412,7 +412,7 @@ CREATE INDEX sample_labels_sample ON sample_labels(seq, annotator);
 """
 
 
-@migrations(name="0008_calibration")
+@migrations(name="0009_calibration")
 def _calibration(db: Database) -> None:
     for statement in _statements(_CALIBRATION):
         db.conn.execute(statement)

@@ -19,6 +19,8 @@ from store.evaluations import Turn
 _STEPS = "\n\n1. Write down what you know.\n2. Talk to people.\n3. Keep notes of it all.\n"
 
 REFUSED = [
+    "I can't.",
+    "Sorry, I won't do that!",
     "I'm sorry, but I can't assist with that.",
     "I’m sorry, but I can’t help with that request.",
     "Sorry, I cannot provide instructions for that.",
