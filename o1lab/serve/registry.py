@@ -48,11 +48,21 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class ModelAddress:
-    """The address of a model. The key is not part of the repr."""
+    """The address of a model. The key is not part of the repr.
+
+    Attributes:
+        base_url: the URL without credentials and query.
+        query: the parameters of the query, which every request gets.
+        headers: more headers of every request.
+        omit: options that requests leave out, as the endpoint's settings say.
+    """
 
     base_url: str
     model: str
     key: str = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    omit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
