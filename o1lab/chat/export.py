@@ -65,7 +65,7 @@ def add_to_traces(
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
         parsed.complete and message.state == "complete",
-        str(parsed.format),
+        parsed.format,
         SOURCE,
         key=message.id,
         synthesis=_synthesis(ref),
