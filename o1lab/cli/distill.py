@@ -195,7 +195,7 @@ JOBS = JobCommands(
     _settings,
     (
         "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
-        "budget_usd", "budget_tokens",
+        "budget_usd", "budget_tokens", "max_tokens",
     ),
     _run,
 )  # fmt: skip

@@ -30,15 +30,16 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.serve.endpoints import endpoint_key
+from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
 
 CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
-    "budget_usd", "budget_tokens",
+    "budget_usd", "budget_tokens", "max_tokens",
 )  # fmt: skip
-"""Settings that may change when a run is resumed: they affect how calls are made, not their results."""
+"""Settings that may change when a run is resumed: they affect how calls are made. Traces record ``max_tokens``."""
 
 
 RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]

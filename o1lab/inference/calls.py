@@ -59,9 +59,7 @@ LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"}
 """Finish reasons of responses that reached their maximum length."""
 MODERATED = frozenset({"content_filter", "safety", "sensitive", "recitation", "blocklist", "prohibited_content"})
 """Finish reasons of responses that the server's moderation ended. Any other finish reason is a failure."""
-OPTIONS = frozenset(
-    {"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens", "stop"}
-)
+OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens", "stop"})
 """Parameters of a request besides its messages. A wrong value (the error ``option``) is wrong for all calls."""
 
 

@@ -13,8 +13,7 @@ import openai
 from o1lab.inference.calls import OPTIONS, RequestError
 from o1lab.inference.refused import TokenRoom, token_room, words_of
 from o1lab.inference.waits import is_daily, retry_after_s, wait_text
-from o1lab.serve.endpoints import public_url
-from o1lab.serve.registry import ModelAddress
+from o1lab.serve.endpoints import ModelAddress, public_url
 from o1lab.text import one_line
 
 RAW_LIMIT = 2_000
@@ -101,7 +100,9 @@ def status_error(status: int, error: Any) -> openai.APIStatusError:
     body = error if isinstance(error, dict) else {}
     message = body.get("message")
     response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
-    return openai.APIStatusError(message if isinstance(message, str) else f"status {status}", response=response, body=body)
+    return openai.APIStatusError(
+        message if isinstance(message, str) else f"status {status}", response=response, body=body
+    )
 
 
 def cut_off(target: ModelAddress, raw: str = "", *, reason: str | None = None) -> RequestError:
@@ -161,7 +162,9 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sen
         hint = "Check its plan and billing, or use another key."
         return make("quota", f"The account at {host} has no quota left for {model}.", hint)
     if status == 401:
-        return make("key", f"{host} refused the key for {model}.", "Check the variable that key_env names in o1lab.toml.")
+        return make(
+            "key", f"{host} refused the key for {model}.", "Check the variable that key_env names in o1lab.toml."
+        )
     if status == 403:
         hint = "Check the permissions of the key and the account."
         return make("key", f"{host} denies access to {model} (403).", hint)
@@ -189,7 +192,7 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sen
 def _too_many_tokens(
     room: TokenRoom, sent: Mapping[str, Any], model: str, make: Callable[..., RequestError]
 ) -> RequestError:
-    """Return the error of a request whose ``max_tokens`` leaves no room for its prompt, or exceeds the model's limit."""
+    """Return the error of a request whose ``max_tokens`` is more than fits."""
     asked = sent.get("max_tokens") or sent["max_completion_tokens"]
     sentence = f"{model} gives at most {room.limit:,} tokens in a response, not {asked:,}."
     if room.prompt is not None:

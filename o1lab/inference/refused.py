@@ -18,7 +18,7 @@ from typing import Any
 from o1lab.files import write_json
 from o1lab.inference.calls import Message
 from o1lab.paths import state_dir
-from o1lab.serve.registry import ModelAddress
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.text import one_line
 
 SYSTEM = "system"
@@ -34,9 +34,9 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 _UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
-_WRONG_VALUE = re.compile(
-    r"supported values are|invalid value|must be|should be|less than|greater than|at most|at least|range|too (?:large|"
-    r"high|small|long)|maximum|exceed",
+_WRONG_VALUE = re.compile(r"supported values are|invalid value|must be one of", re.IGNORECASE)
+_MAY_BE_VALUE = re.compile(
+    r"must be|should be|less than|greater than|at most|at least|range|too (?:large|high|small|long)|maximum|exceed",
     re.IGNORECASE,
 )
 _TOGETHER = re.compile(r"both|only one|one of|either|mutually|together|at the same time|combin", re.IGNORECASE)
@@ -60,7 +60,7 @@ class Refusals:
     def __init__(self, target: ModelAddress, note: Callable[[str], None] = lambda _: None) -> None:
         self.target = target
         self.note = note
-        self.known = remembered(target)
+        self.known = remembered(target.base_url, target.model)
         """The name of each change, and the server's words."""
         self._noted: set[str] = set()
 
@@ -121,15 +121,16 @@ def folded(messages: Sequence[Message]) -> list[Message]:
     return rest
 
 
-def remembered(target: ModelAddress) -> dict[str, str]:
+def remembered(base_url: str, model: str) -> dict[str, str]:
     """Return what the server of a model refused lately: the name of each change, and the server's words."""
-    return {name: words for name, (at, words) in _entries().get(_key(target), {}).items() if at > _oldest()}
+    entry = _entries().get(f"{base_url} {model}", {})
+    return {name: words for name, (at, words) in entry.items() if at > _oldest()}
 
 
-def forget(target: ModelAddress) -> list[str]:
+def forget(base_url: str, model: str) -> list[str]:
     """Forget what the server of a model refused, and return the names of the changes."""
     entries = _entries()
-    gone = entries.pop(_key(target), {})
+    gone = entries.pop(f"{base_url} {model}", {})
     if gone:
         write_json(_file(), entries)
     return sorted(gone)
@@ -137,7 +138,9 @@ def forget(target: ModelAddress) -> list[str]:
 
 def _remember(target: ModelAddress, found: Mapping[str, str]) -> None:
     entries, now = _entries(), time.time()
-    entries.setdefault(_key(target), {}).update({name: (now, one_line(words, 300)) for name, words in found.items()})
+    entries.setdefault(f"{target.base_url} {target.model}", {}).update(
+        {name: (now, one_line(words, 300)) for name, words in found.items()}
+    )
     recent = {key: {n: e for n, e in names.items() if e[0] > _oldest()} for key, names in entries.items()}
     with contextlib.suppress(OSError):  # without the file, the next run learns it again
         write_json(_file(), {key: names for key, names in recent.items() if names}, durable=False)
@@ -156,10 +159,6 @@ def _entries() -> dict[str, dict[str, tuple[float, str]]]:
 
 def _file() -> Path:
     return state_dir() / "refused.json"
-
-
-def _key(target: ModelAddress) -> str:
-    return f"{target.base_url} {target.model}"
 
 
 def _oldest() -> float:
@@ -206,7 +205,7 @@ def refused_options(
         param: the parameter that the error names, if it names one.
 
     Returns:
-        The name of each change that the request needs, with the server's words. Empty if the request cannot be repeated.
+        The name of each change that the request needs, with the server's words; empty if it cannot be repeated.
     """
     words = words_of(payload)
     if status not in (400, 422) or code == "context_length_exceeded" or token_room(words, sent) is not None:
@@ -220,12 +219,17 @@ def refused_options(
         for name in options
         if name in one["loc"] and _UNSUPPORTED.search(f"{one.get('type')} {one.get('msg')}")
     }
-    if not found and has_system and (_ROLE.search(words) or any({"messages", "role"} <= {*one["loc"]} for one in located)):
+    if (
+        not found
+        and has_system
+        and (_ROLE.search(words) or any({"messages", "role"} <= {*one["loc"]} for one in located))
+    ):
         found = {SYSTEM: words}
     if not found and {"temperature", "top_p"} <= sent.keys() and _names(words, ["temperature", "top_p"], 2):
         found = {BOTH: words} if _TOGETHER.search(words) else {}
-    unsupported = code in _UNSUPPORTED_CODES or (_UNSUPPORTED.search(words) and not _WRONG_VALUE.search(words))
-    if not found and unsupported and not located:
+    doubtful = _MAY_BE_VALUE.search(words) and code not in _UNSUPPORTED_CODES
+    unsupported = (code in _UNSUPPORTED_CODES or _UNSUPPORTED.search(words)) and not _WRONG_VALUE.search(words)
+    if not found and unsupported and not doubtful and not located:
         found = {name: words for name in ([param] if param in options else _names(words, options, 1)) if name}
     if "max_tokens" in found and "max_completion_tokens" not in words:
         del found["max_tokens"]
@@ -260,7 +264,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _OUTPUT = re.compile(
-    r"(?:at most|up to|maximum of|less than or equal to|<=|limit(?:ed)? (?:is|to|of)|maximum value\D{0,30}? is)" + _NUMBER
+    r"(?:at most|up to|maximum of|less than or equal to|<=|limit(?:ed)? (?:is|to|of)|maximum value\D{0,30}? is)"
+    + _NUMBER
     + r"|range[^\[]*\[\s*\d+\s*,\s*(\d[\d,]*)\s*\]|\d\s*>\s*(\d[\d,]*)",
     re.IGNORECASE,
 )  # fmt: skip

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from o1lab.errors import LabError
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, endpoint_key
+from o1lab.serve.endpoints import endpoint_key
+from o1lab.serve.registry import ModelRef
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice
 

@@ -23,8 +23,9 @@ from o1lab.inference.journal import Journal, JournalIndex, index_journal
 from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
 from o1lab.paths import Lab
+from o1lab.serve.endpoints import endpoint_key
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.serve.registry import ModelRef, find_model
 
 JUDGE_TOKENS = 4096
 """The maximum response length of a judge, which may think before it gives its verdict."""

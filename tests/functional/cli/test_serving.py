@@ -23,9 +23,10 @@ import pytest
 from o1lab.config import init_lab
 from o1lab.inference.chat_client import rendered_prompt, stream_chat
 from o1lab.inference.events import Answer, Delta, Done, Sampling, Started
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import live_records
-from o1lab.serve.registry import ModelAddress, find_model, list_models, open_model
+from o1lab.serve.registry import find_model, list_models, open_model
 from o1lab.serve.vllm import vllm_command
 from tests.support.fault_server import FaultServer
 from tests.support.serving_models import make_adapter, make_model

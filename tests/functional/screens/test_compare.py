@@ -17,7 +17,8 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelAddress, ModelRef
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from o1lab.widgets.dialogs import PickDialog
 from screens.compare.dialogs import ModelsDialog, SettingsDialog
 from store import conversations, open_store, problems
@@ -482,7 +483,8 @@ import asyncio, sys
 from pathlib import Path
 from o1lab.app import LabApp
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, ModelAddress
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from tests.support.compare_lab import ask, comparing, text_of, until
 
 async def main():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from o1lab.inference.chat_client import ChatClient, rendered_prompt, stream_chat
 from o1lab.inference.events import Answer, Delta, Done, Event, Failed, Recast, Sampling, Started
 from o1lab.inference.thoughts import ThoughtSplitter
-from o1lab.serve.registry import ModelAddress
+from o1lab.serve.endpoints import ModelAddress
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 
 KEY = "sk-very-secret-0123456789"

@@ -25,7 +25,8 @@ from o1lab.inference.rate_limit import Limits
 from o1lab.inference.settings import RequestSettings
 from o1lab.jobs.control import Control
 from o1lab.jobs.progress import Counts
-from o1lab.serve.registry import ModelAddress, ModelRef
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from tests.support.distill_lab import FakeClock
 from tests.support.fault_server import FaultServer
 
