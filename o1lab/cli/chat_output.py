@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from o1lab.chat.conversation import PaneEvent, Saved
+from o1lab.inference.calls import LIMITS
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast
 from o1lab.text import one_line, visible
 
@@ -40,7 +41,8 @@ class Printer:
             case Done() as done:
                 speed = f", {done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""
                 count = f"{done.completion_tokens} tokens, " if done.completion_tokens is not None else ""
-                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {visible(done.finish_reason)})\n")
+                cut = ": cut off at its maximum length" if done.finish_reason.lower() in LIMITS else ""
+                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {visible(done.finish_reason)}{cut})\n")
             case Failed(error=error):
                 self._add(pane, f"\n! {visible(error.sentence)}\n  {visible(error.hint)}\n")
             case Saved(message=message):

@@ -105,8 +105,8 @@ def forget(
     emit({"name": name, "forgotten": gone}, as_json=as_json, text=text)
 
 
-def open_app(ctx: typer.Context) -> None:
+def open_app(ctx: typer.Context) -> int:
     """Open the app."""
     from o1lab.app import run_app
 
-    run_app(context(ctx).lab())
+    return run_app(context(ctx).lab())

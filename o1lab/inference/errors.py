@@ -85,7 +85,7 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
     return RequestError.of(
         "server",
         f"The server of {target.model} sent an error: {words or 'no message'}",
-        "The text received before it is kept. Try again.",
+        "Text received before it is kept. Try again.",
         raw=raw,
     )
 
@@ -179,7 +179,7 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sen
         return make("rate_limit", f"{host} asks to slow down (429).", hint, retry_after_s=wait)
     if status == 408:
         return make("timeout", f"{host} did not complete the request in time (408).", "Try again.", retry_after_s=wait)
-    if status in (409, 425):
+    if status in (409, 425, 503, 529):
         sentence = f"{host} cannot answer at the moment ({status})."
         return make("server", sentence, "Try again in a moment.", retry_after_s=wait)
     if status >= 500:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def is_daily(words: str) -> bool:
 def wait_text(seconds: float) -> str:
     """Return when a wait ends: ``in 20s``, or with the local time if it is an hour or more."""
     if seconds < _CLOCK_FROM_S:
-        return f"in {duration(seconds)}" if seconds >= 1 else f"in {seconds:.1g} s"
+        return f"in {duration(math.ceil(seconds))}"
     end = time.localtime(time.time() + seconds)
     return f"at {time.strftime('%Y-%m-%d %H:%M', end)}, in {duration(seconds)}"
 

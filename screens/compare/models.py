@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from o1lab.errors import LabError
 from o1lab.paths import Lab
-from o1lab.serve.endpoints import endpoint_key
+from o1lab.serve.endpoints import endpoint_key, public_url
 from o1lab.serve.registry import ModelRef
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice
@@ -24,7 +24,7 @@ def _detail(ref: ModelRef) -> str:
             endpoint_key(ref.endpoint)
         except LabError as error:
             return error.message
-        return f"{ref.id} · {ref.endpoint.url}"
+        return f"{ref.id} · {public_url(ref.endpoint.url)}"
     match ref.source:
         case "checkpoint":
             return f"checkpoint {ref.step} of run {ref.run_id}, on {ref.base}"
