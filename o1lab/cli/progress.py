@@ -104,6 +104,11 @@ def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Se
     }
 
 
+def fault_summary(faults: Sequence[FaultCount], failed: int) -> list[str]:
+    """Return one line for each of the most frequent errors of a job with failed samples."""
+    return [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in faults[:3]] if failed else []
+
+
 def fault_lines(faults: Sequence[FaultCount]) -> list[str]:
     """Return the lines of `show` for each error: its count, last message and last raw response."""
     lines = []

@@ -80,6 +80,8 @@ class ChatClient:
         for event in [*notes, *splitter.flush()]:
             yield event
         reply, seconds = reader.end(), time.perf_counter() - began
+        if reader.repeats:
+            yield Recast(reply.answer, "")
         if reply.error is not None and reply.error.code != "refusal":  # a refusal is an answer
             yield Failed(reply.error, seconds)
         else:

@@ -244,7 +244,7 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
 def hint_for(error: RequestError) -> str:
     """Return what to do about an error that ended the job; the job adds how to resume it."""
     if error.fits is not None:
-        return f"Resume with --max-tokens {error.fits} or less."
+        return f"Add --max-tokens {error.fits} (or less) to the command that resumes it."
     return "Start a new run with another value." if error.code == "option" else error.hint or "Correct that."
 
 

@@ -76,6 +76,8 @@ class ReplyReader:
     _separate: SeparateThought = field(default_factory=SeparateThought)
     _half: dict[str, str] = field(default_factory=dict)
     """The first halves of surrogate pairs that a server cut in two, by kind."""
+    repeats: bool = False
+    """Whether every piece of the answer repeated the text before it; set by :meth:`end`."""
     _called: bool = False
 
     @property
@@ -180,7 +182,7 @@ class ReplyReader:
             return RequestError.of("length", "All tokens were used for hidden thoughts. Raise max_tokens.")
         if self._called:
             sentence = f"{self.target.model} asked to call a tool instead of answering."
-            return RequestError.of("empty", sentence, "Ask a model that is served without tools.")
+            return RequestError.of("tool_call", sentence, "Ask a model that is served without tools.")
         return empty(self.target)
 
     def _repeated(self) -> RequestError | None:
@@ -189,7 +191,7 @@ class ReplyReader:
         pairs = list(pairwise(pieces))
         if len(pairs) < 2 or not all(len(new) > len(old) and new.startswith(old) for old, new in pairs):
             return None
-        self._texts["answer"] = pieces[-1:]
+        self._texts["answer"], self.repeats = pieces[-1:], True
         sentence = f"The server of {self.target.model} repeats the whole text in every piece of its stream."
         return RequestError.of("malformed", sentence, "Use stream: never, or another server.")
 

@@ -258,7 +258,7 @@ async def test_thoughts_sent_apart_are_joined(stream: str, tmp_path: Path) -> No
         await run(lab, stream=stream)
     store = open_store(lab.database)
     [trace] = traces.page(store.db, TraceQuery())
-    assert traces.text(store.db, trace.id).raw.startswith("<think>\n" + "".join(THOUGHT) + "\n</think>")
+    assert traces.text(store.db, trace.id).raw.startswith("<think>\n" + "".join(THOUGHT) + "\n\n100 and 107: ")
     store.close()
 
 
