@@ -30,7 +30,7 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from o1lab.serve.endpoints import endpoint_key
+from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
@@ -77,7 +77,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     teacher = models[0]
     for model in models:
         if model.endpoint is not None:
-            endpoint_key(model.endpoint)
+            endpoint_address(model.endpoint)
     check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)

@@ -127,9 +127,15 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
         UsageError: several models have this name.
     """
     refs = list_models(lab, config)
-    if len(exact := [ref for ref in refs if ref.id == wanted]) > 1:
+    exact = [ref for ref in refs if ref.id == wanted]
+    owners = [_what(ref) for ref in exact]
+    if any(ref.endpoint is not None for ref in exact) and (
+        id_of_name(lab.runs, wanted) is not None or any(ref.run_id == wanted for ref in refs)
+    ):
+        owners.append("a training run")
+    if len(owners) > 1:
         raise UsageError(
-            f"'{wanted}' is ambiguous: {' and '.join(_what(ref) for ref in exact)} have this name.",
+            f"'{wanted}' is ambiguous: {' and '.join(owners)} have this name.",
             "Give the endpoint another name in o1lab.toml.",
         )
     if exact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,17 @@ def test_the_palette_reaches_every_screen(lab: list[str]) -> None:
         terminal.keys("C-p")
         terminal.type("compare")
         terminal.wait_for("Go to the Compare screen")
+
+
+def test_ctrl_z_suspends_and_the_screen_comes_back_whole(lab: list[str]) -> None:
+    with Terminal(lab) as terminal:
+        terminal.wait_for("What to do next", "f2 Traces")
+        terminal.keys("C-z")
+        terminal.wait_for(lambda screen: "LAB" not in screen)
+        os.kill(terminal.pid(lab[-1]), signal.SIGCONT)
+        terminal.wait_for("LAB", "What to do next", "f2 Traces")
+        terminal.keys("C-q")
+        terminal.wait_for("[left 0]")
 
 
 def test_a_damaged_lab_ends_with_a_sentence(lab: list[str]) -> None:

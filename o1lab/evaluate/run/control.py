@@ -28,7 +28,7 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from o1lab.serve.endpoints import endpoint_key
+from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, evaluations, open_store
@@ -76,7 +76,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     suite = find_suite(lab, settings.suite)
     ref = find_model(lab, settings.model, load_config(lab))
     if ref.endpoint is not None:
-        endpoint_key(ref.endpoint)
+        endpoint_address(ref.endpoint)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])

@@ -143,6 +143,30 @@ async def test_stopping_keeps_what_came(lab: Lab, left: FaultServer, right: Faul
     assert [(m.state, m.content) for m in saved(lab) if m.pane is not None] == [("stopped", "The ")] * 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_keeps_what_came(
+    number: signal.Signals, lab: Lab, left: FaultServer, right: FaultServer
+) -> None:
+    left.mode = right.mode = "gated"
+    async with comparing(lab, BOTH) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await until(pilot, lambda: all("The" in text_of(screen, place) for place in (0, 1)), "first tokens")
+        signal.raise_signal(number)
+        await until(pilot, lambda: pilot.app.return_code == 128 + number, "the end of the app")
+    assert [(m.state, m.content) for m in saved(lab) if m.pane is not None] == [("stopped", "The ")] * 2
+
+
+async def test_what_a_server_refuses_is_shown_in_its_pane(lab: Lab, left: FaultServer) -> None:
+    left.mode = "no-temperature"
+    async with comparing(lab, BOTH) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        assert "• left does not accept temperature, so it is omitted" in text_of(screen, 0)
+        assert "•" not in text_of(screen, 1)
+        screen.controller.draw()  # as when the conversation is opened again
+        assert "• left does not accept temperature, so it is omitted" in text_of(screen, 0)
+
+
 async def test_regenerating_replaces_an_answer(lab: Lab, left: FaultServer, right: FaultServer) -> None:
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)

@@ -117,6 +117,14 @@ def test_a_name_of_two_models_is_refused_and_reported(names: list[str], wanted: 
     assert not check.ok and f"'{wanted}'" in check.detail
 
 
+def test_the_name_of_a_run_and_of_an_endpoint_is_refused(tmp_path: Path) -> None:
+    lab = lab_with(tmp_path / "lab", "first")
+    (lab.runs / "7f3a").mkdir(parents=True)
+    (lab.runs / "7f3a" / "about.json").write_text('{"name": "first"}')
+    with pytest.raises(UsageError, match="a training run"):
+        find_model(lab, "first")
+
+
 def test_an_exact_name_goes_before_a_step_of_a_run(tmp_path: Path) -> None:
     lab = lab_with(tmp_path / "lab", "a/step-3", "a/3")
     assert find_model(lab, "a/step-3").id == "a/step-3"
