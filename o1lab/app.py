@@ -107,7 +107,7 @@ class LabApp(TypedAheadApp):
     async def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal was cleared
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in some tests
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
                     asyncio.get_running_loop().add_signal_handler(number, self._end_on_signal, number)
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"

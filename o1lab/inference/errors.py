@@ -142,8 +142,9 @@ def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
 
 def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sent: Mapping[str, Any]) -> RequestError:
     status, host, model = error.status_code, host_of(target), target.model
-    words = one_line(without_key(words_of(payload_of(error)) or error.message, target.key), 300)
-    wait = retry_after_s(error.response.headers, words)
+    payload = payload_of(error)
+    words = one_line(without_key(words_of(payload) or error.message, target.key), 300)
+    wait = retry_after_s(_headers_in(payload) | dict(error.response.headers), words)
     room = token_room(words, sent)
 
     def make(code: str, sentence: str, hint: str, **more: Any) -> RequestError:
@@ -214,6 +215,14 @@ def payload_of(error: openai.APIStatusError) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _headers_in(payload: Any) -> dict[str, str]:
+    """Return the headers of the server behind a router, which some routers put into the body of an error."""
+    match payload:
+        case {"error": {"metadata": {"headers": dict(headers)}}}:
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
 
 
 def _refused(error: BaseException) -> bool:

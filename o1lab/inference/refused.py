@@ -27,7 +27,9 @@ BOTH = "temperature+top_p"
 """The change that omits ``top_p`` where there is a ``temperature``."""
 FORGOTTEN_AFTER_S = 7 * 86_400.0
 
-_DROPPABLE = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "stop", "stream_options", "max_tokens"})
+_DROPPABLE = frozenset(
+    {"temperature", "top_p", "seed", "reasoning_effort", "stop", "stream", "stream_options", "max_tokens"}
+)
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra|not permitted|not allowed|deprecated|cannot find"
     r"|not available|not implemented|invalid (?:parameter|argument|field)|additional propert|forbidden",
@@ -39,7 +41,9 @@ _MAY_BE_VALUE = re.compile(
     r"must be|should be|less than|greater than|at most|at least|range|too (?:large|high|small|long)|maximum|exceed",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(r"both|only one|one of|either|mutually|together|at the same time|combin", re.IGNORECASE)
+_TOGETHER = re.compile(
+    r"both|only one|one of|either|mutually|together|at the same time|combin|unset|\bwith\b", re.IGNORECASE
+)
 _ROLE = re.compile(
     r"system[ -]?(?:role|message|prompt|instruction)s?\W[^.]*(?:not|n't|un)|(?:role|support|accept)\w*\W[^.]*\bsystem\b"
     r"|developer instruction|roles must alternate|only (?:the )?\W?user\W? and \W?(?:assistant|model)",
@@ -105,6 +109,8 @@ def _change(body: dict[str, Any], name: str, *, rename: bool) -> bool:
     if name not in body:
         return False
     value = body.pop(name)
+    if name == "stream":
+        body.pop("stream_options", None)  # not accepted without it
     if name == "max_tokens" and rename:
         body["max_completion_tokens"] = value
     return True

@@ -17,7 +17,7 @@ from o1lab.serve.endpoints import ModelAddress
 
 _MOST_TOKENS = 10**9
 """Token counts above this are ignored as wrong."""
-_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details", "thinking_blocks")
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -239,7 +239,7 @@ def _error_in(data: Mapping[str, Any]) -> Any:
     for one in (data, *(choices if isinstance(choices, list) else ())):
         if isinstance(one, dict) and one.get("error"):
             return one["error"]
-    told = data.get("object") == "error" or any(data.get(name) for name in ("message", "detail"))
+    told = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
     return data if told and not choices and not data.get("usage") else None
 
 
@@ -276,11 +276,11 @@ def _inner(value: Any, *, whole: bool) -> str:
 
 
 def _joined(parts: list[str], *, whole: bool) -> str:
-    """Join parts; those of a whole message are paragraphs unless there is white space between them already."""
+    """Join parts; those of a whole message begin a line unless there is white space between them already."""
     joined = ""
     for part in filter(None, parts):
         glued = whole and joined and not (joined[-1].isspace() or part[0].isspace())
-        joined += f"\n\n{part}" if glued else part
+        joined += f"\n{part}" if glued else part
     return joined
 
 

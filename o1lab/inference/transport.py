@@ -108,7 +108,7 @@ class Transport:
 
     async def _pieces(self, target: ModelAddress, body: dict[str, Any], reader: ReplyReader) -> Pieces:
         # The raw response is read here as text, so that a faulty body can be kept. The content type of the response
-        # decides how it is read, not what was requested.
+        # decides how it is read; what was requested counts only if it says neither.
         request = self.client(target).post(
             "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
@@ -116,8 +116,9 @@ class Transport:
             response = cast(httpx2.Response, await request)
         try:
             reader.reached(response.status_code)
-            kind = response.headers.get("content-type", "text/event-stream" if body.get("stream") else "")
-            if body.get("stream") and "text/event-stream" in kind:
+            kind = response.headers.get("content-type", "")
+            whole = "html" in kind or "json" in kind or not body.get("stream")
+            if "text/event-stream" in kind or not whole:
                 limit = body.get("max_tokens") or body.get("max_completion_tokens")
                 async with aclosing(self._events(response, reader)) as events:
                     async for data in events:

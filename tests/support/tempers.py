@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from tests.support.fault_server import FaultServer
 
@@ -56,6 +57,7 @@ class Temper:
         words: words of the error's sentence or hint.
         refuse: refuses a request before anything is sent.
         left_out: what requests do not have once the server refused it.
+        kind: the content type of the stream.
     """
 
     sent: str | bytes | dict[str, Any] = IT + END
@@ -66,6 +68,7 @@ class Temper:
     words: tuple[str, ...] = ()
     refuse: Refusal | None = field(default=None, repr=False)
     left_out: tuple[str, ...] = ()
+    kind: str = "text/event-stream"
 
 
 class TemperServer(FaultServer):
@@ -79,6 +82,12 @@ class TemperServer(FaultServer):
         if self.temper.refuse is not None and (refused := self.temper.refuse(body)):
             return refused
         return JSONResponse(self.temper.sent) if isinstance(self.temper.sent, dict) else None
+
+    async def _chat(self, request: Request) -> Response:
+        response = await super()._chat(request)
+        if isinstance(response, StreamingResponse):
+            response.headers["content-type"] = self.temper.kind
+        return response
 
     async def _stream(self, mode: str, words: list[str]) -> AsyncIterator[str]:
         assert not isinstance(self.temper.sent, dict)
@@ -169,6 +178,8 @@ THOUGHTS = {
 }  # fmt: skip
 
 BYTES = {
+    "a stream that is called text": Temper(kind="text/plain"),
+    "a stream that is called bytes": Temper(kind="application/octet-stream"),
     "comments": Temper(": KEEP WAITING\n\n" + IT + ": \n\n" + END),
     "CRLF": Temper((IT + END).replace("\n", "\r\n")),
     "CR": Temper((IT + END).replace("\n", "\r")),
@@ -285,6 +296,9 @@ STATUSES = {
     "429 with words": _status(429, "rate_limit", "Try again in 2m05s.", message="Please try again in 2m5s."),
     "429 with 1s": _status(429, "rate_limit", "Try again in 1s.", headers={"retry-after": "1s"}),
     "429 for a day": _status(429, "rate_limit", "Try again at 20", headers={"retry-after": "86400"}),
+    "429 with the headers of another server": _status(
+        429, "rate_limit", "Try again at 21", metadata={"headers": {"X-RateLimit-Reset": "4102444800000"}}
+    ),
     "429 a day": _status(429, "quota", "daily limit", "Continue when", message="Exceeded: free-models-per-day."),
     "quota": _status(429, "quota", code="insufficient_quota"),
     "too long": _status(400, "context_length", message="This model's maximum context length is 10 tokens."),
@@ -321,6 +335,11 @@ REFUSALS = {
              for name in ("max_tokens", "temperature", "top_p") if name in request), None
         ),
         left_out=("max_tokens", "temperature", "top_p"),
+    ),
+    "no stream": Temper(
+        WHOLE, "Add.", refuse=refuses(_has("stream"), 400, {"error": {"param": "stream", "code": "unsupported_value",
+                                                                     "message": "'stream' does not support true."}}),
+        left_out=("stream",),
     ),
     "no system role": Temper(
         refuse=refuses(_has_system, 400, {"object": "error", "message": "System role not supported", "code": 400}),
