@@ -135,6 +135,8 @@ def _answer(message: conversations.Message, label: str) -> list[str]:
     if message.seconds is not None:
         facts.append(f"{message.seconds:.1f} s")
     lines = [f"### {visible(label)}", "", " · ".join(facts), ""]
+    for note in message.settings.get("notes", ()):
+        lines += [f"Note: {visible(str(note))}", ""]
     if message.error:
         lines += [f"Error: {visible(message.error)}", ""]
     if message.thought:

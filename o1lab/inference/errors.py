@@ -40,7 +40,7 @@ def classify(
         speaking: whether part of the response came before the error.
         sent: the body of the request, if it is known.
     """
-    raw = without_key(str(error), target.key)[:RAW_LIMIT]
+    raw = target.redact(str(error))[:RAW_LIMIT]
     match error:
         case openai.APIStatusError():
             return _of_status(error, target, raw, sent or {})
@@ -81,7 +81,7 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
         code = 403
     if isinstance(code, int) and 400 <= code < 500:
         return classify(status_error(code, error), target)
-    words = one_line(without_key(words_of(error), target.key), 300)
+    words = one_line(target.redact(words_of(error)), 300)
     return RequestError.of(
         "server",
         f"The server of {target.model} sent an error: {words or 'no message'}",
@@ -143,7 +143,7 @@ def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
 def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sent: Mapping[str, Any]) -> RequestError:
     status, host, model = error.status_code, host_of(target), target.model
     payload = payload_of(error)
-    words = one_line(without_key(words_of(payload) or error.message, target.key), 300)
+    words = one_line(target.redact(words_of(payload) or error.message), 300)
     wait = retry_after_s(_headers_in(payload) | dict(error.response.headers), words)
     room = token_room(words, sent)
 
@@ -238,8 +238,3 @@ def _refused(error: BaseException) -> bool:
 def host_of(target: ModelAddress) -> str:
     """Return the server's url without credentials and query."""
     return public_url(target.base_url)
-
-
-def without_key(text: str, key: str) -> str:
-    """Replace the key in ``text`` by asterisks; up to five characters are not secret and may be part of a word."""
-    return text.replace(key, "***") if len(key) > 5 else text

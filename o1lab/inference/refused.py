@@ -70,8 +70,10 @@ class Refusals:
 
     def add(self, found: Mapping[str, str]) -> None:
         """Remember what a server refused, here and for later runs."""
-        self.known |= found
-        _remember(self.target, found)
+        new = {name: self.target.redact(words) for name, words in found.items() if name not in self.known}
+        self.known |= new
+        if new:  # calls in flight together are refused together
+            _remember(self.target, new)
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request without what the server refuses and what the endpoint's settings omit."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from o1lab.inference.calls import ENDS, LIMITS, MODERATED, RequestError
-from o1lab.inference.errors import classify_body, cut_off, empty, malformed, not_api, without_key
+from o1lab.inference.errors import classify_body, cut_off, empty, malformed, not_api
 from o1lab.inference.sse import DONE
 from o1lab.inference.thoughts import SeparateThought
 from o1lab.serve.endpoints import ModelAddress
@@ -161,7 +161,7 @@ class ReplyReader:
         self.rest()
         reply.error = reply.error or self._repeated()
         reply.thought, reply.answer, reply.refusal = ("".join(texts) for texts in self._texts.values())
-        reply.raw = without_key(reply.raw, self.target.key)
+        reply.raw = self.target.redact(reply.raw)
         reply.error = reply.error or self._flaw(reply)
         return reply
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from o1lab.config import Config, Endpoint
 from o1lab.errors import LabError
 
+_SECRET = re.compile("key|token|secret|sig|pass|code", re.IGNORECASE)
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _NAMES = {" ": "a space", "\n": "a line break", "\r": "a carriage return", "\t": "a tab", "\ufeff": "a byte-order mark"}
 
@@ -35,6 +36,14 @@ class ModelAddress:
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     omit: tuple[str, ...] = ()
+
+    def redact(self, text: str) -> str:
+        """Replace the secrets of requests in ``text`` by asterisks: the key, the values of headers, and such values of
+        the query. Up to five characters are not secret and may be part of a word."""
+        secrets = [self.key, *(value.rpartition(" ")[2] for _, value in self.headers)]
+        for secret in secrets + [value for name, value in self.query if _SECRET.search(name)]:
+            text = text.replace(secret, "***") if len(secret) > 5 else text
+        return text
 
 
 def public_url(url: str) -> str:

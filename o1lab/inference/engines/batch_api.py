@@ -32,7 +32,7 @@ from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Respo
 from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response
 from o1lab.inference.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
 from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
-from o1lab.inference.errors import classify, classify_body, status_error, without_key
+from o1lab.inference.errors import classify, classify_body, status_error
 from o1lab.inference.models import price_of
 from o1lab.inference.refused import SYSTEM, refused_options
 from o1lab.inference.stream import Reply, read_body
@@ -289,7 +289,7 @@ class BatchEngine(OfflineEngine):
         if refused:
             self._model.refusals.add(refused)
             return None
-        raw = without_key(raw, self._model.target.key)[:RAW_LIMIT]
+        raw = self._model.target.redact(raw)[:RAW_LIMIT]
         return Reply(error=classify(failure, self._model.target, sent=sent), raw=raw)
 
     async def _download(self, name: str, path: Path) -> None:

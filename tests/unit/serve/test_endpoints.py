@@ -66,14 +66,15 @@ async def test_a_query_and_the_key_of_azure_go_with_every_request(monkeypatch: p
 
 
 async def test_a_password_in_a_url_becomes_a_header_and_is_never_shown() -> None:
-    with FaultServer("500") as server:
+    with FaultServer("401") as server:  # which repeats the header
         one = endpoint(server.url.replace("//", "//me:se%20cret@"))
         answer = Answer()
         async for event in stream_chat(endpoint_address(one), [{"role": "user", "content": "Hi"}]):
             answer.apply(event)
         assert server.headers[0]["authorization"] == "Basic bWU6c2UgY3JldA=="
     assert answer.error is not None
-    assert "cret" not in repr((answer, endpoint_address(one)))
+    assert "cret" not in repr((answer, endpoint_address(one))) and "bWU6" not in repr(answer)
+    assert "***" in answer.error.sentence
     assert "one of them" in url_fault(one.model_copy(update={"key_env": KEY_ENV}))
 
 
