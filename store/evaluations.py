@@ -227,26 +227,12 @@ def remove(db: Database, evaluation_id: str) -> None:
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 
 
-def set_scorer(db: Database, evaluation_id: str, scorer: str) -> None:
-    """Make this the scorer that is shown by default."""
+def update(db: Database, evaluation_id: str, **values: str) -> None:
+    """Replace columns of an evaluation: its ``scorer`` shown by default, its ``sampling`` or ``settings`` as JSON."""
     with db.atomic():
-        db.conn.execute("UPDATE evaluations SET scorer = ? WHERE id = ?", (scorer, evaluation_id))
-
-
-def set_settings(db: Database, evaluation_id: str, sampling: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Replace the settings of an evaluation."""
-    with db.atomic():
-        values = (json.dumps(sampling), json.dumps(settings), evaluation_id)
-        db.conn.execute("UPDATE evaluations SET sampling = ?, settings = ? WHERE id = ?", values)
-
-
-def count_cut_at(db: Database, evaluation_id: str, tokens: int) -> int:
-    """Return how many stored samples would differ with a limit of ``tokens``: the longer ones and those cut off."""
-    query = (
-        "SELECT count(*) FROM samples WHERE evaluation_id = ? AND state != 'failed' AND (state = "
-        "'incomplete' OR output_tokens > ?)"
-    )
-    return int(db.execute(query, [evaluation_id, tokens]).fetchone()[0])
+        db.conn.execute(
+            f"UPDATE evaluations SET {' = ?, '.join(values)} = ? WHERE id = ?", (*values.values(), evaluation_id)
+        )
 
 
 def items(db: Database, evaluation_id: str) -> list[ItemRow]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
-from store import Store, evaluations, open_store
+from store import Store, evaluations, open_store, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
 
@@ -243,7 +244,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         keep_prompt(folder, lab, scored_by.spec)
         folder.set_scored_by(scored_by)
         with store.explained():
-            evaluations.set_scorer(store.db, folder.id, scored_by.label)
+            evaluations.update(store.db, folder.id, scorer=scored_by.label)
     except OSError as error:
         raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
     finally:
@@ -281,13 +282,13 @@ def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> No
     """
     values = settings.model_dump(mode="json")
     with closing(open_store(lab.database)) as store, store.explained():
-        if differing := evaluations.count_cut_at(store.db, folder.id, settings.max_tokens):
+        if differing := sample_list.count_cut_at(store.db, folder.id, settings.max_tokens):
             raise UsageError(
                 f"max tokens cannot change to {settings.max_tokens}: {differing} stored samples were cut off or are "
                 "longer.",
                 "Start a new evaluation with that limit.",
             )
-        evaluations.set_settings(store.db, folder.id, _sampling(values), values)
+        evaluations.update(store.db, folder.id, sampling=json.dumps(_sampling(values)), settings=json.dumps(values))
 
 
 def _sampling(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -388,7 +388,7 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
 async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **_values: object) -> None:
         raise KeyboardInterrupt
 
     with EvalServer() as server:
@@ -396,7 +396,7 @@ async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
         folder, _ = await run(lab)
         write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
         with monkeypatch.context() as patched:
-            patched.setattr("o1lab.evaluate.run.control.evaluations.set_scorer", killed)
+            patched.setattr("o1lab.evaluate.run.control.evaluations.update", killed)
             with pytest.raises(KeyboardInterrupt):
                 control.rescore(lab, folder.id)
         control.resume(lab, folder.id)
