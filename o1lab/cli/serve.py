@@ -73,17 +73,22 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of output tokens.")] = 512,
     seed: Annotated[int, typer.Option(help="Sampling seed.")] = 1,
     first_token_timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Longest silence before the first token [default: [chat]].")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Longest silence before the first token [default: 600, or as in o1lab.toml]."
+        ),
     ] = None,
     silence_timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Longest silence after the first token [default: [chat]].")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Longest silence after the first token [default: 600, or as in o1lab.toml]."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Send a prompt to one or several models and print their answers.
 
-    Ctrl-C, SIGTERM and the end of the terminal save what was received. The defaults of the time limits are in [chat] of
-    o1lab.toml.
+    Ctrl-C, SIGTERM and the end of the terminal save what was received. [chat] of o1lab.toml sets the time limits.
 
     Example: o1lab chat -m solver -m 7f3a/100 "What is 964 + 494?"
     """

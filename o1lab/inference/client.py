@@ -164,7 +164,7 @@ class CompletionClient:
 
     async def _send(self, model: ModelClient, key: CallKey, messages: Sequence[Message]) -> Reply:
         """Send the request; what this server refuses is left out for the rest of the job."""
-        request = model.body(self._settings, key.sample, messages)
+        request = model.wanted(self._settings, key.sample, messages)
         if self._streams:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = ReplyReader(model.target)

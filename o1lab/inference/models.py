@@ -47,7 +47,11 @@ class ModelClient:
         return {name: value for name, value in self.body(settings, sample, ()).items() if name in OPTIONS}
 
     def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the body of a request, the same for every engine."""
+        """Return the body of a request without what the server refuses, the same for every engine."""
+        return self.refusals.apply(self.wanted(settings, sample, messages))
+
+    def wanted(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return the body of a request with everything that the settings say."""
         options = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -56,7 +60,7 @@ class ModelClient:
             "reasoning_effort": settings.reasoning_effort,
         }
         given = {name: value for name, value in options.items() if value is not None}
-        return self.refusals.apply({"model": self.target.model, "messages": list(messages), **given})
+        return {"model": self.target.model, "messages": list(messages), **given}
 
     def typical(self, most: int) -> int:
         """Return the mean tokens of a response so far; ``most`` before the first."""

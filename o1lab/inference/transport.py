@@ -89,7 +89,9 @@ class Transport:
         """
         while True:
             sent = refusals.apply(body)
-            reader.sent({name: value for name, value in sent.items() if name in OPTIONS})
+            options = {name: value for name, value in sent.items() if name in OPTIONS}
+            folded = len(sent["messages"]) < len(body["messages"])
+            reader.sent(options | ({"system_in": "user"} if folded else {}))
             try:
                 async with aclosing(self._pieces(reader.target, sent, reader)) as pieces:
                     async for piece in pieces:

@@ -161,6 +161,9 @@ async def test_a_folded_system_message_comes_first(tmp_path: Path) -> None:
     with TemperServer(REFUSALS["no system role"]) as server:
         answer = await chat(server)
         assert server.requests[-1]["messages"] == [{"role": "user", "content": "Be brief.\n\nWhat is 5 + 7?"}]
+        response, _ = await call(server, tmp_path / "journal.jsonl")
+        assert response.options is not None
+        assert response.options["system_in"] == "user"
     assert "before the first user message" in answer.notes[0]
     assert "System role not supported" in answer.notes[0]
 
