@@ -258,8 +258,10 @@ class StreamPane(Vertical):
             self._timer.resume()
 
     def add_note(self, text: str) -> None:
-        """Add a note about the request to the current assistant turn."""
-        self.body.add("note", f"• {text}")
+        """Add a note about the request to the current assistant turn, unless an earlier turn shows it."""
+        line, body = f"• {text}", self.body
+        if not any(body.sections[i].text.text == line for i, part in enumerate(body.parts) if part == "note"):
+            body.add("note", line)
 
     def append_thought(self, delta: str) -> None:
         """Add to the thought of the current assistant turn (drawn at the next flush)."""

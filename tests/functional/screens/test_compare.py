@@ -163,6 +163,9 @@ async def test_what_a_server_refuses_is_shown_in_its_pane(lab: Lab, left: FaultS
         await answered(pilot, screen)
         assert "• left does not accept temperature, so it is omitted" in text_of(screen, 0)
         assert "•" not in text_of(screen, 1)
+        await ask(pilot, screen, "Again?")
+        await answered(pilot, screen)
+        assert text_of(screen, 0).count("•") == 1
         screen.controller.draw()  # as when the conversation is opened again
         assert "• left does not accept temperature, so it is omitted" in text_of(screen, 0)
 
@@ -235,8 +238,7 @@ async def test_a_known_problem_gets_its_verdict(lab: Lab, right: FaultServer) ->
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
-        assert "✓ correct" in shown(pilot)
-        assert "✗ incorrect" in shown(pilot)
+        await until(pilot, lambda: "✓ correct" in shown(pilot) and "✗ incorrect" in shown(pilot), "the verdicts")
 
 
 async def test_enter_sends_what_was_typed_before_it_and_ctrl_j_breaks_the_line(lab: Lab, left: FaultServer) -> None:
