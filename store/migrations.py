@@ -387,6 +387,24 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_VERIFICATIONS = """
+CREATE TABLE verifications (
+    pair BLOB NOT NULL,             -- hash of gold answer and answer
+    verifier INTEGER NOT NULL,      -- version of the verifier
+    status TEXT NOT NULL,           -- correct, incorrect, unverifiable
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (pair, verifier)
+) WITHOUT ROWID;
+"""
+
+
+@migrations(name="0007_verifications")
+def _verifications(db: Database) -> None:
+    for statement in _statements(_VERIFICATIONS):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

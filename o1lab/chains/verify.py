@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,10 +36,20 @@ Status = Literal["correct", "incorrect", "unverifiable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of verifying a final answer, and the reason."""
+    """The result of verifying a final answer, and the reason.
+
+    Attributes:
+        lasting: whether the same pair has the same verdict the next time; not so if its process was ended.
+    """
 
     status: Status
     reason: str
+    lasting: bool = True
+
+    @classmethod
+    def of(cls, status: str, reason: str) -> Self:
+        """Return the verdict that was stored or sent as a status."""
+        return cls(cast(Status, status), reason)
 
 
 _LONGEST = 4000
@@ -85,6 +95,7 @@ def verify_read(gold: str, answer: str, algebra: compare.Algebra | None = None) 
 # A comparison is limited in processor time, so that a busy machine reaches the same verdicts as an idle one. The limit
 # in wall-clock time is this many times as long.
 PATIENCE = 8
+_MOST_KNOWN = 16384
 
 
 class _Worker:
@@ -125,7 +136,7 @@ class _Worker:
             self.close()
             spent = self._process.returncode == -signal.SIGPROF
             raise (TimeoutError if spent else EOFError) from error
-        return Verdict(reply["status"], reply["reason"])
+        return Verdict.of(reply["status"], reply["reason"])
 
     def close(self) -> None:
         self._process.kill()
@@ -172,6 +183,7 @@ class VerifierPool:
         self._running: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._known: dict[tuple[str, str], Verdict] = {}  # several samples of a problem give the same answer
 
     def verify(self, gold: str | None, answer: str | None) -> Verdict:
         """Return the verdict on ``answer`` within the limits (plus the start of a process), whatever the answer.
@@ -182,29 +194,46 @@ class VerifierPool:
         settled = settle(gold, answer)
         if settled is not None or gold is None or answer is None:
             return settled or Verdict("unverifiable", "nothing to compare")
+        if (known := self._known.get((gold, answer))) is not None:
+            return known
         worker = self._seats.get()
         try:
             worker = worker or self._start()
-            return worker.ask(gold, answer, self.limit_s)
+            verdict = worker.ask(gold, answer, self.limit_s)
         except TimeoutError:
             self._drop(worker)
             worker = None
-            return Verdict("unverifiable", f"comparing took longer than {self.limit_s:g} s")
+            verdict = Verdict("unverifiable", f"comparing took longer than {self.limit_s:g} s")
         except EOFError:
             self._drop(worker)
             worker = None
-            return Verdict("unverifiable", "the comparison ended its process: out of memory or nested too deeply")
+            reason = "the comparison ended its process: out of memory or nested too deeply"
+            return Verdict("unverifiable", reason, lasting=False)
         except BaseException:
             self._drop(worker)  # an interrupted worker would answer the next question with this verdict
             worker = None
             raise
         finally:
             self._seats.put(worker)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[gold, answer] = verdict
+        return verdict
 
     def verify_many(self, pairs: Iterable[tuple[str | None, str | None]]) -> Iterator[Verdict]:
-        """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` pairs at a time."""
+        """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` at a time and equal pairs once."""
         with ThreadPoolExecutor(self._workers) as threads:
-            yield from threads.map(lambda pair: self.verify(*pair), pairs)
+            asked: dict[tuple[str | None, str | None], Future[Verdict]] = {}
+            order = list(pairs)
+            for pair in order:
+                if pair not in asked:
+                    asked[pair] = threads.submit(self.verify, *pair)
+            try:
+                for pair in order:
+                    yield asked[pair].result()
+            finally:
+                for future in asked.values():
+                    future.cancel()
 
     def close(self) -> None:
         """Kill the processes, also those that are comparing."""

@@ -8,6 +8,7 @@ formula with a sign that is not understood has no value; sympy decides about it 
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -16,7 +17,6 @@ from o1lab.chains.equality.formula import Number, UnsureError, as_float, compute
 _LONGEST = 600
 _EQUAL = 1e-35
 _KEY_DIGITS = 25
-_EXACT_BITS = 80  # of a number that a key writes out
 _LOCK = threading.Lock()  # a context of mpmath has one precision for all threads
 
 
@@ -72,13 +72,15 @@ def rounds_to(one: Number, other: Number, places: int, most: Fraction) -> bool:
         return bool(abs(left - right) <= float(most) * abs(left) and abs(left - right) < 0.5 * 10.0**-places)
 
 
-def key(one: tuple[Number, ...]) -> str:
-    """Return a text that is the same for equal values."""
+def key(one: tuple[Number, ...]) -> Hashable:
+    """Return what is the same for equal values: a number where it is a whole one or a fraction, else its digits."""
+    if isinstance(one[0], Fraction):
+        return one[0]
     with _LOCK:
-        if all(isinstance(part, Fraction) and part.numerator.bit_length() > _EXACT_BITS for part in one):
-            return str(one[0])
-        points = one if len(one) == 1 or not all(_close(one[0], part) for part in one) else one[:1]
-        return " ".join(context().nstr(context().chop(context().mpc(as_float(part))), _KEY_DIGITS) for part in points)
+        points = one[:1] if all(_close(one[0], part) for part in one) else one
+        if len(points) == 1 and _close(points[0], whole := Fraction(int(context().nint(points[0].real)))):
+            return whole
+        return " ".join(context().nstr(context().chop(as_float(part)), _KEY_DIGITS) for part in points)
 
 
 @lru_cache(maxsize=8192)
