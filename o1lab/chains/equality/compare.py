@@ -64,7 +64,7 @@ def same(gold: Value, answer: Value, algebra: Algebra | None = None) -> bool | N
         case Option(), Option():
             return gold.letter == answer.letter
         case Option(), Equation():
-            return answer.named and again(gold, answer.right)
+            return answer.gives and again(gold, answer.right)
         case Option(), _:
             if gold.rest is not None:
                 return again(gold.rest, answer)
@@ -88,7 +88,7 @@ def same(gold: Value, answer: Value, algebra: Algebra | None = None) -> bool | N
         case Equation(), _:
             return gold.named and again(gold.right, answer)
         case _, Equation():
-            return answer.named and again(gold, answer.right)
+            return answer.gives and again(gold, answer.right)
         case Words(), _:
             return _words(gold, answer)
         case _, Words():
@@ -121,7 +121,7 @@ def same(gold: Value, answer: Value, algebra: Algebra | None = None) -> bool | N
             return gold.digits == answer.source.lstrip("0")
         case Scalar(), Based():
             value = Scalar(str(int(answer.digits, answer.base)))
-            return gold.source.lstrip("0") == answer.digits or again(gold, value)
+            return gold == Scalar(answer.digits) or again(gold, value)
         case Scalar(), Many():
             if len(answer.items) == 1:
                 return again(gold, answer.items[0])
@@ -288,6 +288,8 @@ def _scalars(gold: Scalar, answer: Scalar, algebra: Algebra | None) -> bool | No
     """Compare numbers and formulas. The answer's unit counts only where the gold answer has one."""
     if gold.percent or answer.percent:
         part, whole = (gold, answer) if gold.percent else (answer, gold)
+        if whole.unit:
+            return False
         hundredth = f"({part.source})/100"
         if gold.percent and answer.percent:
             return _formulas(gold.source, answer.source, algebra)

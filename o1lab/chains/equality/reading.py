@@ -39,6 +39,7 @@ _OPTION = re.compile(
     r"\s*⟧?(?P<gap>\s*)(?P<rest>.*)",
     re.DOTALL,
 )
+_OPTION_LAST = re.compile(r"(?P<rest>\S.*?)\s*⟦\((?P<letter>[A-J])\)⟧", re.DOTALL)
 _NO_REST = re.compile(r"[+*/^=<>≤≥≠≈∈∪∩∖_,;&|!'±]|-(?!\d)|⟦?\s*(?:and|or|&|only)\b|[或和]")
 _CLOCK = re.compile(
     r"(?P<han>上午|下午|晚上)?\s*(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d)|时|点)?(?::[0-5]\d)?\s*⟦?\s*"
@@ -110,7 +111,8 @@ def _bare(text: str) -> str:
 def _option(text: str, again: _Again) -> Value | None:
     found = _OPTION.fullmatch(text)
     if found is None:
-        return None
+        last = _OPTION_LAST.fullmatch(text)
+        return Option(last["letter"], again(last["rest"])) if last is not None and "⟦" not in last["rest"] else None
     rest = found["rest"].strip().removesuffix("⟧").strip()
     if not rest:
         return Option(found["round"] or found["marked"] or found["alone"])
@@ -277,7 +279,7 @@ def _equated(text: str, again: _Again) -> Value | None:
         return None
     if "≈" in text:
         options = [again(part) for part in _outside(text, "≈") if part]
-        options = [part.right if isinstance(part, Equation) and part.named else part for part in options]
+        options = [part.right if isinstance(part, Equation) and part.gives else part for part in options]
         first = options[0] if options else None
         if first is None:
             return None
@@ -292,13 +294,12 @@ def _equated(text: str, again: _Again) -> Value | None:
         left, last = last, left
     if left[0] in "([" and len(parts(left[1:-1])) > 1:  # (x, y) = (2, 3)
         return again(last)
-    return Equation(re.sub(r"\s+", "", left), again(last), last, _names(left))
+    named = regions.FULL_NAME.fullmatch(left) is not None
+    return Equation(re.sub(r"\s+", "", left), again(last), last, named, named or (last != "0" and _gives(left)))
 
 
-def _names(left: str) -> bool:
-    """Return whether the left side of an equation names a value, and is no equation to be solved for its variable."""
-    if regions.FULL_NAME.fullmatch(left):
-        return True
+def _gives(left: str) -> bool:
+    """Return whether the left side of an equation may name a value, and no variable is to be found from it."""
     bare = re.sub(r"_(?:\{[^{}]*\}|\w)|⟦[^⟦⟧]*⟧", "", left)
     if set(re.findall("[a-zA-Z]{3,}", bare)) & (FUNCTIONS - {"sqrt", "log", "ln", "exp"} | {"angle"}):
         return True

@@ -69,12 +69,21 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """``left = right``; ``named`` if the left side only names the value on the right."""
+    """An equation.
+
+    Attributes:
+        left: the left side, without spaces.
+        right: the last side, as a value.
+        last: the last side as written.
+        named: whether the left side is a name such as ``x`` or ``f(2)``, so that the right side says all.
+        gives: whether the left side may name the value on the right, as in ``a + b = 25``; not so in ``x^2 = 25``.
+    """
 
     left: str
     right: Value
     last: str
     named: bool
+    gives: bool
 
 
 @dataclass(frozen=True, slots=True)
