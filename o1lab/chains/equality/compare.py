@@ -95,6 +95,8 @@ def same(gold: Value, answer: Value, algebra: Algebra | None = None) -> bool | N
             if answer.tail is not None:
                 return again(gold, answer.tail)
             return isinstance(gold, Scalar) and words_key(gold.source) == answer.key
+        case (Many(style="sum"), Many(style="sum") | Scalar()) | (Scalar(), Many(style="sum")):
+            return _sums(gold, answer, algebra)
         case Many(), Many():
             return _several(gold, answer, again)
         case Many(), Region():
@@ -201,9 +203,8 @@ def _several(gold: Many, answer: Many, again: Callable[[Value, Value], bool | No
             for one, other in zip(expected, given, strict=True)
         )
     if gold.style in {"tuple", "brackets"}:
-        if len(expected) != len(given) or (gold.style == "brackets") < (
-            answer.style == "brackets" and len(expected) == 2
-        ):
+        closed = answer.style == "brackets" and as_region(answer) is not None
+        if len(expected) != len(given) or (gold.style == "tuple" and closed):
             return False
         return _all(again(one, other) for one, other in zip(expected, given, strict=True))
     if len(given) > len(expected) and len({canonical(one) for one in expected}) == len(expected):
@@ -220,6 +221,21 @@ def _several(gold: Many, answer: Many, again: Callable[[Value, Value], bool | No
         else:
             return False
     return None if unsure else True
+
+
+def _sums(gold: Value, answer: Value, algebra: Algebra | None) -> bool | None:
+    """Compare quantities of which one is a sum: ``5 ft 6 in`` and ``66 in``."""
+    if algebra is None:
+        return None
+    sides = [[one for one in (side.items if isinstance(side, Many) else (side,)) if isinstance(one, Scalar)]
+             for side in (gold, answer)]  # fmt: skip
+    totals = []
+    for side in sides:
+        factors = [algebra.convert(one.unit, sides[0][0].unit) if one.unit else None for one in side]
+        if None in factors:
+            return False
+        totals.append("+".join(f"({one.source})*({two[0]})" for one, two in zip(side, factors, strict=True) if two))
+    return _formulas(totals[0], totals[1], algebra, rounded="".join(totals))
 
 
 def _source(value: Value) -> str:

@@ -25,8 +25,8 @@ _GREEK = {
 _ALIKE = {
     "": "\u200b\u200c\u200d\u2060\ufeff\u00ad⟦⟧❴❵", " ": "\u3000\u00a0\u2002\u2003\u2009\u202f", "-": "−–—‐‑﹣",
     ",": "、﹐", '"': "“”„「」『』", "'": "‘’′", "*": "·⋅∙•×✕", ".": "。", "(": "【〔⟨", ")": "】〕⟩", "/": "÷∕⁄",
-    "≤": "⩽≦", "≥": "⩾≧", "≈": "≃≅∼", "°": "º˚", "|": "∣", "%": "％", "…": "⋯", "l": "ℓ", "μ": "µ", "\\emptyset ": "∅",
-    "Å": "Å",
+    "≤": "⩽≦", "≥": "⩾≧", "≈": "≃≅∼", "°": "º˚", ":": "∶︰", "|": "∣", "%": "％", "…": "⋯", "l": "ℓ", "μ": "µ",
+    "\\emptyset ": "∅", "Å": "Å",
 }  # fmt: skip
 _CHARACTERS = {
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # full-width ASCII
@@ -119,6 +119,7 @@ def plain(answer: str) -> str:
     text = re.sub(r"<=|=<", "≤", text).replace(">=", "≥").replace("!=", "≠").replace("**", "^").replace("...", "…")
     text = re.sub(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[a-zπ]))", lambda at: f"\\sqrt{{{at[1] or at[2]}}}", text)
     text = _ROOT.sub(lambda at: f"\\sqrt{at['index'] or ''}{{{at['one']}}}", text)
+    text = re.sub(r"⟦([^⟦⟧]*[^⟦⟧\s,]),?\s+(and|or)⟧", r"⟦\1⟧ ⟦\2⟧", re.sub(r"负(?=[\d\\])", "-", text))
     text = _fractions(re.sub(r"°\s*⟦?([CF])⟧?(?![a-zA-Z])", r"°\1", text))
     text = text.replace("\ue000", "\\\\")
     return re.sub(r"\s+", " ", text).strip().rstrip(".;:,\\").strip()

@@ -59,6 +59,13 @@ _MATRIX = re.compile(
     r"\\end\s*\{(?P=kind)?(?:matrix|array)\}",
     re.DOTALL,
 )
+_SPELLED = re.compile(
+    r"(?P<number>[a-z]+(?:-[a-z]+)?(?=\s+(?:[a-z]{3,}|%))|[零〇一二两三四五六七八九十百千]+(?=[\u4e00-\u9fff]+$))",
+    re.IGNORECASE,
+)
+_QUANTITY = re.compile(r"(\d[\d.,]*)\s*(⟦[^⟦⟧\d]+⟧|[A-Za-z]+\.?|[\u4e00-\u9fff]+)")
+_COMPOUND = re.compile(rf"(?:{_QUANTITY.pattern}\s*){{2,4}}")
+_ANGLE_OF = re.compile(r"sin|cos|tan|cot|sec|csc")
 _RATIO = re.compile(r"\s*:\s*|\s*(?:⟦to⟧|(?<=\d)\s+to\s+(?=\d))\s*")
 _BUILDER = re.compile(r"[^:|]*[:|]\s*(?P<condition>.*[<>≤≥≠].*)")
 _PLAIN_TEXT = re.compile(r"\d|^[A-J]$|^\(?[A-J][).:]|,|\b(?:and|or)\b|%")  # what in a text may be more than words
@@ -176,6 +183,11 @@ def _several(text: str, again: _Again) -> Value | None:
 
 
 def _listed(text: str, items: tuple[Value, ...]) -> Value:
+    if isinstance(items[0], Region) and text.count("≠") == 1 and len(items[0].pieces) == 2:  # x ≠ 0, 1
+        points = [item.source for item in items[1:] if isinstance(item, Scalar)]
+        left = regions.without(items[0], points)
+        if left is not None and len(points) == len(items) - 1:
+            return left
     bounded = [item for item in items if isinstance(item, Region)]
     if len(bounded) == len(items):
         return regions.joined(bounded, either="or" in text or "或" in text)
@@ -269,7 +281,10 @@ def _bracketed(text: str, again: _Again) -> Value | None:
     if len(found) == 2 and (text[0] + text[-1] not in {"()", "[]"} or "∞" in inner):
         return regions.interval(found[0], found[1], open_low=text[0] == "(", open_high=text[-1] == ")")
     if len(found) > 1 or text[0] == "[":
-        return Many(tuple(map(again, found)), "tuple" if text[0] == "(" else "brackets")
+        items = tuple(map(again, found))
+        if all(isinstance(item, Many) and item.style == "brackets" for item in items):  # a matrix: rows, not intervals
+            items = tuple(Many(item.items, "tuple") for item in items if isinstance(item, Many))
+        return Many(items, "tuple" if text[0] == "(" else "brackets")
     return None
 
 
@@ -309,23 +324,37 @@ def _gives(left: str) -> bool:
 def _scalar(text: str, loose: bool, again: _Again) -> Value:
     """Read a number with its unit, words, or a formula."""
     inner = text[1:-1].strip() if text[:1] == "⟦" and closing(text, 0) == len(text) - 1 else ""
-    number = spelled(inner or text)
-    if number is not None:
-        percent = "百分之" in text
-        return Scalar(str(number * 100 if percent else number), percent=percent)
-    value = inner or text
+    value = _in_digits(inner or text)
     if (percent_at := _PERCENT.search(value)) is not None and percent_at.start():
         return Scalar(value[: percent_at.start()].strip(), percent=True)
     quantity = units.split(value, loose=loose)
-    if quantity is not None and _constant(quantity[0]):
+    if quantity is not None and _constant(quantity[0]) and not _ANGLE_OF.search(quantity[0]):
         scale, name = units.canonical(quantity[1])
         return Scalar(quantity[0] if scale == 1 else f"({quantity[0]})*{scale}", name)
+    if _COMPOUND.fullmatch(value):
+        sizes = [units.split(" ".join(part.groups()), loose=True) for part in _QUANTITY.finditer(value)]
+        if all(sizes):
+            return Many(tuple(Scalar(one[0], units.canonical(one[1])[1]) for one in sizes if one), "sum")
+    if value != (inner or text) and _constant(value):
+        return Scalar(value)
+    if as_words(value).key == "infinity":
+        return Scalar("∞")
     if inner:
         return Scalar(inner) if _constant(inner) else as_words(inner)
     if wordy(text):
         tail = formula_after(text)
         return as_words(text, again(tail) if tail is not None else None)
     return Scalar(text)
+
+
+def _in_digits(text: str) -> str:
+    """Write a number in words at the beginning in digits: ``five apples``, ``两个``, ``百分之五十``."""
+    number = spelled(text)
+    if number is not None:
+        return f"{number * 100}%" if text.startswith("百分之") else str(number)
+    found = _SPELLED.match(text)
+    number = spelled(found["number"]) if found is not None else None
+    return f"{number} {text[found.end('number') :].strip()}" if found is not None and number is not None else text
 
 
 def _constant(text: str) -> bool:

@@ -105,6 +105,8 @@ def canonical(unit: str) -> tuple[int, str]:
 
 
 def _scaled(unit: str) -> tuple[int, str]:
+    if unit.strip("⟦⟧ .") == "in":
+        return 1, "inch"
     scale, under, next_power = 1, False, 1
     parts: list[str] = []
     for piece in _PIECE.finditer(_han(unit)):

@@ -36,10 +36,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """Several values. The order counts in a ``tuple`` and in ``brackets``."""
+    """Several values. The order counts in a ``tuple`` and in ``brackets``; a ``sum`` is ``5 ft 6 in``."""
 
     items: tuple[Value, ...]
-    style: Literal["list", "set", "tuple", "brackets", "ratio"]
+    style: Literal["list", "set", "tuple", "brackets", "ratio", "sum"]
 
 
 @dataclass(frozen=True, slots=True)
