@@ -153,7 +153,7 @@ class ResultWriter:
             parsed.thought or (0, 0),
             parsed.solution or (len(draft.raw), len(draft.raw)),
             parsed.complete and draft.complete,
-            str(parsed.format),
+            parsed.format,
             run.source,
             key=f"{one.item.id}/{one.sample}",
             licence=one.item.trace_licence or run.licence or one.item.licence,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from store.connection import open_store
 from tests.support.distill_lab import FakeClock
 from tests.support.distill_server import Question
 from tests.support.eval_lab import EvalServer, begin, make_lab, outcomes, run, stored, write_items, write_suite
+from tests.support.tempers import DONE, delta
 
 JUDGED = {"name": "judge"}
 
@@ -387,7 +389,7 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
 async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **_values: object) -> None:
         raise KeyboardInterrupt
 
     with EvalServer() as server:
@@ -395,7 +397,7 @@ async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
         folder, _ = await run(lab)
         write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
         with monkeypatch.context() as patched:
-            patched.setattr("o1lab.evaluate.run.control.evaluations.set_scorer", killed)
+            patched.setattr("o1lab.evaluate.run.control.evaluations.update", killed)
             with pytest.raises(KeyboardInterrupt):
                 control.rescore(lab, folder.id)
         control.resume(lab, folder.id)
@@ -532,3 +534,35 @@ def test_a_judge_where_none_is_asked_and_none_where_one_is(tmp_path: Path) -> No
         begin(lab)
     assert not list(lab.evals.glob("*"))
     assert begin(lab, judge="judge").scored_by().spec == ScorerSpec(name="judge")
+
+
+async def test_an_evaluation_takes_fewer_tokens_only_while_its_samples_would_be_the_same(tmp_path: Path) -> None:
+    with EvalServer("too-many-tokens") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, status = await run(lab, concurrency=1)
+        assert (status.state, status.stopped_by) == ("stopped", "max_tokens")
+        assert "--max-tokens 50" in status.hint and "eval resume" in status.hint
+        control.resume(lab, folder.id, {"max_tokens": 50})
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.state, status.done) == ("finished", 3)
+    store = open_store(lab.database)
+    evaluation = evaluations.get(store.db, folder.id)
+    store.close()
+    assert (evaluation.sampling["max_tokens"], evaluation.settings["max_tokens"]) == (50, 50)
+    with pytest.raises(UsageError, match="3 stored samples"):
+        control.resume(lab, folder.id, {"max_tokens": 4})
+
+
+async def test_an_answer_that_was_aborted_is_not_scored_and_its_text_is_kept(tmp_path: Path) -> None:
+    class Aborting(EvalServer):
+        async def _stream(self, mode: str, words: list[str]) -> AsyncIterator[str]:
+            yield delta(content="It is \\boxed{207}") + delta("abort") + DONE
+
+    with Aborting() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, _ = await run(lab, attempts=1, max_tokens=5000)  # long enough to be streamed
+    assert outcomes(lab, folder) == {"failed": 1}
+    [one] = stored(lab, folder).values()
+    assert (one.state, one.reason, one.turns[0].answer) == ("failed", "cut_off", "It is \\boxed{207}")
+    [fault] = control.faults(folder)
+    assert "finish reason 'abort'" in fault.sentence
