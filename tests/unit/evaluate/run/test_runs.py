@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from o1lab.chains.verify import VERIFIER_VERSION
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.asking import FORCE
@@ -329,8 +330,8 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
         control.rescore(lab, folder.id)
         assert "Nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
     store = open_store(lab.database)
-    assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
-    assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
+    assert evaluations.scorers(store.db, folder.id) == {f"math@{VERIFIER_VERSION}": 6, "exact@2(part=final)": 6}
+    assert evaluations.get(store.db, folder.id).scorer == "exact@2(part=final)"
     store.close()
 
 
@@ -372,9 +373,9 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder, status = await run(lab, budget_tokens=150, concurrency=1)
         asked = server.asked.total()
-        monkeypatch.setattr(MathScorer, "version", 2)
+        monkeypatch.setattr(MathScorer, "version", VERIFIER_VERSION + 1)
         control.resume(lab, folder.id, {"budget_tokens": 10**6})
-        with pytest.raises(LabError, match=r"began: it was math@1") as told:
+        with pytest.raises(LabError, match=rf"began: it was math@{VERIFIER_VERSION}") as told:
             await drive(lab, folder, clock=FakeClock())
         assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
         control.rescore(lab, folder.id)
@@ -382,7 +383,7 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
         control.resume(lab, folder.id)
         status = await drive(lab, folder, clock=FakeClock())
     assert (status.correct, status.incorrect, outcomes(lab, folder)) == (4, 2, {"correct": 4, "incorrect": 2})
-    assert folder.scored_by().label == "math@2"
+    assert folder.scored_by().label == f"math@{VERIFIER_VERSION + 1}"
 
 
 async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
@@ -402,7 +403,7 @@ async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
         control.resume(lab, folder.id)
         await drive(lab, folder, clock=FakeClock())
     store = open_store(lab.database)
-    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@1(part=final)"
+    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@2(part=final)"
     store.close()
     assert outcomes(lab, folder) == {"correct": 2, "incorrect": 1}
 
