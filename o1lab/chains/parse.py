@@ -62,12 +62,20 @@ def parse(raw: str) -> ParsedResponse:
     return ParsedResponse(PLAIN, None, whole, complete=whole is not None)
 
 
-def join(thought: str | None, answer: str) -> str:
+def join(thought: str | None, answer: str, *, closed: bool | None = None) -> str:
     """Join a response that came in two fields (such as ``reasoning_content`` and ``content``) to one raw text.
 
     The result has the format of the student, ``<think>`` and then the answer; both fields are unchanged.
+
+    Args:
+        thought: the thought, if there is one.
+        answer: the answer, perhaps empty.
+        closed: whether the thought ended. By default it did if an answer follows: else it may have been cut off.
     """
-    return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else answer
+    if not thought:
+        return answer
+    closed = bool(answer.strip()) if closed is None else closed
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if closed else f"<think>\n{thought}"
 
 
 def _opening(text: str, marks: Marks) -> Span | None:
@@ -94,6 +102,8 @@ def _parsed(raw: str, marks: Marks, opening: Span) -> ParsedResponse:
     solution = _trim(raw, begin, end)
     pieces = ((0, opening[0]), (closing[1], opened[0] if opened else closing[1]), (after, len(raw)))
     outside = tuple(span for piece in pieces if (span := _trim(raw, *piece)) is not None)
+    if thought is None and outside:  # nothing to tell it apart from
+        solution, outside = _trim(raw, 0, len(raw)), ()
     complete = solution is not None and (closed is not None or opened is None)
     return ParsedResponse(marks.name, thought, solution, complete, outside)
 

@@ -71,6 +71,7 @@ def add_to_traces(
         synthesis=_synthesis(ref),
         tokens=message.output_tokens,
         meta=meta,
+        outside=parsed.outside,
     )
     with store.explained(), store.db.atomic():
         if problems.find(store.db, question) is None:
