@@ -7,7 +7,7 @@ sharegpt        ``conversations`` of from and value
 messages        ``messages`` of role and content, with the thought in reasoning_content, reasoning or thinking
 reasoning       a prompt, ``reasoning_content`` (or reasoning) and an answer side by side
 alpaca          instruction, input, output (or response)
-problems        a statement with answer, final_answer or solution, and no response
+problems        a statement without a response, with or without answer, final_answer or solution
 ==============  ============================================================================================
 """
 

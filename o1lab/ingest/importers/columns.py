@@ -7,9 +7,7 @@ from typing import Any
 
 from o1lab.chains.parse import join
 from o1lab.ingest.importers.base import (
-    GOLD,
     REASONING,
-    REFERENCE,
     STATEMENT,
     Found,
     TraceText,
@@ -76,9 +74,9 @@ def alpaca(row: Mapping[str, Any]) -> Found | None:
 
 @importer("problems", order=70, own_name=False)
 def problems(row: Mapping[str, Any]) -> Found | None:
-    """A problem with an answer or a solution, without a response."""
+    """A problem without a response; it may have an answer or a solution."""
     statement = words(row, STATEMENT)
-    if statement is None or not any(name in row for name in (*GOLD, *REFERENCE)):
+    if statement is None or any(name in row for name in ("response", "output", "completion")):  # an empty response
         return None
     context = string(row.get("context"))
     return Found(f"{context}\n\n{statement}" if context else statement)
