@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from o1lab.chains import parse
+from o1lab.chains.marks import PLAIN
+from o1lab.chains.parse import parse
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
 from o1lab.jobs.progress import Usage
@@ -105,7 +106,7 @@ def split(response: Response) -> tuple[str, str]:
     answer = response.answer or response.refusal
     if response.thought:
         return response.thought, answer
-    parsed = parse.parse(answer)
-    if parsed.thought is None and parsed.format is parse.ThinkFormat.PLAIN:
+    parsed = parse(answer)
+    if parsed.thought is None and parsed.format == PLAIN:
         return "", answer
     return parsed.thought_of(answer), parsed.solution_of(answer)
