@@ -13,7 +13,7 @@ from o1lab.cli.output import JsonOption, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.ingest.importer import ImportReport, Progress
+    from o1lab.ingest.importer import ImportReport, Progress, RowFault
     from o1lab.ingest.measuring import MeasureReport
 
 
@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
 def import_(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, or folders.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, compressed or not, or folders."),
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is invalid.")] = False,
     source: Annotated[str | None, typer.Option(help="Source of the rows [default: the file name].")] = None,
@@ -45,10 +46,13 @@ def import_(
 ) -> None:
     """Import traces and problems. The format is detected from the content of each file.
 
+    Files may be compressed (gzip, bzip2, xz, zstd) and in UTF-8, UTF-16 or UTF-32. Of a folder, the JSON and Parquet
+    files are imported, and what was skipped is listed.
+
     Supported are Sky-T1, R1, s1 and Marco-o1 chains, ShareGPT conversations, messages (also with reasoning_content),
     Alpaca, and problems with answers. Rows that are already in the lab are skipped. Of a conversation, the first
-    question and its answer are imported. Invalid rows are reported with their line, and the rest is imported (exit
-    status 1).
+    question and its answer are imported. Invalid rows are reported with the line of the first and their number, and the
+    rest is imported (exit status 1).
 
     Example: o1lab import chains.jsonl problems/ --licence Apache-2.0
     """
@@ -79,6 +83,8 @@ def import_(
     data = {
         "files": [asdict(file) for file in report.files],
         "errors": [asdict(fault) for fault in report.errors],
+        "notices": [asdict(notice) for notice in report.notices.entries],
+        "skipped": [asdict(one) for one in report.skipped],
         "measured": measured.measured if measured else 0,
         "verdicts": verdicts,
     }
@@ -93,16 +99,27 @@ def _summary(report: ImportReport, measured: MeasureReport | None) -> str:
         f"{file.rejected:,} rejected"
         for file in report.files
     ]
-    lines += [f"{fault.path}:{fault.line}: {one_line(fault.reason, 200)}" for fault in report.errors]
-    unlisted = sum(file.rejected for file in report.files) - len(report.errors)
+    lines += [_fault(fault) for fault in report.errors]
+    unlisted = sum(file.rejected for file in report.files) - sum(fault.rows for fault in report.errors)
     if unlisted > 0 and not report.undone:
         lines.append(f"… and {unlisted:,} more rows were rejected.")
+    lines += [f"Notice: {_fault(notice)}" for notice in report.notices.entries]
+    lines += [f"Skipped {one.path}: {one.reason}" for one in report.skipped]
     if report.undone:
         lines.append("Nothing was imported because of --strict. Without it, the valid rows are imported.")
     if measured and measured.measured:
         verdicts = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(measured.verdicts.items()))
         lines.append(f"Measured {measured.measured:,} traces: {verdicts}.")
     return "\n".join(lines)
+
+
+def _fault(fault: RowFault) -> str:
+    reason = one_line(fault.reason, 200)
+    if not fault.line:
+        return f"{fault.path}: {reason}"
+    if fault.rows == 1:
+        return f"{fault.path}:{fault.line}: {reason}"
+    return f"{fault.path}: {fault.rows:,} rows: {reason}; first at line {fault.line:,}"
 
 
 class _ProgressLine:

@@ -1,11 +1,16 @@
-"""Import files into the lab. Every row counts as added, duplicate or rejected; rejected rows are reported by line."""
+"""Import files into the lab. Every row counts as added, duplicate or rejected.
+
+Rejected rows are reported with their reason; equal reasons of a file are one entry with the number of rows.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from o1lab.errors import UsageError
 from o1lab.ingest.formats import FileOrigin, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
+from o1lab.ingest.sources import plain_name
 from store import Store, problems, traces
 from store.sqlite import Database
 
@@ -21,6 +27,7 @@ _BATCH_ROWS = 2000
 _BATCH_BYTES = 16 << 20
 _ERRORS_KEPT = 1000
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass
@@ -35,22 +42,66 @@ class FileReport:
     rejected: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowFault:
-    """A row that was not imported, and the reason."""
+    """Rows of a file with the same trouble: the first line, the reason and the number of rows.
+
+    Numbers in the reason are shown as "…" where they differ between the rows.
+    """
 
     path: str
     line: int
     reason: str
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder inside a named folder that was not imported, and why."""
+
+    path: str
+    reason: str
+
+
+class Faults:
+    """What happened to rows, with equal reasons of a file as one entry. The first thousand entries are kept."""
+
+    def __init__(self) -> None:
+        self.entries: list[RowFault] = []
+        self._by_reason: dict[tuple[str, str], RowFault] = {}
+
+    def add(self, path: str, line: int, reason: str, rows: int = 1) -> None:
+        general = _NUMBER.sub("…", reason)
+        found = self._by_reason.get((path, general))
+        if found is not None:
+            found.rows += rows
+            found.reason = reason if found.reason == reason else general
+        elif len(self.entries) < _ERRORS_KEPT:
+            found = self._by_reason[path, general] = RowFault(path, line, reason, rows)
+            self.entries.append(found)
 
 
 @dataclass
 class ImportReport:
-    """The result of an import. ``errors`` has the first thousand; ``rejected`` of each file counts all."""
+    """The result of an import.
+
+    Attributes:
+        files: the counts of each file.
+        faults: rows that were not imported.
+        notices: what is missing from rows that were imported.
+        skipped: what was left out of the named folders.
+        undone: ``strict`` found an invalid row, so nothing was imported.
+    """
 
     files: list[FileReport] = field(default_factory=list)
-    errors: list[RowFault] = field(default_factory=list)
-    undone: bool = False  # --strict found an invalid row: nothing was imported
+    faults: Faults = field(default_factory=Faults)
+    notices: Faults = field(default_factory=Faults)
+    skipped: list[Skipped] = field(default_factory=list)
+    undone: bool = False
+
+    @property
+    def errors(self) -> list[RowFault]:
+        return self.faults.entries
 
     @property
     def failed(self) -> bool:
@@ -71,27 +122,57 @@ class _StrictError(Exception):
     """Raised for an invalid row under --strict, to roll everything back."""
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of ``paths``. A folder stands for its JSON and Parquet files (not in subfolders), by name.
+def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[Skipped]]:
+    """Return the files of ``paths`` to import, and what was left out of folders.
+
+    A folder stands for its JSON and Parquet files, compressed or not, by name; subfolders are left out.
 
     Raises:
         UsageError: a file does not exist, or a folder has no file to import.
     """
     found: list[Path] = []
+    skipped: list[Skipped] = []
     for path in paths:
         if path.is_dir():
             try:
-                inside = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES and one.is_file())
+                inside = {one: _why_not(one) for one in sorted(path.iterdir())}
             except OSError as error:
                 raise UsageError(f"The folder {path} cannot be read: {error.strerror}.", "Name the files.") from error
-            if not inside:
-                raise UsageError(f"The folder {path} has no {', '.join(_SUFFIXES)} file.", "Name the files.")
-            found += inside
+            if all(inside.values()):
+                raise UsageError(
+                    f"The folder {path} has no {', '.join(_SUFFIXES)} file, compressed or not.", "Name the files."
+                )
+            found += [one for one, reason in inside.items() if not reason]
+            skipped += [Skipped(str(one), reason) for one, reason in inside.items() if reason]
         elif path.exists():
             found.append(path)
         else:
             raise UsageError(f"There is no file {path}.", "Check the path.")
-    return found
+    return found, skipped
+
+
+def _why_not(path: Path) -> str:
+    """Return why a folder's entry is not imported, empty if it is."""
+    if path.is_dir():
+        return "a folder inside the folder: name it to import its files"
+    if path.name.startswith("."):
+        return "a hidden file: name it to import it"
+    if plain_name(path).suffix.lower() not in _SUFFIXES:
+        return "its name is not that of a JSON or Parquet file: name it to import it"
+    return _no_row(path) if path.is_file() else "not a regular file"
+
+
+def _no_row(path: Path) -> str:
+    """Return why a JSON file holds no data: it is one object that no importer knows, such as ``dataset_infos.json``."""
+    try:
+        first = list(islice(rows(path), 2)) if plain_name(path).suffix.lower() == ".json" else []
+        if len(first) == 1 and first[0].data is not None:
+            read_row(first[0].data, FileOrigin(""), 1)
+    except RowError as error:
+        return f"one JSON object that is not a row: {error}"
+    except OSError:
+        pass  # the import reports it
+    return ""
 
 
 def import_files(
@@ -122,16 +203,16 @@ def import_files(
         StoreError: the database failed. Earlier batches are kept (none under ``strict``), and the import can be
             repeated.
     """
-    files = files_of(paths)
+    files, skipped = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
-    report = ImportReport()
+    report = ImportReport(skipped=skipped)
     total, bytes_before = sum(sizes.values()), 0
     db = store.db
     with store.explained():
         try:
             with db.atomic() if strict else nullcontext():
                 for path in files:
-                    provenance = FileOrigin(source or path.stem, licence, teacher, synthesis)
+                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis)
                     file_report = FileReport(str(path))
                     report.files.append(file_report)
 
@@ -166,29 +247,40 @@ def _import_file(
         for batch in _batches(rows(path)):
             with nullcontext() if strict else db.atomic():
                 for row in batch:
-                    file.rows += 1
+                    file.rows += row.rows
                     reason = row.fault or _import_row(db, row, provenance, file, formats)
                     if reason:
-                        file.rejected += 1
-                        if len(report.errors) < _ERRORS_KEPT:
-                            report.errors.append(RowFault(file.path, row.line, reason))
+                        file.rejected += row.rows
+                        report.faults.add(file.path, row.line, reason, row.rows)
+                    elif row.note:
+                        report.notices.add(file.path, row.line, row.note)
             tell(batch[-1].position)
     except OSError as error:
-        report.errors.append(RowFault(file.path, 0, f"cannot be read: {error.strerror}"))
+        report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
+    else:
+        if not file.rows:
+            report.notices.add(file.path, 0, "the file has no rows", 0)
     file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
 def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
+    """Group rows for transactions. If reading fails, the rows before are yielded first."""
     batch: list[SourceRow] = []
-    began = 0
-    for row in found:
-        batch.append(row)
-        if len(batch) >= _BATCH_ROWS or row.position - began >= _BATCH_BYTES:
-            yield batch
-            began = row.position
-            batch = []
+    size = 0
+    failure: OSError | None = None
+    try:
+        for row in found:
+            batch.append(row)
+            size += row.size
+            if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except OSError as error:
+        failure = error
     if batch:
         yield batch
+    if failure is not None:
+        raise failure
 
 
 def _import_row(db: Database, row: SourceRow, provenance: FileOrigin, file: FileReport, formats: Counter[str]) -> str:
