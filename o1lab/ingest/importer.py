@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import UsageError
+from o1lab.ingest.columns_report import Columns, unknown_columns
 from o1lab.ingest.formats import FileOrigin, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
@@ -40,6 +41,11 @@ class FileReport:
     added: int = 0
     duplicates: int = 0
     rejected: int = 0
+    columns: Columns = field(default_factory=Columns, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        counts = ("path", "format", "rows", "added", "duplicates", "rejected")
+        return {**{name: getattr(self, name) for name in counts}, **self.columns.as_json()}
 
 
 @dataclass
@@ -91,6 +97,7 @@ class ImportReport:
         notices: what is missing from rows that were imported.
         skipped: what was left out of the named folders.
         undone: ``strict`` found an invalid row, so nothing was imported.
+        dry: nothing was imported, because only a report was asked for.
     """
 
     files: list[FileReport] = field(default_factory=list)
@@ -98,6 +105,7 @@ class ImportReport:
     notices: Faults = field(default_factory=Faults)
     skipped: list[Skipped] = field(default_factory=list)
     undone: bool = False
+    dry: bool = False
 
     @property
     def errors(self) -> list[RowFault]:
@@ -118,8 +126,8 @@ class Progress:
     rows: int
 
 
-class _StrictError(Exception):
-    """Raised for an invalid row under --strict, to roll everything back."""
+class _UndoError(Exception):
+    """Raised to roll everything back: for an invalid row under ``strict``, and at the end of a dry run."""
 
 
 def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[Skipped]]:
@@ -183,7 +191,9 @@ def import_files(
     licence: str | None = None,
     teacher: str | None = None,
     synthesis: str | None = None,
+    mapping: tuple[tuple[str, str], ...] = (),
     strict: bool = False,
+    dry_run: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Import the rows of ``paths``. They are searchable at once; measuring them is a separate pass.
@@ -195,7 +205,9 @@ def import_files(
         licence: the licence of rows that name none.
         teacher: the model of rows that name none.
         synthesis: how rows that do not name it were made.
+        mapping: pairs of a column and its role, see :data:`~o1lab.ingest.importers.roles.ROLES`.
         strict: import nothing if one row is invalid.
+        dry_run: import nothing; the report is that of an import.
         progress: called after each batch, from this thread.
 
     Raises:
@@ -205,14 +217,14 @@ def import_files(
     """
     files, skipped = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
-    report = ImportReport(skipped=skipped)
+    report = ImportReport(skipped=skipped, dry=dry_run)
     total, bytes_before = sum(sizes.values()), 0
     db = store.db
     with store.explained():
         try:
-            with db.atomic() if strict else nullcontext():
+            with db.atomic() if strict or dry_run else nullcontext():
                 for path in files:
-                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis)
+                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis, mapping)
                     file_report = FileReport(str(path))
                     report.files.append(file_report)
 
@@ -220,15 +232,17 @@ def import_files(
                         if progress is not None:
                             progress(Progress(file.path, before + position, total, file.rows))
 
-                    _import_file(db, path, provenance, file_report, report, strict=strict, tell=tell)
+                    _import_file(db, path, provenance, file_report, report, whole=strict or dry_run, tell=tell)
                     bytes_before += sizes[path]
-                if strict and report.errors:
-                    raise _StrictError  # noqa: TRY301 (leaving the block rolls the transaction back)
-        except _StrictError:
-            report.undone = True
-            for file in report.files:
+                if dry_run or (strict and report.errors):
+                    raise _UndoError  # noqa: TRY301 (leaving the block rolls the transaction back)
+        except _UndoError:
+            report.undone = bool(strict and report.errors)
+            for file in report.files if report.undone else ():
                 file.added = file.duplicates = 0
                 file.rejected = file.rows
+    for column in unknown_columns(mapping, (file.columns for file in report.files)):
+        report.notices.add("--map", 0, f"no row has a column {column} with a text", 0)
     return report
 
 
@@ -239,13 +253,13 @@ def _import_file(
     file: FileReport,
     report: ImportReport,
     *,
-    strict: bool,
+    whole: bool,
     tell: Callable[[int], None],
 ) -> None:
     formats: Counter[str] = Counter()
     try:
         for batch in _batches(rows(path)):
-            with nullcontext() if strict else db.atomic():
+            with nullcontext() if whole else db.atomic():
                 for row in batch:
                     file.rows += row.rows
                     reason = row.fault or _import_row(db, row, provenance, file, formats)
@@ -260,6 +274,7 @@ def _import_file(
     else:
         if not file.rows:
             report.notices.add(file.path, 0, "the file has no rows", 0)
+    file.columns.close()
     file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
@@ -291,6 +306,7 @@ def _import_row(db: Database, row: SourceRow, provenance: FileOrigin, file: File
     except RowError as error:
         return str(error)
     formats[item.format] += 1
+    file.columns.add(item)
     new = problems.add(db, [item.problem])
     if item.traces:
         new = traces.add(db, ((trace, item.problem.statement) for trace in item.traces))
