@@ -68,7 +68,7 @@ def import_(
     response, and the turns before it are kept as its context. Invalid rows are reported with the line of the first and
     their number, and the rest is imported (exit status 1).
 
-    Examples: o1lab import chains.jsonl problems/ --licence Apache-2.0; o1lab import odd.jsonl --map cot2=thought --dry-run
+    Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """
     from o1lab.errors import UsageError
     from o1lab.ingest.columns_report import parse_mapping

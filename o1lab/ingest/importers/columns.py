@@ -91,6 +91,10 @@ class _Reader:
             if turns:
                 self.used[column] = "messages"
                 return *self._split(column, turns), "sharegpt" if "conv" in column.lower() else "messages"
+        for column in self.known.of("background"):  # as this project exports the context of a trace
+            if turns := self._turns(column):
+                self.used[column] = "messages"
+                return *self._split(column, turns), ""
         for column in self.known.of("problem", "response"):
             if turns := self._turns(column):
                 self.used[column] = "messages"
@@ -98,6 +102,7 @@ class _Reader:
                     if answered := self._turns(name):
                         self.used[name] = "response"
                         turns += answered[len(turns) if answered[: len(turns)] == turns else 0 :]  # or it repeats them
+                        column = name  # noqa: PLW2901 - what comes after the answer is there
                         break
                 return *self._split(column, turns), "messages"
             if column in self.known.of("problem") and self._text(column):
@@ -123,7 +128,8 @@ class _Reader:
                 raise RowError("the response is empty")
             return [turn for turn in turns if _whole(turn).strip() or turn.role == "user"], None
         last = answers[-1]
-        self._left(column).extend(_whole(turn) for turn in turns[last + 1 :])
+        for turn in turns[last + 1 :]:
+            self._left(column).extend((turn.content, turn.thought))
         return turns[:last], turns[last]
 
     def _statement(self) -> str | None:
@@ -254,9 +260,10 @@ class _Reader:
         for column in [*same, *(name for name in plain if not maker(self.known.prefixes[name]))]:
             gold = column in self.known.of("answer") and _plain_name(column) != "answer"
             if column not in self.used and not gold:
-                answers = [text for text, _, _ in self._texts(column)]
+                answers = self._texts(column)
                 if len(answers) == number:
-                    return column, answers
+                    self._left(column).extend(thought for _, thought, _ in answers)
+                    return column, [text for text, _, _ in answers]
         return "", []
 
     def _read_thoughts(self, column: str) -> list[tuple[str, str | None]]:
@@ -273,7 +280,9 @@ class _Reader:
         value, left = decoded(self.row[column]), self._left(column)
         if isinstance(value, list) and (turns := turns_of(value, left)):
             said = [turn for turn in turns if turn.role == "assistant" and _whole(turn).strip()]
-            left += (turn.content for turn in turns if not said or turn is not said[-1])
+            for turn in turns:
+                if not said or turn is not said[-1]:
+                    left += (turn.content, turn.thought)
             return [(turn.content, turn.thought, None) for turn in said[-1:]]
         parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
         values = value if isinstance(value, list) and not parts else [value]
