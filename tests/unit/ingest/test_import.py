@@ -114,11 +114,14 @@ def test_gold_answers(row: dict[str, Any], gold: str | None) -> None:
     assert read_row(row, HERE, 1).problem.answer == gold
 
 
-def test_later_turns_are_counted_not_taken() -> None:
-    turns = [("user", "p"), ("assistant", "a"), ("user", "q"), ("assistant", "b")]
+def test_the_last_answer_of_a_conversation_is_the_response_and_the_turns_before_it_are_its_context() -> None:
+    turns = [("user", "p"), ("assistant", "a"), ("user", "q"), ("assistant", "b"), ("user", "thank you")]
     row = {"messages": [{"role": role, "content": text} for role, text in turns]}
-    (trace,) = read_row(row, HERE, 1).traces
-    assert (trace.raw, trace.meta) == ("a", {"turns": 2})
+    parsed = read_row(row, HERE, 1)
+    (trace,) = parsed.traces
+    assert (parsed.problem.statement, trace.raw, trace.meta) == ("p", "b", {"turns": 2})
+    assert [(turn["role"], turn["content"]) for turn in trace.context] == turns[:3]
+    assert parsed.unused == {"messages": len("thank you")}
 
 
 def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
