@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from store.errors import MissingError
@@ -36,10 +37,10 @@ class NewProblem:
     solution: str | None = None
     licence: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(init=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        return problem_id(self.statement)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", problem_id(self.statement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,10 @@ class NewTrace:
     meta: Mapping[str, Any] = field(default_factory=dict)
     context: Context = ()
     outside: Spans = ()
+    id: str = field(init=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        return trace_id(self.problem_id, self.model, self.raw, self.context)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", trace_id(self.problem_id, self.model, self.raw, self.context))
 
     @property
     def answer(self) -> str:
@@ -230,6 +231,7 @@ def normalised(statement: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", statement).split())
 
 
+@lru_cache(maxsize=256)  # the rows of an import repeat a statement, and each row needs its id several times
 def problem_id(statement: str) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of the normalised statement."""
     return hashlib.sha256(normalised(statement).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -299,8 +301,15 @@ def new_id() -> str:
     return secrets.token_hex(10)
 
 
+def packed(meta: Mapping[str, Any]) -> str:
+    """Return the JSON of ``meta`` for its column."""
+    return scrubbed(json.dumps(dict(meta))) if meta else "{}"
+
+
 def scrubbed(text: str) -> str:
     """Return ``text`` for a TEXT column: lone surrogates, which SQLite cannot encode, become `?`."""
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

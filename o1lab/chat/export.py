@@ -79,7 +79,7 @@ def add_to_traces(
         added = traces.add(store.db, [(trace, question)])
     if added:  # after the commit: if measuring is interrupted, the next import repeats it
         measure_trace(store, trace.id)
-    return trace.id, added == 1
+    return trace.id, bool(added)
 
 
 def _synthesis(ref: ModelRef) -> Synthesis:

@@ -16,7 +16,7 @@ from typing import Any
 
 from o1lab.errors import UsageError
 from o1lab.ingest.columns_report import Columns, unknown_columns
-from o1lab.ingest.formats import FileOrigin, read_row
+from o1lab.ingest.formats import FileOrigin, ParsedRow, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
 from o1lab.ingest.sources import plain_name
@@ -259,15 +259,24 @@ def _import_file(
     formats: Counter[str] = Counter()
     try:
         for batch in _batches(rows(path)):
+            found: list[ParsedRow] = []
+            for row in batch:
+                file.rows += row.rows
+                read = row.fault or _parsed(row, provenance)
+                if isinstance(read, str):
+                    file.rejected += row.rows
+                    report.faults.add(file.path, row.line, read, row.rows)
+                    continue
+                found.append(read)
+                if row.note:
+                    report.notices.add(file.path, row.line, row.note)
             with nullcontext() if whole else db.atomic():
-                for row in batch:
-                    file.rows += row.rows
-                    reason = row.fault or _import_row(db, row, provenance, file, formats)
-                    if reason:
-                        file.rejected += row.rows
-                        report.faults.add(file.path, row.line, reason, row.rows)
-                    elif row.note:
-                        report.notices.add(file.path, row.line, row.note)
+                added = _add(db, found)
+            file.added += added
+            file.duplicates += len(found) - added
+            formats.update(one.format for one in found)
+            for one in found:
+                file.columns.add(one)
             tell(batch[-1].position)
     except OSError as error:
         report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
@@ -298,20 +307,25 @@ def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
         raise failure
 
 
-def _import_row(db: Database, row: SourceRow, provenance: FileOrigin, file: FileReport, formats: Counter[str]) -> str:
-    """Import one row; return the reason if it is rejected, else an empty string."""
-    data: dict[str, Any] = row.data or {}
+def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
+    """Return the problem and traces of a row, or the reason why it is rejected."""
     try:
-        item = read_row(data, provenance, row.line)
+        return read_row(row.data or {}, provenance, row.line)
     except RowError as error:
         return str(error)
-    formats[item.format] += 1
-    file.columns.add(item)
-    new = problems.add(db, [item.problem])
-    if item.traces:
-        new = traces.add(db, ((trace, item.problem.statement) for trace in item.traces))
-    if new:
-        file.added += 1
-    else:
-        file.duplicates += 1
-    return ""
+
+
+def _add(db: Database, found: Sequence[ParsedRow]) -> int:
+    """Add the problems and traces of a batch, and return the number of rows that brought something new."""
+    new_problems = set(problems.add(db, (row.problem for row in found)))
+    new_traces = set(traces.add(db, ((one, row.problem.statement) for row in found for one in row.traces)))
+    added = 0
+    for row in found:  # what two rows bring is new in the first of them
+        is_new = row.problem.id in new_problems
+        new_problems.discard(row.problem.id)
+        if row.traces:
+            brought = {one.id for one in row.traces} & new_traces
+            new_traces -= brought
+            is_new = bool(brought)
+        added += is_new
+    return added
