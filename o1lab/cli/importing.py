@@ -100,6 +100,7 @@ def import_(
     verdicts = dict(measured.verdicts) if measured else {}
     data = {
         "files": [file.as_json() for file in report.files],
+        "columns": [file.columns.as_json(file.path) for file in report.files],
         "dry_run": report.dry,
         "errors": [asdict(fault) for fault in report.errors],
         "notices": [asdict(notice) for notice in report.notices.entries],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from o1lab.errors import UsageError
 from o1lab.ingest.formats import KEPT, ParsedRow
@@ -47,9 +47,8 @@ class Columns:
         for (column, role), _ in self._counts.most_common():
             self.used.setdefault(column, []).append(role)
 
-    def as_json(self) -> dict[str, object]:
-        unused = {column: {"rows": one.rows, "chars": one.chars} for column, one in self.unused.items()}
-        return {"columns": self.used, "unused": unused}
+    def as_json(self, path: str) -> dict[str, object]:
+        return {"path": path, "used": self.used, "unused": {name: asdict(one) for name, one in self.unused.items()}}
 
 
 def parse_mapping(given: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -113,7 +113,7 @@ class _Row:
 
     def parsed(self, importer: Importer) -> ParsedRow:
         problem = self._problem()
-        responses = [response for response in self.found.responses if response.raw.strip()]
+        responses = [response for response in self.found.responses if string(response.raw)]
         if self.found.responses and not responses:
             raise RowError("the response is empty")
         model = self._first("model") if responses else None
@@ -127,7 +127,7 @@ class _Row:
     def _problem(self) -> NewProblem:
         reference = gold = None
         for column in self.known.of("reference", "solution"):
-            if column not in self.used and (reference := string(self.row[column])):
+            if column not in self.used and (reference := _reference(self.row[column])):
                 self.used[column] = "reference"
                 break
         for column in self.known.of("answer"):
@@ -208,8 +208,7 @@ class _Row:
                 stored = [problem.statement, problem.answer or "", problem.solution or ""]
                 for trace in traces:
                     stored += [trace.raw, *(turn["content"] for turn in trace.context)]
-            texts = {text.strip() for text in left}
-            if chars := sum(len(text) for text in texts if text and not any(text in one for one in stored)):
+            if chars := sum(len(text) for text in set(left) if not _is_in(text, stored)):
                 unused[column] = chars
         return unused
 
@@ -243,10 +242,24 @@ def _gold(value: Any) -> str | None:
     return (normalise(text) if "####" in text else text.strip()) or None
 
 
+def _is_in(text: str, stored: Sequence[str]) -> bool:
+    if any(text in one for one in stored):
+        return True
+    text = text.strip()
+    return any(text in one for one in stored)
+
+
 def _is_small(value: Any) -> bool:
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return isinstance(value, str | int | float) and 0 < len(str(value)) <= _LONGEST_GOLD
+
+
+def _reference(value: Any) -> str | None:
+    """Return a reference solution: a text, or the texts of a list."""
+    if isinstance(value, list):
+        return "\n\n".join(text for one in value if (text := string(one))) or None
+    return string(value)
 
 
 def _text(value: Any) -> str | None:

@@ -44,8 +44,8 @@ class FileReport:
     columns: Columns = field(default_factory=Columns, compare=False)
 
     def as_json(self) -> dict[str, Any]:
-        counts = ("path", "format", "rows", "added", "duplicates", "rejected")
-        return {**{name: getattr(self, name) for name in counts}, **self.columns.as_json()}
+        """Return the counts; those of the columns are in ``columns``."""
+        return {name: value for name, value in vars(self).items() if name != "columns"}
 
 
 @dataclass

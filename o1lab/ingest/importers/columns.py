@@ -6,6 +6,7 @@ A row is a conversation, or a problem with responses, or a problem alone. Every 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from o1lab.chains.marks import PLAIN
@@ -69,13 +70,10 @@ class _Reader:
         if form and not responses:
             raise RowError("the conversation has no assistant turn after the question")
         form = form or own_form
-        context = tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
-        if [turn.role for turn in asked] == ["user"]:
-            context = ()
-        made = [
-            TraceText(raw, model, "distilled" if form in ("s1", "reasoning") else None, answers, context)
-            for raw, model in responses
-        ]
+        simple = len(asked) == 1  # the question
+        context = () if simple else tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
+        synthesis = "distilled" if form in ("s1", "reasoning") else None
+        made = [TraceText(raw, model, synthesis, answers, context) for raw, model in responses]
         if not made and self._has_empty_response():
             raise RowError(f"the response is empty; the row has these keys: {', '.join(map(str, self.row))}"[:200])
         return Found(question.content, made, self.used, self.left, form or "problems")
@@ -128,28 +126,39 @@ class _Reader:
                 raise RowError("the response is empty")
             return [turn for turn in turns if _whole(turn).strip() or turn.role == "user"], None
         last = answers[-1]
+        if last < len(turns) - 1 and self._answered_beside():
+            return turns, None
         for turn in turns[last + 1 :]:
             self._left(column).extend((turn.content, turn.thought))
         return turns[:last], turns[last]
 
+    def _answered_beside(self) -> bool:
+        """Return whether a column beside the conversation has its last answer."""
+        columns = [column for column in self.known.of("raw", "response") if column not in self.used]
+        return any(self._texts(column) for column in columns) or bool(self._beside()[1])
+
     def _statement(self) -> str | None:
         """Return the problem: instruction, background, question and input, those that the row has."""
         asked = {column: text for column in self.known.of("problem") if (text := self._text(column))}
+        more = [column for column in self.known.of("background", "input") if self._text(column)]
+        if len(asked) == 1 and not more:
+            ((only, statement),) = asked.items()
+            self.used[only] = "problem"
+            return statement
         questions = [column for column in asked if not _is_input(column)] or list(asked)
         if not questions:
             return None
         instruction = next((column for column in questions if _plain_name(column).startswith("instruction")), None)
         question = next((column for column in questions if column != instruction), None)
-        inputs = [*self.known.of("input"), *(column for column in asked if _is_input(column))]
-        roles = [(instruction, "problem"), *((column, "background") for column in self.known.of("background"))]
-        roles += [(question, "problem"), *((column, "input") for column in inputs if column != question)]
+        background = [column for column in more if column in self.known.of("background")]
+        inputs = [column for column in (*more, *filter(_is_input, asked)) if column not in (*background, question)]
+        order = [instruction, *background, question, *inputs]
         parts: list[str] = []
-        whole = asked[question] if question else ""
-        for column, role in roles:
-            if column and (text := self._text(column)):
-                self.used[column] = role
-                if column == question or text not in whole:
-                    parts.append(text)
+        for column in filter(None, order):
+            text = asked.get(column) or self._text(column)
+            self.used[column] = "background" if column in background else "input" if column in inputs else "problem"
+            if column == question or text not in asked.get(question or "", ""):
+                parts.append(text)
         return "\n\n".join(parts)
 
     def _text(self, column: str) -> str:
@@ -191,10 +200,9 @@ class _Reader:
         form = ""
         if answer is not None:
             thought = answer.thought
-            if not thought and parse(answer.content).format == PLAIN:
-                column, thoughts = self._beside()
-                if len(thoughts) == 1:
-                    thought, self.used[column] = thoughts[0][0], "thought"
+            column, thoughts = ("", []) if thought else self._beside()
+            if len(thoughts) == 1 and parse(answer.content).format == PLAIN:
+                thought, self.used[column] = thoughts[0][0], "thought"
             found.append((_joined(thought, answer.content), None))
         for column in self.known.of("raw"):
             if raw := string(self.row[column]):
@@ -300,11 +308,13 @@ class _Reader:
         return self.left.setdefault(column, [])
 
 
+@lru_cache(maxsize=1024)
 def _is_input(column: str) -> bool:
     """Return whether a column holds more of the question, such as Alpaca's ``input``."""
     return _plain_name(column) in ("input", "inputs")
 
 
+@lru_cache(maxsize=1024)
 def _plain_name(column: str) -> str:
     return column.replace("_", "").replace(" ", "").lower()
 
@@ -317,7 +327,7 @@ def _form(column: str, *, whole: bool) -> str:
 
 
 def _whole(turn: Turn) -> str:
-    return join(turn.thought, turn.content)
+    return join(turn.thought, turn.content) if turn.thought else turn.content
 
 
 def _joined(thought: str, text: str) -> str:

@@ -60,6 +60,7 @@ def answer(**more: object) -> dict[str, Any]:
         (answer(content=[{"type": "reasoning", "text": T}, {"type": "text", "text": A}]), [JOINED], None),
         ({**answer(), "reasoning": T}, [JOINED], None),
         ({"messages": [ASK], "reasoning": T, "answer": A}, [JOINED], None),
+        ({"messages": [ASK, answer()["messages"][1], ASK], "reasoning": T, "answer": A}, [JOINED], None),
         ({"messages": [ASK, {"role": "thinking", "content": T}, answer()["messages"][1]]}, [JOINED], None),
         (
             {"messages": [ASK, {"role": "assistant", "channel": "analysis", "content": T}, *answer()["messages"][1:]]},
@@ -144,7 +145,7 @@ def test_unused_text_is_counted_and_small_values_are_kept() -> None:
         "rows": [{"a": "unseen"}],
     }
     parsed = read_row(row, HERE, 1)
-    assert parsed.unused == {"notes": 499, "rows": 6}
+    assert parsed.unused == {"notes": 500, "rows": 6}
     assert parsed.traces[0].meta == {"level": "hard"}
 
 
