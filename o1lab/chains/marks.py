@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from o1lab.paths import Lab
 
+_NAMED = re.compile(rb"^[ \t]*(?:\[\[?[ \t]*)?\"?marks\b", re.MULTILINE)
+"""Marks in o1lab.toml, not commented out."""
 PLAIN = "plain"
 """The format of a response without marks."""
 
@@ -103,9 +105,9 @@ def use_marks_of(lab: Lab) -> None:
         LabError: o1lab.toml has marks and is not valid.
     """
     try:
-        named = b"marks" in lab.config.read_bytes()
+        named = _NAMED.search(lab.config.read_bytes())
     except OSError:
-        named = False
+        named = None
     if not named:  # reading the configuration imports pydantic, which the first paint does not need
         use(())
         return

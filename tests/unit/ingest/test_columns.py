@@ -123,12 +123,12 @@ def test_a_picture_marks_the_problem_for_the_image_rule(row: dict[str, Any]) -> 
 
 
 def test_a_mapping_says_what_a_column_is() -> None:
-    row = {"question": Q, "cot2": T, "text": A, "notes": "n"}
+    row = {"question": Q, "scratch": T, "text": A, "notes": "n"}
     assert read_row(row, HERE, 1).traces == []
-    mapped = FileOrigin("here", mapping=(("cot2", "thought"), ("text", "solution"), ("notes", "ignore")))
+    mapped = FileOrigin("here", mapping=(("scratch", "thought"), ("text", "solution"), ("notes", "ignore")))
     parsed = read_row(row, mapped, 1)
     assert [trace.raw for trace in parsed.traces] == [JOINED]
-    assert parsed.used == {"question": "problem", "cot2": "thought", "text": "solution", "notes": "ignore"}
+    assert parsed.used == {"question": "problem", "scratch": "thought", "text": "solution", "notes": "ignore"}
     chain = {"question": Q, "longCOT": T, "answer": "26"}
     assert read_row(chain, HERE, 1).used["longCOT"] == "response"
     parsed = read_row(chain, FileOrigin("here", mapping=(("longCOT", "thought"), ("answer", "ignore"))), 1)
