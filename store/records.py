@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
 from store.errors import MissingError
@@ -26,7 +26,7 @@ class _HasId(Protocol):
 Identified = TypeVar("Identified", bound=_HasId)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewProblem:
     """A problem to add; its id is a hash of the statement."""
 
@@ -37,13 +37,13 @@ class NewProblem:
     solution: str | None = None
     licence: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
-    id: str = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", problem_id(self.statement))
+    @cached_property
+    def id(self) -> str:
+        return problem_id(self.statement)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewTrace:
     """A trace to add, from an import, a teacher run or a chat.
 
@@ -79,10 +79,10 @@ class NewTrace:
     meta: Mapping[str, Any] = field(default_factory=dict)
     context: Context = ()
     outside: Spans = ()
-    id: str = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", trace_id(self.problem_id, self.model, self.raw, self.context))
+    @cached_property
+    def id(self) -> str:
+        return trace_id(self.problem_id, self.model, self.raw, self.context)
 
     @property
     def answer(self) -> str:

@@ -43,6 +43,11 @@ class ParsedResponse:
         """Return the text of the solution, empty without one."""
         return raw[slice(*self.solution)] if self.solution else ""
 
+    def answer_of(self, raw: str) -> str:
+        """Return what a reader sees: the solution with the text outside the marks."""
+        spans = sorted([*self.outside, *([self.solution] if self.solution else [])])
+        return "\n\n".join(raw[slice(*span)] for span in spans)
+
 
 def parse(raw: str) -> ParsedResponse:
     """Split ``raw`` into thought and solution. Never fails; takes linear time.

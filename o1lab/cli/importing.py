@@ -46,7 +46,7 @@ def import_(
             metavar="COLUMN=ROLE",
             help="What a column is, if its name does not say so; can be repeated. Roles: problem, thought, response, "
             "solution, answer, reference, system, messages, history, input, background, chain, raw, image, model, key, "
-            "licence, source, synthesis, ignore.",
+            "licence, source, synthesis, finish, ignore.",
         ),
     ] = None,
     dry_run: Annotated[

@@ -163,7 +163,7 @@ class _Row:
             raw=response.raw,
             thought=parsed.thought or (0, 0),
             solution=parsed.solution or nothing,
-            complete=parsed.complete,
+            complete=parsed.complete and not response.cut_off,
             format=parsed.format,
             source=self.provenance.source,
             key=self.key,

@@ -46,7 +46,7 @@ class Conversation:
 
 def spoken(response: Response) -> str:
     """Return the answer of a response without the thought before it."""
-    return parse(response.answer).solution_of(response.answer)
+    return parse(response.answer).answer_of(response.answer)
 
 
 def has_marks(text: str) -> bool:

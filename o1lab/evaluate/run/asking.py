@@ -109,4 +109,4 @@ def split(response: Response) -> tuple[str, str]:
     parsed = parse(answer)
     if parsed.thought is None and parsed.format == PLAIN:
         return "", answer
-    return parsed.thought_of(answer), parsed.solution_of(answer)
+    return parsed.thought_of(answer), parsed.answer_of(answer)

@@ -28,6 +28,7 @@ class TraceText:
         synthesis: how it was made, where the format implies it.
         turns: how many answers the conversation has; the last is this response.
         context: the conversation that it answers, see :class:`~store.records.NewTrace`.
+        cut_off: whether the row says that it reached its maximum length.
     """
 
     raw: str
@@ -35,6 +36,7 @@ class TraceText:
     synthesis: str | None = None
     turns: int = 1
     context: Context = ()
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

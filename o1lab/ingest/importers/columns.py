@@ -14,10 +14,11 @@ from o1lab.chains.parse import join, parse
 from o1lab.ingest.importers.base import Found, RowError, TraceText, importer
 from o1lab.ingest.importers.conversations import Turn, spoken_in_turn, turns_of
 from o1lab.ingest.importers.roles import Layout, layout, maker
-from o1lab.ingest.importers.texts import IMAGE, content_in, decoded, picture, response_in, string, thought_in
+from o1lab.ingest.importers.texts import IMAGE, content_in, decoded, glued, picture, response_in, string, thought_in
 
 _MAKERS: Mapping[tuple[str, ...], str] = {("gemini",): "gemini-2.0-flash-thinking", ("deepseek",): "deepseek-r1"}
 """The models behind two prefixes of s1K."""
+_LIMITS = ("length", "max_tokens", "max_output_tokens", "model_length", "finish_reason_length")
 _LIST_OF_TURNS = ("conversation", "conversations", "dialog", "dialogue", "chat", "messages")
 
 
@@ -73,7 +74,10 @@ class _Reader:
         simple = len(asked) == 1  # the question
         context = () if simple else tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
         synthesis = "distilled" if form in ("s1", "reasoning") else None
-        made = [TraceText(raw, model, synthesis, answers, context) for raw, model in responses]
+        cut = self._cut_off(len(responses))
+        made = [
+            TraceText(raw, model, synthesis, answers, context, at in cut) for at, (raw, model) in enumerate(responses)
+        ]
         if not made and self._has_empty_response():
             raise RowError(f"the response is empty; the row has these keys: {', '.join(map(str, self.row))}"[:200])
         return Found(question.content, made, self.used, self.left, form or "problems")
@@ -96,12 +100,12 @@ class _Reader:
         for column in self.known.of("problem", "response"):
             if turns := self._turns(column):
                 self.used[column] = "messages"
+                asked = len(turns)
                 for name in self.known.of("response") if column in self.known.of("problem") else ():
                     if answered := self._turns(name):
                         self.used[name] = "response"
-                        turns += answered[len(turns) if answered[: len(turns)] == turns else 0 :]  # or it repeats them
-                        column = name  # noqa: PLW2901 - what comes after the answer is there
-                        break
+                        turns += answered[asked if answered[:asked] == turns else 0 :]  # some repeat the prompt
+                        return *self._split(column, turns, asked, name), "messages"
                 return *self._split(column, turns), "messages"
             if column in self.known.of("problem") and self._text(column):
                 break
@@ -112,8 +116,17 @@ class _Reader:
         value = decoded(self.row[column])
         return turns_of(value, self._left(column)) if isinstance(value, list) else None
 
-    def _split(self, column: str, turns: list[Turn]) -> tuple[list[Turn], Turn | None]:
-        """Split a conversation at its last answer. Turns after it are left."""
+    def _split(
+        self, column: str, turns: list[Turn], asked: int | None = None, answered: str = ""
+    ) -> tuple[list[Turn], Turn | None]:
+        """Split a conversation at its last answer. Turns after it are left.
+
+        Args:
+            column: the column of the turns.
+            turns: the turns.
+            asked: the number of turns of ``column``, if the others are those of the column ``answered``.
+            answered: that column.
+        """
         first = next((at for at, turn in enumerate(turns) if turn.role == "user"), len(turns))
         answers = [
             at for at, turn in enumerate(turns) if at > first and turn.role == "assistant" and _whole(turn).strip()
@@ -128,8 +141,9 @@ class _Reader:
         last = answers[-1]
         if last < len(turns) - 1 and self._answered_beside():
             return turns, None
-        for turn in turns[last + 1 :]:
-            self._left(column).extend((turn.content, turn.thought))
+        for at, turn in enumerate(turns[last + 1 :], start=last + 1):
+            left = self._left(column if asked is None or at < asked else answered)
+            left += (turn.content, turn.thought)
         return turns[:last], turns[last]
 
     def _answered_beside(self) -> bool:
@@ -201,8 +215,8 @@ class _Reader:
         if answer is not None:
             thought = answer.thought
             column, thoughts = ("", []) if thought else self._beside()
-            if len(thoughts) == 1 and parse(answer.content).format == PLAIN:
-                thought, self.used[column] = thoughts[0][0], "thought"
+            if thoughts and parse(answer.content).format == PLAIN:
+                thought, self.used[column] = glued(thoughts), "thought"
             found.append((_joined(thought, answer.content), None))
         for column in self.known.of("raw"):
             if raw := string(self.row[column]):
@@ -217,11 +231,10 @@ class _Reader:
                 form = form or "alpaca"
                 name = maker(self.known.prefixes[column])
                 found += [(_joined(thought, text), model or name) for text, thought, model in texts]
-        unique = dict.fromkeys(raw for raw, _ in found)
         models = dict(reversed(found))
-        return [(raw, models[raw]) for raw in unique], form
+        return [(raw, models[raw]) for raw in dict.fromkeys(raw for raw, _ in found)], form
 
-    def _beside(self) -> tuple[str, list[tuple[str, str | None]]]:
+    def _beside(self) -> tuple[str, list[str]]:
         """Return the first column with thoughts beside a conversation."""
         for column in self.known.of("thought", "chain"):
             if thoughts := self._read_thoughts(column):
@@ -241,14 +254,17 @@ class _Reader:
             bare = bare or not prefix
             chain = column in self.known.of("chain")
             partner, answers = self._partner(prefix, len(thoughts), chain=chain)
+            several = len(thoughts) > 1 and not partner  # the steps of one thought, or chains
+            if several and not (chain and column.lower().endswith("s")):
+                thoughts = ["\n\n".join(thoughts)]
+                partner, answers = self._partner(prefix, 1, chain=chain)
             name = _MAKERS.get(prefix) or maker(prefix)
             if partner:
                 self.used[partner] = "solution"
             whole = chain and not partner
             self.used[column] = "response" if whole else "thought"
-            for at, (thought, model) in enumerate(thoughts):
-                raw = thought if whole else _joined(thought, answers[at] if partner else "")
-                found.append((raw, model or name))
+            raws = thoughts if whole else map(_joined, thoughts, answers or [""] * len(thoughts))
+            found += [(raw, name) for raw in raws]
             form = form or _form(column, whole=whole)
         return found, form
 
@@ -274,14 +290,12 @@ class _Reader:
                     return column, [text for text, _, _ in answers]
         return "", []
 
-    def _read_thoughts(self, column: str) -> list[tuple[str, str | None]]:
-        """Return (thought, model) of each thought in a column."""
-        value = decoded(self.row[column])
-        if isinstance(value, list) and not any(isinstance(one, Mapping) and "type" in one for one in value):
-            left = self._left(column)
-            return [(text, None) for one in value if (text := thought_in(one, left))]
-        text = thought_in(value, self._left(column))
-        return [(text, None)] if text else []
+    def _read_thoughts(self, column: str) -> list[str]:
+        """Return the thoughts in a column: one, or those of a list."""
+        value, left = decoded(self.row[column]), self._left(column)
+        parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
+        values = value if isinstance(value, list) and not parts else [value]
+        return [text for one in values if (text := thought_in(one, left))]
 
     def _texts(self, column: str) -> list[tuple[str, str, str | None]]:
         """Return (text, thought, model) of each response in a column."""
@@ -296,6 +310,16 @@ class _Reader:
         values = value if isinstance(value, list) and not parts else [value]
         found = [response_in(one, left) for one in values if one is not None]
         return [one for one in found if string(one[0]) or one[1]]
+
+    def _cut_off(self, number: int) -> set[int]:
+        """Return which of the responses reached their maximum length, according to a column with finish reasons."""
+        for column in self.known.of("finish"):
+            value = decoded(self.row[column])
+            reasons = [str(one).lower() for one in (value if isinstance(value, list) else [value])]
+            if len(reasons) == number:
+                self.used[column] = "finish"
+                return {at for at, reason in enumerate(reasons) if reason in _LIMITS}
+        return set()
 
     def _has_empty_response(self) -> bool:
         """Return whether the row has a response that is empty, and nothing else that a problem needs."""

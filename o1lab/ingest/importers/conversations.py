@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,7 @@ _ROLES: Mapping[str, str] = {
     }.items()
     for word in words.split()
 }
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_KEYS = ("content", "value", "text", "message", "utterance", "parts")
 _CALL_KEYS = ("tool_calls", "function_call")
@@ -46,6 +49,8 @@ def turns_of(value: Any, left: list[str]) -> list[Turn] | None:
         RowError: a turn has an unknown role.
     """
     value = decoded(value)
+    if isinstance(value, str) and value.startswith("[{'"):
+        value = _literal(value)
     if isinstance(value, Mapping):
         value = value["messages"] if isinstance(value.get("messages"), list) else _from_columns(value)
     if not isinstance(value, list) or not value:
@@ -61,6 +66,14 @@ def turns_of(value: Any, left: list[str]) -> list[Turn] | None:
     if all(isinstance(one, list) and len(one) == 2 and _role(one[0]) for one in value):
         return _turns([{"role": role, "content": said} for role, said in value], left)
     return None
+
+
+def _literal(text: str) -> Any:
+    """Return the list that a text holds as Python writes it."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def _has_roles(value: Sequence[Mapping[str, Any]]) -> bool:
@@ -159,4 +172,8 @@ def _calls(value: Any, left: list[str]) -> list[str]:
 
 
 def _role(value: Any) -> str | None:
-    return _ROLES.get(value.strip().lower()) if isinstance(value, str) else None
+    """Return the role that a name means: ``user`` for Human, ``assistant`` for gpt-4."""
+    if not isinstance(value, str):
+        return None
+    name = value.strip().lower()
+    return _ROLES.get(name) or ((first := _FIRST_WORD.match(name)) and _ROLES.get(first[0])) or None

@@ -31,6 +31,7 @@ ROLES: Mapping[str, str] = {
     "source": "the data set that the row comes from",
     "synthesis": "how the response was made",
     "key": "the id of the row",
+    "finish": "why the response ended: one that reached its maximum length is not complete",
     "ignore": "nothing",
 }
 """The roles of columns, and what they mean."""
@@ -49,15 +50,17 @@ _NAMES: Mapping[str, str] = {
         thinking_trajectory thinking_trajectories thought_process thinking_process 思考 推理""",
     "chain": "cot long_cot complex_cot chain_of_thought rationale rationales 思维链",
     "response": """content response output completion attempt responses outputs completions generation generations
-        generated_solution generated_text generated_answer targets reply final_response chosen assistant 回答 输出""",
+        generated_solution generated_text generated_answer targets reply final_response chosen assistant choices
+        回答 输出""",
     "reference": "reference_solution ground_truth_solution gold_solution gold_standard_solution",
     "solution": "solution solutions 解答",
     "answer": """gold_answer gold ground_truth expected_answer final_answer answer reference_answer correct_answer
-        true_answer 答案""",
+        true_answer ideal 答案""",
     "model": "model teacher model_name generator generated_by model_id",
     "licence": "licence license",
     "source": "dataset",
     "synthesis": "synthesis",
+    "finish": "finish_reason finish_reasons stop_reason",
     "key": "id unique_id uuid idx problem_id question_id",
     "image": "image images picture pictures img image_url image_path figure figures",
 }

@@ -11,8 +11,9 @@ IMAGE = "[image]"
 """Marks the place of a picture in a text; the rule ``image`` of the problem pool looks for it."""
 
 THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thought", "thoughts")
-_TEXT_KEYS = ("text", "content", "value", "response", "output", "generation", "completion", "answer", "message")
+_TEXT_KEYS = ("text", "content", "value", "response", "output", "generation", "completion", "answer", "solution")
 _THOUGHT_TYPES = ("thinking", "reasoning", "thought", "redacted_thinking")
+_THOUGHT_TEXTS = ("thinking", "reasoning", "text", "summary", "content", "thought", "step", "explanation")
 _IMAGE_TYPES = ("image", "image_url", "input_image", "picture")
 _JSON = re.compile(r"\s*[\[{]")
 _FLAGS = {
@@ -79,7 +80,7 @@ def thought_in(value: Any, left: list[str]) -> str:
         if isinstance(part, str):
             texts.append(thought_in(part, left))
         elif isinstance(part, Mapping):
-            texts.append(_named(part, ("thinking", "reasoning", "text", "summary", "content", "thought"), left))
+            texts.append(_named(part, _THOUGHT_TEXTS, left))
         else:
             left += strings(part)
     return glued(text for text in texts if text)
@@ -172,6 +173,8 @@ def response_in(value: Any, left: list[str]) -> tuple[str, str, str | None]:
     text = ""
     for key, one in value.items():
         name = str(key).lower()
+        if name == "message" and isinstance(one, Mapping):
+            return response_in({**one, **{other: said for other, said in value.items() if other != key}}, left)
         if name in THOUGHT_KEYS and not thought and (thought := thought_in(one, left)):
             continue
         if not text and name in _TEXT_KEYS and (text := content_in(one, left)[0]):

@@ -69,6 +69,10 @@ def answer(**more: object) -> dict[str, Any]:
         ),
         (answer(content=[{"type": "text", "text": "How"}, {"type": "text", "text": "many"}]), ["How\nmany"], None),
         ({"inputs": Q, "targets": A}, [A], None),
+        ({"question": Q, "reasoning_steps": ["a", "b"], "answer": A}, [f"<think>\na\n\nb\n</think>\n\n{A}"], None),
+        ({"question": Q, "output": json.dumps({"thought": T, "solution": A})}, [JOINED], None),
+        ({"messages": [ASK], "choices": [{"message": {"content": A, "reasoning_content": T}}]}, [JOINED], None),
+        ({"conversations": str([{"from": "human", "value": Q}, {"from": "gpt-4", "value": A}])}, [A], None),
         ({"question": Q, "thinking": T, "solution": ""}, [f"<think>\n{T}"], None),
         ({"prompt": Q}, [], None),
     ],
@@ -135,6 +139,13 @@ def test_a_mapping_says_what_a_column_is() -> None:
     assert [(trace.raw, trace.complete) for trace in parsed.traces] == [(f"<think>\n{T}", False)]
 
 
+def test_a_finish_reason_says_that_a_response_was_cut_off() -> None:
+    row = {"problem": Q, "generations": [MARKED, "25"], "finish_reasons": ["length", "stop"]}
+    assert [trace.complete for trace in read_row(row, HERE, 1).traces] == [False, True]
+    row = {"problem": Q, "output": MARKED, "finish_reason": "length"}
+    assert [trace.complete for trace in read_row(row, HERE, 1).traces] == [False]
+
+
 def test_unused_text_is_counted_and_small_values_are_kept() -> None:
     row = {
         "problem": Q,
@@ -156,7 +167,7 @@ def test_unused_text_is_counted_and_small_values_are_kept() -> None:
         ("gpt4_answer", "response"),
         ("question_type", ""), ("is_reasoning_complete", ""), ("cot_type", ""), ("generation_model", "model"),
         ("question_license", "licence"), ("gold_standard_solution", "reference"), ("user_query", "problem"),
-        ("reannotated_messages", "messages"), ("finish_reasons", ""), ("thinking_tokens", ""),
+        ("reannotated_messages", "messages"), ("finish_reasons", "finish"), ("thinking_tokens", ""),
     ],
 )  # fmt: skip
 def test_names(name: str, role: str) -> None:
@@ -222,7 +233,7 @@ def test_each_string_of_a_row_is_stored_or_reported(row: dict[str, Any]) -> None
         return  # reported
     stored = words_of(stored_texts(parsed))
     for column, value in row.items():
-        if column not in parsed.unused and parsed.used.get(column) != "image":
+        if column not in parsed.unused and parsed.used.get(column) not in ("image", "finish"):
             assert words_of(value) <= stored, column
 
 
