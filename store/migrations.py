@@ -402,7 +402,7 @@ def _context(db: Database) -> None:
 
 
 _SCALE = """
--- The search index collects up to 32 MB in memory before it writes a part, and merges 8 parts at a time: half of the work.
+-- The search index collects up to 32 MB before it writes a part, and merges 8 parts at a time: half of the work.
 INSERT INTO traces_fts(traces_fts, rank) VALUES ('hashsize', 33554432);
 INSERT INTO traces_fts(traces_fts, rank) VALUES ('automerge', 8);
 """

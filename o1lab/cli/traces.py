@@ -135,7 +135,7 @@ def traces_show(
         f"\n{text.asked}\n",
         *(f"{move.kind.letter}  {text.thought[move.start : move.end].strip()}" for move in segments),
         f"\n{text.solution}",
-        *(("\nThe solution includes the text outside the think marks.",) if text.outside else ()),
+        *(f"\nOutside the think marks, part of the solution: {one_line(part, 200)}" for part in data["outside"]),
         *(f"\n{record.annotator} {record.created_at}: {record.kind} {record.value}" for record in records),
     ]
     emit(data, as_json=as_json, text="\n".join(shown))

@@ -113,10 +113,11 @@ class _Row:
 
     def parsed(self, importer: Importer) -> ParsedRow:
         problem = self._problem()
-        responses = [response for response in self.found.responses if response.raw.strip()]
+        responses = [response for response in self.found.responses if string(response.raw)]
         if self.found.responses and not responses:
             raise RowError("the response is empty")
-        model, synthesis = self._first("model"), self._first("synthesis")
+        model = self._first("model") if responses else None
+        synthesis = self._first("synthesis", SYNTHESES) if responses else None
         meta = self._meta()
         traces = [self._trace(response, problem.id, model, synthesis, meta) for response in responses]
         if not traces:
@@ -126,7 +127,7 @@ class _Row:
     def _problem(self) -> NewProblem:
         reference = gold = None
         for column in self.known.of("reference", "solution"):
-            if column not in self.used and (reference := string(self.row[column])):
+            if column not in self.used and (reference := _reference(self.row[column])):
                 self.used[column] = "reference"
                 break
         for column in self.known.of("answer"):
@@ -167,16 +168,17 @@ class _Row:
             source=self.provenance.source,
             key=self.key,
             licence=self.licence,
-            synthesis=synthesis if synthesis in SYNTHESES else UNKNOWN,
+            synthesis=synthesis,
             meta={**meta, "turns": response.turns} if response.turns > 1 else meta,
             context=response.context,
             outside=parsed.outside,
         )
 
-    def _first(self, role: str) -> str | None:
-        """Return the first value of this role that is a non-empty text or an integer."""
+    def _first(self, role: str, choices: Sequence[str] = ()) -> str | None:
+        """Return the first text or integer of this role, one of ``choices`` if there are some."""
         for column in self.known.of(role):
-            if column not in self.used and (text := _text(self.row[column])) is not None:
+            text = _text(self.row[column])
+            if column not in self.used and text is not None and (not choices or text in choices):
                 self.used[column] = role
                 return text
         return None
@@ -197,7 +199,8 @@ class _Row:
         unused = {}
         stored: list[str] | None = None
         for column, value in self.row.items():
-            if column not in self.used:
+            asked = not traces and self.used.get(column) in ("system", "history", "messages")  # of no response
+            if column not in self.used or asked:
                 left: Iterator[str] | Sequence[str] = strings(value)
             elif not (left := self.found.left.get(column, ())):
                 continue
@@ -205,8 +208,7 @@ class _Row:
                 stored = [problem.statement, problem.answer or "", problem.solution or ""]
                 for trace in traces:
                     stored += [trace.raw, *(turn["content"] for turn in trace.context)]
-            texts = (text.strip() for text in left)
-            if chars := sum(len(text) for text in texts if text and not any(text in one for one in stored)):
+            if chars := sum(len(text) for text in set(left) if not _is_in(text, stored)):
                 unused[column] = chars
         return unused
 
@@ -240,10 +242,24 @@ def _gold(value: Any) -> str | None:
     return (normalise(text) if "####" in text else text.strip()) or None
 
 
+def _is_in(text: str, stored: Sequence[str]) -> bool:
+    if any(text in one for one in stored):
+        return True
+    text = text.strip()
+    return any(text in one for one in stored)
+
+
 def _is_small(value: Any) -> bool:
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return isinstance(value, str | int | float) and 0 < len(str(value)) <= _LONGEST_GOLD
+
+
+def _reference(value: Any) -> str | None:
+    """Return a reference solution: a text, or the texts of a list."""
+    if isinstance(value, list):
+        return "\n\n".join(text for one in value if (text := string(one))) or None
+    return string(value)
 
 
 def _text(value: Any) -> str | None:

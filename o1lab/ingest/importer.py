@@ -13,8 +13,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from o1lab.errors import UsageError
+from o1lab.ingest.columns_report import Columns, unknown_columns
 from o1lab.ingest.formats import FileOrigin, ParsedRow, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
@@ -41,6 +43,11 @@ class FileReport:
     added: int = 0
     duplicates: int = 0
     rejected: int = 0
+    columns: Columns = field(default_factory=Columns, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts; those of the columns are in ``columns``."""
+        return {name: value for name, value in vars(self).items() if name != "columns"}
 
 
 @dataclass
@@ -92,6 +99,7 @@ class ImportReport:
         notices: what is missing from rows that were imported.
         skipped: what was left out of the named folders.
         undone: ``strict`` found an invalid row, so nothing was imported.
+        dry: nothing was imported, because only a report was asked for.
     """
 
     files: list[FileReport] = field(default_factory=list)
@@ -99,6 +107,7 @@ class ImportReport:
     notices: Faults = field(default_factory=Faults)
     skipped: list[Skipped] = field(default_factory=list)
     undone: bool = False
+    dry: bool = False
 
     @property
     def errors(self) -> list[RowFault]:
@@ -119,8 +128,8 @@ class Progress:
     rows: int
 
 
-class _StrictError(Exception):
-    """Raised for an invalid row under --strict, to roll everything back."""
+class _UndoError(Exception):
+    """Raised to roll everything back: for an invalid row under ``strict``, and at the end of a dry run."""
 
 
 def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[Skipped]]:
@@ -184,7 +193,9 @@ def import_files(
     licence: str | None = None,
     teacher: str | None = None,
     synthesis: str | None = None,
+    mapping: tuple[tuple[str, str], ...] = (),
     strict: bool = False,
+    dry_run: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Import the rows of ``paths``. They are searchable at once; measuring them is a separate pass.
@@ -196,7 +207,9 @@ def import_files(
         licence: the licence of rows that name none.
         teacher: the model of rows that name none.
         synthesis: how rows that do not name it were made.
+        mapping: pairs of a column and its role, see :data:`~o1lab.ingest.importers.roles.ROLES`.
         strict: import nothing if one row is invalid.
+        dry_run: import nothing; the report is that of an import.
         progress: called after each batch, from this thread.
 
     Raises:
@@ -206,14 +219,14 @@ def import_files(
     """
     files, skipped = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
-    report = ImportReport(skipped=skipped)
+    report = ImportReport(skipped=skipped, dry=dry_run)
     total, bytes_before = sum(sizes.values()), 0
     db = store.db
     with store.explained():
         try:
-            with db.atomic() if strict else nullcontext():
+            with db.atomic() if strict or dry_run else nullcontext():
                 for path in files:
-                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis)
+                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis, mapping)
                     file_report = FileReport(str(path))
                     report.files.append(file_report)
 
@@ -221,15 +234,17 @@ def import_files(
                         if progress is not None:
                             progress(Progress(file.path, before + position, total, file.rows))
 
-                    _import_file(db, path, provenance, file_report, report, strict=strict, tell=tell)
+                    _import_file(db, path, provenance, file_report, report, whole=strict or dry_run, tell=tell)
                     bytes_before += sizes[path]
-                if strict and report.errors:
-                    raise _StrictError  # noqa: TRY301 (leaving the block rolls the transaction back)
-        except _StrictError:
-            report.undone = True
-            for file in report.files:
+                if dry_run or (strict and report.errors):
+                    raise _UndoError  # noqa: TRY301 (leaving the block rolls the transaction back)
+        except _UndoError:
+            report.undone = bool(strict and report.errors)
+            for file in report.files if report.undone else ():
                 file.added = file.duplicates = 0
                 file.rejected = file.rows
+    for column in unknown_columns(mapping, (file.columns for file in report.files)):
+        report.notices.add("--map", 0, f"no row has a column {column} with a text", 0)
     return report
 
 
@@ -240,7 +255,7 @@ def _import_file(
     file: FileReport,
     report: ImportReport,
     *,
-    strict: bool,
+    whole: bool,
     tell: Callable[[int], None],
 ) -> None:
     formats: Counter[str] = Counter()
@@ -264,17 +279,20 @@ def _import_file(
                     nonlocal pending
                     pending = reader.submit(next, batches, None)
 
-                with nullcontext() if strict else db.atomic():
+                with nullcontext() if whole else db.atomic():
                     added = _add(db, found, read_on)
                 file.added += added
                 file.duplicates += len(found) - added
                 formats.update(one.format for one in found)
+                for one in found:
+                    file.columns.add(one)
                 tell(batch[-1][0].position)
     except OSError as error:
         report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
     else:
         if not file.rows:
             report.notices.add(file.path, 0, "the file has no rows", 0)
+    file.columns.close()
     file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 

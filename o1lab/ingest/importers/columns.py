@@ -6,6 +6,7 @@ A row is a conversation, or a problem with responses, or a problem alone. Every 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from o1lab.chains.marks import PLAIN
@@ -69,13 +70,10 @@ class _Reader:
         if form and not responses:
             raise RowError("the conversation has no assistant turn after the question")
         form = form or own_form
-        context = tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
-        if [turn.role for turn in asked] == ["user"]:
-            context = ()
-        made = [
-            TraceText(raw, model, "distilled" if form in ("s1", "reasoning") else None, answers, context)
-            for raw, model in responses
-        ]
+        simple = len(asked) == 1  # the question
+        context = () if simple else tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
+        synthesis = "distilled" if form in ("s1", "reasoning") else None
+        made = [TraceText(raw, model, synthesis, answers, context) for raw, model in responses]
         if not made and self._has_empty_response():
             raise RowError(f"the response is empty; the row has these keys: {', '.join(map(str, self.row))}"[:200])
         return Found(question.content, made, self.used, self.left, form or "problems")
@@ -91,6 +89,10 @@ class _Reader:
             if turns:
                 self.used[column] = "messages"
                 return *self._split(column, turns), "sharegpt" if "conv" in column.lower() else "messages"
+        for column in self.known.of("background"):  # as this project exports the context of a trace
+            if turns := self._turns(column):
+                self.used[column] = "messages"
+                return *self._split(column, turns), ""
         for column in self.known.of("problem", "response"):
             if turns := self._turns(column):
                 self.used[column] = "messages"
@@ -98,6 +100,7 @@ class _Reader:
                     if answered := self._turns(name):
                         self.used[name] = "response"
                         turns += answered[len(turns) if answered[: len(turns)] == turns else 0 :]  # or it repeats them
+                        column = name  # noqa: PLW2901 - what comes after the answer is there
                         break
                 return *self._split(column, turns), "messages"
             if column in self.known.of("problem") and self._text(column):
@@ -123,27 +126,39 @@ class _Reader:
                 raise RowError("the response is empty")
             return [turn for turn in turns if _whole(turn).strip() or turn.role == "user"], None
         last = answers[-1]
-        self._left(column).extend(_whole(turn) for turn in turns[last + 1 :])
+        if last < len(turns) - 1 and self._answered_beside():
+            return turns, None
+        for turn in turns[last + 1 :]:
+            self._left(column).extend((turn.content, turn.thought))
         return turns[:last], turns[last]
+
+    def _answered_beside(self) -> bool:
+        """Return whether a column beside the conversation has its last answer."""
+        columns = [column for column in self.known.of("raw", "response") if column not in self.used]
+        return any(self._texts(column) for column in columns) or bool(self._beside()[1])
 
     def _statement(self) -> str | None:
         """Return the problem: instruction, background, question and input, those that the row has."""
         asked = {column: text for column in self.known.of("problem") if (text := self._text(column))}
+        more = [column for column in self.known.of("background", "input") if self._text(column)]
+        if len(asked) == 1 and not more:
+            ((only, statement),) = asked.items()
+            self.used[only] = "problem"
+            return statement
         questions = [column for column in asked if not _is_input(column)] or list(asked)
         if not questions:
             return None
         instruction = next((column for column in questions if _plain_name(column).startswith("instruction")), None)
         question = next((column for column in questions if column != instruction), None)
-        inputs = [*self.known.of("input"), *(column for column in asked if _is_input(column))]
-        roles = [(instruction, "problem"), *((column, "background") for column in self.known.of("background"))]
-        roles += [(question, "problem"), *((column, "input") for column in inputs if column != question)]
+        background = [column for column in more if column in self.known.of("background")]
+        inputs = [column for column in (*more, *filter(_is_input, asked)) if column not in (*background, question)]
+        order = [instruction, *background, question, *inputs]
         parts: list[str] = []
-        whole = asked[question] if question else ""
-        for column, role in roles:
-            if column and (text := self._text(column)):
-                self.used[column] = role
-                if column == question or text not in whole:
-                    parts.append(text)
+        for column in filter(None, order):
+            text = asked.get(column) or self._text(column)
+            self.used[column] = "background" if column in background else "input" if column in inputs else "problem"
+            if column == question or text not in asked.get(question or "", ""):
+                parts.append(text)
         return "\n\n".join(parts)
 
     def _text(self, column: str) -> str:
@@ -185,10 +200,9 @@ class _Reader:
         form = ""
         if answer is not None:
             thought = answer.thought
-            if not thought and parse(answer.content).format == PLAIN:
-                column, thoughts = self._beside()
-                if len(thoughts) == 1:
-                    thought, self.used[column] = thoughts[0][0], "thought"
+            column, thoughts = ("", []) if thought else self._beside()
+            if len(thoughts) == 1 and parse(answer.content).format == PLAIN:
+                thought, self.used[column] = thoughts[0][0], "thought"
             found.append((_joined(thought, answer.content), None))
         for column in self.known.of("raw"):
             if raw := string(self.row[column]):
@@ -254,9 +268,10 @@ class _Reader:
         for column in [*same, *(name for name in plain if not maker(self.known.prefixes[name]))]:
             gold = column in self.known.of("answer") and _plain_name(column) != "answer"
             if column not in self.used and not gold:
-                answers = [text for text, _, _ in self._texts(column)]
+                answers = self._texts(column)
                 if len(answers) == number:
-                    return column, answers
+                    self._left(column).extend(thought for _, thought, _ in answers)
+                    return column, [text for text, _, _ in answers]
         return "", []
 
     def _read_thoughts(self, column: str) -> list[tuple[str, str | None]]:
@@ -273,7 +288,9 @@ class _Reader:
         value, left = decoded(self.row[column]), self._left(column)
         if isinstance(value, list) and (turns := turns_of(value, left)):
             said = [turn for turn in turns if turn.role == "assistant" and _whole(turn).strip()]
-            left += (turn.content for turn in turns if not said or turn is not said[-1])
+            for turn in turns:
+                if not said or turn is not said[-1]:
+                    left += (turn.content, turn.thought)
             return [(turn.content, turn.thought, None) for turn in said[-1:]]
         parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
         values = value if isinstance(value, list) and not parts else [value]
@@ -291,11 +308,13 @@ class _Reader:
         return self.left.setdefault(column, [])
 
 
+@lru_cache(maxsize=1024)
 def _is_input(column: str) -> bool:
     """Return whether a column holds more of the question, such as Alpaca's ``input``."""
     return _plain_name(column) in ("input", "inputs")
 
 
+@lru_cache(maxsize=1024)
 def _plain_name(column: str) -> str:
     return column.replace("_", "").replace(" ", "").lower()
 
@@ -308,7 +327,7 @@ def _form(column: str, *, whole: bool) -> str:
 
 
 def _whole(turn: Turn) -> str:
-    return join(turn.thought, turn.content)
+    return join(turn.thought, turn.content) if turn.thought else turn.content
 
 
 def _joined(thought: str, text: str) -> str:

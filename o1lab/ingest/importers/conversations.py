@@ -91,19 +91,25 @@ def _from_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 def _turns(said: Sequence[Mapping[str, Any]], left: list[str]) -> list[Turn]:
     turns: list[Turn] = []
-    thought = ""
+    thoughts: list[str] = []
     for one in said:
         turn = _turn(one, left)
         if turn.role == "thought":
-            thought = f"{thought}\n\n{turn.content}" if thought else turn.content
+            thoughts += (turn.thought, turn.content)
             continue
-        if thought and turn.role == "assistant":
-            turn.thought = f"{thought}\n\n{turn.thought}" if turn.thought else thought
-            thought = ""
+        if turn.role == "assistant":
+            turn.thought = _paragraphs(*thoughts, turn.thought)
+            thoughts = []
+        elif turn.thought:  # only answers have thoughts
+            left.append(turn.thought)
         turns.append(turn)
-    if thought:
+    if thought := _paragraphs(*thoughts):
         turns.append(Turn("assistant", "", thought))
     return turns
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def _turn(one: Mapping[str, Any], left: list[str]) -> Turn:
@@ -126,8 +132,8 @@ def _turn(one: Mapping[str, Any], left: list[str]) -> Turn:
                 calls += _calls(value, left)
             elif key != "channel":
                 left += strings(value)
-        thought = "\n\n".join(thoughts)
-        content = "\n\n".join(part for part in (content, *calls) if part)
+        thought = _paragraphs(*thoughts)
+        content = _paragraphs(content, *calls)
         if role == "assistant" and str(one.get("channel")).lower() == "analysis":
             role = "thought"
     if role == "call":

@@ -123,7 +123,7 @@ class Layout:
 
     def of(self, *roles: str) -> Sequence[str]:
         """Return the columns that may have one of these roles."""
-        if len(roles) == 1:  # by far the most frequent
+        if len(roles) == 1:
             return self.columns.get(roles[0], ())
         return [column for role in roles for column in self.columns.get(role, ())]
 
@@ -156,9 +156,8 @@ def role_of(name: str) -> tuple[str, int]:
     """Return the role that a name suggests, empty if none, and its rank among the names for this role."""
     if exact := _EXACT.get(_squashed(name)):
         return exact
-    words = set(_words(name))
-    role = _compound(words, _words(name))
-    return role, _COMPOUND
+    in_order = _words(name)
+    return _compound({*in_order, *map(_plain, in_order)}, in_order), _COMPOUND
 
 
 _COMPOUND = 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details
 _TEXT_KEYS = ("text", "content", "value", "response", "output", "generation", "completion", "answer", "message")
 _THOUGHT_TYPES = ("thinking", "reasoning", "thought", "redacted_thinking")
 _IMAGE_TYPES = ("image", "image_url", "input_image", "picture")
+_JSON = re.compile(r"\s*[\[{]")
 _FLAGS = {
     *("on", "off", "true", "false", "yes", "no", "enabled", "disabled", "none", "null", "low", "medium", "high"),
     *("minimal", "auto", "default", "n/a", "detailed_thinking_on", "detailed_thinking_off"),
@@ -21,7 +23,7 @@ _FLAGS = {
 
 def string(value: Any) -> str | None:
     """Return ``value`` if it is a non-empty string. Some data sets write None as "None"; it counts as empty."""
-    return value if isinstance(value, str) and value.strip() and value != "None" else None
+    return value if isinstance(value, str) and value and not value.isspace() and value != "None" else None
 
 
 def glued(parts: Iterable[str]) -> str:
@@ -48,7 +50,7 @@ def strings(value: Any) -> Iterator[str]:
 
 def decoded(value: Any) -> Any:
     """Return the list or object that a string holds as JSON; any other value as it is."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+    if not isinstance(value, str) or not _JSON.match(value):
         return value
     try:
         found = json.loads(value)
