@@ -401,6 +401,19 @@ def _context(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_SCALE = """
+-- The search index collects up to 32 MB before it writes a part, and merges 8 parts at a time: half of the work.
+INSERT INTO traces_fts(traces_fts, rank) VALUES ('hashsize', 33554432);
+INSERT INTO traces_fts(traces_fts, rank) VALUES ('automerge', 8);
+"""
+
+
+@migrations(name="0008_scale")
+def _scale(db: Database) -> None:
+    for statement in _statements(_SCALE):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

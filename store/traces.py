@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -32,7 +32,9 @@ _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves"
 _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
 
 
-def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> list[str]:
+def add(
+    db: Database, traces: Iterable[tuple[NewTrace, str]], *, indexing: Callable[[], None] = lambda: None
+) -> list[str]:
     """Add traces and index their texts, inside the caller's transaction.
 
     A trace that exists already (same problem, model and raw text) is left unchanged.
@@ -40,12 +42,16 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> list[str]:
     Args:
         db: The lab's database.
         traces: Pairs of a trace and the statement of its problem.
+        indexing: Called before the texts are indexed. That takes most of the time, in one statement during which other
+            threads can run Python.
 
     Returns:
         The ids of the new traces.
     """
     created_at = now()
     added: list[str] = []
+    plain: list[int] = []
+    other: list[tuple[int, str, str, str]] = []
     connection = db.conn
     for trace, statement in traces:
         cursor = connection.execute(
@@ -64,12 +70,18 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> list[str]:
         seq = cast(int, cursor.lastrowid)  # None only before any insert
         context = scrubbed(json.dumps(list(map(dict, trace.context)))) if trace.context else None
         outside = json.dumps(trace.outside) if trace.outside else None
+        raw = encode(trace.raw)
         connection.execute(
             "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw, "
             "context, outside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, *trace.thought, *trace.solution, packed(trace.meta), encode(trace.raw), context, outside),
+            (seq, *trace.thought, *trace.solution, packed(trace.meta), raw, context, outside),
         )
-        search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.answer)
+        if trace.outside or not (search.is_plain(raw) and search.is_plain(encode(statement))):
+            other.append((seq, statement, trace.raw[slice(*trace.thought)], trace.answer))
+        else:
+            plain.append(seq)
+    indexing()
+    search.index(connection, plain, other)
     return added
 
 

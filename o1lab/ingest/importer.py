@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,9 +24,10 @@ from o1lab.ingest.sources import plain_name
 from store import Store, problems, traces
 from store.sqlite import Database
 
-# Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut.
-_BATCH_ROWS = 2000
-_BATCH_BYTES = 16 << 20
+# Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut. A batch is written while
+# the next one is read.
+_BATCH_ROWS = 4000
+_BATCH_BYTES = 32 << 20
 _ERRORS_KEPT = 1000
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 _NUMBER = re.compile(r"\d+")
@@ -257,27 +259,34 @@ def _import_file(
     tell: Callable[[int], None],
 ) -> None:
     formats: Counter[str] = Counter()
+    batches = _batches(rows(path), provenance)
     try:
-        for batch in _batches(rows(path)):
-            found: list[ParsedRow] = []
-            for row in batch:
-                file.rows += row.rows
-                read = row.fault or _parsed(row, provenance)
-                if isinstance(read, str):
-                    file.rejected += row.rows
-                    report.faults.add(file.path, row.line, read, row.rows)
-                    continue
-                found.append(read)
-                if row.note:
-                    report.notices.add(file.path, row.line, row.note)
-            with nullcontext() if whole else db.atomic():
-                added = _add(db, found)
-            file.added += added
-            file.duplicates += len(found) - added
-            formats.update(one.format for one in found)
-            for one in found:
-                file.columns.add(one)
-            tell(batch[-1].position)
+        with ThreadPoolExecutor(1, "reading") as reader:
+            pending = reader.submit(next, batches, None)
+            while (batch := pending.result()) is not None:
+                found: list[ParsedRow] = []
+                for row, read in batch:
+                    file.rows += row.rows
+                    if isinstance(read, str):
+                        file.rejected += row.rows
+                        report.faults.add(file.path, row.line, read, row.rows)
+                        continue
+                    found.append(read)
+                    if row.note:
+                        report.notices.add(file.path, row.line, row.note)
+
+                def read_on() -> None:
+                    nonlocal pending
+                    pending = reader.submit(next, batches, None)
+
+                with nullcontext() if whole else db.atomic():
+                    added = _add(db, found, read_on)
+                file.added += added
+                file.duplicates += len(found) - added
+                formats.update(one.format for one in found)
+                for one in found:
+                    file.columns.add(one)
+                tell(batch[-1][0].position)
     except OSError as error:
         report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
     else:
@@ -287,14 +296,18 @@ def _import_file(
     file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
-def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
-    """Group rows for transactions. If reading fails, the rows before are yielded first."""
-    batch: list[SourceRow] = []
+_ReadRow = tuple[SourceRow, "ParsedRow | str"]
+"""A row of a file, and its problem and traces or the reason why it is rejected."""
+
+
+def _batches(found: Iterator[SourceRow], provenance: FileOrigin) -> Iterator[list[_ReadRow]]:
+    """Parse rows and group them for transactions. If reading fails, the rows before are yielded first."""
+    batch: list[_ReadRow] = []
     size = 0
     failure: OSError | None = None
     try:
         for row in found:
-            batch.append(row)
+            batch.append((row, row.fault or _parsed(row, provenance)))
             size += row.size
             if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
                 yield batch
@@ -315,10 +328,14 @@ def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
         return str(error)
 
 
-def _add(db: Database, found: Sequence[ParsedRow]) -> int:
-    """Add the problems and traces of a batch, and return the number of rows that brought something new."""
+def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None]) -> int:
+    """Add the problems and traces of a batch, and return the number of rows that brought something new.
+
+    ``indexing`` is called before SQLite indexes the texts.
+    """
     new_problems = set(problems.add(db, (row.problem for row in found)))
-    new_traces = set(traces.add(db, ((one, row.problem.statement) for row in found for one in row.traces)))
+    new = ((one, row.problem.statement) for row in found for one in row.traces)
+    new_traces = set(traces.add(db, new, indexing=indexing))
     added = 0
     for row in found:  # what two rows bring is new in the first of them
         is_new = row.problem.id in new_problems

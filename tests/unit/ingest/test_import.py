@@ -248,6 +248,14 @@ def test_equal_errors_are_one_entry(store: Store, tmp_path: Path) -> None:
     assert report.errors[1].reason == "no format known here has these keys: x"
 
 
+def test_what_two_rows_of_a_batch_bring_is_new_in_the_first(store: Store, tmp_path: Path) -> None:
+    trace, problem = {"problem": "p", "raw": R1, "model": "m"}, {"problem": "p", "answer": "27"}
+    other = {"problem": "q", "answer": "1"}
+    report = import_files(store, [lines(tmp_path / "a.jsonl", trace, trace, problem, other, other, trace)])
+    assert (report.files[0].added, report.files[0].duplicates) == (2, 4)
+    assert problems.find(store.db, "p").answer == "27"  # type: ignore[union-attr]  # it was added
+
+
 def test_a_lost_cell_is_a_notice(store: Store, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -181,6 +181,39 @@ def test_search_finds_words_phrases_beginnings_and_chinese(store: Store, query: 
     assert bool(found(store, query)) is expected
 
 
+@pytest.mark.parametrize(
+    ("thought", "query"),
+    [
+        ("a quick brown fox", "quick brown"),
+        ("naïve “Bézout” ≤ ½", "bezout"),
+        ("so: 等等，让我检查", "让我"),
+        ("first\0second", "second"),
+        ("a lone \ud800 surrogate", "surrogate"),
+        ("ends in a radical ⺀", "radical"),
+    ],
+)
+def test_each_field_of_any_text_is_indexed_where_it_is(store: Store, thought: str, query: str) -> None:
+    """Plain texts are indexed by SQLite from the stored response, others by Python: both find the same."""
+    ids = []
+    for number, raw in enumerate((f"<think>{thought}</think>no", f"<think>no</think>{thought}")):
+        end = raw.index("</think>")
+        problem = NewProblem(f"What is {number}?", "t")
+        trace = NewTrace(problem.id, "m", raw, (7, end), (end + 8, len(raw)), True, "r1", "t")
+        with store.db.atomic():
+            problems.add(store.db, [problem])
+            assert traces.add(store.db, [(trace, problem.statement), (trace, problem.statement)]) == [trace.id]
+        ids.append(trace.id)
+
+    def matching(field: str) -> list[str]:
+        expression = f"{field} : ({search.match_expression(query)})"
+        rows = store.db.execute(
+            "SELECT t.id FROM traces_fts f JOIN traces t ON t.seq = f.rowid WHERE traces_fts MATCH ?", [expression]
+        )
+        return [row[0] for row in rows]
+
+    assert (matching("thought"), matching("solution"), matching("statement")) == (ids[:1], ids[1:], [])
+
+
 def test_hits_name_the_field_and_show_the_place(store: Store) -> None:
     identity = add_chain(store, "Find x", "so " * 100 + "wait here" + " then" * 100, "the answer waits")
     hits, total = search.hits(store.db, "wait")
