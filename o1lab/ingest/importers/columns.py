@@ -231,8 +231,21 @@ class _Reader:
                 form = form or "alpaca"
                 name = maker(self.known.prefixes[column])
                 found += [(_joined(thought, text), model or name) for text, thought, model in texts]
+        if not found:
+            found, form = self._marked()
         models = dict(reversed(found))
         return [(raw, models[raw]) for raw in dict.fromkeys(raw for raw, _ in found)], form
+
+    def _marked(self) -> tuple[list[tuple[str, str | None]], str]:
+        """Return responses with think marks in a column whose name does not say so, such as ``answer``."""
+        for column, value in self.row.items():
+            if column in self.used or not isinstance(value, str | list):
+                continue
+            texts = [text for text, _, _ in self._texts(column)]
+            if texts and all(parse(text).thought for text in texts):
+                self.used[column] = "response"
+                return [(text, None) for text in texts], "alpaca"
+        return [], ""
 
     def _beside(self) -> tuple[str, list[str]]:
         """Return the first column with thoughts beside a conversation."""
