@@ -59,6 +59,8 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     old = open_store(path)
     fresh = open_store(tmp_path / "fresh.db")
     assert sorted(old.db.utils.schema.split(";")) == sorted(fresh.db.utils.schema.split(";"))
+    index = "SELECT k, v FROM traces_fts_config"
+    assert set(old.db.execute(index)) == set(fresh.db.execute(index)) >= {("hashsize", 32 << 20), ("automerge", 8)}
     row = traces.page(old.db, TraceQuery.parse("tag:kept decision:accept"))[0]
     assert "等等" in traces.text(old.db, row.id).thought
     assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
