@@ -96,34 +96,6 @@ def test_formats(row: dict[str, Any], form: str | None, statement: str, raws: li
         assert trace.model
 
 
-@pytest.mark.parametrize(
-    ("row", "gold"),
-    [
-        ({"question": "p", "answer": "48/2=24\n#### 1,072"}, "1,072"),
-        ({"problem": "p", "answer": 27.0}, "27"),
-        ({"problem": "p", "answer": 7}, "7"),
-        ({"question": "p", "final_answer": ["1", "2"], "solution": "['x']"}, "1, 2"),
-        ({"problem": "p", "solution": "so \\boxed{\\frac{1}{2}}."}, "\\frac{1}{2}"),
-        ({"problem": "p", "answer": None, "kind": "proof"}, None),
-        ({"question": "p", "solution": "128", "thinking_trajectories": ["t"], "attempt": "1"}, "128"),
-        ({"problem": "p", "thought": "t", "solution": "\\boxed{1}", "model": "m"}, None),
-        ({"problem": "p", "raw": "r", "gold_answer": "3", "reference_solution": "None"}, "3"),
-    ],
-)
-def test_gold_answers(row: dict[str, Any], gold: str | None) -> None:
-    assert read_row(row, HERE, 1).problem.answer == gold
-
-
-def test_the_last_answer_of_a_conversation_is_the_response_and_the_turns_before_it_are_its_context() -> None:
-    turns = [("user", "p"), ("assistant", "a"), ("user", "q"), ("assistant", "b"), ("user", "thank you")]
-    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
-    parsed = read_row(row, HERE, 1)
-    (trace,) = parsed.traces
-    assert (parsed.problem.statement, trace.raw, trace.meta) == ("p", "b", {"turns": 2})
-    assert [(turn["role"], turn["content"]) for turn in trace.context] == turns[:3]
-    assert parsed.unused == {"messages": len("thank you")}
-
-
 def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
     said = FileOrigin("here", "MIT", "teacher", "tree search")
     (trace,) = read_row({"problem": "p", "raw": "r", "model": "m", "licence": "CC0"}, said, 1).traces
