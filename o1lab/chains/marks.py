@@ -104,12 +104,12 @@ def use_marks_of(lab: Lab) -> None:
     Raises:
         LabError: o1lab.toml has marks and is not valid.
     """
+    use(())
     try:
         named = _NAMED.search(lab.config.read_bytes())
     except OSError:
         named = None
     if not named:  # reading the configuration imports pydantic, which the first paint does not need
-        use(())
         return
     from o1lab.config import load_config
 

@@ -84,6 +84,23 @@ def test_a_mapping_decides(o1lab: Program) -> None:
     assert o1lab("import", path, "--map", "cot2")[0] == 2
 
 
+def test_marks_of_the_lab_are_used_and_wrong_ones_are_reported(
+    o1lab: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = o1lab.file("own.jsonl", {"question": Q, "response": f"{{{{ponder}}}}{T}{{{{/ponder}}}}26"})
+    config = o1lab.lab / "o1lab.toml"
+    before = config.read_text()
+    config.write_text(before + '\n[[marks]]\nname = "mine"\nthought = ["{{ponder}}"]\n')
+    assert run(["--lab", str(o1lab.lab), "traces", "ls"]) == 0
+    assert "think marks are not used" in capsys.readouterr().err
+    config.write_text(before + '\n[[marks]]\nname = "mine"\nthought = ["{{ponder}}", "{{/ponder}}"]\n')
+    o1lab("import", path, "--no-measure")
+    (row,) = o1lab.exported("jsonl")
+    assert (row["thought"], row["solution"]) == (T, "26")
+    config.write_text(before)
+    assert o1lab("traces", "ls")[1]["total"] == 1  # and the marks are forgotten
+
+
 def test_what_was_asked_is_shown_and_exported_in_every_form(o1lab: Program) -> None:
     asked = [("system", "Be brief."), ("user", Q), ("assistant", "26"), ("user", "Sure?")]
     path = o1lab.file("chat.jsonl", chat(*asked, ("assistant", f"<think>{T}</think>Yes, 26.")))
