@@ -240,6 +240,24 @@ def _context(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_VERIFICATIONS = """
+CREATE TABLE verifications (
+    pair BLOB NOT NULL,             -- hash of gold answer and answer
+    verifier INTEGER NOT NULL,      -- version of the verifier
+    status TEXT NOT NULL,           -- correct, incorrect, unverifiable
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (pair, verifier)
+) WITHOUT ROWID;
+"""
+
+
+@migrations(name="0007_verifications")
+def _verifications(db: Database) -> None:
+    for statement in _statements(_VERIFICATIONS):
+        db.conn.execute(statement)
+
+
 _SCALE = """
 -- The search index collects up to 32 MB before it writes a part, and merges 8 parts at a time: half of the work.
 INSERT INTO traces_fts(traces_fts, rank) VALUES ('hashsize', 33554432);

@@ -65,10 +65,9 @@ def _open(folder: Path | None) -> int:
         lab = find_lab(folder)
         with contextlib.suppress(LabError):  # the screens that need the configuration report it
             use_marks_of(lab)
-        run_app(lab)
+        return run_app(lab)
     finally:
         gc.enable()
-    return 0
 
 
 def _report(error: O1LabError, *, as_json: bool) -> int:

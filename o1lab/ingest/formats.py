@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.equality.notation import normalise
 from o1lab.chains.parse import parse
-from o1lab.chains.verify import normalise
 from o1lab.ingest.importers.base import IMPORTERS, Found, Importer, Recognise, RowError, TraceText
 from o1lab.ingest.importers.columns import columns, recognise
 from o1lab.ingest.importers.roles import Layout, layout
