@@ -43,11 +43,6 @@ class ParsedResponse:
         """Return the text of the solution, empty without one."""
         return raw[slice(*self.solution)] if self.solution else ""
 
-    def answer_of(self, raw: str) -> str:
-        """Return what a reader sees: the solution with the text outside the marks."""
-        spans = sorted([*self.outside, *([self.solution] if self.solution else [])])
-        return "\n\n".join(raw[slice(*span)] for span in spans)
-
 
 def parse(raw: str) -> ParsedResponse:
     """Split ``raw`` into thought and solution. Never fails; takes linear time.
@@ -109,8 +104,6 @@ def _parsed(raw: str, marks: Marks, opening: Span) -> ParsedResponse:
     solution = _trim(raw, begin, end)
     pieces = ((0, opening[0]), (closing[1], opened[0] if opened else closing[1]), (after, len(raw)))
     outside = tuple(span for piece in pieces if (span := _trim(raw, *piece)) is not None)
-    if thought is None and outside:  # nothing to tell it apart from
-        solution, outside = _trim(raw, 0, len(raw)), ()
     complete = solution is not None and (closed is not None or opened is None)
     return ParsedResponse(marks.name, thought, solution, complete, outside)
 

@@ -79,7 +79,6 @@ def test_join_is_the_students_format() -> None:
 def test_text_outside_the_marks_is_found() -> None:
     raw = "before <think>a</think> b"
     assert [raw[slice(*span)] for span in parse(raw).outside] == ["before"]
-    assert parse(raw).answer_of(raw) == "before\n\nb"
     raw = "<|begin_of_thought|>a<|end_of_thought|> between <|begin_of_solution|>b<|end_of_solution|> after"
     assert [raw[slice(*span)] for span in parse(raw).outside] == ["between", "after"]
 
