@@ -288,7 +288,7 @@ def _import_file(
                     file.columns.add(one)
                 tell(batch[-1][0].position)
     except OSError as error:
-        report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
+        report.faults.add(file.path, 0, f"cannot be read: {error.strerror or error}", 0)
     else:
         if not file.rows:
             report.notices.add(file.path, 0, "the file has no rows", 0)
@@ -323,9 +323,11 @@ def _batches(found: Iterator[SourceRow], provenance: FileOrigin) -> Iterator[lis
 def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
     """Return the problem and traces of a row, or the reason why it is rejected."""
     try:
-        return read_row(row.data or {}, provenance, row.line)
+        found = read_row(row.data or {}, provenance, row.line)
     except RowError as error:
         return str(error)
+    _ = [one.id for one in found.traces]  # hashed here, where it does not keep the database waiting
+    return found
 
 
 def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None]) -> int:
