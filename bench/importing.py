@@ -50,7 +50,7 @@ def repeat(path: Path, rows_of: Path, megabytes: int) -> int:
     with path.open("w", encoding="utf-8") as file:
         while written < megabytes << 20:
             row = rows[number % len(rows)]
-            raw = row["raw"].replace("the", f"the{chosen.randrange(300)}", 3) + f" {number}"
+            raw = row["raw"].replace("the", f"the{chosen.randrange(300)}", 3).replace(" ", f" {number} ", 1)
             kept = {name: row[name] for name in ("problem", "model", "gold_answer")}
             written += file.write(json.dumps({**kept, "raw": raw}) + "\n")
             number += 1

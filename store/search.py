@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from store.errors import QueryError
-from store.records import decode, scrubbed, spans_of, visible_text
+from store.records import decode, encode, scrubbed, spans_of, visible_text
 from store.sqlite import Database
 
 _CJK = re.compile(
@@ -46,6 +46,8 @@ def is_plain(text: bytes) -> bool:
 
 def indexable(text: str) -> str:
     """Return ``text`` as it is indexed: spaces around CJK characters, nothing that SQLite cannot encode."""
+    if is_plain(encode(text)):
+        return text
     return _CJK.sub(r" \1 ", scrubbed(text)).replace("\0", " ")
 
 

@@ -25,7 +25,8 @@ from store import Store, problems, traces
 from store.sqlite import Database
 
 # Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut. A batch is written while
-# the next one is read.
+# the next one is read, so the first is small.
+_FIRST_ROWS = 500
 _BATCH_ROWS = 4000
 _BATCH_BYTES = 32 << 20
 _ERRORS_KEPT = 1000
@@ -288,7 +289,7 @@ def _import_file(
                     file.columns.add(one)
                 tell(batch[-1][0].position)
     except OSError as error:
-        report.faults.add(file.path, 0, f"cannot be read: {error.strerror}", 0)
+        report.faults.add(file.path, 0, f"cannot be read: {error.strerror or error}", 0)
     else:
         if not file.rows:
             report.notices.add(file.path, 0, "the file has no rows", 0)
@@ -303,15 +304,15 @@ _ReadRow = tuple[SourceRow, "ParsedRow | str"]
 def _batches(found: Iterator[SourceRow], provenance: FileOrigin) -> Iterator[list[_ReadRow]]:
     """Parse rows and group them for transactions. If reading fails, the rows before are yielded first."""
     batch: list[_ReadRow] = []
-    size = 0
+    size, most = 0, _FIRST_ROWS
     failure: OSError | None = None
     try:
         for row in found:
             batch.append((row, row.fault or _parsed(row, provenance)))
             size += row.size
-            if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            if len(batch) >= most or size >= _BATCH_BYTES:
                 yield batch
-                batch, size = [], 0
+                batch, size, most = [], 0, _BATCH_ROWS
     except OSError as error:
         failure = error
     if batch:
@@ -323,9 +324,11 @@ def _batches(found: Iterator[SourceRow], provenance: FileOrigin) -> Iterator[lis
 def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
     """Return the problem and traces of a row, or the reason why it is rejected."""
     try:
-        return read_row(row.data or {}, provenance, row.line)
+        found = read_row(row.data or {}, provenance, row.line)
     except RowError as error:
         return str(error)
+    _ = [one.id for one in found.traces]  # hashed here, where it does not keep the database waiting
+    return found
 
 
 def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None]) -> int:
