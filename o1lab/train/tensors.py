@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from peft import LoraConfig
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from o1lab.errors import LabError, RefusedError
+from o1lab.errors import RefusedError
+from o1lab.models.library_errors import explained
 from o1lab.train.launch import TrainingRow
 from o1lab.train.recipe import Recipe
 
@@ -109,10 +111,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise LabError(
-            f"The tokenizer of {folder} cannot be loaded: {_first_line(error)}.", "Fetch the model again."
-        ) from error
+    except (OSError, ValueError, ImportError) as error:
+        raise explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.") from error
     if not tokenizer.chat_template:
         raise RefusedError(
             f"{folder.name} has no chat template, which training needs.",
@@ -136,18 +136,6 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-def lora_config(recipe: Recipe) -> LoraConfig:
-    """Return the recipe's adapter settings in the format of PEFT."""
-    return LoraConfig(
-        r=recipe.lora_r,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=recipe.targets,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
 
 
 def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SFTConfig:
@@ -193,7 +181,7 @@ def build_trainer(
     *,
     cpu: bool,
     bf16: bool = False,
-    adapt: bool = True,
+    adapter: LoraConfig | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[SFTTrainer, Lengths]:
     """Build the trainer with its tokenised datasets.
@@ -206,7 +194,7 @@ def build_trainer(
         output: the folder where the trainer saves checkpoints.
         cpu: whether to train on the CPU.
         bf16: whether the weights are bfloat16.
-        adapt: whether to add a new adapter; False if ``model`` has one already.
+        adapter: the adapter to add; None for preflight, and if ``model`` has one already.
         callbacks: callbacks of the trainer.
 
     Returns:
@@ -222,9 +210,11 @@ def build_trainer(
         train_dataset=as_dataset(train, recipe),
         eval_dataset=as_dataset(held_out, recipe) if held_out else None,
         processing_class=tokenizer,
-        peft_config=lora_config(recipe) if adapt else None,
+        peft_config=adapter,
         callbacks=list(callbacks),
     )
+    if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
+        trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)
     found = Lengths()
     trainer.train_dataset = apply_length_policy(trainer.train_dataset, recipe, found)
     if trainer.eval_dataset is not None:
@@ -300,7 +290,3 @@ def thought_survives(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedToke
 def _sound(text: str) -> str:
     """Replace lone surrogates, which cannot be tokenised."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
