@@ -119,7 +119,8 @@ def _gpu() -> Check:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         why = _NO_GPU.get(type(error).__name__)
-        words = f"none ({why or f'the NVIDIA driver answers: {error}'}); training runs on the CPU"
+        answer = str(error).rstrip(".")
+        words = f"none ({why or f'the NVIDIA driver answers: {answer}'}); training runs on the CPU"
         return Check("gpu", why is not None, words, "Restart the machine, or install the NVIDIA driver again.")
     return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
 

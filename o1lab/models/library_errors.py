@@ -147,7 +147,7 @@ _KNOWN = (
     ),
     _known(
         "killed",
-        r"(?:^|\n|\d )Killed\b",
+        r"^(?:out of memory: )?killed\b",
         "The process was killed, as a rule because the machine ran out of memory.",
         _LESS_MEMORY,
     ),
@@ -160,7 +160,7 @@ _KNOWN = (
 )
 _ERROR_LINE = re.compile(
     r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?::|$)|"
-    r"Segmentation fault|Fatal Python error|Bus error|core dumped|\bKilled\b|terminate called|bad_alloc"
+    r"Segmentation fault|Fatal Python error|Bus error|core dumped|^Killed\b|Out of memory: |terminate called|bad_alloc"
 )
 
 

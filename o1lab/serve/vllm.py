@@ -90,7 +90,7 @@ def vllm_arguments(
         trust_remote_code: whether the model may run its own code.
 
     Raises:
-        LabError: the rank of an adapter is too high for vLLM.
+        LabError: vLLM cannot serve an adapter: its rank is too high, or modules were trained in full.
     """
     arguments = [str(folder), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", name]
     arguments += ["--enable-lora", "--max-loras", str(max(4, len(adapters)))]
@@ -107,9 +107,13 @@ def _rank(adapters: list[Path]) -> int:
     highest = 64
     for path in adapters:
         try:
-            highest = max(highest, int(json.loads((path / "adapter_config.json").read_text("utf-8"))["r"]))
+            settings = json.loads((path / "adapter_config.json").read_text("utf-8"))
+            highest, full = max(highest, int(settings["r"])), settings.get("modules_to_save")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LabError(f"{path} has no adapter.", "Name a checkpoint folder of a run.") from error
+        if full:
+            message = f"vLLM cannot serve {path}, which has modules that were trained in full ({', '.join(full)})."
+            raise LabError(message, "Use --engine embedded.", code="adapter")
     if highest > _RANKS[-1]:
         raise LabError(f"An adapter has rank {highest}; vLLM supports at most {_RANKS[-1]}.", "Use --engine embedded.")
     return next(rank for rank in _RANKS if rank >= highest)

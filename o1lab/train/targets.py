@@ -174,10 +174,10 @@ def _refuse_unknown(names: list[str], option: str, available: Iterable[str]) -> 
     if not names:
         return
     short = _last(available)
-    close = {
-        name: [one for one in short if name in one] or difflib.get_close_matches(name, short, n=1) for name in names
-    }
-    meant = ", ".join(f"{found[0]} for {name}" for name, found in close.items() if found)
+    meant = []
+    for name in names:
+        close = [one for one in short if name in one] or difflib.get_close_matches(name, short, n=1)
+        meant += [f"{one} for {name}" for one in close[:1]]
     raise RefusedError(
         f"This base has no layer called {', '.join(names)} ({option}).",
         (f"Did you mean {', '.join(meant)}? " if meant else "") + f"It has {', '.join(short)}.",
