@@ -1,0 +1,245 @@
+"""The prompt of a student: one builder for preflight, training, probes, chat, evaluation and serving.
+
+A row is trained on exactly the tokens of the prompt that the student is asked with, followed by the tokens of its
+response and the end of the turn. The template's rendering of a finished turn is used for that end only: templates
+remove thoughts from it, trim it or put empty thoughts in.
+
+This module does not import torch. A tokenizer is one of transformers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from o1lab.chains.marks import table
+from o1lab.chains.parse import join
+from o1lab.errors import RefusedError
+
+Message = Mapping[str, str]
+CutOff = Literal["", "thought", "solution"]
+"""The part in which a response was cut off; empty for a whole response."""
+
+SYSTEM_ROLES = frozenset({"system", "developer"})
+RESERVED = frozenset(
+    {
+        "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length",
+        "messages", "padding", "return_dict", "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation",
+    }
+)  # fmt: skip
+"""Names that a template option cannot have, because they mean something else to the tokenizer."""
+_ANSWER = "@answer@"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """What a student is asked with, apart from the questions.
+
+    Attributes:
+        system_prompt: the system message of conversations that have none; empty for none.
+        chat_template: the text of the template; empty for that of the base.
+        chat_template_kwargs: the variables that the template gets, such as ``enable_thinking``.
+        eos_token: the token that ends a turn, in addition to those of the base; empty for none.
+    """
+
+    system_prompt: str = ""
+    chat_template: str = ""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    eos_token: str = ""
+
+    def __bool__(self) -> bool:
+        return any((self.system_prompt, self.chat_template, self.chat_template_kwargs, self.eos_token))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> PromptOptions:
+        """Return the options among ``values``, such as those of a recipe; invalid ones are left out."""
+        texts = {name: values.get(name) for name in ("system_prompt", "chat_template", "eos_token")}
+        options = values.get("chat_template_kwargs")
+        return cls(
+            **{name: text for name, text in texts.items() if isinstance(text, str)},
+            chat_template_kwargs=options if isinstance(options, dict) else {},
+        )
+
+    @classmethod
+    def of_checkpoint(cls, folder: Path) -> PromptOptions:
+        """Return the options that a run's checkpoint was trained with; none for another folder."""
+        try:
+            recipe = yaml.safe_load((folder.parent.parent / "recipe.yaml").read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return cls()
+        return cls.of(recipe) if folder.parent.name == "checkpoints" and isinstance(recipe, dict) else cls()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def conversation(self, messages: Sequence[Message], *, system: str | None = None) -> list[dict[str, str]]:
+        """Return messages with a system message.
+
+        Args:
+            messages: the conversation.
+            system: replaces every system message of the conversation, an empty text by none; None keeps them, and adds
+                the system prompt to a conversation without one.
+        """
+        found = [dict(message) for message in messages]
+        if system is None and any(message["role"] in SYSTEM_ROLES for message in found):
+            return found
+        text = self.system_prompt if system is None else system
+        rest = [message for message in found if message["role"] not in SYSTEM_ROLES]
+        return [{"role": "system", "content": text}, *rest] if text else rest
+
+
+def render(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, **more: Any) -> str:
+    """Return the text that a student is asked with, the beginning of its turn included.
+
+    Args:
+        tokenizer: the tokenizer of the base.
+        messages: the whole conversation; see :meth:`PromptOptions.conversation`.
+        options: the template and its variables.
+        more: further variables of the template.
+
+    Raises:
+        RefusedError: there is no template (code ``no_chat_template``), or it refuses the conversation (code
+            ``template``).
+    """
+    return _rendered(tokenizer, messages, options, {"add_generation_prompt": True, **more})
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Return the token ids of a rendered text. Special tokens are in the text already."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The response of a row."""
+
+    thought: str
+    solution: str
+    cut_off: CutOff = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTokens:
+    """A row in tokens: what the student is asked with, and what it learns to write."""
+
+    prompt: list[int]
+    completion: list[int]
+
+
+def training_tokens(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, response: Written
+) -> TrainingTokens:
+    """Return the tokens of a row.
+
+    The two parts are encoded separately where a token would span both, so that the prompt has the tokens of a request.
+
+    Raises:
+        RefusedError: as :func:`render`.
+    """
+    prompt = render(tokenizer, messages, options)
+    text = completion(tokenizer, messages, options, prompt, response)
+    asked, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + text)
+    if whole[: len(asked)] == asked:
+        return TrainingTokens(asked, whole[len(asked) :])
+    return TrainingTokens(asked, encode(tokenizer, text))
+
+
+def completion(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: str, response: Written
+) -> str:
+    """Return what the student writes after ``prompt``: the thought in think tags, the solution, the end of the turn.
+
+    After a prompt that opens a thought, the response begins inside it. A response that was cut off has no end.
+    """
+    before, end = _turn(tokenizer, messages, options, prompt)
+    thought, solution, cut = response.thought.strip(), response.solution, response.cut_off == "thought"
+    if (closing := open_thought(prompt)) is not None:
+        gap = "\n" if thought and not prompt[-1:].isspace() else ""
+        text = gap + thought + ("" if cut else f"\n{closing}\n\n{solution}")
+    elif cut:
+        text = before + "\n\n".join(part for part in (solution, join(thought, "", closed=False)) if part)
+    else:
+        text = before + join(thought, solution, closed=True)
+    return text if response.cut_off else text + end
+
+
+def _turn(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: str) -> tuple[str, str]:
+    """Return what the template writes between the prompt and a response, without empty thoughts, and after it."""
+    answered = [*messages, {"role": "assistant", "content": _ANSWER}]
+    head, found, end = _rendered(tokenizer, answered, options, {}).rpartition(_ANSWER)
+    if not found:
+        return "", ""
+    before = head[len(prompt) :] if head.startswith(prompt) else ""
+    return _empty_thoughts().sub("", before), end
+
+
+def _rendered(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, more: Mapping[str, Any]) -> str:
+    from jinja2.exceptions import TemplateError
+
+    if not (options.chat_template or tokenizer.chat_template):
+        raise RefusedError(
+            "The base has no chat template.",
+            "Use an instruction-tuned base, or name a template file in chat_template.",
+            code="no_chat_template",
+        )
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tokenize=False,
+                chat_template=options.chat_template or None,
+                **{**options.chat_template_kwargs, **more},
+            )
+        )
+    except (TemplateError, TypeError, KeyError, ValueError) as error:
+        roles = " ".join(message["role"] for message in messages)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        system = messages[0]["role"] in SYSTEM_ROLES
+        raise RefusedError(
+            f"The chat template refuses the conversation ({roles}): {reason}.",
+            "Try it without its system message (system: none), or name another template in chat_template."
+            if system
+            else "Name a template in chat_template that takes these turns.",
+            code="template",
+        ) from error
+
+
+def open_thought(prompt: str) -> str | None:
+    """Return the mark that closes the thought which ``prompt`` leaves open; None if it opens none at its end."""
+    tail = prompt[-200:].rstrip().casefold()
+    return next((one.closes[0] for one in table() if tail.endswith(one.opens)), None)
+
+
+def template_system(tokenizer: Any, options: PromptOptions) -> str:
+    """Return the system message that the template adds to a conversation without one; empty if it adds none."""
+    user, mark = {"role": "user", "content": "?"}, "@system@"
+    try:
+        plain = render(tokenizer, [user], options)
+        before, _, after = render(tokenizer, [{"role": "system", "content": mark}, user], options).partition(mark)
+    except RefusedError:
+        return ""
+    added = len(plain) - len(before) - len(after)
+    fits = added > 0 and plain.startswith(before) and plain.endswith(after)
+    return plain[len(before) : len(before) + added].strip() if fits else ""
+
+
+def has_date(tokenizer: Any, messages: Sequence[Message], options: PromptOptions) -> bool:
+    """Whether the template writes the current date into the prompt, so that it differs from day to day."""
+    return "@date@" in render(tokenizer, messages, options, strftime_now=lambda _format: "@date@")
+
+
+def closes_thought(prompt: str) -> bool:
+    """Whether ``prompt`` ends with an empty thought, after which a student answers without one."""
+    return re.search(f"(?:{_empty_thoughts().pattern})$", prompt[-400:], re.IGNORECASE) is not None
+
+
+def _empty_thoughts() -> re.Pattern[str]:
+    pairs = (
+        rf"(?:{'|'.join(map(re.escape, one.opens))})\s*(?:{'|'.join(map(re.escape, one.closes))})\s*" for one in table()
+    )
+    return re.compile("|".join(pairs), re.IGNORECASE)
