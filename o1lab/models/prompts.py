@@ -45,12 +45,14 @@ class PromptOptions:
         chat_template: the text of the template; empty for that of the base.
         chat_template_kwargs: the variables that the template gets, such as ``enable_thinking``.
         eos_token: the token that ends a turn, in addition to those of the base; empty for none.
+        end_token_id: its id, where a server needs it.
     """
 
     system_prompt: str = ""
     chat_template: str = ""
-    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     eos_token: str = ""
+    end_token_id: int | None = None
 
     def __bool__(self) -> bool:
         return any((self.system_prompt, self.chat_template, self.chat_template_kwargs, self.eos_token))
@@ -59,10 +61,11 @@ class PromptOptions:
     def of(cls, values: Mapping[str, Any]) -> PromptOptions:
         """Return the options among ``values``, such as those of a recipe; invalid ones are left out."""
         texts = {name: values.get(name) for name in ("system_prompt", "chat_template", "eos_token")}
-        options = values.get("chat_template_kwargs")
+        options, end = values.get("chat_template_kwargs"), values.get("end_token_id")
         return cls(
             **{name: text for name, text in texts.items() if isinstance(text, str)},
             chat_template_kwargs=options if isinstance(options, dict) else {},
+            end_token_id=end if isinstance(end, int) else None,
         )
 
     @classmethod
@@ -73,6 +76,20 @@ class PromptOptions:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return cls()
         return cls.of(recipe) if folder.parent.name == "checkpoints" and isinstance(recipe, dict) else cls()
+
+    def request_fields(self, engine: str) -> dict[str, Any]:
+        """Return the fields that each request to a server of ``engine`` needs, besides the messages.
+
+        The embedded server knows the options of its adapters; it must not add the system prompt to a conversation
+        that has none on purpose. vLLM knows only the base.
+        """
+        if engine == "embedded":
+            return {"default_system": False} if self.system_prompt else {}
+        fields = {
+            "chat_template_kwargs": dict(self.chat_template_kwargs),
+            "stop_token_ids": [] if self.end_token_id is None else [self.end_token_id],
+        }
+        return {name: value for name, value in fields.items() if value}
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -158,9 +175,9 @@ def completion(
     """
     before, end = _turn(tokenizer, messages, options, prompt)
     thought, solution, cut = response.thought.strip(), response.solution, response.cut_off == "thought"
-    if (closing := open_thought(prompt)) is not None:
+    if (marks := open_thought(prompt)) is not None:
         gap = "\n" if thought and not prompt[-1:].isspace() else ""
-        text = gap + thought + ("" if cut else f"\n{closing}\n\n{solution}")
+        text = gap + thought + ("" if cut else f"\n{marks[1]}\n\n{solution}")
     elif cut:
         text = before + "\n\n".join(part for part in (solution, join(thought, "", closed=False)) if part)
     else:
@@ -209,10 +226,11 @@ def _rendered(tokenizer: Any, messages: Sequence[Message], options: PromptOption
         ) from error
 
 
-def open_thought(prompt: str) -> str | None:
-    """Return the mark that closes the thought which ``prompt`` leaves open; None if it opens none at its end."""
+def open_thought(prompt: str) -> tuple[str, str] | None:
+    """Return the marks that open and close the thought at the end of ``prompt``; None if it opens none there."""
     tail = prompt[-200:].rstrip().casefold()
-    return next((one.closes[0] for one in table() if tail.endswith(one.opens)), None)
+    pairs = ((mark, one.closes[0]) for one in table() for mark in one.opens if tail.endswith(mark))
+    return max(pairs, key=lambda pair: len(pair[0]), default=None)
 
 
 def template_system(tokenizer: Any, options: PromptOptions) -> str:

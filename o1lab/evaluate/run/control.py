@@ -40,7 +40,7 @@ CHANGEABLE = (
 )  # fmt: skip
 """Settings that may change when an evaluation is resumed: they affect how calls are made, not their results."""
 _OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed")
-_SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
+_SAMPLING = ("system", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
 
 EvalInfo = JobInfo[EvalStatus, EvaluationSettings]
 
