@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +27,25 @@ CutOff = Literal["", "thought", "solution"]
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
 RESERVED = frozenset(
-    {
-        "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length",
-        "messages", "padding", "return_dict", "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation",
-    }
-)  # fmt: skip
+    [
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "messages",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "sanitize_control_tokens",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    ]
+)
 """Names that a template option cannot have, because they mean something else to the tokenizer."""
 _ANSWER = "@answer@"
 
@@ -110,20 +124,19 @@ class PromptOptions:
         return [{"role": "system", "content": text}, *rest] if text else rest
 
 
-def render(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, **more: Any) -> str:
+def render(tokenizer: Any, messages: Sequence[Message], options: PromptOptions) -> str:
     """Return the text that a student is asked with, the beginning of its turn included.
 
     Args:
         tokenizer: the tokenizer of the base.
         messages: the whole conversation; see :meth:`PromptOptions.conversation`.
         options: the template and its variables.
-        more: further variables of the template.
 
     Raises:
         RefusedError: there is no template (code ``no_chat_template``), or it refuses the conversation (code
             ``template``).
     """
-    return _rendered(tokenizer, messages, options, {"add_generation_prompt": True, **more})
+    return _rendered(tokenizer, messages, options, add_generation_prompt=True)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -188,14 +201,16 @@ def completion(
 def _turn(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: str) -> tuple[str, str]:
     """Return what the template writes between the prompt and a response, without empty thoughts, and after it."""
     answered = [*messages, {"role": "assistant", "content": _ANSWER}]
-    head, found, end = _rendered(tokenizer, answered, options, {}).rpartition(_ANSWER)
+    head, found, end = _rendered(tokenizer, answered, options, add_generation_prompt=False).rpartition(_ANSWER)
     if not found:
         return "", ""
     before = head[len(prompt) :] if head.startswith(prompt) else ""
     return _empty_thoughts().sub("", before), end
 
 
-def _rendered(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, more: Mapping[str, Any]) -> str:
+def _rendered(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, *, add_generation_prompt: bool
+) -> str:
     from jinja2.exceptions import TemplateError
 
     if not (options.chat_template or tokenizer.chat_template):
@@ -210,7 +225,8 @@ def _rendered(tokenizer: Any, messages: Sequence[Message], options: PromptOption
                 [dict(message) for message in messages],
                 tokenize=False,
                 chat_template=options.chat_template or None,
-                **{**options.chat_template_kwargs, **more},
+                add_generation_prompt=add_generation_prompt,
+                **options.chat_template_kwargs,
             )
         )
     except (TemplateError, TypeError, KeyError, ValueError) as error:
@@ -248,7 +264,9 @@ def template_system(tokenizer: Any, options: PromptOptions) -> str:
 
 def has_date(tokenizer: Any, messages: Sequence[Message], options: PromptOptions) -> bool:
     """Whether the template writes the current date into the prompt, so that it differs from day to day."""
-    return "@date@" in render(tokenizer, messages, options, strftime_now=lambda _format: "@date@")
+    clock = "{%- macro strftime_now(format) -%}@date@{%- endmacro -%}"
+    template = clock + (options.chat_template or str(tokenizer.get_chat_template()))
+    return "@date@" in render(tokenizer, messages, replace(options, chat_template=template))
 
 
 def closes_thought(prompt: str) -> bool:

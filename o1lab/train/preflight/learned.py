@@ -124,7 +124,7 @@ def _check_prompts(
         prompt = prompts.render(tokenizer, asked(row, recipe), options)
         first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
         differ += ids[:first] != prompts.encode(tokenizer, prompt)
-        closed += bool(row.thought.strip()) and prompts.closes_thought(prompt)
+        closed += recipe.phase == 2 and bool(row.thought.strip()) and prompts.closes_thought(prompt)
     if differ:
         found.problem(
             "prompt_differs",
