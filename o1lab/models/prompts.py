@@ -27,25 +27,12 @@ CutOff = Literal["", "thought", "solution"]
 
 SYSTEM_ROLES = frozenset({"system", "developer"})
 RESERVED = frozenset(
-    [
-        "add_generation_prompt",
-        "chat_template",
-        "continue_final_message",
-        "conversation",
-        "documents",
-        "max_length",
-        "messages",
-        "padding",
-        "return_assistant_tokens_mask",
-        "return_dict",
-        "return_tensors",
-        "sanitize_control_tokens",
-        "tokenize",
-        "tokenizer_kwargs",
-        "tools",
-        "truncation",
-    ]
-)
+    {
+        "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length",
+        "messages", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors",
+        "sanitize_control_tokens", "tokenize", "tokenizer_kwargs", "tools", "truncation",
+    }
+)  # fmt: skip
 """Names that a template option cannot have, because they mean something else to the tokenizer."""
 _ANSWER = "@answer@"
 

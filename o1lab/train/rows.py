@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class TrainingRow:
     prompt: str
     thought: str
     solution: str
-    context: Sequence[Message] = ()
+    context: Sequence[Message] = field(default_factory=list)
     cut_off: CutOff = ""
 
     @property
