@@ -78,6 +78,7 @@ class Prober:
                     )
                     if self._stop():
                         break
+                    progress(start + len(batch), total)
                     found += [
                         self._record(probe, step, start + i, answer)
                         for i, (probe, answer) in enumerate(zip(batch, answers, strict=True))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from o1lab.errors import RefusedError
+from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.train.adapter import find_checkpoint
 from o1lab.train.metrics_reader import Metrics, Samples
 from o1lab.train.recipe import load
@@ -361,3 +362,20 @@ def test_asking_the_probes_changes_nothing_about_the_training(base: Path, tmp_pa
     )
     assert work(quiet) == work(asked) == 0
     assert losses(quiet) == losses(asked)
+
+
+def test_the_status_says_how_many_probes_are_answered(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    update = Heartbeat.update
+
+    def note(self: Any, **changes: Any) -> None:
+        update(self, **changes)
+        said.append(self.status.message)
+
+    monkeypatch.setattr(Heartbeat, "update", note)
+    questions = [{"prompt": f"What is {n} + 2?"} for n in range(9)]
+    assert work(prepared(tmp_path, "asked", recipe(base, steps=1, probes=questions))) == 0
+    assert {"Asking probes 0/9.", "Asking probes 8/9.", "Asking probes 9/9."} <= set(said)
+    assert "Asking" not in said[-1]
