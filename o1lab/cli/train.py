@@ -326,6 +326,13 @@ def preflight_text(found: Preflight) -> str:
     if system := found.system_prompt or found.template_system:
         whose = "" if found.system_prompt else " (of the chat template)"
         lines.append(f"system message  {one_line(system, 60)}{whose}")
+    if found.trainable_parameters:
+        of_base = f"{found.trainable_parameters / max(found.base_parameters, 1):.2%} of the base's"
+        names = ", ".join(f"{target.name} ({target.layers})" for target in found.targets)
+        lines += [
+            f"adapter         on {names}",
+            f"trainable       {found.trainable_parameters:,} parameters, {of_base} {found.base_parameters:,}",
+        ]
     if found.memory_bytes:
         available = byte_size(found.memory.available)
         lines.append(f"memory          about {byte_size(found.memory_bytes)} of {available} free")

@@ -22,7 +22,7 @@ from o1lab.train.recipe import Recipe, dump, load, load_values
 from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
-SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets", "modules_to_save")
 """The values of a recipe that the adapter to start from determines."""
 POLL_S = 1.0
 

@@ -101,6 +101,9 @@ class Recipe(BaseModel):
         min_length=1,
         description="Layers that get an adapter: all-linear, or names separated by commas such as q_proj,v_proj.",
     )
+    modules_to_save: Annotated[str | None, Display(empty=NONE)] = Field(
+        default=None, description="Modules trained in full and saved with the adapter, such as lm_head; by commas."
+    )
 
     steps: Annotated[int | None, Display("Schedule", empty="by epochs")] = Field(
         default=None, ge=1, le=10_000_000, description="Number of optimiser steps; overrides epochs."
@@ -239,9 +242,12 @@ class Recipe(BaseModel):
     @property
     def targets(self) -> str | list[str]:
         """``lora_targets`` in the format of PEFT."""
-        if self.lora_targets == "all-linear":
-            return self.lora_targets
-        return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
+        return self.lora_targets if self.lora_targets == "all-linear" else _names(self.lora_targets)
+
+    @property
+    def full_modules(self) -> list[str]:
+        """The names in ``modules_to_save``."""
+        return _names(self.modules_to_save or "")
 
     @property
     def prompt(self) -> PromptOptions:
@@ -255,6 +261,10 @@ class Recipe(BaseModel):
         batches = -(-rows // self.batch_size)
         per_epoch = max(batches // self.grad_accumulation + int(batches % self.grad_accumulation > 0), 1)
         return max(-int(-self.epochs * per_epoch // 1), 1)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def resolve(values: Mapping[str, Any]) -> Recipe:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from peft import LoraConfig
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from o1lab.errors import LabError, RefusedError
+from o1lab.errors import RefusedError
+from o1lab.models.library_errors import explained
 from o1lab.models.prompts import Written, training_tokens
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
@@ -104,10 +106,8 @@ def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise LabError(
-            f"The tokenizer of {folder} cannot be loaded: {_first_line(error)}.", "Fetch the model again."
-        ) from error
+    except (OSError, ValueError, ImportError) as error:
+        raise explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.") from error
     if recipe.chat_template:
         tokenizer.chat_template = recipe.chat_template  # saved with the checkpoints
     if not tokenizer.chat_template:
@@ -141,18 +141,6 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-def lora_config(recipe: Recipe) -> LoraConfig:
-    """Return the recipe's adapter settings in the format of PEFT."""
-    return LoraConfig(
-        r=recipe.lora_r,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=recipe.targets,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
 
 
 def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SFTConfig:
@@ -232,7 +220,7 @@ def build_trainer(
     *,
     cpu: bool,
     bf16: bool = False,
-    adapt: bool = True,
+    adapter: LoraConfig | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[Trainer, Lengths]:
     """Build the trainer with its tokenised datasets.
@@ -245,7 +233,7 @@ def build_trainer(
         output: the folder where the trainer saves checkpoints.
         cpu: whether to train on the CPU.
         bf16: whether the weights are bfloat16.
-        adapt: whether to add a new adapter; False if ``model`` has one already.
+        adapter: the adapter to add; None for preflight, and if ``model`` has one already.
         callbacks: callbacks of the trainer.
 
     Returns:
@@ -261,9 +249,11 @@ def build_trainer(
         train_dataset=as_dataset(train, recipe, tokenizer),
         eval_dataset=as_dataset(held_out, recipe, tokenizer) if held_out else None,
         processing_class=tokenizer,
-        peft_config=lora_config(recipe) if adapt else None,
+        peft_config=adapter,
         callbacks=list(callbacks),
     )
+    if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
+        trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)
     found = Lengths()
     trainer.train_dataset = apply_length_policy(trainer.train_dataset, recipe, found)
     if trainer.eval_dataset is not None:
@@ -338,7 +328,3 @@ def thought_survives(row: TrainingRow, labels: Sequence[int], tokenizer: PreTrai
 def _sound(text: str) -> str:
     """Replace lone surrogates, which cannot be tokenised."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

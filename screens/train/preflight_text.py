@@ -74,6 +74,7 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
     tokens = found.tokens
     share = f" ({found.trained_tokens / tokens.total:.0%} of {tokens.total:,})" if tokens.total else ""
     parameters = number(found.trainable_parameters / 1e6)
+    adapter = ", ".join(target.name for target in found.targets)
     batch = recipe.batch_size * recipe.grad_accumulation
     return Text(
         f"{rows}\n"
@@ -82,6 +83,7 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
         f"{found.total_steps:,} steps of {batch} rows; {parameters} M trainable parameters, on {found.device}"
         + (f" in {found.dtype}" if found.dtype else "")
         + _system(found)
+        + (f"\nadapter on {adapter}" if adapter else "")
     )
 
 

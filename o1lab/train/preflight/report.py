@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
+from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab, log_dir
 from o1lab.process import is_alive
 from o1lab.train.launch import prepare, require_trainer, resolve_rows
@@ -59,6 +60,13 @@ class SampleToken(BaseModel):
 
     text: str
     trained: bool
+
+
+class Target(BaseModel):
+    """A name of layers that have an adapter or are trained in full, and how many there are."""
+
+    name: str
+    layers: int
 
 
 class Memory(BaseModel):
@@ -104,6 +112,8 @@ class Preflight(BaseModel):
     device: str = ""
     dtype: str = ""
     trainable_parameters: int = 0
+    base_parameters: int = 0
+    targets: list[Target] = Field(default_factory=list)
 
     def problem(self, code: str, message: str, hint: str) -> None:
         """Add a problem that prevents the run from starting."""
@@ -270,7 +280,10 @@ def _broken(status: int, output: str) -> LabError:
             f"The machine may be out of memory. {hint}".strip(),
             code="preflight",
         )
-    reason = output.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
+    last = last_error(output.strip().splitlines())
+    if known := explain(last):
+        return LabError(f"Preflight failed: {known.message}", f"{known.hint} {hint}".strip(), code="preflight")
+    reason = (last or output.strip().rpartition("\n")[2]).partition("\n")[0].rstrip(".") or f"exit status {status}"
     return LabError(f"Preflight failed: {reason}.", hint, code="preflight")
 
 

@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
-from o1lab.format import byte_size
 from o1lab.jobs.device_queue import Device, resolve_device
 from o1lab.models.base import resolve_base
+from o1lab.models.library_errors import explain
 from o1lab.process import QUIET_ENVIRONMENT
-from o1lab.train.parent_run import awaited
-from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Recipe, load
 from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _BINS = 20
 _SAMPLE_TOKENS = 4000
-# The share of the free memory that a run may need, because the estimate is not exact.
-_HEADROOM = 0.95
 
 
 def main() -> int:
@@ -76,6 +73,11 @@ def inspect(run: RunDir, runs: Path) -> Preflight:
         _inspect_tensors(found, run, recipe, base=base, device=device, runs=runs)
     except O1LabError as error:
         found.problems.append(_problem(error))
+    except Exception as error:
+        known = explain(f"{type(error).__name__}: {error}")
+        if known is None:
+            raise
+        found.problems.append(_problem(known))
     found.settle(recipe.accept)
     return found
 
@@ -85,7 +87,7 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
 
     from o1lab.train import tensors
     from o1lab.train.preflight import learned
-    from o1lab.train.preflight.memory import meta_model
+    from o1lab.train.preflight.base import check_base
 
     if device.is_gpu:
         _check_cuda(found, recipe)
@@ -120,10 +122,8 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     kept = {row.trace_id: row for row in rows}
     learned.check(found, train, [kept[trace_id] for trace_id in train["trace_id"]], recipe, tokenizer, ends=ends)
     _show_sample(found, trainer, tokenizer)
-    model = meta_model(base)
-    _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
-    if recipe.init_from and awaited(recipe) is None:  # a run that has not finished has no adapter yet
-        _check_adapter(found, model, recipe, runs)
+    held_out = trainer.eval_dataset["input_ids"] if trainer.eval_dataset is not None else []
+    check_base(found, base, recipe, tokenizer=tokenizer, rows=[*train["input_ids"], *held_out], runs=runs)
 
 
 def summary(lengths: list[int]) -> tuple[Tokens, list[Bin]]:
@@ -184,45 +184,6 @@ def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]
         texts.append(text)
         pending = []
     return texts
-
-
-def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, longest: int) -> None:
-    from o1lab.train.compute import choose_dtype
-    from o1lab.train.preflight.memory import available_bytes, estimate
-
-    gpu = found.device != "cpu"
-    chosen = choose_dtype(recipe.dtype, gpu=gpu, model_config=model.config)
-    found.dtype = chosen.name
-    guess = estimate(model, recipe, longest=longest, dtype_bytes=2 if chosen.name == "bf16" else 4, gpu=gpu)
-    available = available_bytes(gpu=gpu)
-    found.memory = Memory(
-        weights=guess.weights,
-        adapter=guess.adapter,
-        activations=guess.activations,
-        overhead=guess.overhead,
-        available=available,
-    )
-    found.memory_bytes = guess.total
-    found.trainable_parameters = guess.trainable
-    if not guess.trainable:
-        found.problem("no_targets", f"No layer is named {recipe.lora_targets}.", "Use all-linear.")
-    if guess.total > available * _HEADROOM:
-        found.problem(
-            "not_enough_memory",
-            f"The run needs about {byte_size(guess.total)}, but only {byte_size(available)} are free.",
-            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
-        )
-
-
-def _check_adapter(found: Preflight, model: PreTrainedModel, recipe: Recipe, runs: Path) -> None:
-    from o1lab.train.compute import adapter_mismatch
-
-    if mismatch := adapter_mismatch(model, recipe, runs):
-        found.problem(
-            "adapter_of_other_base",
-            mismatch,
-            "Start from a run of the same base, or choose that run's base.",
-        )
 
 
 def _problem(error: O1LabError, code: str | None = None) -> Problem:
