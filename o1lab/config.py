@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
 from o1lab.files import write_text
 from o1lab.paths import Lab
+
+_Mark = Annotated[str, Field(min_length=2)]
 
 
 class Endpoint(BaseModel):
@@ -35,6 +37,16 @@ class Endpoint(BaseModel):
     hidden_thoughts: bool = Field(default=False, description="whether it hides its thoughts, like o1")
     terms: str | None = Field(default=None, description="URL of its terms of use, for dataset cards")
     licence: str | None = Field(default=None, description="licence of its outputs, according to its terms")
+
+
+class OwnMarks(BaseModel):
+    """Marks that a model puts around its thought, beside those that o1lab knows (``o1lab/chains/marks.py``)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, description="name of the format, shown with each trace")
+    thought: tuple[_Mark, _Mark] = Field(description="marks before and after the thought")
+    solution: tuple[_Mark, _Mark] | tuple[()] = Field(default=(), description="marks before and after the solution")
 
 
 class ServeConfig(BaseModel):
@@ -90,6 +102,7 @@ class Config(BaseModel):
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    marks: list[OwnMarks] = Field(default_factory=list, description="think marks beside the built-in ones")
     benchmarks: list[str] = Field(
         default=list(BENCHMARKS), description="test sources: problems similar to them are excluded from training"
     )

@@ -387,6 +387,20 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_CONTEXT = """
+-- What was asked, where it is not the statement alone: JSON list of {role, content}, the system message first.
+ALTER TABLE trace_texts ADD COLUMN context TEXT;
+-- Text of the response outside its marks: JSON list of [start, end), in code points of the raw text.
+ALTER TABLE trace_texts ADD COLUMN outside TEXT;
+"""
+
+
+@migrations(name="0006_context")
+def _context(db: Database) -> None:
+    for statement in _statements(_CONTEXT):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

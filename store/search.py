@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from store.errors import QueryError
-from store.records import decode, scrubbed
+from store.records import decode, scrubbed, spans_of, visible_text
 from store.sqlite import Database
 
 _CJK = re.compile(
@@ -98,7 +98,7 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
         raise QueryError("A search needs at least one word without a minus.", "`o1lab traces ls` accepts -words alone.")
     total = db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]).fetchone()[0]
     rows = db.execute(
-        """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
+        """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, x.outside
            FROM (SELECT rowid, rank FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rank LIMIT ? OFFSET ?) f
            JOIN traces t ON t.seq = f.rowid JOIN trace_texts x ON x.seq = f.rowid
            JOIN problems p ON p.id = t.problem_id ORDER BY f.rank""",
@@ -106,9 +106,13 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
     ).fetchall()
     found = []
     pattern = _pattern(query)
-    for trace_id, statement, raw_bytes, thought_start, thought_end, solution_start, solution_end in rows:
+    for trace_id, statement, raw_bytes, thought_start, thought_end, solution_start, solution_end, outside in rows:
         raw = decode(raw_bytes)
-        texts = (statement, raw[thought_start:thought_end], raw[solution_start:solution_end])
+        texts = (
+            statement,
+            raw[thought_start:thought_end],
+            visible_text(raw, (solution_start, solution_end), spans_of(outside)),
+        )
         matches = [
             (field, text, match) for field, text in zip(FIELDS, texts, strict=True) if (match := pattern.search(text))
         ]

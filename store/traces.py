@@ -12,7 +12,19 @@ from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.traces import SORTS, selection
 from store.migrations import MOVE_KINDS
-from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, resolved, scrubbed
+from store.records import (
+    Measured,
+    NewTrace,
+    TraceRow,
+    TraceText,
+    context_of,
+    decode,
+    encode,
+    now,
+    resolved,
+    scrubbed,
+    spans_of,
+)
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
@@ -48,12 +60,15 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
             continue
         added += 1
         seq = cast(int, cursor.lastrowid)  # None only before any insert
+        context = scrubbed(json.dumps(list(map(dict, trace.context)))) if trace.context else None
+        outside = json.dumps(trace.outside) if trace.outside else None
+        meta = scrubbed(json.dumps(dict(trace.meta)))
         connection.execute(
-            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (seq, *trace.thought, *trace.solution, scrubbed(json.dumps(dict(trace.meta))), encode(trace.raw)),
+            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw, "
+            "context, outside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, *trace.thought, *trace.solution, meta, encode(trace.raw), context, outside),
         )
-        search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.raw[slice(*trace.solution)])
+        search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.answer)
     return added
 
 
@@ -140,7 +155,8 @@ def text(db: Database, identity: str) -> TraceText:
 
 
 _TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
-            p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter
+            p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter, x.context,
+            x.outside
             FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
             LEFT JOIN trace_segments s ON s.seq = t.seq"""
 
@@ -148,7 +164,7 @@ _TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start
 def _text(row: Sequence[Any]) -> TraceText:
     return TraceText(
         row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9]),
-        bool(row[10]), row[11], row[12] or 0,
+        bool(row[10]), row[11], row[12] or 0, context_of(row[13]), spans_of(row[14]),
     )  # fmt: skip
 
 

@@ -65,12 +65,13 @@ def add_to_traces(
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
         parsed.complete and message.state == "complete",
-        str(parsed.format),
+        parsed.format,
         SOURCE,
         key=message.id,
         synthesis=_synthesis(ref),
         tokens=message.output_tokens,
         meta=meta,
+        outside=parsed.outside,
     )
     with store.explained(), store.db.atomic():
         if problems.find(store.db, question) is None:

@@ -59,8 +59,11 @@ def _open(folder: Path | None) -> int:
     gc.disable()  # imported modules stay alive, so collecting them is wasted time; the app enables it after start
     try:
         from o1lab.app import run_app
+        from o1lab.chains.marks import use_marks_of
 
-        run_app(find_lab(folder))
+        lab = find_lab(folder)
+        use_marks_of(lab)
+        run_app(lab)
     finally:
         gc.enable()
     return 0

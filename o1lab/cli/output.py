@@ -30,7 +30,12 @@ class Context:
     lab_dir: Path | None = None
 
     def lab(self) -> Lab:
-        return find_lab(self.lab_dir)
+        """Return the lab, with its own think marks in use."""
+        from o1lab.chains.marks import use_marks_of
+
+        lab = find_lab(self.lab_dir)
+        use_marks_of(lab)
+        return lab
 
 
 def context(ctx: typer.Context) -> Context:

@@ -65,7 +65,10 @@ def chat(
     model: Annotated[
         list[str], typer.Option("--model", "-m", help="solver, a base model, RUN/STEP or an endpoint; repeatable.")
     ],
-    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    system: Annotated[
+        str | None,
+        typer.Option(help="System prompt; by default that of the student's run. An empty one sends none."),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
     top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Nucleus sampling threshold.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of output tokens.")] = 512,
@@ -86,7 +89,9 @@ def chat(
     return asyncio.run(_chat(lab, model, text, system, sampling, as_json=as_json))
 
 
-async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: Sampling, *, as_json: bool) -> int:
+async def _chat(
+    lab: Lab, names: list[str], prompt: str, system: str | None, sampling: Sampling, *, as_json: bool
+) -> int:
     from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, Settings
     from o1lab.chat.verdicts import AnswerVerifier
     from o1lab.cli.chat_output import Printer
@@ -112,12 +117,18 @@ async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: 
                 title=one_line(prompt, TITLE_LENGTH),
                 verifier=verifier,
             )
+            for pane, ref in enumerate(refs):
+                if system is None and (own := session.system_of(pane)):
+                    say(f"{ref.label} is asked with the system prompt of its run: {one_line(own, 60)}")
             await session.send(prompt)
             try:
                 await session.wait()
             finally:
                 await session.close()
-            answers = [_answer_keys(ref.id, session.answer(pane)) for pane, ref in enumerate(refs)]
+            answers = [
+                _answer_keys(ref.id, session.answer(pane)) | {"system": session.system_of(pane)}
+                for pane, ref in enumerate(refs)
+            ]
     finally:
         verifier.close()
         store.close()

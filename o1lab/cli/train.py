@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs
+from o1lab.cli.jobs import IdArgument, JobCommands, add_job_verbs, progress_column
+from o1lab.cli.listing import Column
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.format import byte_size, number
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
@@ -150,18 +152,18 @@ def _recipe_values(run: RunDir) -> dict[str, Any]:
         return {}
 
 
-def _rows(lab: Lab) -> list[Row]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.train.launch import RUNS
 
-    found = [_summary(run, run.info()) for run in RUNS.directories(lab)]
-    return [
-        Row(
-            item,
-            f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
-            f"loss {number(item['loss']):<8} {item['base']}" + (f"  {item['name']}" if item["name"] else ""),
-        )
-        for item in found
-    ]
+    return [_summary(run, run.info()) for run in RUNS.directories(lab)]
+
+
+_COLUMNS = (
+    progress_column("step", "step", "total_steps"),
+    Column("loss", lambda item: number(item["loss"]), right=True),
+    Column("base", "base"),
+    Column("dataset", "dataset_hash"),
+)
 
 
 def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
@@ -232,6 +234,7 @@ JOBS = JobCommands(
     "run",
     _kind,
     _rows,
+    _COLUMNS,
     "No run yet. Start one: o1lab train --dataset NAME",
     _show,
     _stopping,
@@ -319,7 +322,10 @@ def preflight_text(found: Preflight) -> str:
             f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
         ]
     if found.thought_survives is not None:
-        lines.append(f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template")
+        lines.append(f"thought         {'is trained in full' if found.thought_survives else 'is changed'}")
+    if system := found.system_prompt or found.template_system:
+        whose = "" if found.system_prompt else " (of the chat template)"
+        lines.append(f"system message  {one_line(system, 60)}{whose}")
     if found.trainable_parameters:
         of_base = f"{found.trainable_parameters / max(found.base_parameters, 1):.2%} of the base's"
         names = ", ".join(f"{target.name} ({target.layers})" for target in found.targets)

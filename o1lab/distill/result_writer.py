@@ -157,7 +157,7 @@ class ResultWriter:
             parsed.thought or (0, 0),
             parsed.solution or (len(draft.raw), len(draft.raw)),
             parsed.complete and draft.complete,
-            str(parsed.format),
+            parsed.format,
             run.source,
             key=f"{one.item.id}/{one.sample}",
             licence=one.item.trace_licence or run.licence or one.item.licence,
@@ -165,6 +165,7 @@ class ResultWriter:
             parent_id=draft.parent_id,
             tokens=_written(one),
             meta={**self._meta(one), **draft.meta},
+            outside=parsed.outside,
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from o1lab.chains.marks import first_of, folded, table
 from o1lab.inference.events import Delta, Recast
-
-_MARKS: tuple[tuple[str, str], ...] = (
-    ("<think>", "</think>"),
-    ("<Thought>", "</Thought>"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-)
-_OPENINGS = tuple(opening for opening, _ in _MARKS)
-_CLOSINGS = tuple(closing for _, closing in _MARKS)
 
 
 class ThoughtSplitter:
@@ -22,7 +15,8 @@ class ThoughtSplitter:
 
     def __init__(self) -> None:
         self._pending = ""
-        self._closing = ""
+        self._formats = table()
+        self._closings = tuple(mark for one in self._formats for mark in one.closes)
         self._state = "start"
 
     def feed(self, text: str) -> list[Delta | Recast]:
@@ -45,11 +39,11 @@ class ThoughtSplitter:
             case "start":
                 return self._start()
             case "thought":
-                if self._until((self._closing,), "thought", events):
+                if self._until(self._closings, "thought", events):
                     self._state = "after"
                     return True
             case "open":
-                if self._until(_CLOSINGS, "answer", events):
+                if self._until(self._closings, "answer", events):
                     events.append(Recast())
                     self._state = "after"
                     return True
@@ -67,23 +61,26 @@ class ThoughtSplitter:
 
     def _start(self) -> bool:
         begun = self._pending.lstrip()
-        for opening, closing in _MARKS:
-            if begun.startswith(opening):
-                self._pending, self._closing, self._state = begun[len(opening) :], closing, "thought"
-                return True
-        if not begun or any(opening.startswith(begun) for opening in _OPENINGS):
+        text = folded(begun)
+        for one in self._formats:
+            for mark in one.opens:
+                if text.startswith(mark):
+                    self._pending, self._closings, self._state = begun[len(mark) :], one.closes, "thought"
+                    return True
+        if not begun or any(mark.startswith(text) for one in self._formats for mark in one.opens):
             return False
         self._state = "open"
         return True
 
     def _until(self, marks: tuple[str, ...], kind: str, events: list[Delta | Recast]) -> bool:
         """Add an event for the text before the first of ``marks``, and remove the mark; returns whether one exists."""
-        found = [(at, mark) for mark in marks if (at := self._pending.find(mark)) >= 0]
-        at, mark = min(found) if found else (len(self._pending) - _half_mark(self._pending, marks), "")
+        text = folded(self._pending)
+        found = first_of(text, marks)
+        at, end = found or (len(text) - _half_mark(text, marks),) * 2
         if at:
             events.append(Delta("thought" if kind == "thought" else "answer", self._pending[:at]))
-        self._pending = self._pending[at + len(mark) :]
-        return bool(found)
+        self._pending = self._pending[end:]
+        return found is not None
 
 
 def _half_mark(text: str, marks: tuple[str, ...]) -> int:

@@ -78,7 +78,7 @@ class Transport:
                 have it.
         """
         while True:
-            sent = body()
+            sent = body() | dict(target.fields)
             reader.sent({name: value for name, value in sent.items() if name in OPTIONS})
             try:
                 async with aclosing(self._pieces(target, sent, reader)) as pieces:

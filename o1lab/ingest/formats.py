@@ -128,7 +128,7 @@ def _trace(row: Mapping[str, Any], response: TraceText, problem_id: str, provena
         thought=parsed.thought or (0, 0),
         solution=parsed.solution or nothing,
         complete=parsed.complete,
-        format=parsed.format.value,
+        format=parsed.format,
         source=provenance.source,
         key=key,
         licence=_licence(row, provenance),

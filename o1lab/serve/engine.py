@@ -34,7 +34,7 @@ class Job:
     """A request for one answer. Callbacks run in the engine's thread and must not block.
 
     ``on_token`` is called with each token id except the end-of-turn token; ``on_end`` with ``stop``, ``length``,
-    ``cancelled`` or ``error``, and the message of an error.
+    ``cancelled`` or ``error``, and the message of an error. ``end_tokens`` end its turn in addition to the engine's.
     """
 
     prompt: list[int]
@@ -45,6 +45,7 @@ class Job:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    end_tokens: frozenset[int] = frozenset()
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -299,7 +300,7 @@ class Engine:
                 ended.append((row, "error", "The model's numbers overflowed (not finite)."))
                 continue
             row.last = draw(logits[i], job.temperature, job.top_p, row.generator) if job.temperature > 0 else greedy[i]
-            if row.last in self._end_tokens:
+            if row.last in self._end_tokens or row.last in job.end_tokens:
                 ended.append((row, "stop", ""))
                 continue
             row.made += 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError
 from o1lab.jobs.directory import created_at, id_of_name
+from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
+from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records
 
@@ -32,6 +36,7 @@ class ModelRef:
     Attributes:
         id: what users type: ``solver``, the name of a base or an endpoint, ``<run>/<step>``, ``<pid>/<model>``.
         label: what screens show.
+        prompt: the system prompt and the options of the template that a student was trained with.
     """
 
     id: str
@@ -44,15 +49,21 @@ class ModelRef:
     step: int | None = None
     endpoint: Endpoint | None = None
     record: ServerRecord | None = None
+    prompt: PromptOptions = field(default_factory=PromptOptions)
 
 
 @dataclass(frozen=True)
 class ModelAddress:
-    """The address of a model. The key is not part of the repr."""
+    """The address of a model. The key is not part of the repr.
+
+    Attributes:
+        fields: more fields of every request, such as the options of a student's template.
+    """
 
     base_url: str
     model: str
     key: str = field(repr=False)
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,14 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
     for record in live_records(lab):
         if record.owner != "app":
             refs.extend(
-                ModelRef(f"{record.pid}/{m}", "other", f"server {record.pid}: {m}", "server", record=record)
+                ModelRef(
+                    f"{record.pid}/{m}",
+                    "other",
+                    f"server {record.pid}: {m}",
+                    "server",
+                    record=record,
+                    prompt=PromptOptions.of(record.prompts.get(m, {})),
+                )
                 for m in record.models
             )
     return refs
@@ -164,7 +182,8 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
     if ref.endpoint is not None:
         return ModelAddress(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
     if ref.record is not None:
-        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token)
+        fields = ref.prompt.request_fields(ref.record.engine)
+        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token, fields=fields)
     if ref.source == "server":
         raise LabError(f"{ref.id} is not running any more.", "Choose another model.", code="gone")
     if manager is None:
@@ -174,7 +193,31 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
         return ModelAddress(server.url, SOLVER, server.token)
     adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
     server = await manager.ensure_server(ref.base or "", adapters)
-    return ModelAddress(server.url, next(iter(adapters), server.models[0]), server.token)
+    prompt = ref.prompt
+    if server.engine == "vllm":
+        if prompt.chat_template:
+            raise LabError(
+                f"{ref.label} was trained with its own chat template, but this vLLM server has that of the base.",
+                f"Serve it alone: o1lab serve {ref.id} --engine vllm, or use the embedded server.",
+                code="template",
+            )
+        prompt = await asyncio.to_thread(with_end_token, prompt, ref.base or "")
+    name = next(iter(adapters), server.models[0])
+    return ModelAddress(server.url, name, server.token, fields=prompt.request_fields(server.engine))
+
+
+def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
+    """Return the options with the id of their end-of-turn token, by the tokenizer of ``base``.
+
+    Raises:
+        LabError: the base is not on this machine.
+    """
+    if not prompt.eos_token:
+        return prompt
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(resolve_base(base, fetch=False))))
+    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
@@ -205,4 +248,5 @@ def _student(checkpoint: Checkpoint) -> ModelRef:
         adapter=checkpoint.path,
         run_id=checkpoint.run_id,
         step=checkpoint.step,
+        prompt=PromptOptions.of_checkpoint(checkpoint.path),
     )

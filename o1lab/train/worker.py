@@ -29,6 +29,7 @@ from o1lab.models.library_errors import first_line
 from o1lab.process import started_at
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
+from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir, RunStatus
 
 _DISK_FULL_BYTES = 64 << 20
@@ -124,8 +125,8 @@ def _train(
             raise LabError(f"torch cannot use {device.name}.", "Install a CUDA build of torch.", code="device_missing")
         device = Device("cpu")
     folder = resolve_base(recipe.base)
-    rows = tensors.read_rows(run.data)
-    tokenizer = tensors.load_tokenizer(folder)
+    rows = read_rows(run.data)
+    tokenizer = tensors.load_tokenizer(folder, recipe)
     dtype = _dtype(run, recipe, folder, device, resuming=resuming)
     heartbeat.update(device=device.name, dtype=dtype.name)
     model = compute.load_base(folder, dtype)

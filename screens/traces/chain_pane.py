@@ -61,7 +61,7 @@ class ChainPane(Vertical):
         if chain and before and before.row.id == chain.row.id:
             self.reader.set_spans(spans_of(chain.records))
         else:
-            self.query_one("#statement-text", Static).update(Text(visible(chain.text.statement) if chain else ""))
+            self.query_one("#statement-text", Static).update(Text(visible(chain.text.asked) if chain else ""))
             self.query_one("#statement").scroll_home(animate=False)
             self.reader.load(chain.document if chain else None)
         self.post_message(self.Shown())

@@ -128,7 +128,7 @@ class SideBySideScreen(LabScreen):
         if first is not None and first.chain is not None:
             text = first.chain.text
             gold = one_line(text.gold, 40) if text.gold is not None else "none known"
-            statement = text.statement if self.has_class("-statement") else one_line(text.statement, 400)
+            statement = text.asked if self.has_class("-statement") else one_line(text.asked, 400)
             self.query_one("#statement-text", Static).update(
                 Text.assemble((f"gold {gold}", "bold"), "  ", visible(statement))
             )

@@ -12,10 +12,12 @@ from o1lab.cli import options
 from o1lab.cli.evaluate import figures as eval_figures
 from o1lab.cli.evaluate import rating, suites, tables
 from o1lab.cli.evaluate import samples as eval_samples
-from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
+from o1lab.cli.jobs import JobCommands, add_job_verbs, progress_column, resume_job
+from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from typer._click import Context as ClickContext
@@ -104,8 +106,6 @@ def eval_run(
             )
         settings = control.read_settings(lab, values)
         folder = control.start(lab, settings)
-        if doubt := settings.doubt():
-            say(doubt)
     scores_only = rescore is not None
     if detach:
         pid = control.launch_detached(folder, scores_only=scores_only)
@@ -116,7 +116,7 @@ def eval_run(
     raise typer.Exit(_run(lab, folder, scores_only=scores_only, as_json=as_json))
 
 
-def _rows(lab: Lab) -> list[Row]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EVALUATIONS
     from store import open_store
@@ -126,23 +126,25 @@ def _rows(lab: Lab) -> list[Row]:
         for folder in EVALUATIONS.directories(lab):
             info = folder.info()
             try:
-                item = _keys(lab, info, store, brief=True)
+                rows.append(_keys(lab, info, store, brief=True))
             except LabError as error:
                 rows.append(_unreadable(info, error))
-                continue
-            line = (
-                f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} "
-                f"{_short_headline(item):>7} {item['suite']}@{item['suite_version']}  {item['model']}"
-            )
-            rows.append(Row(item, line + (f"  {info.name}" if info.name else "")))
     return rows
 
 
-def _unreadable(info: EvalInfo, error: LabError) -> Row:
-    """Return the row of an evaluation whose directory is damaged, with the keys that are known."""
+def _unreadable(info: EvalInfo, error: LabError) -> dict[str, Any]:
+    """Return the JSON of an evaluation whose directory is damaged: the keys that are known."""
     message = f"unreadable: {error.message}"
     status = {"state": info.state, "message": message, "hint": error.hint, "notes": [], "name": info.name}
-    return Row({"id": info.id} | status, f"{info.id}  {message}")
+    return {"id": info.id} | status
+
+
+_COLUMNS = (
+    progress_column("done", "done", "requested"),
+    Column("result", lambda item: _short_headline(item) if "metric" in item else "", right=True),
+    Column("suite", lambda item: f"{item['suite']}@{item['suite_version']}" if "suite" in item else ""),
+    Column("model", lambda item: item["model"] if "model" in item else item["message"]),
+)
 
 
 def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any], list[str]]:
@@ -230,6 +232,7 @@ JOBS = JobCommands(
     "evaluation",
     _kind,
     _rows,
+    _COLUMNS,
     "No evaluation yet. Start one: o1lab eval SUITE --model MODEL",
     _show,
     summary,
@@ -252,6 +255,7 @@ def _lines(item: dict[str, Any]) -> list[str]:
         f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
         f"{item['done']} of {item['requested']} samples done",
         _headline(item) + missing,
+        *([f"system    {one_line(system, 70)}"] if (system := item["sampling"].get("system")) else []),
         f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
         _tokens(item),
@@ -288,7 +292,7 @@ def _headline(item: dict[str, Any]) -> str:
     return text + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "") + of
 
 
-def _short_headline(item: dict[str, Any]) -> str:
+def _short_headline(item: Item) -> str:
     """Format the headline for a list; ``⌀`` marks a mean."""
     return f"⌀{percent(item['mean_value'])}" if item["metric"] == "mean_value" else percent(item["accuracy"])
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from o1lab.chains import parse
+from o1lab.chains.marks import PLAIN
+from o1lab.chains.parse import parse
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
 from o1lab.jobs.progress import Usage
@@ -26,11 +27,16 @@ class Ask(Protocol):
 
 @dataclass
 class SampleState:
-    """The state of one (item, sample) during its conversation, and its result. ``key`` is its cache key."""
+    """The state of one (item, sample) during its conversation, and its result. ``key`` is its cache key.
+
+    Attributes:
+        system: the system message of the conversation; empty for none.
+    """
 
     item: Item
     sample: int
     key: str
+    system: str = ""
     usage: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
@@ -62,7 +68,7 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
     Raises:
         RunStopped: no more calls may be made.
     """
-    history: list[Message] = [{"role": "system", "content": sample.item.system}] if sample.item.system else []
+    history: list[Message] = [{"role": "system", "content": sample.system}] if sample.system else []
     for turn, message in enumerate(sample.item.turns):
         history.append({"role": "user", "content": message})
         sample.take(message, await ask(turn, history))
@@ -105,7 +111,7 @@ def split(response: Response) -> tuple[str, str]:
     answer = response.answer or response.refusal
     if response.thought:
         return response.thought, answer
-    parsed = parse.parse(answer)
-    if parsed.thought is None and parsed.format is parse.ThinkFormat.PLAIN:
+    parsed = parse(answer)
+    if parsed.thought is None and parsed.format == PLAIN:
         return "", answer
     return parsed.thought_of(answer), parsed.solution_of(answer)

@@ -164,6 +164,8 @@ def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation
         raise LabError(f"{folder.settings_file} cannot be read.", "Start a new evaluation.") from error
     suite, identity = folder.suite(), folder.identity()
     values = settings.model_dump(mode="json")
+    asked = identity.system_prompt if settings.system is None else settings.system
+    system = {"system": asked} if asked or settings.system is not None else {}
     return Evaluation(
         folder.id,
         str(folder.path.relative_to(lab.root)),
@@ -174,7 +176,7 @@ def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation
         settings.model,
         identity.role,
         identity.revision,
-        {name: values[name] for name in _SAMPLING if values[name] is not None},
+        {name: values[name] for name in _SAMPLING if values[name] is not None} | system,
         values,
         len(items),
         settings.samples,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,8 @@ class Preflight(BaseModel):
     sample: list[SampleToken] = Field(default_factory=list)
     sample_trace_id: str = ""
     thought_survives: bool | None = None
+    system_prompt: str = ""
+    template_system: str = ""
     end_of_turn: str = ""
     end_of_turn_trained: bool | None = None
     memory: Memory = Field(default_factory=Memory)
@@ -120,6 +122,12 @@ class Preflight(BaseModel):
     def warning(self, code: str, message: str, hint: str) -> None:
         """Add a warning, which does not prevent the run from starting."""
         self.warnings.append(Problem(code=code, message=message, hint=hint))
+
+    def settle(self, accepted: Sequence[str]) -> None:
+        """Turn the problems that the recipe accepts into warnings, and set ``ok``."""
+        self.warnings += [problem for problem in self.problems if problem.code in accepted]
+        self.problems = [problem for problem in self.problems if problem.code not in accepted]
+        self.ok = not self.problems
 
     def refuse(self) -> None:
         """Refuse to start if there is a problem.
@@ -176,6 +184,8 @@ def run_preflight(
         run = RunDir(folder / "run")
         prepare(lab, run, resolved, rows)
         found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s, cancelled=cancelled)
+        if recipe.chat_template:  # the resolved recipe has the text
+            resolved = resolved.model_copy(update={"chat_template": recipe.chat_template})
         return found.model_copy(update={"command": launching_command(lab, resolved)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -289,8 +299,10 @@ def launching_command(lab: Lab, recipe: Recipe) -> str:
         value = getattr(recipe, name)
         if name in ("base", "dataset", "dataset_hash", "init_from") or value == getattr(defaults, name):
             continue
-        text = (
-            json.dumps([probe.model_dump() for probe in value], ensure_ascii=False) if name == "probes" else str(value)
-        )
+        if name == "probes":
+            value = [probe.model_dump() for probe in value]
+        text = ",".join(value) if name == "accept" else str(value)
+        if name in ("probes", "chat_template_kwargs"):
+            text = json.dumps(value, ensure_ascii=False)
         words += ["--set", f"{name}={text}"]
     return shlex.join(words)

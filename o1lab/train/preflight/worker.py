@@ -18,9 +18,9 @@ from o1lab.jobs.device_queue import Device, resolve_device
 from o1lab.models.base import resolve_base
 from o1lab.models.library_errors import explain
 from o1lab.process import QUIET_ENVIRONMENT
-from o1lab.train.launch import TrainingRow
 from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Recipe, load
+from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def inspect(run: RunDir, runs: Path) -> Preflight:
         if known is None:
             raise
         found.problems.append(_problem(known))
-    found.ok = not found.problems
+    found.settle(recipe.accept)
     return found
 
 
@@ -86,13 +86,14 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     from transformers import AutoConfig, GenerationConfig
 
     from o1lab.train import tensors
+    from o1lab.train.preflight import learned
     from o1lab.train.preflight.base import check_base
 
     if device.is_gpu:
         _check_cuda(found, recipe)
-    rows = tensors.read_rows(run.data)
+    rows = read_rows(run.data)
     found.rows = len(rows)
-    tokenizer = tensors.load_tokenizer(base)
+    tokenizer = tensors.load_tokenizer(base, recipe)
     trainer, lengths = tensors.build_trainer(
         tensors.stand_in(tokenizer), tokenizer, recipe, rows, run.path / ".preflight", cpu=True
     )
@@ -118,8 +119,8 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     ends = tensors.end_of_turn_ids(AutoConfig.from_pretrained(base), tokenizer)
     if (base / "generation_config.json").is_file():
         ends |= tensors.end_of_turn_ids(GenerationConfig.from_pretrained(base), tokenizer)
-    _check_ends(found, train, ends, tokenizer, recipe)
-    _check_thoughts(found, rows, recipe, tokenizer)
+    kept = {row.trace_id: row for row in rows}
+    learned.check(found, train, [kept[trace_id] for trace_id in train["trace_id"]], recipe, tokenizer, ends=ends)
     _show_sample(found, trainer, tokenizer)
     held_out = trainer.eval_dataset["input_ids"] if trainer.eval_dataset is not None else []
     check_base(found, base, recipe, tokenizer=tokenizer, rows=[*train["input_ids"], *held_out], runs=runs)
@@ -153,51 +154,6 @@ def _check_cuda(found: Preflight, recipe: Recipe) -> None:
     problem = Problem(code="device_missing", message=message, hint=hint)
     (found.warnings if recipe.device == "auto" else found.problems).append(problem)
     found.device = "cpu"
-
-
-def _check_ends(
-    found: Preflight, train: Any, ends: set[int], tokenizer: PreTrainedTokenizerBase, recipe: Recipe
-) -> None:
-    from o1lab.train.tensors import trains_end_of_turn
-
-    found.end_of_turn = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in sorted(ends))
-    without = sum(
-        not trains_end_of_turn(ids, labels, ends)
-        for ids, labels in zip(train["input_ids"], train["labels"], strict=True)
-    )
-    # Truncated rows have no end on purpose; over-long rows with `refuse` are complete.
-    without -= min(found.truncated_rows, without)
-    found.end_of_turn_trained = without == 0
-    if without:
-        found.problem(
-            "no_end_of_turn",
-            f"{without} of {len(train)} rows do not train the end of the turn, so the student does not learn to stop.",
-            "The chat template should end the assistant's turn with the end-of-turn token; see the mask.",
-        )
-    if found.truncated_rows:
-        found.warning(
-            "truncated",
-            f"{found.truncated_rows} rows are truncated at {recipe.max_length} tokens and do not teach how to end.",
-            "Raise max_length to keep them complete.",
-        )
-
-
-def _check_thoughts(
-    found: Preflight, rows: list[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    from o1lab.train.tensors import thought_survives
-
-    thinking = [row for row in rows if row.thought.strip()] if recipe.phase == 2 else []
-    if not thinking:
-        return
-    stripped = sum(not thought_survives(row, recipe, tokenizer) for row in thinking)
-    found.thought_survives = stripped == 0
-    if stripped:
-        found.problem(
-            "thought_stripped",
-            f"The base's chat template removes the thought from {stripped} of {len(thinking)} rows.",
-            "Use a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
-        )
 
 
 def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerBase) -> None:
