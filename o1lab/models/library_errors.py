@@ -55,18 +55,6 @@ _KNOWN = (
         "Run preflight, which names it: o1lab train ... --dry-run.",
     ),
     _known(
-        "system_role",
-        r"TemplateError.*system.{0,20}(role|message|prompt)|system role.{0,20}not supported",
-        "The base's chat template takes no system message.",
-        "Train without one: --set system_prompt=none, or add system messages to the base's chat_template.jinja.",
-    ),
-    _known(
-        "chat_template",
-        r"(?:TemplateError|UndefinedError|TemplateSyntaxError): (?P<reason>[^\n]+)",
-        "The base's chat template rejects a row: {reason}.",
-        "Edit a copy of its chat_template.jinja, or use another base.",
-    ),
-    _known(
         "head_target",
         r"PEFT adapter to `?(?P<head>lm_head)",
         "An adapter on the output head ({head}) would not be trained.",

@@ -17,9 +17,6 @@ KNOWN = [
     ("IndexError: index out of range in self", "index", "token or a position"),
     ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out_of_memory", "GPU ran out"),
     ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you tried", "out_of_memory", "machine"),
-    ("jinja2.exceptions.TemplateError: System role not supported", "system_role", "no system message"),
-    ("TemplateError: Conversation roles must alternate user/assistant", "chat_template", "must alternate"),
-    ("UndefinedError: 'dict object' has no attribute 'x'", "chat_template", "rejects a row"),
     (
         "ValueError: Applying a PEFT adapter to `lm_head` is not supported: the log-probabilities",
         "head_target",

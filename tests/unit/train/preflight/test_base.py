@@ -133,8 +133,9 @@ def test_a_template_without_a_system_role_is_refused_with_the_setting(tmp_path: 
     base = make_tiny_model(tmp_path / "base", template=NO_SYSTEM + TEMPLATE)
     assert inspected(tmp_path / "a", recipe(base)).ok
     found = inspected(tmp_path / "b", recipe(base, system_prompt="Think."))
-    assert codes(found) == ["system_role"]
-    assert "--set system_prompt=none" in found.problems[0].hint
+    assert codes(found) == ["template"]
+    assert "system: none" in found.problems[0].hint
+    assert inspected(tmp_path / "c", recipe(base, system_prompt="Think.", system="none")).ok
 
 
 def test_a_base_that_the_embedded_server_cannot_serve_is_warned_of(
