@@ -135,7 +135,6 @@ def test_a_template_without_a_system_role_is_refused_with_the_setting(tmp_path: 
     found = inspected(tmp_path / "b", recipe(base, system_prompt="Think."))
     assert codes(found) == ["template"]
     assert "system: none" in found.problems[0].hint
-    assert inspected(tmp_path / "c", recipe(base, system_prompt="Think.", system="none")).ok
 
 
 def test_a_base_that_the_embedded_server_cannot_serve_is_warned_of(
