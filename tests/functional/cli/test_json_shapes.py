@@ -164,6 +164,7 @@ def record_lab(o1lab: Recorder, folder: Path) -> None:
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (model / name).write_text("{}", "utf-8")
     o1lab("models fetch", model)
+    o1lab("models forget", "teacher")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher", "-m", "judge", what="two models")
 
@@ -318,6 +319,8 @@ def record_samples(o1lab: Recorder, folder: Path) -> None:
     o1lab("eval rate", *PAIR, "--export", folder / "sheet.csv", what="export")
     o1lab("eval rate", *PAIR, "--import", folder / "sheet.csv", what="import")
     o1lab("eval agreement", *PAIR, "--now")
+    o1lab("eval calibrate", PAIR[0])
+    o1lab("eval calibrate", PAIR[0], "--sample", "1", "--label", "correct", what="a label")
 
 
 def record_errors(o1lab: Recorder, folder: Path) -> None:

@@ -33,7 +33,7 @@ def test_an_item_of_two_turns_takes_two_calls_and_a_forced_answer_comes_on_top(t
     spec = {"file": "sums.jsonl", "fields": {"gold": "answer"}, "build": "sycophancy"}
     write_suite(lab, "sums", spec, family="sycophancy")
     found = estimate(lab, store, settings_of(lab))
-    assert (found.items, found.samples, found.calls) == (20, 20, 25)  # four ways, one of them with push-back
+    assert (found.items, found.samples, found.calls) == (25, 25, 35)  # five variants, two of them with a second turn
     store.close()
 
 
@@ -63,9 +63,9 @@ def test_who_would_score_now_is_the_suite_s_scorer_of_now(tmp_path: Path) -> Non
     lab = lab_with_suite(tmp_path / "lab")
     folder = control.start(lab, settings_of(lab))
     found = rescoring(lab, folder.id)
-    assert (found.label, found.judged) == ("exact@1(part=final)", False)
+    assert (found.label, found.judged) == ("exact@2(part=final)", False)
     write_suite(lab, "sums", {"file": "sums.jsonl", "fields": {"gold": "answer"}}, scorer={"name": "judge"})
     found = rescoring(lab, folder.id)
     assert found.judged and "teacher" in found.models and found.label.startswith("judge@")
     (lab.suites / "sums.yaml").unlink()
-    assert rescoring(lab, folder.id).label == "exact@1(part=final)"
+    assert rescoring(lab, folder.id).label == "exact@2(part=final)"
