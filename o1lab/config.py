@@ -16,6 +16,11 @@ from o1lab.paths import Lab
 _Mark = Annotated[str, Field(min_length=2)]
 
 
+Option = Literal[
+    "temperature", "top_p", "seed", "reasoning_effort", "stop", "stream_options", "max_tokens", "system"
+]  # fmt: skip
+
+
 class Endpoint(BaseModel):
     """A model on an OpenAI-compatible server, and the environment variable of its key."""
 
@@ -35,6 +40,11 @@ class Endpoint(BaseModel):
         default=None, ge=0, le=1, description="discount of its Batch API: 0.5 is half the price; null if unknown"
     )
     hidden_thoughts: bool = Field(default=False, description="whether it hides its thoughts, like o1")
+    omit: list[Option] = Field(
+        default_factory=list,
+        description="what requests leave out: temperature, top_p, seed, reasoning_effort, stop, stream_options, "
+        "max_tokens, or system, which puts the system message before the first user message",
+    )
     terms: str | None = Field(default=None, description="URL of its terms of use, for dataset cards")
     licence: str | None = Field(default=None, description="licence of its outputs, according to its terms")
 
@@ -56,6 +66,19 @@ class ServeConfig(BaseModel):
 
     vllm: str | None = Field(default=None, description="the vllm program, or the python of its environment")
     trust_remote_code: list[str] = Field(default_factory=list, description="models that may run their own code")
+
+
+class ChatConfig(BaseModel):
+    """How long a chat waits for a server; teacher runs and evaluations have settings of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first_token_timeout_s: float = Field(
+        default=600, gt=0, description="seconds that a server may stay silent before the first token"
+    )
+    silence_timeout_s: float = Field(
+        default=600, gt=0, description="seconds that a server may stay silent after the first token"
+    )
 
 
 BENCHMARKS = (
@@ -101,6 +124,7 @@ class Config(BaseModel):
     base: str = Field(default="smollm2-135m", description="the default base model of forms")
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
+    chat: ChatConfig = Field(default_factory=ChatConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     marks: list[OwnMarks] = Field(default_factory=list, description="think marks beside the built-in ones")
     benchmarks: list[str] = Field(

@@ -14,6 +14,7 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import O1LabError, from_store
+from o1lab.jobs.directory import read_about
 from o1lab.paths import Lab, cache_dir
 from o1lab.registry import PluginWarning, Registry
 from store import open_store
@@ -59,6 +60,7 @@ def examine(lab: Lab | None) -> list[Check]:
     ]
     if lab is not None:
         checks.insert(0, lambda: _lab(lab))
+        checks.append(lambda: _endpoints(lab))
     return [check() for check in checks]
 
 
@@ -151,6 +153,8 @@ def _disk(lab: Lab | None) -> Check:
 
 
 def _keys(lab: Lab | None) -> Check:
+    from o1lab.serve.endpoints import key_faults
+
     try:
         endpoints = load_config(lab).endpoints if lab is not None else []
     except O1LabError as error:
@@ -159,8 +163,37 @@ def _keys(lab: Lab | None) -> Check:
     if missing:
         fix = f"export {missing[0]}=... before you start o1lab."
         return Check("keys", False, f"not set: {', '.join(missing)}", fix)
+    if faults := key_faults(endpoints):
+        return Check("keys", False, "; ".join(faults), "Set each of these variables again, to the key alone.")
     detail = f"{len(endpoints)} endpoints, every named key is set" if endpoints else "no endpoint needs a key"
     return Check("keys", True, detail)
+
+
+def _endpoints(lab: Lab) -> Check:
+    """Check the URLs and names of endpoints, without asking any; and report what their servers refused lately."""
+    from o1lab.inference.refused import remembered
+    from o1lab.serve.endpoints import base_url, name_faults, url_fault
+
+    try:
+        config = load_config(lab)
+    except O1LabError as error:
+        return Check("endpoints", False, error.message, error.hint)
+    faults = name_faults(config, _run_names(lab)) + [fault for e in config.endpoints if (fault := url_fault(e))]
+    if faults:
+        return Check("endpoints", False, "; ".join(faults), "Correct them in o1lab.toml.")
+    refused = [
+        f"{e.name} refuses {', '.join(names)} (to try again: o1lab models forget {e.name})"
+        for e in config.endpoints
+        if (names := remembered(base_url(e), e.model))
+    ]
+    return Check("endpoints", True, "; ".join(refused) or f"{len(config.endpoints)} with valid urls and names")
+
+
+def _run_names(lab: Lab) -> list[str]:
+    """Return the ids and names of all training runs."""
+    folders = [path for path in lab.runs.glob("*") if path.is_dir()]
+    names = (read_about(folder / "about.json")[0] for folder in folders)
+    return [*(folder.name for folder in folders), *filter(None, names)]
 
 
 def _existing(path: Path) -> Path:

@@ -63,10 +63,9 @@ def _open(folder: Path | None) -> int:
 
         lab = find_lab(folder)
         use_marks_of(lab)
-        run_app(lab)
+        return run_app(lab)
     finally:
         gc.enable()
-    return 0
 
 
 def _report(error: O1LabError, *, as_json: bool) -> int:

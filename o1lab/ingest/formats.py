@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.equality.notation import normalise
 from o1lab.chains.parse import parse
-from o1lab.chains.verify import normalise
 from o1lab.ingest.importers.base import GOLD, IMPORTERS, REFERENCE, Found, Importer, RowError, TraceText, string
 from store.records import NewProblem, NewTrace
 

@@ -64,11 +64,12 @@ def shared_system(recipe: Recipe, rows: Sequence[TrainingRow]) -> dict[str, Any]
     if len(found) == 1 and recipe.system_prompt in (None, *found):
         return {"system_prompt": next(iter(found))}
     without = found.pop("", 0)
-    have = f"{len(found)} system message{'s' if len(found) > 1 else ''} in {found.total():,} of {len(rows):,} rows"
-    others = [f"{without:,} rows have none"] if without else []
+    have = f"{found.total():,} of {len(rows):,} rows have a system message"
+    others = [f"{len(found):,} different ones"] if len(found) > 1 else []
+    others += [f"{without:,} rows have none"] if without else []
     others += ["the recipe has another system_prompt"] if recipe.system_prompt else []
     raise RefusedError(
-        f"The dataset has {'; '.join([have, *others])}.",
+        f"{', '.join([have, *others])}.",
         "Choose with system: row (each row keeps its own), run (all get system_prompt) or none.",
         code="system_differs",
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from o1lab.chains.marks import pattern
-from o1lab.chains.parse import parse
 from o1lab.distill.methods.base import Ask
-from o1lab.inference.calls import Message, Response, Role
+from o1lab.inference.calls import Message, Role
+from o1lab.inference.thoughts import split
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error: the conversation ends without a trace
@@ -37,16 +37,11 @@ class Conversation:
         self.keys.append(str(response.key))
         if response.state != "done":
             raise GivenUp
-        if response.finish_reason == "length":
+        if not response.whole:
             raise GivenUp(f"a call was cut off at the maximum of tokens: call {turn}")
-        if not (answer := spoken(response)):
+        if not (answer := split(response)[1].strip()):
             raise GivenUp(f"a call returned an empty answer: call {turn}")
         return answer
-
-
-def spoken(response: Response) -> str:
-    """Return the answer of a response without the thought before it."""
-    return parse(response.answer).solution_of(response.answer)
 
 
 def has_marks(text: str) -> bool:
