@@ -33,6 +33,7 @@ class DatasetRow:
         prompt: The prompt (``name@version``) of the teacher run that made the trace; None for other traces.
         context: The conversation that was asked, if it is not the statement alone, as in ``NewTrace``.
         cut_off: Whether the thought has no end: the response stopped inside it.
+        complete: Whether the response was not cut off, as in ``NewTrace``.
     """
 
     trace_id: str
@@ -52,6 +53,7 @@ class DatasetRow:
     prompt: str | None = None
     context: Context = ()
     cut_off: bool = False
+    complete: bool = True
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
@@ -251,15 +253,15 @@ def _rows(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRo
                            FROM problem_sources s WHERE s.problem_id = p.id ORDER BY 1)),
                       t.verdict, t.tokens, t.parent_id,
                       (SELECT u.prompt FROM responses r JOIN teacher_runs u ON u.id = r.run_id
-                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside
+                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside, t.complete
                FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
                WHERE t.id = ?""",
             [trace_id],
         ).fetchone()
-        *_, context, outside = row
+        *_, context, outside, complete = row
         raw = decode(row[1])
         thought = raw[row[2] : row[3]] if phase == 2 else ""
         solution = visible_text(raw, (row[4], row[5]), spans_of(outside))
         cut_off = bool(thought) and not raw[row[3] :].strip()
-        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-2])
-        yield replace(made, context=context_of(context), cut_off=cut_off)
+        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-3])
+        yield replace(made, context=context_of(context), cut_off=cut_off, complete=bool(complete))
