@@ -288,9 +288,8 @@ def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> No
                 "longer.",
                 "Start a new evaluation with that limit.",
             )
-        evaluations.update(
-            store.db, folder.id, sampling=json.dumps(_sampling(values, folder.identity())), settings=json.dumps(values)
-        )
+        sampling = _sampling(values, folder.identity())
+        evaluations.update(store.db, folder.id, sampling=json.dumps(sampling), settings=json.dumps(values))
 
 
 def _sampling(values: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
