@@ -200,4 +200,10 @@ role = "teacher"
 hidden_thoughts = true
 input_usd = 15.0
 output_usd = 60.0
+
+# Think marks of a model, beside the built-in ones.
+[[marks]]
+name = "mine"
+thought = ["<ponder>", "</ponder>"]
+solution = ["<reply>", "</reply>"]
 """

@@ -21,6 +21,12 @@ from store import open_store
 from store.errors import StoreError
 
 TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "gguf")
+_NO_GPU = {  # errors of a machine without a usable NVIDIA GPU, by class of pynvml
+    "NVMLError_LibraryNotFound": "no NVIDIA driver is installed",
+    "NVMLError_DriverNotLoaded": "the NVIDIA driver is not loaded",
+    "NVMLError_GpuNotFound": "the NVIDIA driver finds no GPU",
+    "NVMLError_NoPermission": "this user may not use the NVIDIA driver",
+}
 ROOM_WANTED_BYTES = 2 * 1024**3  # an adapter run with its checkpoints, and the embedded student
 
 
@@ -101,10 +107,10 @@ def _student() -> Check:
 
 
 def _gpu() -> Check:
-    """Passes without a GPU too: the demo runs on a CPU."""
-    try:
-        import pynvml
+    """Passes without a GPU too: the demo runs on a CPU. A driver that fails in another way does not pass."""
+    import pynvml
 
+    try:
         pynvml.nvmlInit()
         try:
             names = [
@@ -113,8 +119,11 @@ def _gpu() -> Check:
             ]
         finally:
             pynvml.nvmlShutdown()
-    except Exception as error:  # the driver library raises an error class of its own for each way to be missing
-        return Check("gpu", True, f"none ({type(error).__name__}); training runs on the CPU")
+    except pynvml.NVMLError as error:
+        why = _NO_GPU.get(type(error).__name__)
+        answer = str(error).rstrip(".")
+        words = f"none ({why or f'the NVIDIA driver answers: {answer}'}); training runs on the CPU"
+        return Check("gpu", why is not None, words, "Restart the machine, or install the NVIDIA driver again.")
     return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
 
 

@@ -7,6 +7,7 @@ form, on the command line and in the settings file.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -58,7 +59,10 @@ class Display:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of a settings model. ``kind`` is bool, int, float, str or list; ``bounds`` reads ``0<x<=1``."""
+    """A field of a settings model.
+
+    ``kind`` is bool, int, float, str or list; a mapping is a text of JSON. ``bounds`` reads ``0<x<=1``.
+    """
 
     name: str
     section: str
@@ -107,6 +111,8 @@ class Setting:
             return short if float(short) == value else str(value)
         if self.kind is list:
             return "\n".join(str(one) for one in TypeAdapter(self.annotation).validate_python(value))
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False) if value else ""
         return str(value)
 
     def from_text(self, text: str) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def _setting(name: str, info: FieldInfo, section: str, above: Setting | None) ->
         name,
         display.section or (above.section if above else section),
         info.description or (above.help if above else ""),
-        str if listed else get_origin(inner) or inner,
+        str if listed or get_origin(inner) is dict else get_origin(inner) or inner,
         listed,
         _bounds(info),
         info.is_required(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from store import traces
 from store.errors import MissingError, NameTakenError, NothingChosenError
 from store.filters import TraceQuery
-from store.records import Dataset, decode, now
+from store.records import Context, Dataset, context_of, decode, now, spans_of, visible_text
 from store.selecting import EVALUATED
 from store.sqlite import Database
 
@@ -31,6 +31,9 @@ class DatasetRow:
         licence: Licence of the response.
         problem_licence: Licences of the problem's sources, separated by commas.
         prompt: The prompt (``name@version``) of the teacher run that made the trace; None for other traces.
+        context: The conversation that was asked, if it is not the statement alone, as in ``NewTrace``.
+        cut_off: Whether the thought has no end: the response stopped inside it.
+        complete: Whether the response was not cut off, as in ``NewTrace``.
     """
 
     trace_id: str
@@ -48,6 +51,9 @@ class DatasetRow:
     tokens: int | None = None
     parent_id: str | None = None
     prompt: str | None = None
+    context: Context = ()
+    cut_off: bool = False
+    complete: bool = True
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
@@ -200,7 +206,8 @@ def _evaluated(db: Database, chosen: Sequence[str]) -> set[str]:
 def _hash(db: Database, chosen: Sequence[str], phase: int) -> str:
     digest = hashlib.sha256(f"phase {phase}\n".encode())
     for row in _rows(db, chosen, phase):
-        digest.update(json.dumps([row.statement, row.thought, row.solution]).encode() + b"\n")
+        content = [row.statement, row.thought, row.solution, *([row.context] if row.context else [])]
+        digest.update(json.dumps(content).encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -246,11 +253,15 @@ def _rows(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRo
                            FROM problem_sources s WHERE s.problem_id = p.id ORDER BY 1)),
                       t.verdict, t.tokens, t.parent_id,
                       (SELECT u.prompt FROM responses r JOIN teacher_runs u ON u.id = r.run_id
-                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1)
+                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside, t.complete
                FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
                WHERE t.id = ?""",
             [trace_id],
         ).fetchone()
+        *_, context, outside, complete = row
         raw = decode(row[1])
         thought = raw[row[2] : row[3]] if phase == 2 else ""
-        yield DatasetRow(trace_id, row[0], thought, raw[row[4] : row[5]], *row[6:])
+        solution = visible_text(raw, (row[4], row[5]), spans_of(outside))
+        cut_off = bool(thought) and not raw[row[3] :].strip()
+        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-3])
+        yield replace(made, context=context_of(context), cut_off=cut_off, complete=bool(complete))

@@ -5,178 +5,17 @@ A released migration is never edited, since labs exist that have it applied (tes
 
 from __future__ import annotations
 
+from store.first_schema import FIRST
 from store.sqlite import Database, Migrations
 
 migrations = Migrations("o1lab")
 
 MOVE_KINDS = ("understand", "plan", "compute", "reflect", "backtrack", "verify", "conclude")
 
-_FIRST = """
-CREATE TABLE problems (
-    id TEXT PRIMARY KEY,            -- hash of the normalised statement
-    statement TEXT NOT NULL,
-    answer TEXT,                    -- gold; null when none is known
-    solution TEXT,                  -- a reference solution, when the source has one
-    excluded_by TEXT,
-    created_at TEXT NOT NULL
-);
-CREATE TABLE problem_sources (
-    problem_id TEXT NOT NULL REFERENCES problems(id),
-    source TEXT NOT NULL,
-    key TEXT NOT NULL,              -- the row's own id there
-    licence TEXT,
-    meta TEXT NOT NULL DEFAULT '{}',
-    PRIMARY KEY (problem_id, source, key)
-) WITHOUT ROWID;
-CREATE INDEX problem_sources_source ON problem_sources(source);
-
--- Small columns only: lists and filters over 100,000 traces read this table alone.
-CREATE TABLE traces (
-    seq INTEGER PRIMARY KEY,        -- rowid of the texts and of the search index
-    id TEXT NOT NULL UNIQUE,        -- hash of problem, model and raw text
-    problem_id TEXT NOT NULL REFERENCES problems(id),
-    model TEXT NOT NULL,
-    source TEXT NOT NULL,
-    key TEXT NOT NULL DEFAULT '',
-    licence TEXT,
-    synthesis TEXT NOT NULL DEFAULT 'unknown',
-    format TEXT NOT NULL,
-    parent_id TEXT,
-    complete INTEGER NOT NULL,
-    chars INTEGER NOT NULL,         -- of the raw text, in code points
-    tokens INTEGER,                 -- by the tokenizer of the model that wrote it; null when unknown
-    looping INTEGER,
-    answer TEXT,
-    verdict TEXT,                   -- correct, incorrect, unverifiable; null: not verified yet
-    verdict_reason TEXT,
-    understand INTEGER, plan INTEGER, compute INTEGER, reflect INTEGER,
-    backtrack INTEGER, verify INTEGER, conclude INTEGER,
-    measured_by TEXT,               -- version of the measures; null: not measured yet
-    decision TEXT,                  -- derived from the annotations, as are rating and trace_tags
-    rating INTEGER,
-    created_at TEXT NOT NULL
-);
-CREATE INDEX traces_problem ON traces(problem_id);
-CREATE INDEX traces_decision ON traces(decision);
-CREATE INDEX traces_verdict ON traces(verdict);
-CREATE INDEX traces_model ON traces(model);
-CREATE INDEX traces_chars ON traces(chars);
-CREATE INDEX traces_unmeasured ON traces(seq) WHERE measured_by IS NULL;
-CREATE TABLE trace_texts (
-    seq INTEGER PRIMARY KEY REFERENCES traces(seq),
-    thought_start INTEGER NOT NULL, thought_end INTEGER NOT NULL,   -- code points in the raw text
-    solution_start INTEGER NOT NULL, solution_end INTEGER NOT NULL,
-    meta TEXT NOT NULL DEFAULT '{}',
-    raw BLOB NOT NULL               -- UTF-8 with surrogates passed: the response byte for byte
-);
--- Contentless: the texts are in trace_texts; CJK is indexed character by character (see store.search).
-CREATE VIRTUAL TABLE traces_fts USING fts5(
-    statement, thought, solution, content='', tokenize='unicode61 remove_diacritics 2'
-);
-
-CREATE TABLE annotations (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    trace_id TEXT NOT NULL REFERENCES traces(id),
-    kind TEXT NOT NULL,             -- decision, rating, tag, untag, note, span, edit, undo
-    value TEXT NOT NULL,
-    span_start INTEGER, span_end INTEGER,   -- code points in the thought
-    target TEXT,                    -- of an undo: the annotation it takes back
-    batch TEXT,                     -- a decision on many traces at once is undone at once
-    annotator TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
-CREATE INDEX annotations_trace ON annotations(trace_id);
-CREATE INDEX annotations_target ON annotations(target);
-CREATE INDEX annotations_batch ON annotations(batch);
-CREATE INDEX annotations_created ON annotations(created_at);
-CREATE TABLE trace_tags (
-    trace_id TEXT NOT NULL REFERENCES traces(id),
-    tag TEXT NOT NULL,
-    PRIMARY KEY (trace_id, tag)
-) WITHOUT ROWID;
-CREATE INDEX trace_tags_tag ON trace_tags(tag);
-
-CREATE TABLE datasets (
-    name TEXT PRIMARY KEY,
-    hash TEXT NOT NULL,             -- of the rows' content
-    phase INTEGER NOT NULL,
-    query TEXT NOT NULL,
-    rows INTEGER NOT NULL,
-    tokens INTEGER,
-    created_at TEXT NOT NULL
-);
-CREATE TABLE dataset_rows (
-    name TEXT NOT NULL REFERENCES datasets(name),
-    position INTEGER NOT NULL,
-    trace_id TEXT NOT NULL REFERENCES traces(id),
-    PRIMARY KEY (name, position)
-) WITHOUT ROWID;
-CREATE INDEX dataset_rows_trace ON dataset_rows(trace_id);
-
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY,
-    dir TEXT NOT NULL,              -- the run directory, which holds the state of the run
-    base TEXT NOT NULL,
-    dataset TEXT NOT NULL,
-    dataset_hash TEXT NOT NULL,
-    init_from TEXT,
-    created_at TEXT NOT NULL
-);
-
-CREATE TABLE conversations (
-    id TEXT PRIMARY KEY,
-    title TEXT NOT NULL,
-    settings TEXT NOT NULL,         -- sampling, system prompt, blind
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
-);
-CREATE TABLE panes (
-    conversation_id TEXT NOT NULL REFERENCES conversations(id),
-    position INTEGER NOT NULL,
-    model TEXT NOT NULL,            -- a model reference of the registry
-    label TEXT NOT NULL,
-    PRIMARY KEY (conversation_id, position)
-) WITHOUT ROWID;
-CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    conversation_id TEXT NOT NULL REFERENCES conversations(id),
-    turn INTEGER NOT NULL,
-    pane INTEGER,                   -- null: the user's message, sent to all panes
-    role TEXT NOT NULL,
-    state TEXT NOT NULL,            -- complete, stopped, failed, replaced
-    thought TEXT NOT NULL DEFAULT '',
-    content TEXT NOT NULL,
-    error TEXT,
-    verdict TEXT,
-    prompt_tokens INTEGER, output_tokens INTEGER, thought_tokens INTEGER,
-    ttft_s REAL, seconds REAL,
-    settings TEXT NOT NULL DEFAULT '{}',
-    created_at TEXT NOT NULL
-);
-CREATE INDEX messages_conversation ON messages(conversation_id, turn);
-CREATE TABLE votes (
-    id TEXT PRIMARY KEY,
-    conversation_id TEXT NOT NULL REFERENCES conversations(id),
-    turn INTEGER NOT NULL,
-    winner TEXT NOT NULL,           -- a model reference, or tie, or none
-    candidates TEXT NOT NULL,       -- the model references in the order shown
-    blind INTEGER NOT NULL,
-    annotator TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
-CREATE TABLE prompt_sets (
-    name TEXT PRIMARY KEY,
-    prompts TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
-"""
-
 
 @migrations(name="0001_first")
 def _first(db: Database) -> None:
-    for statement in _statements(_FIRST):
+    for statement in _statements(FIRST):
         db.conn.execute(statement)
 
 
@@ -387,6 +226,20 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_CONTEXT = """
+-- What was asked, where it is not the statement alone: JSON list of {role, content}, the system message first.
+ALTER TABLE trace_texts ADD COLUMN context TEXT;
+-- Text of the response outside its marks: JSON list of [start, end), in code points of the raw text.
+ALTER TABLE trace_texts ADD COLUMN outside TEXT;
+"""
+
+
+@migrations(name="0006_context")
+def _context(db: Database) -> None:
+    for statement in _statements(_CONTEXT):
+        db.conn.execute(statement)
+
+
 _VERIFICATIONS = """
 CREATE TABLE verifications (
     pair BLOB NOT NULL,             -- hash of gold answer and answer
@@ -402,6 +255,31 @@ CREATE TABLE verifications (
 @migrations(name="0007_verifications")
 def _verifications(db: Database) -> None:
     for statement in _statements(_VERIFICATIONS):
+        db.conn.execute(statement)
+
+
+_SCALE = """
+-- The search index collects up to 32 MB before it writes a part, and merges 8 parts at a time: half of the work.
+INSERT INTO traces_fts(traces_fts, rank) VALUES ('hashsize', 33554432);
+INSERT INTO traces_fts(traces_fts, rank) VALUES ('automerge', 8);
+-- Each column that filters compare: counts, filters and orders of them read this, which is a quarter of the table.
+CREATE INDEX traces_facts ON traces(
+    verdict, decision, looping, complete, rating, chars, tokens,
+    understand, plan, compute, reflect, backtrack, verify, conclude
+);
+CREATE INDEX traces_key ON traces(key);
+CREATE INDEX traces_names ON traces(source, synthesis, licence, format);
+DROP INDEX traces_decision;
+CREATE INDEX traces_decision ON traces(
+    decision, seq, looping, complete, rating, chars, tokens,
+    understand, plan, compute, reflect, backtrack, verify, conclude
+);
+"""
+
+
+@migrations(name="0008_scale")
+def _scale(db: Database) -> None:
+    for statement in _statements(_SCALE):
         db.conn.execute(statement)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from store.filters import ProblemQuery
 from store.filters.language import Sql
-from store.records import NewProblem, Problem, now, resolved, scrubbed
+from store.records import NewProblem, Problem, now, packed, resolved, scrubbed
 from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
@@ -27,26 +27,32 @@ class Origin(NamedTuple):
     meta: dict[str, Any]
 
 
-def add(db: Database, problems: Iterable[NewProblem]) -> int:
-    """Add problems inside the caller's transaction and return the number of new ones.
+def add(db: Database, problems: Iterable[NewProblem]) -> list[str]:
+    """Add problems inside the caller's transaction and return the ids of the new ones.
 
     A problem that exists already gets the additional source, and a gold answer or solution if it had none.
     """
-    added, created_at = 0, now()
+    created_at = now()
+    added: list[str] = []
+    done: set[tuple[str | None, ...]] = set()
     for problem in problems:
-        identity = problem.id
+        origin = (problem.id, problem.source, problem.key, problem.answer, problem.solution)
+        if origin in done:  # each response in a file repeats its problem
+            continue
+        done.add(origin)
         new = db.conn.execute(
             "INSERT OR IGNORE INTO problems(id, statement, answer, solution, created_at) VALUES (?, ?, ?, ?, ?)",
-            (identity, scrubbed(problem.statement), _text(problem.answer), _text(problem.solution), created_at),
+            (problem.id, scrubbed(problem.statement), _text(problem.answer), _text(problem.solution), created_at),
         ).rowcount
-        added += new
-        if not new:
+        if new:
+            added.append(problem.id)
+        else:
             _complete(db, problem)
         db.conn.execute(
             "INSERT OR IGNORE INTO problem_sources(problem_id, source, key, licence, meta) VALUES (?, ?, ?, ?, ?)",
             (
-                identity, scrubbed(problem.source), scrubbed(problem.key), _text(problem.licence),
-                scrubbed(json.dumps(dict(problem.meta))),
+                problem.id, scrubbed(problem.source), scrubbed(problem.key), _text(problem.licence),
+                packed(problem.meta),
             ),
         )  # fmt: skip
     return added

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
 from store.errors import MissingError
+
+Context = tuple[Mapping[str, str], ...]
+Spans = tuple[tuple[int, int], ...]
 
 
 class _HasId(Protocol):
@@ -21,7 +26,7 @@ class _HasId(Protocol):
 Identified = TypeVar("Identified", bound=_HasId)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewProblem:
     """A problem to add; its id is a hash of the statement."""
 
@@ -33,12 +38,12 @@ class NewProblem:
     licence: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def id(self) -> str:
         return problem_id(self.statement)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewTrace:
     """A trace to add, from an import, a teacher run or a chat.
 
@@ -53,6 +58,9 @@ class NewTrace:
         synthesis: How the trace was made.
         parent_id: The trace it was translated or edited from.
         tokens: Length of ``raw`` by the tokenizer of ``model``; None when unknown.
+        context: The conversation that ``raw`` answers, as messages with ``role`` and ``content``, the system message
+            first; empty if only the statement of the problem was asked.
+        outside: (start, end) of each text in ``raw`` that is outside the thought and the solution, in order.
     """
 
     problem_id: str
@@ -69,10 +77,17 @@ class NewTrace:
     parent_id: str | None = None
     tokens: int | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    context: Context = ()
+    outside: Spans = ()
+
+    @cached_property
+    def id(self) -> str:
+        return trace_id(self.problem_id, self.model, self.raw, self.context)
 
     @property
-    def id(self) -> str:
-        return trace_id(self.problem_id, self.model, self.raw)
+    def answer(self) -> str:
+        """The text that a reader of the response sees: everything except the thought and the marks."""
+        return visible_text(self.raw, self.solution, self.outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +155,7 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True)
 class TraceText:
-    """The texts of one trace and of its problem; thought and solution are slices of ``raw``.
+    """The texts of one trace and of its problem; ``context`` and ``outside`` are those of :class:`NewTrace`.
 
     ``segments`` are the packed moves found by version ``segmenter`` of the segmenter, None before measuring.
     """
@@ -155,6 +170,8 @@ class TraceText:
     complete: bool = True
     segments: str | None = None
     segmenter: int = 0
+    context: Context = ()
+    outside: Spans = ()
 
     @property
     def thought(self) -> str:
@@ -162,7 +179,13 @@ class TraceText:
 
     @property
     def solution(self) -> str:
-        return self.raw[slice(*self.solution_span)]
+        """The solution, with the text outside the marks in its place before or after it."""
+        return visible_text(self.raw, self.solution_span, self.outside)
+
+    @property
+    def asked(self) -> str:
+        """What was asked: the statement, or the whole conversation before the response, for reading."""
+        return "\n\n".join(f"[{turn['role']}] {turn['content']}" for turn in self.context) or self.statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +231,36 @@ def normalised(statement: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", statement).split())
 
 
+@lru_cache(maxsize=256)  # the rows of an import repeat a statement, and each row needs its id several times
 def problem_id(statement: str) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of the normalised statement."""
     return hashlib.sha256(normalised(statement).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def trace_id(problem: str, model: str, raw: str) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of problem, model and raw text."""
-    digest = hashlib.sha256(f"{problem}\0{model}\0".encode("utf-8", "surrogatepass"))
+def trace_id(problem: str, model: str, raw: str, context: Context = ()) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of problem, model, context (if there is one) and raw text."""
+    asked = f"{json.dumps(list(map(dict, context)))}\0" if context else ""
+    digest = hashlib.sha256(f"{problem}\0{model}\0{asked}".encode("utf-8", "surrogatepass"))
     digest.update(encode(raw))
     return digest.hexdigest()[:16]
+
+
+def context_of(stored: str | None) -> Context:
+    """Return the context from its column."""
+    return tuple(json.loads(stored)) if stored else ()
+
+
+def spans_of(stored: str | None) -> Spans:
+    """Return spans from their column."""
+    return tuple((start, end) for start, end in json.loads(stored)) if stored else ()
+
+
+def visible_text(raw: str, solution: tuple[int, int], outside: Spans) -> str:
+    """Return the text of a response that is neither thought nor mark: ``outside`` and the solution, in order."""
+    if not outside:
+        return raw[slice(*solution)]
+    spans = sorted(span for span in (*outside, solution) if span[0] < span[1])
+    return "\n\n".join(raw[slice(*span)] for span in spans)
 
 
 def resolved(rows: Sequence[Identified], prefix: str, noun: str, hint: str) -> Identified:
@@ -258,8 +301,15 @@ def new_id() -> str:
     return secrets.token_hex(10)
 
 
+def packed(meta: Mapping[str, Any]) -> str:
+    """Return the JSON of ``meta`` for its column."""
+    return scrubbed(json.dumps(dict(meta))) if meta else "{}"
+
+
 def scrubbed(text: str) -> str:
     """Return ``text`` for a TEXT column: lone surrogates, which SQLite cannot encode, become `?`."""
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -6,17 +6,22 @@ two-character words. Therefore each CJK character is indexed as one word, and a 
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from store.errors import QueryError
-from store.records import decode, scrubbed
+from store.records import decode, encode, scrubbed, spans_of, visible_text
 from store.sqlite import Database
 
 _CJK = re.compile(
     r"([\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff])"
 )
+# Zero, and bytes that begin the characters above or a surrogate. Looking for bytes is ten times as fast as the pattern.
+_NOT_PLAIN = tuple(bytes([lead]) for lead in (0, *range(0xE3, 0xEE), 0xEF, 0xF0))
+_RADICALS = re.compile(rb"\xe2[\xba-\xbf]")
 _QUERY = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _WORD = re.compile(r"\w+")
 SNIPPET_CHARS = 80
@@ -32,16 +37,41 @@ class Hit:
     snippet: str
 
 
+def is_plain(text: bytes) -> bool:
+    """Return whether a text in UTF-8 can be indexed as it is: no CJK character, lone surrogate or zero character."""
+    if text.isascii():
+        return b"\0" not in text
+    return not any(lead in text for lead in _NOT_PLAIN) and _RADICALS.search(text) is None
+
+
 def indexable(text: str) -> str:
     """Return ``text`` as it is indexed: spaces around CJK characters, nothing that SQLite cannot encode."""
-    return scrubbed(text) if text.isascii() else _CJK.sub(r" \1 ", scrubbed(text)).replace("\0", " ")
+    if is_plain(encode(text)):
+        return text
+    return _CJK.sub(r" \1 ", scrubbed(text)).replace("\0", " ")
 
 
-def insert(connection: sqlite3.Connection, seq: int, statement: str, thought: str, solution: str) -> None:
-    """Index one trace."""
+def index(connection: sqlite3.Connection, plain: Sequence[int], other: Iterable[tuple[int, str, str, str]]) -> None:
+    """Index traces whose texts are stored.
+
+    Args:
+        connection: The connection to the lab's database.
+        plain: The seq of traces with plain texts only, and no text outside the think marks.
+        other: The seq, statement, thought and solution of the others.
+    """
+    # SQLite takes the texts from the tables: this is faster than passing them, and Python can run meanwhile.
     connection.execute(
+        """INSERT INTO traces_fts(rowid, statement, thought, solution)
+           SELECT x.seq, p.statement,
+                  substr(CAST(x.raw AS TEXT), x.thought_start + 1, x.thought_end - x.thought_start),
+                  substr(CAST(x.raw AS TEXT), x.solution_start + 1, x.solution_end - x.solution_start)
+           FROM trace_texts x JOIN traces t ON t.seq = x.seq JOIN problems p ON p.id = t.problem_id
+           WHERE x.seq IN (SELECT value FROM json_each(?)) ORDER BY x.seq""",
+        [json.dumps(plain)],
+    )
+    connection.executemany(
         "INSERT INTO traces_fts(rowid, statement, thought, solution) VALUES (?, ?, ?, ?)",
-        (seq, indexable(statement), indexable(thought), indexable(solution)),
+        ((seq, *map(indexable, texts)) for seq, *texts in other),
     )
 
 
@@ -98,7 +128,7 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
         raise QueryError("A search needs at least one word without a minus.", "`o1lab traces ls` accepts -words alone.")
     total = db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]).fetchone()[0]
     rows = db.execute(
-        """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
+        """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, x.outside
            FROM (SELECT rowid, rank FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rank LIMIT ? OFFSET ?) f
            JOIN traces t ON t.seq = f.rowid JOIN trace_texts x ON x.seq = f.rowid
            JOIN problems p ON p.id = t.problem_id ORDER BY f.rank""",
@@ -106,9 +136,13 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
     ).fetchall()
     found = []
     pattern = _pattern(query)
-    for trace_id, statement, raw_bytes, thought_start, thought_end, solution_start, solution_end in rows:
+    for trace_id, statement, raw_bytes, thought_start, thought_end, solution_start, solution_end, outside in rows:
         raw = decode(raw_bytes)
-        texts = (statement, raw[thought_start:thought_end], raw[solution_start:solution_end])
+        texts = (
+            statement,
+            raw[thought_start:thought_end],
+            visible_text(raw, (solution_start, solution_end), spans_of(outside)),
+        )
         matches = [
             (field, text, match) for field, text in zip(FIELDS, texts, strict=True) if (match := pattern.search(text))
         ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from store import annotations as annotation_log
 from store.filters import TraceQuery
-from store.records import decode
+from store.records import decode, spans_of, visible_text
 from store.sqlite import Database
 
 ORIGINS = """WITH RECURSIVE origins(id) AS (SELECT t.id UNION
@@ -77,13 +77,13 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
 
 def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
     """Return the statement, thought and solution of one candidate."""
-    statement, raw, a, b, c, d = db.execute(
-        """SELECT p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end
+    statement, raw, a, b, c, d, outside = db.execute(
+        """SELECT p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, x.outside
            FROM trace_texts x, problems p WHERE x.seq = ? AND p.id = ?""",
         [candidate.seq, candidate.problem_id],
     ).fetchone()
     text = decode(raw)
-    return statement, text[a:b], text[c:d]
+    return statement, text[a:b], visible_text(text, (c, d), spans_of(outside))
 
 
 def decided_at(db: Database, trace_id: str) -> str:

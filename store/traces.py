@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
 from store import search
 from store.errors import MissingError
 from store.filters import TraceQuery
-from store.filters.traces import SORTS, selection
+from store.filters.traces import SORTS, Selection, selection
 from store.migrations import MOVE_KINDS
-from store.records import Measured, NewTrace, TraceRow, TraceText, decode, encode, now, resolved, scrubbed
+from store.records import (
+    Measured,
+    NewTrace,
+    TraceRow,
+    TraceText,
+    context_of,
+    decode,
+    encode,
+    now,
+    packed,
+    resolved,
+    scrubbed,
+    spans_of,
+)
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
 _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
 
 
-def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
+def add(
+    db: Database, traces: Iterable[tuple[NewTrace, str]], *, indexing: Callable[[], None] = lambda: None
+) -> list[str]:
     """Add traces and index their texts, inside the caller's transaction.
 
     A trace that exists already (same problem, model and raw text) is left unchanged.
@@ -27,11 +42,16 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
     Args:
         db: The lab's database.
         traces: Pairs of a trace and the statement of its problem.
+        indexing: Called before the texts are indexed. That takes most of the time, in one statement during which other
+            threads can run Python.
 
     Returns:
-        The number of new traces.
+        The ids of the new traces.
     """
-    added, created_at = 0, now()
+    created_at = now()
+    added: list[str] = []
+    plain: list[int] = []
+    other: list[tuple[int, str, str, str]] = []
     connection = db.conn
     for trace, statement in traces:
         cursor = connection.execute(
@@ -46,24 +66,70 @@ def add(db: Database, traces: Iterable[tuple[NewTrace, str]]) -> int:
         )  # fmt: skip
         if not cursor.rowcount:
             continue
-        added += 1
+        added.append(trace.id)
         seq = cast(int, cursor.lastrowid)  # None only before any insert
+        context = scrubbed(json.dumps(list(map(dict, trace.context)))) if trace.context else None
+        outside = json.dumps(trace.outside) if trace.outside else None
+        raw = encode(trace.raw)
         connection.execute(
-            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (seq, *trace.thought, *trace.solution, scrubbed(json.dumps(dict(trace.meta))), encode(trace.raw)),
+            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw, "
+            "context, outside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, *trace.thought, *trace.solution, packed(trace.meta), raw, context, outside),
         )
-        search.insert(connection, seq, statement, trace.raw[slice(*trace.thought)], trace.raw[slice(*trace.solution)])
+        if trace.outside or not (search.is_plain(raw) and search.is_plain(encode(statement))):
+            other.append((seq, statement, trace.raw[slice(*trace.thought)], trace.answer))
+        else:
+            plain.append(seq)
+    indexing()
+    search.index(connection, plain, other)
     return added
+
+
+_MANY = 20_000
+"""From so many matches on, the first of them in an order are found faster by walking its index than by sorting them."""
+_NEAR = 20_000
+"""Up to so many rows from the start are walked over."""
 
 
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:
     """Return one page of the list."""
-    source, parameters, seq, order = selection(query, in_order=True, only_seq=query.sort == "added")
+    span = _span(db, query, limit, offset)
+    if span is not None:
+        sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq BETWEEN ? AND ? ORDER BY {query.order}"
+        return [_row(row) for row in db.execute(sql, span)]
+    chosen = selection(query, in_order=True, only_seq=query.sort == "added")
+    if offset < _NEAR:
+        chosen = _in_order(db, query, chosen)
     # The inner query finds the page in an index; only its rows are then read.
-    found = f"SELECT {seq} FROM {source} ORDER BY {order} LIMIT ? OFFSET ?"
+    found = f"SELECT {chosen.seq} FROM {chosen.sql} ORDER BY {chosen.order} LIMIT ? OFFSET ?"
     sql = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN ({found}) ORDER BY {query.order}"
-    return [_row(row) for row in db.execute(sql, [*parameters, limit, offset])]
+    return [_row(row) for row in db.execute(sql, [*chosen.parameters, limit, offset])]
+
+
+def _span(db: Database, query: TraceQuery, limit: int, offset: int) -> tuple[int, int] | None:
+    """Return the first and the last seq of a page of all traces in the order they were added, if no seq is missing."""
+    if not offset or query.sort != "added" or query.conditions or query.text.strip() or query.ids is not None:
+        return None
+    first, last, number = db.execute(
+        "SELECT (SELECT min(seq) FROM traces), (SELECT max(seq) FROM traces), (SELECT count(*) FROM traces)"
+    ).fetchone()
+    if not number or last - first + 1 != number:
+        return None
+    return (
+        (last - offset - limit + 1, last - offset) if query.descending else (first + offset, first + offset + limit - 1)
+    )
+
+
+def _in_order(db: Database, query: TraceQuery, chosen: Selection) -> Selection:
+    """Return the selection in the way that finds its first rows fastest."""
+    if query.sort == "added" or query.text.strip() or not _is_many(db, chosen):
+        return chosen
+    return chosen.walking(query)
+
+
+def _is_many(db: Database, chosen: Selection) -> bool:
+    limited = f"SELECT count(*) FROM (SELECT 1 FROM {chosen.sql} LIMIT {_MANY})"
+    return bool(db.execute(limited, chosen.parameters).fetchone()[0] == _MANY)
 
 
 def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: int = 200) -> Iterator[TraceRow]:
@@ -140,7 +206,8 @@ def text(db: Database, identity: str) -> TraceText:
 
 
 _TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
-            p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter
+            p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter, x.context,
+            x.outside
             FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
             LEFT JOIN trace_segments s ON s.seq = t.seq"""
 
@@ -148,7 +215,7 @@ _TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start
 def _text(row: Sequence[Any]) -> TraceText:
     return TraceText(
         row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9]),
-        bool(row[10]), row[11], row[12] or 0,
+        bool(row[10]), row[11], row[12] or 0, context_of(row[13]), spans_of(row[14]),
     )  # fmt: skip
 
 
@@ -170,10 +237,11 @@ def position(db: Database, query: TraceQuery, identity: str) -> int | None:
 def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None:
     """Return the id of the next trace without a decision, in the query's order; after the last, continue at the top."""
     key = _sort_key(db, query, identity)
-    source, parameters, seq, order = selection(query, in_order=True)
-    todo = f"SELECT t.id FROM {source} AND t.decision IS NULL AND t.id != ?"
+    undone = selection(query, in_order=True)
+    undone = _in_order(db, query, undone._replace(sql=f"{undone.sql} AND t.decision IS NULL"))
+    todo, order, parameters = f"SELECT t.id FROM {undone.sql} AND t.id != ?", undone.order, undone.parameters
     if key is not None:
-        beyond, values = _beyond(query, key, seq, after=True)
+        beyond, values = _beyond(query, key, undone.seq, after=True)
         row = db.execute(f"{todo} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values]).fetchone()
         if row:
             return str(row[0])

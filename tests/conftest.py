@@ -74,6 +74,12 @@ def tiny_base(session_root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_family(session_root: Path) -> Callable[[str], Path]:
+    """Returns a tiny base model of a family (see tiny_model.FAMILIES), each made once. Do not write into it."""
+    return lambda family: _once(session_root, f"base-{family}", lambda folder: make_tiny_model(folder, family=family))
+
+
+@pytest.fixture(scope="session")
 def _warm_python(session_root: Path) -> str:
     if not hasattr(os, "pidfd_open"):  # the fork server is for Linux; elsewhere the real interpreter does
         return sys.executable

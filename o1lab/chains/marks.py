@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from o1lab.paths import Lab
 
+_NAMED = re.compile(rb"^[ \t]*(?:\[\[?[ \t]*)?\"?marks\b", re.MULTILINE)
+"""Marks in o1lab.toml, not commented out."""
 PLAIN = "plain"
 """The format of a response without marks."""
 
@@ -92,6 +94,8 @@ def use(own: Iterable[Marks]) -> None:
     """Put the marks of a lab in use, beside the built-in ones."""
     global _in_use  # noqa: PLW0603 - a process works in one lab, and parsing needs no lab otherwise
     _in_use = (*own, *_BUILT_IN)
+    pattern.cache_clear()
+    at_start.cache_clear()
 
 
 def use_marks_of(lab: Lab) -> None:
@@ -100,12 +104,12 @@ def use_marks_of(lab: Lab) -> None:
     Raises:
         LabError: o1lab.toml has marks and is not valid.
     """
+    use(())
     try:
-        named = b"marks" in lab.config.read_bytes()
+        named = _NAMED.search(lab.config.read_bytes())
     except OSError:
-        named = False
+        named = None
     if not named:  # reading the configuration imports pydantic, which the first paint does not need
-        use(())
         return
     from o1lab.config import load_config
 
@@ -130,19 +134,15 @@ def first_of(folded_text: str, marks: tuple[str, ...], start: int = 0) -> tuple[
     return (at, at - length) if found else None
 
 
+@lru_cache(maxsize=1)
 def pattern() -> re.Pattern[str]:
     """Return a pattern that matches any mark."""
-    return _pattern(table())
-
-
-@lru_cache(maxsize=4)
-def _pattern(formats: tuple[Marks, ...]) -> re.Pattern[str]:
-    every = {mark for one in formats for mark in one.every}
+    every = {mark for one in table() for mark in one.every}
     return re.compile("|".join(map(re.escape, sorted(every, key=len, reverse=True))), re.IGNORECASE)
 
 
-@lru_cache(maxsize=4)
-def at_start(formats: tuple[Marks, ...]) -> re.Pattern[str]:
-    """Return a pattern of white space and an opening mark; its ``lastindex`` is the number of the format, from 1."""
-    opens = ("|".join(map(re.escape, sorted(one.opens, key=len, reverse=True))) for one in formats)
+@lru_cache(maxsize=1)
+def at_start() -> re.Pattern[str]:
+    """Return a pattern of white space and an opening mark; its ``lastindex`` is the format in the table, from 1."""
+    opens = ("|".join(map(re.escape, sorted(one.opens, key=len, reverse=True))) for one in table())
     return re.compile(r"\s*(?:" + "|".join(f"({mark})" for mark in opens) + ")", re.IGNORECASE)

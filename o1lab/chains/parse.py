@@ -5,11 +5,13 @@ Offsets are in code points of the raw text, which is never changed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from o1lab.chains.marks import PLAIN, Marks, at_start, first_of, folded, table
 
 Span = tuple[int, int]
+_VISIBLE = re.compile(r"\S")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def parse(raw: str) -> ParsedResponse:
     only at the start, because elsewhere the text mentions the mark.
     """
     formats = table()
-    if begun := at_start(formats).match(raw):
+    if begun := at_start().match(raw):
         number = begun.lastindex or 1
         return _parsed(raw, formats[number - 1], (begun.start(number), begun.end()))
     text = folded(raw)
@@ -62,12 +64,20 @@ def parse(raw: str) -> ParsedResponse:
     return ParsedResponse(PLAIN, None, whole, complete=whole is not None)
 
 
-def join(thought: str | None, answer: str) -> str:
+def join(thought: str | None, answer: str, *, closed: bool | None = None) -> str:
     """Join a response that came in two fields (such as ``reasoning_content`` and ``content``) to one raw text.
 
     The result has the format of the student, ``<think>`` and then the answer; both fields are unchanged.
+
+    Args:
+        thought: the thought, if there is one.
+        answer: the answer, perhaps empty.
+        closed: whether the thought ended. By default it did if an answer follows: else it may have been cut off.
     """
-    return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else answer
+    if not thought:
+        return answer
+    closed = bool(answer.strip()) if closed is None else closed
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if closed else f"<think>\n{thought}"
 
 
 def _opening(text: str, marks: Marks) -> Span | None:
@@ -105,7 +115,9 @@ def _find(raw: str, marks: tuple[str, ...], start: int) -> Span | None:
 
 def _trim(raw: str, start: int, end: int) -> Span | None:
     """Return [start, end) without surrounding whitespace, or None if it is all whitespace."""
-    text = raw[start:end]
-    left = len(text) - len(text.lstrip())
-    right = len(text.rstrip())
-    return (start + left, start + right) if left < right else None
+    first = _VISIBLE.search(raw, start, end)
+    if first is None:
+        return None
+    while raw[end - 1].isspace():
+        end -= 1
+    return (first.start(), end)

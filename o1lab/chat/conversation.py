@@ -31,9 +31,14 @@ TITLE_LENGTH = 80
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of all panes. ``blind`` shuffles the panes and hides the models until the vote."""
+    """The settings of all panes.
 
-    system: str = ""
+    Attributes:
+        system: the system prompt; None for that of each student's run, an empty text for none.
+        blind: shuffle the panes and hide the models until the vote.
+    """
+
+    system: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     blind: bool = False
 
@@ -228,7 +233,7 @@ class ConversationSession:
 
     def messages_for(self, pane: int) -> list[Message]:
         """Return the messages for ``pane``: system prompt, answered turns without their thoughts, last question."""
-        found: list[Message] = [{"role": "system", "content": self.settings.system}] if self.settings.system else []
+        found: list[Message] = []
         for turn in range(1, self.turn + 1):
             answer = self.answer(pane, turn)
             if turn == self.turn:
@@ -236,7 +241,12 @@ class ConversationSession:
             elif answer is not None and answer.content:
                 found.append({"role": "user", "content": self.question(turn)})
                 found.append({"role": "assistant", "content": answer.content})
-        return found
+        return self.refs[pane].prompt.conversation(found, system=self.settings.system)
+
+    def system_of(self, pane: int) -> str:
+        """Return the system prompt that ``pane`` is asked with; empty for none."""
+        own = self.refs[pane].prompt.system_prompt
+        return own if self.settings.system is None else self.settings.system
 
     def order(self, turn: int | None = None) -> list[int]:
         """Return the panes in display order; if blind, shuffled for each turn, with a seed that makes it repeatable."""
@@ -344,7 +354,11 @@ class ConversationSession:
             ttft_s=growing.ttft_s,
             seconds=done.seconds if done else None,
             settings=asdict(replace(self.settings, sampling=sampling))
-            | {"finish_reason": done.finish_reason if done else growing.state, "notes": growing.notes},
+            | {
+                "system": self.system_of(pane),
+                "finish_reason": done.finish_reason if done else growing.state,
+                "notes": growing.notes,
+            },
         )
         replaced = [replace(before, state="replaced")] if before is not None else []
         await self._save(*replaced, message)
@@ -388,7 +402,8 @@ def settings_from(saved: dict[str, Any]) -> Settings:
     sampling = {k: v for k, v in saved.get("sampling", {}).items() if k in Sampling.__dataclass_fields__}
     if "stop" in sampling:
         sampling["stop"] = tuple(sampling["stop"])
-    return Settings(str(saved.get("system", "")), Sampling(**sampling), bool(saved.get("blind", False)))
+    system = saved.get("system", "")
+    return Settings(system if system is None else str(system), Sampling(**sampling), bool(saved.get("blind", False)))
 
 
 def _found(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:

@@ -24,9 +24,9 @@ def add_to_traces(
 ) -> tuple[str, bool]:
     """Add an answer to the traces. Blocks; run it in a thread.
 
-    The question becomes a problem without a gold answer if the lab does not know it. The provenance of the trace
-    contains the settings and the earlier turns, because the question alone does not reproduce a later turn. A new
-    trace is measured and verified at once.
+    The question becomes a problem without a gold answer if the lab does not know it. The system message and the
+    earlier turns are the context of the trace, and its provenance contains the settings. A new trace is measured and
+    verified at once.
 
     Args:
         store: the lab's database.
@@ -44,6 +44,14 @@ def add_to_traces(
         raise UsageError("This answer is empty.", "Choose another one.")
     history = conversations.messages(store.db, record.id)
     question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
+    before = [
+        {"role": m.role, "content": m.content}
+        for m in history
+        if m.turn < message.turn and m.pane in (None, message.pane)
+    ]
+    system = str(message.settings.get("system") or "")
+    asked = [{"role": "system", "content": system}] if system else []
+    asked += [*before, {"role": "user", "content": question}]
     raw = parse.join(message.thought, message.content)
     parsed = parse.parse(raw)
     meta = {
@@ -52,11 +60,7 @@ def add_to_traces(
         "turn": message.turn,
         "state": message.state,
         "asked_with": message.settings,
-        "before": [
-            {"role": m.role, "content": m.content}
-            for m in history
-            if m.turn < message.turn and m.pane in (None, message.pane)
-        ],
+        "before": before,
     }
     problem = NewProblem(question, SOURCE, key=record.id)
     trace = NewTrace(
@@ -72,6 +76,8 @@ def add_to_traces(
         synthesis=_synthesis(ref),
         tokens=message.output_tokens,
         meta=meta,
+        context=tuple(asked) if len(asked) > 1 else (),
+        outside=parsed.outside,
     )
     with store.explained(), store.db.atomic():
         if problems.find(store.db, question) is None:
@@ -79,7 +85,7 @@ def add_to_traces(
         added = traces.add(store.db, [(trace, question)])
     if added:  # after the commit: if measuring is interrupted, the next import repeats it
         measure_trace(store, trace.id)
-    return trace.id, added == 1
+    return trace.id, bool(added)
 
 
 def _cut(message: conversations.Message) -> bool:

@@ -13,7 +13,7 @@ from o1lab.cli.output import JsonOption, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.ingest.importer import ImportReport, Progress
+    from o1lab.ingest.importer import ImportReport, Progress, RowFault
     from o1lab.ingest.measuring import MeasureReport
 
 
@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
 def import_(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, or folders.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, compressed or not, or folders."),
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is invalid.")] = False,
     source: Annotated[str | None, typer.Option(help="Source of the rows [default: the file name].")] = None,
@@ -38,6 +39,19 @@ def import_(
             "human, unknown."
         ),
     ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=ROLE",
+            help="What a column is, if its name does not say so; can be repeated. Roles: problem, thought, response, "
+            "solution, answer, reference, system, messages, history, input, background, chain, raw, image, model, key, "
+            "licence, source, synthesis, finish, ignore.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Import nothing; show what each column would be taken for.")
+    ] = False,
     measure: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Count moves and verify answers after the import.")
     ] = True,
@@ -45,20 +59,26 @@ def import_(
 ) -> None:
     """Import traces and problems. The format is detected from the content of each file.
 
-    Supported are Sky-T1, R1, s1 and Marco-o1 chains, ShareGPT conversations, messages (also with reasoning_content),
-    Alpaca, and problems with answers. Rows that are already in the lab are skipped. Of a conversation, the first
-    question and its answer are imported. Invalid rows are reported with their line, and the rest is imported (exit
-    status 1).
+    Files may be compressed (gzip, bzip2, xz, zstd) and in UTF-8, UTF-16 or UTF-32. Of a folder, the JSON and Parquet
+    files are imported, and what was skipped is listed.
 
-    Example: o1lab import chains.jsonl problems/ --licence Apache-2.0
+    Supported are conversations (messages, ShareGPT, prompt and completion), problems with one or several responses,
+    with the thought inside or in a column of its own, and problems alone. Columns are recognised by their names; what
+    was not used is reported. Rows that are already in the lab are skipped. Of a conversation, the last answer is the
+    response, and the turns before it are kept as its context. Invalid rows are reported with the line of the first and
+    their number, and the rest is imported (exit status 1).
+
+    Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """
     from o1lab.errors import UsageError
+    from o1lab.ingest.columns_report import parse_mapping
     from o1lab.ingest.formats import SYNTHESES
     from o1lab.ingest.importer import import_files
     from o1lab.ingest.measuring import measure_pending
 
     if synthesis is not None and synthesis not in SYNTHESES:
         raise UsageError(f"'{synthesis}' is not a known synthesis.", f"Choose one of {', '.join(SYNTHESES)}.")
+    mapping = parse_mapping(mapped or ())
     with opened(ctx) as store:
         line = _ProgressLine()
         report = import_files(
@@ -68,17 +88,23 @@ def import_(
             licence=licence,
             teacher=teacher,
             synthesis=synthesis,
+            mapping=mapping,
             strict=strict,
+            dry_run=dry_run,
             progress=line.rows,
         )
         measured = None
-        if measure and not report.undone:
+        if measure and not (report.undone or report.dry):
             measured = measure_pending(store, progress=line.traces)
         line.done()
     verdicts = dict(measured.verdicts) if measured else {}
     data = {
-        "files": [asdict(file) for file in report.files],
+        "files": [file.as_json() for file in report.files],
+        "columns": [file.columns.as_json(file.path) for file in report.files],
+        "dry_run": report.dry,
         "errors": [asdict(fault) for fault in report.errors],
+        "notices": [asdict(notice) for notice in report.notices.entries],
+        "skipped": [asdict(one) for one in report.skipped],
         "measured": measured.measured if measured else 0,
         "verdicts": verdicts,
     }
@@ -88,21 +114,38 @@ def import_(
 
 
 def _summary(report: ImportReport, measured: MeasureReport | None) -> str:
-    lines = [
-        f"{file.path}: {file.format}, {file.rows:,} rows: {file.added:,} added, {file.duplicates:,} duplicates, "
-        f"{file.rejected:,} rejected"
-        for file in report.files
-    ]
-    lines += [f"{fault.path}:{fault.line}: {one_line(fault.reason, 200)}" for fault in report.errors]
-    unlisted = sum(file.rejected for file in report.files) - len(report.errors)
+    from o1lab.ingest.columns_report import lines_of
+
+    lines = []
+    for file in report.files:
+        lines.append(
+            f"{file.path}: {file.format}, {file.rows:,} rows: {file.added:,} added, {file.duplicates:,} duplicates, "
+            f"{file.rejected:,} rejected"
+        )
+        lines += lines_of(file.path, file.columns, every=report.dry)
+    lines += [_fault(fault) for fault in report.errors]
+    unlisted = sum(file.rejected for file in report.files) - sum(fault.rows for fault in report.errors)
     if unlisted > 0 and not report.undone:
         lines.append(f"… and {unlisted:,} more rows were rejected.")
-    if report.undone:
+    lines += [f"Notice: {_fault(notice)}" for notice in report.notices.entries]
+    lines += [f"Skipped {one.path}: {one.reason}" for one in report.skipped]
+    if report.dry:
+        lines.append("Nothing was imported: this is a dry run.")
+    elif report.undone:
         lines.append("Nothing was imported because of --strict. Without it, the valid rows are imported.")
     if measured and measured.measured:
         verdicts = ", ".join(f"{number:,} {verdict}" for verdict, number in sorted(measured.verdicts.items()))
         lines.append(f"Measured {measured.measured:,} traces: {verdicts}.")
     return "\n".join(lines)
+
+
+def _fault(fault: RowFault) -> str:
+    reason = one_line(fault.reason, 200)
+    if not fault.line:
+        return f"{fault.path}: {reason}"
+    if fault.rows == 1:
+        return f"{fault.path}:{fault.line}: {reason}"
+    return f"{fault.path}: {fault.rows:,} rows: {reason}; first at line {fault.line:,}"
 
 
 class _ProgressLine:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 from pathlib import Path
 
-from o1lab.errors import O1LabError, from_store
+from o1lab.errors import LabError, O1LabError, from_store
 from o1lab.paths import find_lab, log_dir
 from store.errors import StoreError
 
@@ -62,7 +63,8 @@ def _open(folder: Path | None) -> int:
         from o1lab.chains.marks import use_marks_of
 
         lab = find_lab(folder)
-        use_marks_of(lab)
+        with contextlib.suppress(LabError):  # the screens that need the configuration report it
+            use_marks_of(lab)
         return run_app(lab)
     finally:
         gc.enable()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.errors import LabError
 from o1lab.paths import Lab, find_lab
 from o1lab.text import visible
 
@@ -30,11 +31,14 @@ class Context:
     lab_dir: Path | None = None
 
     def lab(self) -> Lab:
-        """Return the lab, with its own think marks in use."""
+        """Return the lab, with its own think marks in use; if they cannot be read, say so."""
         from o1lab.chains.marks import use_marks_of
 
         lab = find_lab(self.lab_dir)
-        use_marks_of(lab)
+        try:
+            use_marks_of(lab)
+        except LabError as error:
+            say(f"o1lab: the lab's own think marks are not used: {error.message}")
         return lab
 
 

@@ -67,7 +67,10 @@ def chat(
     model: Annotated[
         list[str], typer.Option("--model", "-m", help="solver, a base model, RUN/STEP or an endpoint; repeatable.")
     ],
-    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    system: Annotated[
+        str | None,
+        typer.Option(help="System prompt; by default that of the student's run. An empty one sends none."),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")] = 0.0,
     top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Nucleus sampling threshold.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of output tokens.")] = 512,
@@ -108,7 +111,14 @@ def chat(
 
 
 async def _chat(
-    lab: Lab, names: list[str], prompt: str, system: str, sampling: Sampling, limits: ChatConfig, *, as_json: bool
+    lab: Lab,
+    names: list[str],
+    prompt: str,
+    system: str | None,
+    sampling: Sampling,
+    limits: ChatConfig,
+    *,
+    as_json: bool,
 ) -> int:
     from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, Settings
     from o1lab.chat.verdicts import AnswerVerifier
@@ -138,6 +148,9 @@ async def _chat(
                 client=client,
                 verifier=verifier,
             )
+            for pane, ref in enumerate(refs):
+                if system is None and (own := session.system_of(pane)):
+                    say(f"{ref.label} is asked with the system prompt of its run: {one_line(own, 60)}")
             try:
                 await session.send(prompt)
                 await session.wait()
@@ -145,7 +158,10 @@ async def _chat(
                 interrupted = True
             finally:
                 await session.close()
-            answers = [_answer_keys(ref.id, session.answer(pane)) for pane, ref in enumerate(refs)]
+            answers = [
+                _answer_keys(ref.id, session.answer(pane)) | {"system": session.system_of(pane)}
+                for pane, ref in enumerate(refs)
+            ]
     finally:
         verifier.close()
         store.close()

@@ -108,10 +108,12 @@ def traces_show(
     segments = moves_of(text) if text.thought else []
     data = _item(row) | {
         "statement": text.statement,
+        "context": list(text.context),
         "gold": text.gold,
         "raw": text.raw,
         "thought": text.thought,
         "solution": text.solution,
+        "outside": [text.raw[slice(*span)] for span in text.outside],
         "answer": row.answer,
         "verdict_reason": row.verdict_reason,
         "rating": row.rating,
@@ -133,9 +135,10 @@ def traces_show(
         f"{row.id}  {row.model}  {row.source}  licence {row.licence or 'unknown'}  {row.synthesis}",
         f"gold {text.gold or '-'}  answer {row.answer or '-'}  {row.verdict or 'not verified'}: "
         f"{row.verdict_reason or '-'}",
-        f"\n{text.statement}\n",
+        f"\n{text.asked}\n",
         *(f"{move.kind.letter}  {text.thought[move.start : move.end].strip()}" for move in segments),
         f"\n{text.solution}",
+        *(f"\nOutside the think marks, part of the solution: {one_line(part, 200)}" for part in data["outside"]),
         *(f"\n{record.annotator} {record.created_at}: {record.kind} {record.value}" for record in records),
     ]
     emit(data, as_json=as_json, text="\n".join(shown))

@@ -13,6 +13,7 @@ from o1lab.cli.jobs import IdArgument, JobCommands, add_job_verbs, progress_colu
 from o1lab.cli.listing import Column
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.format import byte_size, number
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
@@ -321,7 +322,17 @@ def preflight_text(found: Preflight) -> str:
             f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
         ]
     if found.thought_survives is not None:
-        lines.append(f"thought         {'survives' if found.thought_survives else 'is stripped by'} the chat template")
+        lines.append(f"thought         {'is trained in full' if found.thought_survives else 'is changed'}")
+    if system := found.system_prompt or found.template_system:
+        whose = "" if found.system_prompt else " (of the chat template)"
+        lines.append(f"system message  {one_line(system, 60)}{whose}")
+    if found.trainable_parameters:
+        of_base = f"{found.trainable_parameters / max(found.base_parameters, 1):.2%} of the base's"
+        names = ", ".join(f"{target.name} ({target.layers})" for target in found.targets)
+        lines += [
+            f"adapter         on {names}",
+            f"trainable       {found.trainable_parameters:,} parameters, {of_base} {found.base_parameters:,}",
+        ]
     if found.memory_bytes:
         available = byte_size(found.memory.available)
         lines.append(f"memory          about {byte_size(found.memory_bytes)} of {available} free")

@@ -132,7 +132,7 @@ def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell
         with db.atomic():
             problems.add(db, [_problem(one, SOURCE) for one in training])
             problems.add(db, [_problem(one, HELD_OUT_SOURCE) for one in held_out])
-            added = traces.add(db, chains)
+            added = len(traces.add(db, chains))
         if added:
             tell(f"Added {added} chains of the solver and {len(held_out)} held-out problems to {lab.root}.")
         if not _has_dataset(store):

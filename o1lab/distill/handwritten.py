@@ -145,6 +145,7 @@ def _trace(problem: Problem, raw: str, annotator: str, licence: str | None) -> N
         licence=licence,
         synthesis=SYNTHESIS,
         meta={"written_by": annotator},
+        outside=parsed.outside,
     )
 
 

@@ -161,6 +161,7 @@ class ResultWriter:
             parent_id=draft.parent_id,
             tokens=_written(one),
             meta={**self._meta(one), **draft.meta},
+            outside=parsed.outside,
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _done(reply: Reply, seconds: float, began: float, first: float | None, last:
 async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> str | None:
     """Return the prompt as the model sees it, with the chat template applied; None if the server cannot render it."""
     url = f"{target.base_url.rstrip('/')}/o1lab/render"  # only o1lab's own servers have it
-    payload = {"model": target.model, "messages": list(messages)}
+    payload = {"model": target.model, "messages": list(messages), **target.fields}
     try:
         async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES) as client:
             answer = await client.post(url, json=payload, headers={"Authorization": f"Bearer {target.key}"})

@@ -88,7 +88,7 @@ class Transport:
             refusals: what the server refuses: it is left out, and added to when the server refuses more.
         """
         while True:
-            sent = refusals.apply(body)
+            sent = refusals.apply({**body, **reader.target.fields})
             options = {name: value for name, value in sent.items() if name in OPTIONS}
             folded = len(sent["messages"]) < len(body["messages"])
             reader.sent(options | ({"system_in": "user"} if folded else {}))

@@ -14,7 +14,7 @@ from o1lab.ingest.measuring import as_record, measure_new
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
-from store.records import Annotation, NewTrace, TraceRow
+from store.records import Annotation, Context, NewTrace, TraceRow
 
 SYNTHESIS = "human"
 
@@ -44,7 +44,7 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
         raise UsageError("An edited chain cannot be empty.", "The trace was not changed.")
     if raw == text.raw:
         raise UsageError("The text is unchanged.", "Nothing was recorded.")
-    new = _edited(parent, raw, annotator)
+    new = _edited(parent, raw, annotator, text.context)
     found = measure_new(new)
     verdict = pool.verify(text.gold, found.answer)
     with store.db.atomic():
@@ -53,13 +53,13 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
         return annotation_log.annotate(store.db, parent.id, "edit", new.id, annotator=annotator)
 
 
-def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
+def _edited(parent: TraceRow, raw: str, annotator: str, context: Context) -> NewTrace:
     parsed = parse(raw)
     end = (len(raw), len(raw))
     return NewTrace(
         parent.problem_id, parent.model, raw, parsed.thought or (0, 0), parsed.solution or end,
         parsed.complete, parsed.format, parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
-        meta={"edited_by": annotator},
+        meta={"edited_by": annotator}, context=context, outside=parsed.outside,
     )  # fmt: skip
 
 

@@ -37,24 +37,46 @@ def _provenance(row: DatasetRow) -> dict[str, Any]:
     return {name: getattr(row, field) for field, name in _PROVENANCE.items()}
 
 
+_SHAREGPT = {"user": "human", "assistant": "gpt"}
+
+
+def _response(row: DatasetRow) -> str:
+    """Return the response with its think marks. A thought that was cut off has no closing mark."""
+    if row.cut_off:
+        return "\n\n".join(part for part in (row.solution, join(row.thought, "", closed=False)) if part)
+    return join(row.thought, row.solution, closed=True)
+
+
+def _conversation(row: DatasetRow) -> list[dict[str, str]]:
+    asked = [dict(turn) for turn in row.context] or [{"role": "user", "content": row.statement}]
+    return [*asked, {"role": "assistant", "content": _response(row)}]
+
+
 def _messages(row: DatasetRow) -> dict[str, Any]:
-    answer = {"role": "assistant", "content": join(row.thought, row.solution)}
-    return {"messages": [{"role": "user", "content": row.statement}, answer], **_provenance(row)}
+    return {"messages": _conversation(row), **_provenance(row)}
 
 
 def _sharegpt(row: DatasetRow) -> dict[str, Any]:
-    answer = {"from": "gpt", "value": join(row.thought, row.solution)}
-    return {"conversations": [{"from": "human", "value": row.statement}, answer], **_provenance(row)}
+    turns = [{"from": _SHAREGPT.get(one["role"], one["role"]), "value": one["content"]} for one in _conversation(row)]
+    return {"conversations": turns, **_provenance(row)}
 
 
 def _alpaca(row: DatasetRow) -> dict[str, Any]:
-    output = join(row.thought, row.solution)
-    return {"instruction": row.statement, "input": "", "output": output, **_provenance(row)}
+    """Return a row with ``system`` and ``history`` where other turns come before the last question."""
+    *asked, answer = _conversation(row)
+    system = "\n\n".join(turn["content"] for turn in asked if turn["role"] == "system")
+    turns = [turn for turn in asked if turn["role"] != "system"]
+    history, instruction = turns[:-1], turns[-1]["content"] if turns else row.statement
+    if [turn["role"] for turn in history] != ["user", "assistant"] * (len(history) // 2):  # tool rounds
+        history, instruction = [], "\n\n".join(f"[{turn['role']}] {turn['content']}" for turn in turns)
+    pairs = [[one["content"], two["content"]] for one, two in zip(history[::2], history[1::2], strict=True)]
+    before = {name: value for name, value in (("system", system), ("history", pairs)) if value}
+    return {"instruction": instruction, "input": "", "output": answer["content"], **before, **_provenance(row)}
 
 
 def _plain(row: DatasetRow) -> dict[str, Any]:
     texts = {"problem": row.statement, "thought": row.thought, "solution": row.solution, "gold_answer": row.gold}
-    return {**texts, **_provenance(row)}
+    return {**texts, **({"context": row.context} if row.context else {}), **_provenance(row)}
 
 
 _LINES: dict[str, Callable[[DatasetRow], dict[str, Any]]] = {
@@ -69,7 +91,8 @@ FORMATS = (*_LINES, "parquet")
 def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
     """Write the dataset to ``path`` and return the number of rows. The file is replaced atomically.
 
-    If a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution.
+    If a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution. A row with a context
+    has all of its turns, also as ``context`` in jsonl and Parquet (there as JSON).
 
     Args:
         store: the lab's database.
@@ -111,11 +134,13 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> int:
     import pyarrow.parquet as pq
 
     names = {name: name for name in ("statement", "thought", "solution", "gold")} | _PROVENANCE
-    schema = pa.schema([(name, pa.int64() if name == "tokens" else pa.string()) for name in names.values()])
+    types = {name: pa.int64() if name == "tokens" else pa.string() for name in (*names.values(), "context")}
+    schema = pa.schema(list(types.items()))
     number = 0
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _PARQUET_ROWS)):
             columns = [[_utf8(getattr(row, field)) for row in batch] for field in names]
+            columns.append([_utf8(json.dumps([*map(dict, row.context)])) if row.context else None for row in batch])
             writer.write_batch(pa.record_batch(columns, schema=schema))
             number += len(batch)
     return number

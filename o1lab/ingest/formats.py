@@ -1,67 +1,67 @@
-"""Convert a row to a problem and its traces. Importers recognise rows by their keys; the file name does not matter.
+"""Convert a row to a problem and its traces. Importers recognise rows by their columns; the file name does not matter.
 
-==============  ============================================================================================
-recorded        problem, ``raw`` (or thought and solution), model: a response as this project stores it
-s1              question and ``*thinking_trajectory`` with ``*attempt``
-sharegpt        ``conversations`` of from and value
-messages        ``messages`` of role and content, with the thought in reasoning_content, reasoning or thinking
-reasoning       a prompt, ``reasoning_content`` (or reasoning) and an answer side by side
-alpaca          instruction, input, output (or response)
-problems        a statement with answer, final_answer or solution, and no response
-==============  ============================================================================================
+Reports call the formats: ``recorded`` (a response as this project stores it), ``s1``, ``sharegpt``, ``messages``,
+``reasoning`` (thought and answer side by side), ``alpaca`` (a problem with responses) and ``problems``.
+
+Every string of a row is used, kept with the trace or the problem, or counted as unused.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.equality.notation import normalise
 from o1lab.chains.parse import parse
-from o1lab.ingest.importers.base import GOLD, IMPORTERS, REFERENCE, Found, Importer, RowError, TraceText, string
+from o1lab.ingest.importers.base import IMPORTERS, Found, Importer, Recognise, RowError, TraceText
+from o1lab.ingest.importers.columns import columns, recognise
+from o1lab.ingest.importers.roles import Layout, layout
+from o1lab.ingest.importers.texts import string, strings
 from store.records import NewProblem, NewTrace
 
 SYNTHESES = ("distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "human", "unknown")
 UNKNOWN = "unknown"
+KEPT = "kept"
+"""What a small value is taken for that has no role: it is stored with the trace or the problem."""
 
-_MODEL = ("model", "teacher", "model_name", "generator", "generated_by")
-_KEY = ("id", "unique_id", "uuid", "idx", "problem_id")
-_META = (
-    "level",
-    "subject",
-    "subfield",
-    "type",
-    "answer_type",
-    "kind",
-    "unit",
-    "url",
-    "cot_type",
-    "source_type",
-    "score",
-)
 _LONGEST_GOLD = 200
+_MOST_KEPT = 40
 
 
 @dataclass(frozen=True)
 class FileOrigin:
-    """Metadata of a file given by the user; a model or licence in the row takes precedence."""
+    """Metadata of a file given by the user; a model or licence in the row takes precedence.
+
+    ``mapping`` has pairs of a column and its role, see :data:`~o1lab.ingest.importers.roles.ROLES`.
+    """
 
     source: str
     licence: str | None = None
     teacher: str | None = None
     synthesis: str | None = None
+    mapping: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """The content of one row: a problem, and the traces that answer it."""
+    """The content of one row: a problem, and the traces that answer it.
+
+    Attributes:
+        format: the name of its format.
+        problem: the problem.
+        traces: the traces.
+        used: what each column was taken for.
+        unused: the number of characters of each column that are stored nowhere.
+    """
 
     format: str
     problem: NewProblem
     traces: Sequence[NewTrace]
+    used: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> ParsedRow:
@@ -75,66 +75,147 @@ def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> Parse
     Raises:
         RowError: no importer recognises it, or it is empty.
     """
-    recognised = ((one, found) for one in IMPORTERS.all().values() if (found := _tried(one, row)) is not None)
-    importer, found = next(recognised, (None, None))
+    importer, found = _recognised(row, provenance)
     if importer is None or found is None:
         raise RowError(f"no format known here has these keys: {_keys(row)}")
     if not found.statement.strip():
         raise RowError("the problem is empty")
-    key = _text(row, _KEY) or str(line)
-    problem = _problem(row, found, provenance, key)
-    responses = [response for response in found.responses if response.raw.strip()]
-    traces = [_trace(row, response, problem.id, provenance, key) for response in responses]
-    if found.responses and not traces:
-        raise RowError("the response is empty")
-    return ParsedRow(_format(importer, traces), problem, traces)
+    return _Row(row, provenance, found, line).parsed(importer)
 
 
-def _problem(row: Mapping[str, Any], found: Found, provenance: FileOrigin, key: str) -> NewProblem:
-    """Return the problem of a row. Keys that belong to the response (such as ``solution``) are not a reference."""
-    reference = next((text for name in REFERENCE if name not in found.used and (text := string(row.get(name)))), None)
-    gold = next((text for name in GOLD if name not in found.used and (text := _gold(row.get(name)))), None)
-    if gold is None and reference is not None:
-        boxed = extract_answer(reference)
-        if boxed is not None and boxed.how is How.BOXED:
-            gold = boxed.text
-        elif found.responses and len(reference) <= _LONGEST_GOLD and "\n" not in reference.strip():
-            gold = reference.strip()  # s1K keeps a short gold answer there
-    if reference is None and "####" in (full := string(row.get("answer")) or "") and "answer" not in found.used:
-        reference = full
-    source = string(row.get("dataset")) or provenance.source
-    if found.responses:
+def _recognised(row: Mapping[str, Any], provenance: FileOrigin) -> tuple[Importer | None, Found | None]:
+    importers = IMPORTERS.all()
+    functions: set[Recognise] = set()
+    for importer in importers.values():
+        if importer.recognise in functions:
+            continue
+        functions.add(importer.recognise)
+        if provenance.mapping and importer.recognise is columns:  # the user says what the columns are
+            found = recognise(row, layout(tuple(row), provenance.mapping))
+        else:
+            found = _tried(importer, row)
+        if found is not None:
+            return importers.get(found.form, importer), found
+    return None, None
+
+
+class _Row:
+    """Converts one recognised row, and records what its columns were taken for."""
+
+    def __init__(self, row: Mapping[str, Any], provenance: FileOrigin, found: Found, line: int) -> None:
+        self.row = row
+        self.provenance = provenance
+        self.found = found
+        self.known: Layout = layout(tuple(row), provenance.mapping)
+        self.used: dict[str, str] = {**dict.fromkeys(self.known.of("ignore"), "ignore"), **found.used}
+        self.key = self._first("key") or str(line)
+        self.licence = self._first("licence") or provenance.licence or UNKNOWN
+
+    def parsed(self, importer: Importer) -> ParsedRow:
+        problem = self._problem()
+        responses = [response for response in self.found.responses if string(response.raw)]
+        if self.found.responses and not responses:
+            raise RowError("the response is empty")
+        model = self._first("model") if responses else None
+        synthesis = self._first("synthesis", SYNTHESES) if responses else None
+        meta = self._meta()
+        traces = [self._trace(response, problem.id, model, synthesis, meta) for response in responses]
+        if not traces:
+            problem = replace(problem, key=self.key, meta=meta)
+        return ParsedRow(self._format(importer, traces), problem, traces, self.used, self._unused(problem, traces))
+
+    def _problem(self) -> NewProblem:
+        reference = gold = None
+        for column in self.known.of("reference", "solution"):
+            if column not in self.used and (reference := _reference(self.row[column])):
+                self.used[column] = "reference"
+                break
+        for column in self.known.of("answer"):
+            if column not in self.used and (gold := _gold(self.row[column])):
+                self.used[column] = "answer"
+                break
+        if gold is None and reference is not None:
+            boxed = extract_answer(reference)
+            if boxed is not None and boxed.how is How.BOXED:
+                gold = boxed.text
+            elif self.found.responses and len(reference) <= _LONGEST_GOLD and "\n" not in reference.strip():
+                gold = reference.strip()  # s1K keeps a short gold answer there
+        if reference is None:
+            answers = (string(self.row[column]) for column, role in self.used.items() if role == "answer")
+            reference = next((text for text in answers if text and "####" in text), None)
+        source = self._first("source") or self.provenance.source
         # Use the key of the problem, not of the response: a problem with many traces is one row of one source.
-        return NewProblem(
-            found.statement, source, _text(row, ("problem_id",)) or "", gold, reference, _licence(row, provenance)
+        key = _text(self.row.get("problem_id")) or ""
+        return NewProblem(self.found.statement, source, key, gold, reference, self.licence)
+
+    def _trace(
+        self, response: TraceText, problem_id: str, model: str | None, synthesis: str | None, meta: Mapping[str, Any]
+    ) -> NewTrace:
+        parsed = parse(response.raw)
+        model = model or self.provenance.teacher or response.model or UNKNOWN
+        synthesis = synthesis or self.provenance.synthesis or response.synthesis
+        if synthesis is None:
+            synthesis = "distilled" if model != UNKNOWN else UNKNOWN
+        nothing = (len(response.raw), len(response.raw))
+        return NewTrace(
+            problem_id=problem_id,
+            model=model,
+            raw=response.raw,
+            thought=parsed.thought or (0, 0),
+            solution=parsed.solution or nothing,
+            complete=parsed.complete and not response.cut_off,
+            format=parsed.format,
+            source=self.provenance.source,
+            key=self.key,
+            licence=self.licence,
+            synthesis=synthesis,
+            meta={**meta, "turns": response.turns} if response.turns > 1 else meta,
+            context=response.context,
+            outside=parsed.outside,
         )
-    return NewProblem(found.statement, source, key, gold, reference, _licence(row, provenance), _meta(row))
 
+    def _first(self, role: str, choices: Sequence[str] = ()) -> str | None:
+        """Return the first text or integer of this role, one of ``choices`` if there are some."""
+        for column in self.known.of(role):
+            text = _text(self.row[column])
+            if column not in self.used and text is not None and (not choices or text in choices):
+                self.used[column] = role
+                return text
+        return None
 
-def _trace(row: Mapping[str, Any], response: TraceText, problem_id: str, provenance: FileOrigin, key: str) -> NewTrace:
-    parsed = parse(response.raw)
-    model = _text(row, _MODEL) or provenance.teacher or response.model or UNKNOWN
-    synthesis = string(row.get("synthesis")) or provenance.synthesis or response.synthesis
-    if synthesis is None:
-        synthesis = "distilled" if model != UNKNOWN else UNKNOWN
-    meta = _meta(row)
-    if response.turns > 1:
-        meta["turns"] = response.turns
-    nothing = (len(response.raw), len(response.raw))
-    return NewTrace(
-        problem_id=problem_id,
-        model=model,
-        raw=response.raw,
-        thought=parsed.thought or (0, 0),
-        solution=parsed.solution or nothing,
-        complete=parsed.complete,
-        format=parsed.format,
-        source=provenance.source,
-        key=key,
-        licence=_licence(row, provenance),
-        synthesis=synthesis if synthesis in SYNTHESES else UNKNOWN,
-        meta=meta,
-    )
+    def _meta(self) -> dict[str, Any]:
+        """Return the small values without a role, by column, without NaN and infinity."""
+        kept: dict[str, Any] = {}
+        for column, value in self.row.items():
+            if column in self.used or len(kept) == _MOST_KEPT or not _is_small(value):
+                continue
+            if not isinstance(value, str) or value not in self.found.statement:
+                self.used[column] = KEPT
+                kept[column] = value
+        return kept
+
+    def _unused(self, problem: NewProblem, traces: Sequence[NewTrace]) -> dict[str, int]:
+        """Count the characters of strings that are stored nowhere, by column."""
+        unused = {}
+        stored: list[str] | None = None
+        for column, value in self.row.items():
+            asked = not traces and self.used.get(column) in ("system", "history", "messages")  # of no response
+            if column not in self.used or asked:
+                left: Iterator[str] | Sequence[str] = strings(value)
+            elif not (left := self.found.left.get(column, ())):
+                continue
+            if stored is None:
+                stored = [problem.statement, problem.answer or "", problem.solution or ""]
+                for trace in traces:
+                    stored += [trace.raw, *(turn["content"] for turn in trace.context)]
+            if chars := sum(len(text) for text in set(left) if not _is_in(text, stored)):
+                unused[column] = chars
+        return unused
+
+    def _format(self, importer: Importer, traces: Sequence[NewTrace]) -> str:
+        """Return the format for reports: thought marks in the responses are more informative than ``alpaca``."""
+        marks = traces[0].format if traces else "plain"
+        return importer.name if importer.own_name or marks == "plain" else f"{marks} ({importer.name})"
 
 
 def _tried(importer: Importer, row: Mapping[str, Any]) -> Found | None:
@@ -145,12 +226,6 @@ def _tried(importer: Importer, row: Mapping[str, Any]) -> Found | None:
         raise
     except Exception as error:
         raise RowError(f"the importer {importer.name} failed: {type(error).__name__}: {error}"[:200]) from error
-
-
-def _format(importer: Importer, traces: Sequence[NewTrace]) -> str:
-    """Return the format for reports: thought marks in the responses are more informative than ``alpaca``."""
-    marks = traces[0].format if traces else "plain"
-    return importer.name if importer.own_name or marks == "plain" else f"{marks} ({importer.name})"
 
 
 def _gold(value: Any) -> str | None:
@@ -167,30 +242,29 @@ def _gold(value: Any) -> str | None:
     return (normalise(text) if "####" in text else text.strip()) or None
 
 
-def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the small values worth keeping, by key, without NaN and infinity."""
-    return {
-        name: row[name]
-        for name in _META
-        if isinstance(row.get(name), str | int | float)
-        and len(str(row[name])) <= _LONGEST_GOLD
-        and not (isinstance(row[name], float) and not math.isfinite(row[name]))
-    }
+def _is_in(text: str, stored: Sequence[str]) -> bool:
+    if any(text in one for one in stored):
+        return True
+    text = text.strip()
+    return any(text in one for one in stored)
 
 
-def _licence(row: Mapping[str, Any], provenance: FileOrigin) -> str:
-    return _text(row, ("licence", "license")) or provenance.licence or UNKNOWN
+def _is_small(value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, str | int | float) and 0 < len(str(value)) <= _LONGEST_GOLD
 
 
-def _text(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first value under these keys that is a non-empty text or an integer."""
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if (text := string(value)) is not None:
-            return text
-    return None
+def _reference(value: Any) -> str | None:
+    """Return a reference solution: a text, or the texts of a list."""
+    if isinstance(value, list):
+        return "\n\n".join(text for one in value if (text := string(one))) or None
+    return string(value)
+
+
+def _text(value: Any) -> str | None:
+    """Return a non-empty text or an integer as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else string(value)
 
 
 def _keys(row: Mapping[str, Any]) -> str:

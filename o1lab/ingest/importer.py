@@ -1,26 +1,37 @@
-"""Import files into the lab. Every row counts as added, duplicate or rejected; rejected rows are reported by line."""
+"""Import files into the lab. Every row counts as added, duplicate or rejected.
+
+Rejected rows are reported with their reason; equal reasons of a file are one entry with the number of rows.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import UsageError
-from o1lab.ingest.formats import FileOrigin, read_row
+from o1lab.ingest.columns_report import Columns, unknown_columns
+from o1lab.ingest.formats import FileOrigin, ParsedRow, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
+from o1lab.ingest.sources import plain_name
 from store import Store, problems, traces
 from store.sqlite import Database
 
-# Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut.
-_BATCH_ROWS = 2000
-_BATCH_BYTES = 16 << 20
+# Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut. A batch is written while
+# the next one is read, so the first is small.
+_FIRST_ROWS = 500
+_BATCH_ROWS = 4000
+_BATCH_BYTES = 32 << 20
 _ERRORS_KEPT = 1000
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass
@@ -33,24 +44,75 @@ class FileReport:
     added: int = 0
     duplicates: int = 0
     rejected: int = 0
+    columns: Columns = field(default_factory=Columns, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts; those of the columns are in ``columns``."""
+        return {name: value for name, value in vars(self).items() if name != "columns"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowFault:
-    """A row that was not imported, and the reason."""
+    """Rows of a file with the same trouble: the first line, the reason and the number of rows.
+
+    Numbers in the reason are shown as "…" where they differ between the rows.
+    """
 
     path: str
     line: int
     reason: str
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder inside a named folder that was not imported, and why."""
+
+    path: str
+    reason: str
+
+
+class Faults:
+    """What happened to rows, with equal reasons of a file as one entry. The first thousand entries are kept."""
+
+    def __init__(self) -> None:
+        self.entries: list[RowFault] = []
+        self._by_reason: dict[tuple[str, str], RowFault] = {}
+
+    def add(self, path: str, line: int, reason: str, rows: int = 1) -> None:
+        general = _NUMBER.sub("…", reason)
+        found = self._by_reason.get((path, general))
+        if found is not None:
+            found.rows += rows
+            found.reason = reason if found.reason == reason else general
+        elif len(self.entries) < _ERRORS_KEPT:
+            found = self._by_reason[path, general] = RowFault(path, line, reason, rows)
+            self.entries.append(found)
 
 
 @dataclass
 class ImportReport:
-    """The result of an import. ``errors`` has the first thousand; ``rejected`` of each file counts all."""
+    """The result of an import.
+
+    Attributes:
+        files: the counts of each file.
+        faults: rows that were not imported.
+        notices: what is missing from rows that were imported.
+        skipped: what was left out of the named folders.
+        undone: ``strict`` found an invalid row, so nothing was imported.
+        dry: nothing was imported, because only a report was asked for.
+    """
 
     files: list[FileReport] = field(default_factory=list)
-    errors: list[RowFault] = field(default_factory=list)
-    undone: bool = False  # --strict found an invalid row: nothing was imported
+    faults: Faults = field(default_factory=Faults)
+    notices: Faults = field(default_factory=Faults)
+    skipped: list[Skipped] = field(default_factory=list)
+    undone: bool = False
+    dry: bool = False
+
+    @property
+    def errors(self) -> list[RowFault]:
+        return self.faults.entries
 
     @property
     def failed(self) -> bool:
@@ -67,31 +129,61 @@ class Progress:
     rows: int
 
 
-class _StrictError(Exception):
-    """Raised for an invalid row under --strict, to roll everything back."""
+class _UndoError(Exception):
+    """Raised to roll everything back: for an invalid row under ``strict``, and at the end of a dry run."""
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of ``paths``. A folder stands for its JSON and Parquet files (not in subfolders), by name.
+def files_of(paths: Sequence[Path]) -> tuple[list[Path], list[Skipped]]:
+    """Return the files of ``paths`` to import, and what was left out of folders.
+
+    A folder stands for its JSON and Parquet files, compressed or not, by name; subfolders are left out.
 
     Raises:
         UsageError: a file does not exist, or a folder has no file to import.
     """
     found: list[Path] = []
+    skipped: list[Skipped] = []
     for path in paths:
         if path.is_dir():
             try:
-                inside = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES and one.is_file())
+                inside = {one: _why_not(one) for one in sorted(path.iterdir())}
             except OSError as error:
                 raise UsageError(f"The folder {path} cannot be read: {error.strerror}.", "Name the files.") from error
-            if not inside:
-                raise UsageError(f"The folder {path} has no {', '.join(_SUFFIXES)} file.", "Name the files.")
-            found += inside
+            if all(inside.values()):
+                raise UsageError(
+                    f"The folder {path} has no {', '.join(_SUFFIXES)} file, compressed or not.", "Name the files."
+                )
+            found += [one for one, reason in inside.items() if not reason]
+            skipped += [Skipped(str(one), reason) for one, reason in inside.items() if reason]
         elif path.exists():
             found.append(path)
         else:
             raise UsageError(f"There is no file {path}.", "Check the path.")
-    return found
+    return found, skipped
+
+
+def _why_not(path: Path) -> str:
+    """Return why a folder's entry is not imported, empty if it is."""
+    if path.is_dir():
+        return "a folder inside the folder: name it to import its files"
+    if path.name.startswith("."):
+        return "a hidden file: name it to import it"
+    if plain_name(path).suffix.lower() not in _SUFFIXES:
+        return "its name is not that of a JSON or Parquet file: name it to import it"
+    return _no_row(path) if path.is_file() else "not a regular file"
+
+
+def _no_row(path: Path) -> str:
+    """Return why a JSON file holds no data: it is one object that no importer knows, such as ``dataset_infos.json``."""
+    try:
+        first = list(islice(rows(path), 2)) if plain_name(path).suffix.lower() == ".json" else []
+        if len(first) == 1 and first[0].data is not None:
+            read_row(first[0].data, FileOrigin(""), 1)
+    except RowError as error:
+        return f"one JSON object that is not a row: {error}"
+    except OSError:
+        pass  # the import reports it
+    return ""
 
 
 def import_files(
@@ -102,7 +194,9 @@ def import_files(
     licence: str | None = None,
     teacher: str | None = None,
     synthesis: str | None = None,
+    mapping: tuple[tuple[str, str], ...] = (),
     strict: bool = False,
+    dry_run: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Import the rows of ``paths``. They are searchable at once; measuring them is a separate pass.
@@ -114,7 +208,9 @@ def import_files(
         licence: the licence of rows that name none.
         teacher: the model of rows that name none.
         synthesis: how rows that do not name it were made.
+        mapping: pairs of a column and its role, see :data:`~o1lab.ingest.importers.roles.ROLES`.
         strict: import nothing if one row is invalid.
+        dry_run: import nothing; the report is that of an import.
         progress: called after each batch, from this thread.
 
     Raises:
@@ -122,16 +218,16 @@ def import_files(
         StoreError: the database failed. Earlier batches are kept (none under ``strict``), and the import can be
             repeated.
     """
-    files = files_of(paths)
+    files, skipped = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
-    report = ImportReport()
+    report = ImportReport(skipped=skipped, dry=dry_run)
     total, bytes_before = sum(sizes.values()), 0
     db = store.db
     with store.explained():
         try:
-            with db.atomic() if strict else nullcontext():
+            with db.atomic() if strict or dry_run else nullcontext():
                 for path in files:
-                    provenance = FileOrigin(source or path.stem, licence, teacher, synthesis)
+                    provenance = FileOrigin(source or plain_name(path).stem, licence, teacher, synthesis, mapping)
                     file_report = FileReport(str(path))
                     report.files.append(file_report)
 
@@ -139,15 +235,17 @@ def import_files(
                         if progress is not None:
                             progress(Progress(file.path, before + position, total, file.rows))
 
-                    _import_file(db, path, provenance, file_report, report, strict=strict, tell=tell)
+                    _import_file(db, path, provenance, file_report, report, whole=strict or dry_run, tell=tell)
                     bytes_before += sizes[path]
-                if strict and report.errors:
-                    raise _StrictError  # noqa: TRY301 (leaving the block rolls the transaction back)
-        except _StrictError:
-            report.undone = True
-            for file in report.files:
+                if dry_run or (strict and report.errors):
+                    raise _UndoError  # noqa: TRY301 (leaving the block rolls the transaction back)
+        except _UndoError:
+            report.undone = bool(strict and report.errors)
+            for file in report.files if report.undone else ():
                 file.added = file.duplicates = 0
                 file.rejected = file.rows
+    for column in unknown_columns(mapping, (file.columns for file in report.files)):
+        report.notices.add("--map", 0, f"no row has a column {column} with a text", 0)
     return report
 
 
@@ -158,52 +256,96 @@ def _import_file(
     file: FileReport,
     report: ImportReport,
     *,
-    strict: bool,
+    whole: bool,
     tell: Callable[[int], None],
 ) -> None:
     formats: Counter[str] = Counter()
+    batches = _batches(rows(path), provenance)
     try:
-        for batch in _batches(rows(path)):
-            with nullcontext() if strict else db.atomic():
-                for row in batch:
-                    file.rows += 1
-                    reason = row.fault or _import_row(db, row, provenance, file, formats)
-                    if reason:
-                        file.rejected += 1
-                        if len(report.errors) < _ERRORS_KEPT:
-                            report.errors.append(RowFault(file.path, row.line, reason))
-            tell(batch[-1].position)
+        with ThreadPoolExecutor(1, "reading") as reader:
+            pending = reader.submit(next, batches, None)
+            while (batch := pending.result()) is not None:
+                found: list[ParsedRow] = []
+                for row, read in batch:
+                    file.rows += row.rows
+                    if isinstance(read, str):
+                        file.rejected += row.rows
+                        report.faults.add(file.path, row.line, read, row.rows)
+                        continue
+                    found.append(read)
+                    if row.note:
+                        report.notices.add(file.path, row.line, row.note)
+
+                def read_on() -> None:
+                    nonlocal pending
+                    pending = reader.submit(next, batches, None)
+
+                with nullcontext() if whole else db.atomic():
+                    added = _add(db, found, read_on)
+                file.added += added
+                file.duplicates += len(found) - added
+                formats.update(one.format for one in found)
+                for one in found:
+                    file.columns.add(one)
+                tell(batch[-1][0].position)
     except OSError as error:
-        report.errors.append(RowFault(file.path, 0, f"cannot be read: {error.strerror}"))
+        report.faults.add(file.path, 0, f"cannot be read: {error.strerror or error}", 0)
+    else:
+        if not file.rows:
+            report.notices.add(file.path, 0, "the file has no rows", 0)
+    file.columns.close()
     file.format = formats.most_common(1)[0][0] if formats else "unknown"
 
 
-def _batches(found: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
-    batch: list[SourceRow] = []
-    began = 0
-    for row in found:
-        batch.append(row)
-        if len(batch) >= _BATCH_ROWS or row.position - began >= _BATCH_BYTES:
-            yield batch
-            began = row.position
-            batch = []
+_ReadRow = tuple[SourceRow, "ParsedRow | str"]
+"""A row of a file, and its problem and traces or the reason why it is rejected."""
+
+
+def _batches(found: Iterator[SourceRow], provenance: FileOrigin) -> Iterator[list[_ReadRow]]:
+    """Parse rows and group them for transactions. If reading fails, the rows before are yielded first."""
+    batch: list[_ReadRow] = []
+    size, most = 0, _FIRST_ROWS
+    failure: OSError | None = None
+    try:
+        for row in found:
+            batch.append((row, row.fault or _parsed(row, provenance)))
+            size += row.size
+            if len(batch) >= most or size >= _BATCH_BYTES:
+                yield batch
+                batch, size, most = [], 0, _BATCH_ROWS
+    except OSError as error:
+        failure = error
     if batch:
         yield batch
+    if failure is not None:
+        raise failure
 
 
-def _import_row(db: Database, row: SourceRow, provenance: FileOrigin, file: FileReport, formats: Counter[str]) -> str:
-    """Import one row; return the reason if it is rejected, else an empty string."""
-    data: dict[str, Any] = row.data or {}
+def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
+    """Return the problem and traces of a row, or the reason why it is rejected."""
     try:
-        item = read_row(data, provenance, row.line)
+        found = read_row(row.data or {}, provenance, row.line)
     except RowError as error:
         return str(error)
-    formats[item.format] += 1
-    new = problems.add(db, [item.problem])
-    if item.traces:
-        new = traces.add(db, ((trace, item.problem.statement) for trace in item.traces))
-    if new:
-        file.added += 1
-    else:
-        file.duplicates += 1
-    return ""
+    _ = [one.id for one in found.traces]  # hashed here, where it does not keep the database waiting
+    return found
+
+
+def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None]) -> int:
+    """Add the problems and traces of a batch, and return the number of rows that brought something new.
+
+    ``indexing`` is called before SQLite indexes the texts.
+    """
+    new_problems = set(problems.add(db, (row.problem for row in found)))
+    new = ((one, row.problem.statement) for row in found for one in row.traces)
+    new_traces = set(traces.add(db, new, indexing=indexing))
+    added = 0
+    for row in found:  # what two rows bring is new in the first of them
+        is_new = row.problem.id in new_problems
+        new_problems.discard(row.problem.id)
+        if row.traces:
+            brought = {one.id for one in row.traces} & new_traces
+            new_traces -= brought
+            is_new = bool(brought)
+        added += is_new
+    return added

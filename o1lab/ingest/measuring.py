@@ -148,7 +148,8 @@ def measure_new(trace: NewTrace) -> Measures:
 
 def moves_of(text: TraceText) -> list[Move]:
     """Return the stored moves of a trace, or new ones if another version of the segmenter stored them."""
-    if text.segments is not None and text.segmenter == SEGMENTER_VERSION:
+    joined = text.outside and not text.thought  # the text that is shown has other offsets than the measured one
+    if text.segments is not None and text.segmenter == SEGMENTER_VERSION and not joined:
         return unpack(text.segments)
     return segment(read_text(text.thought, text.solution))
 

@@ -1,4 +1,4 @@
-"""Read the rows of a JSON Lines, JSON or Parquet file one at a time. The file name does not matter.
+"""Read the rows of a JSON Lines, JSON or Parquet file one at a time, compressed or not. The file name does not matter.
 
 Memory use is constant: only the current row is in memory (for Parquet, one small batch).
 """
@@ -8,23 +8,27 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+from pydantic_core import from_json
+
+from o1lab.ingest import parquet
+from o1lab.ingest.sources import Source
 
 _PARQUET = b"PAR1"
-_BOM = codecs.BOM_UTF8
 _CHUNK = 1 << 20
 _LONGEST_ROW = 1 << 28
-_PARQUET_ROWS = 32
 _SPACE = re.compile(r"[ \t\r\n]*")
 _TOO_LONG = "a number in it has thousands of digits"  # Python rejects those, because parsing them is quadratic
 _BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(NamedTuple):
     """One row of a file.
 
     Attributes:
@@ -33,6 +37,9 @@ class SourceRow:
         position: bytes of the file that are read, for progress.
         fault: why it could not be read, in a few words.
         text: the row, if it is a string instead of an object.
+        size: bytes of the row once it is decompressed, roughly.
+        note: what is missing from a row that was read otherwise.
+        rows: how many rows a fault stands for.
     """
 
     line: int
@@ -40,6 +47,9 @@ class SourceRow:
     position: int
     fault: str = ""
     text: str | None = None
+    size: int = 0
+    note: str = ""
+    rows: int = 1
 
 
 def container(path: Path) -> str:
@@ -48,19 +58,21 @@ def container(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(4)
-        if head == _PARQUET:
+    with Source(path) as source:
+        return _container(source.stream)
+
+
+def _container(file: BinaryIO) -> str:
+    line, found = b"", b""
+    while not line and (found := file.readline(_CHUNK)):
+        if found.startswith(_PARQUET):
             return "parquet"
-        file.seek(0)
-        line, found = b"", b""
-        while not line and (found := file.readline(_CHUNK)):
-            line = found.removeprefix(_BOM).strip()
-        if line.startswith(b"["):
-            return "json"
-        if not line.startswith(b"{"):
-            return "unknown" if b"\0" in line or not _is_text(line) else "jsonl"
-        return "jsonl" if _parses(line) or len(found) == _CHUNK or _lines_begin_objects(file) else "json"
+        line = found.strip()
+    if line.startswith(b"["):
+        return "json"
+    if not line.startswith(b"{"):
+        return "unknown" if b"\0" in line or not _is_text(line) else "jsonl"
+    return "jsonl" if _parses(line) or len(found) == _CHUNK or _lines_begin_objects(file) else "json"
 
 
 def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
@@ -74,14 +86,17 @@ def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
         OSError: it cannot be read.
     """
     kind = container(path)
-    if kind == "parquet":
-        yield from _parquet(path)
-    elif kind == "json":
-        yield from _named(_json(path), texts)
-    elif kind == "jsonl":
-        yield from _named(_json_lines(path), texts)
-    else:
-        yield SourceRow(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
+    with Source(path) as source:
+        if kind == "parquet":
+            yield from _parquet(source, path.stat().st_size)
+        elif kind == "json":
+            yield from _named(_json(source), texts)
+        elif kind == "jsonl":
+            yield from _named(_json_lines(source), texts)
+        elif archive := source.archive():
+            yield SourceRow(1, None, path.stat().st_size, f"the file is {archive}; unpack it and import what is inside")
+        else:
+            yield SourceRow(1, None, path.stat().st_size, "the file is not JSON, JSON Lines or Parquet")
 
 
 def _is_text(line: bytes) -> bool:
@@ -109,51 +124,64 @@ def _lines_begin_objects(file: BinaryIO) -> bool:
     return False
 
 
-def _json_lines(path: Path) -> Iterator[SourceRow]:
-    position = 0
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(_LONGEST_ROW):
-            number += 1
-            position += len(line)
-            if len(line) == _LONGEST_ROW and not line.endswith(b"\n"):
-                while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
-                    position += len(rest)
-                position += len(rest)
-                yield SourceRow(number, None, position, f"the line is longer than {_LONGEST_ROW >> 20} MB")
-                continue
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            if not line.isspace():
-                yield _row(number, line, position)
+def _json_lines(source: Source) -> Iterator[SourceRow]:
+    number = 0
+    file = source.stream
+    while line := file.readline(_LONGEST_ROW):
+        number += 1
+        if len(line) == _LONGEST_ROW and not line.endswith(b"\n"):
+            while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                pass
+            yield SourceRow(number, None, source.position, f"the line is longer than {_LONGEST_ROW >> 20} MB")
+            continue
+        if not line.isspace():
+            row = _row(number, line, source.position)
+            if row.fault and source.fault and not line.endswith(b"\n"):
+                number -= 1  # the line is cut off where the file is damaged
+                break
+            yield row
+    if source.fault:
+        yield SourceRow(number + 1, None, source.position, source.fault)
 
 
 def _row(number: int, line: bytes, position: int) -> SourceRow:
     try:
-        data = json.loads(line)
+        data = _decoded(line)
     except UnicodeDecodeError as error:
         return SourceRow(number, None, position, f"not UTF-8 (byte {error.start + 1} of the line)")
     except json.JSONDecodeError as error:
-        return SourceRow(number, None, position, f"not JSON: {error.msg} (column {error.colno})")
+        return SourceRow(number, None, position, f"not JSON: {error.msg} (column {error.pos + 1})")
     except RecursionError:
         return SourceRow(number, None, position, "not JSON: nested too deeply")
     except ValueError:
         return SourceRow(number, None, position, _TOO_LONG)
-    return _checked(number, data, position)
+    return _checked(number, data, position, len(line))
+
+
+def _decoded(line: bytes) -> Any:
+    """Return the JSON value of a line.
+
+    The parser of pydantic is faster than that of Python and agrees with it, except that it rejects lone surrogates and
+    deep nesting. Python's decides in these cases, and its errors are shown.
+    """
+    try:
+        return from_json(line)
+    except ValueError:
+        return json.loads(line)
 
 
 def _named(found: Iterator[SourceRow], name: str | None) -> Iterator[SourceRow]:
     """Yield the rows, with strings as objects that hold the string under ``name``."""
     for row in found:
         text = row.text
-        yield row if name is None or text is None else SourceRow(row.line, {name: text}, row.position)
+        yield row if name is None or text is None else row._replace(data={name: text}, fault="", text=None)
 
 
-def _checked(number: int, data: Any, position: int) -> SourceRow:
+def _checked(number: int, data: Any, position: int, size: int) -> SourceRow:
     if isinstance(data, dict):
-        return SourceRow(number, data, position)
+        return SourceRow(number, data, position, size=size)
     fault = f"the row is {_NAMES.get(type(data), 'null')}, not an object"
-    return SourceRow(number, None, position, fault, data if isinstance(data, str) else None)
+    return SourceRow(number, None, position, fault, data if isinstance(data, str) else None, size)
 
 
 _NAMES = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false"}
@@ -196,48 +224,45 @@ class _Text:
                     self.move(match.end())
                 return match is not None
 
-    @property
-    def position(self) -> int:
-        return self._file.tell()
 
-
-def _json(path: Path) -> Iterator[SourceRow]:
+def _json(source: Source) -> Iterator[SourceRow]:
     """Yield the elements of an array, or one object (or the elements of the only list of objects in it)."""
-    with path.open("rb") as file:
-        text = _Text(file)
-        try:
-            text.more()
-            if text.buffer.startswith("\ufeff"):
-                text.at = 1
-            text.skip(_SPACE)
-            if text.buffer[text.at : text.at + 1] == "[":
-                text.move(text.at + 1)
-                yield from _elements(text)
-            else:
-                value = _value(text)
-                inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
-                for data in inner[0] if len(inner) == 1 else [value]:
-                    yield _checked(1, data, text.position)
-        except UnicodeDecodeError:
-            yield SourceRow(text.line, None, text.position, "not UTF-8; the rest of the file cannot be read")
-        except _BrokenError as broken:
-            yield SourceRow(
-                broken.line, None, text.position, f"not JSON: {broken}; the rest of the file cannot be read"
-            )
+    text = _Text(source.stream)
+    try:
+        text.more()
+        text.skip(_SPACE)
+        if text.buffer[text.at : text.at + 1] == "[":
+            text.move(text.at + 1)
+            for line, value, size in _elements(text):
+                yield _checked(line, value, source.position, size)
+        else:
+            value, size = _value(text)
+            inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
+            table = inner[0] if len(inner) == 1 else [value]
+            for data in table:
+                yield _checked(1, data, source.position, size // len(table))
+    except UnicodeDecodeError:
+        fault = source.fault or "not UTF-8; the rest of the file cannot be read"
+        yield SourceRow(text.line, None, source.position, fault)
+    except _BrokenError as broken:
+        fault = source.fault or f"not JSON: {broken}; the rest of the file cannot be read"
+        yield SourceRow(broken.line, None, source.position, fault)
+    else:
+        if source.fault:
+            yield SourceRow(text.line, None, source.position, source.fault)
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(element, dict) for element in value)
 
 
-def _elements(text: _Text) -> Iterator[SourceRow]:
+def _elements(text: _Text) -> Iterator[tuple[int, Any, int]]:
+    """Yield the line, the value and the length of each element of an array."""
     text.skip(_SPACE)
     if text.buffer[text.at : text.at + 1] == "]":
         return
     while True:
-        line = text.line
-        value = _value(text)
-        yield _checked(line, value, text.position)
+        yield (text.line, *_value(text))
         if not text.skip(_BETWEEN):
             text.skip(_SPACE)
             if text.buffer[text.at : text.at + 1] == "]":
@@ -251,8 +276,11 @@ class _BrokenError(Exception):
         self.line = line
 
 
-def _value(text: _Text) -> Any:
-    """Return the JSON value that starts here. Each try reads twice as much, so a long value takes linear time."""
+def _value(text: _Text) -> tuple[Any, int]:
+    """Return the JSON value that starts here and its length.
+
+    Each try reads twice as much, so a long value takes linear time.
+    """
     decoder = json.JSONDecoder()
     size = _CHUNK
     while True:
@@ -274,23 +302,18 @@ def _value(text: _Text) -> Any:
         if end == len(text.buffer) and not text.ended:
             text.more(size)  # a number may continue
             continue
+        size = end - text.at
         text.move(end)
-        return value
+        return value, size
 
 
-def _parquet(path: Path) -> Iterator[SourceRow]:
-    import pyarrow
-    import pyarrow.parquet
-
-    size = path.stat().st_size
-    number = 0
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-        total = max(file.metadata.num_rows, 1)
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-            for data in batch.to_pylist():
-                number += 1
-                yield _checked(number, data, size * number // total)
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        yield SourceRow(number + 1, None, size, f"damaged Parquet: {first}")
+def _parquet(source: Source, size: int) -> Iterator[SourceRow]:
+    with ExitStack() as stack:
+        file = source.stream
+        if source.compression:  # Parquet is read from its end
+            file = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(source.stream, file, _CHUNK)
+        for found in parquet.rows(file):
+            position = size * (found.first + found.rows - 1) // found.total
+            fault = source.fault or found.fault if found.data is None else ""
+            yield SourceRow(found.first, found.data, position, fault, size=found.size, note=found.note, rows=found.rows)

@@ -42,6 +42,8 @@ class ChatRequest(BaseModel):
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    default_system: bool = Field(default=True, description="Ask a student with the system prompt of its run.")
 
     @property
     def limit(self) -> int | None:
@@ -90,7 +92,7 @@ class Backend(Protocol):
 
     def cards(self) -> list[dict[str, Any]]: ...
     def status(self) -> dict[str, Any]: ...
-    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]: ...
+    def render(self, request: ChatRequest, messages: list[dict[str, str]]) -> dict[str, Any]: ...
     def open(
         self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
     ) -> AsyncIterator[Piece | End]: ...
@@ -147,8 +149,8 @@ class _Api:
         return JSONResponse({"object": "list", "data": self._backend.cards()})
 
     async def render(self, request: Request) -> Response:
-        body = await _body(request)
-        return JSONResponse(self._backend.render(str(body.get("model")), plain_messages(body.get("messages"))))
+        parsed = _parsed(await _body(request))
+        return JSONResponse(self._backend.render(parsed, plain_messages(parsed.messages)))
 
     async def load_adapter(self, request: Request) -> Response:
         body = await _body(request)
@@ -193,17 +195,21 @@ def _open(
     backend: Backend, body: Mapping[str, Any]
 ) -> tuple[ChatRequest, list[AsyncIterator[Piece | End]], dict[str, Any]]:
     """Return the parsed request, its answers, and the fields common to all response bodies."""
-    try:
-        request = ChatRequest.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
+    request = _parsed(body)
     messages = plain_messages(request.messages)
     seeds = [None if request.seed is None else request.seed + i for i in range(request.n or 1)]
     answers = [backend.open(request, messages, seed) for seed in seeds]
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": request.model}
     return request, answers, head
+
+
+def _parsed(body: Mapping[str, Any]) -> ChatRequest:
+    try:
+        return ChatRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
 
 
 def plain_messages(given: Any) -> list[dict[str, str]]:

@@ -5,11 +5,18 @@ This imports torch, so only separate processes may import it.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import platform
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from o1lab.files import write_json
+from o1lab.paths import cache_dir
 
 _TIMES = 6
 # CPUs with bfloat16 instructions are about twice as fast; a smaller gain is noise, and float32 is more precise.
@@ -23,6 +30,8 @@ def faster_on_cpu(
 ) -> tuple[torch.dtype, dict[torch.dtype, float]]:
     """Measure in which dtype this CPU multiplies matrices of the model's size faster.
 
+    The times are kept in the cache, so that preflight, the run and its resumption choose the same.
+
     Args:
         config: the model config; a layer of its hidden and intermediate size is timed.
         rows: the numbers of rows of the batches to time; their times are added.
@@ -34,10 +43,19 @@ def faster_on_cpu(
     shape = config.get_text_config()
     hidden = max(int(getattr(shape, "hidden_size", _MIN_WIDTH)), _MIN_WIDTH)
     inner = int(getattr(shape, "intermediate_size", None) or 4 * hidden)
+    what = [platform.processor(), platform.machine(), torch.get_num_threads(), torch.__version__, hidden, inner]
+    digest = hashlib.sha256(json.dumps([*what, *rows, backward]).encode()).hexdigest()[:16]
+    known = cache_dir() / "dtypes" / f"{digest}.json"
     seconds = dict.fromkeys((torch.bfloat16, torch.float32), float("inf"))
-    for _ in range(_TIMES):  # alternating, so that load from other programs affects both
-        for kind in seconds:
-            seconds[kind] = min(seconds[kind], sum(_layer_seconds(kind, hidden, inner, n, backward) for n in rows))
+    try:
+        kept = json.loads(known.read_text("utf-8"))
+        seconds = {kind: float(kept[str(kind)]) for kind in seconds}
+    except (OSError, ValueError, KeyError, TypeError):
+        for _ in range(_TIMES):  # alternating, so that load from other programs affects both
+            for kind in seconds:
+                seconds[kind] = min(seconds[kind], sum(_layer_seconds(kind, hidden, inner, n, backward) for n in rows))
+        with contextlib.suppress(OSError):  # the cache is optional
+            write_json(known, {str(kind): value for kind, value in seconds.items()}, durable=False)
     faster = seconds[torch.bfloat16] < _CLEARLY_FASTER * seconds[torch.float32]
     return torch.bfloat16 if faster else torch.float32, seconds
 

@@ -7,8 +7,9 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from o1lab.config import Config, Endpoint
@@ -28,6 +29,7 @@ class ModelAddress:
         query: the parameters of the query, which every request gets.
         headers: more headers of every request.
         omit: options that requests leave out, as the endpoint's settings say.
+        fields: more fields of every request, such as the options of a student's template.
     """
 
     base_url: str
@@ -36,6 +38,7 @@ class ModelAddress:
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     omit: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def redact(self, text: str) -> str:
         """Replace the secrets of requests in ``text`` by asterisks: the key, the values of headers, and such values of

@@ -4,6 +4,9 @@ transformers' continuous batching packs all requests into one row, and PEFT sele
 serve several adapters at once (transformers 5.23, peft 0.21: ``adapter_names`` is ignored there). Here every request is
 a row. One thread owns the model. Between two steps, rows leave, adapters are loaded, and new rows join: they are
 prefilled one chunk per step, so that a long prompt does not delay the rows that decode.
+
+PEFT mixes the adapters of plain linear layers and embeddings in one forward pass. For other adapters (fused experts,
+modules trained in full) each step makes one forward pass per adapter instead.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from o1lab.serve.kv import append_rows, new_cache, padded_mask, select_rows
+from o1lab.serve.kv import append_rows, join_rows, new_cache, padded_mask, select_rows, take_rows
 
 T = TypeVar("T")
 BASE = "__base__"
@@ -31,7 +34,7 @@ class Job:
     """A request for one answer. Callbacks run in the engine's thread and must not block.
 
     ``on_token`` is called with each token id except the end-of-turn token; ``on_end`` with ``stop``, ``length``,
-    ``cancelled`` or ``error``, and the message of an error.
+    ``cancelled`` or ``error``, and the message of an error. ``end_tokens`` end its turn in addition to the engine's.
     """
 
     prompt: list[int]
@@ -42,6 +45,7 @@ class Job:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    end_tokens: frozenset[int] = frozenset()
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -92,6 +96,8 @@ class Engine:
         self._rows: list[_Row] = []
         self._cache: Any = None
         self._mask = torch.zeros(0, 0, dtype=torch.long)
+        self._mixes = True
+        self._active = ""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -113,6 +119,15 @@ class Engine:
 
         self._inbox.put(run)
         return future
+
+    def use_model(self, model: Any, *, mixes: bool) -> None:
+        """Decode with ``model`` from now on. Call it between steps, also when its adapters have changed.
+
+        Args:
+            model: the model.
+            mixes: whether its adapters can be mixed in one forward pass.
+        """
+        self.model, self._mixes, self._active = model, mixes, ""
 
     def in_use(self, adapter: str) -> bool:
         """Return whether a request for ``adapter`` runs or waits. Call it between steps."""
@@ -227,9 +242,27 @@ class Engine:
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, rows: list[_Row]
     ) -> torch.Tensor:
         """Run the model and return the logits of each row's last column, [rows, vocabulary]."""
-        device = self.model.device
         adapters = [row.job.adapter for row in rows]
-        extra = {"adapter_names": adapters} if hasattr(self.model, "peft_config") else {}
+        if self._mixes:
+            extra = {"adapter_names": adapters} if hasattr(self.model, "peft_config") else {}
+            return self._pass(ids, mask, positions, cache, **extra)
+        groups = [[i for i, name in enumerate(adapters) if name == one] for one in dict.fromkeys(adapters)]
+        if len(groups) == 1:
+            self._activate(adapters[0])
+            return self._pass(ids, mask, positions, cache)
+        parts = [take_rows(cache, group) for group in groups]
+        logits = []
+        for group, part in zip(groups, parts, strict=True):
+            self._activate(adapters[group[0]])
+            logits.append(self._pass(ids[group], mask[group], positions[group], part))
+        join_rows(cache, parts, groups)
+        order = torch.tensor([i for group in groups for i in group]).argsort()
+        return torch.cat(logits)[order]
+
+    def _pass(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, **extra: Any
+    ) -> torch.Tensor:
+        device = self.model.device
         out = self.model(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
@@ -241,6 +274,17 @@ class Engine:
         )
         logits: torch.Tensor = out.logits[:, -1]
         return logits
+
+    def _activate(self, adapter: str) -> None:
+        """Apply one adapter, or none, to all rows of the next forward passes."""
+        if adapter == self._active:
+            return
+        self._active = adapter
+        if adapter == BASE:
+            self.model.base_model.disable_adapter_layers()
+        else:
+            self.model.base_model.enable_adapter_layers()
+            self.model.base_model.set_adapter([adapter], inference_mode=True)
 
     def _advance(self, rows: list[_Row], logits: torch.Tensor) -> None:
         """Append the next token to each of ``rows``; finished rows leave the batch."""
@@ -256,7 +300,7 @@ class Engine:
                 ended.append((row, "error", "The model's numbers overflowed (not finite)."))
                 continue
             row.last = draw(logits[i], job.temperature, job.top_p, row.generator) if job.temperature > 0 else greedy[i]
-            if row.last in self._end_tokens:
+            if row.last in self._end_tokens or row.last in job.end_tokens:
                 ended.append((row, "stop", ""))
                 continue
             row.made += 1

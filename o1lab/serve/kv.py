@@ -64,6 +64,29 @@ def select_rows(cache: Cache, rows: list[int], first_column: int) -> None:
         layer.put(layer.keys[rows][:, :, first_column:], layer.values[rows][:, :, first_column:])
 
 
+def take_rows(cache: Cache, rows: list[int]) -> Cache:
+    """Return a cache with copies of ``rows``; empty if ``cache`` is."""
+    taken = new_cache()
+    for layer in cache.layers:
+        copied = RoomyLayer()
+        copied.lazy_initialization(layer.keys, layer.values)
+        copied.put(layer.keys[rows], layer.values[rows])
+        taken.layers.append(copied)
+    return taken
+
+
+def join_rows(cache: Cache, parts: list[Cache], groups: list[list[int]]) -> None:
+    """Replace the content of ``cache`` by that of ``parts``, whose rows are the rows ``groups`` of ``cache``."""
+    order = torch.tensor([row for group in groups for row in group]).argsort()
+    for index, layers in enumerate(zip(*(part.layers for part in parts), strict=True)):
+        keys = torch.cat([layer.keys for layer in layers])[order]
+        values = torch.cat([layer.values for layer in layers])[order]
+        if index == len(cache.layers):
+            cache.layers.append(RoomyLayer())
+            cache.layers[index].lazy_initialization(keys, values)
+        cache.layers[index].put(keys, values)
+
+
 def padded_mask(mask: torch.Tensor, width: int) -> torch.Tensor:
     """Return ``mask`` ([rows, columns], 1 for tokens) with zeros added on the left, up to ``width`` columns."""
     return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jinja2.exceptions import TemplateError
-
+from o1lab.errors import RefusedError
+from o1lab.models.prompts import RESERVED, PromptOptions, encode, open_thought, render
 from o1lab.serve.answer_text import AnswerText
 from o1lab.serve.api import ApiError, ChatRequest, End, Piece
 from o1lab.serve.engine import Engine, Job
@@ -25,12 +26,13 @@ class LanguageModel:
         self._name = name
         self._weights = weights
         self._engine = engine
+        self._prompts: dict[str, PromptOptions] = {}
 
     def cards(self) -> list[dict[str, Any]]:
         common = {"object": "model", "owned_by": "o1lab", "max_model_len": self._weights.context}
         base = {"id": self._name, **common, "parent": None, "root": str(self._weights.folder)}
         adapters = [
-            {"id": name, **common, "parent": self._name, "root": str(path)}
+            {"id": name, **common, "parent": self._name, "root": str(path), **self._described(name)}
             for name, path in self._weights.sources.items()
         ]
         return [base, *adapters]
@@ -45,16 +47,20 @@ class LanguageModel:
             "waiting": waiting,
         }
 
-    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
-        self._adapter(model)
-        prompt, ids = self._prompt(messages)
+    def _described(self, name: str) -> dict[str, Any]:
+        prompt = self._prompts.get(name, PromptOptions())
+        return {"prompt": prompt.as_json()} if prompt else {}
+
+    def render(self, request: ChatRequest, messages: list[dict[str, str]]) -> dict[str, Any]:
+        prompt, ids = self._prompt(messages, self._options(self._adapter(request.model), request), request)
         return {"prompt": prompt, "prompt_tokens": len(ids)}
 
     def open(
         self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
     ) -> AsyncIterator[Piece | End]:
         adapter = self._adapter(request.model)
-        prompt, ids = self._prompt(messages)
+        options = self._options(adapter, request)
+        prompt, ids = self._prompt(messages, options, request)
         room = self._weights.context - len(ids)
         if room <= 0:
             raise ApiError(
@@ -72,18 +78,22 @@ class LanguageModel:
             temperature=1.0 if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
             seed=seed,
+            end_tokens=self._end_tokens(options),
         )
         # Some templates put the opening mark of the thought into the prompt; the answer then gets it back.
-        opened = "<think>" if prompt.rstrip().endswith("<think>") else ""
-        return self._answer(job, AnswerText(self._weights.tokenizer.backend_tokenizer, request.stops), opened)
+        marks = open_thought(prompt)
+        text = AnswerText(self._weights.tokenizer.backend_tokenizer, request.stops)
+        return self._answer(job, text, marks[0] if marks else "")
 
     def load_adapter(self, name: str, path: Path) -> None:
         if name == self._name:
             raise ApiError(400, f"{name} is the name of the base model.", "invalid_request", "name")
         add_adapter(self._weights, self._engine, name, path)
+        self._prompts[name] = PromptOptions.of_checkpoint(path.expanduser().absolute())
 
     def remove_adapter(self, name: str) -> None:
         remove_adapter(self._weights, self._engine, name)
+        self._prompts.pop(name, None)
 
     def close(self) -> None:
         self._engine.close()
@@ -127,12 +137,26 @@ class LanguageModel:
             return model
         raise ApiError(404, f"There is no model called {model} here.", "model_not_found", "model")
 
-    def _prompt(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
-        tokenizer = self._weights.tokenizer
-        if not tokenizer.chat_template:
-            raise ApiError(400, "This base model has no chat template, so it cannot be used for chat.", "no_template")
+    def _options(self, adapter: str | None, request: ChatRequest) -> PromptOptions:
+        """Return what the student was trained with; the request's options of the template go before."""
+        options = self._prompts.get(adapter or "", PromptOptions())
+        given = request.chat_template_kwargs or {}
+        if wrong := sorted(RESERVED & given.keys()):
+            raise ApiError(
+                400, f"{wrong[0]} is not an option of a template.", "invalid_request", "chat_template_kwargs"
+            )
+        return replace(options, chat_template_kwargs={**options.chat_template_kwargs, **given})
+
+    def _end_tokens(self, options: PromptOptions) -> frozenset[int]:
+        token = self._weights.tokenizer.get_vocab().get(options.eos_token) if options.eos_token else None
+        return frozenset() if token is None else frozenset({token})
+
+    def _prompt(
+        self, messages: list[dict[str, str]], options: PromptOptions, request: ChatRequest
+    ) -> tuple[str, list[int]]:
+        asked = options.conversation(messages) if request.default_system else messages
         try:
-            prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:
-            raise ApiError(400, f"The chat template rejects these messages: {error}", "template") from error
-        return prompt, tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            prompt = render(self._weights.tokenizer, asked, options)
+        except RefusedError as error:
+            raise ApiError(400, error.message, error.code) from error
+        return prompt, encode(self._weights.tokenizer, prompt)

@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from o1lab.errors import LabError, O1LabError
+from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
+from o1lab.serve.registry import with_end_token
 from o1lab.text import visible
 
 
@@ -66,14 +69,24 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
     """Write the server's record and print the ready line; remove the record at the end of the block."""
     url = f"http://127.0.0.1:{port}/v1"
     folder = records_folder(Lab(options.lab) if options.lab else None)
-    record = ServerRecord(url, token, os.getpid(), models, engine, time.time(), options.owner)
+    prompts = _prompts(options, engine)
+    record = ServerRecord(url, token, os.getpid(), models, engine, time.time(), options.owner, prompts=prompts)
     path = write_record(folder, record)
     try:
         ready = {"url": url, "models": models, "engine": engine, "pid": os.getpid(), "record": str(path)}
+        ready |= {"prompts": prompts} if prompts else {}
         print(json.dumps(ready, ensure_ascii=False), flush=True)
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _prompts(options: argparse.Namespace, engine: str) -> dict[str, dict[str, Any]]:
+    """Return what the students among the adapters are asked with, by name."""
+    found = {name: PromptOptions.of_checkpoint(path.expanduser().absolute()) for name, path in options.adapter}
+    if engine == "vllm":
+        found = {name: with_end_token(prompt, options.model) for name, prompt in found.items()}
+    return {name: prompt.as_json() for name, prompt in found.items() if prompt}
 
 
 def report(error: O1LabError, *, as_json: bool) -> int:

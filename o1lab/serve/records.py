@@ -30,6 +30,7 @@ class ServerRecord:
         started: Unix time.
         owner: whether the app or a person stops it.
         host: the machine of the pid.
+        prompts: what the students it serves are asked with, by model name (see ``PromptOptions``).
     """
 
     url: str
@@ -40,6 +41,7 @@ class ServerRecord:
     started: float
     owner: Literal["app", "person"] = "person"
     host: str = field(default_factory=socket.gethostname)
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def here(self) -> bool:

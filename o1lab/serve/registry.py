@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,9 @@ import yaml
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.jobs.directory import created_at, id_of_name
+from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
+from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
 from o1lab.serve.records import ServerRecord, live_records
@@ -32,6 +35,7 @@ class ModelRef:
     Attributes:
         id: what users type: ``solver``, the name of a base or an endpoint, ``<run>/<step>``, ``<pid>/<model>``.
         label: what screens show.
+        prompt: the system prompt and the options of the template that a student was trained with.
     """
 
     id: str
@@ -44,6 +48,7 @@ class ModelRef:
     step: int | None = None
     endpoint: Endpoint | None = None
     record: ServerRecord | None = None
+    prompt: PromptOptions = field(default_factory=PromptOptions)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,14 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
     for record in live_records(lab):
         if record.owner != "app":
             refs.extend(
-                ModelRef(f"{record.pid}/{m}", "other", f"server {record.pid}: {m}", "server", record=record)
+                ModelRef(
+                    f"{record.pid}/{m}",
+                    "other",
+                    f"server {record.pid}: {m}",
+                    "server",
+                    record=record,
+                    prompt=PromptOptions.of(record.prompts.get(m, {})),
+                )
                 for m in record.models
             )
     return refs
@@ -177,7 +189,8 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
     if ref.endpoint is not None:
         return endpoint_address(ref.endpoint)
     if ref.record is not None:
-        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token)
+        fields = ref.prompt.request_fields(ref.record.engine)
+        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token, fields=fields)
     if ref.source == "server":
         raise LabError(f"{ref.id} is not running any more.", "Choose another model.", code="gone")
     if manager is None:
@@ -187,7 +200,31 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
         return ModelAddress(server.url, SOLVER, server.token)
     adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
     server = await manager.ensure_server(ref.base or "", adapters)
-    return ModelAddress(server.url, next(iter(adapters), server.models[0]), server.token)
+    prompt = ref.prompt
+    if server.engine == "vllm":
+        if prompt.chat_template:
+            raise LabError(
+                f"{ref.label} was trained with its own chat template, but this vLLM server has that of the base.",
+                f"Serve it alone: o1lab serve {ref.id} --engine vllm, or use the embedded server.",
+                code="template",
+            )
+        prompt = await asyncio.to_thread(with_end_token, prompt, ref.base or "")
+    name = next(iter(adapters), server.models[0])
+    return ModelAddress(server.url, name, server.token, fields=prompt.request_fields(server.engine))
+
+
+def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
+    """Return the options with the id of their end-of-turn token, by the tokenizer of ``base``.
+
+    Raises:
+        LabError: the base is not on this machine.
+    """
+    if not prompt.eos_token:
+        return prompt
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(resolve_base(base, fetch=False))))
+    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
 def _student(checkpoint: Checkpoint) -> ModelRef:
@@ -201,4 +238,5 @@ def _student(checkpoint: Checkpoint) -> ModelRef:
         adapter=checkpoint.path,
         run_id=checkpoint.run_id,
         step=checkpoint.step,
+        prompt=PromptOptions.of_checkpoint(checkpoint.path),
     )

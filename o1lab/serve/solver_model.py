@@ -29,8 +29,8 @@ class Solver:
     def status(self) -> dict[str, Any]:
         return {"engine": self.engine, "description": OUTSIDE}
 
-    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
-        prompt = self._question(model, messages)
+    def render(self, request: ChatRequest, messages: list[dict[str, str]]) -> dict[str, Any]:
+        prompt = self._question(request.model, messages)
         return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": OUTSIDE}
 
     def open(

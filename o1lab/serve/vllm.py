@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import hashlib
 import importlib.util
 import json
 import os
@@ -24,7 +25,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from o1lab.errors import LabError, O1LabError
+from o1lab.files import write_text
 from o1lab.models.base import resolve_base
+from o1lab.models.prompts import PromptOptions
+from o1lab.paths import cache_dir
 from o1lab.process import is_alive
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
@@ -90,7 +94,7 @@ def vllm_arguments(
         trust_remote_code: whether the model may run its own code.
 
     Raises:
-        LabError: the rank of an adapter is too high for vLLM.
+        LabError: vLLM cannot serve an adapter: its rank is too high, or modules were trained in full.
     """
     arguments = [str(folder), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", name]
     arguments += ["--enable-lora", "--max-loras", str(max(4, len(adapters)))]
@@ -107,9 +111,13 @@ def _rank(adapters: list[Path]) -> int:
     highest = 64
     for path in adapters:
         try:
-            highest = max(highest, int(json.loads((path / "adapter_config.json").read_text("utf-8"))["r"]))
+            settings = json.loads((path / "adapter_config.json").read_text("utf-8"))
+            highest, full = max(highest, int(settings["r"])), settings.get("modules_to_save")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LabError(f"{path} has no adapter.", "Name a checkpoint folder of a run.") from error
+        if full:
+            message = f"vLLM cannot serve {path}, which has modules that were trained in full ({', '.join(full)})."
+            raise LabError(message, "Use --engine embedded.", code="adapter")
     if highest > _RANKS[-1]:
         raise LabError(f"An adapter has rank {highest}; vLLM supports at most {_RANKS[-1]}.", "Use --engine embedded.")
     return next(rank for rank in _RANKS if rank >= highest)
@@ -124,6 +132,7 @@ def _run(options: argparse.Namespace) -> int:
     sock.close()  # vLLM binds it itself
     token = new_token()
     arguments = vllm_arguments(folder, name, port, options.adapter, trust_remote_code=options.trust_remote_code)
+    arguments += _own_template(options.adapter)
     child = subprocess.Popen(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,
@@ -146,6 +155,27 @@ def _run(options: argparse.Namespace) -> int:
     if status:
         raise LabError(f"vLLM ended with status {status}: {_last(output)}", "See its log above.", code="vllm")
     return 0
+
+
+def _own_template(adapters: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the argument for the chat template that the adapters were trained with; vLLM has one for all models.
+
+    Raises:
+        LabError: they were trained with different templates.
+    """
+    found = {PromptOptions.of_checkpoint(path.expanduser().absolute()).chat_template for _, path in adapters}
+    if len(found) > 1:
+        raise LabError(
+            "The adapters were trained with different chat templates, but vLLM uses one for all.",
+            "Serve them one by one, or use --engine embedded.",
+            code="template",
+        )
+    if not any(found):
+        return []
+    text = found.pop()
+    path = cache_dir() / "templates" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jinja"
+    write_text(path, text, durable=False)
+    return ["--chat-template", str(path)]
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 
 from o1lab.errors import LabError, NotFoundError, RefusedError
+from o1lab.models.adapters import misfit, mixes
+from o1lab.models.library_errors import explained
 from o1lab.serve.dtype import faster_on_cpu
 from o1lab.serve.engine import BASE, Engine
 
@@ -25,6 +26,7 @@ class Weights:
         slots: adapter names inside the engine, by public adapter name.
         sources: adapter folders by public adapter name.
         loaded: number of adapters that were loaded so far.
+        trust_remote_code: whether the base may run its own code.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Weights:
     slots: dict[str, str] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
     loaded: int = 0
+    trust_remote_code: bool = False
 
 
 def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool = False) -> Weights:
@@ -65,12 +68,11 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
             "Stop other programs that use it, or serve on the CPU: CUDA_VISIBLE_DEVICES=''.",
             code="out_of_memory",
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LabError(f"The model in {folder} cannot be loaded: {reason}", "Check that it is complete.") from error
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if not kinds <= {"full_attention", "sliding_attention", "chunked_attention"}:
-        raise LabError(f"The embedded server cannot serve {sorted(kinds)} layers.", "Use --engine vllm.", code="model")
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise explained(error, f"The model in {folder} cannot be loaded", "Check that it is complete.") from error
+    if kinds := unservable_layers(config):
+        message = f"The embedded server cannot serve {', '.join(kinds)} layers."
+        raise LabError(message, "Use --engine vllm.", code="model")
     return Weights(
         folder=folder,
         model=model,
@@ -79,7 +81,14 @@ def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool =
         dtype=str(chosen).removeprefix("torch."),
         context=int(getattr(config, "max_position_embeddings", None) or 2048),
         end_tokens=_end_tokens(model, tokenizer),
+        trust_remote_code=trust_remote_code,
     )
+
+
+def unservable_layers(config: Any) -> list[str]:
+    """Return the kinds of layers of a base whose rows the engine cannot batch; empty if it can serve the base."""
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or [])
+    return sorted(kinds - {"full_attention", "sliding_attention", "chunked_attention"})
 
 
 def pick_dtype(device: str, config: Any) -> torch.dtype:
@@ -109,11 +118,20 @@ def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None
         RefusedError: the name is taken by another adapter, or the adapter does not fit this base.
     """
     path = path.expanduser().absolute()
-    _check_adapter(name, path)
+    if not all((path / file).is_file() for file in ("adapter_config.json", "adapter_model.safetensors")):
+        raise NotFoundError(
+            f"{path} has no adapter.", "An adapter is adapter_config.json with adapter_model.safetensors."
+        )
     if name in weights.slots:
         if weights.sources[name] == path:
             return
         raise RefusedError(f"An adapter called {name} is loaded already.", "Give each checkpoint its own name.")
+    if layer := misfit(weights.folder, path, trust_remote_code=weights.trust_remote_code):
+        raise RefusedError(
+            f"The adapter in {path} does not fit the base {weights.folder.name}: {layer} differs.",
+            "It was trained on another base: choose that one.",
+            code="adapter_mismatch",
+        )
 
     def load() -> None:
         from peft import PeftModel
@@ -121,17 +139,16 @@ def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None
         # PEFT makes module names of adapter names, so public names cannot be used.
         weights.loaded += 1
         slot = f"slot{weights.loaded}"
-        _check_fit(weights, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if isinstance(weights.model, PeftModel):
-                weights.model.load_adapter(str(path), adapter_name=slot, torch_device=weights.device)
+                _load_beside(weights.model, name, path, slot, weights.device)
             else:
                 weights.model = PeftModel.from_pretrained(
                     weights.model, str(path), adapter_name=slot, torch_device=weights.device
                 )
-                engine.model = weights.model
         weights.model.eval()
+        engine.use_model(weights.model, mixes=mixes(weights.model))
         weights.slots[name], weights.sources[name] = slot, path
 
     engine.between_steps(load).result()
@@ -152,6 +169,7 @@ def remove_adapter(weights: Weights, engine: Engine, name: str) -> None:
             raise RefusedError(f"{name} is in use.", "Stop its requests first.")
         weights.model.delete_adapter(weights.slots.pop(name))
         weights.sources.pop(name)
+        engine.use_model(weights.model, mixes=mixes(weights.model))
 
     engine.between_steps(unload).result()
 
@@ -160,48 +178,15 @@ def slot_of(weights: Weights, name: str | None) -> str:
     return BASE if name is None else weights.slots[name]
 
 
-def _check_adapter(name: str, path: Path) -> None:
-    config_file = path / "adapter_config.json"
-    if not config_file.is_file() or not (path / "adapter_model.safetensors").is_file():
-        raise NotFoundError(
-            f"{path} has no adapter.", "An adapter is adapter_config.json with adapter_model.safetensors."
-        )
+def _load_beside(model: Any, name: str, path: Path, slot: str, device: str) -> None:
+    """Load an adapter into a model that has others."""
     try:
-        config = json.loads(config_file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"{config_file} cannot be read.", "Save the adapter again.") from error
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("alora_invocation_tokens"):
-        raise RefusedError(f"{name} is not a plain LoRA adapter.", "Only plain LoRA adapters can be served.")
-    if config.get("modules_to_save") or config.get("bias", "none") != "none":
-        raise RefusedError(f"{name} replaces whole modules or biases of its base.", "Train LoRA weights only.")
-
-
-def _check_fit(weights: Weights, path: Path) -> None:
-    """Compare the shapes of adapter and base before anything is changed."""
-    from safetensors import SafetensorError, safe_open
-
-    model = weights.model.get_base_model() if hasattr(weights.model, "get_base_model") else weights.model
-    try:
-        with safe_open(path / "adapter_model.safetensors", framework="pt") as file:
-            fits = all(_fits(model, key, file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
+        model.load_adapter(str(path), adapter_name=slot, torch_device=device)
+    except ValueError as error:
+        if "must target the same set" not in str(error):
+            raise
         raise RefusedError(
-            f"The weights in {path} cannot be read.", "They may be incomplete; try again later."
+            f"{name} adapts other experts than an adapter that is loaded already, and PEFT cannot hold both.",
+            "Serve the two adapters one after the other: stop this server first.",
+            code="adapter_conflict",
         ) from error
-    if not fits:
-        raise RefusedError(
-            f"The adapter in {path} does not fit the base {weights.folder.name}.",
-            "It was trained on another base: choose that one.",
-            code="adapter_mismatch",
-        )
-
-
-def _fits(model: Any, key: str, shape: list[int]) -> bool:
-    """Return whether the LoRA matrix ``key`` (A: [r, in], B: [out, r]) fits a module of ``model``."""
-    name, _, part = key.removeprefix("base_model.model.").rpartition(".lora_")
-    try:
-        module = model.get_submodule(name)
-        out_size, in_size = getattr(module, "base_layer", module).weight.shape
-    except (AttributeError, ValueError):
-        return False
-    return shape[1] == in_size if part == "A.weight" else part == "B.weight" and shape[0] == out_size

@@ -41,7 +41,7 @@ def adapter_shape(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
         checkpoint: the folder of the adapter.
 
     Returns:
-        lora_r, lora_alpha, lora_dropout and lora_targets.
+        lora_r, lora_alpha, lora_dropout, lora_targets and modules_to_save.
 
     Raises:
         LabError: there is no readable adapter.
@@ -54,7 +54,9 @@ def adapter_shape(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
     except UsageError:
         trained_with = {}
     for name, value in shape.items():
-        wanted = _listed(recipe.targets) if name == "lora_targets" else getattr(recipe, name)
+        wanted = getattr(recipe, name)
+        if name in ("lora_targets", "modules_to_save") and wanted:
+            wanted = _listed(recipe.targets if name == "lora_targets" else recipe.full_modules)
         if name in recipe.model_fields_set and wanted not in (value, trained_with.get(name)):
             raise shape_mismatch(run.name, name, value, wanted)
     return shape
@@ -74,9 +76,12 @@ def _settings(checkpoint: Path) -> dict[str, Any]:
         found = json.loads((checkpoint / "adapter_config.json").read_text("utf-8"))
         targets = found["target_modules"]
         settings = {"lora_r": found["r"], "lora_alpha": found["lora_alpha"], "lora_dropout": found["lora_dropout"]}
+        if fused := found.get("target_parameters"):
+            targets = [*(targets or ()), *fused]
+        kept = found.get("modules_to_save")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{checkpoint} contains no readable adapter.", "Choose another checkpoint.") from error
-    return settings | {"lora_targets": _listed(targets)}
+    return settings | {"lora_targets": _listed(targets), "modules_to_save": _listed(kept) if kept else None}
 
 
 def _listed(targets: str | list[str]) -> str:

@@ -233,8 +233,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     def _ask_probes(self, model: Any, step: int) -> None:
         if self._prober is None or self._stop():
             return
-        for sample in self._prober.ask(model, step):
+        before = self._heartbeat.status.message
+
+        def progress(answered: int, total: int) -> None:
+            self._heartbeat.update(message=f"Asking probes {answered}/{total}.")
+
+        for sample in self._prober.ask(model, step, progress):
             self._samples.add(sample)
+        self._heartbeat.update(message=before)
 
     def _tokens(self) -> int:
         # TRL counts the tokens of this process only. The private counter is the one in its own log line.

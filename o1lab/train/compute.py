@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from o1lab.errors import LabError
+from o1lab.models.adapters import misfit
+from o1lab.models.library_errors import explained
 from o1lab.serve.dtype import faster_on_cpu
 from o1lab.train.recipe import Recipe, load
 
@@ -64,9 +66,8 @@ def load_base(folder: Path, dtype: Dtype) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype.torch, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LabError(f"The base model cannot be loaded: {first.rstrip('.')}.", "Fetch the model again.") from error
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise explained(error, "The base model cannot be loaded", "Fetch the model again.") from error
 
 
 def with_adapter(model: PreTrainedModel, checkpoint: Path) -> Any:
@@ -76,41 +77,28 @@ def with_adapter(model: PreTrainedModel, checkpoint: Path) -> Any:
     return PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
 
 
-def adapter_mismatch(model: PreTrainedModel, recipe: Recipe, runs: Path) -> str:
+def adapter_mismatch(base: Path, recipe: Recipe, runs: Path) -> str:
     """Check that the adapter which the recipe starts from fits the base.
 
     The base of the other run must be the same, and every layer of the adapter must exist with the same shape.
 
     Args:
-        model: the base, with or without weights.
+        base: the folder of the base.
         recipe: the recipe; its ``init_from`` is resolved.
         runs: the folder of the runs.
 
     Returns:
         Why the adapter does not fit; empty if it does.
     """
-    from safetensors import safe_open
-
     if not recipe.init_from:
         return ""
     checkpoint = init_checkpoint(recipe, runs)
-    origin = load(checkpoint.parent.parent / "recipe.yaml").base
+    run = checkpoint.parent.parent
+    origin = load(run / "recipe.yaml").base
     if origin != recipe.base:
-        return f"The run {checkpoint.parent.parent.name} was trained on {origin}, not on {recipe.base}."
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    with safe_open(checkpoint / "adapter_model.safetensors", framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 (not a mapping)
-            name, mark, part = key.removeprefix("base_model.model.").partition(".lora_")
-            if not mark:
-                continue
-            layer = layers.get(name)
-            shape = file.get_slice(key).get_shape()
-            fits = layer is not None and (
-                shape[1] == layer.in_features if part.startswith("A") else shape[0] == layer.out_features
-            )
-            if not fits:
-                return f"The adapter of {checkpoint.parent.parent.name} does not fit {recipe.base}: {name} differs."
-    return ""
+        return f"The run {run.name} was trained on {origin}, not on {recipe.base}."
+    layer = misfit(base, checkpoint)
+    return f"The adapter of {run.name} does not fit {recipe.base}: {layer} differs." if layer else ""
 
 
 def init_checkpoint(recipe: Recipe, runs: Path) -> Path:

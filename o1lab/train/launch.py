@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -11,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from o1lab.paths import Lab
 from o1lab.process import QUIET_ENVIRONMENT, started_at
 from o1lab.train.parent_run import origin, parent_id
 from o1lab.train.recipe import Recipe, dump
+from o1lab.train.rows import TrainingRow, shared_system, template_text, training_row, write_rows
 from o1lab.train.run_directory import RunDir, RunStatus, find_run, list_run_dirs
 from store import datasets, runs
 from store.connection import Store, open_store
@@ -40,16 +40,6 @@ _PACKAGES = ("o1lab", "torch", "transformers", "peft", "trl", "accelerate", "dat
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """A row of the training data."""
-
-    trace_id: str
-    prompt: str
-    thought: str
-    solution: str
 
 
 def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[RunDir, int]:
@@ -123,15 +113,13 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[T
         NotFoundError: the dataset or the run to start from does not exist.
         UsageError: the dataset does not have the hash in the recipe, or the adapter to start from has another shape
             than the recipe asks for.
-        RefusedError: the run to wait for will not finish or has another base; or the recipe is for phase 1 and some
-            rows have no solution.
+        RefusedError: the run to wait for will not finish or has another base; the recipe is for phase 1 and some
+            rows have no solution; or the rows have different system messages and the recipe does not say what to do
+            with them (code ``system_differs``).
     """
     try:
         dataset = datasets.get(store.db, recipe.dataset)
-        rows = [
-            TrainingRow(row.trace_id, row.statement, row.thought if recipe.phase == 2 else "", row.solution)
-            for row in datasets.rows(store.db, dataset.name)
-        ]
+        rows = [training_row(row, recipe.phase) for row in datasets.rows(store.db, dataset.name)]
     except StoreError as error:
         raise _explained(error) from error
     if recipe.dataset_hash and recipe.dataset_hash != dataset.hash:
@@ -144,6 +132,9 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[T
         values["base"] = str(folder.absolute())  # the worker runs in another folder
     if dataset.phase == 1:
         values["phase"] = 1  # its rows have no thoughts
+    values |= shared_system(recipe, rows)
+    if recipe.chat_template:
+        values["chat_template"] = template_text(recipe.chat_template)
     resolved = recipe.model_copy(update=values)
     if resolved.phase == 1 and (empty := sum(not row.solution for row in rows)):
         raise RefusedError(
@@ -164,7 +155,7 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
         run.path.mkdir(parents=True)
         (run.path / "control").mkdir()
         run.checkpoints_dir.mkdir()
-        trace_ids = _write_rows(run.data, rows)
+        trace_ids = write_rows(run.data, rows)
         write_text(run.recipe, dump(recipe))
         summary = {"name": recipe.dataset, "hash": recipe.dataset_hash, "rows": len(trace_ids), "trace_ids": trace_ids}
         write_json(run.dataset, summary)
@@ -303,16 +294,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
-
-
-def _write_rows(path: Path, rows: Iterable[TrainingRow]) -> list[str]:
-    trace_ids = []
-    with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
-        for row in rows:
-            line = {"trace_id": row.trace_id, "prompt": row.prompt, "thought": row.thought, "solution": row.solution}
-            file.write(json.dumps(line) + "\n")
-            trace_ids.append(row.trace_id)
-    return trace_ids
 
 
 def _waiting_status(message: str, *, state: str = "queued", step: int = 0, total_steps: int = 0) -> RunStatus:

@@ -7,6 +7,7 @@ so that a resumed run does not wait again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from o1lab.train.recipe import Recipe, dump, load, load_values
 from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
-SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets", "modules_to_save")
 """The values of a recipe that the adapter to start from determines."""
 POLL_S = 1.0
 
@@ -127,7 +128,9 @@ def _settled(run: RunDir, recipe: Recipe, other: RunDir, heartbeat: Heartbeat[Ru
             f"The run {other.id} has finished without a checkpoint to start from.", "Train that run again."
         )
     settled = recipe.model_copy(update=_of(saved[-1], recipe))
+    before = run.recipe.stat()
     write_text(run.recipe, dump(settled))
+    os.utime(run.recipe, ns=(before.st_atime_ns, before.st_mtime_ns))  # its time is that of the run's creation
     heartbeat.update(state="starting", after="", message="Loading.")
     return settled
 

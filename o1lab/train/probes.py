@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,8 +13,9 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
+from o1lab.models.prompts import render
 from o1lab.train.recipe import Probe, Recipe
-from o1lab.train.tensors import end_of_turn_ids, messages
+from o1lab.train.tensors import end_of_turn_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,14 +23,25 @@ if TYPE_CHECKING:
 _BATCH = 8
 
 
-class _Asked(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed for us
-    """Ends a generation when the run is asked to stop."""
+class _Watch(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed for us
+    """Ends a generation when the run is asked to stop, and reports how many rows have ended."""
 
-    def __init__(self, stop: Callable[[], bool]) -> None:
-        self._stop = stop
+    def __init__(self, stop: Callable[[], bool], ends: Sequence[int], report: Callable[[int], None]) -> None:
+        self._stop, self._ends, self._report = stop, ends, report
+        self._ended: Any = None
+        self._reported = 0
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        now = torch.isin(input_ids[:, -1], torch.tensor(self._ends, device=input_ids.device))
+        self._ended = now if self._ended is None else self._ended | now
+        if (ended := int(self._ended.sum())) != self._reported:
+            self._reported = ended
+            self._report(ended)
         return torch.full((input_ids.shape[0],), self._stop(), device=input_ids.device, dtype=torch.bool)
+
+
+def _from(start: int, total: int, progress: Callable[[int, int], None], answered: int) -> None:
+    progress(start + answered, total)
 
 
 class Prober:
@@ -40,8 +53,13 @@ class Prober:
         self._stop = stop
         self._pool = VerifierPool(workers=1)
 
-    def ask(self, model: Any, step: int) -> list[dict[str, Any]]:
+    def ask(self, model: Any, step: int, progress: Callable[[int, int], None]) -> list[dict[str, Any]]:
         """Ask all probes. The random state is restored, so that asking does not affect the training.
+
+        Args:
+            model: the student.
+            step: the step of the training.
+            progress: called with the number of probes that are answered and that of all probes.
 
         Returns:
             One record per probe, for samples.jsonl; fewer if the run is asked to stop meanwhile.
@@ -49,13 +67,18 @@ class Prober:
         was_training = model.training
         model.eval()
         found: list[dict[str, Any]] = []
+        total = len(self._recipe.probes)
+        progress(0, total)
         try:
             with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-                for start in range(0, len(self._recipe.probes), _BATCH):
+                for start in range(0, total, _BATCH):
                     batch = self._recipe.probes[start : start + _BATCH]
-                    answers = self._generate(model, [probe.prompt for probe in batch])
+                    answers = self._generate(
+                        model, [probe.prompt for probe in batch], partial(_from, start, total, progress)
+                    )
                     if self._stop():
                         break
+                    progress(start + len(batch), total)
                     found += [
                         self._record(probe, step, start + i, answer)
                         for i, (probe, answer) in enumerate(zip(batch, answers, strict=True))
@@ -67,14 +90,14 @@ class Prober:
     def close(self) -> None:
         self._pool.close()
 
-    def _generate(self, model: Any, prompts: list[str]) -> list[tuple[str, int, bool, float]]:
+    def _generate(
+        self, model: Any, prompts: list[str], answered: Callable[[int], None]
+    ) -> list[tuple[str, int, bool, float]]:
         """Return (text, tokens, whether it ended by itself, seconds of the batch) for each prompt."""
         tokenizer = self._tokenizer
+        asked = self._recipe.prompt
         texts = [
-            tokenizer.apply_chat_template(
-                messages(prompt, self._recipe.system_prompt), tokenize=False, add_generation_prompt=True
-            )
-            for prompt in prompts
+            render(tokenizer, asked.conversation([{"role": "user", "content": prompt}]), asked) for prompt in prompts
         ]
         inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
         ends = end_of_turn_ids(model.generation_config, tokenizer)
@@ -90,7 +113,7 @@ class Prober:
                 input_ids=inputs["input_ids"].to(model.device),
                 attention_mask=inputs["attention_mask"].to(model.device),
                 generation_config=config,
-                stopping_criteria=StoppingCriteriaList([_Asked(self._stop)]),
+                stopping_criteria=StoppingCriteriaList([_Watch(self._stop, sorted(ends), answered)]),
             )
         seconds = time.perf_counter() - began
         answers = []

@@ -15,12 +15,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from o1lab.errors import UsageError
-from o1lab.settings import NONE, Display, validate
+from o1lab.models.prompts import RESERVED, PromptOptions
+from o1lab.settings import NONE, Display, settings_of, validate
 
 ARROW = "=>"
 _MEASURED = "Measurements and checkpoints"
 Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 OverLength = Literal["refuse", "drop", "truncate"]
+SystemTurns = Literal["row", "run", "none"]
+ACCEPTABLE = ("closed_thought", "cut_off")
+"""The problems of preflight that a recipe can accept: they teach something else than meant, but they train."""
 
 
 class Probe(BaseModel):
@@ -66,8 +70,23 @@ class Recipe(BaseModel):
     init_from: Annotated[str | None, Display(empty="a new adapter", metavar="RUN")] = Field(
         default=None, description="Start from the adapter of this run: RUN, RUN/step-N, or RUN/end to wait for it."
     )
-    system_prompt: Annotated[str | None, Display(empty="that of the chat template", verbatim=True)] = Field(
-        default=None, description="System message before every question."
+
+    system_prompt: Annotated[str | None, Display("Prompt", empty="that of the chat template", verbatim=True)] = Field(
+        default=None, description="System message before every question; the student is asked with it later, too."
+    )
+    system: Annotated[SystemTurns | None, Display(empty="the one that all rows share")] = Field(
+        default=None,
+        description="System messages of the rows, where they differ: keep that of each row, replace them by that of the"
+        " run (system_prompt), or leave them out (none).",
+    )
+    chat_template: Annotated[str | None, Display(empty="the base's", metavar="FILE")] = Field(
+        default=None, description="File of a chat template (Jinja) to use instead of the base's, or its text."
+    )
+    chat_template_kwargs: Annotated[dict[str, Any], Display(empty=NONE, metavar="NAME=VALUE,...")] = Field(
+        default_factory=dict, description="Options of the chat template, such as enable_thinking=true."
+    )
+    eos_token: Annotated[str | None, Display(empty="the base's", metavar="TOKEN")] = Field(
+        default=None, description="Token that ends a turn, where the chat template ends it with another than the base."
     )
 
     lora_r: Annotated[int, Display("Adapter")] = Field(
@@ -81,6 +100,9 @@ class Recipe(BaseModel):
         default="all-linear",
         min_length=1,
         description="Layers that get an adapter: all-linear, or names separated by commas such as q_proj,v_proj.",
+    )
+    modules_to_save: Annotated[str | None, Display(empty=NONE)] = Field(
+        default=None, description="Modules trained in full and saved with the adapter, such as lm_head; by commas."
     )
 
     steps: Annotated[int | None, Display("Schedule", empty="by epochs")] = Field(
@@ -157,6 +179,41 @@ class Recipe(BaseModel):
         default=0, ge=0, le=10_000, description="Number of checkpoints to keep, the newest; 0 keeps all."
     )
 
+    accept: Annotated[list[str], Display("Preflight", empty=NONE, metavar="PROBLEM")] = Field(
+        default_factory=list, description=f"Problem of preflight to accept: {', '.join(ACCEPTABLE)}."
+    )
+
+    @field_validator("accept", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("accept")
+    @classmethod
+    def _acceptable(cls, value: list[str]) -> list[str]:
+        if wrong := [name for name in value if name not in ACCEPTABLE]:
+            raise ValueError(f"{wrong[0]} cannot be accepted")
+        return value
+
+    @field_validator("chat_template_kwargs", mode="before")
+    @classmethod
+    def _as_mapping(cls, value: Any) -> Any:
+        """Convert ``name=value, ...`` or a JSON object to a mapping; values are YAML."""
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        try:
+            return yaml.safe_load(text if text.startswith("{") else "{" + re.sub(r"\s*=\s*", ": ", text) + "}")
+        except yaml.YAMLError:
+            raise ValueError("options are name=value, separated by commas, or a JSON object") from None
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _free_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if wrong := sorted(RESERVED & value.keys()):
+            raise ValueError(f"{wrong[0]} is not an option of a template")
+        return value
+
     @field_validator("phase", mode="before")
     @classmethod
     def _as_number(cls, value: Any) -> Any:
@@ -176,14 +233,26 @@ class Recipe(BaseModel):
     def _fits(self) -> Self:
         if self.over_length == "truncate" and self.max_length < 16:
             raise ValueError("rows cannot be truncated to fewer than 16 tokens")
+        if self.system == "none" and self.system_prompt:
+            raise ValueError("system none leaves out the system_prompt that is given")
+        if self.system == "run" and not self.system_prompt:
+            raise ValueError("system run needs a system_prompt; system none leaves the system messages out")
         return self
 
     @property
     def targets(self) -> str | list[str]:
         """``lora_targets`` in the format of PEFT."""
-        if self.lora_targets == "all-linear":
-            return self.lora_targets
-        return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
+        return self.lora_targets if self.lora_targets == "all-linear" else _names(self.lora_targets)
+
+    @property
+    def full_modules(self) -> list[str]:
+        """The names in ``modules_to_save``."""
+        return _names(self.modules_to_save or "")
+
+    @property
+    def prompt(self) -> PromptOptions:
+        """What the student is asked with."""
+        return PromptOptions.of(self.model_dump())
 
     def total_steps(self, rows: int) -> int:
         """Return the optimiser steps of a run over ``rows`` training rows, as transformers' Trainer counts them."""
@@ -192,6 +261,10 @@ class Recipe(BaseModel):
         batches = -(-rows // self.batch_size)
         per_epoch = max(batches // self.grad_accumulation + int(batches % self.grad_accumulation > 0), 1)
         return max(-int(-self.epochs * per_epoch // 1), 1)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def resolve(values: Mapping[str, Any]) -> Recipe:
@@ -247,7 +320,7 @@ def override(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
         if not equals or key not in Recipe.model_fields:
             names = ", ".join(Recipe.model_fields)
             raise UsageError(f"--set {setting}: not a field of a recipe.", f"Give key=value with one of: {names}.")
-        if value.strip().lower() in ("", "none", "null"):
+        if value.strip().lower() in ("", "none", "null") and value.strip() not in settings_of(Recipe)[key].choices:
             merged.pop(key, None)
         else:
             merged[key] = _parsed(key, value, setting)

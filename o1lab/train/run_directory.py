@@ -8,7 +8,10 @@ from pathlib import Path
 
 from o1lab.jobs.directory import JobFolder, JobInfo, JobStatus, find_directory, list_directories
 from o1lab.models.checkpoints import checkpoint_name, complete_checkpoints
+from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab
+
+_LOG_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,17 @@ class RunDir(JobFolder[RunStatus, None]):
         return complete_checkpoints(self.path)
 
     def explain_death(self, status: RunStatus) -> RunStatus:
-        """Return the status with the last line that the worker wrote as its message."""
-        last = next((line.strip() for line in reversed(self.log_tail(20)) if line.strip()), "")
-        message = "The process ended without reporting why." + (f" Its last line: {last}" if last else "")
+        """Return the status with the last error in the log as its message, and what to do as its hint."""
+        lines = [line.strip() for line in self.log_tail(_LOG_LINES) if line.strip()]
         again = self.resume_hint if self.checkpoints() else "It has no checkpoint to resume from"
-        hint = f"{again}. If memory ran out, train again with a lower batch_size."
-        return replace(status, message=message, hint=hint)
+        last = last_error(lines)
+        if known := explain(last):
+            return replace(status, message=known.message, hint=f"{known.hint} {again}.")
+        ends = (last or (lines[-1] if lines else "")).partition("\n")[0].rstrip(".")
+        message = "The process ended without reporting why." + (f" Its log ends with: {ends}." if ends else "")
+        return replace(
+            status, message=message, hint=f"{again}. If memory ran out, train again with a lower batch_size."
+        )
 
 
 def list_run_dirs(lab: Lab) -> list[RunDir]:

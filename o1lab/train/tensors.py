@@ -5,9 +5,9 @@ Only the worker and preflight import this module, because it imports torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from peft import LoraConfig
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from o1lab.errors import LabError, RefusedError
-from o1lab.train.launch import TrainingRow
+from o1lab.errors import RefusedError
+from o1lab.models.library_errors import explained
+from o1lab.models.prompts import Written, training_tokens
 from o1lab.train.recipe import Recipe
+from o1lab.train.rows import TrainingRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,87 +40,90 @@ class Lengths:
     truncated: int = 0
 
 
-def read_rows(path: Path) -> list[TrainingRow]:
-    """Read the rows of data.jsonl.
-
-    Raises:
-        RefusedError: there are none (code ``empty_dataset``).
-    """
-    with path.open(encoding="utf-8", errors="surrogatepass") as file:
-        rows = [TrainingRow(**json.loads(line)) for line in file]
-    if not rows:
-        raise RefusedError(
-            "The dataset has no rows.", "Accept some traces and create a dataset from them.", code="empty_dataset"
-        )
-    return rows
-
-
 def split(rows: Sequence[TrainingRow], recipe: Recipe) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Split the rows into training rows and held-out rows, at random with the recipe's seed.
+
+    All rows of a problem are on the same side. At most ``eval_rows`` rows are held out, more only where every problem
+    has more.
 
     Raises:
         RefusedError: no training row would remain (code ``empty_dataset``).
     """
     import random
 
-    if recipe.eval_rows >= len(rows):
+    problems: dict[str, list[TrainingRow]] = {}
+    for row in rows:
+        problems.setdefault(row.prompt, []).append(row)
+    if recipe.eval_rows >= len(rows) or (recipe.eval_rows and len(problems) == 1):
         raise RefusedError(
-            f"Holding out {recipe.eval_rows} of {len(rows)} rows leaves none for training.",
+            f"Holding out {recipe.eval_rows} of {len(rows)} rows leaves none for training."
+            if recipe.eval_rows >= len(rows)
+            else f"All {len(rows)} rows are about one problem, so none of them can be held out.",
             "Lower eval_rows.",
             code="empty_dataset",
         )
     draw = random.Random(recipe.seed)  # noqa: S311 - not used for secrets
-    held_out = set(draw.sample(range(len(rows)), recipe.eval_rows))
-    train = [row for i, row in enumerate(rows) if i not in held_out]
-    return train, [row for i, row in enumerate(rows) if i in held_out]
+    names = list(problems)
+    held_out: set[str] = set()
+    number = 0
+    for at in draw.sample(range(len(names)), min(recipe.eval_rows, len(names))):
+        if number + len(problems[names[at]]) <= recipe.eval_rows:
+            held_out.add(names[at])
+            number += len(problems[names[at]])
+    if recipe.eval_rows and not held_out:
+        held_out.add(min(names, key=lambda name: len(problems[name])))
+    train = [row for row in rows if row.prompt not in held_out]
+    return train, [row for row in rows if row.prompt in held_out]
 
 
-def completion(row: TrainingRow, phase: int) -> str:
-    """Return the text that the student learns to write: the solution, in phase 2 after the thought in think tags."""
-    if phase == 1 or not row.thought.strip():
-        return row.solution
-    return f"<think>\n{row.thought.strip()}\n</think>\n\n{row.solution}"
+def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Return the rows in tokens: ``input_ids`` and ``labels``, which have only the student's last turn.
+
+    Raises:
+        RefusedError: the chat template refuses a conversation (code ``template``).
+    """
+    found = []
+    for row in rows:
+        response = Written(_sound(row.thought) if recipe.phase == 2 else "", _sound(row.solution), row.cut_off)
+        tokens = training_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
+        labels = [IGNORED] * len(tokens.prompt) + tokens.completion
+        found.append({"input_ids": tokens.prompt + tokens.completion, "labels": labels, "trace_id": row.trace_id})
+    return Dataset.from_list(found)
 
 
-def messages(prompt: str, system_prompt: str | None) -> list[dict[str, str]]:
-    """Return the conversation up to the student's turn."""
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [*system, {"role": "user", "content": prompt}]
+def asked(row: TrainingRow, recipe: Recipe) -> list[dict[str, str]]:
+    """Return the conversation of a row up to the student's turn, without lone surrogates."""
+    return [{"role": turn["role"], "content": _sound(turn["content"])} for turn in row.asked(recipe)]
 
 
-def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe) -> Dataset:
-    """Return a prompt/completion dataset in the format of TRL."""
-    return Dataset.from_list(
-        [
-            {
-                "prompt": messages(_sound(row.prompt), recipe.system_prompt),
-                "completion": [{"role": "assistant", "content": _sound(completion(row, recipe.phase))}],
-                "trace_id": row.trace_id,
-            }
-            for row in rows
-        ]
-    )
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the base's tokenizer.
+def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
+    """Load the base's tokenizer, with the chat template and the end-of-turn token of the recipe.
 
     Raises:
         LabError: it cannot be loaded.
-        RefusedError: it has no chat template (code ``no_chat_template``).
+        RefusedError: it has no chat template (code ``no_chat_template``) or lacks the recipe's end-of-turn token (code
+            ``eos_token``).
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise LabError(
-            f"The tokenizer of {folder} cannot be loaded: {_first_line(error)}.", "Fetch the model again."
-        ) from error
+    except (OSError, ValueError, ImportError) as error:
+        raise explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.") from error
+    if recipe.chat_template:
+        tokenizer.chat_template = recipe.chat_template  # saved with the checkpoints
     if not tokenizer.chat_template:
         raise RefusedError(
             f"{folder.name} has no chat template, which training needs.",
-            "Use an instruction-tuned base, or put a chat_template.jinja into its folder.",
+            "Use an instruction-tuned base, or name a template file in chat_template.",
             code="no_chat_template",
         )
+    if recipe.eos_token:
+        if recipe.eos_token not in tokenizer.get_vocab():
+            raise RefusedError(
+                f"The tokenizer of {folder.name} has no token {recipe.eos_token}.",
+                "Choose a token of its vocabulary in eos_token.",
+                code="eos_token",
+            )
+        tokenizer.eos_token = recipe.eos_token
     return tokenizer
 
 
@@ -136,18 +141,6 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-def lora_config(recipe: Recipe) -> LoraConfig:
-    """Return the recipe's adapter settings in the format of PEFT."""
-    return LoraConfig(
-        r=recipe.lora_r,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=recipe.targets,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
 
 
 def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SFTConfig:
@@ -178,10 +171,44 @@ def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SF
         report_to=[],
         disable_tqdm=True,
         packing=False,
-        completion_only_loss=True,
         max_length=None,  # TRL would truncate silently; see `apply_length_policy`
         **length,
     )
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed for us
+    """TRL's trainer with figures of held-out rows that do not depend on the batch size.
+
+    TRL and transformers average the means of batches: a batch of few tokens counts as much as one of many. Here the
+    mean of each batch counts by its trained tokens.
+    """
+
+    _evaluated: tuple[list[float], list[int]] = ([], [])
+
+    def evaluate(self, *args: Any, **options: Any) -> Any:
+        self._evaluated = ([], [])
+        return super().evaluate(*args, **options)
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        loss, logits, labels = super().prediction_step(model, inputs, *args, **options)
+        losses, weights = self._evaluated
+        losses.append(float(loss))
+        weights.append(int((inputs["labels"][:, 1:] != IGNORED).sum()))
+        return loss, logits, labels
+
+    def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
+        losses, weights = self._evaluated
+        if "eval_loss" in logs and any(weights):
+            logs["eval_loss"] = _weighted(losses, weights)
+            for name, values in self._metrics["eval"].items():  # TRL's own means, one for each batch
+                if len(values) == len(weights) and name != "num_tokens":
+                    self._metrics["eval"][name] = [_weighted(values, weights)]
+        super().log(logs, *args, **options)
+
+
+def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
+    """Return the mean of ``values`` by ``weights``."""
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
 
 
 def build_trainer(
@@ -193,9 +220,9 @@ def build_trainer(
     *,
     cpu: bool,
     bf16: bool = False,
-    adapt: bool = True,
+    adapter: LoraConfig | None = None,
     callbacks: Sequence[TrainerCallback] = (),
-) -> tuple[SFTTrainer, Lengths]:
+) -> tuple[Trainer, Lengths]:
     """Build the trainer with its tokenised datasets.
 
     Args:
@@ -206,25 +233,27 @@ def build_trainer(
         output: the folder where the trainer saves checkpoints.
         cpu: whether to train on the CPU.
         bf16: whether the weights are bfloat16.
-        adapt: whether to add a new adapter; False if ``model`` has one already.
+        adapter: the adapter to add; None for preflight, and if ``model`` has one already.
         callbacks: callbacks of the trainer.
 
     Returns:
         The trainer, and the row lengths with the effect of the length policy.
 
     Raises:
-        RefusedError: no training row would remain.
+        RefusedError: no training row would remain, or the chat template refuses a row.
     """
     train, held_out = split(rows, recipe)
-    trainer = SFTTrainer(
+    trainer = Trainer(
         model=model,
         args=trainer_config(recipe, output, cpu=cpu, bf16=bf16),
-        train_dataset=as_dataset(train, recipe),
-        eval_dataset=as_dataset(held_out, recipe) if held_out else None,
+        train_dataset=as_dataset(train, recipe, tokenizer),
+        eval_dataset=as_dataset(held_out, recipe, tokenizer) if held_out else None,
         processing_class=tokenizer,
-        peft_config=lora_config(recipe) if adapt else None,
+        peft_config=adapter,
         callbacks=list(callbacks),
     )
+    if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
+        trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)
     found = Lengths()
     trainer.train_dataset = apply_length_policy(trainer.train_dataset, recipe, found)
     if trainer.eval_dataset is not None:
@@ -289,18 +318,13 @@ def trains_end_of_turn(input_ids: Sequence[int], labels: Sequence[int], ends: se
     return any(token in ends and label != IGNORED for token, label in tail)
 
 
-def thought_survives(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template keeps the thought; the templates of some reasoning models remove it."""
-    start = messages(_sound(row.prompt), recipe.system_prompt)
-    answer = {"role": "assistant", "content": _sound(completion(row, recipe.phase))}
-    rendered = str(tokenizer.apply_chat_template([*start, answer], tokenize=False))
-    return _sound(row.thought).strip() in rendered
+def thought_survives(row: TrainingRow, labels: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the trained tokens contain the thought; a tokenizer may change its text."""
+    trained = [label for label in labels if label != IGNORED]
+    text = tokenizer.decode(trained, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return _sound(row.thought).strip() in text
 
 
 def _sound(text: str) -> str:
     """Replace lone surrogates, which cannot be tokenised."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -24,9 +24,12 @@ from o1lab.jobs.device_queue import Device, acquire_device, resolve_device
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.models.base import describe_base, resolve_base
 from o1lab.models.checkpoints import checkpoint_step
+from o1lab.models.library_errors import explain as explain_text
+from o1lab.models.library_errors import first_line
 from o1lab.process import started_at
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
+from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir, RunStatus
 
 _DISK_FULL_BYTES = 64 << 20
@@ -115,19 +118,20 @@ def _train(
     from o1lab.train import compute, tensors
     from o1lab.train.callbacks import Reporter
     from o1lab.train.probes import Prober
+    from o1lab.train.targets import lora_config
 
     if device.is_gpu and not torch.cuda.is_available():
         if recipe.device != "auto":
             raise LabError(f"torch cannot use {device.name}.", "Install a CUDA build of torch.", code="device_missing")
         device = Device("cpu")
     folder = resolve_base(recipe.base)
-    rows = tensors.read_rows(run.data)
-    tokenizer = tensors.load_tokenizer(folder)
+    rows = read_rows(run.data)
+    tokenizer = tensors.load_tokenizer(folder, recipe)
     dtype = _dtype(run, recipe, folder, device, resuming=resuming)
     heartbeat.update(device=device.name, dtype=dtype.name)
     model = compute.load_base(folder, dtype)
     if recipe.init_from:
-        model = _with_origin(run, recipe, model)
+        model = _with_origin(run, recipe, folder, model)
     saved = run.checkpoints() if resuming else []
     checkpoint = saved[-1] if saved else None
     prober = Prober(recipe, tokenizer, stop) if recipe.probes else None
@@ -143,7 +147,7 @@ def _train(
             saving,
             cpu=not device.is_gpu,
             bf16=dtype.name == "bf16",
-            adapt=not recipe.init_from,
+            adapter=None if recipe.init_from else lora_config(recipe, model),
             callbacks=[reporter],
         )
         tensors.refuse_over_length(lengths, recipe)
@@ -171,12 +175,12 @@ def _train(
         shutil.rmtree(saving, ignore_errors=True)
 
 
-def _with_origin(run: RunDir, recipe: Recipe, model: Any) -> Any:
+def _with_origin(run: RunDir, recipe: Recipe, folder: Path, model: Any) -> Any:
     """Add the adapter of the run to start from to the base."""
     from o1lab.train import compute
 
     runs = run.path.parent
-    if mismatch := compute.adapter_mismatch(model, recipe, runs):
+    if mismatch := compute.adapter_mismatch(folder, recipe, runs):
         raise RefusedError(mismatch, "Start from a run of the same base.", code="adapter_of_other_base")
     return compute.with_adapter(model, compute.init_checkpoint(recipe, runs))
 
@@ -249,16 +253,11 @@ def explain(error: BaseException, run: RunDir) -> O1LabError:
             "Free some space, then resume: the last complete checkpoint is kept.",
             code="disk_full",
         )
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or "allocate memory" in text:
-        where = "GPU" if "CUDA" in text or type(error).__name__ == "OutOfMemoryError" else "machine"
-        return LabError(
-            f"The {where} ran out of memory.",
-            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
-            code="out_of_memory",
-        )
-    first = (text.strip().splitlines() or [""])[0].rstrip(".")
-    return LabError(
-        f"Training failed: {type(error).__name__}: {first}.", "The traceback is in the run's log.txt.", code="failed"
+    known = explain_text(f"{type(error).__name__}: {text}")
+    return known or LabError(
+        f"Training failed: {type(error).__name__}: {first_line(error)}.",
+        "The traceback is in the run's log.txt.",
+        code="failed",
     )
 
 

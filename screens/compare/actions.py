@@ -147,9 +147,8 @@ class ConversationActions:
         if session is not None and session.turn:
             messages = session.messages_for(pane)
         else:
-            system = self.controller.settings.system
-            messages = [{"role": "system", "content": system}] if system else []
-            messages.append({"role": "user", "content": self.prompt.text})
+            question = {"role": "user", "content": self.prompt.text}
+            messages = ref.prompt.conversation([question], system=self.controller.settings.system)
         remote = ref.endpoint is not None or ref.record is not None
         opened = await open_model(ref, None if remote else self.screen.context.servers)
         rendered = await rendered_prompt(opened, messages)

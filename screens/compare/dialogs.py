@@ -97,6 +97,10 @@ class BlindBox(Checkbox):
         self.label = "on" if self.value else "off"
 
 
+_NO_SYSTEM = "none"
+"""The text that asks every model without a system prompt."""
+
+
 class SettingsDialog(Dialog[Settings]):
     """The settings of all panes. Enter keeps the changes, escape discards them."""
 
@@ -112,7 +116,8 @@ class SettingsDialog(Dialog[Settings]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Label("system prompt", classes="label", markup=False)
-        yield PromptInput(self.settings.system, placeholder="none", id="system")
+        shown = _NO_SYSTEM if self.settings.system == "" else self.settings.system or ""
+        yield PromptInput(shown, placeholder="that of each student's run; none for none", id="system")
         for field in _FIELDS:
             value = getattr(self.settings.sampling, field.name)
             with Horizontal(classes="field"):
@@ -148,9 +153,10 @@ class SettingsDialog(Dialog[Settings]):
                 self._refuse(entry, f"{field.label}: {one_line(text, 30)} is not valid; {field.help}.")
                 return
             values[field.name] = value
+        system = self.query_one("#system", PromptInput).text.strip()
         self.dismiss(
             Settings(
-                self.query_one("#system", PromptInput).text.strip(),
+                {"": None, _NO_SYSTEM: ""}.get(system, system),
                 Sampling(**values, stop=self.settings.sampling.stop),
                 self.query_one("#blind", Checkbox).value,
             )

@@ -9,6 +9,7 @@ from o1lab.errors import LabError
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address, public_url
 from o1lab.serve.registry import ModelRef
+from o1lab.text import one_line
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice
 
@@ -27,7 +28,8 @@ def _detail(ref: ModelRef) -> str:
         return f"{ref.id} · {public_url(ref.endpoint.url)}"
     match ref.source:
         case "checkpoint":
-            return f"checkpoint {ref.step} of run {ref.run_id}, on {ref.base}"
+            system = f" · system prompt: {one_line(ref.prompt.system_prompt, 30)}" if ref.prompt.system_prompt else ""
+            return f"checkpoint {ref.step} of run {ref.run_id}, on {ref.base}{system}"
         case "base":
             return "" if can_serve() else "needs the train extra (torch), which is not installed"
         case "server":

@@ -380,5 +380,5 @@ def describe(settings: Settings) -> str:
     parts += [f"top-p {sampling.top_p:g}"] if sampling.top_p is not None else []
     parts += [f"max {sampling.max_tokens}"] if sampling.max_tokens is not None else []
     parts += [f"seed {sampling.seed}"] if sampling.seed is not None else []
-    parts += ["system prompt"] if settings.system else []
+    parts += ["system prompt" if settings.system else "no system"] if settings.system is not None else []
     return " · ".join([*parts, f"blind {'on' if settings.blind else 'off'}"])

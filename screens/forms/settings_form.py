@@ -263,7 +263,7 @@ def as_field(setting: Setting, offer: Offer) -> Field:
         choices = tuple((str(value), str(value)) for value in setting.choices)
     elif setting.kind is bool:
         choices = (("no", "false"), ("yes", "true"))
-    elif name in offer.choices and display.empty:
+    if display.empty and (setting.choices or name in offer.choices):
         choices = ((display.empty, ""), *choices)
     kind: Kind = "choice" if choices or name in offer.choices else "lines" if setting.kind is list else "line"
     notes = [

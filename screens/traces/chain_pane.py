@@ -15,7 +15,7 @@ from o1lab.text import visible
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.tall_text import TallText
 from screens.base.screen import LabScreen, reported
-from screens.traces.reading import Chain, read_chain, spans_of
+from screens.traces.reading import Chain, question_of, read_chain, spans_of
 from screens.traces.text import origin, remarks, title
 
 
@@ -61,7 +61,7 @@ class ChainPane(Vertical):
         if chain and before and before.row.id == chain.row.id:
             self.reader.set_spans(spans_of(chain.records))
         else:
-            self.query_one("#statement-text", Static).update(Text(visible(chain.text.statement) if chain else ""))
+            self.query_one("#statement-text", Static).update(Text(visible(question_of(chain.text)) if chain else ""))
             self.query_one("#statement").scroll_home(animate=False)
             self.reader.load(chain.document if chain else None)
         self.post_message(self.Shown())

@@ -57,6 +57,13 @@ def document_of(
     return ReaderDocument(text, answer, segments, spans_of(records))
 
 
+def question_of(text: TraceText) -> str:
+    """Return the statement; if the trace answers a conversation, with all of its messages below."""
+    if not text.context:
+        return text.statement
+    return f"({len(text.context)} messages: i shows them) {text.statement}\n\n{text.asked}"
+
+
 def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:
     """Return the labelled spans among ``records``."""
     return tuple(Span(*record.span, record.value) for record in records if record.span)

@@ -19,7 +19,7 @@ from o1lab.widgets.tall_text import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
-from screens.traces.reading import Chain, read_chain, spans_of
+from screens.traces.reading import Chain, question_of, read_chain, spans_of
 from screens.traces.text import decision_mark, moves, problem_name, remarks, state, verdict_mark
 from store import traces
 from store.records import TraceRow
@@ -128,7 +128,8 @@ class SideBySideScreen(LabScreen):
         if first is not None and first.chain is not None:
             text = first.chain.text
             gold = one_line(text.gold, 40) if text.gold is not None else "none known"
-            statement = text.statement if self.has_class("-statement") else one_line(text.statement, 400)
+            question = question_of(text)
+            statement = question if self.has_class("-statement") else one_line(question, 400)
             self.query_one("#statement-text", Static).update(
                 Text.assemble((f"gold {gold}", "bold"), "  ", visible(statement))
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from o1lab.format import byte_size, number
-from o1lab.text import visible
+from o1lab.text import one_line, visible
 from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken
 from o1lab.train.recipe import Recipe
 
@@ -50,7 +50,7 @@ def _checks(found: Preflight, recipe: Recipe) -> Text:
     over = "refused, never cut silently" if recipe.over_length == "refuse" else f"they are set to {recipe.over_length}"
     checks: list[tuple[bool | None, str]] = [
         (not found.over_length, f"rows over {recipe.max_length:,} tokens: {found.over_length:,} ({over})"),
-        (found.thought_survives, "the thought survives the chat template"),
+        (found.thought_survives, "the thought is trained in full"),
         (found.end_of_turn_trained, f"the end of the turn {visible(found.end_of_turn)} is learned in every row"),
     ]
     lines = []
@@ -74,6 +74,7 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
     tokens = found.tokens
     share = f" ({found.trained_tokens / tokens.total:.0%} of {tokens.total:,})" if tokens.total else ""
     parameters = number(found.trainable_parameters / 1e6)
+    adapter = ", ".join(target.name for target in found.targets)
     batch = recipe.batch_size * recipe.grad_accumulation
     return Text(
         f"{rows}\n"
@@ -81,7 +82,16 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
         f"{found.trained_tokens:,} tokens carry the loss{share}\n"
         f"{found.total_steps:,} steps of {batch} rows; {parameters} M trainable parameters, on {found.device}"
         + (f" in {found.dtype}" if found.dtype else "")
+        + _system(found)
+        + (f"\nadapter on {adapter}" if adapter else "")
     )
+
+
+def _system(found: Preflight) -> str:
+    """Return a line with the system message, of the run or of the chat template."""
+    whose = "system message" if found.system_prompt else "system message of the chat template"
+    text = found.system_prompt or found.template_system
+    return f"\n{whose}: {one_line(text, 60)}" if text else ""
 
 
 def _memory(found: Preflight) -> Text:

@@ -94,7 +94,7 @@ async def answers(pilot: Pilot[int]) -> None:
 
 async def dead(pilot: Pilot[int]) -> None:
     await chosen(pilot, "9e00bb02")
-    await until(pilot, lambda: "without reporting why" in shown(pilot), "the cause")
+    await until(pilot, lambda: "was killed" in shown(pilot), "the cause")
     await settled(pilot)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from o1lab.config import init_lab
 from o1lab.paths import Lab
-from o1lab.train.launch import TrainingRow, prepare
+from o1lab.train.launch import prepare
 from o1lab.train.recipe import Recipe, resolve
+from o1lab.train.rows import TrainingRow
 from o1lab.train.run_directory import RunDir
 from store import datasets, open_store, problems, traces
 from store.filters import TraceQuery

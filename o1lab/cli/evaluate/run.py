@@ -17,6 +17,7 @@ from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from typer._click import Context as ClickContext
@@ -256,6 +257,7 @@ def _lines(item: dict[str, Any]) -> list[str]:
         f"Evaluation {item['id']} is {item['state']}: {item['suite']}@{item['suite_version']} by {item['model']}, "
         f"{item['done']} of {item['requested']} samples done",
         _headline(item) + missing,
+        *([f"system    {one_line(system, 70)}"] if (system := item["sampling"].get("system")) else []),
         f"scorer    {item['scorer_version']}",
         "          " + ", ".join(f"{item[name]} {name}" for name in others),
         _tokens(item),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges
 from o1lab.evaluate.report.selection import EvaluationResult, differing
+from o1lab.text import one_line
 
 _ADAPTERS = "Students here are adapters on a frozen base; the paper fine-tuned all weights."
 _HARNESS = (
@@ -104,6 +105,8 @@ def _sampling(one: EvaluationResult) -> str:
             words.append(f"{name} {about[key]}" + (" tokens" if key == "max_tokens" else ""))
     if about.get("force_answer"):
         words.append(f"a forced answer of {about['force_answer']} tokens if cut off")
+    if about.get("system"):
+        words.append(f"system message '{one_line(about['system'], 40)}'")
     number = one.evaluation.samples
     return ", ".join([*words, f"{number} sample{'s' * (number != 1)} per item"])
 

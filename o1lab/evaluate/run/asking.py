@@ -24,11 +24,16 @@ class Ask(Protocol):
 
 @dataclass
 class SampleState:
-    """The state of one (item, sample) during its conversation, and its result. ``key`` is its cache key."""
+    """The state of one (item, sample) during its conversation, and its result. ``key`` is its cache key.
+
+    Attributes:
+        system: the system message of the conversation; empty for none.
+    """
 
     item: Item
     sample: int
     key: str
+    system: str = ""
     usage: Usage = field(default_factory=Usage)
     responses: list[Response] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
@@ -60,7 +65,7 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
     Raises:
         RunStopped: no more calls may be made.
     """
-    history: list[Message] = [{"role": "system", "content": sample.item.system}] if sample.item.system else []
+    history: list[Message] = [{"role": "system", "content": sample.system}] if sample.system else []
     for turn, message in enumerate(sample.item.turns):
         history.append({"role": "user", "content": message})
         sample.take(message, await ask(turn, history))

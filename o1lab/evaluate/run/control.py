@@ -177,7 +177,7 @@ def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation
         settings.model,
         identity.role,
         identity.revision,
-        _sampling(values),
+        _sampling(values, identity),
         values,
         len(items),
         settings.samples,
@@ -288,11 +288,16 @@ def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> No
                 "longer.",
                 "Start a new evaluation with that limit.",
             )
-        evaluations.update(store.db, folder.id, sampling=json.dumps(_sampling(values)), settings=json.dumps(values))
+        sampling = _sampling(values, folder.identity())
+        evaluations.update(store.db, folder.id, sampling=json.dumps(sampling), settings=json.dumps(values))
 
 
-def _sampling(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in _SAMPLING if values[name] is not None}
+def _sampling(values: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
+    """Return what the samples were drawn with, without what is left to the server or the suite."""
+    given = values["system"]
+    asked = identity.system_prompt or None if given is None else given
+    found = {name: values[name] for name in _SAMPLING} | {"system": asked}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[ModelRef]:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,7 @@ class Identity:
             hash of its weights, configuration and tokenizer; of an endpoint, its URL and the requested name.
         template: the hash of the chat template, or ``THE_SERVERS``.
         folder: the directory of the base if it is on this machine; its tokenizer counts tokens.
+        system_prompt: the system message that the student was trained with; empty for none.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Identity:
     revision: str
     template: str
     folder: str | None = None
+    system_prompt: str = ""
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -94,7 +96,7 @@ def _identify(lab: Lab, ref: ModelRef) -> Identity:
     if ref.record is not None:
         asked = ref.id.partition("/")[2]
         revision = f"server {ref.record.pid} since {ref.record.started:.0f}, {asked}"
-        return Identity(ref.id, ref.role, ref.source, asked, revision, THE_SERVERS)
+        return Identity(ref.id, ref.role, ref.source, asked, revision, THE_SERVERS, None, ref.prompt.system_prompt)
     if ref.source == "solver":
         return Identity(ref.id, ref.role, ref.source, ref.id, f"solver {_solver_hash()}", "none")
     name = ref.base or (run_base(lab.runs / ref.run_id) if ref.run_id else None) or load_config(lab).base
@@ -104,7 +106,10 @@ def _identify(lab: Lab, ref: ModelRef) -> Identity:
         return Identity(ref.id, ref.role, ref.source, name, base, template, str(folder))
     adapter = _hash_files(ref.adapter / file for file in _ADAPTER_FILES)
     revision = _combined_hash({"adapter": adapter, "base": base})
-    return Identity(ref.id, ref.role, ref.source, ref.id, revision, template, str(folder))
+    own = replace(ref.prompt, system_prompt="")  # the system prompt is part of the messages
+    if own:
+        template = _combined_hash({"template": template, "options": json.dumps(own.as_json(), sort_keys=True)})
+    return Identity(ref.id, ref.role, ref.source, ref.id, revision, template, str(folder), ref.prompt.system_prompt)
 
 
 def hash_base(folder: Path) -> str:
@@ -154,13 +159,19 @@ class CacheKeys:
     """
 
     def __init__(self, identity: Identity, settings: EvaluationSettings) -> None:
+        self._identity, self._settings = identity, settings
         self.reusable = settings.reuse and (settings.temperature == 0 or settings.seed is not None)
         self._head = [
             identity.revision, identity.template, settings.temperature, settings.top_p, settings.max_tokens,
             settings.reasoning_effort, settings.seed, settings.force_answer,
         ]  # fmt: skip
 
+    def system(self, item: Item) -> str:
+        """Return the system message of an item: that of the settings, else its own, else that of the student's run."""
+        given = self._settings.system
+        return (item.system or self._identity.system_prompt) if given is None else given
+
     def key(self, item: Item, sample: int) -> str:
         """Return the key of a sample, 32 hexadecimal digits."""
-        parts = [*self._head, item.system, list(item.turns), sample]
+        parts = [*self._head, self.system(item), list(item.turns), sample]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

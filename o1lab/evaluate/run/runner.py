@@ -160,6 +160,8 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self.priced = not self._scores_only or before is None or before.priced
         if doubt := self.settings.doubt():
             self.counts.note(doubt)
+        if self.settings.system is None and identity.system_prompt and self.folder.suite().system:
+            self.counts.note("The suite's own system message is used, not that of the student's run.")
 
         def context(journal: Journal) -> CallContext:
             return CallContext(journal, self.control, budget, self.counts, self.clock)
@@ -176,7 +178,10 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             if not isinstance(task, Ask):
                 return await self._read(task.fetch, store)
             assert model is not None  # noqa: S101 - such tasks exist only if a model is asked
-            one = SampleState(task.item, task.sample, task.key, so_far.index.usage(task.item.id, task.sample))
+            one = SampleState(
+                task.item, task.sample, task.key, keys.system(task.item),
+                so_far.index.usage(task.item.id, task.sample),
+            )  # fmt: skip
             return FinishedSample(task.item, asked=one) if await self._converse(model.converse, one) else None
 
         async with ResultWriter(
@@ -292,6 +297,8 @@ def as_sample(one: SampleState, count: Callable[[str], int] | None, model: Model
             "finish_reason": last.finish_reason, "served_model": last.model, "asked_at": one.responses[0].asked_at,
             "options": last.options or {},
         }  # fmt: skip
+    if one.system:
+        meta["system"] = one.system
     if one.forced:
         meta["forced"] = True
     return NewSample(

@@ -22,6 +22,9 @@ class EvaluationSettings(RequestSettings):
         description="Model to evaluate: an endpoint of o1lab.toml, a base, a checkpoint RUN/STEP or solver (no key, "
         "sums only)."
     )
+    system: Annotated[str | None, Display(empty="the suite's, else that of the student's run", verbatim=True)] = Field(
+        default=None, description="System message of every item; an empty one sends none."
+    )
     judge: Annotated[str | None, Display(empty=NONE)] = Field(
         default=None, description="Model that judges the responses, for suites whose scorer asks one."
     )

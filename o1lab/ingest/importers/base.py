@@ -1,4 +1,4 @@
-"""What an importer is: a function that recognises a row by its keys and returns its problem and responses.
+"""What an importer is: a function that recognises a row and returns its problem and responses.
 
 It is registered with :func:`importer`. Other packages add importers through the entry point group
 ``o1lab.importers``.
@@ -7,15 +7,11 @@ It is registered with :func:`importer`. Other packages add importers through the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from o1lab.registry import DEFAULT_ORDER, Registry
-
-STATEMENT = ("problem", "question", "Problem", "Question", "statement", "prompt", "query")
-GOLD = ("gold_answer", "gold", "ground_truth", "expected_answer", "final_answer", "answer", "Answer")
-REFERENCE = ("reference_solution", "solution", "Solution", "ground_truth_solution")
-REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning")
+from store.records import Context
 
 
 class RowError(ValueError):
@@ -30,13 +26,17 @@ class TraceText:
         raw: its text, thought marks included.
         model: the model that wrote it, where the format implies one.
         synthesis: how it was made, where the format implies it.
-        turns: how many answers the conversation has; the first is taken.
+        turns: how many answers the conversation has; the last is this response.
+        context: the conversation that it answers, see :class:`~store.records.NewTrace`.
+        cut_off: whether the row says that it reached its maximum length.
     """
 
     raw: str
     model: str | None = None
     synthesis: str | None = None
     turns: int = 1
+    context: Context = ()
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,17 @@ class Found:
     Attributes:
         statement: the problem.
         responses: the responses to it; none for a problem alone.
-        used: the keys that belong to the response, and so hold no gold answer or reference solution.
+        used: what each column was taken for. A column that is used holds no gold answer or reference solution, unless
+            it was taken for one.
+        left: strings of these columns that are part of nothing; the import reports those that are stored nowhere.
+        form: the importer that names the format in reports, if one function is registered under several names.
     """
 
     statement: str
     responses: Sequence[TraceText] = ()
-    used: Sequence[str] = ()
+    used: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    form: str = ""
 
 
 Recognise = Callable[[Mapping[str, Any]], Found | None]
@@ -76,8 +81,8 @@ def importer(name: str, *, order: int = DEFAULT_ORDER, own_name: bool = True) ->
 
     Args:
         name: what import reports call the format.
-        order: importers are tried from the lowest to the highest, and the first that recognises a row wins. Built-in
-            ones take 10 to 70, from the most specific keys to the most general.
+        order: importers are tried from the lowest to the highest, and the first that recognises a row wins. The
+            built-in ones are one recogniser, which judges columns by their names at order 10.
         own_name: False if reports should put the format of the thought marks first, as in ``r1 (alpaca)``.
     """
 
@@ -86,19 +91,3 @@ def importer(name: str, *, order: int = DEFAULT_ORDER, own_name: bool = True) ->
         return recognise
 
     return decorate
-
-
-def words(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first value under these keys that is a non-empty string."""
-    return next((text for name in names if (text := string(row.get(name))) is not None), None)
-
-
-def string(value: Any) -> str | None:
-    """Return ``value`` if it is a non-empty string. Some data sets write None as "None"; it counts as empty."""
-    return value if isinstance(value, str) and value.strip() and value != "None" else None
-
-
-def first(value: Any) -> str | None:
-    """Return the first non-empty string of a list, or of a single value."""
-    values = value if isinstance(value, list) else [value]
-    return next((text for one in values if (text := string(one)) is not None), None)

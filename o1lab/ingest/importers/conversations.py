@@ -1,48 +1,179 @@
-"""Conversations: the first user turn is the problem, the first turn of the assistant is the response.
-
-Later turns answer other questions; how many there are is stored in the trace's meta.
-"""
+"""Read conversations: lists of turns under any of the usual keys and roles, as objects, as JSON text or as columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from o1lab.chains.parse import join
-from o1lab.ingest.importers.base import REASONING, Found, RowError, TraceText, importer, string, words
+from o1lab.ingest.importers.base import RowError
+from o1lab.ingest.importers.texts import THOUGHT_KEYS, content_in, decoded, string, strings, thought_in, tool_call
 
-_USER, _ASSISTANT = ("user", "human"), ("assistant", "gpt", "model", "bot")
+_ROLES: Mapping[str, str] = {
+    word: role
+    for role, words in {
+        "user": "user human prompter question questioner customer person 用户 问",
+        "assistant": "assistant gpt model bot ai chatgpt chatbot 助手 答",
+        "system": "system developer 系统",
+        "tool": "tool function observation ipython environment tool_response function_response tool_result",
+        "call": "function_call tool_call",
+        "thought": "reasoning thinking thought analysis 思考",
+    }.items()
+    for word in words.split()
+}
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
+_ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
+_CONTENT_KEYS = ("content", "value", "text", "message", "utterance", "parts")
+_CALL_KEYS = ("tool_calls", "function_call")
 
 
-def _conversation(turns: Any) -> Found | None:
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+@dataclass(slots=True)
+class Turn:
+    """A turn of a conversation; ``role`` is system, user, assistant or tool."""
+
+    role: str
+    content: str
+    thought: str = ""
+
+
+def turns_of(value: Any, left: list[str]) -> list[Turn] | None:
+    """Return the turns of a conversation; None if ``value`` is none.
+
+    Args:
+        value: the value of a column.
+        left: strings of the turns that are no part of them are added here.
+
+    Raises:
+        RowError: a turn has an unknown role.
+    """
+    value = decoded(value)
+    if isinstance(value, str) and value.startswith("[{'"):
+        value = _literal(value)
+    if isinstance(value, Mapping):
+        value = value["messages"] if isinstance(value.get("messages"), list) else _from_columns(value)
+    if not isinstance(value, list) or not value:
         return None
-    by_role = [(string(turn.get("role") or turn.get("from")), turn) for turn in turns]
-    question = next((index for index, (role, _) in enumerate(by_role) if role in _USER), None)
-    if question is None:
-        raise RowError("the conversation has no user turn")
-    answer = next((turn for role, turn in by_role[question + 1 :] if role in _ASSISTANT), None)
-    if answer is None:
-        raise RowError("the conversation has no assistant turn after the question")
-    raw = join(words(answer, REASONING), _content(answer))
-    answers = sum(role in _ASSISTANT for role, _ in by_role)
-    return Found(_content(by_role[question][1]), [TraceText(raw, turns=answers)])
+    if all(isinstance(one, Mapping) for one in value):
+        if not _has_roles(value):
+            value = [{str(key).lower(): said for key, said in one.items()} for one in value]
+        if _has_roles(value):
+            return _turns(value, left)
+        if {"user", "assistant"} <= {_role(key) for one in value for key in one}:  # {"human": ..., "assistant": ...}
+            return _turns([{"role": key, "content": said} for one in value for key, said in one.items()], left)
+        return None
+    if all(isinstance(one, list) and len(one) == 2 and _role(one[0]) for one in value):
+        return _turns([{"role": role, "content": said} for role, said in value], left)
+    return None
 
 
-def _content(turn: Mapping[str, Any]) -> str:
-    """Return the text of a turn; of a list of parts, the text parts."""
-    value = turn.get("content", turn.get("value"))
-    if isinstance(value, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
-        return "".join(part for part in parts if isinstance(part, str))
-    return value if isinstance(value, str) else ""
+def _literal(text: str) -> Any:
+    """Return the list that a text holds as Python writes it."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
-@importer("sharegpt", order=30, own_name=False)
-def sharegpt(row: Mapping[str, Any]) -> Found | None:
-    return _conversation(row.get("conversations", row.get("conversation")))
+def _has_roles(value: Sequence[Mapping[str, Any]]) -> bool:
+    return all(any(key in one for key in _ROLE_KEYS) for one in value)
 
 
-@importer("messages", order=40)
-def messages(row: Mapping[str, Any]) -> Found | None:
-    return _conversation(row.get("messages"))
+def spoken_in_turn(value: Any) -> list[Turn] | None:
+    """Return a list of strings, or of pairs of strings, as turns of user and assistant; None if it is none."""
+    value = decoded(value)
+    if not isinstance(value, list) or not value:
+        return None
+    if all(isinstance(one, list) and len(one) == 2 for one in value):
+        value = [said for pair in value for said in pair]
+    if not all(isinstance(one, str) for one in value):
+        return None
+    return [Turn(("user", "assistant")[at % 2], said) for at, said in enumerate(value)]
+
+
+def _from_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the turns of an object of lists, as Parquet stores a list of objects."""
+    role = next((key for key in _ROLE_KEYS if isinstance(value.get(key), list)), None)
+    if role is None:
+        return None
+    number = len(value[role])
+    lists = {key: one for key, one in value.items() if isinstance(one, list) and len(one) == number}
+    return [{key: one[at] for key, one in lists.items()} for at in range(number)]
+
+
+def _turns(said: Sequence[Mapping[str, Any]], left: list[str]) -> list[Turn]:
+    turns: list[Turn] = []
+    thoughts: list[str] = []
+    for one in said:
+        turn = _turn(one, left)
+        if turn.role == "thought":
+            thoughts += (turn.thought, turn.content)
+            continue
+        if turn.role == "assistant":
+            turn.thought = _paragraphs(*thoughts, turn.thought)
+            thoughts = []
+        elif turn.thought:  # only answers have thoughts
+            left.append(turn.thought)
+        turns.append(turn)
+    if thought := _paragraphs(*thoughts):
+        turns.append(Turn("assistant", "", thought))
+    return turns
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _turn(one: Mapping[str, Any], left: list[str]) -> Turn:
+    role_key = next(key for key in _ROLE_KEYS if key in one)
+    given = one[role_key]
+    role = _role(given.get("role") if isinstance(given, Mapping) else given)
+    if role is None:
+        raise RowError(f"the conversation has a turn with an unknown role: {given!r}"[:120])
+    content_key = next((key for key in _CONTENT_KEYS if one.get(key) is not None), "")
+    content, thought = content_in(one.get(content_key), left)
+    if len(one) > 2:
+        thoughts = [thought] if thought else []
+        calls = []
+        for key, value in one.items():
+            if key in (role_key, content_key) or value is None:
+                continue
+            if key in THOUGHT_KEYS:
+                thoughts += _new(thought_in(value, left), thoughts)
+            elif key in _CALL_KEYS:
+                calls += _calls(value, left)
+            elif key != "channel":
+                left += strings(value)
+        thought = _paragraphs(*thoughts)
+        content = _paragraphs(content, *calls)
+        if role == "assistant" and str(one.get("channel")).lower() == "analysis":
+            role = "thought"
+    if role == "call":
+        return Turn("assistant", f"<tool_call>\n{content}\n</tool_call>", thought)
+    return Turn(role, content, thought)
+
+
+def _new(thought: str, known: Sequence[str]) -> list[str]:
+    """Return ``thought`` unless it is empty or known: some servers send it under two keys."""
+    return [thought] if thought and not any(thought in one for one in known) else []
+
+
+def _calls(value: Any, left: list[str]) -> list[str]:
+    texts = []
+    for call in value if isinstance(value, list) else [value]:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping) and string(function.get("name")):
+            texts.append(tool_call(function["name"], function.get("arguments", function.get("parameters"))))
+            left += (one for key, part in call.items() if key not in ("function", "type") for one in strings(part))
+        else:
+            left += strings(call)
+    return texts
+
+
+def _role(value: Any) -> str | None:
+    """Return the role that a name means: ``user`` for Human, ``assistant`` for gpt-4."""
+    if not isinstance(value, str):
+        return None
+    name = value.strip().lower()
+    return _ROLES.get(name) or ((first := _FIRST_WORD.match(name)) and _ROLES.get(first[0])) or None

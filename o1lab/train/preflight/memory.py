@@ -2,7 +2,7 @@
 
 The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4 for fp32):
 
-- weights: ``d`` for each parameter of the base. On a GPU the same; nothing is quantised.
+- weights: ``d`` for each parameter of the base, on a GPU the same; of a quantised base the size of its files.
 - adapter: 16 for each trainable parameter: float32 value, gradient, and AdamW's two moments. (On saving, a
   copy of the values.)
 - activations: for each token of the largest batch (``batch_size`` x longest row), what the backward pass needs.
@@ -11,7 +11,8 @@ The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4
   its inner value (``r x 4``). Two norms keep ``2 x hidden x (d + 4)``, the gated activation
   ``2 x intermediate x d``. This counts saved tensors as in Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1),
   for gated layers, attention that does not keep its matrix, and LoRA. With gradient checkpointing: ``hidden x d`` per
-  layer, and one layer in full.
+  layer, and one layer in full. PEFT adapts fused experts by adding the adapter to a copy of all their weights, which
+  the backward pass keeps: ``d`` for each of these weights, and once more for the largest gradient.
 - overhead: the tiled output head (256 rows of logits, three copies in float32), the runtime itself (0.9 GB on a
   CPU, 1.2 GB on a GPU), and a fifth of all that for losses of the allocators: a measured peak (SmolLM2-135M in
   float32, 4 rows of 247 tokens) was 4.76 GB, the sum of the parts 4.12 GB.
@@ -24,12 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from peft.tuners.lora import Embedding, LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
+from transformers.pytorch_utils import Conv1D
 
+from o1lab.models.adapters import added_by_peft, trainable_parameters
 from o1lab.train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from peft import PeftModel
 
 RUNTIME_CPU = 900_000_000
 RUNTIME_GPU = 1_200_000_000
@@ -52,58 +56,47 @@ class Estimate:
         return self.weights + self.adapter + self.activations + self.overhead
 
 
-def meta_model(folder: Path) -> PreTrainedModel:
-    """Return the base's modules without weights."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
-
-
-def adapted_layers(model: PreTrainedModel, recipe: Recipe) -> dict[str, tuple[int, int]]:
-    """Return (inputs, outputs) of the linear layers that get an adapter, by name, as PEFT chooses them."""
-    head = model.get_output_embeddings()
-    targets = recipe.targets
-    found = {}
-    for name, module in model.named_modules():
-        if not isinstance(module, torch.nn.Linear) or module is head:
-            continue
-        if targets == "all-linear" or any(name == target or name.endswith(f".{target}") for target in targets):
-            found[name] = (module.in_features, module.out_features)
-    return found
-
-
-def estimate(model: PreTrainedModel, recipe: Recipe, *, longest: int, dtype_bytes: int, gpu: bool) -> Estimate:
+def estimate(model: PeftModel, recipe: Recipe, *, longest: int, dtype_bytes: int, gpu: bool, weights: int) -> Estimate:
     """Estimate the memory of a run.
 
     Args:
-        model: the base, with or without weights.
+        model: the base without weights, with the adapter.
         recipe: the recipe.
         longest: tokens of the longest row.
         dtype_bytes: bytes of a number in the compute format.
         gpu: whether it runs on a GPU.
+        weights: bytes of the base's weights.
     """
     d = dtype_bytes
     config = model.config.get_text_config()
     hidden = int(config.hidden_size)
     intermediate = int(getattr(config, "intermediate_size", None) or 4 * hidden)
     layers = int(config.num_hidden_layers)
-    adapted = adapted_layers(model, recipe)
-    trainable = sum(recipe.lora_r * (inputs + outputs) for inputs, outputs in adapted.values())
-    head = model.get_output_embeddings()
-    linear = sum(
-        (module.in_features + module.out_features) * d
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    )
-    copies = 9 if recipe.lora_dropout else 4
-    lora = sum(inputs * copies + recipe.lora_r * 4 for inputs, _ in adapted.values())
+    trainable = trainable_parameters(model)
+    base = model.get_base_model()
+    head, vocabulary = base.get_output_embeddings(), int(config.vocab_size)
+    linear, lora, experts = 0, 0, []
+    for name, module in base.named_modules():
+        if isinstance(module, ParamWrapper):
+            experts.append(module.get_param().numel() * d)
+        elif isinstance(module, LoraLayer):
+            copies = 9 if recipe.lora_dropout else 4
+            lora += module.in_features * copies + recipe.lora_r * 4 if not isinstance(module, Embedding) else 0
+        elif isinstance(module, torch.nn.Linear | Conv1D):
+            # TRL computes the head in tiles.
+            if module is not head and not added_by_peft(name):
+                linear += sum(module.weight.shape) * d
+        else:
+            used = int(getattr(config, "num_experts_per_tok", None) or 1)
+            own = module.named_parameters(recurse=False)
+            linear += sum(used * sum(part.shape[1:]) * d for _, part in own if part.dim() == 3)
     per_token = linear + lora + layers * (2 * hidden * (d + 4) + 2 * intermediate * d)
+    changed = sum(experts)
     if recipe.gradient_checkpointing:
         per_token = layers * hidden * d + per_token // max(layers, 1)
-    vocabulary = int(config.vocab_size)
-    weights = sum(parameter.numel() for parameter in model.parameters()) * d
+        changed //= max(layers, 1)
     adapter = 16 * trainable
-    activations = recipe.batch_size * longest * per_token
+    activations = recipe.batch_size * longest * per_token + changed + max(experts, default=0)
     overhead = (RUNTIME_GPU if gpu else RUNTIME_CPU) + 3 * _HEAD_ROWS * vocabulary * 4
     lost = int(_LOST * (weights + adapter + activations + overhead))
     return Estimate(weights, adapter, activations, overhead + lost, trainable)

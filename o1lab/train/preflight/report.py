@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
+from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab, log_dir
 from o1lab.process import is_alive
 from o1lab.train.launch import prepare, require_trainer, resolve_rows
@@ -61,6 +62,13 @@ class SampleToken(BaseModel):
     trained: bool
 
 
+class Target(BaseModel):
+    """A name of layers that have an adapter or are trained in full, and how many there are."""
+
+    name: str
+    layers: int
+
+
 class Memory(BaseModel):
     """The parts of the memory estimate, in bytes; the formula is in :mod:`o1lab.train.preflight.memory`."""
 
@@ -96,12 +104,16 @@ class Preflight(BaseModel):
     sample: list[SampleToken] = Field(default_factory=list)
     sample_trace_id: str = ""
     thought_survives: bool | None = None
+    system_prompt: str = ""
+    template_system: str = ""
     end_of_turn: str = ""
     end_of_turn_trained: bool | None = None
     memory: Memory = Field(default_factory=Memory)
     device: str = ""
     dtype: str = ""
     trainable_parameters: int = 0
+    base_parameters: int = 0
+    targets: list[Target] = Field(default_factory=list)
 
     def problem(self, code: str, message: str, hint: str) -> None:
         """Add a problem that prevents the run from starting."""
@@ -110,6 +122,12 @@ class Preflight(BaseModel):
     def warning(self, code: str, message: str, hint: str) -> None:
         """Add a warning, which does not prevent the run from starting."""
         self.warnings.append(Problem(code=code, message=message, hint=hint))
+
+    def settle(self, accepted: Sequence[str]) -> None:
+        """Turn the problems that the recipe accepts into warnings, and set ``ok``."""
+        self.warnings += [problem for problem in self.problems if problem.code in accepted]
+        self.problems = [problem for problem in self.problems if problem.code not in accepted]
+        self.ok = not self.problems
 
     def refuse(self) -> None:
         """Refuse to start if there is a problem.
@@ -166,6 +184,8 @@ def run_preflight(
         run = RunDir(folder / "run")
         prepare(lab, run, resolved, rows)
         found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s, cancelled=cancelled)
+        if recipe.chat_template:  # the resolved recipe has the text
+            resolved = resolved.model_copy(update={"chat_template": recipe.chat_template})
         return found.model_copy(update={"command": launching_command(lab, resolved)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -260,7 +280,10 @@ def _broken(status: int, output: str) -> LabError:
             f"The machine may be out of memory. {hint}".strip(),
             code="preflight",
         )
-    reason = output.strip().rpartition("\n")[2].rstrip(".") or f"exit status {status}"
+    last = last_error(output.strip().splitlines())
+    if known := explain(last):
+        return LabError(f"Preflight failed: {known.message}", f"{known.hint} {hint}".strip(), code="preflight")
+    reason = (last or output.strip().rpartition("\n")[2]).partition("\n")[0].rstrip(".") or f"exit status {status}"
     return LabError(f"Preflight failed: {reason}.", hint, code="preflight")
 
 
@@ -276,8 +299,10 @@ def launching_command(lab: Lab, recipe: Recipe) -> str:
         value = getattr(recipe, name)
         if name in ("base", "dataset", "dataset_hash", "init_from") or value == getattr(defaults, name):
             continue
-        text = (
-            json.dumps([probe.model_dump() for probe in value], ensure_ascii=False) if name == "probes" else str(value)
-        )
+        if name == "probes":
+            value = [probe.model_dump() for probe in value]
+        text = ",".join(value) if name == "accept" else str(value)
+        if name in ("probes", "chat_template_kwargs"):
+            text = json.dumps(value, ensure_ascii=False)
         words += ["--set", f"{name}={text}"]
     return shlex.join(words)

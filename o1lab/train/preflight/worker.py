@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
-from o1lab.format import byte_size
 from o1lab.jobs.device_queue import Device, resolve_device
 from o1lab.models.base import resolve_base
+from o1lab.models.library_errors import explain
 from o1lab.process import QUIET_ENVIRONMENT
-from o1lab.train.launch import TrainingRow
-from o1lab.train.parent_run import awaited
-from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken, Tokens
 from o1lab.train.recipe import Recipe, load
+from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _BINS = 20
 _SAMPLE_TOKENS = 4000
-# The share of the free memory that a run may need, because the estimate is not exact.
-_HEADROOM = 0.95
 
 
 def main() -> int:
@@ -76,7 +73,12 @@ def inspect(run: RunDir, runs: Path) -> Preflight:
         _inspect_tensors(found, run, recipe, base=base, device=device, runs=runs)
     except O1LabError as error:
         found.problems.append(_problem(error))
-    found.ok = not found.problems
+    except Exception as error:
+        known = explain(f"{type(error).__name__}: {error}")
+        if known is None:
+            raise
+        found.problems.append(_problem(known))
+    found.settle(recipe.accept)
     return found
 
 
@@ -84,13 +86,14 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     from transformers import AutoConfig, GenerationConfig
 
     from o1lab.train import tensors
-    from o1lab.train.preflight.memory import meta_model
+    from o1lab.train.preflight import learned
+    from o1lab.train.preflight.base import check_base
 
     if device.is_gpu:
         _check_cuda(found, recipe)
-    rows = tensors.read_rows(run.data)
+    rows = read_rows(run.data)
     found.rows = len(rows)
-    tokenizer = tensors.load_tokenizer(base)
+    tokenizer = tensors.load_tokenizer(base, recipe)
     trainer, lengths = tensors.build_trainer(
         tensors.stand_in(tokenizer), tokenizer, recipe, rows, run.path / ".preflight", cpu=True
     )
@@ -116,13 +119,11 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     ends = tensors.end_of_turn_ids(AutoConfig.from_pretrained(base), tokenizer)
     if (base / "generation_config.json").is_file():
         ends |= tensors.end_of_turn_ids(GenerationConfig.from_pretrained(base), tokenizer)
-    _check_ends(found, train, ends, tokenizer, recipe)
-    _check_thoughts(found, rows, recipe, tokenizer)
+    kept = {row.trace_id: row for row in rows}
+    learned.check(found, train, [kept[trace_id] for trace_id in train["trace_id"]], recipe, tokenizer, ends=ends)
     _show_sample(found, trainer, tokenizer)
-    model = meta_model(base)
-    _check_memory(found, model, recipe, longest=max(len(ids) for ids in train["input_ids"]))
-    if recipe.init_from and awaited(recipe) is None:  # a run that has not finished has no adapter yet
-        _check_adapter(found, model, recipe, runs)
+    held_out = trainer.eval_dataset["input_ids"] if trainer.eval_dataset is not None else []
+    check_base(found, base, recipe, tokenizer=tokenizer, rows=[*train["input_ids"], *held_out], runs=runs)
 
 
 def summary(lengths: list[int]) -> tuple[Tokens, list[Bin]]:
@@ -155,51 +156,6 @@ def _check_cuda(found: Preflight, recipe: Recipe) -> None:
     found.device = "cpu"
 
 
-def _check_ends(
-    found: Preflight, train: Any, ends: set[int], tokenizer: PreTrainedTokenizerBase, recipe: Recipe
-) -> None:
-    from o1lab.train.tensors import trains_end_of_turn
-
-    found.end_of_turn = ", ".join(str(tokenizer.convert_ids_to_tokens(token)) for token in sorted(ends))
-    without = sum(
-        not trains_end_of_turn(ids, labels, ends)
-        for ids, labels in zip(train["input_ids"], train["labels"], strict=True)
-    )
-    # Truncated rows have no end on purpose; over-long rows with `refuse` are complete.
-    without -= min(found.truncated_rows, without)
-    found.end_of_turn_trained = without == 0
-    if without:
-        found.problem(
-            "no_end_of_turn",
-            f"{without} of {len(train)} rows do not train the end of the turn, so the student does not learn to stop.",
-            "The chat template should end the assistant's turn with the end-of-turn token; see the mask.",
-        )
-    if found.truncated_rows:
-        found.warning(
-            "truncated",
-            f"{found.truncated_rows} rows are truncated at {recipe.max_length} tokens and do not teach how to end.",
-            "Raise max_length to keep them complete.",
-        )
-
-
-def _check_thoughts(
-    found: Preflight, rows: list[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    from o1lab.train.tensors import thought_survives
-
-    thinking = [row for row in rows if row.thought.strip()] if recipe.phase == 2 else []
-    if not thinking:
-        return
-    stripped = sum(not thought_survives(row, recipe, tokenizer) for row in thinking)
-    found.thought_survives = stripped == 0
-    if stripped:
-        found.problem(
-            "thought_stripped",
-            f"The base's chat template removes the thought from {stripped} of {len(thinking)} rows.",
-            "Use a base whose template keeps <think>, or edit a copy of its chat_template.jinja.",
-        )
-
-
 def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Show the row of median length as the trainer's collator passes it to the model."""
     from o1lab.train.tensors import IGNORED
@@ -228,45 +184,6 @@ def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]
         texts.append(text)
         pending = []
     return texts
-
-
-def _check_memory(found: Preflight, model: PreTrainedModel, recipe: Recipe, *, longest: int) -> None:
-    from o1lab.train.compute import choose_dtype
-    from o1lab.train.preflight.memory import available_bytes, estimate
-
-    gpu = found.device != "cpu"
-    chosen = choose_dtype(recipe.dtype, gpu=gpu, model_config=model.config)
-    found.dtype = chosen.name
-    guess = estimate(model, recipe, longest=longest, dtype_bytes=2 if chosen.name == "bf16" else 4, gpu=gpu)
-    available = available_bytes(gpu=gpu)
-    found.memory = Memory(
-        weights=guess.weights,
-        adapter=guess.adapter,
-        activations=guess.activations,
-        overhead=guess.overhead,
-        available=available,
-    )
-    found.memory_bytes = guess.total
-    found.trainable_parameters = guess.trainable
-    if not guess.trainable:
-        found.problem("no_targets", f"No layer is named {recipe.lora_targets}.", "Use all-linear.")
-    if guess.total > available * _HEADROOM:
-        found.problem(
-            "not_enough_memory",
-            f"The run needs about {byte_size(guess.total)}, but only {byte_size(available)} are free.",
-            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
-        )
-
-
-def _check_adapter(found: Preflight, model: PreTrainedModel, recipe: Recipe, runs: Path) -> None:
-    from o1lab.train.compute import adapter_mismatch
-
-    if mismatch := adapter_mismatch(model, recipe, runs):
-        found.problem(
-            "adapter_of_other_base",
-            mismatch,
-            "Start from a run of the same base, or choose that run's base.",
-        )
 
 
 def _problem(error: O1LabError, code: str | None = None) -> Problem:

@@ -174,6 +174,10 @@ def record_curating(o1lab: Recorder, folder: Path) -> None:
     o1lab("import", lines(folder / "chains.jsonl", CHAINS), "--source", "here")
     o1lab("import", lines(folder / "problems.jsonl", [*PROBLEMS, {"oops": 1}]), what="a bad row")
     o1lab("import", lines(folder / "sums.jsonl", SUMS), what="problems")
+    (folder / "shards").mkdir()
+    (folder / "shards" / "README.md").write_text("# Sums", "utf-8")
+    (folder / "shards" / "empty.jsonl").touch()
+    o1lab("import", folder / "shards", what="a folder")
     problem = o1lab("problems ls")["items"][0]["id"]
     o1lab("problems filter", "--dry-run", what="dry run")
     o1lab("problems filter")

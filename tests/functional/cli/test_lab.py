@@ -103,3 +103,32 @@ def test_a_fault_of_ours_leaves_its_traceback_in_the_log(
     status, data = o1lab(capsys, "doctor")
     assert (status, data["error"]["code"]) == (3, "internal")  # type: ignore[index]
     assert "ZeroDivisionError" in next(tmp_path.rglob("o1lab.log")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "ok", "words"),
+    [
+        ("NVMLError_LibraryNotFound", True, "none (no NVIDIA driver is installed); training runs on the CPU"),
+        ("NVMLError_DriverNotLoaded", True, "none (the NVIDIA driver is not loaded); training runs on the CPU"),
+        (
+            "NVMLError_LibRmVersionMismatch",
+            False,
+            "none (the NVIDIA driver answers: RM has detected an NVML/RM version mismatch)",
+        ),
+    ],
+)
+def test_doctor_says_in_words_why_there_is_no_gpu(
+    error: str, ok: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pynvml
+
+    from o1lab.health import examine
+
+    def fail() -> None:
+        raise getattr(pynvml, error)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", fail)
+    [gpu] = [check for check in examine(None) if check.name == "gpu"]
+    assert gpu.ok is ok
+    assert gpu.detail.startswith(words)
+    assert "NVMLError" not in gpu.detail

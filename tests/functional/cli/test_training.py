@@ -103,7 +103,8 @@ def test_a_dry_run_prints_nothing_that_was_not_measured() -> None:
 def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Rows over length, and a template that strips thoughts and ends: one process finds all of it."""
+    """Rows over length, and a template without an end: one process finds all of it. Its stripping of thoughts does not
+    reach the rows."""
     stripping = (
         "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
         "{{ message['content'].split('</think>')[-1].strip() }}\n{% endfor %}"
@@ -115,7 +116,8 @@ def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     assert found["ok"] is False
     assert found["over_length"] > 0
     codes = {problem["code"] for problem in found["problems"]}
-    assert codes == {"over_length", "thought_stripped", "no_end_of_turn"}
+    assert codes == {"over_length", "no_end_of_turn"}
+    assert found["thought_survives"] is True
 
 
 @pytest.mark.usefixtures("warm_python")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from screens.base.context import open_context
 from screens.filtering.filter_bar import FilterBar
 from screens.traces.screen import TracesScreen
 from store import annotations as annotation_log
-from store import traces
+from store import problems, traces
 from store.connection import open_store
 from store.filters import TraceQuery
-from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context
+from store.records import NewProblem
+from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context, trace_of
 
 WIDE = (140, 40)
 NARROW = (80, 24)
@@ -81,6 +83,28 @@ async def test_the_list_shows_the_chain_under_the_cursor_with_its_problem_and_ve
         assert screen.reader.document is not None
         assert "401" in screen.reader.document.thought
         assert "8 traces · 0 accepted" in words(screen, "#heading")  # type: ignore[arg-type]
+
+
+async def test_the_reader_shows_the_conversation_that_a_trace_answers(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", 0)
+    store = open_store(lab.database)
+    turns = [("system", "Be brief."), ("user", "What is 1 + 1?"), ("assistant", "2"), ("user", "Sure?")]
+    context = tuple({"role": role, "content": text} for role, text in turns)
+    raw = "<think>\nYes.\n</think>\n\n2"
+    problem = NewProblem("What is 1 + 1?", "hand")
+    trace = replace(trace_of(problem, "m", f"PREFACE {raw}"), context=context, outside=((0, 7),))
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(trace, problem.statement)])
+    store.close()
+    app = LabApp(open_context(lab), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        shown = words(screen, "#statement-text")
+        assert shown.startswith("(4 messages: i shows them) What is 1 + 1?")
+        assert all(f"[{role}] {text}" in shown for role, text in turns)
+        assert screen.reader.document is not None
+        assert screen.reader.document.solution == "PREFACE\n\n2"
 
 
 async def test_a_filter_narrows_the_list_while_it_is_typed_and_enter_leaves_the_line(tmp_path: Path) -> None:

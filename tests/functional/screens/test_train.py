@@ -125,7 +125,7 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
         await until(pilot, lambda: screen.query_one(LogPane).rows > 1, "the log")
         await until(pilot, lambda: "Out of memory: killed ␛[31mhere" in shown(pilot), "the log's end")
         text = shown(pilot)
-        assert "† dead" in text and "The process ended without reporting why" in text
+        assert "† dead" in text and "The process was killed" in text
         assert "line 299" in text
         assert "\x1b" not in text
 
@@ -354,7 +354,7 @@ async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(l
         await pilot.press("N")
         await until(pilot, lambda: "Name of bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"best", "enter")
-        await until(pilot, lambda: "best · stopped" in shown(pilot), "the name in the list")
+        await until(pilot, lambda: "stopped · best" in shown(pilot), "the name in the list")
         await pilot.press("m")
         await until(pilot, lambda: "Note on bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"again", "enter")

@@ -97,7 +97,7 @@ async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -
             await pilot.press("tab")
         row = field(form, last)
         assert form.focused is row.editor  # the last one, scrolled into sight
-        await until(pilot, lambda: "Number of checkpoints to keep" in shown(pilot), "its help")
+        await until(pilot, lambda: "Problem of preflight to accept" in shown(pilot), "its help")
         assert row.region.overlaps(form.query_one("#fields").region)
 
 

@@ -34,7 +34,7 @@ def test_thought_solution_and_completeness_as_recorded(shared_data: Path) -> Non
 def test_marco_is_recognised(shared_data: Path) -> None:
     responses = json.loads((shared_data / "long" / "marco_o1_CoT_demo.json").read_text("utf-8"))
     parsed = [parse(row["response"]) for row in responses]
-    assert {found.format.value for found in parsed} == {"marco-o1"}
+    assert {found.format for found in parsed} == {"marco-o1"}
     assert all(found.thought and found.solution for found in parsed)
 
 

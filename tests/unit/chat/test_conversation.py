@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,21 @@ async def test_an_answer_becomes_a_trace_with_its_origin(store: Store) -> None:
     assert text.statement == QUESTION
     assert (text.thought, text.solution) == ("".join(THOUGHT), "".join(ANSWER))
     assert (text.meta["conversation"], text.meta["message"]) == (session.record.id, message.id)
+
+
+async def test_an_answer_to_a_later_turn_keeps_what_was_asked(store: Store) -> None:
+    with FaultServer("think") as server:
+        panes = Panes(one=server)
+        session = await panes.begin(store, replace(SETTINGS, system="Be brief."))
+        for question in (QUESTION, "Sure?"):
+            await session.send(question)
+            await session.wait()
+        await session.close()
+    trace_id, _ = add_to_traces(store, session.record, session.answer(0), panes.refs[0])
+    asked = [(turn["role"], turn["content"]) for turn in traces.text(store.db, trace_id).context]
+    assert asked == [
+        ("system", "Be brief."), ("user", QUESTION), ("assistant", "".join(ANSWER)), ("user", "Sure?"),
+    ]  # fmt: skip
 
 
 async def test_a_kept_answer_is_measured_and_verified_at_once(store: Store) -> None:

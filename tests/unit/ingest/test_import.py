@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,13 @@ import pytest
 
 from o1lab.chains.moves import SEGMENTER_VERSION, segment
 from o1lab.errors import UsageError
+from o1lab.ingest import importer
 from o1lab.ingest.annotations import merge_annotations
 from o1lab.ingest.formats import FileOrigin, read_row
 from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
+from o1lab.ingest.reading import SourceRow
 from store import Store, problems, search, traces
 from store.filters import TraceQuery
 from store.records import Measured
@@ -74,6 +80,7 @@ R1 = "<think>\nhm\n</think>\n\n27"
         ({"instruction": "add", "input": "1 and 2", "output": "3"}, "alpaca", "add\n\n1 and 2", ["3"]),
         ({"instruction": "add", "input": "", "output": R1}, "r1 (alpaca)", "add", [R1]),
         ({"problem": "p", "answer": "27"}, "problems", "p", []),
+        ({"problem": "p", "source": "general"}, "problems", "p", []),
     ],
 )
 def test_formats(row: dict[str, Any], form: str | None, statement: str, raws: list[str] | None) -> None:
@@ -87,31 +94,6 @@ def test_formats(row: dict[str, Any], form: str | None, statement: str, raws: li
         assert trace.licence == "MIT"
         assert trace.synthesis in ("distilled", "unknown")
         assert trace.model
-
-
-@pytest.mark.parametrize(
-    ("row", "gold"),
-    [
-        ({"question": "p", "answer": "48/2=24\n#### 1,072"}, "1,072"),
-        ({"problem": "p", "answer": 27.0}, "27"),
-        ({"problem": "p", "answer": 7}, "7"),
-        ({"question": "p", "final_answer": ["1", "2"], "solution": "['x']"}, "1, 2"),
-        ({"problem": "p", "solution": "so \\boxed{\\frac{1}{2}}."}, "\\frac{1}{2}"),
-        ({"problem": "p", "answer": None, "kind": "proof"}, None),
-        ({"question": "p", "solution": "128", "thinking_trajectories": ["t"], "attempt": "1"}, "128"),
-        ({"problem": "p", "thought": "t", "solution": "\\boxed{1}", "model": "m"}, None),
-        ({"problem": "p", "raw": "r", "gold_answer": "3", "reference_solution": "None"}, "3"),
-    ],
-)
-def test_gold_answers(row: dict[str, Any], gold: str | None) -> None:
-    assert read_row(row, HERE, 1).problem.answer == gold
-
-
-def test_later_turns_are_counted_not_taken() -> None:
-    turns = [("user", "p"), ("assistant", "a"), ("user", "q"), ("assistant", "b")]
-    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
-    (trace,) = read_row(row, HERE, 1).traces
-    assert (trace.raw, trace.meta) == ("a", {"turns": 2})
 
 
 def test_what_the_row_says_counts_more_than_what_the_person_says() -> None:
@@ -191,14 +173,86 @@ def test_progress_reaches_the_end(store: Store, tmp_path: Path) -> None:
     assert (seen[-1].done, seen[-1].rows) == (seen[-1].total, 5000)
 
 
-def test_folders_and_missing_files(store: Store, tmp_path: Path) -> None:
-    lines(tmp_path / "a.jsonl", {"problem": "p", "answer": "1"})
-    assert [told.added for told in import_files(store, [tmp_path]).files] == [1]
+def test_missing_files_and_folders_without_data(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         import_files(store, [tmp_path / "none.jsonl"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="has no"):
         import_files(store, [tmp_path / "empty"])
+
+
+def test_a_folder_stands_for_its_data_files_and_what_was_skipped_is_listed(store: Store, tmp_path: Path) -> None:
+    def row(number: int) -> dict[str, str]:
+        return {"problem": f"p{number}", "answer": "1"}
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lines(folder / "a.jsonl", row(1))
+    lines(folder / "B.JSON", row(2))
+    (folder / "c.jsonl.gz").write_bytes(gzip.compress(json.dumps(row(3)).encode()))
+    (folder / "README.md").write_text("# A data set")
+    (folder / ".hidden.jsonl").write_text("{}")
+    (folder / "dataset_infos.json").write_text('{"default": {"description": ""}}')
+    (folder / "state.json").write_text('{\n  "split": "train"\n}')
+    (folder / "inner").mkdir()
+    report = import_files(store, [folder])
+    assert {Path(file.path).name: file.added for file in report.files} == {"a.jsonl": 1, "B.JSON": 1, "c.jsonl.gz": 1}
+    assert {Path(one.path).name: one.reason.split(":")[0] for one in report.skipped} == {
+        "README.md": "its name is not that of a JSON or Parquet file",
+        ".hidden.jsonl": "a hidden file",
+        "dataset_infos.json": "one JSON object that is not a row",
+        "state.json": "one JSON object that is not a row",
+        "inner": "a folder inside the folder",
+    }
+    assert not report.failed
+    assert [name for name, _ in problems.sources(store.db)] == ["B", "a", "c"]
+    (folder / "d.jsonl.gz").write_bytes(gzip.compress(json.dumps(row(4)).encode())[:-12])
+    assert import_files(store, [folder]).failed
+
+
+def test_equal_errors_are_one_entry(store: Store, tmp_path: Path) -> None:
+    broken = ['{"a": ' + "1" * n + "x}" for n in range(1, 241)]
+    path = lines(tmp_path / "a.jsonl", {"problem": "p", "answer": "1"}, *broken, *[{"x": 1}] * 3)
+    report = import_files(store, [path])
+    assert report.files[0].rejected == 243
+    assert [(fault.line, fault.rows) for fault in report.errors] == [(2, 240), (242, 3)]
+    assert report.errors[0].reason == "not JSON: Expecting ',' delimiter (column …)"
+    assert report.errors[1].reason == "no format known here has these keys: x"
+
+
+def test_what_two_rows_of_a_batch_bring_is_new_in_the_first(store: Store, tmp_path: Path) -> None:
+    trace, problem = {"problem": "p", "raw": R1, "model": "m"}, {"problem": "p", "answer": "27"}
+    other = {"problem": "q", "answer": "1"}
+    report = import_files(store, [lines(tmp_path / "a.jsonl", trace, trace, problem, other, other, trace)])
+    assert (report.files[0].added, report.files[0].duplicates) == (2, 4)
+    assert problems.find(store.db, "p").answer == "27"  # type: ignore[union-attr]  # it was added
+
+
+def test_a_lost_cell_is_a_notice(store: Store, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    when = pa.array([0, 2**62, 2**62], pa.int64()).cast(pa.timestamp("us"))
+    pq.write_table(pa.table({"problem": ["x", "y", "z"], "when": when}), path)
+    report = import_files(store, [path])
+    assert (report.files[0].added, report.failed) == (3, False)
+    (notice,) = report.notices.entries
+    assert (notice.line, notice.rows) == (2, 2)
+    assert notice.reason.startswith("column when: ")
+    (tmp_path / "empty.jsonl").write_text("")
+    assert import_files(store, [tmp_path / "empty.jsonl"]).notices.entries[0].reason == "the file has no rows"
+
+
+def test_rows_before_a_read_error_are_imported(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: Path) -> Iterator[SourceRow]:
+        yield SourceRow(1, {"problem": "p", "answer": "1"}, 10)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(importer, "rows", failing)
+    report = import_files(store, [lines(tmp_path / "a.jsonl", {})])
+    assert (report.files[0].added, problems.count(store.db)) == (1, 1)
+    assert [fault.reason for fault in report.errors] == ["cannot be read: Input/output error"]
 
 
 def test_measuring_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
+import random
+import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -121,3 +128,154 @@ def test_a_number_too_long_for_python_is_a_bad_row(tmp_path: Path) -> None:
     assert lines == [(1, {"a": 1}), (2, reason), (3, {"a": 2})]
     array = read(write(tmp_path, b'[{"a": 1},\n' + long + b"]"))
     assert array == [(1, {"a": 1}), (2, f"not JSON: {reason}; the rest of the file cannot be read")]
+
+
+def zstd_compressed(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    compressed: bytes = zstd.compress(data)
+    return compressed
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "zstd": zstd_compressed,
+}
+
+
+def json_lines(rows: list[dict[str, object]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+def test_compressed_files_are_read(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, object]] = [{"a": f"等 {n}"} for n in range(50)]
+    assert [data for _, data in read(write(tmp_path, compress(json_lines(rows))))] == rows
+    assert [data for _, data in read(write(tmp_path, compress(json.dumps(rows, indent=1).encode())))] == rows
+    halves = compress(json_lines(rows[:20])) + compress(json_lines(rows[20:]))  # two members, as `cat a.gz b.gz`
+    assert [data for _, data in read(write(tmp_path, halves))] == rows
+    table = io.BytesIO()
+    pq.write_table(pa.table({"a": [row["a"] for row in rows]}), table)
+    assert [data for _, data in read(write(tmp_path, compress(table.getvalue())))] == rows
+
+
+@pytest.mark.parametrize("form", ["lines", "array"])
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_a_compressed_file_that_is_cut_off_gives_its_good_rows(tmp_path: Path, name: str, form: str) -> None:
+    chosen = random.Random(1)
+    rows: list[dict[str, object]] = [{"a": chosen.randbytes(2000).hex()} for _ in range(600)]
+    whole = COMPRESSIONS[name](json_lines(rows) if form == "lines" else json.dumps(rows).encode())
+    path = write(tmp_path, whole[: len(whole) * 2 // 3])
+    *good, last = list(reading.rows(path))
+    assert 200 < len(good) < len(rows)
+    assert [row.data for row in good] == rows[: len(good)]
+    assert last.data is None
+    assert f"the {name} data is damaged here (it is cut off)" in last.fault
+    if form == "lines":
+        assert last.line == len(good) + 1
+
+
+def test_all_rows_are_read_if_only_the_trailer_is_damaged(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"a": 1}\n{"a": 2}')
+    found = read(write(tmp_path, whole[:-4]))
+    assert found[:2] == [(1, {"a": 1}), (2, {"a": 2})]
+    assert "cut off" in str(found[2])
+    found = read(write(tmp_path, whole + b"something else"))
+    assert found[:2] == [(1, {"a": 1}), (2, {"a": 2})]
+    assert "the gzip data is damaged here" in str(found[2])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_files_in_utf_16_and_utf_32_are_read(tmp_path: Path, encoding: str) -> None:
+    rows: list[dict[str, object]] = [{"a": "等 😀 \r\n"}, {"a": "b"}]
+    lines = json_lines(rows).decode()
+    assert [data for _, data in read(write(tmp_path, lines.encode(encoding)))] == rows
+    assert [data for _, data in read(write(tmp_path, json.dumps(rows).encode(encoding)))] == rows
+    assert [data for _, data in read(write(tmp_path, gzip.compress(lines.encode(encoding))))] == rows
+    marked = "\ufeff".encode("utf-16-be") + lines.encode("utf-16-be")
+    assert [data for _, data in read(write(tmp_path, marked))] == rows
+
+
+def test_utf_16_that_ends_in_a_character_gives_its_rows(tmp_path: Path) -> None:
+    found = read(write(tmp_path, '{"a": 1}\n{"a": 2}\n'.encode("utf-16") + b"{"))
+    assert found[:2] == [(1, {"a": 1}), (2, {"a": 2})]
+    assert "not UTF-16 from here on" in str(found[2])
+
+
+def test_an_archive_is_named(tmp_path: Path) -> None:
+    import tarfile
+    import zipfile
+
+    inside = write(tmp_path, b'{"a": 1}')
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(inside)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(inside, "a.jsonl")
+    assert "the file is a ZIP archive; unpack it" in str(read(tmp_path / "a.zip"))
+    assert "the file is a tar archive; unpack it" in str(read(tmp_path / "a.tar.gz"))
+
+
+def test_a_damaged_page_of_parquet_costs_its_row_group(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    chosen = random.Random(1)
+    texts = [chosen.randbytes(300).hex() for _ in range(300)]
+    pq.write_table(pa.table({"a": texts}), path, row_group_size=100, use_dictionary=False, compression="gzip")
+    column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    data[middle : middle + 400] = b"\xff" * 400
+    path.write_bytes(data)
+    found = list(reading.rows(path))
+    good = [row for row in found if row.data is not None]
+    assert [row.data for row in good] == [{"a": text} for text in texts[:100] + texts[200:]]
+    assert [row.line for row in good] == [*range(1, 101), *range(201, 301)]
+    (lost,) = [row for row in found if row.data is None]
+    assert (lost.line, lost.rows) == (101, 100)
+    assert "damaged Parquet" in lost.fault
+    assert "row group 2, rows 101 to 200 are lost" in lost.fault
+
+
+def test_a_parquet_value_that_python_cannot_hold_costs_its_cell(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    when = pa.array([0, 2**62, None], pa.int64()).cast(pa.timestamp("us"))
+    broken = pa.Array.from_buffers(pa.string(), 3, pa.array([b"a", b"\xff", b"c"], pa.binary()).buffers())
+    pq.write_table(pa.table({"a": ["x", "y", "z"], "when": when, "text": broken}), path)
+    found = list(reading.rows(path))
+    assert [row.data for row in found] == [
+        {"a": "x", "when": "1970-01-01T00:00:00", "text": "a"},
+        {"a": "y", "when": None, "text": None},
+        {"a": "z", "when": None, "text": "c"},
+    ]
+    assert [bool(row.note) for row in found] == [False, True, False]
+    assert "column when: date value out of range; column text: " in found[1].note
+
+
+def test_decimals_are_numbers(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    values = [Decimal("27.00"), Decimal("0.50"), Decimal("12345678901234567890.12"), None]
+    table = {"a": pa.array(values, pa.decimal128(38, 2)), "b": pa.array([[Decimal("1.5")]] * 4)}
+    pq.write_table(pa.table(table), path)
+    assert [row.data for row in reading.rows(path)] == [
+        {"a": 27, "b": [1.5]},
+        {"a": 0.5, "b": [1.5]},
+        {"a": "12345678901234567890.12", "b": [1.5]},
+        {"a": None, "b": [1.5]},
+    ]

@@ -105,6 +105,15 @@ def test_a_mixed_batch_answers_as_each_request_alone(served: tuple[Weights, Engi
     assert len({tuple(tokens) for tokens in expected}) > len(PROMPTS)  # adapters do differ
 
 
+def test_a_request_ends_at_the_end_tokens_of_its_student(served: tuple[Weights, Engine]) -> None:
+    weights, engine = served
+    prompt, tokens = next((one, found) for one in PROMPTS if len(found := alone(engine, weights, one, BASE)) > 2)
+    end = tokens[len(tokens) // 2]
+    ended = submit(engine, weights, prompt, end_tokens=frozenset({end}))
+    assert ended.ended.wait(60)
+    assert (ended.reason, ended.tokens) == ("stop", tokens[: tokens.index(end)])
+
+
 def test_a_seed_draws_the_same_tokens_in_any_company(served: tuple[Weights, Engine]) -> None:
     weights, engine = served
     options = {"temperature": 0.8, "top_p": 0.9, "seed": 7}

@@ -72,6 +72,25 @@ def test_the_newest_run_is_the_first_student_whatever_its_id(lab: Lab) -> None:
     assert students == ["0001/50", "ffff/50", "7f3a/100", "7f3a/50"]
 
 
+async def test_a_student_brings_the_prompt_of_its_run(lab: Lab) -> None:
+    options = "system_prompt: Short.\nchat_template_kwargs: {enable_thinking: true}\neos_token: <end>\n"
+    (lab.runs / "7f3a" / "recipe.yaml").write_text("base: tiny\n" + options)
+    prompt = find_model(lab, "7f3a").prompt
+    assert (prompt.system_prompt, prompt.eos_token) == ("Short.", "<end>")
+    assert prompt.request_fields("embedded") == {"default_system": False}
+    fields = {"chat_template_kwargs": {"enable_thinking": True}, "stop_token_ids": [7]}
+    assert replace(prompt, end_token_id=7).request_fields("vllm") == fields
+    served = ServerRecord(
+        "http://127.0.0.1:1/v1", "secret", os.getpid(), ["tiny", "7f3a"], "vllm", time.time(),
+        prompts={"7f3a": replace(prompt, end_token_id=7).as_json()},
+    )  # fmt: skip
+    write_record(lab.servers, served)
+    ref = find_model(lab, f"{os.getpid()}/7f3a")
+    assert ref.prompt.system_prompt == "Short."
+    assert (await open_model(ref)).fields == fields
+    assert not find_model(lab, f"{os.getpid()}/tiny").prompt
+
+
 def test_a_checkpoint_is_found_by_the_name_of_its_run(lab: Lab) -> None:
     (lab.runs / "7f3a" / "about.json").write_text(json.dumps({"name": "first try"}))
     assert find_model(lab, "first try").id == "7f3a/100"

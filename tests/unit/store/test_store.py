@@ -59,6 +59,8 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     old = open_store(path)
     fresh = open_store(tmp_path / "fresh.db")
     assert sorted(old.db.utils.schema.split(";")) == sorted(fresh.db.utils.schema.split(";"))
+    index = "SELECT k, v FROM traces_fts_config"
+    assert set(old.db.execute(index)) == set(fresh.db.execute(index)) >= {("hashsize", 32 << 20), ("automerge", 8)}
     row = traces.page(old.db, TraceQuery.parse("tag:kept decision:accept"))[0]
     assert "等等" in traces.text(old.db, row.id).thought
     assert [hit.trace_id for hit in search.hits(old.db, "等等")[0]] == [row.id]
@@ -181,6 +183,39 @@ def test_whatever_a_model_wrote_comes_back_as_it_was(store: Store, thought: str,
 def test_search_finds_words_phrases_beginnings_and_chinese(store: Store, query: str, expected: bool) -> None:
     add_chain(store, "A théorème", "Wait, let me double-check the carry. 等等，让我检查一下。")
     assert bool(found(store, query)) is expected
+
+
+@pytest.mark.parametrize(
+    ("thought", "query"),
+    [
+        ("a quick brown fox", "quick brown"),
+        ("naïve “Bézout” ≤ ½", "bezout"),
+        ("so: 等等，让我检查", "让我"),
+        ("first\0second", "second"),
+        ("a lone \ud800 surrogate", "surrogate"),
+        ("ends in a radical ⺀", "radical"),
+    ],
+)
+def test_each_field_of_any_text_is_indexed_where_it_is(store: Store, thought: str, query: str) -> None:
+    """Plain texts are indexed by SQLite from the stored response, others by Python: both find the same."""
+    ids = []
+    for number, raw in enumerate((f"<think>{thought}</think>no", f"<think>no</think>{thought}")):
+        end = raw.index("</think>")
+        problem = NewProblem(f"What is {number}?", "t")
+        trace = NewTrace(problem.id, "m", raw, (7, end), (end + 8, len(raw)), True, "r1", "t")
+        with store.db.atomic():
+            problems.add(store.db, [problem])
+            assert traces.add(store.db, [(trace, problem.statement), (trace, problem.statement)]) == [trace.id]
+        ids.append(trace.id)
+
+    def matching(field: str) -> list[str]:
+        expression = f"{field} : ({search.match_expression(query)})"
+        rows = store.db.execute(
+            "SELECT t.id FROM traces_fts f JOIN traces t ON t.seq = f.rowid WHERE traces_fts MATCH ?", [expression]
+        )
+        return [row[0] for row in rows]
+
+    assert (matching("thought"), matching("solution"), matching("statement")) == (ids[:1], ids[1:], [])
 
 
 def test_hits_name_the_field_and_show_the_place(store: Store) -> None:

@@ -30,7 +30,9 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
-SHAPE = {"lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_targets": "q_proj,v_proj"}
+SHAPE = {"lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "lora_targets": "q_proj,v_proj"} | {
+    "modules_to_save": None
+}
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
     other, run = first_run(lab, "running"), second_run(lab)
     seen: list[RunStatus] = []
+    os.utime(run.recipe, (1000.0, 1000.0))
 
     def sleep(_seconds: float) -> None:
         seen.append(run.read_status())
@@ -175,6 +176,7 @@ def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
     assert recipe is not None
     assert recipe.init_from == "aaaa/step-100"
     assert load(run.recipe) == recipe  # a resume waits for nobody
+    assert run.created_at() == 1000.0  # lists keep its place
     assert (heartbeat.status.state, heartbeat.status.after) == ("starting", "")
     assert not (tmp_path / "cache").exists()  # it took no place in the device's queue while it waited
     assert wait(run, never)[0] == recipe

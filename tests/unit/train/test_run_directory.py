@@ -59,7 +59,7 @@ def test_a_gone_process_is_dead_whatever_its_heartbeat(run: RunDir) -> None:
         state = run.info(now=now)
         assert (state.state, state.stale) == ("dead", now > beat + STALE_S)
     assert not state.active
-    assert "Killed" in state.status.message
+    assert "was killed" in state.status.message
     assert "no checkpoint to resume from" in state.status.hint
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from o1lab.errors import RefusedError
+from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.train.adapter import find_checkpoint
-from o1lab.train.launch import TrainingRow
 from o1lab.train.metrics_reader import Metrics, Samples
 from o1lab.train.recipe import load
+from o1lab.train.rows import TrainingRow
 from o1lab.train.run_directory import RunDir
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import prepared, recipe, rows
@@ -113,7 +114,7 @@ def test_what_is_learned_is_the_thought_the_solution_and_the_end_of_turn(base: P
     from o1lab.train import tensors
 
     learn = [TrainingRow("t", "What is 1 + 4?", "ones: 1 + 4 = 5", "The answer is 5.")]
-    tokenizer = tensors.load_tokenizer(base)
+    tokenizer = tensors.load_tokenizer(base, recipe(base))
     for phase, taught in ((2, "<think>\nones: 1 + 4 = 5\n</think>\n\nThe answer is 5."), (1, "The answer is 5.")):
         trainer, _ = tensors.build_trainer(
             tensors.stand_in(tokenizer), tokenizer, recipe(base, phase=phase), learn, tmp_path, cpu=True
@@ -286,7 +287,7 @@ def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Pa
 
     long = TrainingRow("long", "What is 1 + 1?", "ones: " * 100, "The answer is 2.")
     learn = [*rows(6), long]
-    tokenizer = tensors.load_tokenizer(base)
+    tokenizer = tensors.load_tokenizer(base, recipe(base))
 
     def build(policy: str) -> tuple[Any, Any]:
         chosen = recipe(base, over_length=policy, max_length=80)
@@ -361,3 +362,20 @@ def test_asking_the_probes_changes_nothing_about_the_training(base: Path, tmp_pa
     )
     assert work(quiet) == work(asked) == 0
     assert losses(quiet) == losses(asked)
+
+
+def test_the_status_says_how_many_probes_are_answered(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    update = Heartbeat.update
+
+    def note(self: Any, **changes: Any) -> None:
+        update(self, **changes)
+        said.append(self.status.message)
+
+    monkeypatch.setattr(Heartbeat, "update", note)
+    questions = [{"prompt": f"What is {n} + 2?"} for n in range(9)]
+    assert work(prepared(tmp_path, "asked", recipe(base, steps=1, probes=questions))) == 0
+    assert {"Asking probes 0/9.", "Asking probes 8/9.", "Asking probes 9/9."} <= set(said)
+    assert "Asking" not in said[-1]

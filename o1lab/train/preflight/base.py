@@ -1,0 +1,206 @@
+"""Checks of the base and its adapter: what must fail later is refused before training. Imports torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from o1lab.errors import O1LabError
+from o1lab.format import byte_size
+from o1lab.models.adapters import adapted, bare_model, saved_adapter, target_names, trainable_parameters
+from o1lab.models.library_errors import explain, first_line
+from o1lab.serve.weights import unservable_layers
+from o1lab.train.compute import adapter_mismatch, choose_dtype, init_checkpoint
+from o1lab.train.parent_run import awaited
+from o1lab.train.preflight.memory import Estimate, available_bytes, estimate
+from o1lab.train.preflight.report import Memory, Preflight, Target
+from o1lab.train.recipe import Recipe
+from o1lab.train.targets import left_out, lora_config
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_POSITIONS = re.compile(r"(?:^|[._])(?:wpe|pos|position)[^.]*$", re.IGNORECASE)
+# The share of the free memory that a run may need, because the estimate is not exact.
+_HEADROOM = 0.95
+_NAMED = 5
+
+
+def check_base(
+    found: Preflight, base: Path, recipe: Recipe, *, tokenizer: PreTrainedTokenizerBase, rows: list[Any], runs: Path
+) -> None:
+    """Check the base's architecture against the tokenised rows and the recipe.
+
+    Args:
+        found: gets the problems, the warnings, the adapter and the memory.
+        base: the folder of the base.
+        recipe: the recipe.
+        tokenizer: the base's tokenizer.
+        rows: token ids of each row, training and held-out rows.
+        runs: the folder of the runs that ``init_from`` may name.
+    """
+    model = bare_model(base)
+    longest = max(map(len, rows))
+    _check_quantisation(found, model.config)
+    _check_vocabulary(found, model, tokenizer, rows)
+    _check_positions(found, model, longest)
+    if kinds := unservable_layers(model.config):
+        found.warning(
+            "not_served",
+            f"The embedded server cannot serve a student of this base ({', '.join(kinds)} layers).",
+            "It trains; serve it with vLLM: o1lab serve --engine vllm.",
+        )
+    gpu = found.device != "cpu"
+    chosen = choose_dtype(recipe.dtype, gpu=gpu, model_config=model.config)
+    found.dtype = chosen.name
+    found.base_parameters = sum(parameter.numel() for parameter in model.parameters())
+    size = 2 if chosen.name == "bf16" else 4
+    weights = found.base_parameters * size
+    if getattr(model.config, "quantization_config", None) is not None:
+        weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    wrapped = _with_adapter(found, base, model, recipe, runs)
+    if wrapped is None:
+        return
+    found.trainable_parameters = trainable_parameters(wrapped)
+    found.targets = [Target(name=name, layers=count) for name, count in target_names(wrapped).items()]
+    if names := left_out(recipe, wrapped):
+        found.warning(
+            "left_out",
+            f"PEFT gives no adapter to these linear layers of this base: {', '.join(names)}.",
+            "It takes them for parts of the experts; all other linear layers have one.",
+        )
+    _check_tied(found, wrapped)
+    guess = estimate(wrapped, recipe, longest=longest, dtype_bytes=size, gpu=gpu, weights=weights)
+    _check_memory(found, guess, available_bytes(gpu=gpu))
+
+
+def _with_adapter(found: Preflight, base: Path, model: PreTrainedModel, recipe: Recipe, runs: Path) -> PeftModel | None:
+    """Return the base with the run's adapter, None if there is a problem with it."""
+    try:
+        # A run that has not finished has no adapter yet.
+        if recipe.init_from and awaited(recipe) is None:
+            if mismatch := adapter_mismatch(base, recipe, runs):
+                found.problem(
+                    "adapter_of_other_base", mismatch, "Start from a run of the same base, or choose that run's base."
+                )
+                return None
+            config = saved_adapter(init_checkpoint(recipe, runs))
+            config.inference_mode = False
+        else:
+            config = lora_config(recipe, model)
+        return adapted(model, config)
+    except O1LabError as error:
+        found.problem(error.code, error.message, error.hint)
+        return None
+
+
+def _check_quantisation(found: Preflight, config: Any) -> None:
+    """Refuse a quantised base whose library is missing, or whose method cannot be trained."""
+    settings = getattr(config, "quantization_config", None)
+    if settings is None:
+        return
+    from transformers.quantizers import AutoHfQuantizer
+
+    values = settings if isinstance(settings, dict) else settings.to_dict()
+    method = str(values.get("quant_method", "an unknown method")).rpartition(".")[2].lower()
+    another = "use the base without quantisation"
+    try:
+        quantizer = AutoHfQuantizer.from_config(settings, pre_quantized=True)
+        quantizer.validate_environment(device_map=None)
+    except (ImportError, RuntimeError, ValueError, TypeError) as error:
+        known = explain(f"{type(error).__name__}: {error}")
+        message = f"The base is quantised with {method}, which does not work here: {first_line(error)}."
+        missing = isinstance(error, ImportError)
+        if missing:
+            package = re.search(r"pip install (?:-\S+ )*[\"'`]?([\w.-]+)", str(error))
+            name = package.group(1) if package else method
+            message = f"The base is quantised with {method}, and the library {name} is not installed."
+            found.problem("quantised_library", message, f"Install it (pip install {name}), or {another}.")
+        else:
+            found.problem("quantised", message, known.hint if known else another.capitalize() + ".")
+        return
+    if not quantizer.is_trainable:
+        found.problem(
+            "quantised",
+            f"A base that is quantised with {method} cannot be trained, not even with an adapter.",
+            another.capitalize() + ".",
+        )
+
+
+def _check_vocabulary(
+    found: Preflight, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Iterable[list[int]]
+) -> None:
+    size = int(model.get_input_embeddings().num_embeddings)
+    if len(tokenizer) <= size:
+        return
+    used = sorted({token for ids in rows for token in ids if token >= size})
+    names = ", ".join(map(str, tokenizer.convert_ids_to_tokens(used[:_NAMED])))
+    resize = (
+        f"Resize the base once: model.resize_token_embeddings({len(tokenizer)}), then save_pretrained; "
+        "or remove the tokens from its tokenizer.json."
+    )
+    beyond = f"The tokenizer has {len(tokenizer):,} tokens, but the base has embeddings for {size:,}"
+    if used:
+        more = f" and {len(used) - _NAMED} more" if len(used) > _NAMED else ""
+        found.problem("vocabulary", f"{beyond}; the rows use {names}{more}.", resize)
+    else:
+        found.warning("vocabulary", f"{beyond}; no row uses the others.", resize)
+
+
+def _check_positions(found: Preflight, model: PreTrainedModel, longest: int) -> None:
+    """Refuse rows beyond learned positions; with rotary positions, warn of rows that are longer than usual."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(limit, int) or longest <= limit:
+        return
+    words = f"The longest row has {longest:,} tokens, but the base"
+    shorter = f"Set max_length={limit} with over_length=drop or truncate"
+    inputs = model.get_input_embeddings()
+    if any(
+        isinstance(module, torch.nn.Embedding) and module is not inputs and _POSITIONS.search(name)
+        for name, module in model.named_modules()
+    ):
+        found.problem("positions", f"{words} has {limit:,} positions.", f"{shorter}, or use another base.")
+    else:
+        found.warning(
+            "positions",
+            f"{words} was made for {limit:,} (max_position_embeddings).",
+            f"{shorter}; the student's server refuses longer conversations.",
+        )
+
+
+def _check_tied(found: Preflight, wrapped: PeftModel) -> None:
+    """Say that an adapter or a copy unties embeddings and head, which are one matrix in the base."""
+    base = wrapped.get_base_model()
+    if not getattr(base.config.get_text_config(), "tie_word_embeddings", False):
+        return
+    plain = (torch.nn.Embedding, torch.nn.Linear)
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    if all(type(end) in plain for end in ends):
+        return
+    found.warning(
+        "tied_embeddings",
+        "The base uses one matrix for its embeddings and its output head; the run changes one of the two alone.",
+        "It trains and is served as it is; an adapter merged into the base needs two matrices.",
+    )
+
+
+def _check_memory(found: Preflight, guess: Estimate, available: int) -> None:
+    found.memory = Memory(
+        weights=guess.weights,
+        adapter=guess.adapter,
+        activations=guess.activations,
+        overhead=guess.overhead,
+        available=available,
+    )
+    found.memory_bytes = guess.total
+    if guess.total > available * _HEADROOM:
+        found.problem(
+            "not_enough_memory",
+            f"The run needs about {byte_size(guess.total)}, but only {byte_size(available)} are free.",
+            "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length.",
+        )
