@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from o1lab.errors import LabError, O1LabError
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
-from o1lab.text import visible
+from o1lab.text import json_text, visible
 
 
 def common_options(prog: str) -> argparse.ArgumentParser:
@@ -70,7 +69,7 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
     path = write_record(folder, record)
     try:
         ready = {"url": url, "models": models, "engine": engine, "pid": os.getpid(), "record": str(path)}
-        print(json.dumps(ready, ensure_ascii=False), flush=True)
+        print(json_text(ready), flush=True)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -79,7 +78,7 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
 def report(error: O1LabError, *, as_json: bool) -> int:
     """Print ``error`` as the command line does, and return the exit status."""
     if as_json:
-        print(json.dumps(error.as_json(), ensure_ascii=False), flush=True)
+        print(json_text(error.as_json()), flush=True)
     else:
         hint = f"\n       {error.hint}" if error.hint else ""
         print(visible(f"o1lab: {error.message}{hint}"), file=sys.stderr, flush=True)
