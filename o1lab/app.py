@@ -135,6 +135,10 @@ class LabApp(TypedAheadApp):
     def _make_ready(self) -> None:
         """Import what the first write needs, check o1lab.toml, and measure pending traces."""
         prepare()
+        if self.context.store.read_only:
+            self.call_from_thread(
+                self.notify, self.context.store.note, title="Read-only", severity="warning", timeout=30, markup=False
+            )
         try:
             _ = self.context.config
             self._measure_pending()
@@ -147,7 +151,7 @@ class LabApp(TypedAheadApp):
         from store import traces
 
         pending = traces.count_unmeasured(self.context.store.db, MEASURED_BY)
-        if not pending:
+        if not pending or self.context.store.read_only:
             return
         self.call_from_thread(self.notify, f"Measuring {pending:,} traces in the background.", markup=False)
         report = measure_pending(self.context.store, stop=self._leaving.is_set)

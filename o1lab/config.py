@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from o1lab.errors import LabError
 from o1lab.files import write_text
 from o1lab.paths import Lab
+from o1lab.small_files import UnreadableError, read_toml
 
 
 class Endpoint(BaseModel):
@@ -105,11 +105,9 @@ def load_config(lab: Lab) -> Config:
         LabError: it cannot be read, is not TOML, or has an unknown or invalid key.
     """
     try:
-        data = tomllib.loads(lab.config.read_text("utf-8"))
-    except OSError as error:
-        raise LabError(f"Cannot read {lab.config}: {error.strerror}.", code="config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LabError(f"{lab.config} is not valid TOML: {error}.", "Correct that line.", code="config") from error
+        data = read_toml(lab.config)
+    except UnreadableError as error:
+        raise LabError(error.message, error.hint, code="config") from error
     try:
         return Config.model_validate(data)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from o1lab.registry import PluginWarning, Registry
 from store import open_store
 from store.errors import StoreError
 
+_MOST = 5  # damaged files that are named
 TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "gguf")
 ROOM_WANTED_BYTES = 2 * 1024**3  # an adapter run with its checkpoints, and the embedded student
 
@@ -53,6 +54,7 @@ def examine(lab: Lab | None) -> list[Check]:
     ]
     if lab is not None:
         checks.insert(0, lambda: _lab(lab))
+        checks += [lambda: _jobs(lab), lambda: _servers(lab)]
     return [check() for check in checks]
 
 
@@ -72,6 +74,37 @@ def _lab(lab: Lab) -> Check:
     note = store.note
     store.close()
     return Check("lab", True, f"{lab.root}" + (f" ({note})" if note else ""))
+
+
+def _jobs(lab: Lab) -> Check:
+    """Name the jobs with a damaged directory."""
+    from o1lab.distill.runs import TEACHER_RUNS
+    from o1lab.evaluate.run.control import EVALUATIONS
+    from o1lab.train.launch import RUNS
+
+    number, damaged = 0, []
+    for kind in (RUNS, TEACHER_RUNS, EVALUATIONS):
+        for info in kind.infos(lab):
+            number += 1
+            if info.unreadable:
+                damaged.append(f"{kind.directory.noun} {info.id}: {info.unreadable}")
+    if damaged:
+        return Check("jobs", False, _first(damaged), "Correct these files, or delete the jobs.")
+    return Check("jobs", True, f"{number:,} readable")
+
+
+def _servers(lab: Lab) -> Check:
+    from o1lab.serve.records import damaged_records, live_records
+
+    if damaged := [error.brief for error in damaged_records(lab)]:
+        return Check("servers", False, _first(damaged), f"Delete these files from {lab.servers}.")
+    return Check("servers", True, f"{len(live_records(lab))} running")
+
+
+def _first(texts: list[str]) -> str:
+    """Join the first texts, and say how many more there are."""
+    more = f"; and {len(texts) - _MOST:,} more" if len(texts) > _MOST else ""
+    return "; ".join(texts[:_MOST]) + more
 
 
 def _packages() -> Check:

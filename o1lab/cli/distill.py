@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import handwritten, options
-from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
+from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job, row_of
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money
@@ -95,14 +95,14 @@ def _rows(lab: Lab) -> list[Row]:
 
     infos = TEACHER_RUNS.infos(lab)
     reasons = _reasons(lab, [info.id for info in infos])
-    items = [_keys(info, reasons[info.id]) for info in infos]
     return [
-        Row(
-            item,
+        row_of(
+            item := _keys(info, reasons[info.id]),
             f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} right {item['correct']:<6} "
-            f"failed {item['failed']:<5} {item['endpoint']}" + (f"  {item['name']}" if item["name"] else ""),
+            f"failed {item['failed']:<5} {item['endpoint'] or '-'}",
+            info,
         )
-        for item in items
+        for info in infos
     ]
 
 

@@ -27,7 +27,7 @@ DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the backgro
 
 def evaluation_id(ctx: typer.Context, value: str) -> str:
     """Argument callback: replace the name of an evaluation by its id; return any other value unchanged."""
-    from o1lab.jobs.directory import id_of_name
+    from o1lab.jobs.about import id_of_name
 
     return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
 
@@ -42,6 +42,12 @@ class Row(NamedTuple):
 
     item: dict[str, Any]
     line: str
+
+
+def row_of(item: dict[str, Any], line: str, info: JobInfo[Any, Any]) -> Row:
+    """Make the row of a job, with its name and with what is damaged in its directory."""
+    parts = (line, info.name, f"unreadable: {info.unreadable}" if info.unreadable else "")
+    return Row(item | {"unreadable": info.unreadable or None}, "  ".join(part for part in parts if part))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class JobCommands:
         return "an" if self.noun[0] in "aeiou" else "a"
 
 
-def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
+def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:  # noqa: PLR0915 - it only lists the verbs
     """Add the shared verbs to a group of commands."""
     a_job = f"{jobs.article} {jobs.noun}"
 
@@ -99,9 +105,11 @@ def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
         folder = jobs.kind().find(lab, identity)
         info = folder.info()
         item, lines = jobs.show(lab, folder, info)
+        item = {"unreadable": info.unreadable or None} | item
         item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
         about = [*([f"name  {info.name}"] if info.name else []), *(f"note  {note}" for note in info.notes)]
-        emit(item, as_json=as_json, text="\n".join([*about, *lines]))
+        damaged = [f"unreadable: {item['unreadable']}"] if item["unreadable"] else []
+        emit(item, as_json=as_json, text="\n".join([*damaged, *about, *lines]))
 
     @app.command("stop", help=f"Ask {a_job} to stop. {jobs.stopping}")
     def stop(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs
+from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs, row_of
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.format import byte_size, number
 
@@ -140,28 +141,33 @@ def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[
     return [values]
 
 
-def _recipe_values(run: RunDir) -> dict[str, Any]:
+def _with_recipe(run: RunDir, state: RunState) -> tuple[dict[str, Any], RunState]:
+    """Return the values of a run's recipe, and its state with what is wrong with the recipe."""
     from o1lab.errors import UsageError
     from o1lab.train.recipe import load_values
 
     try:
-        return load_values(run.recipe)
-    except UsageError:
-        return {}
+        return load_values(run.recipe), state
+    except UsageError as error:
+        return {}, replace(state, unreadable="; ".join(filter(None, (state.unreadable, error.message))))
 
 
 def _rows(lab: Lab) -> list[Row]:
     from o1lab.train.launch import RUNS
 
-    found = [_summary(run, run.info()) for run in RUNS.directories(lab)]
-    return [
-        Row(
-            item,
-            f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
-            f"loss {number(item['loss']):<8} {item['base']}" + (f"  {item['name']}" if item["name"] else ""),
+    rows = []
+    for run in RUNS.directories(lab):
+        recipe, state = _with_recipe(run, run.info())
+        item = _keys(run, state, recipe)
+        rows.append(
+            row_of(
+                item,
+                f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
+                f"loss {number(item['loss']):<8} {item['base'] or '-'}",
+                state,
+            )
         )
-        for item in found
-    ]
+    return rows
 
 
 def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
@@ -169,11 +175,12 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
 
     from o1lab.train.metrics_reader import last_metrics
 
-    recipe = _recipe_values(run)
-    item = _summary(run, state) | {
+    recipe, state = _with_recipe(run, state)
+    item = _keys(run, state, recipe) | {
         "message": state.status.message,
         "hint": state.status.hint,
         "recipe": recipe,
+        "unreadable": state.unreadable or None,
         "dir": str(run.path),
         "checkpoints": [path.name for path in run.checkpoints()],
         "last_metrics": last_metrics(run.metrics),
@@ -194,9 +201,13 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
 
 
 def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
+    recipe, state = _with_recipe(run, state)
+    return _keys(run, state, recipe)
+
+
+def _keys(run: RunDir, state: RunState, recipe: dict[str, Any]) -> dict[str, Any]:
     from o1lab.train.metrics_reader import last_metrics
 
-    recipe = _recipe_values(run)
     return {
         "id": run.id,
         "state": state.state,

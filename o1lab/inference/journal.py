@@ -98,7 +98,7 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
         start: the byte offset to start at.
         only: skip lines that do not contain these bytes, without parsing them.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as journal:
         journal.seek(start)
@@ -136,7 +136,7 @@ def faults(path: Path) -> list[FaultCount]:
 
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
     """Yield (byte offset, key, line) of every complete line. Only the key is parsed, which is ten times as fast."""
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as journal:
         offset = 0

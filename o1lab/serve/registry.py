@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import yaml
-
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError
-from o1lab.jobs.directory import created_at, id_of_name
+from o1lab.jobs.about import id_of_name
+from o1lab.jobs.directory import created_at
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records
+from o1lab.small_files import UnreadableError, read_object, read_yaml
 
 if TYPE_CHECKING:
     from o1lab.serve.manager import ServerManager
@@ -73,8 +72,8 @@ class Checkpoint:
 def run_base(run_dir: Path) -> str | None:
     """The base a run trains on, from its resolved recipe; ``None`` when there is none to read."""
     try:
-        recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        recipe = read_yaml(run_dir / "recipe.yaml")
+    except UnreadableError:
         return None
     base = recipe.get("base") if isinstance(recipe, dict) else None
     return base if isinstance(base, str) else None
@@ -91,10 +90,7 @@ def checkpoints(run_dir: Path) -> list[Checkpoint]:
 
 
 def _adapter_base(folder: Path) -> str | None:
-    try:
-        told = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        return None
+    told = read_object(folder / "adapter_config.json").get("base_model_name_or_path")
     return told if isinstance(told, str) else None
 
 

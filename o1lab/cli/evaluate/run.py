@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from o1lab.cli import options
 from o1lab.cli.evaluate import figures as eval_figures
 from o1lab.cli.evaluate import rating, suites, tables
 from o1lab.cli.evaluate import samples as eval_samples
-from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job
+from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job, row_of
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
@@ -134,15 +135,15 @@ def _rows(lab: Lab) -> list[Row]:
                 f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} "
                 f"{_short_headline(item):>7} {item['suite']}@{item['suite_version']}  {item['model']}"
             )
-            rows.append(Row(item, line + (f"  {info.name}" if info.name else "")))
+            rows.append(row_of(item, line, info))
     return rows
 
 
 def _unreadable(info: EvalInfo, error: LabError) -> Row:
     """Return the row of an evaluation whose directory is damaged, with the keys that are known."""
-    message = f"unreadable: {error.message}"
-    status = {"state": info.state, "message": message, "hint": error.hint, "notes": [], "name": info.name}
-    return Row({"id": info.id} | status, f"{info.id}  {message}")
+    info = info if info.unreadable else replace(info, unreadable=error.message)
+    item = {"id": info.id, "state": info.state, "message": f"unreadable: {info.unreadable}", "hint": error.hint}
+    return row_of(item | {"notes": [], "name": info.name}, info.id, info)
 
 
 def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any], list[str]]:

@@ -22,6 +22,7 @@ from o1lab.files import write_json
 from o1lab.models.base import resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.registry import ModelRef, run_base
+from o1lab.small_files import UnreadableError, read_json
 
 THE_SERVERS = "the server's"
 """The chat template of a model on another server, which cannot be read."""
@@ -65,8 +66,8 @@ class Identity:
             LabError: the file cannot be read.
         """
         try:
-            return cls(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return read_json(path, cls)
+        except UnreadableError as error:
             raise LabError(
                 f"{path} cannot be read, so the evaluated model is unknown.", "Start a new evaluation."
             ) from error

@@ -18,6 +18,7 @@ from typing import IO, Any, Literal
 from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
+from o1lab.small_files import read_json
 
 MAX_REQUESTS = 50_000
 """Maximum requests in one batch, from the API's reference of ``POST /batches`` (``input_file_id``)."""
@@ -58,6 +59,14 @@ class Part:
         return {"o1lab_run": run, "o1lab_part": str(self.number), "o1lab_digest": self.digest}
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The content of batches.json."""
+
+    parts: list[Part]
+    dropped: set[str]
+
+
 class Parts:
     """All parts of a job, stored in its directory."""
 
@@ -68,9 +77,8 @@ class Parts:
         self.dropped: set[str] = set()
         """Parameters that the server rejected by name; saved for when the run is resumed."""
         if self._state_file.exists():
-            values = json.loads(self._state_file.read_text("utf-8"))
-            self.parts = [Part(**part) for part in values["parts"]]
-            self.dropped = set(values["dropped"])
+            state = read_json(self._state_file, _State)
+            self.parts, self.dropped = state.parts, state.dropped
         self._last = max((part.number for part in self.parts), default=0)
 
     @property

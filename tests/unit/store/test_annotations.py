@@ -179,3 +179,16 @@ def test_undo_on_one_trace_leaves_the_rest_of_its_batch(store: Store) -> None:
     assert [traces.get(store.db, trace).decision for trace in (one, other)] == [None, "accept"]
     annotations.undo(store.db, annotator="me")
     assert traces.get(store.db, other).decision is None
+
+
+def test_the_order_is_that_of_the_records_whatever_the_clock_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = add_chain(store, "s", "t")
+    for decision, clock in (("accept", "2026-03-01"), ("reject", "2026-02-01"), ("skip", "2026-01-01")):
+        monkeypatch.setattr(annotations, "now", lambda clock=clock: f"{clock}T00:00:00.000000+00:00")
+        annotations.annotate(store.db, trace, "decision", decision, annotator="anna")
+    assert traces.get(store.db, trace).decision == "skip"
+    assert [one.value for one in annotations.everything(store.db)] == ["accept", "reject", "skip"]
+    annotations.undo(store.db, annotator="anna")
+    assert traces.get(store.db, trace).decision == "reject"
