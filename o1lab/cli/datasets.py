@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from o1lab.cli.listing import Column, FormatOption, emit_list
 from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
@@ -102,7 +103,7 @@ def dataset_create(
     emit(_item(created) | {"dropped": dropped}, as_json=as_json, text=text)
 
 
-def dataset_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def dataset_ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
     """List datasets, newest first.
 
     Example: o1lab dataset ls
@@ -111,11 +112,8 @@ def dataset_ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     with opened(ctx) as store:
         found = datasets.all_datasets(store.db)
-    emit(
-        {"items": [_item(one) for one in found], "total": len(found)},
-        as_json=as_json,
-        text="\n".join(map(_line, found)) or "No dataset yet. Accept some traces, then: o1lab dataset create NAME",
-    )
+    empty = "No dataset yet. Accept some traces, then: o1lab dataset create NAME"
+    emit_list([_item(one) for one in found], _COLUMNS, form=form, as_json=as_json, empty=empty)
 
 
 def dataset_show(
@@ -153,6 +151,7 @@ def dataset_drops(
     name: NameArgument,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 1000,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
+    form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the traces that were dropped from a dataset, each with the reason.
@@ -165,11 +164,12 @@ def dataset_drops(
         found = datasets.get(store.db, name)
         dropped = datasets.drops(store.db, found.name, limit=limit, offset=offset)
         total = sum(datasets.drop_counts(store.db, found.name).values())
-    emit(
-        {"items": [{"id": trace, "reason": reason} for trace, reason in dropped], "total": total},
-        as_json=as_json,
-        text="\n".join(f"{trace}  {reason}" for trace, reason in dropped) or f"Nothing was dropped from {found.name}.",
-    )
+    items = [{"id": trace, "reason": reason} for trace, reason in dropped]
+    columns = (Column("id", "id"), Column("reason", "reason"))
+    if items or total:
+        emit_list(items, columns, form=form, as_json=as_json, total=total)
+    else:
+        emit_list([], columns, form=form, as_json=as_json, empty=f"Nothing was dropped from {found.name}.")
 
 
 def dataset_export(
@@ -263,6 +263,17 @@ def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
 def _item(dataset: Dataset) -> dict[str, Any]:
     names = ("name", "hash", "rows", "tokens", "phase", "query", "created_at")
     return {name: getattr(dataset, name) for name in names}
+
+
+_COLUMNS = (
+    Column("name", "name"),
+    Column("hash", "hash"),
+    Column("phase", "phase", right=True),
+    Column("rows", "rows", right=True),
+    Column("tokens", "tokens", right=True),
+    Column("created", lambda item: item["created_at"][:16].replace("T", " ")),
+    Column("query", "query"),
+)
 
 
 def _line(dataset: Dataset) -> str:

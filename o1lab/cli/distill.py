@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import handwritten, options
-from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job, row_of
+from o1lab.cli.jobs import JobCommands, add_job_verbs, progress_column, resume_job
+from o1lab.cli.listing import Column, FormatOption, emit_list
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money
@@ -90,20 +91,21 @@ def distill(
     raise typer.Exit(_run(lab, folder, as_json=as_json))
 
 
-def _rows(lab: Lab) -> list[Row]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.distill.runs import TEACHER_RUNS
 
     infos = TEACHER_RUNS.infos(lab)
     reasons = _reasons(lab, [info.id for info in infos])
-    return [
-        row_of(
-            item := _keys(info, reasons[info.id]),
-            f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} right {item['correct']:<6} "
-            f"failed {item['failed']:<5} {item['endpoint'] or '-'}",
-            info,
-        )
-        for info in infos
-    ]
+    return [_keys(info, reasons[info.id]) for info in infos]
+
+
+_COLUMNS = (
+    progress_column("done", "done", "requested"),
+    Column("right", "correct", right=True),
+    Column("failed", "failed", right=True),
+    Column("cost", lambda item: "" if item["cost_usd"] is None else money(item["cost_usd"]), right=True, optional=True),
+    Column("endpoint", "endpoint"),
+)
 
 
 def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], list[str]]:
@@ -164,6 +166,7 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
         "hint": status.hint,
         "notes": status.notes,
         "name": info.name,
+        "unreadable": info.unreadable or None,
     }
 
 
@@ -188,6 +191,7 @@ JOBS = JobCommands(
     "teacher run",
     _kind,
     _rows,
+    _COLUMNS,
     "No teacher run yet. Start one: o1lab distill --endpoint solver",
     _show,
     summary,
@@ -253,7 +257,7 @@ distill_app.add_typer(prompts_app, name="prompts", invoke_without_command=True)
 
 
 @prompts_app.callback()
-def prompts(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def prompts(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
     """List the prompts of the lab and the built-in ones."""
     if ctx.invoked_subcommand is not None:
         return
@@ -265,10 +269,14 @@ def prompts(ctx: typer.Context, as_json: JsonOption = False) -> None:
         {"name": one.name, "version": one.version, "method": one.method, "about": one.about, "path": str(one.path)}
         for one in found
     ]
-    lines = [f"{one.label:<24} {one.method:<10} {one.about}" for one in found]
-    lines += [f"Unusable: {fault.message}" for fault in broken.values()]
+    columns = (
+        Column("name", lambda one: f"{one['name']}@{one['version']}"),
+        Column("method", "method"),
+        Column("about", "about"),
+    )
     faults = [{"path": str(path), "message": fault.message, "hint": fault.hint} for path, fault in broken.items()]
-    emit({"items": items, "total": len(items), "broken": faults}, as_json=as_json, text="\n".join(lines))
+    notes = [f"Unusable: {fault.message}" for fault in broken.values()]
+    emit_list(items, columns, form=form, as_json=as_json, more={"broken": faults}, notes=notes)
 
 
 @prompts_app.command("show")

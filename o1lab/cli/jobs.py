@@ -8,13 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli import options
+from o1lab.cli.listing import Column, FormatOption, Item, emit_list
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.format import byte_size
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder, JobInfo
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id or name, or the beginning of its id.")]
-DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the background, in a process of its own.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the background.")]
 
 
 def evaluation_id(ctx: typer.Context, value: str) -> str:
@@ -37,19 +39,6 @@ def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
     return [evaluation_id(ctx, value) for value in values]
 
 
-class Row(NamedTuple):
-    """A job in a list: its JSON and its line."""
-
-    item: dict[str, Any]
-    line: str
-
-
-def row_of(item: dict[str, Any], line: str, info: JobInfo[Any, Any]) -> Row:
-    """Make the row of a job, with its name and with what is damaged in its directory."""
-    parts = (line, info.name, f"unreadable: {info.unreadable}" if info.unreadable else "")
-    return Row(item | {"unreadable": info.unreadable or None}, "  ".join(part for part in parts if part))
-
-
 @dataclass(frozen=True)
 class JobCommands:
     """What the shared verbs need to know about one kind of job.
@@ -57,7 +46,8 @@ class JobCommands:
     Args:
         noun: the word for one job in messages.
         kind: returns the declaration of the kind. Called when a verb runs, to import its modules late.
-        rows: returns the jobs of a lab, the newest first.
+        rows: returns the JSON of each job of a lab, the newest first.
+        columns: the columns of `ls` after id, name and state.
         empty: the text of `ls` when there are no jobs.
         show: returns the JSON of `show`, and its lines.
         summary: returns the JSON of `stop`, `pause` and `resume`.
@@ -70,7 +60,8 @@ class JobCommands:
 
     noun: str
     kind: Callable[[], JobKind[Any]]
-    rows: Callable[[Lab], Sequence[Row]]
+    rows: Callable[[Lab], Sequence[dict[str, Any]]]
+    columns: Sequence[Column]
     empty: str
     show: Callable[[Lab, Any, Any], tuple[dict[str, Any], list[str]]]
     summary: Callable[[Lab, JobInfo[Any, Any]], dict[str, Any]]
@@ -89,15 +80,28 @@ class JobCommands:
         return "an" if self.noun[0] in "aeiou" else "a"
 
 
+def _name(item: Item) -> str:
+    return one_line(item["name"] or "", 24)
+
+
+def _damage(item: Item) -> str:
+    return f"unreadable: {one_line(item['unreadable'], 200)}" if item["unreadable"] else ""
+
+
+def progress_column(header: str, done: str, total: str) -> Column:
+    """Return the column of a job's progress: ``done/total``, each a key of its JSON."""
+    return Column(header, lambda item: f"{item[done]:,}/{item[total]:,}" if done in item else "", right=True)
+
+
 def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:  # noqa: PLR0915 - it only lists the verbs
     """Add the shared verbs to a group of commands."""
     a_job = f"{jobs.article} {jobs.noun}"
 
     @app.command("ls", help=f"List the {jobs.noun}s, the newest first.")
-    def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-        rows = jobs.rows(context(ctx).lab())
-        text = "\n".join(row.line for row in rows) or jobs.empty
-        emit({"items": [row.item for row in rows], "total": len(rows)}, as_json=as_json, text=text)
+    def ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
+        columns = (Column("id", "id"), Column("name", _name, optional=True), Column("state", "state"), *jobs.columns)
+        columns += (Column("problem", _damage, optional=True),)
+        emit_list(jobs.rows(context(ctx).lab()), columns, form=form, as_json=as_json, empty=jobs.empty)
 
     @app.command("show", help=f"Show {a_job}: its state, results, errors and notes.")
     def show(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.listing import Column, FormatOption, emit_list
 from o1lab.cli.output import JsonOption, context, emit, opened, say
 from o1lab.text import one_line
 
@@ -53,6 +54,7 @@ def problems_ls(
     text: Annotated[str, typer.Option(help="Only statements that contain this.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of problems to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of problems to skip.")] = 0,
+    form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List problems with their gold answers and the rule that excludes them.
@@ -69,13 +71,7 @@ def problems_ls(
     with opened(ctx) as store:
         found = problems.page(store.db, wanted, limit=limit, offset=offset)
         total = problems.count(store.db, wanted)
-    lines = [
-        f"{one.id}  {one_line(one.answer or '-', 16):<16}  {one_line(one.statement, 60):<60}  {one.excluded_by or ''}"
-        for one in found
-    ]
-    items = [_item(one) for one in found]
-    listing = "\n".join([*(line.rstrip() for line in lines), f"{len(found):,} of {total:,}"])
-    emit({"items": items, "total": total}, as_json=as_json, text=listing)
+    emit_list([_item(one) for one in found], _COLUMNS, form=form, as_json=as_json, total=total)
 
 
 def problems_show(
@@ -225,6 +221,14 @@ def _rule_on(ctx: typer.Context, ids: list[str], ruling: Any, note: str, *, as_j
     items = [{"id": one.id, "ruling": ruling, "excluded_by": one.excluded_by} for one in now]
     lines = [f"{one.id}  {_state(one)}" for one in now]
     emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+
+
+_COLUMNS = (
+    Column("id", "id"),
+    Column("answer", lambda item: one_line(item["answer"] or "-", 16)),
+    Column("statement", lambda item: one_line(item["statement"], 60)),
+    Column("excluded by", lambda item: item["excluded_by"] or "", optional=True),
+)
 
 
 def _item(problem: Problem) -> dict[str, Any]:

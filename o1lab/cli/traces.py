@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.listing import Column, FormatOption, Item, emit_list
 from o1lab.cli.output import JsonOption, emit, opened, say, write_raw
 from o1lab.text import one_line
 
@@ -38,6 +39,7 @@ def traces_ls(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
+    form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List traces.
@@ -52,12 +54,7 @@ def traces_ls(
     with opened(ctx) as store:
         found = traces.page(store.db, query, limit=limit, offset=offset)
         total = traces.count(store.db, query)
-    lines = [_line(row) for row in found]
-    emit(
-        {"items": [_item(row) for row in found], "total": total},
-        as_json=as_json,
-        text="\n".join([*lines, f"{len(found)} of {total:,}"]),
-    )
+    emit_list([_item(row) for row in found], _COLUMNS, form=form, as_json=as_json, total=total)
 
 
 def _item(row: TraceRow) -> dict[str, Any]:
@@ -65,17 +62,23 @@ def _item(row: TraceRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in (*names, "decision")}
 
 
-def _line(row: TraceRow) -> str:
+def _moves(item: Item) -> str:
     from o1lab.chains.moves import MoveKind
 
-    mark = {"correct": "✓", "incorrect": "✗", "unverifiable": "?"}.get(row.verdict or "", "·")
-    decision = {"accept": "A", "reject": "R", "skip": "S"}.get(row.decision or "", "·")
-    moves = " ".join(f"{kind.letter}{row.moves.get(kind, 0)}" for kind in MoveKind) if row.moves else "not measured"
-    state = "loop" if row.looping else "" if row.complete else "cut"
-    return (
-        f"{row.id} {mark} {decision} {one_line(row.model, 24):<24} {one_line(row.source, 16):<16} "
-        f"{row.chars:>9,} {state:<4} {moves}"
-    )
+    moves = item["moves"]
+    return " ".join(f"{kind.letter}{moves.get(kind, 0)}" for kind in MoveKind) if moves else "not measured"
+
+
+_COLUMNS = (
+    Column("id", "id"),
+    Column("", lambda item: {"correct": "✓", "incorrect": "✗", "unverifiable": "?"}.get(item["verdict"], "·")),
+    Column("decision", lambda item: item["decision"] or "·"),
+    Column("model", lambda item: one_line(item["model"], 24)),
+    Column("source", lambda item: one_line(item["source"], 16)),
+    Column("chars", "chars", right=True),
+    Column("state", lambda item: "loop" if item["looping"] else "" if item["complete"] else "cut", optional=True),
+    Column("moves", _moves),
+)
 
 
 def traces_show(
@@ -140,6 +143,7 @@ def traces_search(
     query: Annotated[str, typer.Argument(help='Words; "an exact phrase"; -excluded.')],
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of traces to list.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
+    form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search statements, thoughts and solutions; the best matches come first.
@@ -151,8 +155,8 @@ def traces_search(
     with opened(ctx) as store:
         found, total = search.hits(store.db, query, limit=limit, offset=offset)
     items = [{"id": hit.trace_id, "field": hit.field, "snippet": hit.snippet} for hit in found]
-    lines = [f"{hit.trace_id}  {hit.field:<9}  {one_line(hit.snippet, 100)}" for hit in found]
-    emit({"items": items, "total": total}, as_json=as_json, text="\n".join([*lines, f"{total:,} traces"]))
+    columns = (Column("id", "id"), Column("field", "field"), Column("text", lambda hit: one_line(hit["snippet"], 100)))
+    emit_list(items, columns, form=form, as_json=as_json, total=total)
 
 
 def annotate(
@@ -178,7 +182,7 @@ def annotate(
 
     Examples: o1lab annotate 3f9c --accept; o1lab annotate 3f9c --span 120:240:"wrong turn"; o1lab annotate 3f9c --undo
     """
-    from o1lab.errors import UsageError
+    from o1lab.errors import NotFoundError, UsageError
     from o1lab.paths import annotator
     from store import annotations as annotation_log
     from store import traces
@@ -203,6 +207,8 @@ def annotate(
         else:
             kind, value = wanted[0]
             bounds = None
+            if kind == "untag" and value not in (tags := annotation_log.tags_of(store.db, trace)):
+                raise NotFoundError(f"The trace has no tag '{value}'.", f"Its tags: {', '.join(tags) or 'none'}.")
             if kind == "span":
                 texts = traces.text(store.db, trace)
                 bounds, value = _span(value, len(texts.thought or texts.solution))

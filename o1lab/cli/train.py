@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.jobs import IdArgument, JobCommands, Row, add_job_verbs, row_of
+from o1lab.cli.jobs import IdArgument, JobCommands, add_job_verbs, progress_column
+from o1lab.cli.listing import Column
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.format import byte_size, number
 
@@ -152,22 +153,18 @@ def _with_recipe(run: RunDir, state: RunState) -> tuple[dict[str, Any], RunState
         return {}, replace(state, unreadable="; ".join(filter(None, (state.unreadable, error.message))))
 
 
-def _rows(lab: Lab) -> list[Row]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.train.launch import RUNS
 
-    rows = []
-    for run in RUNS.directories(lab):
-        recipe, state = _with_recipe(run, run.info())
-        item = _keys(run, state, recipe)
-        rows.append(
-            row_of(
-                item,
-                f"{item['id']}  {item['state']:<9} {item['step']:>6}/{item['total_steps']:<6} "
-                f"loss {number(item['loss']):<8} {item['base'] or '-'}",
-                state,
-            )
-        )
-    return rows
+    return [_summary(run, run.info()) for run in RUNS.directories(lab)]
+
+
+_COLUMNS = (
+    progress_column("step", "step", "total_steps"),
+    Column("loss", lambda item: number(item["loss"]), right=True),
+    Column("base", "base"),
+    Column("dataset", "dataset_hash"),
+)
 
 
 def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
@@ -180,7 +177,6 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
         "message": state.status.message,
         "hint": state.status.hint,
         "recipe": recipe,
-        "unreadable": state.unreadable or None,
         "dir": str(run.path),
         "checkpoints": [path.name for path in run.checkpoints()],
         "last_metrics": last_metrics(run.metrics),
@@ -218,6 +214,7 @@ def _keys(run: RunDir, state: RunState, recipe: dict[str, Any]) -> dict[str, Any
         "dataset_hash": recipe.get("dataset_hash"),
         "heartbeat_age_s": None if state.heartbeat_age_s is None else round(state.heartbeat_age_s, 1),
         "name": state.name,
+        "unreadable": state.unreadable or None,
     }
 
 
@@ -243,6 +240,7 @@ JOBS = JobCommands(
     "run",
     _kind,
     _rows,
+    _COLUMNS,
     "No run yet. Start one: o1lab train --dataset NAME",
     _show,
     _stopping,

@@ -138,7 +138,7 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
 
     Raises:
         MissingError: a dataset does not exist.
-        UsageError: they have different phases.
+        UsageError: they have different phases, or ``balance`` would leave no rows.
     """
     parts = list({part.name: part for part in (datasets.get(store.db, name) for name in names)}.values())
     if len({part.phase for part in parts}) > 1:
@@ -153,6 +153,11 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
         duplicates += part.rows - len(own)
         known.update(own)
         rows.append(own)
+    if empty := next((part.name for part, own in zip(parts, rows, strict=True) if balance and not own), None):
+        raise UsageError(
+            f"--balance would leave no rows: every trace of '{empty}' is also in a dataset named before it.",
+            "Leave it out, or mix without --balance.",
+        )
     least = min(map(len, rows)) if balance else max(map(len, rows))
     if random is not None:
         for own in rows:

@@ -104,7 +104,11 @@ class OverviewScreen(LabScreen):
     """The first screen: counts on top, the next steps below."""
 
     TITLE = "LAB"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "refresh", "Refresh")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "refresh", "Refresh"),
+        Binding("j", "move('down')", "Next step", show=False),
+        Binding("k", "move('up')", "Previous step", show=False),
+    ]
 
     def compose_body(self) -> ComposeResult:
         with VerticalScroll(id="overview", can_focus=False):
@@ -117,6 +121,10 @@ class OverviewScreen(LabScreen):
 
     def on_screen_resume(self) -> None:
         self.action_refresh()
+
+    async def action_move(self, direction: str) -> None:
+        """Move the cursor of the list of next steps."""
+        await self.query_one("#steps", OptionList).run_action(f"cursor_{direction}")
 
     @work(exclusive=True)
     @reported

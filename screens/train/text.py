@@ -36,8 +36,7 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
     status = line.status
     steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
     loss = "" if line.loss is None else number(line.loss)
-    words = f"{one_line(line.name, 14)} · " if line.name else ""
-    words += line.state + (f", place {line.place}" if line.place else "")
+    words = line.state + (f", place {line.place}" if line.place else "")
     words += f", after {one_line(status.after, 10)}" if status.after else ""
     symbol, style = sign(line.state)
     return Text.assemble(
@@ -45,8 +44,9 @@ def list_cell(line: RunLine, *, marked: bool) -> Text:
         ("●" if marked else " ", "bold"),
         (f" {one_line(line.id, 10):<10}", "bold"),
         f"{steps:>10} {loss:>8}\n",
-        (f"    {words}" + (f" · {one_line(line.dataset, 20)}" if line.dataset else ""), "dim"),
+        (f"    {one_line(' · '.join(filter(None, (words, line.name, line.dataset))), 60)}", "dim"),
         no_wrap=True,
+        overflow="ellipsis",
     )
 
 
@@ -54,7 +54,7 @@ def header(detail: Detail) -> Text:
     """Format two lines: the run with its state and progress; its base, dataset and device."""
     line, recipe, status = detail.line, detail.recipe, detail.line.status
     step = max(status.step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
-    parts = [state_words(line), Text(f"step {step:,}/{status.total_steps:,}")]
+    parts = [state_words(line), Text(f"step {step:,}" + (f"/{status.total_steps:,}" if status.total_steps else ""))]
     if "epoch" in detail.last:
         parts.append(Text(f"epoch {detail.last['epoch']:.2f}"))
     if detail.seconds_left is not None:

@@ -30,7 +30,7 @@ from store import exclusions, open_store, problems, teacher_runs
 from store.filters import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
-from tests.support.compare_lab import shown, until
+from tests.support.compare_lab import filter_by, shown, until
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -122,7 +122,7 @@ async def problem(pilot: Pilot[int]) -> None:
 
 async def typing(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
-    await pilot.press("slash", *"sorce:demo", "enter")
+    await filter_by(pilot, "sorce:demo")
     await until(pilot, lambda: "Did you mean" in shown(pilot), "the fault")
     await pilot.pause()
 

@@ -12,7 +12,8 @@ from o1lab.app import LabApp
 from screens.traces.dialogs import BulkDialog
 from screens.traces.screen import TracesScreen
 from screens.traces.side_by_side import Column, SideBySideScreen
-from tests.functional.screens.test_traces import ready, typed, until
+from tests.functional.screens.test_traces import ready, until
+from tests.support.compare_lab import filter_by
 from tests.support.lab_seed import seeded_context
 
 SIZES = [(80, 24), (120, 40)]
@@ -54,7 +55,7 @@ def test_reader(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> Non
 def test_filter_that_means_nothing(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def before(pilot: Pilot[int]) -> None:
         await _settled(pilot)
-        await pilot.press("slash", *typed("verdict:maybe"), "enter")
+        await filter_by(pilot, "verdict:maybe")
         pilot.app.screen.query_one("#filter-line").cursor_blink = False  # type: ignore[attr-defined]
         await pilot.pause()
 

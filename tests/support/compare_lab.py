@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import tomlkit
+from textual import events
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
@@ -67,6 +68,14 @@ async def until(pilot: Pilot[int], condition: Callable[[], object], what: str) -
             return
         await pilot.pause(0.02)
     raise AssertionError(f"in vain waited for {what}; on the screen:\n{shown(pilot)}")
+
+
+async def filter_by(pilot: Pilot[int], text: str) -> None:
+    """Paste a filter and submit it: typed slowly, its first letters would be a filter of their own."""
+    await pilot.press("slash")
+    pilot.app.post_message(events.Paste(text))
+    await until(pilot, lambda: getattr(pilot.app.focused, "value", "") == text, "the filter")
+    await pilot.press("enter")
 
 
 async def ask(pilot: Pilot[int], screen: CompareScreen, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,8 @@ from o1lab.cli import options
 from o1lab.cli.evaluate import figures as eval_figures
 from o1lab.cli.evaluate import rating, suites, tables
 from o1lab.cli.evaluate import samples as eval_samples
-from o1lab.cli.jobs import JobCommands, Row, add_job_verbs, resume_job, row_of
+from o1lab.cli.jobs import JobCommands, add_job_verbs, progress_column, resume_job
+from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
@@ -105,8 +105,6 @@ def eval_run(
             )
         settings = control.read_settings(lab, values)
         folder = control.start(lab, settings)
-        if doubt := settings.doubt():
-            say(doubt)
     scores_only = rescore is not None
     if detach:
         pid = control.launch_detached(folder, scores_only=scores_only)
@@ -117,7 +115,7 @@ def eval_run(
     raise typer.Exit(_run(lab, folder, scores_only=scores_only, as_json=as_json))
 
 
-def _rows(lab: Lab) -> list[Row]:
+def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EVALUATIONS
     from store import open_store
@@ -127,23 +125,25 @@ def _rows(lab: Lab) -> list[Row]:
         for folder in EVALUATIONS.directories(lab):
             info = folder.info()
             try:
-                item = _keys(lab, info, store, brief=True)
+                rows.append(_keys(lab, info, store, brief=True))
             except LabError as error:
                 rows.append(_unreadable(info, error))
-                continue
-            line = (
-                f"{item['id']}  {item['state']:<9} {item['done']:>6}/{item['requested']:<6} "
-                f"{_short_headline(item):>7} {item['suite']}@{item['suite_version']}  {item['model']}"
-            )
-            rows.append(row_of(item, line, info))
     return rows
 
 
-def _unreadable(info: EvalInfo, error: LabError) -> Row:
-    """Return the row of an evaluation whose directory is damaged, with the keys that are known."""
-    info = info if info.unreadable else replace(info, unreadable=error.message)
-    item = {"id": info.id, "state": info.state, "message": f"unreadable: {info.unreadable}", "hint": error.hint}
-    return row_of(item | {"notes": [], "name": info.name}, info.id, info)
+def _unreadable(info: EvalInfo, error: LabError) -> dict[str, Any]:
+    """Return the JSON of an evaluation whose directory is damaged: the keys that are known."""
+    reason = info.unreadable or error.message
+    status = {"state": info.state, "message": f"unreadable: {reason}", "hint": error.hint, "notes": []}
+    return {"id": info.id} | status | {"name": info.name, "unreadable": reason}
+
+
+_COLUMNS = (
+    progress_column("done", "done", "requested"),
+    Column("result", lambda item: _short_headline(item) if "metric" in item else "", right=True),
+    Column("suite", lambda item: f"{item['suite']}@{item['suite_version']}" if "suite" in item else ""),
+    Column("model", lambda item: item.get("model", "")),
+)
 
 
 def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any], list[str]]:
@@ -198,6 +198,7 @@ def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, A
         "hint": status.hint,
         "notes": status.notes,
         "name": info.name,
+        "unreadable": info.unreadable or None,
     }
 
 
@@ -231,6 +232,7 @@ JOBS = JobCommands(
     "evaluation",
     _kind,
     _rows,
+    _COLUMNS,
     "No evaluation yet. Start one: o1lab eval SUITE --model MODEL",
     _show,
     summary,
@@ -289,7 +291,7 @@ def _headline(item: dict[str, Any]) -> str:
     return text + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "") + of
 
 
-def _short_headline(item: dict[str, Any]) -> str:
+def _short_headline(item: Item) -> str:
     """Format the headline for a list; ``⌀`` marks a mean."""
     return f"⌀{percent(item['mean_value'])}" if item["metric"] == "mean_value" else percent(item["accuracy"])
 

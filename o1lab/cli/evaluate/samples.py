@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli.jobs import evaluation_id
+from o1lab.cli.listing import Column, FormatOption, Item, emit_list
 from o1lab.cli.output import JsonOption, context, emit, opened, write_raw
 from o1lab.text import one_line
 
@@ -50,6 +49,7 @@ def eval_samples(
     scorer: ScorerOption = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of samples to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of samples to skip.")] = 0,
+    form: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the samples of an evaluation.
@@ -75,11 +75,11 @@ def eval_samples(
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
         rows, total = sample_list.page(store.db, found.id, label, query, limit=limit, offset=offset)
-    emit(
-        {"items": [_item(row) for row in rows], "total": total, "id": found.id, "scorer": label},
-        as_json=as_json,
-        text="" if as_json else "\n".join([*_lines(rows), f"{len(rows)} of {total:,}, scored by {label}"]),
-    )
+    more = {"id": found.id, "scorer": label}
+    emit_list(
+        [_item(row) for row in rows], _COLUMNS,
+        form=form, as_json=as_json, total=total, more=more, notes=[f"Scored by {label}."],
+    )  # fmt: skip
 
 
 def eval_sample(
@@ -247,18 +247,15 @@ def _item(row: SampleRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names} | {"gold": list(row.gold)}
 
 
-def _lines(rows: Sequence[SampleRow]) -> Iterator[str]:
-    """Yield one line per sample, cut to the terminal width; ids are never cut, as other commands need them."""
-    from rich.cells import cell_len, set_cell_size
+def _name(item: Item) -> str:
+    """Return the item and, after the first, the number of its sample: the arguments of the other commands."""
+    return one_line(item["item"], 200) + (f" -k {item['sample']}" if item["sample"] else "")
 
-    names = [f"{one_line(row.item, 200)}{f' -k {row.sample}' if row.sample else ''}" for row in rows]
-    widest = min(max(map(len, names), default=0), 40)
-    answers = [one_line(row.answer or "-", 16) for row in rows]
-    answered = max(map(len, answers), default=0)
-    width = max(shutil.get_terminal_size((120, 24)).columns, 60)
-    for row, name, answer in zip(rows, names, answers, strict=True):
-        line = (
-            f"{row.outcome:<11} {name:<{widest}} {row.output_tokens:>7,} tok  {answer:<{answered}}  "
-            f"{one_line(row.reason or row.question, 120)}"
-        )
-        yield line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
+
+_COLUMNS = (
+    Column("outcome", "outcome"),
+    Column("item", _name),
+    Column("tokens", "output_tokens", right=True),
+    Column("answer", lambda item: one_line(item["answer"] or "-", 16)),
+    Column("reason or question", lambda item: one_line(item["reason"] or item["question"], 120)),
+)

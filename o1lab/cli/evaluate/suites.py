@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.listing import Column, FormatOption, Item, emit_list
 from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
 
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("suite")(eval_suite)
 
 
-def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def eval_suites(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
     """List the lab's own and the built-in suites, and whether their items are available.
 
     Example: o1lab eval suites
@@ -45,7 +46,7 @@ def eval_suites(ctx: typer.Context, as_json: JsonOption = False) -> None:
                     found = {"origin": None, "missing": error.message}
                 item |= _heading(suite) | found
             items.append(item)
-    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(map(_line, items)))
+    emit_list(items, _COLUMNS, form=form, as_json=as_json)
 
 
 def eval_suite(
@@ -115,12 +116,19 @@ def _heading(suite: Suite) -> dict[str, Any]:
     }
 
 
-def _line(item: Mapping[str, Any]) -> str:
+def _state(item: Item) -> str:
     if item["problem"]:
-        return f"{item['name']:<28} broken: {item['problem']}"
-    where = "here" if item["missing"] is None else "missing"
-    own = "  (own)" if item["own"] else ""
-    return f"{item['name'] + '@' + str(item['version']):<28} {item['family']:<14} {item['scorer']:<8} {where}{own}"
+        return f"broken: {item['problem']}"
+    return "here" if item["missing"] is None else "missing"
+
+
+_COLUMNS = (
+    Column("suite", lambda item: item["name"] + (f"@{item['version']}" if "version" in item else "")),
+    Column("family", lambda item: item.get("family", "")),
+    Column("scorer", lambda item: item.get("scorer", "")),
+    Column("from", lambda item: "this lab" if item["own"] else "built in"),
+    Column("items", _state),
+)
 
 
 def _text(data: Mapping[str, Any]) -> str:

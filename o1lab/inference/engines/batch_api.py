@@ -351,7 +351,9 @@ class BatchEngine(OfflineEngine):
         control = self.context.control
         if isinstance(error, openai.NotFoundError):
             raise self._over(
-                "failures", "The server has no Batch API, or the batch is gone.", "Use --engine local."
+                "failures",
+                "The server has no Batch API, or the batch is gone.",
+                "Start a new run with --engine local.",
             ) from error
         if not found.transient or isinstance(error, httpx2.InvalidURL) or self.context.clock.now() > until:
             raise self._over(found.code if found.code in FATAL else "failures", found.sentence, _CORRECT) from error

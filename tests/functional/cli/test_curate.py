@@ -174,6 +174,7 @@ def test_an_undone_edit_says_that_its_trace_stays(filled: Program) -> None:
         (["--span", "0:9999:x"], 2),
         (["--span", "5:2:x"], 2),
         (["--span", "nonsense"], 2),
+        (["--untag", "never given"], 4),
     ],
 )
 def test_annotate_refuses(filled: Program, options: list[str], status: int) -> None:

@@ -453,6 +453,10 @@ async def test_the_first_screen_names_the_evaluations_and_leads_to_them(lab: Lab
     async with app.run_test(size=NARROW) as pilot:
         await until(pilot, lambda: "3 on 2 suites, the newest" in shown(pilot), "what was evaluated")
         steps = pilot.app.screen.query_one("#steps", OptionList)
+        await pilot.press("j")
+        assert steps.highlighted == 1
+        await pilot.press("k")
+        assert steps.highlighted == 0
         steps.highlighted = steps.get_option_index("evaluation")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateScreen), "the other screen")

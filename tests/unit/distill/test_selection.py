@@ -296,6 +296,14 @@ def test_a_balanced_mixture_has_as_many_of_each(store: Store) -> None:
     assert sorted([*drawn.ids, *drawn.drops]) == sorted(ids)
 
 
+def test_a_balanced_mixture_of_the_same_traces_is_refused(store: Store) -> None:
+    trace = add(store)
+    for name in ("one", "same"):
+        datasets.snapshot(store.db, name, [trace])
+    with pytest.raises(UsageError, match="every trace of 'same'"):
+        mix(store, ["one", "same"], balance=True)
+
+
 def test_datasets_of_different_phases_are_not_mixed(store: Store) -> None:
     one = add(store)
     datasets.snapshot(store.db, "format", [one], phase=1)

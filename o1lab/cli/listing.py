@@ -1,0 +1,127 @@
+"""The output of every verb that lists things: a table for people, one JSON object or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from o1lab.cli.output import emit
+from o1lab.text import visible
+
+Item = Mapping[str, Any]
+_MIN_WIDTH = 60
+
+
+class Format(StrEnum):
+    """How a list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="table, json (the same as --json) or csv.", show_default=False)
+]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        header: its heading.
+        cell: the key of an item, or a function from an item to the text of its cell.
+        right: whether it is aligned to the right, as numbers are.
+        optional: whether it is left out if each cell is empty.
+    """
+
+    header: str
+    cell: str | Callable[[Item], str]
+    right: bool = False
+    optional: bool = False
+
+    def text(self, item: Item) -> str:
+        """Return the cell of an item as one line."""
+        if not isinstance(self.cell, str):
+            return self.cell(item)
+        value = item[self.cell]
+        return "-" if value is None else f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
+
+
+def emit_list(
+    items: Sequence[Item],
+    columns: Sequence[Column],
+    *,
+    form: Format | None,
+    as_json: bool,
+    total: int | None = None,
+    empty: str = "",
+    more: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Print a list.
+
+    JSON and CSV hold every key of the items; CSV shows control characters as symbols. A table holds the columns; on a
+    terminal its lines are cut to the width.
+
+    Args:
+        items: the JSON of each thing that is listed.
+        columns: the columns of the table.
+        form: the value of ``--format``.
+        as_json: whether ``--json`` was given.
+        total: how many things match, if the list may be only a part of them.
+        empty: the text in place of an empty table.
+        more: further keys of the JSON object.
+        notes: lines below the table.
+    """
+    if form is Format.CSV and not as_json:
+        sys.stdout.write(visible(_csv(items)))
+        sys.stdout.flush()
+        return
+    lines = _table(items, columns) if items else [empty] if empty else []
+    if total is not None:
+        lines.append(f"{len(items):,} of {total:,}")
+    data = {"items": items, "total": len(items) if total is None else total} | dict(more or {})
+    emit(data, as_json=as_json or form is Format.JSON, text="\n".join([*lines, *notes]))
+
+
+def _table(items: Sequence[Item], columns: Sequence[Column]) -> list[str]:
+    from rich.cells import cell_len, set_cell_size
+
+    shown = [(column, [column.text(item) for item in items]) for column in columns]
+    shown = [(column, cells) for column, cells in shown if any(cells) or not column.optional]
+    padded = []
+    for column, cells in shown:
+        texts = [column.header.upper(), *cells]
+        width = max(map(cell_len, texts))
+        gaps = [" " * (width - cell_len(text)) for text in texts]
+        padded.append([gap + text if column.right else text + gap for text, gap in zip(texts, gaps, strict=True)])
+    lines = ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    if not sys.stdout.isatty():
+        return lines
+    width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
+    return [line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…" for line in lines]
+
+
+def _csv(items: Sequence[Item]) -> str:
+    """Return the items as CSV; nested values are JSON. The first line names the keys."""
+    keys = list(dict.fromkeys(key for item in items for key in item))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(keys)
+    writer.writerows([_field(item.get(key)) for key in keys] for item in items)
+    return text.getvalue()
+
+
+def _field(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, tuple, dict, bool)) else value
