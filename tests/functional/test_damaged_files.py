@@ -37,6 +37,7 @@ from tests.support import distill_lab
 from tests.support.compare_lab import until
 from tests.support.evaluate_screen_lab import lab_with_suite
 from tests.support.fake_runs import write_run
+from tests.support.hostile_lab import drawn
 
 Ask = Callable[..., dict[str, Any]]
 DEEP = 20_000
@@ -227,9 +228,11 @@ async def test_the_screens_open_among_damaged_jobs(lab: Lab, mode: str) -> None:
     (lab.servers / "folder.json").mkdir()
     app = LabApp(open_context(lab), mode=mode)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.screen.is_mounted, "the screen")
+        await pilot.press("2") if mode == "distill" else None
+        expected = "unreadable" if mode in ("distill", "train", "evaluate") else ""
+        await until(pilot, lambda: expected in drawn(pilot), "the damaged jobs")
         await pilot.press("j", "j", "enter", "tab", "j")
-        await app.workers.wait_for_complete()
+        await pilot.pause()
 
 
 def test_server_records(lab: Lab, ask: Ask) -> None:

@@ -7,7 +7,6 @@ import json
 import pytest
 from textual.app import App
 from textual.drivers.headless_driver import HeadlessDriver
-from textual.pilot import Pilot
 from textual.widgets import Input
 
 from o1lab.app import MODES, LabApp
@@ -18,7 +17,7 @@ from screens.base.context import open_context
 from screens.traces.screen import TracesScreen
 from store import annotations, open_store
 from tests.support.compare_lab import until
-from tests.support.hostile_lab import HOSTILE, forbidden, make_hostile_lab
+from tests.support.hostile_lab import HOSTILE, drawn, forbidden, make_hostile_lab
 
 VERBS = (
     "doctor", "traces ls", "traces show TRACE", "traces search markup", "problems ls", "problems show PROBLEM",
@@ -93,9 +92,3 @@ async def test_the_tags_dialog_draws_stored_text_and_changes_nothing(lab: Lab, w
     store = open_store(lab.database)
     assert [one.kind for one in annotations.everything(store.db)] == ["tag", "note", "decision", "span"]
     store.close()
-
-
-def drawn(pilot: Pilot[int]) -> str:
-    """The text on the screen."""
-    lines = pilot.app.screen._compositor.render_strips()
-    return "\n".join(strip.text for strip in lines)

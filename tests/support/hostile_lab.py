@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import tomlkit
+from textual.pilot import Pilot
 
 from o1lab.files import write_json
 from o1lab.paths import Lab
@@ -64,3 +65,8 @@ def make_hostile_lab(path: Path) -> Lab:
     conversations.create(store.db, HOSTILE, [(HOSTILE, HOSTILE)], {"system": HOSTILE})
     store.close()
     return lab
+
+
+def drawn(pilot: Pilot[int]) -> str:
+    """The text on the screen."""
+    return "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
