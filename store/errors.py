@@ -61,6 +61,12 @@ class NameTakenError(StoreError):
     code = "name_taken"
 
 
+class InvalidNameError(StoreError):
+    """A name of a dataset is not valid."""
+
+    code = "usage"
+
+
 class MissingError(StoreError):
     """The requested row does not exist."""
 

@@ -22,8 +22,8 @@ from o1lab.jobs import spawn
 from o1lab.jobs.about import About, Note
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
 from o1lab.paths import Lab
+from store.records import LONGEST_NAME, NAME_RULE, is_name
 
-LONGEST_NAME = 80
 _POLL_S = 0.2
 
 
@@ -252,11 +252,8 @@ def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT,
         LabError: the directory cannot be written.
     """
     name = name.strip()
-    if len(name) > LONGEST_NAME or "/" in name or name.startswith("-") or not name.isprintable():
-        raise UsageError(
-            f"'{name[:LONGEST_NAME]}' is not a valid name.",
-            f"Use at most {LONGEST_NAME} printable characters, no slash, and no hyphen at the start.",
-        )
+    if name and not is_name(name):
+        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     for other in list_directories(folder.path.parent, type(folder)) if name else []:
         if other.id != folder.id and name in (other.id, other.info().name):
             raise UsageError(f"The {folder.noun} {other.id} already has the name '{name}'.", "Choose another name.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from store import Store, annotations, datasets, open_store, traces
-from store.errors import MissingError, NameTakenError, StoreError
+from store.errors import InvalidNameError, MissingError, NameTakenError, StoreError
 from store.filters import TraceQuery
 from tests.unit.store.test_store import add_chain, found
 
@@ -192,3 +192,13 @@ def test_the_order_is_that_of_the_records_whatever_the_clock_says(
     assert [one.value for one in annotations.everything(store.db)] == ["accept", "reject", "skip"]
     annotations.undo(store.db, annotator="anna")
     assert traces.get(store.db, trace).decision == "reject"
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", "a\\b", "..", ".hidden", "-x", "~", "", " ", " a", "a\n", "\x1b[2J", "x" * 81, "\u202e"]
+)
+def test_a_name_of_a_dataset_is_no_path(store: Store, name: str) -> None:
+    say(store, add_chain(store, "s", "t"), "decision", "accept")
+    with pytest.raises(InvalidNameError, match="not a valid name"):
+        datasets.create(store.db, name, TraceQuery.parse(""))
+    assert datasets.create(store.db, "长思维 2", TraceQuery.parse("")).rows == 1
