@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
-from o1lab.files import write_text
+from o1lab.files import protect_files, write_text
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError, read_toml
 
@@ -80,6 +80,16 @@ class ClusterConfig(BaseModel):
     )
 
 
+class LabConfig(BaseModel):
+    """Who may use the lab."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shared: bool = Field(
+        default=False, description="whether the group of the folder may read and write what is created from now on"
+    )
+
+
 class Config(BaseModel):
     """The content of o1lab.toml."""
 
@@ -87,6 +97,7 @@ class Config(BaseModel):
 
     name: str = "lab"
     base: str = Field(default="smollm2-135m", description="the default base model of forms")
+    lab: LabConfig = Field(default_factory=LabConfig)
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
@@ -130,6 +141,7 @@ def init_lab(root: Path, *, name: str | None = None, base: str | None = None) ->
         LabError: the folder cannot be created or written.
     """
     lab = Lab(root.expanduser().absolute())
+    protect_files(lab.config)
     try:
         lab.root.mkdir(parents=True, exist_ok=True)
         if not lab.config.exists():

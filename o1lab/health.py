@@ -65,15 +65,17 @@ def _python() -> Check:
 
 def _lab(lab: Lab) -> Check:
     try:
-        load_config(lab)
+        config = load_config(lab)
         store = open_store(lab.database)
     except StoreError as error:
         return Check("lab", False, error.message, from_store(error).hint)
     except O1LabError as error:
         return Check("lab", False, error.message, error.hint)
-    note = store.note
+    notes = [store.note] if store.note else []
     store.close()
-    return Check("lab", True, f"{lab.root}" + (f" ({note})" if note else ""))
+    if not config.lab.shared and (lab.root.stat().st_mode & 0o077) and (lab.database.stat().st_mode & 0o077):
+        notes.append(f"other users can read it; `chmod -R go-rwx {lab.root}` makes it private")
+    return Check("lab", True, f"{lab.root}" + (f" ({'; '.join(notes)})" if notes else ""))
 
 
 def _jobs(lab: Lab) -> Check:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
@@ -101,6 +101,9 @@ def open_store(path: Path, *, create: bool = True) -> Store:
     store = Store(path)
     if store.read_only and not path.exists():
         raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
+    if not store.read_only:
+        with suppress(OSError):  # SQLite reports it
+            path.touch()  # SQLite would make it unreadable for the group of a shared lab
     with store.explained():
         known, applied = set(migrations.steps), set(migrations.applied(store.db))
         if newer := applied - known:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from o1lab.errors import O1LabError, from_store
+from o1lab.files import protect_files
 from o1lab.paths import find_lab, log_dir
 from store.errors import StoreError
 
@@ -60,7 +61,9 @@ def _open(folder: Path | None) -> int:
     try:
         from o1lab.app import run_app
 
-        run_app(find_lab(folder))
+        lab = find_lab(folder)
+        protect_files(lab.config)
+        run_app(lab)
     finally:
         gc.enable()
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.files import protect_files
 from o1lab.paths import Lab, find_lab
 from o1lab.text import json_text, visible
 
@@ -27,7 +28,9 @@ class Context:
     lab_dir: Path | None = None
 
     def lab(self) -> Lab:
-        return find_lab(self.lab_dir)
+        lab = find_lab(self.lab_dir)
+        protect_files(lab.config)
+        return lab
 
 
 def context(ctx: typer.Context) -> Context:

@@ -165,8 +165,8 @@ def read_at(path: Path, offset: int) -> Response:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # 0600: prompts and answers of a paid account are private.
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    # Prompts and answers of a paid account are private; the umask decides about the group (protect_files).
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o660)
     size = os.fstat(file).st_size
     if not size:
         folder = os.open(path.parent, os.O_RDONLY)

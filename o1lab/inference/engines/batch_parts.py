@@ -99,7 +99,7 @@ class Parts:
 
     def begin(self, options: list[str]) -> PartWriter:
         """Start a new part, to be filled and then passed to :meth:`add`. It replaces a part that was never added."""
-        self._files.mkdir(mode=0o700, exist_ok=True)
+        self._files.mkdir(mode=0o770, exist_ok=True)
         self._last += 1
         part = Part(self._last, options=options)
         return PartWriter(part, _private(self.file(part)))
@@ -175,7 +175,7 @@ class PartWriter:
 
 def _private(path: Path) -> IO[bytes]:
     """Create a file that only its owner can read, as the journal: it contains prompts."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o660), "wb")
 
 
 def request_line(key: CallKey, body: Mapping[str, Any]) -> bytes:
