@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -202,3 +204,17 @@ def test_a_name_of_a_dataset_is_no_path(store: Store, name: str) -> None:
     with pytest.raises(InvalidNameError, match="not a valid name"):
         datasets.create(store.db, name, TraceQuery.parse(""))
     assert datasets.create(store.db, "长思维 2", TraceQuery.parse("")).rows == 1
+
+
+def test_today_begins_at_midnight_of_the_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2026, 3, 2, 0, 30, tzinfo=tz)
+
+    monkeypatch.setattr(annotations, "datetime", Clock)
+    for number, moment in enumerate(("2026-03-01T22:00", "2026-03-01T23:50", "2026-03-02T00:10")):
+        monkeypatch.setattr(annotations, "now", lambda moment=moment: f"{moment}:00.000000+00:00")
+        say(store, add_chain(store, f"s{number}", "t"), "decision", "accept")
+    found = annotations.progress(store.db, TraceQuery.parse(""), annotator="me")
+    assert (found.decided, found.today, found.per_hour) == (3, 1, 3.0)

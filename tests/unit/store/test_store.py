@@ -362,3 +362,30 @@ def test_a_lab_on_a_read_only_medium_is_read_and_not_written(tmp_path: Path, mon
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     with pytest.raises(UnwritableError, match="cannot be written"):
         open_store(tmp_path / "other" / "lab.db")
+
+
+def test_a_conversation_is_created_whole_or_not_at_all(store: Store) -> None:
+    store.db.execute("CREATE TRIGGER t BEFORE INSERT ON panes BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        conversations.create(store.db, "title", [("m", "m")], {})
+    assert conversations.count(store.db) == 0
+    store.db.execute("DROP TRIGGER t")
+    talk = conversations.create(store.db, "title", [("m", "m")], {})
+    before = conversations.get(store.db, talk.id).updated_at
+    store.db.execute("CREATE TRIGGER t BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        conversations.save_message(store.db, conversations.Message("1", talk.id, 0, None, "user", "complete", "hi"))
+    assert conversations.messages(store.db, talk.id) == []
+    assert conversations.get(store.db, talk.id).updated_at == before
+
+
+def test_measures_are_stored_whole_or_not_at_all(store: Store) -> None:
+    trace = add_chain(store, "s", "t")
+    other = add_chain(store, "s2", "t")
+    store.db.execute(
+        f"CREATE TRIGGER t BEFORE UPDATE ON traces WHEN NEW.id = '{other}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    found = [Measured(one, False, {}, "42", "correct", "", "now", 1) for one in (trace, other)]
+    with pytest.raises(sqlite3.IntegrityError):
+        traces.set_measures(store.db, found)
+    assert traces.get(store.db, trace).verdict is None
