@@ -1,109 +1,31 @@
-"""The refusal scorer against people's labels: precision, recall and Cohen's kappa, beside the model's own labels.
+"""The refusal scorer against people's labels: Cohen's kappa for each model left out in turn.
 
-GPT-4's answers to XSTest's 450 prompts, each labelled by two persons and settled (``final_label``), and by GPT-4
-(``gpt4_label``). The split goes by text, because 190 rows share two sentences: the 262 texts were drawn once, in the
-order of ``SEED``. The scorer's words were chosen by reading the first three quarters (first a half, on which a first
-version had a kappa of 0.45 on the rest; then a quarter more). The last quarter was never read; its figures were looked
-at several times on the way, which is no longer quite blind.
+The answers of GPT-4, Llama 2 (with its original system prompt) and Mistral (with its guard prompt) to the 450 prompts
+of XSTest, each labelled by two persons and settled (``final_label``), and by GPT-4. Two classes: partial refusal is
+refusal. For each model the classifier is trained on the two others. Its groups of n-grams, its regularisation and its
+threshold are chosen by leaving one of these two out in turn, never with the left-out model. "New prompts" trains on
+other prompts too. Figures are by row and by text (190 answers of GPT-4 are two sentences).
 
-Two ways to count what is held out: the rows as they come, where the two sentences that everybody repeats have their
-share (every fourth copy), and each unread text once, which is the harder figure: few texts refuse, most of those
-without saying so. People know three classes, and the scorer too. Where two are needed, partial refusal is mapped to
-refusal, here and in the scorer alike. Run: ``python -m bench.refusal``; ``--disagreements`` lists those of the texts
-that were read.
+What is not blind: the rules were chosen on GPT-4's answers, and the themes of the words file were written after reading
+answers of all three models. The shipped weights are trained on all three, so their own figures are not a test.
+
+    python -m bench.refusal                     left-out figures; needs scikit-learn
+    python -m bench.refusal --write             the same, and trains the shipped weights on all three models
+    python -m bench.refusal --disagreements     lists answers on which the shipped scorer and people differ
 """
 
 from __future__ import annotations
 
-import csv
-import os
-import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-from o1lab.evaluate.scorers.refusal import RefusalKind, read
+from bench.refusal_training import DATA, MODELS, Config, Row, Training, kappa, kappa_at, load, unique
+from o1lab.evaluate.scorers.refusal import read, weights_path
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.text import one_line
 
-DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
-FILE = "xstest_v2_completions_gpt4_gpteval.csv"
-SEED = 20241125
-READ = 0.75
 TARGET = 0.8
-
-_LABELS: dict[str, RefusalKind] = {
-    "1_full_compliance": "complied",
-    "2_full_refusal": "refused",
-    "3_partial_refusal": "partial",
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One answer: what two persons and both together say of it, what GPT-4 says, what the scorer says."""
-
-    kind: str
-    prompt: str
-    answer: str
-    one: RefusalKind
-    other: RefusalKind
-    people: RefusalKind
-    model: RefusalKind
-    scorer: RefusalKind
-
-
-@dataclass(frozen=True)
-class Split:
-    """All rows; the texts that were read and those that were not, each once; the held-out rows as they come."""
-
-    rows: list[Row]
-    read: list[Row]
-    unread: list[Row]
-    held_out: list[Row]
-
-
-def load(path: Path) -> Split:
-    """Read and split the file: the same for every run."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [
-            Row(
-                row["type"], row["prompt"], row["completion"],
-                _LABELS[row["annotation_1"]], _LABELS[row["annotation_2"]],
-                _LABELS[row["final_label"]], _LABELS[row["gpt4_label"]], read(row["completion"], row["prompt"]).kind,
-            )
-            for row in csv.DictReader(file)
-        ]  # fmt: skip
-    every = {row.answer: row for row in rows}
-    texts = sorted(every)
-    random.Random(SEED).shuffle(texts)
-    middle = int(len(texts) * READ)
-    unread = set(texts[middle:])
-    copies = Counter(row.answer for row in rows)
-    repeated = [row for row in rows if copies[row.answer] > 1 and row.answer not in unread]
-    held_out = [row for row in rows if row.answer in unread] + repeated[:: round(1 / (1 - READ))]
-    return Split(rows, [every[text] for text in texts[:middle]], [every[text] for text in texts[middle:]], held_out)
-
-
-def refused(said: RefusalKind) -> str:
-    """One of two classes: partial refusal is refusal."""
-    return "complied" if said == "complied" else "refused"
-
-
-def scorer(row: Row) -> RefusalKind:
-    return row.scorer
-
-
-def kappa_of(
-    some: Sequence[Row],
-    whose: Callable[[Row], RefusalKind] = scorer,
-    how: Callable[[RefusalKind], str] = refused,
-    against: Callable[[Row], RefusalKind] = lambda row: row.people,
-) -> Agreement:
-    """The kappa of these labels and people's."""
-    return cohen_kappa([how(whose(row)) for row in some], [how(against(row)) for row in some])
 
 
 def shown(found: Agreement) -> str:
@@ -113,43 +35,68 @@ def shown(found: Agreement) -> str:
     return f"{found.value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def table(title: str, some: Sequence[Row]) -> None:
-    counts = Counter(row.people for row in some)
-    classes = ("complied", "refused", "partial")
-    print(f"\n{title}: {len(some)} ({', '.join(f'{counts[said]} {said}' for said in classes)})")
-    print(f"  {'labels':<8}{'classes':<9}{'class':<10}{'precision':>10}{'recall':>8}   kappa [95 %]")
-    for name, whose in (("scorer", scorer), ("gpt-4", lambda row: row.model)):
-        for number, how in ((2, refused), (3, str)):
-            kappa = shown(kappa_of(some, whose, how))
-            for at, label in enumerate(classes[:number]):
-                said = [how(whose(row)) == label for row in some]
-                true = [how(row.people) == label for row in some]
-                both = sum(one and other for one, other in zip(said, true, strict=True))
-                precision = f"{both / sum(said):.3f}" if any(said) else "-"
-                recall = f"{both / sum(true):.3f}" if any(true) else "-"
-                first = (name, number, kappa) if at == 0 else ("", "", "")
-                print(f"  {first[0]:<8}{first[1]:<9}{label:<10}{precision:>10}{recall:>8}   {first[2]}".rstrip())
-    persons = shown(kappa_of(some, lambda row: row.one, against=lambda row: row.other))
-    print(f"  the two persons with each other, two classes: {persons}")
+def line(what: str, rows: Sequence[Row], predicted: Sequence[bool]) -> bool:
+    """Print kappa by row and by text; returns whether both meet the target."""
+    by_row, by_text = kappa(rows, predicted), kappa(rows, predicted, unique(rows))
+    print(f"  {what:<50}{shown(by_row):<24}{shown(by_text)}")
+    return min(by_row.value or 0, by_text.value or 0) >= TARGET
+
+
+def plain_lines(rows: Sequence[Row]) -> None:
+    """Print the figures of the rules, of GPT-4 as a judge and of the two persons."""
+    line("rules alone", rows, [row.rules != "complied" for row in rows])
+    line("GPT-4's labels", rows, [row.gpt4 != "complied" for row in rows])
+    persons = cohen_kappa([row.one != "complied" for row in rows], [row.other != "complied" for row in rows])
+    print(f"  {'the two persons':<50}{shown(persons)}")
+
+
+def title(model: str, rows: Sequence[Row]) -> None:
+    counts = Counter(row.people for row in rows)
+    classes = ", ".join(f"{counts[kind]} {kind}" for kind in ("complied", "refused", "partial"))
+    print(f"\n{model}: {len(rows)} rows, {len(unique(rows))} texts ({classes})")
+    print(f"  {'kappa [95 %]':<50}{'by row':<24}by text")
+
+
+def named(config: Config) -> str:
+    return f"{', '.join(config.groups) or 'no n-grams'}, C={config.c:g}, {config.threshold:g}"
 
 
 def main() -> int:
-    split = load(DATA / "probes" / FILE)
-    table("all rows", split.rows)
-    table("read, each text once", split.read)
-    table("held out, rows as they come", split.held_out)
-    table("held out, each unread text once", split.unread)
-    if "--disagreements" in sys.argv[1:]:
-        for row in split.read:
-            if row.scorer != row.people:
-                print(f"\n{row.kind}: {row.prompt}\n  people {row.people}, scorer {row.scorer}")
+    rows = load(DATA / "probes")
+    if "--disagreements" in sys.argv:
+        for row in rows:
+            reading = read(row.answer, row.prompt)
+            if (reading.kind == "complied") != (row.people == "complied"):
+                print(f"\n{row.model}: {row.prompt}\n  people {row.people}, scorer {reading.kind} ({reading.by})")
                 print(f"  {one_line(row.answer, 300)}")
-    print()
-    for what, some in (("all rows", split.rows), ("held-out rows", split.held_out), ("unread texts", split.unread)):
-        met = (kappa_of(some).value or 0) >= TARGET
-        print(f"kappa of two classes on {what} is {'at least' if met else 'NOT at least'} {TARGET}")
-    rows = (split.rows, split.held_out)
-    return 0 if all((kappa_of(some).value or 0) >= TARGET for some in rows) else 1
+        return 0
+    training = Training(rows)
+    met = []
+    for model in MODELS:
+        own, others = [row for row in rows if row.model == model], [one for one in MODELS if one != model]
+        title(model, own)
+        config = training.choose(others)
+        met.append(line(f"left out ({named(config)})", own, training.left_out(config, model, others)))
+        rare = kappa_at(0.2, own, training.left_out(config, model, others))
+        print(f"  {'  if one answer in five refused':<50}{'':<24}{rare:.3f}")
+        line("  new prompts too", own, training.left_out(config, model, others, new_prompts=True))
+        plain_lines(own)
+    if "--write" in sys.argv:
+        config = training.choose(MODELS)
+        training.write(config, weights_path())
+        size = weights_path().stat().st_size
+        print(f"\n{weights_path()}: {named(config)}, {size:,} bytes. Left out with this choice:")
+        for model in MODELS:
+            own, others = [row for row in rows if row.model == model], [one for one in MODELS if one != model]
+            line(model, own, training.left_out(config, model, others))
+        print("Trained on these rows, so no test:")
+        for model in MODELS:
+            own = [row for row in rows if row.model == model]
+            line(model, own, [read(row.answer, row.prompt).kind != "complied" for row in own])
+    print(
+        f"\nkappa on each model left out, by row and by text, is {'at least' if all(met) else 'NOT at least'} {TARGET}"
+    )
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

@@ -217,12 +217,12 @@ def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluatio
 
 
 def remove(db: Database, evaluation_id: str) -> None:
-    """Delete an evaluation with its items, samples, scores and ratings; traces made from samples stay."""
+    """Delete an evaluation with its items, samples, scores, ratings and labels; traces made from samples stay."""
     of_samples = "WHERE seq IN (SELECT seq FROM samples WHERE evaluation_id = ?)"
     with db.atomic():
-        for table in ("ratings", "scores", "sample_texts"):
+        for table in ("ratings", "sample_labels", "scores", "sample_texts"):
             db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
-        for table in ("samples", "evaluation_items"):
+        for table in ("calibration_samples", "samples", "evaluation_items"):
             db.conn.execute(f"DELETE FROM {table} WHERE evaluation_id = ?", [evaluation_id])
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 

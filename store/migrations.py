@@ -387,6 +387,37 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_CALIBRATION = """
+-- The samples that persons label to measure a scorer on one evaluation: a random choice, stratified by its results.
+CREATE TABLE calibration_samples (
+    evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
+    scorer TEXT NOT NULL,           -- label of the scorer that is measured
+    position INTEGER NOT NULL,      -- the order of labelling, from 1
+    seq INTEGER NOT NULL REFERENCES samples(seq),
+    stratum TEXT NOT NULL,          -- the scorer's class of the sample
+    population INTEGER NOT NULL,    -- number of samples of this class when the choice was made
+    seed INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (evaluation_id, scorer, position)
+) WITHOUT ROWID;
+-- What persons say of a sample, append-only: the latest of an annotator counts; null withdraws it.
+CREATE TABLE sample_labels (
+    id INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL REFERENCES samples(seq),
+    annotator TEXT NOT NULL,
+    label TEXT,                     -- refused, partial, complied, correct, incorrect
+    created_at TEXT NOT NULL
+);
+CREATE INDEX sample_labels_sample ON sample_labels(seq, annotator);
+"""
+
+
+@migrations(name="0009_calibration")
+def _calibration(db: Database) -> None:
+    for statement in _statements(_CALIBRATION):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))

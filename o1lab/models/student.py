@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def student_folder(*, fetch: bool, progress: Progress) -> Path:
             f"Run once without O1LAB_OFFLINE, or copy {final} from a machine that has it.",
             code="offline",
         )
-    _need_train_extra()
+    require_train_extra("The embedded student", ("torch", "transformers", "gguf"))
     try:
         models.mkdir(parents=True, exist_ok=True)
         with _lock(models / f".{STUDENT}.lock", progress):
@@ -81,11 +81,16 @@ def _complete(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("config.json", "model.safetensors", "tokenizer.json"))
 
 
-def _need_train_extra() -> None:
-    missing = [name for name in ("torch", "transformers", "gguf") if importlib.util.find_spec(name) is None]
+def require_train_extra(what: str, packages: Sequence[str]) -> None:
+    """Check that packages of the train extra are installed, without importing them.
+
+    Raises:
+        LabError: one is missing; the message says that ``what`` needs it.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise LabError(
-            f"The embedded student needs {', '.join(missing)}, which this installation lacks.",
+            f"{what} needs {', '.join(missing)}, which this installation lacks.",
             "Install the extra: pip install 'o1lab[train]'",
             code="no_train_extra",
         )

@@ -40,6 +40,7 @@ class SamplesPane(Vertical):
         Binding("o", "run", "Run", tooltip="The training run behind this model"),
         Binding("d", "pairs", "Pairs", tooltip="Compare with another model: the items that only one got right"),
         Binding("R", "rate", "Rate", tooltip="Mark the samples from 0 to 100, blind, alone or with other evaluations"),
+        Binding("K", "calibrate", "Calibrate", show=False, tooltip="Label 40 samples: how far does the scorer agree?"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the item's id"),
     ]
     DEFAULT_CSS = """
@@ -222,7 +223,7 @@ class SamplesPane(Vertical):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("chains", "copy_id"):
             return self.is_mounted and self.table.cursor_row is not None
-        if action in ("filter", "longest", "run", "pairs", "rate"):
+        if action in ("filter", "longest", "run", "pairs", "rate", "calibrate"):
             return self.evaluation is not None
         return super().check_action(action, parameters)
 
@@ -259,6 +260,13 @@ class SamplesPane(Vertical):
         other = await self._other("Mix in another evaluation? (escape: none)", "No other evaluation of these items.")
         chosen = [self.evaluation.id, *([other] if other else [])]
         await self.app.push_screen(RatingScreen(self.context, chosen), lambda _: self.refresh_samples())
+
+    def action_calibrate(self) -> None:
+        """Label a choice of these samples, to measure how far the scorer agrees."""
+        from screens.evaluate.calibrating import CalibrationScreen
+
+        if self.evaluation is not None:
+            self.app.push_screen(CalibrationScreen(self.context, self.evaluation.id, self.scorer))
 
     async def _other(self, question: str, empty: str) -> str | None:
         """Ask for another evaluation of the same items; None if none is chosen."""

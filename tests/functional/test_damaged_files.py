@@ -199,6 +199,16 @@ def test_teacher_runs(lab: Lab, ask: Ask) -> None:
     store.close()
 
 
+def test_a_run_of_a_method_that_is_not_installed_says_so(lab: Lab, ask: Ask) -> None:
+    distill_lab.add_sums(lab, 2)
+    run = distill_lab.start(lab)
+    settings = json.loads(run.settings_file.read_text("utf-8")) | {"method": "gone"}
+    run.settings_file.write_text(json.dumps(settings))
+    (row,) = ask("distill", "ls")["items"]
+    assert row["unreadable"].startswith("settings.json: method: there is no method 'gone'")
+    assert ask("distill", "show", run.id)["unreadable"] == row["unreadable"]
+
+
 @pytest.mark.slow
 def test_evaluations(lab: Lab, ask: Ask) -> None:
     first = control.start(lab, control.read_settings(lab, {"suite": "sums", "model": "teacher"}))

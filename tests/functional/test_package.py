@@ -94,6 +94,11 @@ def test_a_wheel_starts_the_app_with_its_assets(built: Path, tmp_path: Path) -> 
         roots = {name.split("/")[0] for name in archive.namelist()}
         archive.extractall(tmp_path / "site")
     assert {"o1lab", "screens", "store"} == {root for root in roots if not root.endswith(".dist-info")}
+    classifiers = tmp_path / "site" / "o1lab" / "_assets" / "classifiers"
+    assert {path.name for path in classifiers.iterdir()} == {"NOTICE.md", "refusal.safetensors"}
+    said = "I'm sorry, but I cannot help you with this."
+    asked = f"from o1lab.evaluate.scorers.refusal import read\nprint(read({said!r}))"
+    assert "classifier" in python(asked, path=tmp_path / "site")
     lines = python(START, str(tmp_path / "lab"), path=tmp_path / "site").splitlines()
     assert lines[0] == "OverviewScreen 1"
     assert all(line.startswith(str(tmp_path / "site")) for line in lines[1:]), lines

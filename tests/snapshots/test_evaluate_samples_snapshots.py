@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from o1lab.app import LabApp
 from screens.base.context import LabContext, open_context
+from screens.evaluate.calibrating import CalibrationScreen
 from screens.evaluate.pairs import PairsScreen
 from screens.evaluate.rating import RatingScreen
 from screens.evaluate.reader import SampleScreen
@@ -50,8 +51,13 @@ def rating(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
     return screen, lambda: screen.shown is not None
 
 
+def calibrating(context: LabContext) -> tuple[Screen[None], Callable[[], object]]:
+    screen = CalibrationScreen(context, "student-1", SCORER)
+    return screen, lambda: screen.shown is not None
+
+
 @sizes
-@pytest.mark.parametrize("view", [reader, pairs, beside, rating], ids=lambda view: view.__name__)
+@pytest.mark.parametrize("view", [reader, pairs, beside, rating, calibrating], ids=lambda view: view.__name__)
 def test_evaluate_samples(snap_compare: Any, context: LabContext, view: Any, size: tuple[int, int]) -> None:
     async def before(pilot: Pilot[int]) -> None:
         screen, ready = view(context)

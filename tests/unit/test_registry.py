@@ -125,7 +125,9 @@ def test_two_plugins_of_one_name_the_first_by_its_package_wins(registry: Registr
 
 def test_the_built_in_parts_are_in_their_order() -> None:
     assert METHODS.names()[:4] == ("sample", "reformat", "translate", "debate")
-    assert SCORERS.names()[:8] == ("math", "exact", "match", "choice", "refusal", "claims", "human", "judge")
+    assert SCORERS.names()[:9] == (
+        "math", "exact", "match", "choice", "refusal", "refusal-model", "claims", "human", "judge",
+    )  # fmt: skip
     assert engine_names()[:3] == ("local", "batch", "ray")
     assert IMPORTERS.names()[:7] == ("s1", "recorded", "sharegpt", "messages", "reasoning", "alpaca", "problems")
 

@@ -190,6 +190,10 @@ def _shifts(found: Figures) -> Iterator[str]:
         flipped = "-" if one.flipped is None else f"{percent(one.flipped)}{_between(one.flipped_ci)}"
         back = "-" if one.recovered is None else percent(one.recovered)
         yield f"  right to wrong {flipped}, wrong to right {back}"
+        if (floor := one.floor) is not None:
+            excess = f"{100 * floor.excess:+.1f} points" + (_signed(floor.excess_ci) if floor.excess_ci else "")
+            yield f"  asked again without pressure: right to wrong {percent(floor.flipped)}{_between(floor.flipped_ci)}"
+            yield f"  beyond that noise floor: {excess}"
         if one.wrong_taken is not None and one.wrong_taken_plain is not None:
             before, after = one.wrong_taken_plain, one.wrong_taken
             yield f"  the suggested wrong answer is given by {before.correct:,} -> {after.correct:,} of {after.n:,}"

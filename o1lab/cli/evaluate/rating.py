@@ -1,4 +1,4 @@
-"""The commands `eval rate` and `eval agreement`: blind human ratings, and the agreement of the annotators."""
+"""The commands `eval rate`, `eval agreement` and `eval calibrate`: blind ratings and labels, and their agreement."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the group."""
     app.command("rate")(eval_rate)
     app.command("agreement")(eval_agreement)
+    app.command("calibrate")(eval_calibrate)
 
 
 def eval_rate(
@@ -127,6 +128,68 @@ def eval_agreement(
         as_json=as_json,
         text="\n".join(sheets.as_lines(found)),
     )
+
+
+def eval_calibrate(
+    ctx: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="The evaluation.")],
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="The sample to label, from 1 [default: show the next one].", min=1)
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What the sample does: complied, refused, partial; or correct, incorrect.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove your last label.")] = False,
+    scorer: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The scorer to measure [default: the evaluation's own].")
+    ] = None,
+    size: Annotated[int, typer.Option("--n", help="How many samples are chosen, the first time.", min=2)] = 40,
+    seed: Annotated[int, typer.Option(help="The seed of the choice.")] = 42,
+    renew: Annotated[bool, typer.Option("--new", help="Choose the samples again; labels stay.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Label 40 samples and see how far the scorer agrees with you on this model: Cohen's kappa with its interval.
+
+    The samples are a random choice, stratified by the scorer's classes and stored in the lab; kappa weighs each class
+    by its share of all samples. The scorer's result is not shown. In the app, press K in the list of samples.
+
+    Examples: o1lab eval calibrate 3f9c; o1lab eval calibrate 3f9c --sample 1 --label refused
+    """
+    from o1lab.errors import UsageError
+    from o1lab.evaluate.rating import calibration, sheets
+    from o1lab.paths import annotator
+    from store import calibrations
+
+    if (sample is None) != (label is None) or (undo and label is not None):
+        raise UsageError(
+            "A label needs --sample and --label, and no --undo.", "For example --sample 1 --label refused."
+        )
+    with opened(ctx) as store:
+        asked: dict[str, Any] = {"scorer": scorer, "size": size, "seed": seed}
+        found = calibration.calibration(store.db, identity, annotator(), renew=renew, **asked)
+        if sample is not None and label is not None:
+            given = calibration.check_label(found, label)
+            chosen = calibration.read(store.db, found, sample - 1)
+            calibrations.label(store.db, chosen.seq, given, annotator=found.annotator)
+        elif undo:
+            last = calibrations.last_labelled(store.db, found.evaluation.id, found.scorer, found.annotator)
+            if last is None:
+                raise UsageError("You have no label to remove in this calibration.")
+            calibrations.label(store.db, last, None, annotator=found.annotator)
+        found = calibration.calibration(store.db, identity, annotator(), **asked)
+        at = found.next_at
+        following = None if at is None else calibration.read(store.db, found, at)
+    data = found.as_json() | {"next": None}
+    lines = calibration.as_lines(found)
+    if following is not None:
+        answer = sheets.transcript(following.turns)
+        data["next"] = {"sample": following.at + 1, "question": following.item.question, "answer": answer}
+        lines += [f"\nsample {following.at + 1}\n\nQUESTION\n{following.item.question}\n"]
+        if found.choices == calibration.VERDICTS:
+            data["next"]["gold"] = list(following.item.gold)
+            lines += [f"GOLD\n{'; '.join(following.item.gold) or '(none)'}\n"]
+        lines += [f"ANSWER\n{answer}\n", f"--sample {following.at + 1} --label {'|'.join(found.choices)}"]
+    emit(data, as_json=as_json, text="\n".join(lines))
 
 
 def _ids(db: Database, identities: list[str]) -> list[str]:

@@ -8,7 +8,10 @@ from o1lab.distill.filters.numbers import read_answer
 from o1lab.distill.filters.rule import quoted, rule
 from store.records import Problem
 
-_BLANK = {"", "-", "?", "n/a", "null", "nan", "unknown"}
+_BLANK = frozenset(
+    {"", "-", "?", "n/a", "null", "nan", "none", "unknown", "proof", "not found", "notfound", "see solution"}
+    | {"略", "证明略", "见解析", "证明见解析"}
+)
 # ``k=1`` is the number 1 if the statement asks for k.
 _NAMED = re.compile(r"\s*\$?\s*(?P<name>[A-Za-z](?:_\{?\w{1,10}\}?)?)\s*=(?P<value>[^=]+)", re.DOTALL)
 _ASKED = (
@@ -18,7 +21,7 @@ _ASKED = (
 LONGEST = 100_000
 
 
-@rule("no-answer", version=1, order=30, about="has no labelled answer to check a chain against")
+@rule("no-answer", version=2, order=30, about="has no labelled answer to check a chain against")
 def has_no_answer(problem: Problem) -> str | None:
     """Return the reason if there is no gold answer, else None."""
     return "has no labelled answer" if answer_of(problem) is None else None
@@ -26,7 +29,7 @@ def has_no_answer(problem: Problem) -> str | None:
 
 @rule(
     "not-numerical",
-    version=1,
+    version=2,
     order=40,
     about="the answer is not one real number exactly written (with or without a unit): a tuple, interval, set, "
     "equation, expression with variables, words or an option letter (several numbers are several-parts)",
@@ -65,6 +68,6 @@ def value_asked_for(statement: str, answer: str) -> str | None:
 
 
 def answer_of(problem: Problem) -> str | None:
-    """Return the gold answer, or None if it is missing or a placeholder."""
+    """Return the gold answer, or None if it is missing or a placeholder, such as the "proof" of NuminaMath."""
     answer = problem.answer
-    return None if answer is None or answer.strip().lower() in _BLANK else answer
+    return None if answer is None or answer.strip().rstrip(".。").lower() in _BLANK else answer

@@ -20,16 +20,21 @@ def _pattern(key: str) -> re.Pattern[str]:
     return word_list("wording").pattern(key)
 
 
-@rule("proof", version=1, order=20, about="asks for a proof, or for an argument instead of a value")
+@rule("proof", version=2, order=20, about="asks for a proof, or for an argument instead of a value")
 def asks_for_proof(problem: Problem) -> str | None:
     """Return why the problem needs an argument instead of a value, or None.
 
-    With a gold answer, a statement that asks to show something and asks for no value is a proof. Without one, so is a
-    statement that asks for all solutions or whether something exists, and one that states a claim without a question.
+    With a gold answer, only a statement that asks for a proof and for no value is a proof. A mixed statement, which has
+    a definite answer and asks for its proof ("find the least n, with proof", "determine whether ... and justify your
+    answer", "prove that ... and find ..."), is kept: its answer is compared, its proof is not. "Prove or disprove" asks
+    for no value. Asking when equality holds only accompanies a proof.
+
+    Without a gold answer nothing can be compared, so a mixed statement is a proof too. So is one that asks for all
+    solutions or whether something exists, and one that states a claim without a question or a blank to fill.
     """
     text = problem.statement[:LONGEST]
     proves = _pattern("prove").search(text)
-    value = _pattern("value").search(text)
+    value = _pattern("value").search(_pattern("accompanying").sub(". ", text) if proves else text)
     if answer_of(problem) is not None:
         return f"asks for a proof: {quoted(_around(text, proves))}" if proves and not value else None
     if proves:

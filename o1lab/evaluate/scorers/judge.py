@@ -21,6 +21,8 @@ from pydantic import Field
 from o1lab.chains.parse import parse
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import AskJudge, Attempt, Options, RegisteredScorer, Score, broken, label_of, scorer
+from o1lab.evaluate.scorers.refusal import refusal_score
+from o1lab.evaluate.scorers.refusal_rules import RefusalKind
 from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.prompts import Prompt
 from o1lab.jobs.control import RunStopped
@@ -40,6 +42,7 @@ _VERDICTS: dict[str, ScoreOutcome] = {
     "not attempted": "unextracted", "no answer": "unextracted",
     "unknown": "unscored", "cannot tell": "unscored",
 }  # fmt: skip
+_REFUSALS: dict[str, RefusalKind] = {"complied": "complied", "refused": "refused", "partial": "partial"}
 _MARK = re.compile(r"\s*(?P<mark>\d+(?:\.\d+)?)\s*(?:/\s*(?P<of>\d+(?:\.\d+)?)|(?P<percent>%))?\s*")
 _BEGINS = re.compile(r'\{\s*"')
 _LONE_BACKSLASH = re.compile(r'\\(?!["\\/bfnrtu])')
@@ -76,11 +79,15 @@ class JudgeContext:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A parsed judgement: an outcome (from a verdict), a value from 0 to 1 (from a mark), or both."""
+    """A parsed judgement: an outcome (from a verdict), a value from 0 to 1 (from a mark), or both.
+
+    ``refusal`` is a verdict on what the answer does; the item's gold then says whether that is right.
+    """
 
     outcome: ScoreOutcome | None
     value: float | None
     reason: str
+    refusal: RefusalKind | None = None
 
 
 def judge_label(options: JudgeOptions, prompt: Prompt, model: str | None) -> str:
@@ -147,17 +154,19 @@ class JudgeScorer(RegisteredScorer):
                 return Score("unscored", reason=_failure(response))
             verdict = parse(response.answer).solution_of(response.answer)
             if (judged := read_judgement(verdict, self._options.scale)) is not None:
-                return self._score(judged)
+                return self._score(attempt, judged)
             echo = visible(verdict[-_READ:]).strip() or "(nothing)"
             messages = [*messages, {"role": "assistant", "content": echo}, {"role": "user", "content": _AGAIN}]
         what = f"'{one_line(verdict, 120)}'" if verdict.strip() else "empty"
         cut = ", and was cut off" if response.finish_reason == "length" else ""
         return Score("unscored", reason=f"the judge gave no readable verdict, twice; its answer was {what}{cut}")
 
-    def _score(self, judged: Judgement) -> Score:
+    def _score(self, attempt: Attempt, judged: Judgement) -> Score:
+        if judged.refusal is not None:
+            return refusal_score(attempt.item, judged.refusal, one_line(judged.reason, 1000))
         outcome = judged.outcome
         if outcome is None:
-            assert judged.value is not None  # noqa: S101 - a judgement has an outcome or a value
+            assert judged.value is not None  # noqa: S101 - a judgement has an outcome, a value or a kind of refusal
             outcome = "correct" if judged.value >= self._options.threshold else "incorrect"
         return Score(outcome, judged.value, reason=one_line(judged.reason, 1000))
 
@@ -194,7 +203,7 @@ def read_judgement(text: str, scale: float) -> Judgement | None:
     for candidate in (text, _LONE_BACKSLASH.sub(r"\\\\", text)):
         found = [one for value in _objects(candidate) if (one := _judgement(value, scale)) is not None]
         if found:
-            return found[-1] if len({(one.outcome, one.value) for one in found}) == 1 else None
+            return found[-1] if len({(one.outcome, one.value, one.refusal) for one in found}) == 1 else None
     return None
 
 
@@ -223,19 +232,15 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 def _judgement(value: Mapping[str, Any], scale: float) -> Judgement | None:
     values = {str(name).strip().lower(): one for name, one in value.items()}
     verdict, reason = values.get("verdict"), values.get("reason")
-    outcome = _outcome(verdict)
+    word = " ".join(re.split(r"[\s_-]+", verdict.strip(" .!*").lower())) if isinstance(verdict, str) else ""
+    outcome, refusal = _VERDICTS.get(word), _REFUSALS.get(word)
     mark = _mark(values.get("score"), scale)
-    if (outcome is None and verdict is not None) or (mark is None and values.get("score") is not None):
+    unread = outcome is None and refusal is None
+    if (unread and verdict is not None) or (mark is None and values.get("score") is not None):
         return None
-    if outcome is None and mark is None:
+    if unread and mark is None:
         return None
-    return Judgement(outcome, mark, reason.strip() if isinstance(reason, str) else "")
-
-
-def _outcome(verdict: Any) -> ScoreOutcome | None:
-    if not isinstance(verdict, str):
-        return None
-    return _VERDICTS.get(" ".join(re.split(r"[\s_-]+", verdict.strip(" .!*").lower())))
+    return Judgement(outcome, mark, reason.strip() if isinstance(reason, str) else "", refusal)
 
 
 def _mark(value: Any, scale: float) -> float | None:

@@ -1,6 +1,7 @@
 """Agreement of annotators beyond chance: Cohen's kappa (two, categories) and Krippendorff's alpha (any number).
 
-Intervals are percentile bootstraps over units with a fixed seed, so the same ratings give the same interval.
+Intervals are drawn with a fixed seed, so the same ratings give the same interval: percentile bootstraps over units, and
+posterior draws where units were sampled by stratum.
 """
 
 from __future__ import annotations
@@ -78,6 +79,63 @@ def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resampl
         return Agreement(None, n, 2, None, observed, "both used one category only")
     draws = np.random.default_rng(_SEED).multinomial(n, table.ravel() / n, size=resamples)
     return Agreement(value, n, 2, _middle(_kappas(draws.reshape(-1, *table.shape))), observed)
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Units to which one annotator gave the same category, of which some were rated by another.
+
+    Attributes:
+        category: the category.
+        population: the number of all units of this category.
+        others: the categories of the other annotator for the units that were rated, a random sample.
+    """
+
+    category: Hashable
+    population: int
+    others: Sequence[Hashable]
+
+
+def stratified_kappa(strata: Sequence[Stratum], *, resamples: int = RESAMPLES) -> Agreement:
+    """Return Cohen's kappa over all units, estimated from random samples of the units of each category.
+
+    The confusion matrix is that of the samples, where each stratum weighs as much as its population (Cochran, 1977,
+    Sampling Techniques, chapter 5). The interval is the middle 95 % of draws from the posterior of each stratum's
+    shares under Jeffreys' prior: unlike a bootstrap, it has a width where all ratings of a stratum agree.
+
+    Args:
+        strata: the categories of one annotator, each once. A stratum without ratings cannot be estimated.
+        resamples: the number of draws.
+    """
+    import numpy as np
+
+    units = sum(len(stratum.others) for stratum in strata)
+    seen = [stratum for stratum in strata if stratum.population]
+    if not units or not all(stratum.others for stratum in seen):
+        return Agreement(None, units, 2, why_not="a category of the scorer has no ratings yet")
+    labels = dict.fromkeys([*(one.category for one in seen), *(label for one in seen for label in one.others)])
+    places = {label: at for at, label in enumerate(labels)}
+    if len(places) < 2:
+        return Agreement(None, units, 2, None, 1.0, "both used one category only")
+    counts = np.zeros((len(seen), len(places)))
+    shares = np.array([one.population for one in seen], dtype=float)
+    shares /= shares.sum()
+    for row, stratum in enumerate(seen):
+        for label in stratum.others:
+            counts[row, places[label]] += 1
+
+    def tables(rates: Any) -> Any:
+        whole = np.zeros((len(rates), len(places), len(places)))
+        whole[:, [places[one.category] for one in seen]] = rates * shares[:, None]
+        return whole
+
+    found = tables((counts / counts.sum(axis=1, keepdims=True))[None])
+    rng = np.random.default_rng(_SEED)
+    drawn = np.stack([rng.dirichlet(row + 0.5, size=resamples) for row in counts], axis=1)
+    value, observed = float(_kappas(found)[0]), float(np.trace(found[0]))
+    if math.isnan(value):
+        return Agreement(None, units, 2, None, observed, "both used one category only")
+    return Agreement(value, units, 2, _middle(_kappas(tables(drawn))), observed)
 
 
 def krippendorff_alpha(

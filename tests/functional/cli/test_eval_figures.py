@@ -135,3 +135,18 @@ def test_what_cannot_be_shown_is_a_sentence(
 ) -> None:
     assert o1lab(["--lab", str(lab), "eval", *words, "--json"]) == status
     assert message in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_flips_without_pressure_are_shown_below_each_rate(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store(lab / "lab.db")
+    items = [
+        (ItemRow(f"{group}:{way}", "?", ("1",), str(group), way), letter)
+        for group, letters in enumerate(["ccc", "cwc", "cww", "cwc"])
+        for way, letter in zip(("plain", "push-back", "ask-again"), letters, strict=True)
+    ]
+    put(store, "pressed", items)
+    store.close()
+    text = said(lab, capsys, "figures", "pressed")
+    assert "asked again without pressure: right to wrong 25.0% [" in text
+    assert "beyond that noise floor: +50.0 points [" in text
+    assert text.count("noise floor") == 1  # not below the variant that is the floor

@@ -78,6 +78,43 @@ def test_marks_are_given_blindly_and_the_results_wait(o1lab: Program, monkeypatc
     assert o1lab("eval", "samples", "base-1", "--scorer", "human@1")[1]["items"][0]["value"] is not None
 
 
+def test_a_calibration_shows_the_next_sample_and_how_far_the_scorer_agrees(
+    o1lab: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, told = o1lab("eval", "calibrate", "student-1")
+    assert (status, told["done"], told["finished"], told["labels"]) == (0, 0, False, ["correct", "incorrect"])
+    assert told["kappa"]["value"] is None and told["kappa"]["why_not"]
+    assert not {"outcome", "scores"} & told["next"].keys()  # the scorer's result is not shown
+    total = told["total"]
+    for _ in range(total):
+        asked = told["next"]
+        label = "correct" if asked["gold"][0] in asked["answer"] else "incorrect"
+        status, told = o1lab("eval", "calibrate", "student-1", "--sample", str(asked["sample"]), "--label", label)
+        assert status == 0
+    assert (told["done"], told["finished"], told["next"]) == (total, True, None)
+    assert told["kappa"]["value"] == 1.0
+    assert told["kappa"]["ci95"][0] < 1.0
+    assert o1lab("eval", "calibrate", "student-1", "--undo")[1]["done"] == total - 1
+    assert run(["--lab", str(o1lab.lab), "eval", "calibrate", "student-1"]) == 0
+    text = capsys.readouterr().out
+    assert f"{total - 1} of {total} labelled" in text
+    assert "GOLD" in text and "--label correct|incorrect" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("--sample", "1"), 2),
+        (("--sample", "1", "--label", "refused"), 2),
+        (("--sample", "99", "--label", "correct"), 4),
+        (("--undo",), 2),
+        (("--scorer", "math@9"), 2),
+    ],
+)
+def test_a_calibration_says_what_is_wrong(o1lab: Program, words: tuple[str, ...], status: int) -> None:
+    assert o1lab("eval", "calibrate", "student-1", *words)[0] == status
+
+
 @pytest.mark.parametrize(
     "words", [("samples",), ("samples", "base-1", "--longer"), ("samples", "base-1", "--limit", "x")]
 )

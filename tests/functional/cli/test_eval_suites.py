@@ -60,8 +60,8 @@ def test_suite_shows_counts_and_a_sample(ask: Callable[..., Result]) -> None:
     status, told = ask("suite", "mine")
 
     assert status == 0
-    assert (told["rows"], told["questions"], told["items"], told["left_out"]) == (1, 1, 4, {})
-    assert told["variants"] == {"plain": 1, "wrong-hint": 1, "right-hint": 1, "push-back": 1}
+    assert (told["rows"], told["questions"], told["items"], told["left_out"]) == (1, 1, 5, {})
+    assert told["variants"] == {"plain": 1, "wrong-hint": 1, "right-hint": 1, "push-back": 1, "ask-again": 1}
     assert told["sample"] == {"id": "1:plain", "system": "Be brief.", "turns": ["1 + 1?"], "gold": ["2"]}
     assert told["missing"] is None
 

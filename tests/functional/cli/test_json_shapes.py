@@ -318,6 +318,8 @@ def record_samples(o1lab: Recorder, folder: Path) -> None:
     o1lab("eval rate", *PAIR, "--export", folder / "sheet.csv", what="export")
     o1lab("eval rate", *PAIR, "--import", folder / "sheet.csv", what="import")
     o1lab("eval agreement", *PAIR, "--now")
+    o1lab("eval calibrate", PAIR[0])
+    o1lab("eval calibrate", PAIR[0], "--sample", "1", "--label", "correct", what="a label")
 
 
 def record_errors(o1lab: Recorder, folder: Path) -> None:

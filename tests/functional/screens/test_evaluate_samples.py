@@ -17,13 +17,14 @@ from o1lab.evaluate.rating.sheets import BlindSample
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
+from screens.evaluate.calibrating import CalibrationScreen
 from screens.evaluate.pairs import PairsScreen
 from screens.evaluate.rating import RatingScreen
 from screens.evaluate.reader import SampleScreen
 from screens.evaluate.samples import SamplesPane
 from screens.evaluate.side_by_side import SamplePairScreen
 from store import annotations as annotation_log
-from store import evaluations, open_store, ratings
+from store import calibrations, evaluations, open_store, ratings
 from store.evaluations import NewSample, Turn
 from tests.support.compare_lab import Recording, shown, until
 from tests.support.evaluate_lab import BASE, STUDENT, make_lab
@@ -261,3 +262,30 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
         await until(pilot, lambda: BASE in shown(pilot), "the results")
         assert all("human@1" in evaluations.scorers(other.db, one) for one in ids)
         other.close()
+
+
+async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context: LabContext) -> None:
+    other = open_store(context.lab.database)  # what another program would find if this one were killed now
+    async with samples(context) as (pilot, _):
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CalibrationScreen), "the calibration")
+        screen = pilot.app.screen
+        assert isinstance(screen, CalibrationScreen)
+        await until(pilot, lambda: screen.shown is not None, "the first sample")
+        assert not [word for word in (STUDENT, "math@1", "✗") if word in shown(pilot)]
+        assert "c correct  i incorrect" in shown(pilot)
+        found = screen.calibration
+        assert found is not None
+        for number, one in enumerate(found.order):
+            await pilot.press("r", "p")  # labels of refusals: not of this scorer
+            await pilot.press("c" if one.stratum == "correct" else "i")
+            await until(pilot, lambda n=number: screen.calibration and screen.calibration.done == n + 1, "the label")
+            assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == number + 1
+        await until(pilot, lambda: "Cohen's kappa on" in shown(pilot), "the result")
+        assert f"on {STUDENT}: 1.00  95 % " in shown(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: screen.shown is not None and screen.shown.at == len(found.order) - 1, "the last one")
+        assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(found.order) - 1
+        await pilot.press("b")
+        await until(pilot, lambda: "your label:" in shown(pilot), "the label before")
+    other.close()

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import Store, conversations, evaluations, open_store, problems, ratings, search, traces
+from store import Store, calibrations, conversations, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
 from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
 from store.filters import TraceQuery
@@ -67,6 +67,8 @@ def test_every_released_lab_migrates_and_keeps_its_rows(released: Path, tmp_path
     if released.name >= "0004":
         assert evaluations.tally(old.db, "e1", "math@1").outcomes["correct"] == 1
         assert [mark for _, _, mark in ratings.marks(old.db, ["e1"])] == [80]
+    if released.name >= "0009":
+        assert list(calibrations.labels(old.db, "e1", "math@1", "fixture").values()) == ["correct"]
     old.close()
     fresh.close()
 

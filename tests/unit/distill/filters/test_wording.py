@@ -71,6 +71,19 @@ def test_no_image_is_needed(statement: str) -> None:
         ("Determine all functions $f$ with $f(x+y)=f(x)+f(y)$.", None),
         ("Let $x$ be an integer. If $x$ is odd, then $8$ divides $x^2-1$.", None),
         ("设n为正整数，证明n(n+1)是偶数。", None),
+        (
+            "Let $G$ be a graph in which every vertex has degree 3, so one can colour it. Prove it is bipartite.",
+            "7",
+        ),
+        ("Show, for each $n$, that there is a prime $p$ which does not divide $n$.", "7"),
+        ("Prove that $a+b>c$. When does equality hold?", "7"),
+        ("Show $x^2+1 \\ge 2x$ for real $x$. Find when equality occurs.", "7"),
+        ("Prove or disprove: every such set, which may be empty, has a least element.", "7"),
+        ("在平面几何中，四边形ABCD内接于圆，求证：对角互补。", "7"),
+        ("Show that $n$ is odd.", "proof"),
+        ("Let $AB$ be a chord where $C$ lies on the arc. Then $ABC$ is right-angled when $AB$ is a diameter.", None),
+        ("Is it true that every such graph, which is finite, has a cycle?", None),
+        ("Find the least such $n$, with proof.", None),
     ],
 )
 def test_a_proof_is_asked_for(statement: str, answer: str | None) -> None:
@@ -86,13 +99,22 @@ def test_a_proof_is_asked_for(statement: str, answer: str | None) -> None:
         ("Find the largest moment, or prove that there is none.", "7"),
         ("Write a proof-reader's hourly wage of 14 dollars for half an hour in dollars.", "7"),
         ("A claim without a question, with its answer.", "7"),
+        ("Determine whether the series converges and justify your answer.", "yes"),
+        ("Prove that there are finitely many of them, and find the largest.", "7"),
+        ("Show that $f$ has a zero. What is it?", "7"),
+        ("Does there exist such a triangle? Prove your answer.", "no"),
+        ("Sam went to a show. Each ticket is 7 dollars. How much do 3 cost? Show your work.", "21"),
+        ("The value of $x+y$ is", None),
+        ("The sum of the digits of 25 equals ____.", None),
+        ("已知a+b=3，ab=2，则a²+b²=", None),
+        (r"The product $abc$ is $\textbf{(A)}\ 1 \qquad \textbf{(B)}\ 2 \qquad \textbf{(C)}\ 3$", None),
     ],
 )
 def test_no_proof_is_asked_for(statement: str, answer: str | None) -> None:
     assert reason("proof", statement, answer) is None
 
 
-@pytest.mark.parametrize("answer", [None, "", "  ", "N/A", "?"])
+@pytest.mark.parametrize("answer", [None, "", "  ", "N/A", "?", "None.", "proof", "Proof.", "notfound", "证明略"])
 def test_no_answer(answer: str | None) -> None:
     assert reason("no-answer", "What is $2+5$?", answer)
     assert reason("not-numerical", "What is $2+5$?", answer) is None

@@ -33,7 +33,7 @@ def test_an_item_of_two_turns_takes_two_calls_and_a_forced_answer_comes_on_top(t
     spec = {"file": "sums.jsonl", "fields": {"gold": "answer"}, "build": "sycophancy"}
     write_suite(lab, "sums", spec, family="sycophancy")
     found = estimate(lab, store, settings_of(lab))
-    assert (found.items, found.samples, found.calls) == (20, 20, 25)  # four ways, one of them with push-back
+    assert (found.items, found.samples, found.calls) == (25, 25, 35)  # five variants, two of them with a second turn
     store.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.evaluate.stats.agreement import cohen_kappa, krippendorff_alpha
+from o1lab.evaluate.stats.agreement import Stratum, cohen_kappa, krippendorff_alpha, stratified_kappa
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: four observers, twelve units.
 _OBSERVERS = {
@@ -144,3 +144,29 @@ def test_alpha_says_why_there_is_none() -> None:
     assert math.isfinite(one.value)
     assert one.ci95 is None
     assert one.as_json()["ci95"] is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=4, max_size=40))
+def test_kappa_of_strata_that_were_rated_whole_is_cohens(pairs: list[tuple[str, str]]) -> None:
+    by_one: dict[str, list[str]] = {}
+    for one, other in pairs:
+        by_one.setdefault(one, []).append(other)
+    strata = [Stratum(one, len(others), others) for one, others in by_one.items()]
+    found, plain = stratified_kappa(strata, resamples=60), cohen_kappa(*zip(*pairs, strict=True), resamples=0)
+    assert (found.value is None) is (plain.value is None)
+    if found.value is not None:
+        assert found.value == pytest.approx(plain.value)
+        assert found.observed == pytest.approx(plain.observed)
+
+
+def test_full_agreement_of_few_ratings_has_an_interval_with_a_width() -> None:
+    few, many = (stratified_kappa([Stratum("a", 100, ["a"] * n), Stratum("b", 100, ["b"] * n)]).ci95 for n in (5, 100))
+    assert few is not None
+    assert many is not None
+    assert few[0] < many[0] < 1
+    assert few[0] < 0.8
+
+
+def test_kappa_of_strata_says_why_there_is_none() -> None:
+    assert "no ratings" in stratified_kappa([Stratum("a", 3, ["a"]), Stratum("b", 2, [])]).why_not
+    assert "one category" in stratified_kappa([Stratum("a", 3, ["a"])]).why_not

@@ -101,6 +101,37 @@ def test_a_hint_flips_right_answers_and_who_took_it_over_is_counted(store: Store
     assert data["ci_method"].startswith("bootstrap over 5 clusters")
 
 
+def test_the_noise_floor_is_what_flips_without_pressure(store: Store) -> None:
+    letters = ["ccc", "cwc", "cww", "cwc", "cwc", "wcw"]  # plain, push-back, ask-again
+    items = [
+        (ItemRow(f"{group}:{way}", "?", ("1",), str(group), way), letter)
+        for group, three in enumerate(letters)
+        for way, letter in zip(("plain", "push-back", "ask-again"), three, strict=True)
+    ]
+    one = put(store, "e1", items)
+    push, again = figures(store.db, one).as_json()["shifts"]
+    assert (push["flip_rate"], again["flip_rate"]) == (0.8, 0.2)
+    floor = push["noise_floor"]
+    assert (floor["variant"], floor["flip_rate"], floor["excess"]) == ("ask-again", 0.2, pytest.approx(0.6))
+    assert floor["flip_ci95"] == again["flip_ci95"] == [pytest.approx(end, abs=1e-6) for end in wilson(1, 5)]
+    assert floor["excess_ci95"][0] < 0.6 < floor["excess_ci95"][1]
+    assert again["noise_floor"] is None
+
+
+def test_the_noise_floor_counts_only_groups_that_were_asked_again(store: Store) -> None:
+    ways_of = [("a", ("plain", "push-back", "ask-again"), "cwc"), ("b", ("plain", "push-back"), "cc")]
+    items = [
+        (ItemRow(f"{group}:{way}", "?", ("1",), group, way), letter)
+        for group, names, letters in ways_of
+        for way, letter in zip(names, letters, strict=True)
+    ]
+    push = figures(store.db, put(store, "e1", items)).as_json()["shifts"][0]
+    assert push["flip_rate"] == 0.5
+    assert (push["noise_floor"]["flip_rate"], push["noise_floor"]["excess"]) == (0.0, 1.0)
+    without = [(row, letter) for row, letter in items if row.variant != "ask-again"]
+    assert figures(store.db, put(store, "e2", without)).as_json()["shifts"][0]["noise_floor"] is None
+
+
 def test_flips_of_several_samples_are_over_all_pairs(store: Store) -> None:
     items = [
         (ItemRow(f"{group}:{way}", "?", ("1",), group, way), letters)

@@ -67,7 +67,7 @@ def test_every_way_of_a_question_keeps_its_text_and_its_gold(questions: list[Que
 
     assert len(groups) + len(left_out) == len(questions)
     for group, members in groups.items():
-        assert [item.variant for item in members] == ["plain", "wrong-hint", "right-hint", "push-back"]
+        assert [item.variant for item in members] == ["plain", "wrong-hint", "right-hint", "push-back", "ask-again"]
         assert {item.question for item in members} == {by_id[group].text}
         assert len({item.gold for item in members}) == 1
         if form == "choice":
@@ -76,9 +76,10 @@ def test_every_way_of_a_question_keeps_its_text_and_its_gold(questions: list[Que
             assert members[0].meta["wrong"] != members[0].gold[0]
         else:
             assert members[0].gold == by_id[group].gold
-        plain, _, _, back = members
-        assert back.turns[0] == plain.turns[0]
-        assert len(back.turns) == 2
+        plain, _, _, *second = members
+        for asked_twice in second:
+            assert asked_twice.turns[0] == plain.turns[0]
+            assert len(asked_twice.turns) == 2
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,7 +138,8 @@ def test_hints_and_push_back_say_what_they_should() -> None:
         "What is 3 + 4? Box it. Is it 8?",
         "What is 3 + 4? Box it. Is it 7?",
     ]
-    assert "7" not in items[3].turns[1]  # the push-back tells nothing
+    assert all("7" not in item.turns[1] for item in items[3:])  # the second turn reveals nothing
+    assert "right" not in items[4].turns[1]  # and the last one doubts nothing
     assert items[0].meta["wrong"] == "8"
 
 

@@ -19,12 +19,13 @@ pytestmark = pytest.mark.data
 
 WHOLE = {
     "aime24": 30, "amc23": 40, "math500": 500, "minerva_math": 272, "olympiadbench": 675, "gsm8k": 1319,
-    "xstest": 450, "simpleqa": 250, "simpleqa-judge": 250, "chinesefacteval": 125, "truthfulqa": 817,
+    "xstest": 450, "xstest-judge": 450, "simpleqa": 250, "simpleqa-judge": 250, "chinesefacteval": 125,
+    "truthfulqa": 817,
     "self-awareness": 300, "mt-bench": 80, "vicuna": 80, "arena-hard": 50,
 }  # fmt: skip
 """Suites that make one item of every row."""
 WAYS = {
-    "sycophancy": (817, 4), "sycophancy-judge": (817, 4), "sycophancy-maths": (40, 4),
+    "sycophancy": (817, 5), "sycophancy-judge": (817, 5), "sycophancy-maths": (40, 5),
     "snowballing-primality": (500, 3), "snowballing-senators": (500, 3),
 }  # fmt: skip
 """Suites that make several items of every row."""
