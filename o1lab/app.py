@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -72,6 +75,7 @@ class LabApp(TypedAheadApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"switch_mode('{mode}')", label, show=True, priority=True) for key, mode, label in MODES),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
         Binding("q", "quit", "Quit", show=False),
     ]
 
@@ -120,10 +124,22 @@ class LabApp(TypedAheadApp):
         }  # fmt: skip
 
     async def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal was cleared
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in some tests
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+                    asyncio.get_running_loop().add_signal_handler(number, self._end_on_signal, number)
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
         if self.first_mode != self.DEFAULT_MODE:
             await self.switch_mode(self.first_mode)
         self.set_timer(SETTLE_S, self._settle)
+
+    def _end_on_signal(self, number: int) -> None:
+        """Quit as with the key, so that partial answers are saved."""
+        if number == signal.SIGHUP and self._driver is not None:
+            # The terminal is gone: its writer has ended, and its queue would block when it is full.
+            self._driver.write = lambda data: None  # type: ignore[method-assign]  # of this driver only
+        self.exit(return_code=128 + number)
 
     def _settle(self) -> None:
         """Do what is not needed for the first paint."""
@@ -253,8 +269,8 @@ class LabApp(TypedAheadApp):
     _closing_error: O1LabError | None = None
 
 
-def run_app(lab: Lab, *, mode: str = "lab") -> None:
-    """Run the app in this terminal until the user quits.
+def run_app(lab: Lab, *, mode: str = "lab") -> int:
+    """Run the app in this terminal until the user quits, and return the exit status: 128 + N after signal N.
 
     Raises:
         LabError: There is no terminal, or the lab cannot be opened.
@@ -273,6 +289,7 @@ def run_app(lab: Lab, *, mode: str = "lab") -> None:
     gc.collect()  # closes the connections of other threads; closing the last one checkpoints the WAL
     if app._closing_error is not None:
         raise app._closing_error
+    return app.return_code or 0
 
 
 def _log_to_file() -> None:

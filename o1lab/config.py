@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,13 @@ from o1lab.errors import LabError
 from o1lab.files import protect_files, write_text
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError, read_toml
+
+_Mark = Annotated[str, Field(min_length=2)]
+
+
+Option = Literal[
+    "temperature", "top_p", "seed", "reasoning_effort", "stop", "stream_options", "max_tokens", "system"
+]  # fmt: skip
 
 
 class Endpoint(BaseModel):
@@ -33,8 +40,23 @@ class Endpoint(BaseModel):
         default=None, ge=0, le=1, description="discount of its Batch API: 0.5 is half the price; null if unknown"
     )
     hidden_thoughts: bool = Field(default=False, description="whether it hides its thoughts, like o1")
+    omit: list[Option] = Field(
+        default_factory=list,
+        description="what requests leave out: temperature, top_p, seed, reasoning_effort, stop, stream_options, "
+        "max_tokens, or system, which puts the system message before the first user message",
+    )
     terms: str | None = Field(default=None, description="URL of its terms of use, for dataset cards")
     licence: str | None = Field(default=None, description="licence of its outputs, according to its terms")
+
+
+class OwnMarks(BaseModel):
+    """Marks that a model puts around its thought, beside those that o1lab knows (``o1lab/chains/marks.py``)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, description="name of the format, shown with each trace")
+    thought: tuple[_Mark, _Mark] = Field(description="marks before and after the thought")
+    solution: tuple[_Mark, _Mark] | tuple[()] = Field(default=(), description="marks before and after the solution")
 
 
 class ServeConfig(BaseModel):
@@ -44,6 +66,19 @@ class ServeConfig(BaseModel):
 
     vllm: str | None = Field(default=None, description="the vllm program, or the python of its environment")
     trust_remote_code: list[str] = Field(default_factory=list, description="models that may run their own code")
+
+
+class ChatConfig(BaseModel):
+    """How long a chat waits for a server; teacher runs and evaluations have settings of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first_token_timeout_s: float = Field(
+        default=600, gt=0, description="seconds that a server may stay silent before the first token"
+    )
+    silence_timeout_s: float = Field(
+        default=600, gt=0, description="seconds that a server may stay silent after the first token"
+    )
 
 
 BENCHMARKS = (
@@ -100,7 +135,9 @@ class Config(BaseModel):
     lab: LabConfig = Field(default_factory=LabConfig)
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
+    chat: ChatConfig = Field(default_factory=ChatConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    marks: list[OwnMarks] = Field(default_factory=list, description="think marks beside the built-in ones")
     benchmarks: list[str] = Field(
         default=list(BENCHMARKS), description="test sources: problems similar to them are excluded from training"
     )

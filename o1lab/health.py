@@ -54,7 +54,7 @@ def examine(lab: Lab | None) -> list[Check]:
     ]
     if lab is not None:
         checks.insert(0, lambda: _lab(lab))
-        checks += [lambda: _jobs(lab), lambda: _servers(lab)]
+        checks += [lambda: _endpoints(lab), lambda: _jobs(lab), lambda: _servers(lab)]
     return [check() for check in checks]
 
 
@@ -177,6 +177,8 @@ def _disk(lab: Lab | None) -> Check:
 
 
 def _keys(lab: Lab | None) -> Check:
+    from o1lab.serve.endpoints import key_faults
+
     try:
         endpoints = load_config(lab).endpoints if lab is not None else []
     except O1LabError as error:
@@ -185,8 +187,37 @@ def _keys(lab: Lab | None) -> Check:
     if missing:
         fix = f"export {missing[0]}=... before you start o1lab."
         return Check("keys", False, f"not set: {', '.join(missing)}", fix)
+    if faults := key_faults(endpoints):
+        return Check("keys", False, "; ".join(faults), "Set each of these variables again, to the key alone.")
     detail = f"{len(endpoints)} endpoints, every named key is set" if endpoints else "no endpoint needs a key"
     return Check("keys", True, detail)
+
+
+def _endpoints(lab: Lab) -> Check:
+    """Check the URLs and names of endpoints, without asking any; and report what their servers refused lately."""
+    from o1lab.inference.refused import remembered
+    from o1lab.serve.endpoints import base_url, name_faults, url_fault
+
+    try:
+        config = load_config(lab)
+    except O1LabError as error:
+        return Check("endpoints", False, error.message, error.hint)
+    faults = name_faults(config, _run_names(lab)) + [fault for e in config.endpoints if (fault := url_fault(e))]
+    if faults:
+        return Check("endpoints", False, "; ".join(faults), "Correct them in o1lab.toml.")
+    refused = [
+        f"{e.name} refuses {', '.join(names)} (to try again: o1lab models forget {e.name})"
+        for e in config.endpoints
+        if (names := remembered(base_url(e), e.model))
+    ]
+    return Check("endpoints", True, "; ".join(refused) or f"{len(config.endpoints)} with valid urls and names")
+
+
+def _run_names(lab: Lab) -> list[str]:
+    """Return the ids and names of all training runs."""
+    from o1lab.train.launch import RUNS
+
+    return [name for info in RUNS.infos(lab) for name in (info.id, info.name) if name]
 
 
 def _existing(path: Path) -> Path:

@@ -103,9 +103,14 @@ def cache_dir() -> Path:
     return user_cache_path("o1lab")
 
 
+def state_dir() -> Path:
+    """Return the folder of what o1lab remembers between runs for this user, outside labs."""
+    return user_state_path("o1lab")
+
+
 def log_dir() -> Path:
     """Return the folder of the log that tracebacks are written to."""
-    return user_state_path("o1lab") / "log"
+    return state_dir() / "log"
 
 
 def assets_dir() -> Path:

@@ -227,10 +227,10 @@ def remove(db: Database, evaluation_id: str) -> None:
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 
 
-def set_scorer(db: Database, evaluation_id: str, scorer: str) -> None:
-    """Make this the scorer that is shown by default."""
+def update(db: Database, identity: str, **values: str) -> None:
+    """Replace columns of an evaluation: its ``scorer`` shown by default, its ``sampling`` or ``settings`` as JSON."""
     with db.atomic():
-        db.conn.execute("UPDATE evaluations SET scorer = ? WHERE id = ?", (scorer, evaluation_id))
+        db.execute(f"UPDATE evaluations SET {' = ?, '.join(values)} = ? WHERE id = ?", [*values.values(), identity])
 
 
 def items(db: Database, evaluation_id: str) -> list[ItemRow]:

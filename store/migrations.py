@@ -387,6 +387,24 @@ def _segments(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_VERIFICATIONS = """
+CREATE TABLE verifications (
+    pair BLOB NOT NULL,             -- hash of gold answer and answer
+    verifier INTEGER NOT NULL,      -- version of the verifier
+    status TEXT NOT NULL,           -- correct, incorrect, unverifiable
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (pair, verifier)
+) WITHOUT ROWID;
+"""
+
+
+@migrations(name="0007_verifications")
+def _verifications(db: Database) -> None:
+    for statement in _statements(_VERIFICATIONS):
+        db.conn.execute(statement)
+
+
 _CALIBRATION = """
 -- The samples that persons label to measure a scorer on one evaluation: a random choice, stratified by its results.
 CREATE TABLE calibration_samples (

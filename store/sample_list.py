@@ -144,3 +144,12 @@ def _sample_row(row: Sequence[Any]) -> SampleRow:
     *head, gold, variant, read, wrote, thought, cached, trace_id = row
     values = [*head, tuple(json.loads(gold)), variant, read, wrote, thought, bool(cached), trace_id]
     return SampleRow(*values)
+
+
+def count_cut_at(db: Database, evaluation_id: str, tokens: int) -> int:
+    """Return how many stored samples would differ with a limit of ``tokens``: the longer ones and those cut off."""
+    query = (
+        "SELECT count(*) FROM samples WHERE evaluation_id = ? AND state != 'failed' AND (state = 'incomplete' OR "
+        "output_tokens > ?)"
+    )
+    return int(db.execute(query, [evaluation_id, tokens]).fetchone()[0])

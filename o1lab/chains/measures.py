@@ -16,7 +16,7 @@ from o1lab.chains.parse import Span
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MEASURES_VERSION = 2
+MEASURES_VERSION = 3
 
 # Loops are searched in this many characters at the end; periods longer than a third of them are not detected.
 _WINDOW = 1 << 16

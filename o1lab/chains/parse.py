@@ -1,47 +1,15 @@
-"""Split a response into thought and solution: the think formats of long-thought responses.
+"""Split a response into thought and solution by the think marks of :mod:`o1lab.chains.marks`.
 
-Offsets are in code points of the raw text, which is never changed. The formats:
-
-==========  ==================================================================================
-sky-t1      ``<|begin_of_thought|> … <|end_of_thought|> <|begin_of_solution|> … <|end_of_solution|>``
-r1          ``<think> … </think> …``; the opening mark may be missing because templates put it in the prompt
-marco-o1    ``<Thought> … </Thought> <Output> … </Output>``
-plain       no marks: the whole text is the solution
-==========  ==================================================================================
+Offsets are in code points of the raw text, which is never changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from o1lab.chains.marks import PLAIN, Marks, at_start, first_of, folded, table
 
 Span = tuple[int, int]
-
-
-class ThinkFormat(StrEnum):
-    """The marks around a thought."""
-
-    SKY_T1 = "sky-t1"
-    R1 = "r1"
-    MARCO_O1 = "marco-o1"
-    PLAIN = "plain"
-
-
-@dataclass(frozen=True)
-class _Marks:
-    thought_open: str
-    thought_close: str
-    solution_open: str = ""
-    solution_close: str = ""
-
-
-_MARKS = {
-    ThinkFormat.SKY_T1: _Marks(
-        "<|begin_of_thought|>", "<|end_of_thought|>", "<|begin_of_solution|>", "<|end_of_solution|>"
-    ),
-    ThinkFormat.R1: _Marks("<think>", "</think>"),
-    ThinkFormat.MARCO_O1: _Marks("<Thought>", "</Thought>", "<Output>", "</Output>"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,18 +17,21 @@ class ParsedResponse:
     """The parts of a response.
 
     Attributes:
-        format: the marks it uses.
+        format: the name of the marks it uses, or ``plain``.
         thought: [start, end) in code points of the raw text, without surrounding whitespace; None without a thought.
         solution: the same for the text after the thought; None if the thought is not closed or nothing follows.
+        outside: the text before the thought, between thought and solution, and after the solution: [start, end) of each
+            that is not empty, without marks and surrounding whitespace.
         complete: whether the thought is closed, a solution follows, and the solution's closing mark is present if its
             opening mark is. A plain response is complete if it is not empty: without marks a truncated one cannot be
             recognised.
     """
 
-    format: ThinkFormat
+    format: str
     thought: Span | None
     solution: Span | None
     complete: bool
+    outside: tuple[Span, ...] = ()
 
     def thought_of(self, raw: str) -> str:
         """Return the text of the thought, empty without one."""
@@ -74,14 +45,21 @@ class ParsedResponse:
 def parse(raw: str) -> ParsedResponse:
     """Split ``raw`` into thought and solution. Never fails; takes linear time.
 
-    If there are several thoughts, only the first counts and the rest belongs to the solution, as in servers.
+    If there are several thoughts, only the first counts and the rest belongs to the solution, as in servers. The
+    opening mark may be missing, because templates put it in the prompt; an opening mark without a closing one counts
+    only at the start, because elsewhere the text mentions the mark.
     """
-    found = [(at, name) for name in _MARKS if (at := _first_mark(raw, _MARKS[name])) is not None]
-    if not found:
-        whole = _trim(raw, 0, len(raw))
-        return ParsedResponse(ThinkFormat.PLAIN, None, whole, complete=whole is not None)
-    name = min(found)[1]
-    return _parse_marked(raw, name, _MARKS[name])
+    formats = table()
+    if begun := at_start(formats).match(raw):
+        number = begun.lastindex or 1
+        return _parsed(raw, formats[number - 1], (begun.start(number), begun.end()))
+    text = folded(raw)
+    found = [(where, one) for one in formats if (where := _opening(text, one)) is not None]
+    if found:
+        where, one = min(found, key=lambda pair: pair[0])
+        return _parsed(raw, one, where)
+    whole = _trim(raw, 0, len(raw))
+    return ParsedResponse(PLAIN, None, whole, complete=whole is not None)
 
 
 def join(thought: str | None, answer: str) -> str:
@@ -92,34 +70,37 @@ def join(thought: str | None, answer: str) -> str:
     return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else answer
 
 
-def _first_mark(raw: str, marks: _Marks) -> int | None:
-    """Return where this format begins, or None if ``raw`` has another format.
+def _opening(text: str, marks: Marks) -> Span | None:
+    """Return where a thought in the middle of a folded text opens: (0, 0) if only its closing mark is there."""
+    closing = first_of(text, marks.closes)
+    if closing is None:
+        return None
+    opening = first_of(text, marks.opens)
+    if opening is None or opening[0] > closing[0]:
+        return (0, 0)
+    return opening
 
-    An opening mark without a closing one counts only at the start: elsewhere the text mentions the mark.
-    """
-    opening = raw.find(marks.thought_open)
-    closing = raw.find(marks.thought_close)
-    if opening >= 0 and (closing > opening or not raw[:opening].strip()):
-        return opening
-    return 0 if closing >= 0 else None
 
-
-def _parse_marked(raw: str, name: ThinkFormat, marks: _Marks) -> ParsedResponse:
-    closing = raw.find(marks.thought_close)
-    opening = raw.find(marks.thought_open)
-    start = opening + len(marks.thought_open) if opening >= 0 and (closing < 0 or opening < closing) else 0
-    if closing < 0:
-        return ParsedResponse(name, _trim(raw, start, len(raw)), None, complete=False)
-    thought = _trim(raw, start, closing)
-    begin, end = closing + len(marks.thought_close), len(raw)
-    complete = True
-    if marks.solution_open and (opened := raw.find(marks.solution_open, begin)) >= 0:
-        begin = opened + len(marks.solution_open)
-        closed = raw.find(marks.solution_close, begin)
-        complete = closed >= 0
-        end = closed if complete else end
+def _parsed(raw: str, marks: Marks, opening: Span) -> ParsedResponse:
+    start = opening[1]
+    closing = _find(raw, marks.closes, start)
+    if closing is None:
+        return ParsedResponse(marks.name, _trim(raw, start, len(raw)), None, complete=False)
+    thought = _trim(raw, start, closing[0])
+    opened = _find(raw, marks.solution_opens, closing[1])
+    begin = opened[1] if opened else closing[1]
+    closed = _find(raw, marks.solution_closes, begin) if opened or not marks.solution_opens else None
+    end, after = closed or (len(raw), len(raw))
     solution = _trim(raw, begin, end)
-    return ParsedResponse(name, thought, solution, complete=complete and solution is not None)
+    pieces = ((0, opening[0]), (closing[1], opened[0] if opened else closing[1]), (after, len(raw)))
+    outside = tuple(span for piece in pieces if (span := _trim(raw, *piece)) is not None)
+    complete = solution is not None and (closed is not None or opened is None)
+    return ParsedResponse(marks.name, thought, solution, complete, outside)
+
+
+def _find(raw: str, marks: tuple[str, ...], start: int) -> Span | None:
+    """Return [start, end) of the first of ``marks`` from ``start`` on. Only text without them as written is folded."""
+    return first_of(raw, marks, start) or first_of(folded(raw), marks, start) if marks else None
 
 
 def _trim(raw: str, start: int, end: int) -> Span | None:

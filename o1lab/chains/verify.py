@@ -1,7 +1,8 @@
 """Verify a final answer against the gold answer: correct, incorrect or unverifiable.
 
-Plain numbers and equal texts are compared here. Everything else goes to math-verify in a separate process, because
-sympy evaluates ``10^(10^10)`` and can only be stopped by killing it. The caller never imports sympy.
+Both answers are read as what they are and compared as that (:mod:`o1lab.chains.equality`). What needs algebra or a
+conversion of units goes to a separate process, because sympy evaluates ``10^(10^10)`` and can only be stopped by
+killing it. The caller never imports sympy.
 """
 
 from __future__ import annotations
@@ -9,113 +10,54 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
 import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
+from functools import lru_cache
 from types import TracebackType
 from typing import IO, Literal, Self, cast
 
-VERIFIER_VERSION = 1
+from o1lab.chains.equality import compare
+from o1lab.chains.equality.notation import normalise
+from o1lab.chains.equality.reading import read
+from o1lab.chains.equality.values import kind_of
+
+VERIFIER_VERSION = 2
 
 Status = Literal["correct", "incorrect", "unverifiable"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of verifying a final answer, and the reason."""
+    """The result of verifying a final answer, and the reason.
+
+    Attributes:
+        lasting: whether the same pair has the same verdict the next time; not so if its process was ended.
+    """
 
     status: Status
     reason: str
+    lasting: bool = True
+
+    @classmethod
+    def of(cls, status: str, reason: str) -> Self:
+        """Return the verdict that was stored or sent as a status."""
+        return cls(cast(Status, status), reason)
 
 
-_NUMBER = re.compile(
-    r"(?P<digits>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|[+-]?\.\d+)"
-    r"(?:\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?\d{1,3})\s*\}?|[eE](?P<exponent>[+-]?\d{1,3}))?"
-)
-_RATIO = re.compile(r"([+-]?\d+)\s*/\s*(\d+)|\\[dt]?frac\{([+-]?\d+)\}\{(\d+)\}")
-_UNIT = re.compile(r"(?:\s|~|\\[,;: ])*\\(?:text|mathrm|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?-?\d\}?)?$")
-_ROUNDED = Fraction(1, 1000)
-_WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("\\boxed{", "}"), ("\\text{", "}"), ("{", "}"))
-_DRESSING = re.compile(
-    r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}|\\(?:left|right|displaystyle|,|;|!|quad|qquad)(?![a-zA-Z])|\s"
-)
-_CONDITION = re.compile(r",?\s*\\q?quad\s*\\text\s*\{\s*(?:for|where|if|when|with)\b")
 _LONGEST = 4000
-_LONGEST_NUMBER = 1000
 
 
-def normalise(answer: str) -> str:
-    """Return ``answer`` without surrounding math marks, final full stop, GSM8K's ``####`` and spaces."""
-    text = answer.strip()
-    last = text.rpartition("####")[2].strip()
-    if "####" in text and last and "\n" not in last:
-        text = last
-    unwrapped = True
-    while unwrapped:
-        text = text.strip().rstrip(".。").strip()
-        unwrapped = False
-        for left, right in _WRAPS:
-            inner = text[len(left) : len(text) - len(right)]
-            if len(text) > len(left + right) and text.startswith(left) and text.endswith(right) and _closed(inner):
-                text, unwrapped = inner, True
-                break
-    return text
-
-
-def _bare(text: str) -> str:
-    """Return ``text`` without typesetting (fonts, spaces, sizes). Answers with equal bare texts are equal."""
-    return _DRESSING.sub(r"\1", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-
-
-def _closed(inner: str) -> bool:
-    """Return whether ``inner`` contains no marks of its own: ``{1}+{2}`` is not wrapped in braces."""
-    return "$" not in inner and "{" not in inner and "}" not in inner and "\\(" not in inner and "\\[" not in inner
-
-
-def number(text: str) -> Fraction | None:
-    r"""Return the value of a plain number, or None for anything else.
-
-    Plain numbers are ``1,234.5``, ``3/4``, ``\frac{3}{4}`` and ``6.4 \times 10^{-19}``, also with a unit in ``\text``
-    or ``\mathrm`` after them.
-    """
-    if len(text) > _LONGEST_NUMBER:
-        return None
-    text = _UNIT.sub("", text)
-    if (ratio := _RATIO.fullmatch(text)) is not None:
-        over, under = (Fraction(int(part)) for part in ratio.groups() if part is not None)
-        return over / under if under else None
-    if (found := _NUMBER.fullmatch(text)) is None:
-        return None
-    value = Fraction(Decimal(found["digits"].replace(",", "")))
-    return value * Fraction(10) ** int(found["power"] or found["exponent"] or 0)
-
-
-def canonical(answer: str) -> Fraction | int | str:
-    r"""Return a key that is equal for answers that :func:`settle` calls equal: a number's value, else the bare text.
-
-    :func:`settle` is not transitive (``5`` equals ``5\text{cm}`` equals ``5cm``, but ``5`` does not equal ``5cm``);
-    there the number takes precedence.
-    """
-    if len(answer) > _LONGEST:
-        return answer
-    if answer.isascii() and answer.isdigit() and len(answer) <= 18:
-        return int(answer)  # the common case, made fast; equal to the fraction and with the same hash
-    text = normalise(answer)
-    bare = _bare(text)
-    value = number(text)
-    if value is None:
-        value = number(bare)
-    return bare if value is None else value
+def canonical(answer: str) -> Hashable:
+    """Return a key that groups answers; see :func:`o1lab.chains.equality.compare.canonical`."""
+    return answer if len(answer) > _LONGEST else compare.canonical(read(answer))
 
 
 def settle(gold: str | None, answer: str | None) -> Verdict | None:
@@ -126,21 +68,34 @@ def settle(gold: str | None, answer: str | None) -> Verdict | None:
         return Verdict("unverifiable", "no final answer was found")
     if max(len(gold), len(answer)) > _LONGEST:
         return Verdict("unverifiable", f"longer than {_LONGEST:,} characters: not a final answer")
-    expected, given = normalise(gold), normalise(answer)
-    if expected == given or _bare(expected) == _bare(given):
+    return _settled(gold, answer)
+
+
+@lru_cache(maxsize=16384)
+def _settled(gold: str, answer: str) -> Verdict | None:
+    if normalise(gold) == normalise(answer):
         return Verdict("correct", "the same text")
-    left, right = number(expected), number(given)
-    if left is None or right is None:
+    right, kind = verify_read(gold, answer)
+    if right is None:
         return None
-    if left == right:
-        return Verdict("correct", "the same number")
-    # Numbers that differ only in the last digits may be rounded; math-verify decides about those.
-    return Verdict("incorrect", "another number") if abs(left - right) > _ROUNDED * abs(left) else None
+    return Verdict("correct", f"the same {kind}") if right else Verdict("incorrect", f"another {kind}")
+
+
+def verify_read(gold: str, answer: str, algebra: compare.Algebra | None = None) -> tuple[bool | None, str]:
+    """Read both answers, compare them, and return the result and what kind of answer the gold answer is.
+
+    A single letter after a number is a unit where the other answer has one: ``5 m`` is ``5\\text{ m}``.
+    """
+    expected, given = read(gold), read(answer)
+    if getattr(expected, "unit", "") or getattr(given, "unit", ""):
+        expected, given = read(gold, loose=True), read(answer, loose=True)
+    return compare.same(expected, given, algebra), kind_of(expected)
 
 
 # A comparison is limited in processor time, so that a busy machine reaches the same verdicts as an idle one. The limit
 # in wall-clock time is this many times as long.
 PATIENCE = 8
+_MOST_KNOWN = 16384
 
 
 class _Worker:
@@ -181,7 +136,7 @@ class _Worker:
             self.close()
             spent = self._process.returncode == -signal.SIGPROF
             raise (TimeoutError if spent else EOFError) from error
-        return Verdict(reply["status"], reply["reason"])
+        return Verdict.of(reply["status"], reply["reason"])
 
     def close(self) -> None:
         self._process.kill()
@@ -228,6 +183,7 @@ class VerifierPool:
         self._running: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._known: dict[tuple[str, str], Verdict] = {}  # several samples of a problem give the same answer
 
     def verify(self, gold: str | None, answer: str | None) -> Verdict:
         """Return the verdict on ``answer`` within the limits (plus the start of a process), whatever the answer.
@@ -238,29 +194,46 @@ class VerifierPool:
         settled = settle(gold, answer)
         if settled is not None or gold is None or answer is None:
             return settled or Verdict("unverifiable", "nothing to compare")
+        if (known := self._known.get((gold, answer))) is not None:
+            return known
         worker = self._seats.get()
         try:
             worker = worker or self._start()
-            return worker.ask(normalise(gold), normalise(_CONDITION.split(answer, maxsplit=1)[0]), self.limit_s)
+            verdict = worker.ask(gold, answer, self.limit_s)
         except TimeoutError:
             self._drop(worker)
             worker = None
-            return Verdict("unverifiable", f"comparing took longer than {self.limit_s:g} s")
+            verdict = Verdict("unverifiable", f"comparing took longer than {self.limit_s:g} s")
         except EOFError:
             self._drop(worker)
             worker = None
-            return Verdict("unverifiable", "the comparison ended its process: out of memory or nested too deeply")
+            reason = "the comparison ended its process: out of memory or nested too deeply"
+            return Verdict("unverifiable", reason, lasting=False)
         except BaseException:
             self._drop(worker)  # an interrupted worker would answer the next question with this verdict
             worker = None
             raise
         finally:
             self._seats.put(worker)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[gold, answer] = verdict
+        return verdict
 
     def verify_many(self, pairs: Iterable[tuple[str | None, str | None]]) -> Iterator[Verdict]:
-        """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` pairs at a time."""
+        """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` at a time and equal pairs once."""
         with ThreadPoolExecutor(self._workers) as threads:
-            yield from threads.map(lambda pair: self.verify(*pair), pairs)
+            asked: dict[tuple[str | None, str | None], Future[Verdict]] = {}
+            order = list(pairs)
+            for pair in order:
+                if pair not in asked:
+                    asked[pair] = threads.submit(self.verify, *pair)
+            try:
+                for pair in order:
+                    yield asked[pair].result()
+            finally:
+                for future in asked.values():
+                    future.cancel()
 
     def close(self) -> None:
         """Kill the processes, also those that are comparing."""

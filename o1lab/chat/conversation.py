@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
 from o1lab.inference.events import Answer, Done, Event, Failed, Sampling
-from o1lab.serve.registry import ModelAddress, ModelRef
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from store import Store, conversations, problems
 from store.errors import StoreError
 from store.records import new_id
@@ -343,7 +344,7 @@ class ConversationSession:
             ttft_s=growing.ttft_s,
             seconds=done.seconds if done else None,
             settings=asdict(replace(self.settings, sampling=sampling))
-            | {"finish_reason": done.finish_reason if done else growing.state},
+            | {"finish_reason": done.finish_reason if done else growing.state, "notes": growing.notes},
         )
         replaced = [replace(before, state="replaced")] if before is not None else []
         await self._save(*replaced, message)

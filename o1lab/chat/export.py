@@ -8,6 +8,7 @@ from typing import Literal
 
 from o1lab.chains import parse
 from o1lab.errors import UsageError
+from o1lab.inference.calls import LIMITS
 from o1lab.ingest.measuring import measure_trace
 from o1lab.serve.registry import ModelRef
 from o1lab.text import visible
@@ -64,8 +65,8 @@ def add_to_traces(
         raw,
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
-        parsed.complete and message.state == "complete",
-        str(parsed.format),
+        parsed.complete and message.state == "complete" and not _cut(message),
+        parsed.format,
         SOURCE,
         key=message.id,
         synthesis=_synthesis(ref),
@@ -79,6 +80,11 @@ def add_to_traces(
     if added:  # after the commit: if measuring is interrupted, the next import repeats it
         measure_trace(store, trace.id)
     return trace.id, added == 1
+
+
+def _cut(message: conversations.Message) -> bool:
+    """Return whether an answer ended at its maximum length."""
+    return str(message.settings.get("finish_reason")).lower() in LIMITS
 
 
 def _synthesis(ref: ModelRef) -> Synthesis:
@@ -129,6 +135,8 @@ def _answer(message: conversations.Message, label: str) -> list[str]:
     if message.seconds is not None:
         facts.append(f"{message.seconds:.1f} s")
     lines = [f"### {visible(label)}", "", " · ".join(facts), ""]
+    for note in message.settings.get("notes", ()):
+        lines += [f"Note: {visible(str(note))}", ""]
     if message.error:
         lines += [f"Error: {visible(message.error)}", ""]
     if message.thought:

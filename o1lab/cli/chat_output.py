@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 from o1lab.chat.conversation import PaneEvent, Saved
-from o1lab.inference.events import Delta, Done, Failed, Recast
-from o1lab.text import visible
+from o1lab.inference.calls import LIMITS
+from o1lab.inference.events import Delta, Done, Failed, Noted, Recast
+from o1lab.text import one_line, visible
 
 
 class Printer:
@@ -31,13 +32,17 @@ class Printer:
         match event.event:
             case Delta(kind=kind, text=text):
                 self._add(pane, self._switch(pane, kind) + visible(text))
-            case Recast():
+            case Recast(answer=answer):
                 self._kinds[pane] = "thought"
-                self._add(pane, "\n(the text above is the thought)")
+                above = "the text above" + (f", without {one_line(answer, 60)!r} before it," if answer.strip() else "")
+                self._add(pane, f"\n({above} is the thought)")
+            case Noted(text=text):
+                self._add(pane, f"({visible(text)})\n")
             case Done() as done:
                 speed = f", {done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""
                 count = f"{done.completion_tokens} tokens, " if done.completion_tokens is not None else ""
-                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {visible(done.finish_reason)})\n")
+                cut = ": cut off at its maximum length" if done.finish_reason.lower() in LIMITS else ""
+                self._add(pane, f"\n({count}{done.seconds:.1f} s{speed}, {visible(done.finish_reason)}{cut})\n")
             case Failed(error=error):
                 self._add(pane, f"\n! {visible(error.sentence)}\n  {visible(error.hint)}\n")
             case Saved(message=message):
@@ -68,6 +73,10 @@ class Printer:
         return f"{'' if pane == 0 else chr(10)}== {visible(self._labels[pane])}\n"
 
     def _write(self, text: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
+        except OSError:  # the terminal or the reader of the pipe is gone; answers are saved all the same
+            self._quiet = True

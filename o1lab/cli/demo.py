@@ -71,5 +71,4 @@ def demo(
         resolve_base(STUDENT, progress=say)
     except LabError as error:  # curating works without the student, so the app opens
         say(f"o1lab: {error.message}\n       {error.hint}")
-    run_app(seeded.lab)
-    return 0
+    return run_app(seeded.lab)

@@ -172,7 +172,8 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 
 def _run(lab: Lab, folder: RunFolder, *, as_json: bool) -> int:
     """Run it to its end in this process; return the exit status."""
-    from o1lab.cli.progress import ProgressLine, exit_status
+    from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
+    from o1lab.distill.runs import faults
     from o1lab.distill.worker import run_here
 
     say(f"Run {folder.id} (after an interruption, resume with: o1lab distill resume {folder.id})")
@@ -182,7 +183,8 @@ def _run(lab: Lab, folder: RunFolder, *, as_json: bool) -> int:
     finally:
         line.end()
     item = summary(lab, folder.info())
-    words = [_line(item), item["message"], item["hint"], *item["notes"]]
+    why = fault_summary(faults(folder), item["failed"])
+    words = [_line(item), item["message"], item["hint"], *item["notes"], *why]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return exit_status(item["stopped_by"], item["failed"])
 
@@ -199,7 +201,7 @@ JOBS = JobCommands(
     _settings,
     (
         "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
-        "budget_usd", "budget_tokens",
+        "budget_usd", "budget_tokens", "max_tokens",
     ),
     _run,
 )  # fmt: skip

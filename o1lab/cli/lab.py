@@ -11,7 +11,9 @@ import typer
 from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.errors import LabError
 
-models = typer.Typer(help="Base models on this machine.", no_args_is_help=True, rich_markup_mode=None)
+models = typer.Typer(
+    help="Base models on this machine, and what servers refuse.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -80,8 +82,31 @@ def fetch(
     emit({"name": name, "folder": str(folder)}, as_json=as_json, text=f"{name} is at {folder}")
 
 
-def open_app(ctx: typer.Context) -> None:
+@models.command("forget")
+def forget(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="An endpoint of o1lab.toml.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Forget which options the server of an endpoint refused, so that they are sent again.
+
+    Example: o1lab models forget o1
+    """
+    from o1lab.config import load_config
+    from o1lab.errors import NotFoundError
+    from o1lab.inference.refused import forget
+    from o1lab.serve.endpoints import base_url
+
+    endpoint = load_config(context(ctx).lab()).endpoint(name)
+    if endpoint is None:
+        raise NotFoundError(f"o1lab.toml has no endpoint called {name!r}.", "See [[endpoints]] in o1lab.toml.")
+    gone = forget(base_url(endpoint), endpoint.model)
+    text = f"Forgotten: {', '.join(gone)}." if gone else f"Nothing is remembered of {name}."
+    emit({"name": name, "forgotten": gone}, as_json=as_json, text=text)
+
+
+def open_app(ctx: typer.Context) -> int:
     """Open the app."""
     from o1lab.app import run_app
 
-    run_app(context(ctx).lab())
+    return run_app(context(ctx).lab())

@@ -60,13 +60,14 @@ def _open(folder: Path | None) -> int:
     gc.disable()  # imported modules stay alive, so collecting them is wasted time; the app enables it after start
     try:
         from o1lab.app import run_app
+        from o1lab.chains.marks import use_marks_of
 
         lab = find_lab(folder)
         protect_files(lab.config)
-        run_app(lab)
+        use_marks_of(lab)
+        return run_app(lab)
     finally:
         gc.enable()
-    return 0
 
 
 def _report(error: O1LabError, *, as_json: bool) -> int:

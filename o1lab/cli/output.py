@@ -28,8 +28,12 @@ class Context:
     lab_dir: Path | None = None
 
     def lab(self) -> Lab:
+        """Return the lab, with its own think marks in use."""
+        from o1lab.chains.marks import use_marks_of
+
         lab = find_lab(self.lab_dir)
         protect_files(lab.config)
+        use_marks_of(lab)
         return lab
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class ProgressLine:
-    """A progress line, rewritten in place on a terminal; elsewhere a new line is printed at every tenth."""
+    """A progress line, rewritten in place on a terminal; elsewhere a new line is printed at every tenth, and when
+    the job waits for something else."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._tenth = -1
-        self._state = ""
+        self._last = (-1, "", "")
 
     def show(self, status: CountedStatus) -> None:
         with contextlib.suppress(OSError):  # the terminal may be closed; the job continues
@@ -30,13 +32,15 @@ class ProgressLine:
 
     def _show(self, status: CountedStatus) -> None:
         if self._live:
-            sys.stderr.write(f"\r\x1b[K{visible(text_of(status))}")
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{one_line(text_of(status), width)}")
         else:
             ended = status.done + status.failed
             tenth = 10 * ended // status.requested if status.requested else 0
-            if (tenth, status.state) == (self._tenth, self._state):
+            now = (tenth, status.state, re.sub(r"\d+", "", status.message))
+            if now == self._last:
                 return
-            self._tenth, self._state = tenth, status.state
+            self._last = now
             sys.stderr.write(visible(text_of(status)) + "\n")
         sys.stderr.flush()
 
@@ -65,6 +69,8 @@ def text_of(status: CountedStatus) -> str:
         parts.append(money(status.cost_usd))
     if status.seconds_left is not None:
         parts.append(f"{duration(status.seconds_left)} left")
+    if status.state == "running" and status.message:
+        parts.append(status.message)
     return "  ".join(parts)
 
 
@@ -80,7 +86,7 @@ def exit_status(stopped_by: str | None, failed: int) -> int:
             return 5
         case "interrupt" | "stop":
             return 130
-        case "option":
+        case "option" | "max_tokens":
             return 2
         case "key" | "quota" | "no_model" | "failures":
             return 3
@@ -96,6 +102,11 @@ def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Se
         "seconds_left": info.status.seconds_left,
         "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
     }
+
+
+def fault_summary(faults: Sequence[FaultCount], failed: int) -> list[str]:
+    """Return one line for each of the most frequent errors of a job with failed samples."""
+    return [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in faults[:3]] if failed else []
 
 
 def fault_lines(faults: Sequence[FaultCount]) -> list[str]:

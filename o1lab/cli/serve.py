@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,7 @@ from o1lab.cli.output import JsonOption, context, emit, say
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from o1lab.config import Config
+    from o1lab.config import ChatConfig, Config
     from o1lab.inference.events import Sampling
     from o1lab.paths import Lab
 
@@ -70,26 +72,48 @@ def chat(
     top_p: Annotated[float | None, typer.Option(min=0, max=1, help="Nucleus sampling threshold.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of output tokens.")] = 512,
     seed: Annotated[int, typer.Option(help="Sampling seed.")] = 1,
+    first_token_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Longest silence before the first token [default: 600, or as in o1lab.toml]."
+        ),
+    ] = None,
+    silence_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Longest silence after the first token [default: 600, or as in o1lab.toml]."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Send a prompt to one or several models and print their answers.
 
+    Ctrl-C, SIGTERM and the end of the terminal save what was received. [chat] of o1lab.toml sets the time limits.
+
     Example: o1lab chat -m solver -m 7f3a/100 "What is 964 + 494?"
     """
+    from o1lab.config import ChatConfig, load_config
     from o1lab.inference.events import Sampling
+    from o1lab.settings import validate
 
     lab, config = _lab_and_config(ctx)
     if lab is None or config is None:
         lab = context(ctx).lab()  # raises the error that names what is missing
     text = sys.stdin.read() if prompt == "-" else prompt
     sampling = Sampling(temperature, top_p, max_tokens, seed)
-    return asyncio.run(_chat(lab, model, text, system, sampling, as_json=as_json))
+    given = {"first_token_timeout_s": first_token_timeout, "silence_timeout_s": silence_timeout}
+    limits = (config or load_config(lab)).chat
+    limits = validate(ChatConfig, limits.model_dump() | {k: v for k, v in given.items() if v is not None}, verb="chat")
+    return asyncio.run(_chat(lab, model, text, system, sampling, limits, as_json=as_json))
 
 
-async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: Sampling, *, as_json: bool) -> int:
+async def _chat(
+    lab: Lab, names: list[str], prompt: str, system: str, sampling: Sampling, limits: ChatConfig, *, as_json: bool
+) -> int:
     from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, Settings
     from o1lab.chat.verdicts import AnswerVerifier
     from o1lab.cli.chat_output import Printer
+    from o1lab.inference.chat_client import ChatClient
     from o1lab.serve.manager import ServerManager
     from o1lab.serve.registry import find_model, open_model
     from o1lab.text import one_line
@@ -98,9 +122,10 @@ async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: 
     refs = [find_model(lab, name) for name in names]
     printer = Printer([ref.label for ref in refs], quiet=as_json)
     store = open_store(lab.database)
-    verifier = AnswerVerifier()
+    verifier, interrupted = AnswerVerifier(), False
+    _cancel_on_signals()
     try:
-        async with ServerManager(lab) as manager:
+        async with ServerManager(lab) as manager, ChatClient(limits) as client:
             if notice := manager.shared_device_notice():
                 say(notice)
             session = await ConversationSession.begin(
@@ -110,18 +135,26 @@ async def _chat(lab: Lab, names: list[str], prompt: str, system: str, sampling: 
                 opener=lambda ref: open_model(ref, manager),
                 listener=printer,
                 title=one_line(prompt, TITLE_LENGTH),
+                client=client,
                 verifier=verifier,
             )
-            await session.send(prompt)
             try:
+                await session.send(prompt)
                 await session.wait()
+            except asyncio.CancelledError:
+                interrupted = True
             finally:
                 await session.close()
             answers = [_answer_keys(ref.id, session.answer(pane)) for pane, ref in enumerate(refs)]
     finally:
         verifier.close()
         store.close()
-    emit({"conversation": session.record.id, "prompt": prompt, "answers": answers}, as_json=as_json, text="")
+    with contextlib.suppress(*((OSError,) if interrupted else ())):  # the terminal may be closed
+        if interrupted:
+            say(f"Interrupted; what was received is saved in conversation {session.record.id}.")
+        emit({"conversation": session.record.id, "prompt": prompt, "answers": answers}, as_json=as_json, text="")
+    if interrupted:
+        return 130
     return 1 if any(answer["state"] != "complete" for answer in answers) else 0
 
 
@@ -131,7 +164,16 @@ def _answer_keys(model: str, message: Any) -> dict[str, Any]:
     keys = {name: getattr(message, name, None) for name in names}
     keys["answer"] = keys.pop("content")
     finish = message.settings.get("finish_reason") if message is not None else None
-    return {"model": model, **keys, "finish_reason": finish}
+    notes = message.settings.get("notes", []) if message is not None else []
+    return {"model": model, **keys, "finish_reason": finish, "notes": notes}
+
+
+def _cancel_on_signals() -> None:
+    """Let SIGTERM and SIGHUP (a closed terminal) cancel the current task, as SIGINT does."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            loop.add_signal_handler(number, task.cancel)
 
 
 def _lab_and_config(ctx: typer.Context) -> tuple[Lab | None, Config | None]:

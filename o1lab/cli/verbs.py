@@ -57,7 +57,7 @@ def top(
 ) -> None:
     ctx.obj = Context(lab_dir)
     if ctx.invoked_subcommand is None:
-        lab.open_app(ctx)
+        raise typer.Exit(lab.open_app(ctx))
 
 
 for module in (demo, lab, importing, problems, traces, annotation_files, datasets, distill, train, run, serve):

@@ -140,7 +140,7 @@ def _trace(problem: Problem, raw: str, annotator: str, licence: str | None) -> N
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
         parsed.complete,
-        str(parsed.format),
+        parsed.format,
         SOURCE,
         licence=licence,
         synthesis=SYNTHESIS,

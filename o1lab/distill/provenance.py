@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from o1lab.config import Config
 from o1lab.distill.markdown import inline
 from o1lab.distill.run_directory import RunFolder
 from o1lab.files import write_json
 from o1lab.paths import Lab
+from o1lab.serve.endpoints import public_url
 from o1lab.serve.registry import SOLVER, ModelRef, Source
 from o1lab.small_files import UnreadableError, read_json
 from store.teacher_runs import TeacherRun
@@ -44,7 +44,7 @@ def asked_model(ref: ModelRef) -> AskedModel:
     end = ref.endpoint
     if end is None:
         return AskedModel(ref.id, ref.source, ref.id, base=ref.base)
-    return AskedModel(ref.id, ref.source, end.model, _address(end.url), end.terms, end.licence)
+    return AskedModel(ref.id, ref.source, end.model, public_url(end.url), end.terms, end.licence)
 
 
 def save_models(path: Path, models: Iterable[ModelRef]) -> None:
@@ -62,12 +62,6 @@ def load_models(path: Path) -> list[AskedModel] | None:
         return read_json(path, dict[str, list[AskedModel]])["models"]
     except (UnreadableError, KeyError):
         return None
-
-
-def _address(url: str) -> str:
-    """Return a URL without credentials and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def terms_of(lab: Lab, config: Config, run: TeacherRun) -> list[str]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from o1lab.chains import parse
-from o1lab.chains.verify import Verdict, VerifierPool, settle
+from o1lab.chains.verify import VerifierPool
 from o1lab.distill.methods.base import Draft, Method, SourceItem
 from o1lab.inference.calls import RequestError, Response
 from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import as_record, measure_new
+from o1lab.ingest.verifying import verify_pairs
 from o1lab.jobs.pipeline import BatchWriter, store_each
 from o1lab.jobs.progress import Usage
 from store import problems, teacher_runs, traces
@@ -125,7 +126,9 @@ class ResultWriter:
         drafted = [(one, self._trace(one)) for one in batch]
         kept = [(one, trace) for one, trace in drafted if trace is not None]
         counted = [measure_new(trace) for _, trace in kept]
-        verdicts = self._verdicts([(_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)])
+        pairs = [(_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)]
+        with self._store.explained():
+            verdicts = verify_pairs(self._store.db, self._verifier, pairs)
         measures: dict[str, Measured] = {}
         for (_, trace), found, verdict in zip(kept, counted, verdicts, strict=True):
             measures[trace.id] = as_record(trace.id, found, verdict.status, verdict.reason)
@@ -137,13 +140,6 @@ class ResultWriter:
             traces.set_measures(db, list(measures.values()))
             teacher_runs.add_outcomes(db, self._origin.run_id, outcomes)
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
-
-    def _verdicts(self, pairs: Sequence[tuple[str | None, str | None]]) -> list[Verdict]:
-        """Verify (gold, answer) pairs; only those that need algebra go to the verifier processes."""
-        settled = [settle(*pair) for pair in pairs]
-        hard = [pair for pair, verdict in zip(pairs, settled, strict=True) if verdict is None]
-        verified = self._verifier.verify_many(hard)
-        return [verdict or next(verified) for verdict in settled]
 
     def _trace(self, one: Conversation) -> NewTrace | None:
         draft, run = one.draft, self._origin
@@ -157,7 +153,7 @@ class ResultWriter:
             parsed.thought or (0, 0),
             parsed.solution or (len(draft.raw), len(draft.raw)),
             parsed.complete and draft.complete,
-            str(parsed.format),
+            parsed.format,
             run.source,
             key=f"{one.item.id}/{one.sample}",
             licence=one.item.trace_licence or run.licence or one.item.licence,

@@ -30,15 +30,16 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.serve.endpoints import endpoint_address
+from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, open_store, teacher_runs
 
 CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
-    "budget_usd", "budget_tokens",
+    "budget_usd", "budget_tokens", "max_tokens",
 )  # fmt: skip
-"""Settings that may change when a run is resumed: they affect how calls are made, not their results."""
+"""Settings that may change when a run is resumed: they affect how calls are made. Traces record ``max_tokens``."""
 
 
 RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]
@@ -76,7 +77,7 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     teacher = models[0]
     for model in models:
         if model.endpoint is not None:
-            endpoint_key(model.endpoint)
+            endpoint_address(model.endpoint)
     check_priced(settings, models, settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)

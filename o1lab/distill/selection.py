@@ -28,6 +28,7 @@ from typing import Any, Literal, get_args
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.language import language_of, mixed_language
+from o1lab.chains.marks import pattern
 from o1lab.errors import UsageError
 from o1lab.text import HAN
 from store import Store, datasets, selecting
@@ -54,7 +55,6 @@ _NOT_TAKEN = {
 }
 _NOBODY = "nobody accepted one of its problem"
 _LATER = "a person accepted another one later"
-_MARKS = re.compile(r"</?(?:think|Thought)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
 _HAN = re.compile(f"[{HAN}]")
 
 
@@ -210,7 +210,7 @@ def _of_text(store: Store, one: Candidate, phase: int, drop: Collection[Rule]) -
     statement, thought, solution = selecting.texts(store.db, one)
     text = f"{thought}\n{solution}" if phase == 2 else solution
     if "format" in drop:
-        if _MARKS.search(text):
+        if pattern().search(text):
             return "thinking marks inside its text"
         if phase == 1 and ((answer := extract_answer(solution)) is None or answer.how is not How.BOXED):
             return "no boxed answer"

@@ -50,9 +50,18 @@ TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_of
 """Errors that a second attempt may avoid. For all others, the same request gets the same answer."""
 PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
 """Errors caused by the request itself; later sessions do not send it again."""
-FATAL = frozenset({"key", "quota", "no_model", "option"})
+FATAL = frozenset({"key", "quota", "no_model", "option", "max_tokens"})
 """Errors that affect every call; they stop the job."""
-OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens"})
+ENDS = frozenset({
+    "stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed", "finished", "tool_calls",
+    "tool_use", "function_call",
+})  # fmt: skip
+"""Finish reasons of complete responses, in lower case."""
+LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+"""Finish reasons of responses that reached their maximum length."""
+MODERATED = frozenset({"content_filter", "safety", "sensitive", "recitation", "blocklist", "prohibited_content"})
+"""Finish reasons of responses that the server's moderation ended. Any other finish reason is a failure."""
+OPTIONS = frozenset({"temperature", "top_p", "seed", "reasoning_effort", "max_tokens", "max_completion_tokens", "stop"})
 """Parameters of a request besides its messages. A wrong value (the error ``option``) is wrong for all calls."""
 
 
@@ -66,6 +75,7 @@ class RequestError:
         retryable: whether a later session sends the request again.
         hint: what to do about it.
         retry_after_s: the seconds that the server asks to wait.
+        fits: the largest ``max_tokens`` that the server accepts for this prompt, if that was the error.
         status: the HTTP status, if there was one.
         raw: the server's response as text.
     """
@@ -75,6 +85,7 @@ class RequestError:
     retryable: bool = False
     hint: str = field(default="", compare=False)
     retry_after_s: float | None = field(default=None, compare=False)
+    fits: int | None = field(default=None, compare=False)
     status: int | None = field(default=None, compare=False)
     raw: str = field(default="", compare=False)
 
@@ -131,6 +142,14 @@ class Response:
     role: str = ""
     asked: str = ""
     options: dict[str, Any] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the response is complete: it has no error and was not cut off.
+
+        Journals of older versions contain responses without a finish reason, or with one that means a failure.
+        """
+        return self.state == "done" and (not self.finish_reason or self.finish_reason.lower() in ENDS)
 
     @property
     def final(self) -> bool:

@@ -10,29 +10,33 @@ from typing import Any
 
 import httpx2
 
+from o1lab.config import ChatConfig
 from o1lab.inference.calls import Message
-from o1lab.inference.events import Delta, Done, Event, Failed, Recast, Sampling, Started
+from o1lab.inference.events import Delta, Done, Event, Failed, Noted, Recast, Sampling, Started
+from o1lab.inference.refused import Refusals
 from o1lab.inference.stream import Piece, Reply, ReplyReader
 from o1lab.inference.thoughts import ThoughtSplitter
 from o1lab.inference.transport import Transport
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.records import PAST_PROXIES
-from o1lab.serve.registry import ModelAddress
 
-CONNECT_TIMEOUT_S = 10.0
-SILENCE_TIMEOUT_S = 120.0
-"""Seconds without any data after which an answer fails; a prompt may wait in the server's queue that long."""
+CONNECT_TIMEOUT_S = 30.0
 
 
 class ChatClient:
     """Streams chat answers with one connection pool. Use as ``async with``, or call :meth:`close`.
 
     Args:
-        silence_timeout_s: seconds without any data after which an answer fails.
+        limits: how long a server may be silent; None for the defaults.
     """
 
-    def __init__(self, *, silence_timeout_s: float = SILENCE_TIMEOUT_S) -> None:
-        self._transport = Transport(silence_timeout_s=silence_timeout_s, connect_timeout_s=CONNECT_TIMEOUT_S)
-        self._dropped: dict[ModelAddress, set[str]] = {}
+    def __init__(self, limits: ChatConfig | None = None) -> None:
+        limits = limits or ChatConfig()
+        self._transport = Transport(
+            silence_timeout_s=limits.silence_timeout_s,
+            first_token_timeout_s=limits.first_token_timeout_s,
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+        )
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -60,26 +64,25 @@ class ChatClient:
         """
         began = last = time.perf_counter()
         first: float | None = None
-        dropped = self._dropped.setdefault(target, set())
+        notes: list[Event] = []
+        refusals = Refusals(target, lambda text: notes.append(Noted(text)))
         reader, splitter = ReplyReader(target), ThoughtSplitter()
-
-        def body() -> dict[str, Any]:
-            return {"model": target.model, "messages": list(messages), "stream": True} | _options(
-                sampling or Sampling(), dropped
-            )
-
-        async with aclosing(self._transport.send(target, body, reader, dropped.add)) as pieces:
+        body = {"model": target.model, "messages": list(messages), "stream": True} | _options(sampling or Sampling())
+        async with aclosing(self._transport.send(body, reader, refusals)) as pieces:
             async for piece in pieces:
                 last = time.perf_counter()
-                for event in _events(piece, splitter):
-                    if first is None:
+                for event in [*notes, *_events(piece, splitter)]:
+                    if first is None and not isinstance(event, Noted):
                         first = last
                         yield Started(first - began)
                     yield event
-        for event in splitter.flush():
+                notes.clear()
+        for event in [*notes, *splitter.flush()]:
             yield event
         reply, seconds = reader.end(), time.perf_counter() - began
-        if reply.error is not None:
+        if reader.repeats:
+            yield Recast(reply.answer, "")
+        if reply.error is not None and reply.error.code != "refusal":  # a refusal is an answer
             yield Failed(reply.error, seconds)
         else:
             yield _done(reply, seconds, began, first, last)
@@ -94,22 +97,23 @@ async def stream_chat(
             yield event
 
 
-def _options(sampling: Sampling, dropped: set[str]) -> dict[str, Any]:
+def _options(sampling: Sampling) -> dict[str, Any]:
     options = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "max_completion_tokens" if "max_tokens" in dropped else "max_tokens": sampling.max_tokens,
+        "max_tokens": sampling.max_tokens,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "stream_options": {"include_usage": True},
     }
-    return {name: value for name, value in options.items() if value is not None and name not in dropped}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _events(piece: Piece, splitter: ThoughtSplitter) -> list[Delta | Recast]:
     """Return the events of a piece of text; think tags split the content, and a refusal becomes the answer."""
     match piece.kind:
         case "thought":
+            splitter.thought_is_separate()
             return [Delta("thought", piece.text)]
         case "refusal":
             return [Delta("answer", piece.text)]
@@ -133,7 +137,7 @@ def _done(reply: Reply, seconds: float, began: float, first: float | None, last:
 
 async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> str | None:
     """Return the prompt as the model sees it, with the chat template applied; None if the server cannot render it."""
-    url = f"{target.base_url.rstrip('/')}/o1lab/render"
+    url = f"{target.base_url.rstrip('/')}/o1lab/render"  # only o1lab's own servers have it
     payload = {"model": target.model, "messages": list(messages)}
     try:
         async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES) as client:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import count
-from typing import Any, Self
+from typing import Self
 
 from o1lab.inference.backend import CallContext, OnAttempt
 from o1lab.inference.budget import Price
@@ -24,19 +24,23 @@ from o1lab.inference.calls import (
     State,
     digest,
 )
+from o1lab.inference.errors import host_of
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
-from o1lab.inference.stream import Reply, ReplyReader, flaw
+from o1lab.inference.stream import Reply, ReplyReader
 from o1lab.inference.transport import Transport
 from o1lab.inference.usage import most_tokens, rough_tokens
+from o1lab.inference.waits import wait_text
 from o1lab.jobs.control import RunStopped
 from store.records import now
 
 CONNECT_TIMEOUT_S = 30.0
 STREAM_FROM = 4096
 """``stream: auto`` streams if ``max_tokens`` is above this."""
-LONGEST_HOLD_S = 3600.0
+LONGEST_HOLD_S = 86_400.0
 """The longest pause in seconds that is granted to a server that asks for one."""
+SHOWN_HOLD_S = 30.0
+"""A pause of this many seconds or more is shown."""
 
 _SLOW_DOWNS = 20
 """A call may get status 429 (slow down) this many times ``attempts``, because it is not a failure of the call."""
@@ -65,6 +69,8 @@ class CompletionClient:
         self._models = models
         self._context = context
         self._streams = stream == "always" or (stream == "auto" and settings.max_tokens > STREAM_FROM)
+        for model in models.values():
+            model.refusals.note = context.progress.note
         self._failed_in_a_row = 0
 
     async def __aenter__(self) -> Self:
@@ -108,7 +114,7 @@ class CompletionClient:
             slow = error.code == "rate_limit"
             slowed, tries = slowed + slow, tries + (not slow)
             if error.retry_after_s is not None:
-                model.limits.pause(min(error.retry_after_s, LONGEST_HOLD_S))
+                self._hold(model, error.retry_after_s)
             if error.code in FATAL:
                 context.control.stop(error.code, error.sentence, hint_for(error))
                 raise RunStopped(error.code)
@@ -133,6 +139,7 @@ class CompletionClient:
         await context.budget.reserve(worst, worst_usd)
         try:
             await model.limits.admit(guess)
+            context.progress.activity = ""
             asked_at, began = now(), time.perf_counter()
             context.progress.in_flight += 1
             try:
@@ -156,24 +163,24 @@ class CompletionClient:
         return response, reply.error
 
     async def _send(self, model: ModelClient, key: CallKey, messages: Sequence[Message]) -> Reply:
-        """Send the request; options that this server refuses are omitted for the rest of the job."""
-
-        def body() -> dict[str, Any]:
-            request = model.body(self._settings, key.sample, messages)
-            if self._streams:
-                request["stream"] = True
-                if "stream_options" not in model.dropped:
-                    request["stream_options"] = {"include_usage": True}
-            return request
-
+        """Send the request; what this server refuses is left out for the rest of the job."""
+        request = model.wanted(self._settings, key.sample, messages)
+        if self._streams:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = ReplyReader(model.target)
-        drop = model.dropper(self._context.progress.note)
-        async with aclosing(self._transport.send(model.target, body, reader, drop)) as pieces:
+        async with aclosing(self._transport.send(request, reader, model.refusals)) as pieces:
             async for _ in pieces:
                 pass
-        reply = reader.end()
-        reply.error = reply.error or flaw(reply, model.target)
-        return reply
+        return reader.end()
+
+    def _hold(self, model: ModelClient, seconds: float) -> None:
+        """Send nothing to a model for as long as its server asks; a long wait is shown."""
+        model.limits.pause(min(seconds, LONGEST_HOLD_S))
+        if seconds >= SHOWN_HOLD_S:
+            self._context.progress.activity = (
+                f"{host_of(model.target)} asks to wait; the next request to {model.target.model} is sent "
+                f"{wait_text(min(seconds, LONGEST_HOLD_S))}."
+            )
 
     async def _wait_before_retry(self, model: ModelClient, attempt: int, error: RequestError) -> None:
         """Back off exponentially; if the server asks to slow down, all calls to the model wait."""
@@ -236,7 +243,9 @@ def as_response(key: CallKey, reply: Reply, price: Price, prompt: int) -> Respon
 
 def hint_for(error: RequestError) -> str:
     """Return what to do about an error that ended the job; the job adds how to resume it."""
-    return "Start a new run with another value." if error.code == "option" else "Correct that."
+    if error.fits is not None:
+        return f"Add --max-tokens {error.fits} (or less) to the command that resumes it."
+    return "Start a new run with another value." if error.code == "option" else error.hint or "Correct that."
 
 
 def _length(response: Response) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-import time
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 import openai
 
 from o1lab.inference.calls import OPTIONS, RequestError
-from o1lab.serve.registry import ModelAddress
+from o1lab.inference.refused import TokenRoom, token_room, words_of
+from o1lab.inference.waits import is_daily, retry_after_s, wait_text
+from o1lab.serve.endpoints import ModelAddress, public_url
 from o1lab.text import one_line
 
 RAW_LIMIT = 2_000
@@ -28,19 +29,22 @@ _LENGTH = re.compile(r"context (length|window)|maximum context|too many tokens|t
 _MODERATION = re.compile(r"content (policy|filter|management)|moderation|flagged", re.IGNORECASE)
 
 
-def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) -> RequestError:
+def classify(
+    error: Exception, target: ModelAddress, *, speaking: bool = False, sent: Mapping[str, Any] | None = None
+) -> RequestError:
     """Convert an exception of the HTTP client to a request error.
 
     Args:
         error: the exception.
         target: the model that was asked; the sentence names it and its server.
         speaking: whether part of the response came before the error.
+        sent: the body of the request, if it is known.
     """
-    raw = without_key(str(error), target.key)[:RAW_LIMIT]
+    raw = target.redact(str(error))[:RAW_LIMIT]
     match error:
         case openai.APIStatusError():
-            return _of_status(error, target, raw)
-        case openai.APITimeoutError() | httpx2.TimeoutException() if not _refused(error):
+            return _of_status(error, target, raw, sent or {})
+        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError() if not _refused(error):
             sentence = f"{target.model} did not answer in time."
             return RequestError.of("timeout", sentence, "It may be busy or still loading. Try again.", raw=raw)
         case openai.APIConnectionError() if speaking:
@@ -54,8 +58,6 @@ def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) 
             )
         case httpx2.HTTPError():
             return cut_off(target, raw)
-        case openai.APIError() if error.body is not None:  # within a stream
-            return classify_body(error.body, target, raw)
         case httpx2.InvalidURL():
             sentence = f"The url of {target.model} is not valid: {one_line(host_of(target), 80)}."
             return RequestError.of("unreachable", sentence, "Correct it in o1lab.toml.", raw=raw)
@@ -63,7 +65,7 @@ def classify(error: Exception, target: ModelAddress, *, speaking: bool = False) 
 
 
 def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestError:
-    """Convert an ``error`` object in a body or a stream of status 200 to a request error.
+    """Convert an error object in a body or a stream of status 200 to a request error.
 
     If its code is an HTTP status, or means one, the result is that of a response with this status.
 
@@ -72,19 +74,18 @@ def classify_body(error: Any, target: ModelAddress, raw: str = "") -> RequestErr
         target: the model that was asked.
         raw: the body as text.
     """
-    message = error.get("message") if isinstance(error, dict) else error
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, str):
         code = int(code) if _STATUS.fullmatch(code) else _STATUS_OF_CODE.get(code, code)
     if code in _MODERATED:
-        return _moderated(target, None, raw)
+        code = 403
     if isinstance(code, int) and 400 <= code < 500:
         return classify(status_error(code, error), target)
-    text = one_line(without_key(message, target.key), 200) if isinstance(message, str) else ""
+    words = one_line(target.redact(words_of(error)), 300)
     return RequestError.of(
         "server",
-        f"The server of {target.model} sent an error: {text or 'no message'}",
-        "The text received before it is kept. Try again.",
+        f"The server of {target.model} sent an error: {words or 'no message'}",
+        "Text received before it is kept. Try again.",
         raw=raw,
     )
 
@@ -99,13 +100,23 @@ def status_error(status: int, error: Any) -> openai.APIStatusError:
     body = error if isinstance(error, dict) else {}
     message = body.get("message")
     response = httpx2.Response(status, request=httpx2.Request("POST", "http://engine/"), json={"error": body})
-    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
-    return kind(message if isinstance(message, str) else f"status {status}", response=response, body=body)
+    return openai.APIStatusError(
+        message if isinstance(message, str) else f"status {status}", response=response, body=body
+    )
 
 
-def cut_off(target: ModelAddress, raw: str = "") -> RequestError:
-    """The error of a broken connection, or of a stream without an end mark."""
+def cut_off(target: ModelAddress, raw: str = "", *, reason: str | None = None) -> RequestError:
+    """The error of a response that ended early.
+
+    Args:
+        target: the model that was asked.
+        raw: the body as text.
+        reason: the finish reason, empty if there was none; None if the connection broke.
+    """
     sentence = f"The answer of {target.model} was cut off."
+    if reason is not None:
+        ended = f"with the finish reason '{one_line(reason, 60)}'" if reason else "without a finish reason"
+        sentence = f"The answer of {target.model} ended {ended}, so it is incomplete."
     return RequestError.of("cut_off", sentence, "The text received is kept. Try again.", raw=raw[:RAW_LIMIT])
 
 
@@ -129,74 +140,89 @@ def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
     return RequestError.of("not_api", sentence, hint, raw=raw)
 
 
-def refused_option(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
-    """Return the optional parameter that a server rejects as unsupported.
-
-    A parameter with a wrong value is supported, so it is not returned. ``max_tokens`` is returned only if the server
-    asks for ``max_completion_tokens`` instead, because the cost of a call without a limit is unbounded.
-
-    Args:
-        error: the server's error.
-        body: the body of the request.
-
-    Returns:
-        The name of the parameter; None if the request cannot be repeated without it.
-    """
-    message = str(error).lower()
-    if error.code == "context_length_exceeded" or any(word in message for word in _WRONG_VALUE):
-        return None
-    if error.code not in _UNSUPPORTED_CODES and not any(word in message for word in _UNSUPPORTED):
-        return None
-    options = [name for name in body if name in _DROPPABLE]
-    refused = error.param if error.param in options else next((name for name in options if name in message), None)
-    return None if refused == "max_tokens" and "max_completion_tokens" not in message else refused
-
-
-_DROPPABLE = {"temperature", "top_p", "seed", "reasoning_effort", "stop", "stream_options", "max_tokens"}
-_UNSUPPORTED = (
-    "unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted", "deprecated",
-)  # fmt: skip
-_UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
-_WRONG_VALUE = ("supported values are", "invalid value", "must be one of")
-
-
-def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str) -> RequestError:
+def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sent: Mapping[str, Any]) -> RequestError:
     status, host, model = error.status_code, host_of(target), target.model
-    own = error.body.get("message") if isinstance(error.body, dict) else None
-    message = one_line(without_key(own if isinstance(own, str) else error.message, target.key), 200)
-    if error.code == "context_length_exceeded" or (status == 400 and _LENGTH.search(message)):
-        code, sentence = "context_length", f"The conversation is too long for {model}."
+    payload = payload_of(error)
+    words = one_line(target.redact(words_of(payload) or error.message), 300)
+    wait = retry_after_s(_headers_in(payload) | dict(error.response.headers), words)
+    room = token_room(words, sent)
+
+    def make(code: str, sentence: str, hint: str, **more: Any) -> RequestError:
+        said = f" The server says: {words}" if words else ""
+        return RequestError.of(code, f"{sentence}{said}", hint, status=status, raw=raw, **more)
+
+    if room is not None and status in (400, 413, 422):
+        return _too_many_tokens(room, sent, model, make)
+    if error.code == "context_length_exceeded" or (status in (400, 413, 422) and _LENGTH.search(words)):
         hint = "Start a new one, or shorten the prompt."
-    elif error.code in _MODERATED or (status in (400, 403) and _MODERATION.search(message)):
-        return _moderated(target, status, raw)
-    elif error.code in _NO_QUOTA or status == 402:
-        code, sentence = "quota", f"The account at {host} has no quota left for {model}."
+        return make("context_length", f"The conversation is too long for {model}.", hint)
+    if error.code in _MODERATED or (status in (400, 403) and _MODERATION.search(words)):
+        sentence = f"The moderation of {host} refused the prompt to {model}."
+        return make("content_filter", sentence, "Change the prompt or the model.")
+    if error.code in _NO_QUOTA or status == 402:
         hint = "Check its plan and billing, or use another key."
-    elif status in (401, 403):
-        code, sentence = "key", f"{host} refused the key for {model}."
-        hint = "Check the variable that key_env names in o1lab.toml."
-    elif status == 404:
-        code, sentence = "no_model", f"{host} has no model called {model}."
+        return make("quota", f"The account at {host} has no quota left for {model}.", hint)
+    if status == 401:
+        return make(
+            "key", f"{host} refused the key for {model}.", "Check the variable that key_env names in o1lab.toml."
+        )
+    if status == 403:
+        hint = "Check the permissions of the key and the account."
+        return make("key", f"{host} denies access to {model} (403).", hint)
+    if status == 404:
         hint = "Check the model's name and that the url ends in /v1."
-    elif status == 429:
-        wait = retry_after_s(error.response.headers)
-        code, sentence = "rate_limit", f"{host} asks to slow down (429)."
-        hint = f"Try again in {wait:g} s." if wait is not None else "Try again in a moment."
-        return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
-    elif status >= 500:
-        wait = retry_after_s(error.response.headers)
-        code, sentence = "server", f"{host} has an internal error ({status})."
+        return make("no_model", f"{host} has no model called {model}.", hint)
+    if status == 429 and wait is None and is_daily(words):
+        hint = "Continue when the limit is renewed, usually after midnight UTC, or use another key."
+        return make("quota", f"The daily limit of the account at {host} is used up.", hint)
+    if status == 429:
+        hint = "Try again in a moment." if wait is None else f"Try again {wait_text(wait)}."
+        return make("rate_limit", f"{host} asks to slow down (429).", hint, retry_after_s=wait)
+    if status == 408:
+        return make("timeout", f"{host} did not complete the request in time (408).", "Try again.", retry_after_s=wait)
+    if status in (409, 425, 503, 529):
+        sentence = f"{host} cannot answer at the moment ({status})."
+        return make("server", sentence, "Try again in a moment.", retry_after_s=wait)
+    if status >= 500:
         hint = "Try again. If it persists, check that server's log."
-        return RequestError.of(code, sentence, hint, retry_after_s=wait, status=status, raw=raw)
-    else:
-        code = "option" if error.param in OPTIONS else "refused"
-        sentence, hint = f"{model} refused the request ({status}): {message}", "Correct the request and try again."
-    return RequestError.of(code, sentence, hint, status=status, raw=raw)
+        return make("server", f"{host} has an internal error ({status}).", hint, retry_after_s=wait)
+    code = "option" if error.param in OPTIONS else "refused"
+    return make(code, f"{model} refused the request ({status}).", "Correct the request and try again.")
 
 
-def _moderated(target: ModelAddress, status: int | None, raw: str) -> RequestError:
-    sentence = f"The moderation of {host_of(target)} refused the prompt to {target.model}."
-    return RequestError.of("content_filter", sentence, "Change the prompt or the model.", status=status, raw=raw)
+def _too_many_tokens(
+    room: TokenRoom, sent: Mapping[str, Any], model: str, make: Callable[..., RequestError]
+) -> RequestError:
+    """Return the error of a request whose ``max_tokens`` is more than fits."""
+    asked = sent.get("max_tokens") or sent["max_completion_tokens"]
+    sentence = f"{model} gives at most {room.limit:,} tokens in a response, not {asked:,}."
+    if room.prompt is not None:
+        sentence = (
+            f"The context of {model} is {room.limit:,} tokens: with a prompt of {room.prompt:,}, at most {room.fits:,} "
+            f"tokens fit for the response, not {asked:,}."
+        )
+    code = "max_tokens" if asked >= room.limit else "no_room"  # no_room: other prompts may fit
+    return make(code, sentence, f"Lower max_tokens to {room.fits} or less.", fits=room.fits)
+
+
+def payload_of(error: openai.APIStatusError) -> Any:
+    """Return the body of an error, parsed if it is JSON."""
+    try:
+        text = error.response.text
+    except httpx2.StreamError:  # the body was not read
+        return ""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _headers_in(payload: Any) -> dict[str, str]:
+    """Return the headers of the server behind a router, which some routers put into the body of an error."""
+    match payload:
+        case {"error": {"metadata": {"headers": dict(headers)}}}:
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
 
 
 def _refused(error: BaseException) -> bool:
@@ -209,44 +235,6 @@ def _refused(error: BaseException) -> bool:
     return False
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the server asks to wait, from ``retry-after-ms`` or ``retry-after``; None if absent.
-
-    A date in ``retry-after`` is compared with the server's own ``date`` header if there is one, because the local clock
-    may be wrong.
-    """
-    if (wait := _number(headers.get("retry-after-ms"))) is not None:
-        return wait / 1000
-    asked = headers.get("retry-after")
-    if (wait := _number(asked)) is not None:
-        return wait
-    until = _moment(asked)
-    if until is None:
-        return None
-    now = _moment(headers.get("date"))
-    return max(0.0, until - (time.time() if now is None else now))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
-
-
-def _moment(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text or "").timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def host_of(target: ModelAddress) -> str:
-    """Return the server's url without credentials."""
-    return re.sub(r"//[^@/]*@", "//", target.base_url)
-
-
-def without_key(text: str, key: str) -> str:
-    """Replace the key in ``text`` by asterisks; up to five characters are not secret and may be part of a word."""
-    return text.replace(key, "***") if len(key) > 5 else text
+    """Return the server's url without credentials and query."""
+    return public_url(target.base_url)

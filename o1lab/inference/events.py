@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from o1lab.inference.calls import RequestError
@@ -38,10 +38,24 @@ class Delta:
 
 @dataclass(frozen=True)
 class Recast:
-    """The answer so far is in fact thought, because a closing think tag arrived without an opening one.
+    """Part of the answer so far is in fact thought: a closing think mark arrived without an opening one at the start.
 
-    Some chat templates put the opening tag into the prompt, so the response contains only the closing one.
+    Some chat templates put the opening mark into the prompt, so the response contains only the closing one.
+
+    Attributes:
+        answer: what remains of the answer so far.
+        thought: the text to add to the thought.
     """
+
+    answer: str
+    thought: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The request was changed, because the server refuses part of it; ``text`` says what and why, for people."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Failed:
     seconds: float = 0.0
 
 
-Event = Started | Delta | Recast | Done | Failed
+Event = Started | Delta | Recast | Noted | Done | Failed
 
 
 @dataclass
@@ -88,6 +102,7 @@ class Answer:
     done: Done | None = None
     error: RequestError | None = None
     stopped: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
         match event:
@@ -97,8 +112,10 @@ class Answer:
                 self.thought += text
             case Delta(text=text):
                 self.answer += text
-            case Recast():
-                self.thought, self.answer = self.thought + self.answer, ""
+            case Recast(answer=answer, thought=thought):
+                self.thought, self.answer = "\n\n".join(filter(None, (self.thought, thought))), answer
+            case Noted(text=text):
+                self.notes.append(text)
             case Done():
                 self.done = event
             case Failed(error=error):

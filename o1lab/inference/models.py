@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import UsageError
 from o1lab.inference.budget import Price
-from o1lab.inference.calls import Message, Role
+from o1lab.inference.calls import OPTIONS, Message, Role
 from o1lab.inference.rate_limit import Limits
+from o1lab.inference.refused import Refusals
 from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.jobs.control import Clock, Control
 from o1lab.paths import Lab
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
+from o1lab.serve.registry import ModelRef, find_model, open_model
 
 
 @dataclass
@@ -27,10 +29,13 @@ class ModelClient:
     limits: Limits
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
-    dropped: set[str] = field(default_factory=set)
-    """Options that the server rejected by name."""
+    refusals: Refusals = field(init=False)
+    """What the server refuses of requests."""
     _replies: int = 0
     _written: int = 0
+
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.target)
 
     @property
     def model(self) -> str:
@@ -38,34 +43,24 @@ class ModelClient:
         return self.ref.endpoint.model if self.ref.endpoint else self.ref.id
 
     def options(self, settings: RequestSettings, sample: int) -> dict[str, Any]:
-        """Return the options for a sample: those that are set and not rejected."""
-        limit = "max_completion_tokens" if "max_tokens" in self.dropped else "max_tokens"
+        """Return the options for a sample: those that are set and not refused."""
+        return {name: value for name, value in self.body(settings, sample, ()).items() if name in OPTIONS}
+
+    def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return the body of a request without what the server refuses, the same for every engine."""
+        return self.refusals.apply(self.wanted(settings, sample, messages))
+
+    def wanted(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return the body of a request with everything that the settings say."""
         options = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            limit: settings.max_tokens,
+            "max_tokens": settings.max_tokens,
             "seed": None if settings.seed is None else settings.seed + sample,
             "reasoning_effort": settings.reasoning_effort,
         }
-        return {name: value for name, value in options.items() if value is not None and name not in self.dropped}
-
-    def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the body of a request, the same for every engine."""
-        return {"model": self.target.model, "messages": list(messages), **self.options(settings, sample)}
-
-    def dropper(self, note: Callable[[str], None]) -> Callable[[str], None]:
-        """Return a function to call when the server rejects an option: the option is omitted from then on.
-
-        Args:
-            note: called with a sentence for the user.
-        """
-
-        def drop(option: str) -> None:
-            if option not in self.dropped:
-                self.dropped.add(option)
-                note(f"{self.ref.id} does not support {option}; it is omitted.")
-
-        return drop
+        given = {name: value for name, value in options.items() if value is not None}
+        return {"model": self.target.model, "messages": list(messages), **given}
 
     def typical(self, most: int) -> int:
         """Return the mean tokens of a response so far; ``most`` before the first."""

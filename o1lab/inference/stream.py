@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from o1lab.inference.calls import RequestError
-from o1lab.inference.errors import classify_body, cut_off, empty, malformed, not_api, without_key
-from o1lab.serve.registry import ModelAddress
+from o1lab.inference.calls import ENDS, LIMITS, MODERATED, RequestError
+from o1lab.inference.errors import classify_body, cut_off, empty, malformed, not_api
+from o1lab.inference.sse import DONE
+from o1lab.inference.thoughts import SeparateThought
+from o1lab.serve.endpoints import ModelAddress
 
-CONTENT_FILTER = "content_filter"
 _MOST_TOKENS = 10**9
 """Token counts above this are ignored as wrong."""
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details", "thinking_blocks")
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Piece(NamedTuple):
@@ -25,7 +31,7 @@ class Piece(NamedTuple):
 
 @dataclass
 class Reply:
-    """The response to one request, perhaps partial. Think tags inside ``answer`` stay there.
+    """The response to one request, perhaps partial. Think marks inside ``answer`` stay there.
 
     Attributes:
         error: why it is not complete; None if it is.
@@ -52,19 +58,6 @@ class Reply:
         return self.thought + self.answer
 
 
-def flaw(reply: Reply, target: ModelAddress) -> RequestError | None:
-    """Return why a complete reply is not usable; None if it is."""
-    if reply.finish_reason == CONTENT_FILTER:
-        return RequestError.of(CONTENT_FILTER, "The server's moderation cut off the answer.")
-    if reply.refusal and not reply.answer:
-        return RequestError.of("refusal", "The model refused to answer.")
-    if reply.text.strip():
-        return None
-    if reply.finish_reason == "length":
-        return RequestError.of("length", "All tokens were used for hidden thoughts. Raise max_tokens.")
-    return empty(target)
-
-
 @dataclass
 class ReplyReader:
     """Builds a reply from the events of a stream, or from one body.
@@ -77,14 +70,25 @@ class ReplyReader:
     events: int = 0
     """The number of events received."""
     ended: bool = False
-    """Whether the server marked the end other than by a ``finish_reason``."""
+    """Whether the server marked the end of the stream, or sent a body."""
     _reply: Reply = field(default_factory=Reply)
     _texts: dict[str, list[str]] = field(default_factory=lambda: {"thought": [], "answer": [], "refusal": []})
+    _separate: SeparateThought = field(default_factory=SeparateThought)
+    _half: dict[str, str] = field(default_factory=dict)
+    """The first halves of surrogate pairs that a server cut in two, by kind."""
+    repeats: bool = False
+    """Whether every piece of the answer repeated the text before it; set by :meth:`end`."""
+    _called: bool = False
 
     @property
     def speaking(self) -> bool:
         """Whether any text was received."""
         return any(self._texts.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error was received, after which nothing is read."""
+        return self._reply.error is not None
 
     def sent(self, options: dict[str, Any]) -> None:
         """Record the options of the request."""
@@ -94,16 +98,23 @@ class ReplyReader:
         """Record the HTTP status of the response."""
         self._reply.status = status
 
-    def take(self, event: Any) -> list[Piece]:
-        """Add one event of a stream and return its text.
-
-        Raises:
-            ValueError: it is not an object.
-        """
-        if not isinstance(event, dict):
-            raise ValueError("an event that is not an object")  # noqa: TRY004 - callers catch one kind of error
+    def take(self, data: str) -> list[Piece]:
+        """Add the data of one event of a stream and return its text; an error becomes that of the reply."""
         self.events += 1
-        return self._add(event, "delta")
+        if data.startswith(DONE):
+            self.ended = True
+            return []
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            self.fail(malformed(self.target, data))
+        elif (error := _error_in(event)) is not None:
+            self.fail(classify_body(error, self.target, data), data)
+        else:
+            return self._add(event)
+        return []
 
     def body(self, text: str, content_type: str = "") -> list[Piece]:
         """Add a whole body and return its text. If it is not a chat completion, the reply gets an ``error``."""
@@ -113,17 +124,26 @@ class ReplyReader:
             reply.error = not_api(self.target, content_type)
             return []
         try:
-            data = json.loads(text)
+            data = json.loads(text.lstrip("\ufeff"))
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             reply.error = malformed(self.target)
-        elif data.get("error"):
-            reply.error = classify_body(data["error"], self.target)
+        elif (error := _error_in(data)) is not None:
+            reply.error = classify_body(error, self.target)
         else:
             self.ended = True
-            return self._add(data, "message")
+            return [*self._add(data, whole=True), *self.rest()]
         return []
+
+    def rest(self) -> list[Piece]:
+        """Return the text that was kept back, at the end of the stream."""
+        pieces = [Piece("thought", self._separate.flush()), *(Piece(*half) for half in self._half.items())]
+        self._half = {}
+        pieces = [piece for piece in pieces if piece.text]
+        for piece in pieces:
+            self._texts[piece.kind].append(piece.text)
+        return pieces
 
     def cut(self) -> None:
         """End a stream that exceeds its limit; the reply has the finish reason ``length``."""
@@ -131,23 +151,52 @@ class ReplyReader:
 
     def fail(self, error: RequestError, raw: str = "") -> None:
         """Record an error; the text received before stays."""
-        self._reply.error, self._reply.status = error, error.status
+        self._reply.error = error
+        self._reply.status = error.status or self._reply.status
         self._reply.raw = raw or error.raw
 
     def end(self) -> Reply:
-        """Return the reply. Without an end mark it has the error ``cut_off``, without any text ``empty``."""
+        """Return the reply. It has an error unless the server said that the response is complete or at its limit."""
         reply = self._reply
+        self.rest()
+        reply.error = reply.error or self._repeated()
         reply.thought, reply.answer, reply.refusal = ("".join(texts) for texts in self._texts.values())
-        reply.raw = without_key(reply.raw, self.target.key)
-        if reply.error is None:
-            if reply.finish_reason == "error" or (reply.text and not (reply.finish_reason or self.ended)):
-                reply.error = cut_off(self.target)
-            elif not (reply.text or reply.refusal or reply.finish_reason):
-                reply.error = empty(self.target)
+        reply.raw = self.target.redact(reply.raw)
+        reply.error = reply.error or self._flaw(reply)
         return reply
 
-    def _add(self, data: Mapping[str, Any], name: str) -> list[Piece]:
-        reply, usage, choices = self._reply, data.get("usage"), data.get("choices")
+    def _flaw(self, reply: Reply) -> RequestError | None:
+        """Return why a reply without an error is not usable; None if it is."""
+        reason = reply.finish_reason.lower()
+        if not (reply.text or reply.refusal or reason):
+            return empty(self.target)
+        if reason in MODERATED:
+            return RequestError.of("content_filter", "The server's moderation cut off the answer.")
+        if reason not in ENDS | LIMITS:
+            return cut_off(self.target, reason=reply.finish_reason if reason or self.ended else None)
+        if reply.refusal and not reply.answer:
+            return RequestError.of("refusal", "The model refused to answer.")
+        if reply.text.strip():
+            return None
+        if reason in LIMITS:
+            return RequestError.of("length", "All tokens were used for hidden thoughts. Raise max_tokens.")
+        if self._called:
+            sentence = f"{self.target.model} asked to call a tool instead of answering."
+            return RequestError.of("tool_call", sentence, "Ask a model that is served without tools.")
+        return empty(self.target)
+
+    def _repeated(self) -> RequestError | None:
+        """Return an error if each piece of the answer repeats all text before it, as in no version of the protocol."""
+        pieces = self._texts["answer"]
+        pairs = list(pairwise(pieces))
+        if len(pairs) < 2 or not all(len(new) > len(old) and new.startswith(old) for old, new in pairs):
+            return None
+        self._texts["answer"], self.repeats = pieces[-1:], True
+        sentence = f"The server of {self.target.model} repeats the whole text in every piece of its stream."
+        return RequestError.of("malformed", sentence, "Use stream: never, or another server.")
+
+    def _add(self, data: Mapping[str, Any], *, whole: bool = False) -> list[Piece]:
+        reply, usage = self._reply, data.get("usage")
         reply.model = _text(data.get("model")) or reply.model
         if isinstance(usage, dict):
             reply.input_tokens = _count(usage.get("prompt_tokens"))
@@ -155,35 +204,91 @@ class ReplyReader:
             details = usage.get("completion_tokens_details")
             if isinstance(details, dict):
                 reply.thought_tokens = _count(details.get("reasoning_tokens"))
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict):
-            self.ended = self.ended or isinstance(usage, dict)  # the last chunk has only the token counts
+        choices = data.get("choices")
+        of_first = [
+            one
+            for one in (choices if isinstance(choices, list) else ())
+            if isinstance(one, dict) and not one.get("index")  # a server may send several responses at once
+        ]
+        if not of_first:
             return []
-        reply.finish_reason = _text(choice.get("finish_reason")) or reply.finish_reason
-        message = choice.get(name)
-        pieces = _pieces(message) if isinstance(message, dict) else []
+        choice = of_first[0]
+        reason = _text(choice.get("finish_reason"))
+        reply.finish_reason = reason if reason.lower() not in ("", "null", "none") else reply.finish_reason
+        message = choice.get("delta") or choice.get("message")
+        if not isinstance(message, dict):
+            message = {"content": choice.get("text")}
+        self._called = self._called or bool(message.get("tool_calls") or message.get("function_call"))
+        pieces = [piece for kind, text in _parts(message, whole=whole) if (piece := self._piece(kind, text)).text]
         for piece in pieces:
             self._texts[piece.kind].append(piece.text)
         return pieces
 
+    def _piece(self, kind: str, text: str) -> Piece:
+        """Return a piece of text with surrogate pairs joined, and without the marks around a separate thought."""
+        text = self._half.pop(kind, "") + text
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._half[kind], text = text[-1:], text[:-1]
+        text = _SURROGATES.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
+        return Piece(kind, self._separate.feed(text) if kind == "thought" else text)
 
-def _pieces(message: Mapping[str, Any]) -> list[Piece]:
-    """Return the texts of a message, or of the delta of a stream."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
+
+def _error_in(data: Mapping[str, Any]) -> Any:
+    """Return the error that an event or a body consists of or contains; None if there is none."""
+    choices = data.get("choices")
+    for one in (data, *(choices if isinstance(choices, list) else ())):
+        if isinstance(one, dict) and one.get("error"):
+            return one["error"]
+    told = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
+    return data if told and not choices and not data.get("usage") else None
+
+
+def _parts(message: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
+    """Return the texts of a message, or of the delta of a stream, by kind.
+
+    Servers name the thought differently, and some repeat it in several fields; the first that has text counts.
+    """
+    thought = next(filter(None, (_inner(message.get(name), whole=whole) for name in _THOUGHT_FIELDS)), "")
+    found = [("thought", thought), ("refusal", _text(message.get("refusal")))]
     content = message.get("content")
-    if isinstance(content, list):  # parts, as some servers send them
-        content = "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
-    texts = {"thought": thought, "answer": content, "refusal": message.get("refusal")}
-    return [Piece(kind, _text(text)) for kind, text in texts.items() if _text(text)]
+    if not isinstance(content, list):
+        return [*found, ("answer", _inner(content, whole=whole))]
+    texts: dict[str, list[str]] = {"thought": [], "answer": [], "refusal": []}
+    for part in content:
+        kind = str(part.get("type", "")) if isinstance(part, dict) else ""
+        hidden = "think" in kind or "reason" in kind
+        texts["thought" if hidden else "refusal" if kind == "refusal" else "answer"].append(
+            _text(part.get("refusal")) if kind == "refusal" else _inner(part, whole=whole)
+        )
+    return [*found, *((kind, _joined(parts, whole=whole)) for kind, parts in texts.items())]
+
+
+def _inner(value: Any, *, whole: bool) -> str:
+    """Return the text inside a text, a list of parts, or a part."""
+    match value:
+        case str():
+            return value
+        case list():
+            return _joined([_inner(one, whole=whole) for one in value], whole=whole)
+        case dict():
+            return next(filter(None, (_inner(value.get(name), whole=whole) for name in _TEXT_FIELDS)), "")
+    return ""
+
+
+def _joined(parts: list[str], *, whole: bool) -> str:
+    """Join parts; those of a whole message begin a line unless there is white space between them already."""
+    joined = ""
+    for part in filter(None, parts):
+        glued = whole and joined and not (joined[-1].isspace() or part[0].isspace())
+        joined += f"\n{part}" if glued else part
+    return joined
 
 
 def read_body(text: str, target: ModelAddress) -> Reply:
     """Parse a whole body into a reply, with an ``error`` if it is not usable."""
     reader = ReplyReader(target)
     reader.body(text)
-    reply = reader.end()
-    reply.error = reply.error or flaw(reply, target)
-    return reply
+    return reader.end()
 
 
 def _text(value: Any) -> str:

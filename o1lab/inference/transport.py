@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Self, cast
 
 import httpx2
 import openai
-from openai._streaming import ServerSentEvent
 
 from o1lab.inference.calls import OPTIONS, RAW_LIMIT, RequestError
-from o1lab.inference.errors import classify, refused_option
+from o1lab.inference.errors import classify, payload_of
+from o1lab.inference.refused import Refusals, refused_options
+from o1lab.inference.sse import EventParser
 from o1lab.inference.stream import Piece, ReplyReader
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.records import PAST_PROXIES
-from o1lab.serve.registry import ModelAddress
 
 Pieces = AsyncGenerator[Piece, None]
 ENDLESS = 1000
@@ -29,16 +31,28 @@ class Transport:
     Args:
         silence_timeout_s: seconds without any data after which a request fails.
         connect_timeout_s: seconds after which connecting fails.
+        first_token_timeout_s: seconds without any data before the first text after which a request fails; None for
+            ``silence_timeout_s``.
         connections: size of the pool; None for the library's default.
     """
 
-    def __init__(self, *, silence_timeout_s: float, connect_timeout_s: float, connections: int | None = None) -> None:
-        timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s)
+    def __init__(
+        self,
+        *,
+        silence_timeout_s: float,
+        connect_timeout_s: float,
+        first_token_timeout_s: float | None = None,
+        connections: int | None = None,
+    ) -> None:
+        self._silence_s = silence_timeout_s
+        self._first_s = silence_timeout_s if first_token_timeout_s is None else first_token_timeout_s
+        longest = max(self._silence_s, self._first_s)
+        timeout = httpx2.Timeout(longest, connect=connect_timeout_s)
         more: dict[str, Any] = {}
         if connections is not None:  # the default of aiohttp is 100
-            timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s, pool=None)
+            timeout = httpx2.Timeout(longest, connect=connect_timeout_s, pool=None)
             more["limits"] = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
+        self._clients: dict[ModelAddress, openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES, **more)
 
     async def __aenter__(self) -> Self:
@@ -52,58 +66,72 @@ class Transport:
 
     def client(self, target: ModelAddress) -> openai.AsyncOpenAI:
         """Return a client of one server, for its other endpoints. It retries nothing."""
-        address = target.base_url, target.key
-        if address not in self._clients:
-            self._clients[address] = openai.AsyncOpenAI(
-                base_url=target.base_url, api_key=target.key, http_client=self._http, max_retries=0
+        if target not in self._clients:
+            self._clients[target] = openai.AsyncOpenAI(
+                base_url=target.base_url,
+                api_key=target.key,
+                default_query=dict(target.query),
+                default_headers=dict(target.headers),
+                http_client=self._http,
+                max_retries=0,
             )
-        return self._clients[address]
+        return self._clients[target]
 
-    async def send(
-        self,
-        target: ModelAddress,
-        body: Callable[[], dict[str, Any]],
-        reader: ReplyReader,
-        dropped: Callable[[str], None],
-    ) -> Pieces:
+    async def send(self, body: Mapping[str, Any], reader: ReplyReader, refusals: Refusals) -> Pieces:
         """Send one chat completion request and yield its text as it arrives; afterwards ``reader.end()`` is the reply.
 
         Errors are not raised but recorded in the reply. Cancelling closes the connection, so that the server stops too.
 
         Args:
-            target: the model.
-            body: returns the request's body; called again after an option was dropped.
-            reader: builds the reply.
-            dropped: called with the name of an optional parameter that this server rejects; the next body must not
-                have it.
+            body: the request's body.
+            reader: builds the reply of its target.
+            refusals: what the server refuses: it is left out, and added to when the server refuses more.
         """
         while True:
-            sent = body()
-            reader.sent({name: value for name, value in sent.items() if name in OPTIONS})
+            sent = refusals.apply(body)
+            options = {name: value for name, value in sent.items() if name in OPTIONS}
+            folded = len(sent["messages"]) < len(body["messages"])
+            reader.sent(options | ({"system_in": "user"} if folded else {}))
             try:
-                async with aclosing(self._pieces(target, sent, reader)) as pieces:
+                async with aclosing(self._pieces(reader.target, sent, reader)) as pieces:
                     async for piece in pieces:
                         yield piece
-            except openai.BadRequestError as error:
-                if (refused := refused_option(error, sent)) is not None:
-                    dropped(refused)
+            except openai.APIStatusError as error:
+                found = refused_options(error.status_code, payload_of(error), sent, code=error.code, param=error.param)
+                if found:
+                    refusals.add(found)
                     continue
-                _fail(reader, error)
+                _fail(reader, error, sent)
             except Exception as error:  # any error of the libraries; the text received before is kept
-                _fail(reader, error)
+                _fail(reader, error, sent)
+            for piece in reader.rest():
+                yield piece
             return
 
     async def _pieces(self, target: ModelAddress, body: dict[str, Any], reader: ReplyReader) -> Pieces:
         # The raw response is read here as text, so that a faulty body can be kept. The content type of the response
-        # decides how it is read, not what was requested.
-        client = self.client(target)
-        request = client.post(
+        # decides how it is read; what was requested counts only if it says neither.
+        request = self.client(target).post(
             "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
-        response = cast(httpx2.Response, await request)
-        reader.reached(response.status_code)
-        kind = response.headers.get("content-type", "text/event-stream" if body.get("stream") else "")
-        if not body.get("stream") or "text/event-stream" not in kind:
+        async with asyncio.timeout(self._first_s):
+            response = cast(httpx2.Response, await request)
+        try:
+            reader.reached(response.status_code)
+            kind = response.headers.get("content-type", "")
+            whole = "html" in kind or "json" in kind or not body.get("stream")
+            if "text/event-stream" in kind or not whole:
+                limit = body.get("max_tokens") or body.get("max_completion_tokens")
+                async with aclosing(self._events(response, reader)) as events:
+                    async for data in events:
+                        for piece in reader.take(data):
+                            yield piece
+                        if limit is not None and reader.events > ENDLESS + 4 * limit:
+                            reader.cut()
+                            return
+                        if reader.failed:
+                            return
+                return
             text, complete = await _whole(response)
             if complete:
                 for piece in reader.body(text, kind):
@@ -111,17 +139,26 @@ class Transport:
             else:
                 sentence = f"The server sent more than {MOST_BODY >> 20} MiB without an end."
                 reader.fail(RequestError.of("endless", sentence, status=200), text[:RAW_LIMIT])
-            return
-        limit = body.get("max_tokens") or body.get("max_completion_tokens")
-        stream = _Stream(cast_to=object, response=response, client=client)
-        async for event in stream:
-            for piece in reader.take(event):
-                yield piece
-            if limit is not None and reader.events > ENDLESS + 4 * limit:
-                reader.cut()
-                await response.aclose()
-                return
-        reader.ended = reader.ended or stream.done
+        finally:
+            await response.aclose()
+
+    async def _events(self, response: httpx2.Response, reader: ReplyReader) -> AsyncGenerator[str, None]:
+        """Yield the data of the events of a stream.
+
+        Raises:
+            TimeoutError: the server was silent for too long.
+        """
+        parser, chunks = EventParser(), response.aiter_bytes()
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s if reader.speaking else self._first_s):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                break
+            for data in parser.feed(chunk):
+                yield data
+        for data in parser.end():
+            yield data
 
 
 async def _whole(response: httpx2.Response) -> tuple[str, bool]:
@@ -130,22 +167,10 @@ async def _whole(response: httpx2.Response) -> tuple[str, bool]:
     async for part in response.aiter_bytes():
         body += part
         if len(body) > MOST_BODY:
-            await response.aclose()
             return body[:RAW_LIMIT].decode("utf-8", "replace"), False
     return body.decode("utf-8", "replace"), True
 
 
-def _fail(reader: ReplyReader, error: Exception) -> None:
-    found = classify(error, reader.target, speaking=reader.speaking)
+def _fail(reader: ReplyReader, error: Exception, sent: Mapping[str, Any]) -> None:
+    found = classify(error, reader.target, speaking=reader.speaking, sent=sent)
     reader.fail(found, error.response.text if isinstance(error, openai.APIStatusError) else "")
-
-
-class _Stream(openai.AsyncStream[object]):
-    """Records whether the server sent ``[DONE]``, which the base class does not report."""
-
-    done = False
-
-    async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
-        async for event in super()._iter_events():
-            self.done = self.done or event.data.startswith("[DONE]")
-            yield event

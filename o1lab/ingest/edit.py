@@ -58,7 +58,7 @@ def _edited(parent: TraceRow, raw: str, annotator: str) -> NewTrace:
     end = (len(raw), len(raw))
     return NewTrace(
         parent.problem_id, parent.model, raw, parsed.thought or (0, 0), parsed.solution or end,
-        parsed.complete, str(parsed.format), parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
+        parsed.complete, parsed.format, parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
         meta={"edited_by": annotator},
     )  # fmt: skip
 

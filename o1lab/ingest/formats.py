@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.equality.notation import normalise
 from o1lab.chains.parse import parse
-from o1lab.chains.verify import normalise
 from o1lab.ingest.importers.base import GOLD, IMPORTERS, REFERENCE, Found, Importer, RowError, TraceText, string
 from store.records import NewProblem, NewTrace
 
@@ -128,7 +128,7 @@ def _trace(row: Mapping[str, Any], response: TraceText, problem_id: str, provena
         thought=parsed.thought or (0, 0),
         solution=parsed.solution or nothing,
         complete=parsed.complete,
-        format=parsed.format.value,
+        format=parsed.format,
         source=provenance.source,
         key=key,
         licence=_licence(row, provenance),

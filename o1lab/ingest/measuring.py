@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from o1lab.chains.measures import MEASURES_VERSION, Measures, measure, read_text
 from o1lab.chains.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
 from o1lab.chains.verify import VERIFIER_VERSION, VerifierPool
+from o1lab.ingest.verifying import verify_pairs
 from store import Store, traces
 from store.records import Measured, NewTrace, TraceText
+from store.sqlite import Database
 
 MEASURED_BY = f"moves {SEGMENTER_VERSION}, measures {MEASURES_VERSION}, verifier {VERIFIER_VERSION}"
 
@@ -68,7 +70,7 @@ def measure_pending(
             while batch := traces.unmeasured(db, MEASURED_BY, after=after, limit=_BATCH):
                 after = batch[-1][0]
                 texts = [text for _, text in batch]
-                measured = _measured(texts, count(texts), verifier)
+                measured = _measured(db, texts, count(texts), verifier)
                 traces.set_measures(db, measured)
                 report.measured += len(measured)
                 report.verdicts.update(one.verdict for one in measured)
@@ -89,14 +91,17 @@ def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = No
     """
     with store.explained(), _pool(pool) as verifier:
         text = traces.text(store.db, trace_id)
-        [measured] = _measured([text], [_measure_text(text)], verifier)
+        [measured] = _measured(store.db, [text], [_measure_text(text)], verifier)
         traces.set_measures(store.db, [measured])
     return measured
 
 
-def _measured(texts: Sequence[TraceText], found: Iterable[Measures], verifier: VerifierPool) -> list[Measured]:
+def _measured(
+    db: Database, texts: Sequence[TraceText], found: Iterable[Measures], verifier: VerifierPool
+) -> list[Measured]:
     measures = list(found)
-    verdicts = verifier.verify_many((text.gold, one.answer) for text, one in zip(texts, measures, strict=True))
+    pairs = [(text.gold, one.answer) for text, one in zip(texts, measures, strict=True)]
+    verdicts = verify_pairs(db, verifier, pairs)
     return [
         as_record(text.trace_id, one, verdict.status, verdict.reason)
         for text, one, verdict in zip(texts, measures, verdicts, strict=True)

@@ -17,6 +17,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
+from o1lab.chains.marks import use_marks_of
 from o1lab.errors import LabError, O1LabError, UsageError, from_store
 from o1lab.jobs.control import Clock, Control, MonotonicClock
 from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, SettingsT, StatusT
@@ -61,6 +62,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         watch: Callable[[StatusT], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        use_marks_of(lab)
         self.lab = lab
         self.folder = folder
         self.counts = progress

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from o1lab.config import Config, Endpoint, load_config
-from o1lab.errors import LabError, NotFoundError
+from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.jobs.about import id_of_name
 from o1lab.jobs.directory import created_at
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
 from o1lab.paths import Lab
+from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
 from o1lab.serve.records import ServerRecord, live_records
 from o1lab.small_files import UnreadableError, read_object, read_yaml
 
@@ -43,15 +43,6 @@ class ModelRef:
     step: int | None = None
     endpoint: Endpoint | None = None
     record: ServerRecord | None = None
-
-
-@dataclass(frozen=True)
-class ModelAddress:
-    """The address of a model. The key is not part of the repr."""
-
-    base_url: str
-    model: str
-    key: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -125,12 +116,28 @@ def _endpoint_title(endpoint: Endpoint) -> str:
 def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     """Return the model called ``wanted``: an id, a run by id or name (its last checkpoint), ``run/step-N``, a folder.
 
+    Exact names of models go before the other ways to name one.
+
     Raises:
         NotFoundError: the lab has no model of this name.
+        UsageError: several models have this name.
     """
     refs = list_models(lab, config)
-    plain = wanted.replace("/step-", "/")
+    exact = [ref for ref in refs if ref.id == wanted]
+    owners = [_what(ref) for ref in exact]
+    if any(ref.endpoint is not None for ref in exact) and (
+        id_of_name(lab.runs, wanted) is not None or any(ref.run_id == wanted for ref in refs)
+    ):
+        owners.append("a training run")
+    if len(owners) > 1:
+        raise UsageError(
+            f"'{wanted}' is ambiguous: {' and '.join(owners)} have this name.",
+            "Give the endpoint another name in o1lab.toml.",
+        )
+    if exact:
+        return exact[0]
     by_id = {ref.id: ref for ref in refs}
+    plain = wanted.replace("/step-", "/")
     if plain in by_id:
         return by_id[plain]
     named, slash, step = plain.partition("/")
@@ -147,6 +154,12 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"The lab has: {names}.")
 
 
+def _what(ref: ModelRef) -> str:
+    if ref.endpoint is not None:
+        return f"an endpoint ({public_url(ref.endpoint.url)}, {ref.endpoint.model})"
+    return {"solver": "the built-in solver", "base": "the base model"}.get(ref.source, f"a {ref.source}")
+
+
 async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> ModelAddress:
     """Return the address of ``ref``; start an embedded server or load an adapter if necessary.
 
@@ -155,10 +168,10 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
         manager: runs the servers of bases, checkpoints and the solver.
 
     Raises:
-        LabError: the variable of the key is not set (code ``no_key``), or a server cannot start.
+        LabError: the endpoint's URL or key is not usable, or a server cannot start.
     """
     if ref.endpoint is not None:
-        return ModelAddress(ref.endpoint.url, ref.endpoint.model, endpoint_key(ref.endpoint))
+        return endpoint_address(ref.endpoint)
     if ref.record is not None:
         return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token)
     if ref.source == "server":
@@ -171,23 +184,6 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
     adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
     server = await manager.ensure_server(ref.base or "", adapters)
     return ModelAddress(server.url, next(iter(adapters), server.models[0]), server.token)
-
-
-def endpoint_key(endpoint: Endpoint) -> str:
-    """Return the endpoint's key from its variable; "none" for an endpoint without a key.
-
-    Raises:
-        LabError: the variable is not set.
-    """
-    if endpoint.key_env is None:
-        return "none"
-    if value := os.environ.get(endpoint.key_env):
-        return value
-    raise LabError(
-        f"The key of {endpoint.name} is missing: {endpoint.key_env} is not set.",
-        f"Set it before starting o1lab: export {endpoint.key_env}=...",
-        code="no_key",
-    )
 
 
 def _student(checkpoint: Checkpoint) -> ModelRef:

@@ -22,9 +22,10 @@ from o1lab.widgets.wrap import WrappedText
 FLUSHES_PER_SECOND = 20
 ANSWER_HEADER = "─ answer"
 
-Part = Literal["user", "thought", "answer", "error"]
+Part = Literal["user", "note", "thought", "answer", "error"]
 _STYLES: dict[Part, Style] = {
     "user": Style(bold=True),
+    "note": Style(color="yellow"),
     "thought": Style(dim=True, italic=True),
     "answer": Style.null(),
     "error": Style(color="red", bold=True),
@@ -255,6 +256,12 @@ class StreamPane(Vertical):
         self._thought = self._answer = None
         if self._timer is not None:
             self._timer.resume()
+
+    def add_note(self, text: str) -> None:
+        """Add a note about the request to the current assistant turn, unless an earlier turn shows it."""
+        line, body = f"• {text}", self.body
+        if not any(body.sections[i].text.text == line for i, part in enumerate(body.parts) if part == "note"):
+            body.add("note", line)
 
     def append_thought(self, delta: str) -> None:
         """Add to the thought of the current assistant turn (drawn at the next flush)."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
 from o1lab.inference.calls import RequestError
-from o1lab.inference.events import Delta, Done, Failed, Recast, Started
-from o1lab.serve.registry import ModelAddress, ModelRef, find_model, open_model
+from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
@@ -271,10 +272,15 @@ class CompareController:
     def _draw_answer(self, stream: StreamPane, message: conversations.Message | None) -> None:
         if message is None:
             return
+        self._draw_notes(stream, message.settings.get("notes", ()))
         if message.content or message.thought:
             stream.add_assistant(message.content, message.thought, message.thought_tokens)
         if message.state == "failed":
             self._draw_failure(stream, message.error or "This answer failed.", "")
+
+    def _draw_notes(self, stream: StreamPane, notes: Sequence[str]) -> None:
+        for note in notes if not self.hidden else ():  # a note names the model
+            stream.add_note(note)
 
     def _draw_failure(self, stream: StreamPane, sentence: str, hint: str) -> None:
         if self.hidden:  # the sentence names the model
@@ -333,11 +339,16 @@ class CompareController:
             case Delta(text=text):
                 state.received("answering")
                 stream.append_answer(text)
-            case Recast():
-                text = stream.last_thought + stream.last_answer
+            case Recast(answer=answer, thought=thought):
+                thought = "\n\n".join(filter(None, (stream.last_thought, thought)))
                 stream.drop_last_assistant()
                 stream.begin_assistant()
-                stream.append_thought(text)
+                self._draw_notes(stream, state.notes)
+                stream.append_thought(thought)
+                stream.append_answer(answer)
+            case Noted(text=text):
+                state.notes.append(text)
+                self._draw_notes(stream, [text])
             case Done(thought_tokens=tokens):
                 stream.set_thought_tokens(tokens)
                 stream.finish()
@@ -357,5 +368,5 @@ class CompareController:
         from o1lab.inference.chat_client import ChatClient
 
         if self._client is None:
-            self._client = ChatClient()
+            self._client = ChatClient(self.context.config.chat)
         return self._client

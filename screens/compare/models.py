@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from o1lab.errors import LabError
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, endpoint_key
+from o1lab.serve.endpoints import endpoint_address, public_url
+from o1lab.serve.registry import ModelRef
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice
 
@@ -20,10 +21,10 @@ def model_choices(refs: Sequence[ModelRef]) -> list[Choice]:
 def _detail(ref: ModelRef) -> str:
     if ref.endpoint is not None:
         try:
-            endpoint_key(ref.endpoint)
+            endpoint_address(ref.endpoint)
         except LabError as error:
             return error.message
-        return f"{ref.id} · {ref.endpoint.url}"
+        return f"{ref.id} · {public_url(ref.endpoint.url)}"
     match ref.source:
         case "checkpoint":
             return f"checkpoint {ref.step} of run {ref.run_id}, on {ref.base}"

@@ -21,6 +21,7 @@ class PromptInput(PlainArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send"),
+        Binding("ctrl+underscore", "undo", "Undo", show=False),  # ctrl+z suspends the app
         Binding("ctrl+j", "break_line", "New line", key_display="^j"),
     ]
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from o1lab.inference.calls import LIMITS
 from store.conversations import Message
 
 Phase = Literal["idle", "opening", "waiting", "thinking", "answering", "ended"]
@@ -23,6 +24,8 @@ class PaneState:
     """The saved answer, once ``phase`` is ended."""
     pieces: int = 0
     """Number of chunks received, about one per token; replaced by the server's count at the end."""
+    notes: list[str] = field(default_factory=list)
+    """What was changed in the request, because the server refuses part of it."""
     unsaved: bool = False
     """Whether it failed before anything was received that could be saved."""
     since: float = field(default_factory=time.monotonic)
@@ -119,7 +122,7 @@ def _ending(message: Message | None) -> str:
         return _FAILED
     if message.state == "stopped":
         return "stopped"
-    if message.settings.get("finish_reason") == "length":
+    if str(message.settings.get("finish_reason")).lower() in LIMITS:
         limit = message.settings.get("sampling", {}).get("max_tokens")
         return f"cut at {limit} tokens" if isinstance(limit, int) else "cut at the limit"
     return ""

@@ -46,6 +46,7 @@ def painted(lab):
             while "to do" not in str(app.screen.query_one("#counts").content):
                 await pilot.pause()
     asyncio.run(start())
+    return 0
 
 o1lab.app.SETTLE_S = 3600  # what comes after the first paint stays away
 o1lab.app.run_app = painted

@@ -1,7 +1,7 @@
 """An OpenAI-compatible server that misbehaves on demand, for tests of whoever talks to one.
 
 ``with FaultServer("429") as server:`` answers at ``server.url``. ``server.mode`` may change between requests;
-``server.requests`` holds the bodies that came, ``server.headers`` their headers, so that retries can be counted.
+``server.requests`` holds the bodies that came, ``server.headers`` and ``server.queries`` their headers and queries.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MODES = (
     "html", "html-200", "half", "cut", "malformed", "hang", "empty-choices", "no-answer", "error-in-stream",
     "only-max-completion-tokens", "quota", "moderated", "content-filter", "refusal", "429-ms", "429-date",
     "no-temperature", "hidden-length", "not-json", "error-200", "blocks", "length", "endless", "endless-body",
+    "too-many-tokens", "408", "409", "429-day",
 )  # fmt: skip
 ANSWER = ["The ", "answer ", "is ", "\\boxed{1458}", "."]
 THOUGHT = ["Add the ones: ", "4 + 4 = 8. ", "Check."]
@@ -33,8 +34,11 @@ THOUGHT = ["Add the ones: ", "4 + 4 = 8. ", "Check."]
 _SLOW = (429, "Rate limit reached.", "rate_limit_exceeded")
 _DATES = {"date": "Mon, 23 Nov 2026 10:00:00 GMT", "retry-after": "Mon, 23 Nov 2026 10:00:09 GMT"}
 _REFUSALS: dict[str, tuple[int, str, str | None, dict[str, str] | None]] = {
+    "408": (408, "The request took too long.", None, None),
+    "409": (409, "The model is being swapped in.", None, None),
     "404": (404, "The model does not exist.", "model_not_found", None),
     "429": (*_SLOW, {"retry-after": "7"}),
+    "429-day": (*_SLOW, {"retry-after": "86400"}),
     "429-no-wait": (*_SLOW, None),
     "429-ms": (*_SLOW, {"retry-after-ms": "1500"}),
     "429-date": (*_SLOW, _DATES),
@@ -77,6 +81,7 @@ class FaultServer:
         self.answer = answer or ANSWER
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.queries: list[str] = []
         self.release = threading.Event()
         self.gone = threading.Event()
         """Set when a client hung up in the middle of an answer."""
@@ -130,6 +135,7 @@ class FaultServer:
         body = await request.json()
         self.requests.append(body)
         self.headers.append(dict(request.headers))
+        self.queries.append(request.url.query)
         mode = self.mode_of(body)
         if refusal := self._refusal(mode, body, request.headers.get("authorization", "")):
             return refusal
@@ -173,6 +179,12 @@ class FaultServer:
             case "no-temperature" if "temperature" in body:
                 message = "Unsupported value: 'temperature' does not support 0.6 with this model."
                 return _error(400, message, "unsupported_value", param="temperature")
+            case "too-many-tokens" if body["max_tokens"] > 50:
+                message = (
+                    "This model's maximum context length is 60 tokens. However, you requested more tokens (10 in the "
+                    f"messages, {body['max_tokens']} in the completion)."
+                )
+                return _error(400, message, None)
             case "only-max-completion-tokens" if "max_tokens" in body:
                 message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
                 return _error(400, message, "unsupported_parameter", param="max_tokens")

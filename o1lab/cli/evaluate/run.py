@@ -211,7 +211,8 @@ def _models(lab: Lab) -> str:
 
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bool) -> int:
     """Run it to its end in this process; return the exit status."""
-    from o1lab.cli.progress import ProgressLine, exit_status
+    from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
+    from o1lab.evaluate.run.control import faults
     from o1lab.evaluate.run.worker import run_here
 
     say(f"Evaluation {folder.id} (after an interruption, resume with: o1lab eval resume {folder.id})")
@@ -223,7 +224,8 @@ def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bo
     finally:
         line.end()
     item = summary(lab, folder.info(), brief=False)
-    words = [*_lines(item), item["message"], item["hint"], *item["notes"], *_why(item)]
+    why = fault_summary(faults(folder), item["failed"])
+    words = [*_lines(item), item["message"], item["hint"], *item["notes"], *why, *_why(item)]
     emit(item, as_json=as_json, text="\n".join(word for word in words if word))
     return 130 if given_up else exit_status(item["stopped_by"], item["failed"])
 
@@ -240,7 +242,7 @@ JOBS = JobCommands(
     _settings,
     (
         "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
-        "budget_tokens",
+        "budget_tokens", "max_tokens",
     ),
     _run,
 )  # fmt: skip

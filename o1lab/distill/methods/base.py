@@ -20,6 +20,7 @@ from o1lab.errors import UsageError
 from o1lab.inference.calls import Message, Response, Role
 from o1lab.inference.prompts import Prompt
 from o1lab.inference.settings import Engine
+from o1lab.inference.thoughts import split
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import NewProblem
 
@@ -205,9 +206,8 @@ class SingleCall(Method):
 
 def as_trace(response: Response) -> Draft:
     """Return the response unchanged, except that a thought in a separate field gets marks."""
-    raw = parse.join(response.thought, response.answer) if response.thought else response.answer
-    whole = response.state == "done" and response.finish_reason not in ("length", "content_filter")
-    return Draft(raw, complete=whole)
+    raw = parse.join(*split(response)) if response.thought else response.answer
+    return Draft(raw, complete=response.whole)
 
 
 def single(engine: Engine, method: Method) -> SingleCall:

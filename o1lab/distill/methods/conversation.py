@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from o1lab.chains.parse import parse
+from o1lab.chains.marks import pattern
 from o1lab.distill.methods.base import Ask
-from o1lab.inference.calls import Message, Response, Role
-
-_MARKS = re.compile(r"</?(?:think|Thought|Output)>|<\|(?:begin|end)_of_(?:thought|solution)\|>")
+from o1lab.inference.calls import Message, Role
+from o1lab.inference.thoughts import split
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error: the conversation ends without a trace
@@ -39,23 +37,18 @@ class Conversation:
         self.keys.append(str(response.key))
         if response.state != "done":
             raise GivenUp
-        if response.finish_reason == "length":
+        if not response.whole:
             raise GivenUp(f"a call was cut off at the maximum of tokens: call {turn}")
-        if not (answer := spoken(response)):
+        if not (answer := split(response)[1].strip()):
             raise GivenUp(f"a call returned an empty answer: call {turn}")
         return answer
 
 
-def spoken(response: Response) -> str:
-    """Return the answer of a response without the thought before it."""
-    return parse(response.answer).solution_of(response.answer)
-
-
 def has_marks(text: str) -> bool:
     """Return whether ``text`` contains a mark of any think format."""
-    return _MARKS.search(text) is not None
+    return pattern().search(text) is not None
 
 
 def without_marks(text: str) -> str:
     """Return ``text`` without think marks, so that it can be put between marks."""
-    return _MARKS.sub("", text).strip()
+    return pattern().sub("", text).strip()

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from o1lab.chains.answers import How, after_box, extract_answer
 from o1lab.distill.methods.base import Draft, Need, SingleCall, SourceItem, as_trace, method
-from o1lab.distill.methods.conversation import has_marks, spoken
+from o1lab.distill.methods.conversation import has_marks
 from o1lab.inference.calls import Message, Response
+from o1lab.inference.thoughts import split
 
 _REFUSAL = re.compile(
     r"\s*(?:(?:I['’]?m|I am|we are)\s+(?:very\s+|so\s+)?(?:sorry|unable|not able)|sorry\b|(?:unfortunately,?\s+)?I\s+"
@@ -37,7 +38,7 @@ class Reformat(SingleCall):
 
     def draft(self, item: SourceItem, response: Response) -> Draft:
         """Return the response as a phase-1 row, without the model's own thought."""
-        text = spoken(response) or response.answer.strip()
+        text = split(response)[1].strip() or response.answer.strip()
         complete = as_trace(response).complete
         return Draft(text, complete, rejected=_flaw(text, item.solution or "", complete=complete))
 

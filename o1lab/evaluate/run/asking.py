@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from o1lab.chains import parse
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import Message, Response
+from o1lab.inference.thoughts import split
 from o1lab.jobs.progress import Usage
 from store.evaluations import State, Turn
 
 FORCE = "Stop here and give your final answer now, in the form that was asked for. Do not explain it."
 """The message that asks for the final answer, after the text of the response that was cut off."""
-_CUT = frozenset({"length", "max_tokens", "model_length", "abort"})
-"""The finish reasons of responses that were cut off."""
 
 
 class Ask(Protocol):
@@ -89,8 +87,7 @@ def classify(response: Response) -> tuple[State, str]:
     """Return whether a response is complete, cut off or missing, and why."""
     fault = response.fault
     if fault is None:
-        cut = response.finish_reason in _CUT
-        return ("incomplete", response.finish_reason) if cut else ("complete", "")
+        return ("complete", "") if response.whole else ("incomplete", response.finish_reason)
     if fault.code == "length":  # all tokens went into a hidden thought
         return "incomplete", "length"
     if fault.code == "refusal" and response.refusal:  # a separate field, but an answer
@@ -98,14 +95,3 @@ def classify(response: Response) -> tuple[State, str]:
     if fault.code == "content_filter" and response.answer + response.thought:
         return "incomplete", fault.code
     return "failed", fault.code
-
-
-def split(response: Response) -> tuple[str, str]:
-    """Return the thought and the answer of a response, however the server separates them."""
-    answer = response.answer or response.refusal
-    if response.thought:
-        return response.thought, answer
-    parsed = parse.parse(answer)
-    if parsed.thought is None and parsed.format is parse.ThinkFormat.PLAIN:
-        return "", answer
-    return parsed.thought_of(answer), parsed.solution_of(answer)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -28,17 +29,19 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.serve.endpoints import endpoint_address
+from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
-from store import Store, evaluations, open_store
+from store import Store, evaluations, open_store, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
 
 CHANGEABLE = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
-    "budget_tokens",
+    "budget_tokens", "max_tokens",
 )  # fmt: skip
-"""Settings that may change when an evaluation is resumed: they affect how calls are made, not their results."""
+"""Settings that may change when an evaluation is resumed: they affect how calls are made, not their results.
+``max_tokens`` may change if the stored samples would be the same with the new limit."""
 _OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed")
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
 
@@ -74,7 +77,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     suite = find_suite(lab, settings.suite)
     ref = find_model(lab, settings.model, load_config(lab))
     if ref.endpoint is not None:
-        endpoint_key(ref.endpoint)
+        endpoint_address(ref.endpoint)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
@@ -174,7 +177,7 @@ def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation
         settings.model,
         identity.role,
         identity.revision,
-        {name: values[name] for name in _SAMPLING if values[name] is not None},
+        _sampling(values),
         values,
         len(items),
         settings.samples,
@@ -241,7 +244,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
         keep_prompt(folder, lab, scored_by.spec)
         folder.set_scored_by(scored_by)
         with store.explained():
-            evaluations.set_scorer(store.db, folder.id, scored_by.label)
+            evaluations.update(store.db, folder.id, scorer=scored_by.label)
     except OSError as error:
         raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
     finally:
@@ -266,7 +269,30 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
         values = folder.settings().model_dump(mode="json") | given
         settings = validate(EvaluationSettings, values, verb="eval run")
         check_priced(settings, _models(lab, settings, judge))
+        if "max_tokens" in given:
+            _set_limit(lab, folder, settings)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
+
+
+def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> None:
+    """Change the limit of responses in the evaluation's row.
+
+    Raises:
+        UsageError: a stored sample would differ with the new limit.
+    """
+    values = settings.model_dump(mode="json")
+    with closing(open_store(lab.database)) as store, store.explained():
+        if differing := sample_list.count_cut_at(store.db, folder.id, settings.max_tokens):
+            raise UsageError(
+                f"max tokens cannot change to {settings.max_tokens}: {differing} stored samples were cut off or are "
+                "longer.",
+                "Start a new evaluation with that limit.",
+            )
+        evaluations.update(store.db, folder.id, sampling=json.dumps(_sampling(values)), settings=json.dumps(values))
+
+
+def _sampling(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _SAMPLING if values[name] is not None}
 
 
 def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[ModelRef]:

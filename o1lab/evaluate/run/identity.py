@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from o1lab.config import load_config
 from o1lab.errors import LabError
@@ -21,6 +20,7 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import write_json
 from o1lab.models.base import resolve_base
 from o1lab.paths import Lab, cache_dir
+from o1lab.serve.endpoints import public_url
 from o1lab.serve.registry import ModelRef, run_base
 from o1lab.small_files import UnreadableError, parse_json, read_json
 
@@ -92,9 +92,7 @@ def identify(lab: Lab, ref: ModelRef) -> Identity:
 def _identify(lab: Lab, ref: ModelRef) -> Identity:
     if ref.endpoint is not None:
         asked = ref.endpoint.model
-        return Identity(
-            ref.id, ref.role, ref.source, asked, f"{_without_credentials(ref.endpoint.url)} {asked}", THE_SERVERS
-        )
+        return Identity(ref.id, ref.role, ref.source, asked, f"{public_url(ref.endpoint.url)} {asked}", THE_SERVERS)
     if ref.record is not None:
         asked = ref.id.partition("/")[2]
         revision = f"server {ref.record.pid} since {ref.record.started:.0f}, {asked}"
@@ -160,12 +158,6 @@ def _solver_hash() -> str:
     from o1lab.serve import solver, solver_model
 
     return _hash_files(Path(module.__file__) for module in (solver, solver_model) if module.__file__)
-
-
-def _without_credentials(url: str) -> str:
-    """Remove the user name and password from a URL."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 class CacheKeys:

@@ -23,8 +23,9 @@ from o1lab.inference.journal import Journal, JournalIndex, index_journal
 from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
 from o1lab.paths import Lab
+from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, endpoint_key, find_model
+from o1lab.serve.registry import ModelRef, find_model
 
 JUDGE_TOKENS = 4096
 """The maximum response length of a judge, which may think before it gives its verdict."""
@@ -150,7 +151,7 @@ def choose_scorer(lab: Lab, spec: ScorerSpec, judge: str | None) -> tuple[Scored
         raise UsageError("This suite is scored by a judge, but no judge is given.", "Name a model with --judge.")
     ref = find_model(lab, judge, load_config(lab))
     if ref.endpoint is not None:
-        endpoint_key(ref.endpoint)
+        endpoint_address(ref.endpoint)
     return ScoredBy(spec, scorer_label(spec, lab, judge_name(ref, identify(lab, ref))), ref.id), ref
 
 

@@ -146,7 +146,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         known = register(self.lab, self.folder, store)
         if known.scorer != scored_by.label:  # killed between writing the directory and the row
             with store.explained():
-                evaluations.set_scorer(store.db, known.id, scored_by.label)
+                evaluations.update(store.db, known.id, scorer=scored_by.label)
         again = scored_by.judge is not None or self._scores_only
         so_far = await self._read(read_progress, self.folder, store, scored_by.label, retry_unscored=again)
         self._to_score = len(so_far.to_score)

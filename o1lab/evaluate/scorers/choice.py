@@ -37,7 +37,7 @@ class ChoiceOptions(Options):
     choices: tuple[str, ...] = ()
 
 
-@scorer("choice", version=1, options=ChoiceOptions, order=40)
+@scorer("choice", version=2, options=ChoiceOptions, order=40)
 class ChoiceScorer(PlainScorer[ChoiceOptions]):
     """Compares the chosen option with gold, a letter or a text. ``meta["choices"]`` lists the options of an item."""
 

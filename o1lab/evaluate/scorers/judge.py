@@ -18,13 +18,13 @@ from typing import Any
 
 from pydantic import Field
 
-from o1lab.chains.parse import parse
 from o1lab.errors import UsageError
 from o1lab.evaluate.scorers.base import AskJudge, Attempt, Options, RegisteredScorer, Score, broken, label_of, scorer
 from o1lab.evaluate.scorers.refusal import refusal_score
 from o1lab.evaluate.scorers.refusal_rules import RefusalKind
 from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.prompts import Prompt
+from o1lab.inference.thoughts import split
 from o1lab.jobs.control import RunStopped
 from o1lab.text import one_line, visible
 from store.errors import StoreError
@@ -152,13 +152,13 @@ class JudgeScorer(RegisteredScorer):
             response = await self._context.ask(CallKey(attempt.item.id, attempt.sample, turn), messages)
             if response.state != "done":
                 return Score("unscored", reason=_failure(response))
-            verdict = parse(response.answer).solution_of(response.answer)
+            verdict = split(response)[1].strip()
             if (judged := read_judgement(verdict, self._options.scale)) is not None:
                 return self._score(attempt, judged)
             echo = visible(verdict[-_READ:]).strip() or "(nothing)"
             messages = [*messages, {"role": "assistant", "content": echo}, {"role": "user", "content": _AGAIN}]
         what = f"'{one_line(verdict, 120)}'" if verdict.strip() else "empty"
-        cut = ", and was cut off" if response.finish_reason == "length" else ""
+        cut = ", and was cut off" if not response.whole else ""
         return Score("unscored", reason=f"the judge gave no readable verdict, twice; its answer was {what}{cut}")
 
     def _score(self, attempt: Attempt, judged: Judgement) -> Score:

@@ -24,7 +24,7 @@ class ExactOptions(Options):
     part: Part = "whole"
 
 
-@scorer("exact", version=1, options=ExactOptions, order=20)
+@scorer("exact", version=2, options=ExactOptions, order=20)
 class ExactScorer(PlainScorer[ExactOptions]):
     """Compares literally, except for white space at the ends."""
 
@@ -57,7 +57,7 @@ class MatchOptions(Options):
     longest: int | None = None
 
 
-@scorer("match", version=1, options=MatchOptions, order=30)
+@scorer("match", version=2, options=MatchOptions, order=30)
 class MatchScorer(PlainScorer[MatchOptions]):
     """Compares tokens; see :func:`tokens` for the differences that do not count."""
 

@@ -5,9 +5,9 @@ depends on chance, so the exact expectation over all subsets of k of an item's n
 functions. Beyond :data:`MOST_SAMPLES` samples per item it is estimated from :data:`DRAWS` drawn subsets; the result
 states which.
 
-- Answers are equal by :func:`o1lab.chains.verify.canonical`: equal numbers, or text that differs only in formatting.
-  ``x+1`` and ``1+x`` are different answers, so a majority that is split between such forms is missed, whether right or
-  wrong.
+- Answers are one vote if they are equal by :func:`o1lab.chains.verify.canonical`: each is read as what it is, so that
+  ``1/2``, ``0.5`` and ``\frac12`` are one vote, as are ``x+1`` and ``1+x``. All answers that the verifier called right
+  are one vote too: it found each equal to the gold answer (``50%`` and ``0.5``, or forms that only sympy can compare).
 - A sample without an answer (cut off, failed, nothing extracted) is one of the k but votes for nothing.
 - A tie counts as the share of right answers among those with the most votes (one is picked at random). ``strict``
   counts a tie as wrong, and ``ties`` is the share of subsets with a tie.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 256
 DRAWS = 10_000
+_RIGHT = "all that are right"
 _NO_VOTE = ("incomplete", "failed", "unextracted")
 
 
@@ -123,12 +124,22 @@ def votes(samples: Iterable[Result]) -> Votes:
         group = groups.setdefault(canonical(answer), [0, 0])
         group[0] += number
         group[1] += right
+    groups = _right_as_one(groups)
     if unnamed:
         named = max(groups.values(), key=lambda group: (group[1], -group[0]), default=[0, 0])
         into = named if named[1] else groups.setdefault(None, [0, 0])
         into[0] += unnamed
         into[1] += unnamed
     return Votes(tuple(sorted((size, right / size) for size, right in groups.values())), silent)
+
+
+def _right_as_one(groups: dict[object, list[int]]) -> dict[object, list[int]]:
+    """Merge the groups of which every sample is right: each answer in them equals the gold answer."""
+    right = [group for group in groups.values() if group[0] == group[1]]
+    if len(right) < 2:
+        return groups
+    merged = sum(group[0] for group in right)
+    return {key: group for key, group in groups.items() if group[0] > group[1]} | {_RIGHT: [merged, merged]}
 
 
 def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
-from o1lab.chains.verify import normalise
+from o1lab.chains.equality.notation import normalise
 from o1lab.evaluate.suites.builders.base import Question
 from o1lab.evaluate.suites.rows import TEXT, Record, RowError
 from o1lab.evaluate.suites.suite import ItemsSpec

@@ -32,8 +32,9 @@ from o1lab.inference.calls import FATAL, RAW_LIMIT, CallKey, RequestError, Respo
 from o1lab.inference.client import CONNECT_TIMEOUT_S, CompletionClient, as_response
 from o1lab.inference.engines.batch_parts import Part, Parts, PartWriter, answer_lines, request_line
 from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
-from o1lab.inference.errors import classify, classify_body, refused_option, status_error, without_key
+from o1lab.inference.errors import classify, classify_body, status_error
 from o1lab.inference.models import price_of
+from o1lab.inference.refused import SYSTEM, refused_options
 from o1lab.inference.stream import Reply, read_body
 from o1lab.inference.transport import Transport
 from o1lab.jobs.control import RunStopped
@@ -61,10 +62,10 @@ class BatchEngine(OfflineEngine):
     def __init__(self, work: OfflineWork) -> None:
         super().__init__(work)
         self._model = work.model
-        self._drop = self._model.dropper(self.context.progress.note)
+        self._model.refusals.note = self.context.progress.note
         self._price = price_of(self._model.ref, "batch")
         self._parts = Parts(work.directory)
-        self._model.dropped |= self._parts.dropped
+        self._model.refusals.known |= dict.fromkeys(self._parts.dropped, "as an earlier batch showed.")
         self._counts: dict[int, tuple[int, str]] = {}
         self._queue_full = False
 
@@ -236,7 +237,7 @@ class BatchEngine(OfflineEngine):
             fault = _left_over(batch.status)
             await self.keep(Response(key, "failed", fault=fault) for key in left if key not in self.index)
         self.context.budget.settle(part.worst_tokens, part.worst_usd)
-        self._parts.dropped = set(self._model.dropped)
+        self._parts.dropped = set(self._model.refusals.known)
         self._parts.done_with(part)
         self._queue_full = False
         if self.context.control.stopping.is_set() and self.context.control.reason in FATAL:
@@ -279,14 +280,17 @@ class BatchEngine(OfflineEngine):
         body = answer.get("body")
         if answer["status_code"] == 200:
             return read_body(json.dumps(body, ensure_ascii=False), self._model.target)
-        failure = status_error(answer["status_code"], body.get("error") if isinstance(body, dict) else None)
-        if isinstance(failure, openai.BadRequestError):
-            refused = refused_option(failure, dict.fromkeys(part.options))
-            if refused is not None:
-                self._drop(refused)
-                return None
-        raw = without_key(raw, self._model.target.key)[:RAW_LIMIT]
-        return Reply(error=classify(failure, self._model.target), raw=raw)
+        status, known = answer["status_code"], self._model.refusals.known
+        failure = status_error(status, body.get("error") if isinstance(body, dict) else None)
+        sent: dict[str, Any] = dict.fromkeys(part.options)
+        sent |= {name: self.work.settings.max_tokens for name in sent if name.startswith("max_")}
+        sent["messages"] = [] if SYSTEM in known else [{"role": SYSTEM}]  # the lines of the part are not read again
+        refused = refused_options(status, body, sent, code=failure.code, param=failure.param)
+        if refused:
+            self._model.refusals.add(refused)
+            return None
+        raw = self._model.target.redact(raw)[:RAW_LIMIT]
+        return Reply(error=classify(failure, self._model.target, sent=sent), raw=raw)
 
     async def _download(self, name: str, path: Path) -> None:
         async with self._client.files.with_streaming_response.content(name) as answer:

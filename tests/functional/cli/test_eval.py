@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from o1lab.chains.verify import VERIFIER_VERSION
 from o1lab.cli.main import run as o1lab
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.inference import journal
@@ -52,7 +53,7 @@ def test_an_evaluation_tells_its_figures(tmp_path: Path, capsys: pytest.CaptureF
         assert o1lab([*words, "sums", "--model", "teacher", "--samples", "2", "--json"]) == 0
         item = said(capsys)
         assert [name for name in KEYS if name not in item] == []
-        assert (item["suite"], item["suite_version"], item["scorer_version"]) == ("sums", 1, "math@1")
+        assert (item["suite"], item["suite_version"], item["scorer_version"]) == ("sums", 1, f"math@{VERIFIER_VERSION}")
         assert (item["items"], item["samples"], item["correct"], item["incorrect"]) == (6, 2, 8, 4)
         assert (
             item["accuracy"] == pytest.approx(8 / 12, abs=1e-6) and item["ci95"][0] < item["accuracy"] < item["ci95"][1]
@@ -142,7 +143,7 @@ def test_scores_of_another_scorer_stand_beside(tmp_path: Path, capsys: pytest.Ca
         assert anew["id"] == item["id"] and anew["scorer_version"].startswith("judge@")
         assert (anew["suite_version"], anew["correct"], item["correct"]) == (1, 3, 2)
         assert len(server.asked_of("m")) == 3
-    assert outcomes(lab, only_one(lab), "math@1") == {"correct": 2, "incorrect": 1}
+    assert outcomes(lab, only_one(lab), f"math@{VERIFIER_VERSION}") == {"correct": 2, "incorrect": 1}
 
 
 def test_the_mean_mark_is_the_headline_where_the_suite_wants_it(

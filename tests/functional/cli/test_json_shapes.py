@@ -164,6 +164,7 @@ def record_lab(o1lab: Recorder, folder: Path) -> None:
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (model / name).write_text("{}", "utf-8")
     o1lab("models fetch", model)
+    o1lab("models forget", "teacher")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher", "-m", "judge", what="two models")
 

@@ -354,7 +354,7 @@ async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(l
         await pilot.press("N")
         await until(pilot, lambda: "Name of bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"best", "enter")
-        await until(pilot, lambda: "best · stopped" in shown(pilot), "the name in the list")
+        await until(pilot, lambda: "stopped · best" in shown(pilot), "the name in the list")
         await pilot.press("m")
         await until(pilot, lambda: "Note on bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"again", "enter")

@@ -15,7 +15,8 @@ from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.inference.events import Delta, Done, Failed, Sampling
-from o1lab.serve.registry import ModelAddress, ModelRef
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from store import Store, conversations, open_store, problems, traces
 from store.records import NewProblem, NewTrace
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer

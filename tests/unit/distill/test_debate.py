@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from o1lab.chains.moves import MoveKind, segment
-from o1lab.chains.parse import ThinkFormat, parse
+from o1lab.chains.parse import parse
 from o1lab.distill.methods.debate import doubt, read_verdict
 from o1lab.inference.calls import Message, RequestError, Role
 from tests.support.scripted_ask import Answer, ScriptedAsk, answers, item, method
@@ -33,7 +33,7 @@ async def test_a_debate_becomes_one_thought_with_its_dead_end() -> None:
     assert not draft.rejected
     assert draft.complete
     parsed = parse(draft.raw)
-    assert parsed.format is ThinkFormat.R1
+    assert parsed.format == "r1"
     assert parsed.thought_of(draft.raw).split("\n\n") == [
         STEPS[0],
         "Wait, counting up twice from 40 does not lead to 43.",

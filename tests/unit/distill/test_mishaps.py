@@ -359,7 +359,7 @@ async def test_an_error_inside_a_good_status_is_what_its_code_says(
 
 
 @pytest.mark.parametrize("end", ["data: [DONE]\n\n", 'data: {"choices": [], "usage": {"completion_tokens": 4}}\n\n'])
-async def test_a_stream_that_ends_properly_needs_no_finish_reason(end: str, tmp_path: Path) -> None:
+async def test_an_answer_without_a_finish_reason_is_an_incomplete_trace(end: str, tmp_path: Path) -> None:
     with DistillServer() as server:
 
         async def streamed(*_: object) -> AsyncIterator[str]:
@@ -368,11 +368,17 @@ async def test_a_stream_that_ends_properly_needs_no_finish_reason(end: str, tmp_
 
         server._stream = streamed  # type: ignore[method-assign,assignment]  # its own
         lab = make_lab(tmp_path / "lab", server.url, 1)
-        folder, status = await run(lab, stream="always")
-        assert len(server.requests) == 1
-    assert (status.done, status.correct, status.faults) == (1, 1, {})
-    [(_, response)] = journal.read(folder.journal)
-    assert (response.state, response.finish_reason) == ("done", "")
+        folder, status = await run(lab, stream="always", attempts=2)
+        assert len(server.requests) == 2
+    assert (status.done, status.failed, status.faults) == (0, 1, {"cut_off": 2})
+    _, response = next(journal.read(folder.journal))
+    assert response.fault is not None
+    assert (response.state, response.finish_reason) == ("partial", "")
+    assert ("without a finish reason" in response.fault.sentence) == ("[DONE]" in end)
+    store = open_store(lab.database)
+    [trace] = traces.page(store.db, TraceQuery())
+    assert (trace.complete, trace.verdict) == (False, "correct")
+    store.close()
 
 
 async def test_an_answer_to_another_question_is_asked_anew(tmp_path: Path) -> None:

@@ -8,19 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o1lab.chains.parse import parse
+from o1lab.config import ChatConfig
+from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.chat_client import ChatClient, rendered_prompt, stream_chat
 from o1lab.inference.events import Answer, Delta, Done, Event, Failed, Recast, Sampling, Started
 from o1lab.inference.thoughts import ThoughtSplitter
-from o1lab.serve.registry import ModelAddress
+from o1lab.inference.thoughts import split as split_response
+from o1lab.serve.endpoints import ModelAddress
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 
 KEY = "sk-very-secret-0123456789"
 ASK = [{"role": "user", "content": "What is 964 + 494?"}]
 
 
-async def collect(server: FaultServer, sampling: Sampling | None = None, **client: float) -> tuple[list[Event], Answer]:
+async def collect(
+    server: FaultServer, sampling: Sampling | None = None, limits: ChatConfig | None = None
+) -> tuple[list[Event], Answer]:
     events, answer = [], Answer()
-    async with ChatClient(**client) as chat:
+    async with ChatClient(limits) as chat:
         async for event in chat.stream(ModelAddress(server.url, "m", KEY), ASK, sampling):
             events.append(event)
             answer.apply(event)
@@ -114,18 +120,26 @@ async def test_every_failure_is_one_sentence_without_the_key(mode: str) -> None:
         assert failed.error.retry_after_s == 7
 
 
-async def test_an_answer_of_nothing_is_done_not_failed() -> None:
+async def test_an_answer_of_nothing_is_a_failure() -> None:
     with FaultServer("no-answer") as server:
         events, answer = await collect(server)
-    assert isinstance(events[-1], Done)
-    assert (answer.answer, answer.ttft_s) == ("", None)
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].error.code, answer.answer, answer.ttft_s) == ("empty", "", None)
 
 
 async def test_a_server_that_hangs_is_given_up() -> None:
     with FaultServer("hang") as server:
-        events, _ = await collect(server, silence_timeout_s=0.3)
+        events, _ = await collect(server, limits=ChatConfig(first_token_timeout_s=0.3))
     assert isinstance(events[-1], Failed)
     assert events[-1].error.code == "timeout"
+
+
+async def test_the_limit_after_the_first_token_is_another_one() -> None:
+    with FaultServer("gated") as server:
+        limits = ChatConfig(first_token_timeout_s=600, silence_timeout_s=0.3)
+        events, answer = await collect(server, limits=limits)
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].error.code, answer.answer) == ("timeout", ANSWER[0])
 
 
 async def test_nobody_there() -> None:
@@ -187,9 +201,16 @@ def split(chunks: list[str]) -> tuple[str, str]:
         ("<think></think>b", "", "b"),
         ("no marks < at all <thin", "", "no marks < at all <thin"),
         ("see <think> in text", "", "see <think> in text"),
+        ("So: <think>a</think>\nb", "a", "So: b"),
+        ("<THINK>a</Think>b", "a", "b"),
+        ("<|begin_of_thought|>a<|end_of_thought|> <|begin_of_solution|>b<|end_of_solution|>", "a", "b"),
+        ("<|begin_of_thought|>a<|end_of_thought|>b <|end_of_solution|>", "a", "b <|end_of_solution|>"),
         ("<think>a</think>b</think>c", "a", "b</think>c"),
         ("<Thought>a</Thought>b", "a", "b"),
         ("<|begin_of_thought|>a<|end_of_thought|>b", "a", "b"),
+        ("[THINK]a[/THINK]b", "a", "b"),
+        ("◁think▷a◁/think▷b", "a", "b"),
+        ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "a", "b"),
         ("<think>a < b </thin </think>c", "a < b </thin ", "c"),
         ("<th", "", "<th"),
         ("", "", ""),
@@ -201,3 +222,19 @@ def test_marks_are_found_however_they_are_cut(text: str, thought: str, answer: s
     chunks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert split(chunks) == (thought, answer)
     assert split(list(text)) == (thought, answer)
+
+
+_MARKS = st.sampled_from([("<think>", "</think>", "<THINK>"), ("[THINK]", "[/THINK]"), ("<thinking>", "</thinking>")])
+
+
+@given(_MARKS.flatmap(lambda marks: st.lists(st.sampled_from([*marks, "a", "b c", " ", "\n", "<", "</"]), max_size=8)))
+def test_a_stream_is_split_like_a_stored_text(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    parsed = parse(text)
+    spans = [*parsed.outside, *([parsed.solution] if parsed.solution else [])]
+    expected = "".join(text[slice(*span)] for span in sorted(spans))
+    response = Response(CallKey("i", 0), "done", answer=text, finish_reason="stop")
+    thought, answer = split_response(response)
+    assert thought == parsed.thought_of(text)
+    assert "".join(answer.split()) == "".join(expected.split())
+    assert ["".join(part.split()) for part in split(pieces)] == ["".join(part.split()) for part in (thought, answer)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,19 @@ from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
-from o1lab.inference.calls import RAW_LIMIT
+from o1lab.inference.backend import CallContext
+from o1lab.inference.budget import Budget
+from o1lab.inference.calls import RAW_LIMIT, CallKey
+from o1lab.inference.client import CompletionClient
+from o1lab.inference.journal import Journal
+from o1lab.inference.models import ModelClient
+from o1lab.inference.rate_limit import Limits
+from o1lab.inference.settings import RequestSettings
 from o1lab.jobs import manage
 from o1lab.jobs.control import Control
+from o1lab.jobs.progress import Counts
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
 from store import problems, teacher_runs, traces
 from store.connection import open_store
 from store.filters import ProblemQuery, TraceQuery
@@ -258,7 +269,7 @@ async def test_thoughts_sent_apart_are_joined(stream: str, tmp_path: Path) -> No
         await run(lab, stream=stream)
     store = open_store(lab.database)
     [trace] = traces.page(store.db, TraceQuery())
-    assert traces.text(store.db, trace.id).raw.startswith("<think>\n" + "".join(THOUGHT) + "\n</think>")
+    assert traces.text(store.db, trace.id).raw.startswith("<think>\n" + "".join(THOUGHT) + "\n\n100 and 107: ")
     store.close()
 
 
@@ -499,3 +510,56 @@ async def test_rates_of_the_endpoint_and_of_the_run_are_kept(
         _, status = await run(lab, clock, concurrency=1, **settings)
     assert status.done == 10
     assert clock.time - 1000 == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("mode", ["408", "409"])
+async def test_a_request_that_came_at_a_bad_moment_is_sent_again(mode: str, tmp_path: Path) -> None:
+    with DistillServer(treat=lambda _, before: mode if before == 0 else "ok") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        _, status = await run(lab)
+    assert (status.done, status.retries) == (1, 1)
+
+
+async def test_too_many_tokens_stop_the_run_and_a_resume_takes_fewer(tmp_path: Path) -> None:
+    with DistillServer("too-many-tokens") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, status = await run(lab, concurrency=1)
+        assert len(server.requests) == 1
+        assert (status.state, status.stopped_by, status.failed) == ("stopped", "max_tokens", 0)
+        assert "10 in the messages" in status.message and "at most 50 tokens fit" in status.message
+        assert "--max-tokens 50" in status.hint and "distill resume" in status.hint
+        status = await drive(lab, runs.resume(lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+    assert (status.state, status.done) == ("finished", 3)
+
+
+async def test_a_prompt_without_room_is_asked_again_with_fewer_tokens(tmp_path: Path) -> None:
+    with DistillServer("too-many-tokens") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        folder, status = await run(lab, max_tokens=55)
+        assert (status.state, status.failed, status.faults) == ("finished", 2, {"no_room": 2})
+        status = await drive(lab, runs.resume(lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+    assert (status.state, status.done, status.failed) == ("finished", 2, 0)
+
+
+async def test_a_wait_of_hours_is_shown_with_its_end(tmp_path: Path) -> None:
+    counts, control, shown = Counts(), Control(), []
+
+    class WatchedClock(FakeClock):
+        async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+            shown.append((seconds, counts.activity))
+            return await super().wait(event, seconds)
+
+    clock = WatchedClock()
+    with DistillServer(treat=lambda _, before: "429-day" if before == 0 else "ok") as server:
+        target = ModelAddress(server.url, "m", "no-key")
+        model = ModelClient(ModelRef("m", "other", "m", "server"), target, Limits(control, clock))
+        async with Journal(tmp_path / "journal.jsonl") as kept:
+            context = CallContext(kept, control, Budget(control, counts.usage), counts, clock)
+            async with CompletionClient(RequestSettings(), {"teacher": model}, context) as client:
+                messages = [{"role": "user", "content": "What is 100 + 107?"}]
+                response = await client.call(CallKey("i", 0), messages)
+    assert response.state == "done"
+    [(seconds, activity)] = shown
+    assert seconds == pytest.approx(86_400)
+    assert re.search(r"asks to wait; the next request to m is sent at \d{4}-\d\d-\d\d \d\d:\d\d, in 1d00h", activity)
+    assert not counts.activity

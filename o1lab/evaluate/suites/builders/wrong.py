@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from o1lab.chains.verify import normalise
+from o1lab.chains.equality.notation import normalise
 from o1lab.evaluate.suites.builders.base import stable_hash
 
 _NUMBER = re.compile(r"(?P<sign>[-−]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.(?P<part>[0-9]{1,30}))?")

@@ -63,9 +63,9 @@ def test_who_would_score_now_is_the_suite_s_scorer_of_now(tmp_path: Path) -> Non
     lab = lab_with_suite(tmp_path / "lab")
     folder = control.start(lab, settings_of(lab))
     found = rescoring(lab, folder.id)
-    assert (found.label, found.judged) == ("exact@1(part=final)", False)
+    assert (found.label, found.judged) == ("exact@2(part=final)", False)
     write_suite(lab, "sums", {"file": "sums.jsonl", "fields": {"gold": "answer"}}, scorer={"name": "judge"})
     found = rescoring(lab, folder.id)
     assert found.judged and "teacher" in found.models and found.label.startswith("judge@")
     (lab.suites / "sums.yaml").unlink()
-    assert rescoring(lab, folder.id).label == "exact@1(part=final)"
+    assert rescoring(lab, folder.id).label == "exact@2(part=final)"

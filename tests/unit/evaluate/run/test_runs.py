@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from o1lab.chains.verify import VERIFIER_VERSION
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.asking import FORCE
@@ -26,6 +28,7 @@ from store.connection import open_store
 from tests.support.distill_lab import FakeClock
 from tests.support.distill_server import Question
 from tests.support.eval_lab import EvalServer, begin, make_lab, outcomes, run, stored, write_items, write_suite
+from tests.support.tempers import DONE, delta
 
 JUDGED = {"name": "judge"}
 
@@ -327,8 +330,8 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
         control.rescore(lab, folder.id)
         assert "Nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
     store = open_store(lab.database)
-    assert evaluations.scorers(store.db, folder.id) == {"math@1": 6, "exact@1(part=final)": 6}
-    assert evaluations.get(store.db, folder.id).scorer == "exact@1(part=final)"
+    assert evaluations.scorers(store.db, folder.id) == {f"math@{VERIFIER_VERSION}": 6, "exact@2(part=final)": 6}
+    assert evaluations.get(store.db, folder.id).scorer == "exact@2(part=final)"
     store.close()
 
 
@@ -370,9 +373,9 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder, status = await run(lab, budget_tokens=150, concurrency=1)
         asked = server.asked.total()
-        monkeypatch.setattr(MathScorer, "version", 2)
+        monkeypatch.setattr(MathScorer, "version", VERIFIER_VERSION + 1)
         control.resume(lab, folder.id, {"budget_tokens": 10**6})
-        with pytest.raises(LabError, match=r"began: it was math@1") as told:
+        with pytest.raises(LabError, match=rf"began: it was math@{VERIFIER_VERSION}") as told:
             await drive(lab, folder, clock=FakeClock())
         assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
         control.rescore(lab, folder.id)
@@ -380,13 +383,13 @@ async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_
         control.resume(lab, folder.id)
         status = await drive(lab, folder, clock=FakeClock())
     assert (status.correct, status.incorrect, outcomes(lab, folder)) == (4, 2, {"correct": 4, "incorrect": 2})
-    assert folder.scored_by().label == "math@2"
+    assert folder.scored_by().label == f"math@{VERIFIER_VERSION + 1}"
 
 
 async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **_values: object) -> None:
         raise KeyboardInterrupt
 
     with EvalServer() as server:
@@ -394,13 +397,13 @@ async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
         folder, _ = await run(lab)
         write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
         with monkeypatch.context() as patched:
-            patched.setattr("o1lab.evaluate.run.control.evaluations.set_scorer", killed)
+            patched.setattr("o1lab.evaluate.run.control.evaluations.update", killed)
             with pytest.raises(KeyboardInterrupt):
                 control.rescore(lab, folder.id)
         control.resume(lab, folder.id)
         await drive(lab, folder, clock=FakeClock())
     store = open_store(lab.database)
-    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@1(part=final)"
+    assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@2(part=final)"
     store.close()
     assert outcomes(lab, folder) == {"correct": 2, "incorrect": 1}
 
@@ -531,3 +534,35 @@ def test_a_judge_where_none_is_asked_and_none_where_one_is(tmp_path: Path) -> No
         begin(lab)
     assert not list(lab.evals.glob("*"))
     assert begin(lab, judge="judge").scored_by().spec == ScorerSpec(name="judge")
+
+
+async def test_an_evaluation_takes_fewer_tokens_only_while_its_samples_would_be_the_same(tmp_path: Path) -> None:
+    with EvalServer("too-many-tokens") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 3)
+        folder, status = await run(lab, concurrency=1)
+        assert (status.state, status.stopped_by) == ("stopped", "max_tokens")
+        assert "--max-tokens 50" in status.hint and "eval resume" in status.hint
+        control.resume(lab, folder.id, {"max_tokens": 50})
+        status = await drive(lab, folder, clock=FakeClock())
+    assert (status.state, status.done) == ("finished", 3)
+    store = open_store(lab.database)
+    evaluation = evaluations.get(store.db, folder.id)
+    store.close()
+    assert (evaluation.sampling["max_tokens"], evaluation.settings["max_tokens"]) == (50, 50)
+    with pytest.raises(UsageError, match="3 stored samples"):
+        control.resume(lab, folder.id, {"max_tokens": 4})
+
+
+async def test_an_answer_that_was_aborted_is_not_scored_and_its_text_is_kept(tmp_path: Path) -> None:
+    class Aborting(EvalServer):
+        async def _stream(self, mode: str, words: list[str]) -> AsyncIterator[str]:
+            yield delta(content="It is \\boxed{207}") + delta("abort") + DONE
+
+    with Aborting() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        folder, _ = await run(lab, attempts=1, max_tokens=5000)  # long enough to be streamed
+    assert outcomes(lab, folder) == {"failed": 1}
+    [one] = stored(lab, folder).values()
+    assert (one.state, one.reason, one.turns[0].answer) == ("failed", "cut_off", "It is \\boxed{207}")
+    [fault] = control.faults(folder)
+    assert "finish reason 'abort'" in fault.sentence

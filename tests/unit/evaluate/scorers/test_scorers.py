@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.chains.verify import VerifierPool
+from o1lab.chains.verify import VERIFIER_VERSION, VerifierPool
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.scorers import SCORERS, ScorerSpec, make_scorer, scorer_label
@@ -56,8 +56,11 @@ def test_labels_name_the_version_and_every_option_that_was_changed() -> None:
     for name in PLAIN:
         assert scorer_label(ScorerSpec(name=name), None, None) == f"{name}@{SCORERS.get(name).version}"
     spec = ScorerSpec(name="match", options={"mode": "contains", "longest": 30, "part": "whole"})
-    assert scorer_label(spec, None, None) == "match@1(mode=contains, longest=30)" == make_scorer(spec).label
-    assert scorer_label(ScorerSpec(name="math", options={"thought": False}), None, None) == "math@1(thought=false)"
+    assert scorer_label(spec, None, None) == "match@2(mode=contains, longest=30)" == make_scorer(spec).label
+    assert (
+        scorer_label(ScorerSpec(name="math", options={"thought": False}), None, None)
+        == f"math@{VERIFIER_VERSION}(thought=false)"
+    )
 
 
 def test_what_is_not_there_is_a_fault_of_usage() -> None:

@@ -234,3 +234,10 @@ def test_one_key_means_what_settle_says(left: str, right: str) -> None:
 
 def test_a_giant_answer_is_only_itself() -> None:
     assert canonical("{" * 2_000_000) == "{" * 2_000_000
+
+
+def test_answers_that_were_called_right_are_one_vote() -> None:
+    """50% and 0.5 are two keys; a gold answer that both equal makes them one vote."""
+    results = [result("a", sample=number, answer=answer) for number, answer in enumerate(("50", "0.5", "1/2"))]
+    results += [result("a", "incorrect", sample=number, answer="7") for number in (3, 4)]
+    assert maj.votes(results).groups == ((2, 0.0), (3, 1.0))

@@ -1,0 +1,53 @@
+"""Verdicts on pairs of a gold answer and an answer, kept so that each pair is verified once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+from store.records import now, scrubbed
+from store.sqlite import Database
+
+Pair = tuple[str, str]
+_AT_ONCE = 500
+
+
+class Verification(NamedTuple):
+    """A stored verdict: correct, incorrect or unverifiable, and the reason."""
+
+    status: str
+    reason: str
+
+
+def known(db: Database, pairs: Iterable[Pair], verifier: int) -> dict[Pair, Verification]:
+    """Return the stored verdicts of this version of the verifier on (gold, answer) pairs."""
+    by_key = {_key(pair): pair for pair in pairs}
+    keys = list(by_key)
+    found: dict[Pair, Verification] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        rows = db.execute(
+            f"SELECT pair, status, reason FROM verifications WHERE verifier = ? AND pair IN ({marks})",
+            [verifier, *some],
+        )
+        found.update((by_key[key], Verification(status, reason)) for key, status, reason in rows)
+    return found
+
+
+def add(db: Database, verdicts: Mapping[Pair, Verification], verifier: int) -> None:
+    """Store verdicts in one transaction; a pair that has one keeps it."""
+    with db.atomic():
+        db.conn.executemany(
+            "INSERT OR IGNORE INTO verifications (pair, verifier, status, reason, created_at) VALUES (?, ?, ?, ?, ?)",
+            [(_key(pair), verifier, one.status, scrubbed(one.reason), now()) for pair, one in verdicts.items()],
+        )
+
+
+def _key(pair: Pair) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in pair:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.digest()
