@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterable
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from rich.segment import Segment
 from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
+from textual.color import Color
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from o1lab.errors import LabError, O1LabError, from_store
 from o1lab.paths import Lab, assets_dir, log_dir
+from o1lab.text import without_controls
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base import messages
 from screens.base.context import LabContext, open_context
@@ -48,6 +52,20 @@ MODES: tuple[tuple[str, str, str], ...] = (
 SETTLE_S = 0.5  # after the mount of the first screen, when it has been painted
 
 
+class _NoControls(LineFilter):
+    """Removes control characters from all text that widgets draw: the last filter before the terminal.
+
+    Widgets show such characters as symbols. This filter is for text that a widget of Textual draws unchanged, such as
+    a suggestion.
+    """
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.control else Segment(without_controls(segment.text), segment.style)
+            for segment in segments
+        ]
+
+
 class LabApp(TypedAheadApp):
     """The app. Screens are imported when their mode is first shown."""
 
@@ -64,6 +82,7 @@ class LabApp(TypedAheadApp):
 
     def __init__(self, context: LabContext, *, mode: str = "lab") -> None:
         super().__init__(ansi_color=bool(os.environ.get("O1LAB_ANSI")))
+        self._filters.append(_NoControls())
         self.context = context
         self.first_mode = mode
         self._leaving = threading.Event()
@@ -139,6 +158,10 @@ class LabApp(TypedAheadApp):
     def _make_ready(self) -> None:
         """Import what the first write needs, check o1lab.toml, and measure pending traces."""
         prepare()
+        if self.context.store.read_only:
+            self.call_from_thread(
+                self.notify, self.context.store.note, title="Read-only", severity="warning", timeout=30, markup=False
+            )
         try:
             _ = self.context.config
             self._measure_pending()
@@ -151,7 +174,7 @@ class LabApp(TypedAheadApp):
         from store import traces
 
         pending = traces.count_unmeasured(self.context.store.db, MEASURED_BY)
-        if not pending:
+        if not pending or self.context.store.read_only:
             return
         self.call_from_thread(self.notify, f"Measuring {pending:,} traces in the background.", markup=False)
         report = measure_pending(self.context.store, stop=self._leaving.is_set)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1lab.errors import LabError
-from o1lab.files import write_text
+from o1lab.files import protect_files, write_text
 from o1lab.paths import Lab
+from o1lab.small_files import UnreadableError, read_toml
 
 _Mark = Annotated[str, Field(min_length=2)]
 
@@ -115,6 +115,16 @@ class ClusterConfig(BaseModel):
     )
 
 
+class LabConfig(BaseModel):
+    """Who may use the lab."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shared: bool = Field(
+        default=False, description="whether the group of the folder may read and write what is created from now on"
+    )
+
+
 class Config(BaseModel):
     """The content of o1lab.toml."""
 
@@ -122,6 +132,7 @@ class Config(BaseModel):
 
     name: str = "lab"
     base: str = Field(default="smollm2-135m", description="the default base model of forms")
+    lab: LabConfig = Field(default_factory=LabConfig)
     endpoints: list[Endpoint] = Field(default_factory=list)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     chat: ChatConfig = Field(default_factory=ChatConfig)
@@ -142,11 +153,9 @@ def load_config(lab: Lab) -> Config:
         LabError: it cannot be read, is not TOML, or has an unknown or invalid key.
     """
     try:
-        data = tomllib.loads(lab.config.read_text("utf-8"))
-    except OSError as error:
-        raise LabError(f"Cannot read {lab.config}: {error.strerror}.", code="config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LabError(f"{lab.config} is not valid TOML: {error}.", "Correct that line.", code="config") from error
+        data = read_toml(lab.config)
+    except UnreadableError as error:
+        raise LabError(error.message, error.hint, code="config") from error
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -169,6 +178,7 @@ def init_lab(root: Path, *, name: str | None = None, base: str | None = None) ->
         LabError: the folder cannot be created or written.
     """
     lab = Lab(root.expanduser().absolute())
+    protect_files(lab.config)
     try:
         lab.root.mkdir(parents=True, exist_ok=True)
         if not lab.config.exists():

@@ -6,7 +6,7 @@ The exit statuses are a contract (see ``o1lab --help``): 0 done, 1 done with fai
 
 from __future__ import annotations
 
-from store.errors import MissingError, NameTakenError, NothingChosenError, QueryError, StoreError
+from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError, QueryError, StoreError
 
 
 class O1LabError(Exception):
@@ -68,6 +68,6 @@ def from_store(error: StoreError) -> O1LabError:
     kind: type[O1LabError] = LabError
     if isinstance(error, MissingError):
         kind = NotFoundError
-    elif isinstance(error, QueryError | NameTakenError | NothingChosenError):
+    elif isinstance(error, QueryError | NameTakenError | NothingChosenError | InvalidNameError):
         kind = UsageError
     return kind(error.message, error.hint, code=error.code)

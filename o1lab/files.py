@@ -11,6 +11,21 @@ from pathlib import Path
 from typing import IO, Any
 
 
+def protect_files(config: Path) -> None:
+    """Set the modes of all files and folders that this process and its children create, by an o1lab.toml.
+
+    Only the owner can read and write them; with ``[lab] shared = true``, so can the group of the folder.
+    """
+    import tomllib
+
+    try:
+        table = tomllib.loads(config.read_text("utf-8")).get("lab")
+        shared = isinstance(table, dict) and table.get("shared") is True
+    except (OSError, ValueError, RecursionError):  # reported where the settings are needed
+        shared = False
+    os.umask(0o007 if shared else 0o077)
+
+
 @contextmanager
 def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it replaces ``path``, on failure it is deleted.

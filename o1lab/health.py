@@ -14,12 +14,12 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import O1LabError, from_store
-from o1lab.jobs.directory import read_about
 from o1lab.paths import Lab, cache_dir
 from o1lab.registry import PluginWarning, Registry
 from store import open_store
 from store.errors import StoreError
 
+_MOST = 5  # damaged files that are named
 TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "gguf")
 _NO_GPU = {  # errors of a machine without a usable NVIDIA GPU, by class of pynvml
     "NVMLError_LibraryNotFound": "no NVIDIA driver is installed",
@@ -60,7 +60,7 @@ def examine(lab: Lab | None) -> list[Check]:
     ]
     if lab is not None:
         checks.insert(0, lambda: _lab(lab))
-        checks.append(lambda: _endpoints(lab))
+        checks += [lambda: _endpoints(lab), lambda: _jobs(lab), lambda: _servers(lab)]
     return [check() for check in checks]
 
 
@@ -71,15 +71,48 @@ def _python() -> Check:
 
 def _lab(lab: Lab) -> Check:
     try:
-        load_config(lab)
+        config = load_config(lab)
         store = open_store(lab.database)
     except StoreError as error:
         return Check("lab", False, error.message, from_store(error).hint)
     except O1LabError as error:
         return Check("lab", False, error.message, error.hint)
-    note = store.note
+    notes = [store.note] if store.note else []
     store.close()
-    return Check("lab", True, f"{lab.root}" + (f" ({note})" if note else ""))
+    if not config.lab.shared and (lab.root.stat().st_mode & 0o077) and (lab.database.stat().st_mode & 0o077):
+        notes.append(f"other users can read it; `chmod -R go-rwx {lab.root}` makes it private")
+    return Check("lab", True, f"{lab.root}" + (f" ({'; '.join(notes)})" if notes else ""))
+
+
+def _jobs(lab: Lab) -> Check:
+    """Name the jobs with a damaged directory."""
+    from o1lab.distill.runs import TEACHER_RUNS
+    from o1lab.evaluate.run.control import EVALUATIONS
+    from o1lab.train.launch import RUNS
+
+    number, damaged = 0, []
+    for kind in (RUNS, TEACHER_RUNS, EVALUATIONS):
+        for info in kind.infos(lab):
+            number += 1
+            if info.unreadable:
+                damaged.append(f"{kind.directory.noun} {info.id}: {info.unreadable}")
+    if damaged:
+        return Check("jobs", False, _first(damaged), "Correct these files, or delete the jobs.")
+    return Check("jobs", True, f"{number:,} readable")
+
+
+def _servers(lab: Lab) -> Check:
+    from o1lab.serve.records import damaged_records, live_records
+
+    if damaged := [error.brief for error in damaged_records(lab)]:
+        return Check("servers", False, _first(damaged), f"Delete these files from {lab.servers}.")
+    return Check("servers", True, f"{len(live_records(lab))} running")
+
+
+def _first(texts: list[str]) -> str:
+    """Join the first texts, and say how many more there are."""
+    more = f"; and {len(texts) - _MOST:,} more" if len(texts) > _MOST else ""
+    return "; ".join(texts[:_MOST]) + more
 
 
 def _packages() -> Check:
@@ -191,9 +224,9 @@ def _endpoints(lab: Lab) -> Check:
 
 def _run_names(lab: Lab) -> list[str]:
     """Return the ids and names of all training runs."""
-    folders = [path for path in lab.runs.glob("*") if path.is_dir()]
-    names = (read_about(folder / "about.json")[0] for folder in folders)
-    return [*(folder.name for folder in folders), *filter(None, names)]
+    from o1lab.train.launch import RUNS
+
+    return [name for info in RUNS.infos(lab) for name in (info.id, info.name) if name]
 
 
 def _existing(path: Path) -> Path:

@@ -1,7 +1,8 @@
 """Annotations: append-only records, and the state derived from them.
 
 Records are never updated or deleted; an undo is a record too. The decision, the rating and the tags of a trace are
-derived from its records in the order of their creation, and stored for the lists.
+derived from its records in the order in which they were written, whatever the clock said, and stored for the lists.
+Merged records come after those that were there.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def annotate(
     """
     if kind not in KINDS or kind == "undo":
         raise ValueError(kind)
-    traces.get(db, trace_id)
     record = Annotation(new_id(), trace_id, kind, scrubbed(value), span, None, None, scrubbed(annotator), now())
     with db.atomic():
+        traces.get(db, trace_id)
         _insert(db, [record])
         derive(db, [trace_id])
     return record
@@ -106,34 +107,35 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
     Raises:
         MissingError: There is no annotation or batch ``target``.
     """
-    if target is None:
-        what, condition, parameters = "coalesce(a.batch, a.id)", f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
-        if trace_id is not None:
-            what, condition = "a.id", f"{condition} AND a.trace_id = ?"
-            parameters.append(trace_id)
-        row = db.execute(
-            f"SELECT {what} FROM annotations a WHERE {condition} ORDER BY a.created_at DESC, a.seq DESC LIMIT 1",
-            parameters,
-        ).fetchone()
-        if row is None:
-            return None
-        target = str(row[0])
-    touched = traces_of(db, target)
-    if not touched:
-        raise MissingError(f"There is no annotation '{target}'.")
-    record = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
     with db.atomic():
+        target = target or _last(db, annotator, trace_id)
+        if target is None:
+            return None
+        touched = traces_of(db, target)
+        if not touched:
+            raise MissingError(f"There is no annotation '{target}'.")
+        record = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
         _insert(db, [record])
         derive(db, touched)
     return record
 
 
+def _last(db: Database, annotator: str, trace_id: str | None) -> str | None:
+    """Return the id of an annotator's last annotation that is not undone, or of its batch unless a trace is given."""
+    what, condition, parameters = "coalesce(a.batch, a.id)", f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
+    if trace_id is not None:
+        what, condition = "a.id", f"{condition} AND a.trace_id = ?"
+        parameters.append(trace_id)
+    row = db.execute(
+        f"SELECT {what} FROM annotations a WHERE {condition} ORDER BY a.seq DESC LIMIT 1", parameters
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
     """Return a trace's records in order of creation, without undone ones unless ``alive`` is false."""
     condition = f"a.trace_id = ? AND {_ALIVE}" if alive else "a.trace_id = ?"
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM annotations a WHERE {condition} ORDER BY a.created_at, a.seq", [trace_id]
-    )
+    rows = db.execute(f"SELECT {_COLUMNS} FROM annotations a WHERE {condition} ORDER BY a.seq", [trace_id])
     return [_annotation(row) for row in rows]
 
 
@@ -150,7 +152,7 @@ def traces_of(db: Database, target: str) -> list[str]:
 
 def everything(db: Database) -> Iterator[Annotation]:
     """Yield all records in order, undos included, for an export."""
-    for row in db.execute(f"SELECT {_COLUMNS} FROM annotations a ORDER BY a.created_at, a.seq"):
+    for row in db.execute(f"SELECT {_COLUMNS} FROM annotations a ORDER BY a.seq"):
         yield _annotation(row)
 
 

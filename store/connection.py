@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
@@ -25,6 +25,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.read_only = not _is_writable(path)
+        """Whether the medium or its permissions allow no writing: then every write raises ``UnwritableError``."""
         self.journal_mode = "delete" if on_network(path) else "wal"
         self._local = threading.local()
 
@@ -39,6 +41,10 @@ class Store:
     @property
     def note(self) -> str:
         """What a person should know about the journal mode; empty in the usual case."""
+        if self.read_only:
+            log = self.path.with_name(f"{self.path.name}-wal")
+            unseen = " The last changes are in lab.db-wal and are not shown." if _has_content(log) else ""
+            return f"The lab cannot be written: nothing that you do here is saved.{unseen}"
         if self.journal_mode == "wal":
             return ""
         return "The lab is on a network file system: SQLite runs in DELETE mode, which is slower but safe there."
@@ -67,8 +73,13 @@ class Store:
     def _connect(self) -> Database:
         with explained(self.path):
             # Each connection is used in one thread only, but may be collected in another after close().
-            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-            connection.execute(f"PRAGMA journal_mode={self.journal_mode}")
+            if self.read_only:
+                # Immutable: the index of a WAL cannot be created beside the file.
+                address = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+                connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+            else:
+                connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+                connection.execute(f"PRAGMA journal_mode={self.journal_mode}")
             # FULL: a commit is durable when it returns, so that a confirmed annotation survives a crash.
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -78,18 +89,21 @@ class Store:
 
 
 def open_store(path: Path, *, create: bool = True) -> Store:
-    """Open the database at ``path`` and migrate it.
+    """Open the database at ``path`` and migrate it. One that cannot be written is opened for reading.
 
     Raises:
         NewerSchemaError: A later version of o1lab wrote it; nothing is changed.
-        UnwritableError: The file or its folder cannot be written.
+        UnwritableError: It does not exist or needs a migration, and cannot be written.
         MissingError: The file does not exist and ``create`` is false.
     """
     if not create and not path.exists():
         raise MissingError(f"There is no database at {path}.")
-    if (path.exists() and not os.access(path, os.W_OK)) or not os.access(path.parent, os.W_OK):
-        raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
     store = Store(path)
+    if store.read_only and not path.exists():
+        raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
+    if not store.read_only:
+        with suppress(OSError):  # SQLite reports it
+            path.touch()  # SQLite would make it unreadable for the group of a shared lab
     with store.explained():
         known, applied = set(migrations.steps), set(migrations.applied(store.db))
         if newer := applied - known:
@@ -97,6 +111,11 @@ def open_store(path: Path, *, create: bool = True) -> Store:
             raise NewerSchemaError(
                 f"{path} was written by a newer o1lab (it knows {min(newer)}).",
                 "Upgrade o1lab to open this lab; nothing was changed.",
+            )
+        if known - applied and store.read_only:
+            store.close()
+            raise UnwritableError(
+                f"{path} was written by an older o1lab and cannot be written.", "Copy the lab to a writable folder."
             )
         if known - applied:
             _migrate(store.db)
@@ -112,6 +131,18 @@ def _migrate(db: Database) -> None:
         db.conn.rollback()
         raise
     db.conn.commit()
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether a database can be written: the file, if there is one, and its folder for the journal."""
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def on_network(path: Path) -> bool:

@@ -79,7 +79,7 @@ def create(db: Database, title: str, panes: Sequence[tuple[str, str]], settings:
         )
         db.conn.executemany(
             "INSERT INTO panes(conversation_id, position, model, label) VALUES (?, ?, ?, ?)",
-            [(identity, position, model, label) for position, (model, label) in enumerate(panes)],
+            [(identity, position, scrubbed(model), scrubbed(label)) for position, (model, label) in enumerate(panes)],
         )
     return get(db, identity)
 

@@ -9,9 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from store import traces
-from store.errors import MissingError, NameTakenError, NothingChosenError
+from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError
 from store.filters import TraceQuery
-from store.records import Context, Dataset, context_of, decode, now, spans_of, visible_text
+from store.records import (
+    LONGEST_NAME,
+    NAME_RULE,
+    Context,
+    Dataset,
+    context_of,
+    decode,
+    is_name,
+    now,
+    spans_of,
+    visible_text,
+)
 from store.selecting import EVALUATED
 from store.sqlite import Database
 
@@ -97,11 +108,14 @@ def snapshot(
         drops: The reason for each trace that was considered and dropped.
 
     Raises:
+        InvalidNameError: The name is a path, blank, or not printable.
         NameTakenError: A dataset of this name has other content.
         NothingChosenError: The dataset would be empty.
     """
     if phase not in PHASES:
         raise ValueError(phase)
+    if not is_name(name):
+        raise InvalidNameError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     with db.atomic():
         without = _without_solution(db, trace_ids) if phase == 1 else set()
         chosen = [trace_id for trace_id in trace_ids if trace_id not in without]

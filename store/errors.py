@@ -61,6 +61,12 @@ class NameTakenError(StoreError):
     code = "name_taken"
 
 
+class InvalidNameError(StoreError):
+    """A name of a dataset is not valid."""
+
+    code = "usage"
+
+
 class MissingError(StoreError):
     """The requested row does not exist."""
 
@@ -89,7 +95,7 @@ def explain(error: sqlite3.OperationalError, path: Path) -> StoreError:
     if "locked" in text or "busy" in text:
         return BusyError(f"{path} is busy: another program is writing.", "Wait a moment and try again.")
     if "readonly" in text or "unable to open" in text:
-        return UnwritableError(f"{path} cannot be opened or written.", "Check the folder's permissions.")
+        return UnwritableError(f"{path} cannot be opened or written.", "Check the permissions of the lab's folder.")
     if "I/O" in text:
         return UnwritableError(f"{path} could not be read or written: {text}.", "Check the disk.")
     return StoreError(f"{path}: {text}.")

@@ -306,6 +306,21 @@ def packed(meta: Mapping[str, Any]) -> str:
     return scrubbed(json.dumps(dict(meta))) if meta else "{}"
 
 
+LONGEST_NAME = 80
+NAME_RULE = f"A name has up to {LONGEST_NAME} printable characters, no slash, and no dot, hyphen or space at its start."
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` is a name of a dataset or a job, and never a path or an option; see ``NAME_RULE``."""
+    return (
+        0 < len(text) <= LONGEST_NAME
+        and text.isprintable()
+        and text == text.strip()
+        and text[0] not in ".-~"
+        and not any(char in text for char in "/\\")
+    )
+
+
 def scrubbed(text: str) -> str:
     """Return ``text`` for a TEXT column: lone surrogates, which SQLite cannot encode, become `?`."""
     if text.isascii():

@@ -7,7 +7,6 @@ compared in full by rapidfuzz. Similarity does not prove that a row caused the a
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from rapidfuzz import fuzz
 
 from o1lab.errors import NotFoundError
+from o1lab.small_files import parse_json
 from o1lab.text import CJK
 
 _WORD = re.compile(r"\w+")
@@ -99,7 +99,7 @@ class ChainIndex:
 
     def _add(self, line: str) -> None:
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             texts = [str(row.get(name) or "") for name in ("prompt", "thought", "solution")]
             trace_id = str(row["trace_id"])
         except (ValueError, KeyError, AttributeError, TypeError):

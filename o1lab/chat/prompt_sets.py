@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from o1lab.errors import UsageError
+from o1lab.small_files import UnreadableError, parse_json, parse_yaml, read_text
 
 _FIELDS = ("prompt", "problem", "question", "statement", "text")
 
@@ -20,10 +18,9 @@ def load_prompt_set(path: Path) -> list[str]:
         UsageError: the file cannot be read, or a prompt in it is not text; the message names the line.
     """
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"Cannot read {path}: {reason}.", "Give a YAML or JSONL file.") from error
+        text = read_text(path)
+    except UnreadableError as error:
+        raise UsageError(error.message, "Give a YAML or JSONL file.") from error
     rows = _yaml(path, text) if path.suffix in (".yaml", ".yml") else _jsonl(path, text)
     prompts = []
     for where, row in rows:
@@ -41,11 +38,9 @@ def load_prompt_set(path: Path) -> list[str]:
 
 def _yaml(path: Path, text: str) -> list[tuple[str, Any]]:
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: invalid YAML.", "Correct that line.") from error
+        data = parse_yaml(path, text)
+    except UnreadableError as error:
+        raise UsageError(error.message, error.hint) from error
     rows = data.get("prompts") if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise UsageError(f"{path} contains no list of prompts.", "Write a YAML list, or `prompts:` with a list.")
@@ -58,7 +53,7 @@ def _jsonl(path: Path, text: str) -> list[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            rows.append((f"line {number}", json.loads(line)))
+            rows.append((f"line {number}", parse_json(line)))
         except ValueError as error:
             raise UsageError(f"{path}, line {number}: invalid JSON.", "Correct that line.") from error
     return rows

@@ -10,6 +10,7 @@ import typer
 from o1lab.cli.listing import Column, FormatOption, emit_list
 from o1lab.cli.output import JsonOption, context, emit, opened
 from o1lab.text import one_line
+from store.records import LONGEST_NAME, NAME_RULE, is_name
 
 if TYPE_CHECKING:
     from o1lab.distill.selection import Choice
@@ -80,8 +81,8 @@ def dataset_create(
     from o1lab.errors import UsageError
     from store import datasets
 
-    if not name.strip() or not name.isprintable():
-        raise UsageError("A dataset name cannot be blank or contain control characters.", "Choose another name.")
+    if not is_name(name):
+        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     sampled = bool(keep or per_problem or no_drop)
     if mixed and (sampled or where or decision):
         raise UsageError(

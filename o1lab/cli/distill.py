@@ -166,6 +166,7 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
         "hint": status.hint,
         "notes": status.notes,
         "name": info.name,
+        "unreadable": info.unreadable or None,
     }
 
 

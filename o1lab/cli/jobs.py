@@ -29,7 +29,7 @@ DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the backgro
 
 def evaluation_id(ctx: typer.Context, value: str) -> str:
     """Argument callback: replace the name of an evaluation by its id; return any other value unchanged."""
-    from o1lab.jobs.directory import id_of_name
+    from o1lab.jobs.about import id_of_name
 
     return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
 
@@ -84,18 +84,23 @@ def _name(item: Item) -> str:
     return one_line(item["name"] or "", 24)
 
 
+def _damage(item: Item) -> str:
+    return f"unreadable: {one_line(item['unreadable'], 200)}" if item["unreadable"] else ""
+
+
 def progress_column(header: str, done: str, total: str) -> Column:
     """Return the column of a job's progress: ``done/total``, each a key of its JSON."""
     return Column(header, lambda item: f"{item[done]:,}/{item[total]:,}" if done in item else "", right=True)
 
 
-def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
+def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:  # noqa: PLR0915 - it only lists the verbs
     """Add the shared verbs to a group of commands."""
     a_job = f"{jobs.article} {jobs.noun}"
 
     @app.command("ls", help=f"List the {jobs.noun}s, the newest first.")
     def ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
         columns = (Column("id", "id"), Column("name", _name, optional=True), Column("state", "state"), *jobs.columns)
+        columns += (Column("problem", _damage, optional=True),)
         emit_list(jobs.rows(context(ctx).lab()), columns, form=form, as_json=as_json, empty=jobs.empty)
 
     @app.command("show", help=f"Show {a_job}: its state, results, errors and notes.")
@@ -104,9 +109,11 @@ def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:
         folder = jobs.kind().find(lab, identity)
         info = folder.info()
         item, lines = jobs.show(lab, folder, info)
+        item = {"unreadable": info.unreadable or None} | item
         item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
         about = [*([f"name  {info.name}"] if info.name else []), *(f"note  {note}" for note in info.notes)]
-        emit(item, as_json=as_json, text="\n".join([*about, *lines]))
+        damaged = [f"unreadable: {item['unreadable']}"] if item["unreadable"] else []
+        emit(item, as_json=as_json, text="\n".join([*damaged, *about, *lines]))
 
     @app.command("stop", help=f"Ask {a_job} to stop. {jobs.stopping}")
     def stop(

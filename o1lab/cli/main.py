@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from o1lab.errors import LabError, O1LabError, from_store
+from o1lab.files import protect_files
 from o1lab.paths import find_lab, log_dir
 from store.errors import StoreError
 
@@ -63,6 +64,7 @@ def _open(folder: Path | None) -> int:
         from o1lab.chains.marks import use_marks_of
 
         lab = find_lab(folder)
+        protect_files(lab.config)
         with contextlib.suppress(LabError):  # the screens that need the configuration report it
             use_marks_of(lab)
         return run_app(lab)

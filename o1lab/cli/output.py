@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.errors import LabError
+from o1lab.files import protect_files
 from o1lab.paths import Lab, find_lab
-from o1lab.text import visible
+from o1lab.text import json_text, visible
 
 if TYPE_CHECKING:
     from store import Store
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
@@ -35,6 +33,7 @@ class Context:
         from o1lab.chains.marks import use_marks_of
 
         lab = find_lab(self.lab_dir)
+        protect_files(lab.config)
         try:
             use_marks_of(lab)
         except LabError as error:
@@ -63,9 +62,7 @@ def opened(ctx: typer.Context) -> Iterator[Store]:
 def emit(data: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """Print ``data`` as one JSON object, or ``text`` for people."""
     if as_json:
-        line = json.dumps(data, ensure_ascii=False, default=str) + "\n"
-        # A trace may contain lone surrogates, which UTF-8 cannot encode. JSON can, as escapes.
-        sys.stdout.write(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+        sys.stdout.write(json_text(data) + "\n")
     elif text:
         sys.stdout.write(visible(text) + "\n")
     sys.stdout.flush()
@@ -75,3 +72,11 @@ def say(text: str) -> None:
     """Print a line of progress or advice to standard error."""
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
+
+
+def write_raw(text: str) -> None:
+    """Print exactly the bytes of a stored text; on a terminal, as visible text."""
+    from store.records import encode
+
+    sys.stdout.buffer.write(visible(text).encode() if sys.stdout.isatty() else encode(text))
+    sys.stdout.buffer.flush()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, emit, opened, say
+from o1lab.cli.output import JsonOption, emit, opened, say, write_raw
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -95,15 +94,13 @@ def traces_show(
     from o1lab.ingest.measuring import moves_of
     from store import annotations as annotation_log
     from store import traces
-    from store.records import encode
 
     with opened(ctx) as store:
         row = traces.get(store.db, identity)
         text = traces.text(store.db, row.id)
         records = annotation_log.of_trace(store.db, row.id)
     if raw:
-        sys.stdout.buffer.write(encode(text.raw))
-        sys.stdout.buffer.flush()
+        write_raw(text.raw)
         return
     segments = moves_of(text) if text.thought else []
     data = _item(row) | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,14 +143,15 @@ def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[
     return [values]
 
 
-def _recipe_values(run: RunDir) -> dict[str, Any]:
+def _with_recipe(run: RunDir, state: RunState) -> tuple[dict[str, Any], RunState]:
+    """Return the values of a run's recipe, and its state with what is wrong with the recipe."""
     from o1lab.errors import UsageError
     from o1lab.train.recipe import load_values
 
     try:
-        return load_values(run.recipe)
-    except UsageError:
-        return {}
+        return load_values(run.recipe), state
+    except UsageError as error:
+        return {}, replace(state, unreadable="; ".join(filter(None, (state.unreadable, error.message))))
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
@@ -171,8 +173,8 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
 
     from o1lab.train.metrics_reader import last_metrics
 
-    recipe = _recipe_values(run)
-    item = _summary(run, state) | {
+    recipe, state = _with_recipe(run, state)
+    item = _keys(run, state, recipe) | {
         "message": state.status.message,
         "hint": state.status.hint,
         "recipe": recipe,
@@ -196,9 +198,13 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
 
 
 def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
+    recipe, state = _with_recipe(run, state)
+    return _keys(run, state, recipe)
+
+
+def _keys(run: RunDir, state: RunState, recipe: dict[str, Any]) -> dict[str, Any]:
     from o1lab.train.metrics_reader import last_metrics
 
-    recipe = _recipe_values(run)
     return {
         "id": run.id,
         "state": state.state,
@@ -209,6 +215,7 @@ def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
         "dataset_hash": recipe.get("dataset_hash"),
         "heartbeat_age_s": None if state.heartbeat_age_s is None else round(state.heartbeat_age_s, 1),
         "name": state.name,
+        "unreadable": state.unreadable or None,
     }
 
 

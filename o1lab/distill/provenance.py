@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import public_url
 from o1lab.serve.registry import SOLVER, ModelRef, Source
+from o1lab.small_files import UnreadableError, read_json
 from store.teacher_runs import TeacherRun
 
 
@@ -59,8 +59,8 @@ def save_models(path: Path, models: Iterable[ModelRef]) -> None:
 def load_models(path: Path) -> list[AskedModel] | None:
     """Return the models that :func:`save_models` recorded; None if they cannot be read."""
     try:
-        return [AskedModel(**one) for one in json.loads(path.read_text("utf-8"))["models"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(path, dict[str, list[AskedModel]])["models"]
+    except (UnreadableError, KeyError):
         return None
 
 

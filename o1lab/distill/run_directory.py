@@ -7,15 +7,15 @@ from functools import cached_property
 from pathlib import Path
 
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.jobs.directory import CountedStatus, JobFolder
+from o1lab.jobs.directory import Count, CountedStatus, JobFolder
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherRunStatus(CountedStatus):
     """The status of a teacher run."""
 
-    unverifiable: int = 0
-    rejected: int = 0
+    unverifiable: Count = 0
+    rejected: Count = 0
 
 
 @dataclass(frozen=True)

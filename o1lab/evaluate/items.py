@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from o1lab.small_files import as_kind, parse_json
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -41,8 +43,7 @@ class Item:
     @classmethod
     def read(cls, line: str) -> Self:
         """Read an item that :meth:`line` wrote."""
-        values = json.loads(line)
-        return cls(**values | {"turns": tuple(values["turns"]), "gold": tuple(values["gold"])})
+        return as_kind(parse_json(line), cls)
 
 
 def items_hash(items: Iterable[Item]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
+from o1lab.small_files import as_kind, parse_json
+
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
 Role = Literal["teacher", "critic"]
@@ -167,14 +169,7 @@ class Response:
         Raises:
             ValueError: it is not a response.
         """
-        values: Any = json.loads(line)
+        values: Any = parse_json(line)
         if not isinstance(values, dict) or not isinstance(values.get("key"), str):
             raise ValueError("not a response")  # noqa: TRY004 - callers catch one kind of error
-        known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-        fault = known.get("fault")
-        try:
-            known["key"] = CallKey.read(values["key"])
-            known["fault"] = RequestError(**fault) if isinstance(fault, dict) else None
-            return cls(**known)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        return as_kind(values | {"key": CallKey.read(values["key"])}, cls)

@@ -98,7 +98,7 @@ def read(path: Path, start: int = 0, *, only: bytes = b"") -> Iterator[tuple[int
         start: the byte offset to start at.
         only: skip lines that do not contain these bytes, without parsing them.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as journal:
         journal.seek(start)
@@ -136,7 +136,7 @@ def faults(path: Path) -> list[FaultCount]:
 
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
     """Yield (byte offset, key, line) of every complete line. Only the key is parsed, which is ten times as fast."""
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as journal:
         offset = 0
@@ -165,8 +165,8 @@ def read_at(path: Path, offset: int) -> Response:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # 0600: prompts and answers of a paid account are private.
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    # Prompts and answers of a paid account are private; the umask decides about the group (protect_files).
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o660)
     size = os.fstat(file).st_size
     if not size:
         folder = os.open(path.parent, os.O_RDONLY)

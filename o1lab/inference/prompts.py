@@ -7,7 +7,6 @@ A prompt file is Markdown with a front matter in YAML (``name``, ``version``, ``
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.files import write_json
 from o1lab.inference.calls import Message
 from o1lab.paths import Lab, assets_dir
-from o1lab.text import one_line
+from o1lab.small_files import UnreadableError, parse_yaml, read_json, read_text
 
 _FILE = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 _SECTION = re.compile(r"^# (system|user|assistant)[ ]*$", re.MULTILINE)
@@ -197,15 +196,8 @@ def restore_prompts(path: Path) -> dict[str, Prompt]:
         LabError: they cannot be read.
     """
     try:
-        kept = json.loads(path.read_text("utf-8"))
-        return {
-            role: Prompt(
-                one["name"], one["version"], one["method"], one["about"],
-                tuple((speaker, text) for speaker, text in one["sections"]), Path(one["path"]),
-            )
-            for role, one in kept.items()
-        }  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return read_json(path, dict[str, Prompt])
+    except UnreadableError as error:
         raise LabError(f"The prompts of this run cannot be read: {path}.", "Start a new run.") from error
 
 
@@ -216,12 +208,10 @@ def read_prompt(path: Path) -> Prompt:
         UsageError: it is not a valid prompt.
     """
     try:
-        match = _FILE.match(path.read_text("utf-8"))
-        front = yaml.safe_load(match["front"]) if match else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"The prompt {path} cannot be read: {one_line(str(error), 200)}.", "Correct the file."
-        ) from error
+        match = _FILE.match(read_text(path))
+        front = parse_yaml(path, match["front"]) if match else None
+    except UnreadableError as error:
+        raise UsageError(f"The prompt {error.message}", error.hint) from error
     if match is None or not isinstance(front, dict):
         raise UsageError(f"{path} is not a prompt.", "It must begin with a front matter between two lines of ---.")
     parts = _SECTION.split(match["body"])

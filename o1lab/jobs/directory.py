@@ -8,7 +8,6 @@ Training runs, teacher runs and evaluations each declare a subclass of :class:`J
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import time
@@ -17,20 +16,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, NotFoundError
 from o1lab.files import write_json
+from o1lab.jobs.about import About, id_of_name, read_about
 from o1lab.process import is_alive
+from o1lab.small_files import UnreadableError, open_file, read_json
 
 ACTIVE = ("queued", "starting", "running", "paused", "stopping")
 FINAL = ("finished", "failed", "stopped")
+_UNREADABLE = "unreadable: "
 HEARTBEAT_S = 2.0
 """Seconds between two heartbeats of a running job."""
 STALE_S = 12.0
 """A heartbeat older than this is stale: several beats are missing, not just one because of a slow disk."""
+
+Count = Annotated[int, Field(ge=0, le=10**100)]  # a float can hold it
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Moment = Annotated[float, Field(ge=0, lt=253_402_300_800, allow_inf_nan=False)]
+"""Seconds since the epoch, up to the year 9999."""
+Pid = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,10 @@ class JobStatus:
     """The content of status.json that all jobs share. Times are seconds since the epoch."""
 
     state: str
-    pid: int | None = None
-    pid_started: float | None = None
+    pid: Pid | None = None
+    pid_started: Moment | None = None
     host: str = ""
-    heartbeat: float = 0.0
+    heartbeat: Moment = 0.0
     message: str = ""
     hint: str = ""
 
@@ -59,21 +67,21 @@ class CountedStatus(JobStatus):
         stopped_by: the reason why the job stopped, such as ``budget_usd``.
     """
 
-    requested: int = 0
-    done: int = 0
-    correct: int = 0
-    incorrect: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    retries: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
+    requested: Count = 0
+    done: Count = 0
+    correct: Count = 0
+    incorrect: Count = 0
+    failed: Count = 0
+    in_flight: Count = 0
+    retries: Count = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cost_usd: Amount = 0.0
     priced: bool = False
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, Count] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    started_at: float = 0.0
-    seconds_left: float | None = None
+    started_at: Moment = 0.0
+    seconds_left: Amount | None = None
     stopped_by: str | None = None
 
 
@@ -91,6 +99,7 @@ class JobInfo(Generic[StatusT, SettingsT]):
         settings: the job's settings; None if they cannot be read or the kind has none.
         stale: whether the heartbeat of an active job is old. On another host, nothing more can be determined.
         name, notes: set by the user.
+        unreadable: which of its files is damaged, and how; empty if none is.
     """
 
     id: str
@@ -101,6 +110,7 @@ class JobInfo(Generic[StatusT, SettingsT]):
     stale: bool = False
     name: str = ""
     notes: tuple[str, ...] = ()
+    unreadable: str = ""
 
     @property
     def active(self) -> bool:
@@ -112,7 +122,8 @@ class JobFolder(Generic[StatusT, SettingsT]):
     """The paths of one job and access to its small files.
 
     A kind of job sets the class variables: ``noun`` is the word for one job in messages, ``verb`` its group of
-    commands, ``marker`` the file that identifies a job's directory, ``created_file`` a file that never changes.
+    commands, ``marker`` the file that completes a job's directory, ``own_files`` those that only a job has, and
+    ``created_file`` a file that never changes.
     """
 
     path: Path
@@ -121,6 +132,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
     status_type: ClassVar[type[JobStatus]]
     settings_type: ClassVar[type[BaseModel] | None] = None
     marker: ClassVar[str] = "settings.json"
+    own_files: ClassVar[tuple[str, ...]] = ("settings.json", "status.json")
     created_file: ClassVar[str] = "settings.json"
     lock_name: ClassVar[str] = "lock"
 
@@ -164,39 +176,29 @@ class JobFolder(Generic[StatusT, SettingsT]):
         """The job's settings.
 
         Raises:
-            OSError, ValueError: they cannot be read.
+            UnreadableError: they cannot be read, for example because a plugin that they name is not installed.
         """
         assert self.settings_type is not None  # noqa: S101 - kinds without settings do not call this
-        return cast(SettingsT, self.settings_type.model_validate_json(self.settings_file.read_text("utf-8")))
+        return cast(SettingsT, read_json(self.settings_file, self.settings_type))
 
     def status_of(self, values: Mapping[str, Any]) -> StatusT:
-        """Make a status from its values; unknown names are ignored.
-
-        Raises:
-            TypeError: ``state`` is missing.
-        """
+        """Make a status from its values; unknown names are ignored."""
         known = {name: value for name, value in values.items() if name in self.status_type.__dataclass_fields__}
         return cast(StatusT, self.status_type(**known))
 
     def status(self) -> StatusT | None:
         """Return the last status; None if it cannot be read."""
         try:
-            return self._read_status()
-        except (OSError, ValueError, TypeError):
+            return cast(StatusT, read_json(self.status_file, self.status_type))
+        except UnreadableError:
             return None
 
     def read_status(self) -> StatusT:
         """Return the last status; if it cannot be read, a status ``failed`` with a message."""
         try:
-            return self._read_status()
-        except (OSError, ValueError, TypeError) as error:
-            return self.status_of({"state": "failed", "message": f"status.json cannot be read: {error}."})
-
-    def _read_status(self) -> StatusT:
-        values = json.loads(self.status_file.read_text("utf-8"))
-        if not isinstance(values, dict) or not isinstance(values.get("state"), str):
-            raise ValueError("it has no state")  # noqa: TRY004 - one kind of error for unreadable files
-        return self.status_of(values)
+            return cast(StatusT, read_json(self.status_file, self.status_type))
+        except UnreadableError as error:
+            return self.status_of({"state": "failed", "message": _UNREADABLE + error.brief, "hint": error.hint})
 
     def write_status(self, status: StatusT) -> None:
         write_json(self.status_file, asdict(status), durable=False)  # frequent, and useless after a power cut
@@ -218,24 +220,40 @@ class JobFolder(Generic[StatusT, SettingsT]):
                 state, stale = status.state, stale and status.state in ACTIVE
                 if state in ACTIVE:
                     state, status = "dead", self.explain_death(status)
-        name, notes = self.about()
-        return JobInfo(self.id, state, status, age, self._settings_or_none(), stale, name, notes)
+        faults = [status.message.removeprefix(_UNREADABLE)] if status.message.startswith(_UNREADABLE) else []
+        settings, about = None, About()
+        try:
+            settings = self.settings() if self.settings_type is not None else None
+        except UnreadableError as error:
+            faults.append(error.brief)
+        try:
+            about = self.about()
+        except UnreadableError as error:
+            faults.append(error.brief)
+        notes = tuple(note.text for note in about.notes)
+        return JobInfo(self.id, state, status, age, settings, stale, about.name, notes, "; ".join(faults))
 
     def explain_death(self, status: StatusT) -> StatusT:
         """Return the status to show for a dead job; a kind may add a message and a hint."""
         return status
 
-    def _settings_or_none(self) -> SettingsT | None:
-        if self.settings_type is None:
-            return None
-        try:
-            return self.settings()
-        except (OSError, ValueError):
-            return None
+    def about(self) -> About:
+        """Return the name and notes that the user gave the job.
 
-    def about(self) -> tuple[str, tuple[str, ...]]:
-        """Return (name, notes) that the user gave the job, each empty by default."""
+        Raises:
+            UnreadableError: about.json is damaged.
+        """
         return read_about(self.about_file)
+
+    def is_job(self) -> bool:
+        """Whether this is the directory of a job, complete or damaged."""
+        if os.path.lexists(self.path / self.marker):
+            return True
+        try:
+            age = time.time() - self.path.stat().st_mtime
+        except OSError:
+            return False
+        return age > STALE_S and any(os.path.lexists(self.path / name) for name in self.own_files)
 
     def created_at(self) -> float:
         """Return when the job was created, in seconds since the epoch."""
@@ -249,7 +267,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
             limit: maximum number of bytes to read from the end of the file.
         """
         try:
-            with self.log.open("rb") as file:
+            with open_file(self.log) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(size - limit, 0))
                 text = file.read(limit).decode("utf-8", "replace")
@@ -318,29 +336,8 @@ class JobFolder(Generic[StatusT, SettingsT]):
                 pass
             yield ours
 
-    def read_json(self, path: Path) -> dict[str, Any]:
-        """Read a small JSON file of the job; empty if it is missing or not a JSON object."""
-        return read_json(path)
-
 
 FolderT = TypeVar("FolderT", bound=JobFolder[Any, Any])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON file; empty if it is missing or not a JSON object."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def read_about(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return (name, notes) in an about.json, each empty by default."""
-    values = read_json(path)
-    name, notes = values.get("name"), values.get("notes")
-    texts = [note.get("text") for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
-    return name if isinstance(name, str) else "", tuple(text for text in texts if isinstance(text, str))
 
 
 def _is_gone(status: JobStatus, *, stale: bool) -> bool:
@@ -362,22 +359,16 @@ def created_at(path: Path, file: str) -> float:
         return time.time()  # it is being created or removed right now
 
 
-def id_of_name(parent: Path, name: str) -> str | None:
-    """Return the id of the job below ``parent`` that has this name; None if there is none."""
-    for path in parent.glob("*/about.json") if name else ():
-        if not path.parent.name.startswith(".") and read_about(path)[0] == name:
-            return path.parent.name
-    return None
-
-
 def list_directories(parent: Path, kind: type[FolderT]) -> list[FolderT]:
-    """List the jobs of a kind below ``parent``, the newest first. Hidden directories are skipped."""
+    """List the jobs of a kind below ``parent``, the newest first. Hidden directories are skipped.
+
+    A directory without its marker is a damaged job, unless it is new: then it is being created.
+    """
     try:
-        paths = [path for path in parent.iterdir() if not path.name.startswith(".")]
+        found = [kind(path) for path in parent.iterdir() if not path.name.startswith(".")]
     except OSError:
         return []
-    found = [kind(path) for path in paths if (path / kind.marker).is_file()]
-    return sorted(found, key=lambda one: one.created_at(), reverse=True)
+    return sorted((one for one in found if one.is_job()), key=lambda one: one.created_at(), reverse=True)
 
 
 def find_directory(parent: Path, identity: str, kind: type[FolderT]) -> FolderT:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic
@@ -19,10 +19,11 @@ from typing import Any, Generic
 from o1lab.errors import LabError, UsageError
 from o1lab.files import write_json
 from o1lab.jobs import spawn
+from o1lab.jobs.about import About, Note
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
 from o1lab.paths import Lab
+from store.records import LONGEST_NAME, NAME_RULE, is_name
 
-LONGEST_NAME = 80
 _POLL_S = 0.2
 
 
@@ -251,15 +252,12 @@ def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT,
         LabError: the directory cannot be written.
     """
     name = name.strip()
-    if len(name) > LONGEST_NAME or "/" in name or name.startswith("-") or not name.isprintable():
-        raise UsageError(
-            f"'{name[:LONGEST_NAME]}' is not a valid name.",
-            f"Use at most {LONGEST_NAME} printable characters, no slash, and no hyphen at the start.",
-        )
+    if name and not is_name(name):
+        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     for other in list_directories(folder.path.parent, type(folder)) if name else []:
-        if other.id != folder.id and name in (other.id, other.about()[0]):
+        if other.id != folder.id and name in (other.id, other.info().name):
             raise UsageError(f"The {folder.noun} {other.id} already has the name '{name}'.", "Choose another name.")
-    _write_about(folder, {"name": name})
+    _write_about(folder, lambda about: replace(about, name=name))
     return folder.info()
 
 
@@ -273,16 +271,14 @@ def add_note(folder: JobFolder[StatusT, SettingsT], text: str) -> JobInfo[Status
     text = text.strip()
     if not text:
         raise UsageError("The note is empty.", "Give its text in quotes.")
-    notes = folder.read_json(folder.about_file).get("notes")
-    kept = notes if isinstance(notes, list) else []
-    created_at = datetime.now(UTC).isoformat(timespec="seconds")
-    _write_about(folder, {"notes": [*kept, {"text": text, "created_at": created_at}]})
+    note = Note(text, datetime.now(UTC).isoformat(timespec="seconds"))
+    _write_about(folder, lambda about: replace(about, notes=(*about.notes, note)))
     return folder.info()
 
 
-def _write_about(folder: JobFolder[Any, Any], values: Mapping[str, Any]) -> None:
+def _write_about(folder: JobFolder[Any, Any], change: Callable[[About], About]) -> None:
     try:
-        write_json(folder.about_file, folder.read_json(folder.about_file) | dict(values))
+        write_json(folder.about_file, asdict(change(folder.about())))
     except OSError as error:
         raise LabError(
             f"Cannot write {folder.about_file}: {error.strerror}.", "Check the lab's disk and permissions."

@@ -17,6 +17,7 @@ from typing import Any
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.models.student import STUDENT, student_folder
 from o1lab.paths import offline
+from o1lab.small_files import parse_json
 
 Progress = Callable[[str], None]
 
@@ -193,7 +194,7 @@ def hash_template(folder: Path) -> str:
         with contextlib.suppress(OSError, ValueError):
             text: Any = (folder / name).read_text("utf-8")
             if name.endswith(".json"):
-                config = json.loads(text)
+                config = parse_json(text)
                 text = config.get("chat_template") if isinstance(config, dict) else None
             if text:
                 return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_DIGITS]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -19,11 +17,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from o1lab.errors import NotFoundError, O1LabError
+from o1lab.serve.connections import Guard
+from o1lab.small_files import parse_json
+from o1lab.text import json_text
 
 MAX_BODY = 32 * 1024 * 1024
+BODY_S = 60.0
+"""Seconds in which the body of a request must arrive."""
+MAX_DEPTH = 32
+"""Levels of lists and objects in a request."""
+
+
+class _Json(JSONResponse):
+    """JSON that any text can be part of: a lone surrogate, which UTF-8 cannot encode, is written as an escape."""
+
+    def render(self, content: Any) -> bytes:
+        return json_text(content).encode()
 
 
 class ChatRequest(BaseModel):
@@ -33,11 +45,11 @@ class ChatRequest(BaseModel):
 
     model: str
     messages: list[dict[str, Any]] = Field(min_length=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=2**31)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=2**31)
     temperature: float | None = Field(default=None, ge=0, le=10)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**62), le=2**62)
     n: int | None = Field(default=None, ge=1, le=64)
     stop: str | list[str] | None = None
     stream: bool | None = None
@@ -102,7 +114,10 @@ class Backend(Protocol):
 
 
 def make_api(backend: Backend, token: str) -> ASGIApp:
-    """Return the application; every path except ``/health`` requires ``Authorization: Bearer <token>``."""
+    """Return the application.
+
+    Every path except ``/health`` requires ``Authorization: Bearer <token>``, and every path a ``Host`` of loopback.
+    """
     api = _Api(backend)
     errors: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
         ApiError: _api_error,
@@ -118,24 +133,7 @@ def make_api(backend: Backend, token: str) -> ASGIApp:
         Route("/v1/o1lab/adapters", api.load_adapter, methods=["POST"]),
         Route("/v1/o1lab/adapters/{name:path}", api.remove_adapter, methods=["DELETE"]),
     ]
-    return _Guard(Starlette(routes=routes, exception_handlers=errors), token)
-
-
-class _Guard:
-    """Rejects requests without the token: the machine may have other users, and browsers can reach loopback."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/health":
-            given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
-            if not hmac.compare_digest(given, self._expected):
-                error = ApiError(401, "The token is missing or wrong.", "invalid_api_key")
-                await JSONResponse(error.body, 401)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    return Guard(Starlette(routes=routes, exception_handlers=errors), token, lambda *error: _refused(ApiError(*error)))
 
 
 class _Api:
@@ -143,14 +141,14 @@ class _Api:
         self._backend = backend
 
     async def health(self, _request: Request) -> Response:
-        return JSONResponse({"status": "ok", **self._backend.status()})
+        return _Json({"status": "ok", **self._backend.status()})
 
     async def models(self, _request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": self._backend.cards()})
+        return _Json({"object": "list", "data": self._backend.cards()})
 
     async def render(self, request: Request) -> Response:
         parsed = _parsed(await _body(request))
-        return JSONResponse(self._backend.render(parsed, plain_messages(parsed.messages)))
+        return _Json(self._backend.render(parsed, plain_messages(parsed.messages)))
 
     async def load_adapter(self, request: Request) -> Response:
         body = await _body(request)
@@ -158,11 +156,11 @@ class _Api:
         if not isinstance(name, str) or not name or not isinstance(path, str) or not path:
             raise ApiError(400, "An adapter needs a name and a path.", "invalid_request")
         await asyncio.to_thread(self._backend.load_adapter, name, Path(path))
-        return JSONResponse({"name": name, "models": [card["id"] for card in self._backend.cards()]})
+        return _Json({"name": name, "models": [card["id"] for card in self._backend.cards()]})
 
     async def remove_adapter(self, request: Request) -> Response:
         await asyncio.to_thread(self._backend.remove_adapter, request.path_params["name"])
-        return JSONResponse({"models": [card["id"] for card in self._backend.cards()]})
+        return _Json({"models": [card["id"] for card in self._backend.cards()]})
 
     async def chat(self, request: Request) -> Response:
         parsed, answers, head = _open(self._backend, await _body(request))
@@ -171,7 +169,7 @@ class _Api:
             lines = _stream(answers, head, with_usage=with_usage)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         work = asyncio.gather(*(_collect(answer) for answer in answers))
-        return JSONResponse(_completion(await _unless_gone(request, work), head))
+        return _Json(_completion(await _unless_gone(request, work), head))
 
 
 async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,17 +234,34 @@ def plain_messages(given: Any) -> list[dict[str, str]]:
 
 async def _body(request: Request) -> dict[str, Any]:
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MAX_BODY:
-            raise ApiError(413, "The request is too large.", "invalid_request")
     try:
-        body = json.loads(data)
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                data += part
+                if len(data) > MAX_BODY:
+                    raise ApiError(413, "The request is too large.", "invalid_request")
+    except TimeoutError as error:
+        raise ApiError(408, "The request did not arrive in time.", "timeout") from error
+    try:
+        body = parse_json(bytes(data))
     except ValueError as error:
-        raise ApiError(400, "The request is not JSON.", "invalid_request") from error
+        raise ApiError(400, f"The request is not JSON: {error}.", "invalid_request") from error
+    if not _is_flat(body):
+        raise ApiError(400, f"The request is nested more than {MAX_DEPTH} levels deep.", "invalid_request")
     if not isinstance(body, dict):
         raise ApiError(400, "The request is not a JSON object.", "invalid_request")
     return body
+
+
+def _is_flat(body: Any) -> bool:
+    """Whether no more than ``MAX_DEPTH`` levels of lists and objects are nested."""
+    level = [body]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return True
+        parts = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [part for some in parts for part in some]
+    return not level
 
 
 async def _collect(answer: AsyncIterator[Piece | End]) -> tuple[dict[str, str], End]:
@@ -351,21 +366,25 @@ def _usage(ends: list[End]) -> dict[str, Any] | None:
 
 
 def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"data: {json_text(data)}\n\n"
+
+
+def _refused(error: ApiError) -> Response:
+    return _Json(error.body, error.status)
 
 
 async def _api_error(_request: Request, error: ApiError) -> Response:
-    return JSONResponse(error.body, error.status)
+    return _refused(error)
 
 
 async def _own_error(_request: Request, error: O1LabError) -> Response:
     status = 404 if isinstance(error, NotFoundError) else 400
-    return JSONResponse(ApiError(status, str(error), error.code).body, status)
+    return _Json(ApiError(status, str(error), error.code).body, status)
 
 
 async def _http_error(_request: Request, error: HTTPException) -> Response:
-    return JSONResponse(ApiError(error.status_code, str(error.detail)).body, error.status_code)
+    return _Json(ApiError(error.status_code, str(error.detail)).body, error.status_code)
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
-    return JSONResponse(ApiError(500, "Internal server error; see the log of the server.", "server_error").body, 500)
+    return _Json(ApiError(500, "Internal server error; see the log of the server.", "server_error").body, 500)

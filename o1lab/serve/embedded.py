@@ -22,6 +22,7 @@ from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.student import STUDENT
 from o1lab.process import is_alive, started_at
 from o1lab.serve.api import Backend, make_api
+from o1lab.serve.connections import GuardedProtocol
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
 from o1lab.serve.registry import SOLVER
@@ -93,8 +94,9 @@ async def serve(backend: Backend, sock: socket.socket, options: argparse.Namespa
     """Serve on ``sock`` until a signal arrives or the parent process ends; print the ready line."""
     token = new_token()
     config = uvicorn.Config(
-        make_api(backend, token), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
+        make_api(backend, token), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2,
+        http=GuardedProtocol,
+    )  # fmt: skip
     server = _Server(config)
     for kind in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(kind, server.handle_exit, kind, None)

@@ -23,6 +23,7 @@ from o1lab.paths import Lab
 from o1lab.process import is_alive
 from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
 from o1lab.serve.registry import SOLVER
+from o1lab.small_files import read_object
 
 START_TIMEOUT_S = 180.0
 """The first start of the embedded student converts it; later starts take a few seconds."""
@@ -191,10 +192,7 @@ class ServerManager:
 def training_notice(lab: Lab) -> str | None:
     """Return a notice if a run of ``lab`` is training on this machine and shares the device, else None."""
     for status_file in sorted(lab.runs.glob("*/status.json")):
-        try:
-            status = json.loads(status_file.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
+        status = read_object(status_file)
         if status.get("state") in ("starting", "running", "stopping") and _runs_here(status):
             name = status_file.parent.name
             return f"Run {name} is training on this machine: answers and training slow each other down."

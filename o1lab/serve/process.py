@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -18,7 +17,7 @@ from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
 from o1lab.serve.registry import with_end_token
-from o1lab.text import visible
+from o1lab.text import json_text, visible
 
 
 def common_options(prog: str) -> argparse.ArgumentParser:
@@ -75,7 +74,7 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
     try:
         ready = {"url": url, "models": models, "engine": engine, "pid": os.getpid(), "record": str(path)}
         ready |= {"prompts": prompts} if prompts else {}
-        print(json.dumps(ready, ensure_ascii=False), flush=True)
+        print(json_text(ready), flush=True)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -92,7 +91,7 @@ def _prompts(options: argparse.Namespace, engine: str) -> dict[str, dict[str, An
 def report(error: O1LabError, *, as_json: bool) -> int:
     """Print ``error`` as the command line does, and return the exit status."""
     if as_json:
-        print(json.dumps(error.as_json(), ensure_ascii=False), flush=True)
+        print(json_text(error.as_json()), flush=True)
     else:
         hint = f"\n       {error.hint}" if error.hint else ""
         print(visible(f"o1lab: {error.message}{hint}"), file=sys.stderr, flush=True)

@@ -7,14 +7,18 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from o1lab.errors import LabError
 from o1lab.files import atomic_path
 from o1lab.paths import Lab, cache_dir
 from o1lab.process import started_at
+from o1lab.small_files import UnreadableError, read_json
 
 TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
@@ -35,7 +39,7 @@ class ServerRecord:
 
     url: str
     token: str = field(repr=False)
-    pid: int
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
     models: list[str]
     engine: str
     started: float
@@ -83,23 +87,37 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
     return path
 
 
-def read_record(path: Path) -> ServerRecord | None:
-    """Return the record at ``path``, or None if it is not a valid record."""
-    try:
-        return ServerRecord(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+def read_record(path: Path) -> ServerRecord:
+    """Return the record at ``path``.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
+    return read_json(path, ServerRecord)
+
+
+def damaged_records(lab: Lab | None) -> list[UnreadableError]:
+    """Return what is wrong with each damaged record; ``o1lab doctor`` reports it."""
+    found = []
+    for path in sorted(records_folder(lab).glob("*.json")):
+        try:
+            read_record(path)
+        except UnreadableError as error:
+            found.append(error)
+    return found
 
 
 def live_records(lab: Lab | None) -> list[ServerRecord]:
     """Return the records of servers that run on this machine, oldest first. Remove records of dead servers."""
     live = []
     for path in records_folder(lab).glob("*.json"):
-        record = read_record(path)
-        if record is not None and not record.here:
+        try:
+            record = read_record(path)
+        except UnreadableError:
             continue
-        if record is not None and record.alive:
+        if record.here and record.alive:
             live.append(record)
-        else:
-            path.unlink(missing_ok=True)
+        elif record.here:
+            with suppress(OSError):  # the lab may be on a read-only medium
+                path.unlink(missing_ok=True)
     return sorted(live, key=lambda record: record.started)

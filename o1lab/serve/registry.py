@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import yaml
-
 from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.jobs.directory import created_at, id_of_name
+from o1lab.jobs.about import id_of_name
+from o1lab.jobs.directory import created_at
 from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
 from o1lab.serve.records import ServerRecord, live_records
+from o1lab.small_files import UnreadableError, read_object, read_yaml
 
 if TYPE_CHECKING:
     from o1lab.serve.manager import ServerManager
@@ -69,8 +68,8 @@ class Checkpoint:
 def run_base(run_dir: Path) -> str | None:
     """The base a run trains on, from its resolved recipe; ``None`` when there is none to read."""
     try:
-        recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        recipe = read_yaml(run_dir / "recipe.yaml")
+    except UnreadableError:
         return None
     base = recipe.get("base") if isinstance(recipe, dict) else None
     return base if isinstance(base, str) else None
@@ -87,10 +86,7 @@ def checkpoints(run_dir: Path) -> list[Checkpoint]:
 
 
 def _adapter_base(folder: Path) -> str | None:
-    try:
-        told = json.loads((folder / "adapter_config.json").read_text("utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        return None
+    told = read_object(folder / "adapter_config.json").get("base_model_name_or_path")
     return told if isinstance(told, str) else None
 
 

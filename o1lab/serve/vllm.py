@@ -32,6 +32,7 @@ from o1lab.paths import cache_dir
 from o1lab.process import is_alive
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
+from o1lab.text import visible
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM's --max-lora-rank takes
 _STOP_S = 10.0
@@ -189,7 +190,7 @@ def _forward(child: subprocess.Popen[bytes], output: deque[str]) -> None:
     for line in child.stdout:
         text = line.decode("utf-8", "replace").rstrip()
         output.append(text)
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.paths import Lab
+from o1lab.small_files import read_json
 from o1lab.train.recipe import Recipe, load_values
 from o1lab.train.run_directory import find_run
 
@@ -73,7 +73,7 @@ def shape_mismatch(run_id: str, name: str, value: Any, wanted: Any) -> UsageErro
 
 def _settings(checkpoint: Path) -> dict[str, Any]:
     try:
-        found = json.loads((checkpoint / "adapter_config.json").read_text("utf-8"))
+        found = read_json(checkpoint / "adapter_config.json", dict[str, Any])
         targets = found["target_modules"]
         settings = {"lora_r": found["r"], "lora_alpha": found["lora_alpha"], "lora_dropout": found["lora_dropout"]}
         if fused := found.get("target_parameters"):

@@ -19,6 +19,7 @@ from o1lab.errors import O1LabError, RefusedError
 from o1lab.files import write_json
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.models.checkpoints import checkpoint_step
+from o1lab.small_files import read_object
 from o1lab.train.metrics_reader import RESUMED
 from o1lab.train.probes import Prober
 from o1lab.train.recipe import Recipe
@@ -109,9 +110,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
     def continue_from(self, checkpoint: Path) -> None:
         """Restore the counters of a checkpoint, and mark later metrics and samples as superseded."""
-        saved = self._run.read_json(checkpoint / STATE_FILE)
-        self._before_s = float(saved.get("elapsed_s", 0.0))
-        self._before_tokens = int(saved.get("num_tokens", 0))
+        saved = read_object(checkpoint / STATE_FILE)
+        elapsed, tokens = saved.get("elapsed_s"), saved.get("num_tokens")
+        self._before_s = float(elapsed) if isinstance(elapsed, int | float) else 0.0
+        self._before_tokens = tokens if isinstance(tokens, int) else 0
         self.restart_at(checkpoint_step(checkpoint))
 
     def restart_at(self, step: int) -> None:

@@ -13,6 +13,7 @@ from o1lab.models.adapters import misfit
 from o1lab.models.library_errors import explained
 from o1lab.serve.dtype import faster_on_cpu
 from o1lab.train.recipe import Recipe, load
+from store.records import is_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -109,7 +110,7 @@ def init_checkpoint(recipe: Recipe, runs: Path) -> Path:
     """
     identity, _, name = str(recipe.init_from).partition("/")
     found = runs / identity / "checkpoints" / name
-    if not (found / "adapter_config.json").is_file():
+    if not (is_name(identity) and is_name(name) and (found / "adapter_config.json").is_file()):
         raise LabError(
             f"The checkpoint {recipe.init_from} to start from does not exist.",
             "Choose another run in init_from.",

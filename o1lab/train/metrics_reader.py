@@ -18,6 +18,8 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from o1lab.small_files import open_file
+
 RESUMED = "resumed"
 # Small blocks stay in the processor's cache: 100,000 lines are parsed about twice as fast as in one block of 32 MB.
 _BLOCK = 1 << 15
@@ -39,7 +41,7 @@ class LineReader:
         A line that is not a JSON object is counted in ``bad_lines`` and skipped. A missing file has no lines.
         """
         try:
-            file = self.path.open("rb", buffering=0)
+            file = open_file(self.path)
         except OSError:
             return
         with file:
@@ -132,8 +134,8 @@ class Metrics:
         return self.columns.get(name) or array("d", [math.nan]) * len(self.steps)
 
     def _add(self, line: dict[str, Any]) -> None:
-        step = line.get("step")
-        if not isinstance(step, int | float):
+        step = _number(line.get("step"))
+        if step is None:
             return
         if line.get("event") == RESUMED:
             self._cut(bisect_right(self.steps, step))
@@ -143,11 +145,11 @@ class Metrics:
         if not self.steps or step > self.steps[-1]:
             self._append(step)
         for name, value in line.items():
-            if name != "step" and type(value) in (int, float):
+            if name != "step" and (found := _number(value)) is not None:
                 column = self.columns.get(name)
                 if column is None:
                     column = self.columns[name] = array("d", [math.nan]) * len(self.steps)
-                column[-1] = value
+                column[-1] = found
 
     def _add_alike(self, lines: list[dict[str, Any]]) -> bool:
         """Add lines with the same keys column by column; returns False, and adds nothing, if that is not possible."""
@@ -157,7 +159,7 @@ class Metrics:
         try:
             columns = zip(*map(itemgetter(*names), lines), strict=True)
             values = {name: array("d", column) for name, column in zip(names, columns, strict=True)}
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, OverflowError):
             return False
         steps = values.pop("step")
         if not all(map(lt, steps, steps[1:])) or (self.steps and steps[0] <= self.steps[-1]):
@@ -200,8 +202,9 @@ class Samples:
                 continue
             for line in block:
                 if line.get("event") == RESUMED:
-                    self.items = [item for item in self.items if item.get("step", 0) <= line.get("step", 0)]
-                else:
+                    last = _number(line.get("step")) or 0
+                    self.items = [item for item in self.items if item.get("step", 0) <= last]
+                elif _is_sample(line):
                     self.items.append(line)
         return changed
 
@@ -214,26 +217,41 @@ def last_metrics(path: Path, *, limit: int = 65_536) -> dict[str, float]:
         limit: maximum number of bytes to read from the end of the file.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - limit, 0))
             tail = file.read(limit)
     except OSError:
         return {}
     found: dict[str, float] = {}
-    newest = math.inf
+    newest: float = math.inf
     for raw in reversed(tail.split(b"\n")[:-1]):
         try:
             line = from_json(raw)
         except ValueError:
             continue
-        step = line.get("step") if isinstance(line, dict) else None
-        if not isinstance(step, int | float) or step > newest:
+        step = _number(line.get("step")) if isinstance(line, dict) else None
+        if step is None or step > newest:
             continue
         if line.get("event") == RESUMED:
             newest = step  # earlier lines of later steps are superseded
             continue
-        found = {name: value for name, value in line.items() if type(value) in (int, float)} | found
+        found = {name: value for name, value in line.items() if _number(value) is not None} | found
         if "loss" in line:
             break
     return found
+
+
+def _is_sample(line: dict[str, Any]) -> bool:
+    texts = all(isinstance(line.get(name, ""), str) for name in ("prompt", "text"))
+    return texts and _number(line.get("step", 0)) is not None
+
+
+def _number(value: Any) -> float | None:
+    """Return a number of a line; None for other types and for an integer that no float holds. NaN is a number."""
+    if type(value) not in (int, float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None

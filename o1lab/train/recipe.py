@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from o1lab.errors import UsageError
 from o1lab.models.prompts import RESERVED, PromptOptions
 from o1lab.settings import NONE, Display, settings_of, validate
+from o1lab.small_files import UnreadableError, read_yaml
 
 ARROW = "=>"
 _MEASURED = "Measurements and checkpoints"
@@ -283,11 +284,9 @@ def load_values(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read or is not a YAML mapping.
     """
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"Cannot read the recipe {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}.", "Correct that line.") from error
+        found = read_yaml(path)
+    except UnreadableError as error:
+        raise UsageError(f"The recipe {error.message}", error.hint) from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise UsageError(f"{path} is not a recipe: it must map names to values.", "See a run's recipe.yaml.")
     return found

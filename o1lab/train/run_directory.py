@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from o1lab.jobs.directory import JobFolder, JobInfo, JobStatus, find_directory, list_directories
+from o1lab.jobs.directory import Count, JobFolder, JobInfo, JobStatus, find_directory, list_directories
 from o1lab.models.checkpoints import checkpoint_name, complete_checkpoints
 from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab
@@ -18,8 +18,8 @@ _LOG_LINES = 40
 class RunStatus(JobStatus):
     """The status of a training run. ``after`` is the id of the run that this one waits for."""
 
-    step: int = 0
-    total_steps: int = 0
+    step: Count = 0
+    total_steps: Count = 0
     device: str = ""
     dtype: str = ""
     after: str = ""
@@ -36,6 +36,7 @@ class RunDir(JobFolder[RunStatus, None]):
     verb = "o1lab runs"
     status_type = RunStatus
     marker = "status.json"
+    own_files = ("status.json", "recipe.yaml")
     created_file = "recipe.yaml"
     lock_name = "worker.lock"
 

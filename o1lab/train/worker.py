@@ -27,6 +27,7 @@ from o1lab.models.checkpoints import checkpoint_step
 from o1lab.models.library_errors import explain as explain_text
 from o1lab.models.library_errors import first_line
 from o1lab.process import started_at
+from o1lab.small_files import read_object
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe, load
 from o1lab.train.rows import read_rows
@@ -190,7 +191,7 @@ def _describe_dataset(run: RunDir, lengths: Any) -> None:
     from o1lab.train.preflight.worker import summary
 
     tokens, histogram = summary(lengths.lengths)
-    described = run.read_json(run.dataset)
+    described = read_object(run.dataset)
     described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
     described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
     write_json(run.dataset, described)
@@ -215,8 +216,9 @@ def _dtype(run: RunDir, recipe: Recipe, folder: Path, device: Device, *, resumin
 
     from o1lab.train.compute import Dtype, choose_dtype
 
-    env = run.read_json(run.env)
-    first = env.get("dtype", {}).get("name") if resuming else None
+    env = read_object(run.env)
+    before = env.get("dtype")
+    first = before.get("name") if resuming and isinstance(before, dict) else None
     if first in ("bf16", "fp32"):
         return Dtype(first, "the run started with it")
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

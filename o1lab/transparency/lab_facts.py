@@ -12,6 +12,7 @@ from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, cho
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.evaluate.suites.suite import Suite, find_suite
 from o1lab.paths import Lab
+from o1lab.small_files import read_json
 from o1lab.train.parent_run import parent_id
 from o1lab.train.recipe import load_values
 from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
@@ -155,5 +156,5 @@ def _fault(store: Store, run: RunDir, dataset: Dataset | None, name: str, traine
 
 
 def _trace_ids(run: RunDir) -> Sequence[str]:
-    found: Sequence[str] = run.read_json(run.dataset)["trace_ids"]
+    found: Sequence[str] = read_json(run.dataset, dict)["trace_ids"]
     return found

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static, TextArea
 
 from o1lab.text import visible
-from o1lab.widgets.line_input import LineInput
+from o1lab.widgets.line_input import LineInput, PlainArea
 from o1lab.widgets.tall_text import TallText
 
 Kind = Literal["line", "choice", "lines"]
@@ -93,7 +93,7 @@ class FieldRow(Vertical):
                 classes="editor",
             )
         if field.kind == "lines":
-            return TextArea(text, compact=True, classes="editor", tab_behavior="focus")
+            return PlainArea(text, compact=True, classes="editor", tab_behavior="focus")
         suggester = SuggestFromList(field.suggestions, case_sensitive=False) if field.suggestions else None
         return LineInput(
             text,

@@ -1,13 +1,15 @@
-"""A line of text that handles keys in the order they were typed."""
+"""Editors of text: stored text is drawn without control characters, and keys act in the order they were typed."""
 
 from __future__ import annotations
 
 import asyncio
 
+from rich.text import Text
 from textual import events
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
+from o1lab.text import harmless
 from o1lab.widgets.typed_ahead import send_again
 
 _UNNAMED = {"slash": "/", "minus": "-"}  # keys whose character Textual does not know
@@ -19,6 +21,11 @@ class LineInput(Input):
     Textual sends a letter to the input at once, but a key with a binding through the app first: if ``ctrl+u`` and a
     word arrive together (a paste, a slow connection), ``ctrl+u`` would delete the word.
     """
+
+    @property
+    def _value(self) -> Text:
+        """The value as it is drawn; the value itself keeps its characters."""
+        return Text(harmless(super()._value.plain), no_wrap=True, overflow="ignore", end="")
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """Say whether ``key`` is typed into the line: the footer then leaves out the binding that it hides."""
@@ -37,6 +44,13 @@ class LineInput(Input):
             if await self.app.run_action(binding.action, self):
                 event.stop()
                 return
+
+
+class PlainArea(TextArea):
+    """A ``TextArea`` that draws each control character of its text as one symbol."""
+
+    def get_line(self, line_index: int) -> Text:
+        return Text(harmless(self.document.get_line(line_index)), end="", no_wrap=True)
 
 
 async def caught_up(widget: Widget) -> None:

@@ -65,5 +65,5 @@ def lab_name(lab: Lab) -> str:
     """Return the name from o1lab.toml; errors in the file are reported when the settings are needed."""
     try:
         return str(tomllib.loads(lab.config.read_text("utf-8")).get("name", lab.name))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return lab.name

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import events
 from textual.actions import parse
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
-from textual.widgets import TextArea
 
-from o1lab.text import visible
+from o1lab.widgets.line_input import PlainArea
 
 
-class PromptInput(TextArea):
+class PromptInput(PlainArea):
     """A text area that grows with its text; pasted text keeps its line breaks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,13 +63,6 @@ class PromptInput(TextArea):
     def action_break_line(self) -> None:
         self.insert("\n")
 
-    def get_line(self, line_index: int) -> Text:
-        """Return a line without control characters: prompts may come from files."""
-        line = self.document.get_line(line_index)
-        if not line.isprintable():
-            line = "".join(map(_one_character, line))
-        return Text(line, end="", no_wrap=True)
-
 
 class LetterKeys(Provider):
     """Lists the letter keys that are not active in the prompt. The app itself lists the active keys."""
@@ -99,11 +90,3 @@ class LetterKeys(Provider):
 
     def run(self, binding: Binding) -> partial[Coroutine[Any, Any, None]]:
         return partial(self.screen.run_action, binding.action)
-
-
-def _one_character(char: str) -> str:
-    """Return exactly one safe character for ``char``, since the cursor counts characters."""
-    if char == "\t":
-        return char
-    shown = visible(char)
-    return shown if len(shown) == 1 and shown.isprintable() else "�"

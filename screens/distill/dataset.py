@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -29,9 +28,8 @@ from screens.traces.annotate import Writer
 from store import datasets
 from store.connection import Store
 from store.filters import TraceQuery
-from store.records import Dataset
+from store.records import NAME_RULE, Dataset, is_name
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PER_PROBLEM = {
     "all": "all traces of a problem",
     "first": "one: the first",
@@ -146,8 +144,8 @@ class TeacherDatasetDialog(Dialog[Created]):
         row = self.query_one("#row-name", FieldRow)
         await caught_up(row.editor)
         name = row.text.strip()
-        row.show_fault("" if NAME.fullmatch(name) else "up to 64 letters, digits, dots, dashes or underscores")
-        if not NAME.fullmatch(name):
+        row.show_fault("" if is_name(name) else NAME_RULE)
+        if not is_name(name):
             row.editor.focus()
             return
         wanted = self.wanted

@@ -21,7 +21,11 @@ def list_cell(info: RunInfo, *, marked: bool) -> Text:
     """Format a run for the list in two lines: sign, id, progress, right and wrong; state, method, endpoint."""
     status, settings = info.status, info.settings
     right = f"✓{status.correct:,} ✗{status.incorrect:,}" + (f" !{status.failed:,}" if status.failed else "")
-    how = f"{settings.method} · {one_line(settings.endpoint, 16)}" if settings else "settings cannot be read"
+    how = (
+        f"{settings.method} · {one_line(settings.endpoint, 16)}"
+        if settings
+        else one_line(f"unreadable: {info.unreadable}", 40)
+    )
     left = f" · {duration(status.seconds_left)}" if info.active and status.seconds_left is not None else ""
     symbol, style = sign(info.state)
     return Text.assemble(

@@ -90,7 +90,9 @@ class Line:
     def model(self) -> str:
         if self.record is not None:
             return self.record.model
-        return self.info.settings.model if self.info and self.info.settings else "?"
+        if self.info and self.info.settings:
+            return self.info.settings.model
+        return f"unreadable: {self.info.unreadable}" if self.info and self.info.unreadable else "?"
 
     @property
     def requested(self) -> int:

@@ -118,7 +118,9 @@ def add_trouble(text: Text, state: str, status: CountedStatus) -> None:
 
 
 def add_about(text: Text, info: JobInfo[Any, Any]) -> None:
-    """Add the notes on a job."""
+    """Add what is damaged in the directory of a job, and the notes on it."""
+    if info.unreadable:
+        text.append(f"! unreadable: {one_line(info.unreadable, 400)}\n", "bold yellow")
     for note in info.notes:
         text.append("note  ", "dim").append(f"{one_line(note, 400)}\n")
 

@@ -270,7 +270,9 @@ class Annotator(Static):
         )
         if line is None:
             return
-        wanted = list(dict.fromkeys(tag for part in line.split(",") if (tag := " ".join(part.split()))))
+        same = {" ".join(tag.split()): tag for tag in own}  # a tag of an imported record may have odd spaces
+        typed = (" ".join(part.split()) for part in line.split(","))
+        wanted = list(dict.fromkeys(same.get(tag, tag) for tag in typed if tag))
         for tag in wanted:
             if tag not in own:
                 self.annotate("tag", tag, of=trace_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,9 +20,8 @@ from o1lab.widgets.dialogs.dialog import Answer, Dialog
 from o1lab.widgets.line_input import LineInput, caught_up
 from o1lab.widgets.tall_text import TallText
 from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, state, verdict_mark
-from store.records import TraceRow
+from store.records import NAME_RULE, TraceRow, is_name
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODELS = 6
 
 
@@ -170,10 +168,8 @@ class DatasetDialog(_ChosenDialog[tuple[str, int]]):
         line = self.query_one("#dataset-name", Input)
         await caught_up(line)
         name = line.value.strip()
-        if not _NAME.fullmatch(name):
-            self.query_one("#dataset-error", Static).update(
-                "A name has up to 64 letters, digits, dots, dashes or underscores and begins with a letter or a digit."
-            )
+        if not is_name(name):
+            self.query_one("#dataset-error", Static).update(NAME_RULE)
             return
         phase = 1 if self.query_one(RadioSet).pressed_index == 1 else 2
         self.dismiss((name, phase))

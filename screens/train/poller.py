@@ -77,7 +77,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Detail:
-    """What the screen shows of the selected run, except its curve."""
+    """What the screen shows of the selected run, except its curve. ``unreadable`` says what is damaged."""
 
     line: RunLine
     recipe: recipes.Recipe | None
@@ -86,6 +86,7 @@ class Detail:
     samples: tuple[dict[str, Any], ...]
     log: tuple[str, ...]
     checkpoints: tuple[int, ...]
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Poller:
     lab: Lab
     store: Store
     _followed: dict[str, _Followed] = field(default_factory=dict)
-    _recipes: StampedCache[recipes.Recipe | None] = field(default_factory=StampedCache)
+    _recipes: StampedCache[tuple[recipes.Recipe | None, str]] = field(default_factory=StampedCache)
     _losses: StampedCache[float | None] = field(default_factory=StampedCache)
     _logs: StampedCache[tuple[str, ...]] = field(default_factory=StampedCache)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -174,22 +175,24 @@ class Poller:
         followed = self._follow(line.run)
         followed.samples.poll()
         metrics = followed.metrics
+        recipe, fault = self._recipe(line.run)
         return Detail(
             line,
-            self._recipe(line.run),
+            recipe,
             metrics.last(),
             seconds_left(metrics, line.info),
             tuple(followed.samples.items),
             self._log(line.run),
             tuple(checkpoint_step(path) for path in line.run.checkpoints()),
+            "; ".join(part for part in (line.info.unreadable, fault) if part),
         )
 
-    def _recipe(self, run: RunDir) -> recipes.Recipe | None:
-        def read() -> recipes.Recipe | None:
+    def _recipe(self, run: RunDir) -> tuple[recipes.Recipe | None, str]:
+        def read() -> tuple[recipes.Recipe | None, str]:
             try:
-                return recipes.load(run.recipe)
-            except UsageError:
-                return None
+                return recipes.load(run.recipe), ""
+            except UsageError as error:
+                return None, error.message
 
         return self._recipes.get(run.id, _stamp(run.recipe), read)
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from o1lab.format import byte_size, duration, number
+from o1lab.small_files import open_file, read_object
 from o1lab.text import one_line, visible
 from screens.jobs.text import sign
 from screens.train.poller import Detail, RunLine
@@ -81,6 +82,8 @@ def header(detail: Detail) -> Text:
 def notice(detail: Detail) -> Text:
     """Format a warning (a spike, a failure, a dead process) or what the run waits for; empty if there is neither."""
     line, status, info = detail.line, detail.line.status, detail.line.info
+    if detail.unreadable:
+        return Text(f"! unreadable: {one_line(detail.unreadable, 400)}", "bold yellow")
     if not status.message:
         if line.active and info.stale:
             return Text(f"! No heartbeat for {duration(info.heartbeat_age_s or 0)}: its host is silent.", "bold yellow")
@@ -175,7 +178,7 @@ def _full(item: dict[str, Any]) -> str:
 def facts(detail: Detail) -> Text:
     """Format the files of a run. Reads them, so call it in a thread."""
     run = detail.line.run
-    dataset = run.read_json(run.dataset)
+    dataset = read_object(run.dataset)
     dataset.pop("trace_ids", None)
     parts = (
         ("folder", str(run.path)),
@@ -195,6 +198,7 @@ def facts(detail: Detail) -> Text:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        with open_file(path) as file:
+            return file.read().decode("utf-8", "replace")
     except OSError as error:
         return f"cannot be read: {error.strerror}"

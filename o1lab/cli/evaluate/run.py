@@ -134,16 +134,16 @@ def _rows(lab: Lab) -> list[dict[str, Any]]:
 
 def _unreadable(info: EvalInfo, error: LabError) -> dict[str, Any]:
     """Return the JSON of an evaluation whose directory is damaged: the keys that are known."""
-    message = f"unreadable: {error.message}"
-    status = {"state": info.state, "message": message, "hint": error.hint, "notes": [], "name": info.name}
-    return {"id": info.id} | status
+    reason = info.unreadable or error.message
+    status = {"state": info.state, "message": f"unreadable: {reason}", "hint": error.hint, "notes": []}
+    return {"id": info.id} | status | {"name": info.name, "unreadable": reason}
 
 
 _COLUMNS = (
     progress_column("done", "done", "requested"),
     Column("result", lambda item: _short_headline(item) if "metric" in item else "", right=True),
     Column("suite", lambda item: f"{item['suite']}@{item['suite_version']}" if "suite" in item else ""),
-    Column("model", lambda item: item["model"] if "model" in item else item["message"]),
+    Column("model", lambda item: item.get("model", "")),
 )
 
 
@@ -199,6 +199,7 @@ def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, A
         "hint": status.hint,
         "notes": status.notes,
         "name": info.name,
+        "unreadable": info.unreadable or None,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened
+from o1lab.cli.output import JsonOption, context, emit, opened, write_raw
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -100,7 +99,6 @@ def eval_sample(
     from o1lab.evaluate.rating.promote import sample_text
     from store import annotations as annotation_log
     from store import evaluations
-    from store.records import encode
 
     with opened(ctx) as store:
         db = store.db
@@ -113,8 +111,7 @@ def eval_sample(
         records = [] if trace_id is None else annotation_log.of_trace(db, trace_id)
     if raw:
         last = one.turns[-1] if one.turns else None
-        sys.stdout.buffer.write(encode(sample_text(last.thought, last.answer).raw) if last else b"")
-        sys.stdout.buffer.flush()
+        write_raw(sample_text(last.thought, last.answer).raw if last else "")
         return
     remarks = [
         {"kind": record.kind, "value": record.value, "annotator": record.annotator, "created_at": record.created_at}

@@ -6,7 +6,6 @@ the suite's file have no effect. ``model.json`` identifies the model, ``scorer.j
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +17,18 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.suites.suite import Suite
 from o1lab.files import atomic_write, write_json
-from o1lab.jobs.directory import CountedStatus, JobFolder
+from o1lab.jobs.directory import Count, CountedStatus, JobFolder
+from o1lab.small_files import UnreadableError, open_file, parse_json, read_json
 
 
 @dataclass(frozen=True, slots=True)
 class EvalStatus(CountedStatus):
     """The status of an evaluation. ``cached`` samples were taken from earlier evaluations."""
 
-    incomplete: int = 0
-    unextracted: int = 0
-    unscored: int = 0
-    cached: int = 0
+    incomplete: Count = 0
+    unextracted: Count = 0
+    unscored: Count = 0
+    cached: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             LabError: it cannot be read.
         """
         try:
-            return Suite.model_validate_json(self.suite_file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            return read_json(self.suite_file, Suite)
+        except UnreadableError as error:
             raise _unreadable(self.suite_file) from error
 
     def identity(self) -> Identity:
@@ -110,9 +110,8 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             LabError: it cannot be read.
         """
         try:
-            values = json.loads(self.scorer_file.read_text("utf-8"))
-            return ScoredBy(ScorerSpec.model_validate(values["spec"]), values["label"], values["judge"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read_json(self.scorer_file, ScoredBy)
+        except UnreadableError as error:
             raise _unreadable(self.scorer_file) from error
 
     def set_scored_by(self, scorer: ScoredBy) -> None:
@@ -130,10 +129,10 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
             LabError: they cannot be read.
         """
         try:
-            with self.items_file.open(encoding="utf-8") as file:
+            with open_file(self.items_file) as file:
                 for line in file:
-                    yield Item.read(line)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                    yield Item.read(line.decode())
+        except (OSError, ValueError) as error:
             raise _unreadable(self.items_file) from error
 
 
@@ -146,7 +145,7 @@ class ItemsById:
         offset = 0
         with self._path.open("rb") as file:
             for line in file:
-                self._offsets[json.loads(line)["id"]] = offset
+                self._offsets[parse_json(line)["id"]] = offset
                 offset += len(line)
 
     def __getitem__(self, item_id: str) -> Item:

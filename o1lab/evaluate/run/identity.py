@@ -22,6 +22,7 @@ from o1lab.models.base import TEMPLATES, hash_template, resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.endpoints import public_url
 from o1lab.serve.registry import ModelRef, run_base
+from o1lab.small_files import UnreadableError, parse_json, read_json
 
 THE_SERVERS = "the server's"
 """The chat template of a model on another server, which cannot be read."""
@@ -66,8 +67,8 @@ class Identity:
             LabError: the file cannot be read.
         """
         try:
-            return cls(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return read_json(path, cls)
+        except UnreadableError as error:
             raise LabError(
                 f"{path} cannot be read, so the evaluated model is unknown.", "Start a new evaluation."
             ) from error
@@ -133,7 +134,7 @@ def content_hash(path: Path) -> str:
     known = cache_dir() / "hashes" / hashlib.sha256(str(real).encode()).hexdigest()[:32]
     stamp = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        kept: dict[str, Any] = json.loads(known.read_text("utf-8"))
+        kept: dict[str, Any] = parse_json(known.read_text("utf-8"))
         if stamp.items() <= kept.items() and isinstance(kept.get("sha256"), str):
             return str(kept["sha256"])
     with real.open("rb") as file:

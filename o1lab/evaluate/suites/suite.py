@@ -10,29 +10,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.scorers import SCORERS, ScorerSpec
 from o1lab.evaluate.scorers import check as check_scorer
 from o1lab.paths import Lab, assets_dir
+from o1lab.small_files import UnreadableError, parse_yaml, read_text
 from o1lab.text import one_line
 
 Family = Literal["mathematics", "safety", "factuality", "sycophancy", "hallucination", "general"]
 
 _LONGEST_FILE = 1 << 20
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe YAML loader that rejects duplicate keys, of which YAML silently keeps only the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 class HubSpec(BaseModel):
@@ -230,15 +219,12 @@ def read_suite(path: Path) -> Suite:
         UsageError: the file is not a valid suite; the message names the field that is wrong.
     """
     try:
-        if path.stat().st_size > _LONGEST_FILE:
+        text = read_text(path)
+        if len(text) > _LONGEST_FILE:
             raise UsageError(f"{path} is too large for a suite file.", "Put the items in a separate file.")
-        values = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader that is stricter
-    except OSError as error:
-        raise UsageError(f"The suite {path} cannot be read: {error.strerror}.", "Check the file.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The suite {path} is not UTF-8 (byte {error.start + 1}).", "Save it as UTF-8.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"The suite {path} is not YAML: {one_line(str(error), 200)}.", "Correct the file.") from error
+        values = parse_yaml(path, text)
+    except UnreadableError as error:
+        raise UsageError(f"The suite {error.message}", error.hint) from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a suite.", "A suite has a name, version, title, family, items and scorer.")
     try:

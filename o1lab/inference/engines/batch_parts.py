@@ -18,6 +18,7 @@ from typing import IO, Any, Literal
 from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
 from o1lab.inference.usage import rough_tokens
+from o1lab.small_files import read_json
 
 MAX_REQUESTS = 50_000
 """Maximum requests in one batch, from the API's reference of ``POST /batches`` (``input_file_id``)."""
@@ -58,6 +59,14 @@ class Part:
         return {"o1lab_run": run, "o1lab_part": str(self.number), "o1lab_digest": self.digest}
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The content of batches.json."""
+
+    parts: list[Part]
+    dropped: set[str]
+
+
 class Parts:
     """All parts of a job, stored in its directory."""
 
@@ -68,9 +77,8 @@ class Parts:
         self.dropped: set[str] = set()
         """Parameters that the server rejected by name; saved for when the run is resumed."""
         if self._state_file.exists():
-            values = json.loads(self._state_file.read_text("utf-8"))
-            self.parts = [Part(**part) for part in values["parts"]]
-            self.dropped = set(values["dropped"])
+            state = read_json(self._state_file, _State)
+            self.parts, self.dropped = state.parts, state.dropped
         self._last = max((part.number for part in self.parts), default=0)
 
     @property
@@ -91,7 +99,7 @@ class Parts:
 
     def begin(self, options: list[str]) -> PartWriter:
         """Start a new part, to be filled and then passed to :meth:`add`. It replaces a part that was never added."""
-        self._files.mkdir(mode=0o700, exist_ok=True)
+        self._files.mkdir(mode=0o770, exist_ok=True)
         self._last += 1
         part = Part(self._last, options=options)
         return PartWriter(part, _private(self.file(part)))
@@ -167,7 +175,7 @@ class PartWriter:
 
 def _private(path: Path) -> IO[bytes]:
     """Create a file that only its owner can read, as the journal: it contains prompts."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o660), "wb")
 
 
 def request_line(key: CallKey, body: Mapping[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from o1lab.small_files import read_json
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.transparency.checks.finding import Finding, check, no, of_datasets, yes
@@ -18,7 +19,7 @@ _NOT_COMPARED = {"dataset_hash", "probes", "probe_every", "save_steps", "log_ste
 @check("method.base")
 def _base(facts: LabFacts) -> Finding:
     run, base = facts.run, facts.stages[-1].recipe.get("base")
-    model = run.read_json(run.env).get("base") if run.env.is_file() else None
+    model = read_json(run.env, dict).get("base") if run.env.is_file() else None
     if not base:
         return no(f"The recipe of run {run.id} cannot be read.", f"o1lab runs show {run.id}")
     if not model:
@@ -85,7 +86,7 @@ def _pipeline(facts: LabFacts) -> Finding:
 @check("method.compute")
 def _compute(facts: LabFacts) -> Finding:
     for stage in facts.stages:
-        env = stage.run.read_json(stage.run.env) if stage.run.env.is_file() else {}
+        env = read_json(stage.run.env, dict) if stage.run.env.is_file() else {}
         if absent := [key for key in ("device", "dtype", "versions") if not env.get(key)]:
             return no(
                 f"Run {stage.run.id} did not record {', '.join(absent)}.", f"o1lab train --recipe {stage.run.recipe}"

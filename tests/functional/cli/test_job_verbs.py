@@ -18,6 +18,7 @@ from o1lab.distill import runs as teacher
 from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder
+from o1lab.jobs.about import About
 from o1lab.jobs.directory import JobFolder
 from o1lab.paths import Lab
 from o1lab.process import started_at
@@ -257,4 +258,4 @@ def test_a_job_of_a_lab_that_was_copied_is_not_confused_with_its_original(lab: L
     job: EvalFolder = eval_lab.begin(lab)
     shutil.copytree(lab.root, tmp_path / "copy")
     ask("eval", "rename", job.id, "original")
-    assert EvalFolder(tmp_path / "copy" / "evals" / job.id).about() == ("", ())
+    assert EvalFolder(tmp_path / "copy" / "evals" / job.id).about() == About()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from o1lab.cli.main import run
+from o1lab.paths import Lab
+from tests.support import distill_lab
 
 
 def o1lab(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
@@ -132,3 +136,27 @@ def test_doctor_says_in_words_why_there_is_no_gpu(
     assert gpu.ok is ok
     assert gpu.detail.startswith(words)
     assert "NVMLError" not in gpu.detail
+
+
+@pytest.mark.parametrize(("shared", "file", "folder"), [(False, 0o600, 0o700), (True, 0o660, 0o770)])
+def test_only_the_owner_or_the_group_can_read_what_a_lab_has(
+    tmp_path: Path, shared: bool, file: int, folder: int
+) -> None:
+    before = os.umask(0o022)
+    try:
+        assert run(["init", str(tmp_path / "lab")]) == 0
+        lab = Lab(tmp_path / "lab")
+        if shared:
+            lab.config.write_text(f"{lab.config.read_text()}\n[lab]\nshared = true\n")
+            lab.database.unlink()
+        chains = tmp_path / "chains.jsonl"
+        chains.write_text('{"problem": "What is 1 + 1?", "raw": "<think>a</think>2", "model": "m"}\n')
+        assert run(["--lab", str(lab.root), "import", str(chains)]) == 0
+        distill_lab.start(lab, endpoint="solver", problems="")
+    finally:
+        os.umask(before)
+    for path in lab.root.rglob("*"):
+        if path != lab.config:
+            assert stat.S_IMODE(path.stat().st_mode) == (folder if path.is_dir() else file), path
+    assert stat.S_IMODE(lab.root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(lab.config.stat().st_mode) == 0o600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,18 @@ async def test_a_run_finds_what_it_still_needs_and_nothing_else(tmp_path: Path) 
     pairs = [(item.id, sample) for batch in pending(folder, store, settings) for item, sample in batch]
     assert pairs == [(one, s) for one in (first, second, third, fourth) for s in (0, 1) if (one, s) != (first, 0)]
     store.close()
+
+
+async def test_a_response_counts_only_when_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "journal.jsonl", []
+    real = os.fdatasync
+
+    def observed(file: int) -> None:
+        seen.append(path.read_bytes().count(b"\n"))
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", observed)
+    async with Journal(path) as journal:
+        for number in range(3):
+            await journal.append(Response(CallKey("a", number), "done", answer="x"))
+            assert seen[-1] == number + 1, "its line was written before the sync, and the sync before the return"

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from o1lab.errors import NotFoundError
+from o1lab.jobs import manage
 from o1lab.jobs.directory import STALE_S, CountedStatus, JobFolder, find_directory, list_directories
 from o1lab.process import started_at
+from o1lab.small_files import UnreadableError
 
 HERE = socket.gethostname()
 NOW = 1_790_000_000.0
@@ -95,7 +97,8 @@ def test_a_damaged_status_is_a_failed_job(job: Job, content: str) -> None:
     job.status_file.write_text(content)
     assert job.status() is None
     info = job.info()
-    assert info.state == "failed" and "status.json cannot be read" in info.status.message
+    assert info.state == "failed" and info.status.message.startswith("unreadable: status.json: ")
+    assert info.unreadable.startswith("status.json: ")
 
 
 def test_unknown_keys_of_a_status_are_ignored(job: Job) -> None:
@@ -154,9 +157,24 @@ def test_a_job_is_found_by_id_by_name_and_by_the_beginning_of_its_id(tmp_path: P
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"name": 1, "notes": 2}', '{"notes": [1, {"text": 2}]}'])
-def test_a_damaged_about_file_is_none(job: Job, content: str) -> None:
+def test_a_damaged_about_file_is_reported_and_not_replaced(job: Job, content: str) -> None:
     job.about_file.write_text(content)
-    assert job.about() == ("", ())
+    info = job.info()
+    assert (info.state, info.name, info.notes) == ("finished", "", ())
+    assert info.unreadable.startswith("about.json: ")
+    for change in (lambda: manage.rename(job, "new"), lambda: manage.add_note(job, "new")):
+        with pytest.raises(UnreadableError, match=r"about\.json cannot be read"):
+            change()
+    assert job.about_file.read_text() == content
+
+
+def test_a_job_whose_marker_is_gone_is_listed(job: Job) -> None:
+    job.status_file.unlink()
+    (job.path / "settings.json").write_text("{}")
+    assert list_directories(job.path.parent, Job) == []  # it may be being created
+    old = time.time() - 2 * STALE_S
+    os.utime(job.path, (old, old))
+    assert [one.info().unreadable for one in list_directories(job.path.parent, Job)] == ["status.json: it is missing"]
 
 
 def test_the_age_of_a_heartbeat_is_never_negative(job: Job) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from o1lab.errors import LabError, UsageError
 from o1lab.jobs import manage
+from o1lab.jobs.about import About
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.process import started_at
@@ -114,7 +115,7 @@ def test_a_name_that_could_not_be_typed_is_refused(lab: Lab, name: str) -> None:
     job = make(lab.root / "jobs", "aa11", "finished")
     with pytest.raises(UsageError, match="not a valid name"):
         manage.rename(job, name)
-    assert job.about() == ("", ())
+    assert job.about() == About()
 
 
 def test_notes_are_appended_and_survive_a_new_name(lab: Lab) -> None:
@@ -122,7 +123,7 @@ def test_notes_are_appended_and_survive_a_new_name(lab: Lab) -> None:
     manage.add_note(job, "first")
     manage.rename(job, "named")
     assert manage.add_note(job, "second\nline").notes == ("first", "second\nline")
-    assert job.about() == ("named", ("first", "second\nline"))
+    assert (job.info().name, job.info().notes) == ("named", ("first", "second\nline"))
     with pytest.raises(UsageError, match="empty"):
         manage.add_note(job, "  ")
 

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from store import Store, annotations, datasets, open_store, traces
-from store.errors import MissingError, NameTakenError, StoreError
+from store.errors import InvalidNameError, MissingError, NameTakenError, StoreError
 from store.filters import TraceQuery
 from tests.unit.store.test_store import add_chain, found
 
@@ -179,3 +181,40 @@ def test_undo_on_one_trace_leaves_the_rest_of_its_batch(store: Store) -> None:
     assert [traces.get(store.db, trace).decision for trace in (one, other)] == [None, "accept"]
     annotations.undo(store.db, annotator="me")
     assert traces.get(store.db, other).decision is None
+
+
+def test_the_order_is_that_of_the_records_whatever_the_clock_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = add_chain(store, "s", "t")
+    for decision, clock in (("accept", "2026-03-01"), ("reject", "2026-02-01"), ("skip", "2026-01-01")):
+        monkeypatch.setattr(annotations, "now", lambda clock=clock: f"{clock}T00:00:00.000000+00:00")
+        annotations.annotate(store.db, trace, "decision", decision, annotator="anna")
+    assert traces.get(store.db, trace).decision == "skip"
+    assert [one.value for one in annotations.everything(store.db)] == ["accept", "reject", "skip"]
+    annotations.undo(store.db, annotator="anna")
+    assert traces.get(store.db, trace).decision == "reject"
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", "a\\b", "..", ".hidden", "-x", "~", "", " ", " a", "a\n", "\x1b[2J", "x" * 81, "\u202e"]
+)
+def test_a_name_of_a_dataset_is_no_path(store: Store, name: str) -> None:
+    say(store, add_chain(store, "s", "t"), "decision", "accept")
+    with pytest.raises(InvalidNameError, match="not a valid name"):
+        datasets.create(store.db, name, TraceQuery.parse(""))
+    assert datasets.create(store.db, "长思维 2", TraceQuery.parse("")).rows == 1
+
+
+def test_today_begins_at_midnight_of_the_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2026, 3, 2, 0, 30, tzinfo=tz)
+
+    monkeypatch.setattr(annotations, "datetime", Clock)
+    for number, moment in enumerate(("2026-03-01T22:00", "2026-03-01T23:50", "2026-03-02T00:10")):
+        monkeypatch.setattr(annotations, "now", lambda moment=moment: f"{moment}:00.000000+00:00")
+        say(store, add_chain(store, f"s{number}", "t"), "decision", "accept")
+    found = annotations.progress(store.db, TraceQuery.parse(""), annotator="me")
+    assert (found.decided, found.today, found.per_hour) == (3, 1, 3.0)

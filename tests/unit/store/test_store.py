@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import gzip
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import Store, calibrations, evaluations, open_store, problems, ratings, search, traces
+from store import Store, calibrations, conversations, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
 from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
 from store.filters import TraceQuery
@@ -303,6 +305,7 @@ def test_numbers_of_a_filter_keep_their_digits() -> None:
 
 CLOSED_WHILE_ASKED = """
 import sys, threading
+from contextlib import suppress
 from pathlib import Path
 from store import open_store
 
@@ -349,3 +352,77 @@ def test_nothing_is_open_once_a_closed_store_is_collected(tmp_path: Path) -> Non
         gc.collect()
         assert held() == 0
         assert not (tmp_path / "lab.db-wal").exists()
+
+
+def test_a_transaction_that_reads_first_waits_for_another_writer(store: Store) -> None:
+    other = sqlite3.connect(store.path, isolation_level=None)
+    with store.db.atomic():
+        store.db.execute("SELECT count(*) FROM traces").fetchone()
+        other.execute("PRAGMA busy_timeout=0")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        store.db.execute("DELETE FROM traces")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_an_error_undoes_a_transaction_and_only_the_inner_savepoint(store: Store) -> None:
+    def names() -> list[str]:
+        return [row[0] for row in store.db.execute("SELECT name FROM prompt_sets ORDER BY name")]
+
+    with suppress(KeyError), store.db.atomic():
+        conversations.save_prompt_set(store.db, "lost", ["a"])
+        raise KeyError
+    assert names() == []
+    with store.db.atomic():
+        conversations.save_prompt_set(store.db, "kept", ["a"])
+        with suppress(KeyError), store.db.atomic():
+            conversations.save_prompt_set(store.db, "inner", ["a"])
+            raise KeyError
+    assert names() == ["kept"]
+
+
+def test_a_lab_on_a_read_only_medium_is_read_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "medium"
+    folder.mkdir()
+    open_store(folder / "lab.db").close()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))
+    store = open_store(folder / "lab.db")
+    assert store.read_only and "cannot be written" in store.note
+    assert conversations.count(store.db) == 0
+    with pytest.raises(UnwritableError), store.explained():
+        conversations.create(store.db, "title", [], {})
+    store.close()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises(UnwritableError, match="cannot be written"):
+        open_store(tmp_path / "other" / "lab.db")
+
+
+def test_a_conversation_is_created_whole_or_not_at_all(store: Store) -> None:
+    store.db.execute("CREATE TRIGGER t BEFORE INSERT ON panes BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        conversations.create(store.db, "title", [("m", "m")], {})
+    assert conversations.count(store.db) == 0
+    store.db.execute("DROP TRIGGER t")
+    talk = conversations.create(store.db, "title", [("m", "m")], {})
+    before = conversations.get(store.db, talk.id).updated_at
+    store.db.execute("CREATE TRIGGER t BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        conversations.save_message(store.db, conversations.Message("1", talk.id, 0, None, "user", "complete", "hi"))
+    assert conversations.messages(store.db, talk.id) == []
+    assert conversations.get(store.db, talk.id).updated_at == before
+
+
+def test_measures_are_stored_whole_or_not_at_all(store: Store) -> None:
+    trace = add_chain(store, "s", "t")
+    other = add_chain(store, "s2", "t")
+    store.db.execute(
+        f"CREATE TRIGGER t BEFORE UPDATE ON traces WHEN NEW.id = '{other}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    found = [Measured(one, False, {}, "42", "correct", "", "now", 1) for one in (trace, other)]
+    with pytest.raises(sqlite3.IntegrityError):
+        traces.set_measures(store.db, found)
+    assert traces.get(store.db, trace).verdict is None

@@ -1,0 +1,171 @@
+"""The embedded server under odd requests: no traceback, no other host, no connection that waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+
+from o1lab.errors import NotFoundError
+from o1lab.serve import api, connections
+from o1lab.serve.api import ApiError, ChatRequest, End, Piece, make_api
+from o1lab.serve.connections import GuardedProtocol
+from tests.functional.test_damaged_files import BYTES
+
+KEY = {"Authorization": "Bearer t"}
+ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+class Echo:
+    """Answers with the question and the name of the model."""
+
+    engine = "echo"
+
+    def cards(self) -> list[dict[str, Any]]:
+        return [{"id": "m"}]
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+        return {"model": model, "messages": messages}
+
+    async def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        if request.model == "none":
+            raise NotFoundError(f"No model {request.model!r}.")
+        yield Piece("content", messages[-1]["content"] + request.model)
+        yield End("stop", 1, 1)
+
+    def load_adapter(self, name: str, path: Path) -> None:
+        raise ApiError(404, f"{name}: no {path}")
+
+    def remove_adapter(self, name: str) -> None:
+        raise ApiError(404, name)
+
+    def close(self) -> None: ...
+
+
+def client() -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(make_api(Echo(), "t"))
+    return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9", headers=KEY)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("text", ["a\ud800", "\udfff", "\x00\x1b[2J", "\u202e中文"])
+async def test_any_text_goes_there_and_back(text: str, stream: bool) -> None:
+    body = {**ASK, "model": text, "messages": [{"role": "user", "content": text}], "stream": stream}
+    async with client() as http:
+        answer = await http.post("/v1/chat/completions", content=json.dumps(body))
+        shown = await http.post("/v1/o1lab/render", content=json.dumps(body))
+        missing = await http.post("/v1/o1lab/adapters", content=json.dumps({"name": text, "path": "/nowhere"}))
+    assert (answer.status_code, shown.status_code, missing.status_code) == (200, 200, 404)
+    if stream:
+        first = json.loads(answer.text.split("\n")[0].removeprefix("data: "))
+        assert (first["model"], first["choices"][0]["delta"]["content"]) == (text, text + text)
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == text + text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/o1lab/render", "/v1/o1lab/adapters"])
+@pytest.mark.parametrize("body", [*BYTES.values(), b'{"messages": ' + b"[" * 100 + b"]" * 100 + b"}", b"\xff\xfe"])
+async def test_a_body_that_is_no_request_is_a_400(path: str, body: bytes) -> None:
+    async with client() as http:
+        answer = await http.post(path, content=body)
+    assert answer.status_code == 400 and answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 10**400}, {"max_tokens": 10**400}, {"temperature": float("nan")}, {"n": 10**9}]
+)
+async def test_a_number_out_of_range_is_a_400(change: dict[str, Any]) -> None:
+    async with client() as http:
+        answer = await http.post("/v1/chat/completions", content=json.dumps(ASK | change))
+    assert answer.status_code == 400 and next(iter(change)) in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/nowhere"])
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [("127.0.0.1:9", True), ("localhost", True), ("LOCALHOST:9", True), ("[::1]:9", True), ("[::1]", True),
+     ("evil.example", False), ("127.0.0.1.evil.example:9", False), ("", False), ("evil.example:127.0.0.1", False)],
+)  # fmt: skip
+async def test_every_path_is_for_this_host_only(path: str, host: str, allowed: bool) -> None:
+    async with client() as http:
+        answer = await http.get(path, headers={"Host": host})
+    assert (answer.status_code != 421) is allowed
+
+
+async def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "BODY_S", 0.01)
+
+    async def forever() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent: list[Any] = []
+    parts = aiter(forever())
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(parts), "more_body": True}
+
+    scope = {"type": "http", "path": "/v1/chat/completions", "method": "POST", "query_string": b"", "root_path": "",
+             "headers": [(b"host", b"localhost"), (b"authorization", b"Bearer t")]}  # fmt: skip
+    await make_api(Echo(), "t")(scope, receive, send)
+    assert sent[0]["status"] == 408
+
+
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    config = uvicorn.Config(make_api(Echo(), "t"), http=GuardedProtocol, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        running = asyncio.create_task(server._serve([sock]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield sock.getsockname()[1]
+        server.should_exit = True
+        await running
+
+
+async def test_a_half_open_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEADERS_S", 0.05)
+    async with served() as port:
+        for sent in (b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()  # ends when the server closes it
+            writer.close()
+        assert not GuardedProtocol.waiting
+
+
+async def test_there_is_a_limit_of_half_open_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_WAITING", 2)
+    async with served() as port:
+        waiting = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        while len(GuardedProtocol.waiting) < 2:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        for _, one in waiting:
+            one.close()
+        while GuardedProtocol.waiting:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0)
+        async with httpx2.AsyncClient(mounts={"all://": None}) as http:
+            assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
