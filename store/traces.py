@@ -37,7 +37,7 @@ def add(
 ) -> list[str]:
     """Add traces and index their texts, inside the caller's transaction.
 
-    A trace that exists already (same problem, model and raw text) is left unchanged.
+    A trace that exists already (same problem, model, raw text and context) is left unchanged.
 
     Args:
         db: The lab's database.
