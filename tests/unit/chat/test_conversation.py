@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings
+from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, export_markdown
+from o1lab.chat.panes import PaneEvent, Saved, Settings
 from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
