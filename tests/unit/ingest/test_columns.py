@@ -56,6 +56,7 @@ def answer(**more: object) -> dict[str, Any]:
         (answer(reasoning_content=T), [JOINED], None),
         (answer(reasoning="on"), [A], None),
         (answer(reasoning_details=[{"type": "reasoning.text", "text": T}]), [JOINED], None),
+        (answer(thinking_blocks=[{"type": "thinking", "thinking": T}]), [JOINED], None),
         (answer(content=[{"type": "thinking", "thinking": T}, {"type": "text", "text": A}]), [JOINED], None),
         (answer(content=[{"type": "reasoning", "text": T}, {"type": "text", "text": A}]), [JOINED], None),
         ({**answer(), "reasoning": T}, [JOINED], None),
