@@ -333,16 +333,23 @@ class ConversationSession:
         return message
 
     async def _verdict(self, turn: int, growing: Answer) -> str | None:
-        """Verify a complete answer if the question is a known problem with a gold answer."""
+        """Verify a complete answer if the question is a known problem with a gold answer.
+
+        An answer is saved without a verdict if the verifier fails, for example because it is closed.
+        """
         if self._verifier is None or growing.done is None or not growing.answer:
             return None
         question, verifier = self.question(turn), self._verifier
 
         def verify() -> str | None:
-            problem = problems.find(self.store.db, question)
+            with self.store.explained():
+                problem = problems.find(self.store.db, question)
             return verifier(problem.answer, growing.answer) if problem and problem.answer else None
 
-        return await asyncio.to_thread(verify)
+        try:
+            return await asyncio.to_thread(verify)
+        except (StoreError, RuntimeError):
+            return None
 
     async def _save(self, *messages: conversations.Message) -> None:
         def write() -> None:

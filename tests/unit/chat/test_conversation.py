@@ -238,6 +238,22 @@ async def test_an_answer_to_a_later_turn_keeps_what_was_asked(store: Store) -> N
     ]  # fmt: skip
 
 
+async def test_an_answer_is_saved_when_the_verifier_fails(store: Store) -> None:
+    with store.db.atomic():
+        problems.add(store.db, [NewProblem(QUESTION, "test", answer="1458")])
+
+    def closed(gold: str, answer: str) -> str:
+        raise RuntimeError("the verifier pool is closed")
+
+    with FaultServer("think") as server:
+        session = await Panes(one=server).begin(store, verifier=closed)
+        await session.send(QUESTION)
+        await session.wait()
+        await session.close()
+    [saved] = [m for m in conversations.messages(store.db, session.record.id) if m.pane == 0]
+    assert (saved.content, saved.state, saved.verdict) == ("".join(ANSWER), "complete", None)
+
+
 async def test_a_kept_answer_is_measured_and_verified_at_once(store: Store) -> None:
     other = NewProblem("What is 2 + 2?", "test", answer="4")
     waiting = NewTrace(other.id, "m", "4", (0, 0), (0, 1), True, "plain", "test")
