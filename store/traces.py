@@ -86,9 +86,9 @@ def add(
 
 
 _MANY = 20_000
-"""From so many matches on, the first of them in an order are found faster by walking its index than by sorting them."""
+"""From this many matches on, walking the index of an order finds the first of them faster than sorting does."""
 _NEAR = 20_000
-"""Up to so many rows from the start are walked over."""
+"""Up to this many rows from the start are walked over."""
 
 
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:

@@ -239,8 +239,8 @@ def _error_in(data: Mapping[str, Any]) -> Any:
     for one in (data, *(choices if isinstance(choices, list) else ())):
         if isinstance(one, dict) and one.get("error"):
             return one["error"]
-    told = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
-    return data if told and not choices and not data.get("usage") else None
+    is_error = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
+    return data if is_error and not choices and not data.get("usage") else None
 
 
 def _parts(message: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:

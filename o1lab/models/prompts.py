@@ -73,7 +73,7 @@ class PromptOptions:
         """Return the options that a run's checkpoint was trained with; none for another folder.
 
         Raises:
-            UnreadableError: the recipe of the run is damaged, so that nobody knows what the student was trained with.
+            UnreadableError: the recipe of the run is damaged, so what the student was trained with is unknown.
         """
         path = folder.parent.parent / "recipe.yaml"
         if folder.parent.name != "checkpoints" or not path.exists():

@@ -255,7 +255,7 @@ class _Reader:
         return "", []
 
     def _thoughts(self) -> tuple[list[tuple[str, str | None]], str]:
-        """Return the responses whose thought has a column of its own."""
+        """Return the responses whose thought is in a separate column."""
         found: list[tuple[str, str | None]] = []
         form = ""
         bare = False  # whether a thought without a prefix was taken: another one is another spelling of it
