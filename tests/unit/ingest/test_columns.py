@@ -283,3 +283,17 @@ def stored_texts(parsed: ParsedRow) -> list[Any]:
     for trace in parsed.traces:
         kept += [trace.raw, trace.model, trace.key, trace.licence, trace.source, trace.meta, list(trace.context)]
     return kept
+
+
+@pytest.mark.parametrize("other", ["", None, "<think>a</think>b"])
+def test_finish_reasons_belong_to_their_responses(other: str | None) -> None:
+    row = {
+        "problem": "How much is 2 + 2?",
+        "generations": ["<think>a</think>b", other, "<think>c</think>d"],
+        "finish_reasons": ["stop", "stop", "length"],
+    }
+    found = read_row(row, FileOrigin("x"), 1)
+    assert [(trace.raw, trace.complete) for trace in found.traces] == [
+        ("<think>a</think>b", True), ("<think>c</think>d", False),
+    ]  # fmt: skip
+    assert found.used["finish_reasons"] == "finish"
