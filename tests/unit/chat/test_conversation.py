@@ -238,6 +238,22 @@ async def test_an_answer_to_a_later_turn_keeps_what_was_asked(store: Store) -> N
     ]  # fmt: skip
 
 
+async def test_a_turn_without_an_answer_is_not_part_of_what_was_asked(store: Store) -> None:
+    with FaultServer("500") as server:
+        panes = Panes(one=server)
+        session = await panes.begin(store)
+        await session.send("Lost?")
+        await session.wait()
+        server.mode = "think"
+        await session.send(QUESTION)
+        await session.wait()
+        asked = session.messages_for(0)
+        await session.close()
+    trace_id, _ = add_to_traces(store, session.record, session.answer(0), panes.refs[0])
+    assert asked == [{"role": "user", "content": QUESTION}]
+    assert not traces.text(store.db, trace_id).context
+
+
 async def test_an_answer_is_saved_when_the_verifier_fails(store: Store) -> None:
     with store.db.atomic():
         problems.add(store.db, [NewProblem(QUESTION, "test", answer="1458")])
