@@ -95,11 +95,12 @@ async def test_a_student_brings_the_prompt_of_its_run(lab: Lab) -> None:
 
 def test_a_damaged_recipe_never_means_no_prompt(lab: Lab) -> None:
     checkpoint = lab.runs / "7f3a" / "checkpoints" / "step-100"
+    (checkpoint / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
     for damage in ("base: [", "- base", "made: 2024-13-45\n", "a: " + "[" * 5000):
         (lab.runs / "7f3a" / "recipe.yaml").write_text(damage)
         with pytest.raises(UnreadableError):
             PromptOptions.of_checkpoint(checkpoint)
-    assert "7f3a/100" not in [ref.id for ref in list_models(lab)]
+        assert "7f3a/100" not in [ref.id for ref in list_models(lab)]
     (lab.runs / "7f3a" / "recipe.yaml").unlink()
     assert not PromptOptions.of_checkpoint(checkpoint)
 
