@@ -50,7 +50,7 @@ class Endpoint(BaseModel):
 
 
 class OwnMarks(BaseModel):
-    """Marks that a model puts around its thought, beside those that o1lab knows (``o1lab/chains/marks.py``)."""
+    """Marks that a model puts around its thought, in addition to the built-in ones (``o1lab/chains/marks.py``)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -211,7 +211,7 @@ hidden_thoughts = true
 input_usd = 15.0
 output_usd = 60.0
 
-# Think marks of a model, beside the built-in ones.
+# Think marks of a model, in addition to the built-in ones.
 [[marks]]
 name = "mine"
 thought = ["<ponder>", "</ponder>"]

@@ -226,9 +226,9 @@ def _hash(db: Database, chosen: Sequence[str], phase: int) -> str:
 
 
 def _tokens(db: Database, chosen: Sequence[str]) -> int | None:
-    """Return the total number of tokens; None unless every trace has a count."""
+    """Return the total number of tokens, those of a repeated trace each time; None unless every trace has a count."""
     counted, total = db.execute(
-        "SELECT count(tokens), sum(tokens) FROM traces WHERE id IN (SELECT value FROM json_each(?))",
+        "SELECT count(t.tokens), sum(t.tokens) FROM json_each(?) one JOIN traces t ON t.id = one.value",
         [json.dumps(list(chosen))],
     ).fetchone()
     return total if counted == len(chosen) else None

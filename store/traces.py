@@ -37,7 +37,7 @@ def add(
 ) -> list[str]:
     """Add traces and index their texts, inside the caller's transaction.
 
-    A trace that exists already (same problem, model and raw text) is left unchanged.
+    A trace that exists already (same problem, model, raw text and context) is left unchanged.
 
     Args:
         db: The lab's database.
@@ -86,9 +86,9 @@ def add(
 
 
 _MANY = 20_000
-"""From so many matches on, the first of them in an order are found faster by walking its index than by sorting them."""
+"""From this many matches on, walking the index of an order finds the first of them faster than sorting does."""
 _NEAR = 20_000
-"""Up to so many rows from the start are walked over."""
+"""Up to this many rows from the start are walked over."""
 
 
 def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) -> list[TraceRow]:

@@ -91,7 +91,7 @@ def table() -> tuple[Marks, ...]:
 
 
 def use(own: Iterable[Marks]) -> None:
-    """Put the marks of a lab in use, beside the built-in ones."""
+    """Put the marks of a lab in use, in addition to the built-in ones."""
     global _in_use  # noqa: PLW0603 - a process works in one lab, and parsing needs no lab otherwise
     _in_use = (*own, *_BUILT_IN)
     pattern.cache_clear()

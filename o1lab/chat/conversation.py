@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Literal
 
+from o1lab.chat.panes import PaneEvent, Saved, Settings, settings_from
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
 from o1lab.inference.events import Answer, Done, Event, Failed, Sampling
@@ -21,42 +22,9 @@ if TYPE_CHECKING:
     from o1lab.inference.chat_client import ChatClient
 
 Opener = Callable[[ModelRef], Awaitable[ModelAddress]]
-Listener = Callable[["PaneEvent"], None]
+Listener = Callable[[PaneEvent], None]
 Verifier = Callable[[str, str], str]
 """Called with (gold answer, text of an answer); returns correct, incorrect or unverifiable. May block."""
-
-TITLE_LENGTH = 80
-"""The number of characters of the first question that become the title of a conversation."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of all panes.
-
-    Attributes:
-        system: the system prompt; None for that of each student's run, an empty text for none.
-        blind: shuffle the panes and hide the models until the vote.
-    """
-
-    system: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    blind: bool = False
-
-
-@dataclass(frozen=True)
-class Saved:
-    """The answer is saved as ``message``; follows the event that ended it."""
-
-    message: conversations.Message
-
-
-@dataclass(frozen=True)
-class PaneEvent:
-    """An event in one pane."""
-
-    pane: int
-    turn: int
-    event: Event | Saved
 
 
 class ConversationSession:
@@ -365,16 +333,23 @@ class ConversationSession:
         return message
 
     async def _verdict(self, turn: int, growing: Answer) -> str | None:
-        """Verify a complete answer if the question is a known problem with a gold answer."""
+        """Verify a complete answer if the question is a known problem with a gold answer.
+
+        An answer is saved without a verdict if the verifier fails, for example because it is closed.
+        """
         if self._verifier is None or growing.done is None or not growing.answer:
             return None
         question, verifier = self.question(turn), self._verifier
 
         def verify() -> str | None:
-            problem = problems.find(self.store.db, question)
+            with self.store.explained():
+                problem = problems.find(self.store.db, question)
             return verifier(problem.answer, growing.answer) if problem and problem.answer else None
 
-        return await asyncio.to_thread(verify)
+        try:
+            return await asyncio.to_thread(verify)
+        except (StoreError, RuntimeError):
+            return None
 
     async def _save(self, *messages: conversations.Message) -> None:
         def write() -> None:
@@ -395,15 +370,6 @@ def _new_client() -> ChatClient:
     from o1lab.inference.chat_client import ChatClient  # late, because importing openai takes a second
 
     return ChatClient()
-
-
-def settings_from(saved: dict[str, Any]) -> Settings:
-    """Read stored settings; fields that a later version added get their defaults."""
-    sampling = {k: v for k, v in saved.get("sampling", {}).items() if k in Sampling.__dataclass_fields__}
-    if "stop" in sampling:
-        sampling["stop"] = tuple(sampling["stop"])
-    system = saved.get("system", "")
-    return Settings(system if system is None else str(system), Sampling(**sampling), bool(saved.get("blind", False)))
 
 
 def _found(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:

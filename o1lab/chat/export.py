@@ -44,10 +44,11 @@ def add_to_traces(
         raise UsageError("This answer is empty.", "Choose another one.")
     history = conversations.messages(store.db, record.id)
     question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
+    answered = {m.turn for m in history if m.pane == message.pane and m.content}  # the others were not sent
     before = [
         {"role": m.role, "content": m.content}
         for m in history
-        if m.turn < message.turn and m.pane in (None, message.pane)
+        if m.turn < message.turn and m.turn in answered and m.pane in (None, message.pane)
     ]
     system = str(message.settings.get("system") or "")
     asked = [{"role": "system", "content": system}] if system else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from o1lab.chat.conversation import PaneEvent, Saved
+from o1lab.chat.panes import PaneEvent, Saved
 from o1lab.inference.calls import LIMITS
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast
 from o1lab.text import one_line, visible

@@ -120,7 +120,8 @@ async def _chat(
     *,
     as_json: bool,
 ) -> int:
-    from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, Settings
+    from o1lab.chat.conversation import ConversationSession
+    from o1lab.chat.panes import TITLE_LENGTH, Settings
     from o1lab.chat.verdicts import AnswerVerifier
     from o1lab.cli.chat_output import Printer
     from o1lab.inference.chat_client import ChatClient

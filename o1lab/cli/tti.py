@@ -124,7 +124,7 @@ def _history(store: Store, index: Framework, work: str, *, as_json: bool) -> Non
         Column("item", "item"), Column("answer", "answer"), Column("scorer", "scorer"), Column("evidence", "evidence"),
     )  # fmt: skip
     items = [one._asdict() for one in log.history(store.db, index.name, work)]
-    emit_list(items, columns, form=None, as_json=as_json, empty=f"Nobody has scored {work}.")
+    emit_list(items, columns, form=None, as_json=as_json, empty=f"{work} has no scores.")
 
 
 def _show_work(store: Store, index: Framework, work: str, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ class Budget:
 
     Args:
         control: stops the job when the budget is used up.
-        usage: what the job has used so far. The budget only reads it: whoever counts a response adds to it.
+        usage: what the job has used so far. The budget only reads it; the code that counts a response adds to it.
         usd: the limit in US dollars; None for no limit.
         tokens: the limit in tokens, input and output together; None for no limit.
     """

@@ -14,6 +14,7 @@ from o1lab.inference.rate_limit import Limits
 from o1lab.inference.refused import Refusals
 from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.jobs.control import Clock, Control
+from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
@@ -22,13 +23,18 @@ from o1lab.serve.registry import ModelRef, find_model, open_model
 
 @dataclass
 class ModelClient:
-    """A model of a job: its address, rates and price, and the options that it rejects."""
+    """A model of a job: its address, rates and price, and the options that it rejects.
+
+    Attributes:
+        prompt: what a student was trained with: its system prompt goes into conversations that have no system message.
+    """
 
     ref: ModelRef
     target: ModelAddress
     limits: Limits
     price: Price = field(default_factory=Price)
     hidden_thoughts: bool = False
+    prompt: PromptOptions = field(default_factory=PromptOptions)
     refusals: Refusals = field(init=False)
     """What the server refuses of requests."""
     _replies: int = 0
@@ -60,7 +66,7 @@ class ModelClient:
             "reasoning_effort": settings.reasoning_effort,
         }
         given = {name: value for name, value in options.items() if value is not None}
-        return {"model": self.target.model, "messages": list(messages), **given}
+        return {"model": self.target.model, "messages": self.prompt.conversation(messages), **given}
 
     def typical(self, most: int) -> int:
         """Return the mean tokens of a response so far; ``most`` before the first."""
@@ -106,6 +112,7 @@ async def open_models(
         ref = find_model(lab, name, config)
         if ref.id not in opened:
             opened[ref.id] = await open_model_client(ref, settings, manager, control, clock, engine=engine)
+            opened[ref.id].prompt = ref.prompt
         models[role] = opened[ref.id]
     return models
 

@@ -13,11 +13,11 @@ from o1lab.inference.calls import ENDS, LIMITS, MODERATED, RequestError
 from o1lab.inference.errors import classify_body, cut_off, empty, malformed, not_api
 from o1lab.inference.sse import DONE
 from o1lab.inference.thoughts import SeparateThought
+from o1lab.ingest.importers.texts import THOUGHT_KEYS, glued
 from o1lab.serve.endpoints import ModelAddress
 
 _MOST_TOKENS = 10**9
 """Token counts above this are ignored as wrong."""
-_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details", "thinking_blocks")
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -239,8 +239,8 @@ def _error_in(data: Mapping[str, Any]) -> Any:
     for one in (data, *(choices if isinstance(choices, list) else ())):
         if isinstance(one, dict) and one.get("error"):
             return one["error"]
-    told = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
-    return data if told and not choices and not data.get("usage") else None
+    is_error = data.get("object") == "error" or isinstance(data.get("message"), str) or bool(data.get("detail"))
+    return data if is_error and not choices and not data.get("usage") else None
 
 
 def _parts(message: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
@@ -248,7 +248,7 @@ def _parts(message: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
 
     Servers name the thought differently, and some repeat it in several fields; the first that has text counts.
     """
-    thought = next(filter(None, (_inner(message.get(name), whole=whole) for name in _THOUGHT_FIELDS)), "")
+    thought = next(filter(None, (_inner(message.get(name), whole=whole) for name in THOUGHT_KEYS)), "")
     found = [("thought", thought), ("refusal", _text(message.get("refusal")))]
     content = message.get("content")
     if not isinstance(content, list):
@@ -277,11 +277,7 @@ def _inner(value: Any, *, whole: bool) -> str:
 
 def _joined(parts: list[str], *, whole: bool) -> str:
     """Join parts; those of a whole message begin a line unless there is white space between them already."""
-    joined = ""
-    for part in filter(None, parts):
-        glued = whole and joined and not (joined[-1].isspace() or part[0].isspace())
-        joined += f"\n{part}" if glued else part
-    return joined
+    return glued(filter(None, parts)) if whole else "".join(parts)
 
 
 def read_body(text: str, target: ModelAddress) -> Reply:

@@ -87,6 +87,7 @@ class Transport:
             reader: builds the reply of its target.
             refusals: what the server refuses: it is left out, and added to when the server refuses more.
         """
+        tried: set[str] = set()
         while True:
             sent = refusals.apply({**body, **reader.target.fields})
             options = {name: value for name, value in sent.items() if name in OPTIONS}
@@ -98,9 +99,10 @@ class Transport:
                         yield piece
             except openai.APIStatusError as error:
                 found = refused_options(error.status_code, payload_of(error), sent, code=error.code, param=error.param)
-                if found:
-                    refusals.add(found)
-                    continue
+                refusals.add(found)
+                if found.keys() - tried:
+                    tried |= found.keys()
+                    continue  # without what was refused; refused again, it fails
                 _fail(reader, error, sent)
             except Exception as error:  # any error of the libraries; the text received before is kept
                 _fail(reader, error, sent)

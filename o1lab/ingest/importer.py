@@ -327,6 +327,8 @@ def _parsed(row: SourceRow, provenance: FileOrigin) -> ParsedRow | str:
         found = read_row(row.data or {}, provenance, row.line)
     except RowError as error:
         return str(error)
+    except RecursionError:
+        return "nested too deeply"
     _ = [one.id for one in found.traces]  # hashed here, where it does not keep the database waiting
     return found
 

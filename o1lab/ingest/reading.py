@@ -226,21 +226,15 @@ class _Text:
 
 
 def _json(source: Source) -> Iterator[SourceRow]:
-    """Yield the elements of an array, or one object (or the elements of the only list of objects in it)."""
+    """Yield the rows of each value of the file; most files have one."""
     text = _Text(source.stream)
     try:
         text.more()
         text.skip(_SPACE)
-        if text.buffer[text.at : text.at + 1] == "[":
-            text.move(text.at + 1)
-            for line, value, size in _elements(text):
+        while text.at < len(text.buffer):
+            for line, value, size in _rows_of_value(text):
                 yield _checked(line, value, source.position, size)
-        else:
-            value, size = _value(text)
-            inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
-            table = inner[0] if len(inner) == 1 else [value]
-            for data in table:
-                yield _checked(1, data, source.position, size // len(table))
+            text.skip(_SPACE)
     except UnicodeDecodeError:
         fault = source.fault or "not UTF-8; the rest of the file cannot be read"
         yield SourceRow(text.line, None, source.position, fault)
@@ -252,22 +246,38 @@ def _json(source: Source) -> Iterator[SourceRow]:
             yield SourceRow(text.line, None, source.position, source.fault)
 
 
+def _rows_of_value(text: _Text) -> Iterator[tuple[int, Any, int]]:
+    """Yield the line, the value and the length of the rows in the value that starts here.
+
+    They are the elements of an array, or one object (or the elements of the only list of objects in it).
+    """
+    if text.buffer[text.at] == "[":
+        text.move(text.at + 1)
+        yield from _elements(text)
+        return
+    line = text.line
+    value, size = _value(text)
+    inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
+    table = inner[0] if len(inner) == 1 else [value]
+    for data in table:
+        yield line, data, size // len(table)
+
+
 def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(element, dict) for element in value)
 
 
 def _elements(text: _Text) -> Iterator[tuple[int, Any, int]]:
-    """Yield the line, the value and the length of each element of an array."""
+    """Yield the line, the value and the length of each element of an array, and skip its end."""
     text.skip(_SPACE)
-    if text.buffer[text.at : text.at + 1] == "]":
-        return
-    while True:
+    if text.buffer[text.at : text.at + 1] != "]":
         yield (text.line, *_value(text))
-        if not text.skip(_BETWEEN):
-            text.skip(_SPACE)
-            if text.buffer[text.at : text.at + 1] == "]":
-                return
+        while text.skip(_BETWEEN):
+            yield (text.line, *_value(text))
+        text.skip(_SPACE)
+        if text.buffer[text.at : text.at + 1] != "]":
             raise _BrokenError("a comma or the array's end is missing", text.line)
+    text.move(text.at + 1)
 
 
 class _BrokenError(Exception):

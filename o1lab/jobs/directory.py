@@ -27,7 +27,6 @@ from o1lab.process import is_alive
 from o1lab.small_files import UnreadableError, open_file, read_json
 
 ACTIVE = ("queued", "starting", "running", "paused", "stopping")
-FINAL = ("finished", "failed", "stopped")
 _UNREADABLE = "unreadable: "
 HEARTBEAT_S = 2.0
 """Seconds between two heartbeats of a running job."""

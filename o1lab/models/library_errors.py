@@ -75,7 +75,7 @@ _KNOWN = (
     _known(
         "remote_code",
         r"contains custom code|trust_remote_code",
-        "The base needs Python code of its own (auto_map), which training does not run.",
+        "The base needs its own Python code (auto_map), which training does not run.",
         "Use a base whose architecture transformers knows, or update transformers: pip install -U transformers.",
     ),
     _known(

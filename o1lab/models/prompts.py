@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from o1lab.chains.marks import table
 from o1lab.chains.parse import join
 from o1lab.errors import RefusedError
+from o1lab.small_files import read_yaml, validated
 
 Message = Mapping[str, str]
 CutOff = Literal["", "thought", "solution"]
@@ -71,12 +70,15 @@ class PromptOptions:
 
     @classmethod
     def of_checkpoint(cls, folder: Path) -> PromptOptions:
-        """Return the options that a run's checkpoint was trained with; none for another folder."""
-        try:
-            recipe = yaml.safe_load((folder.parent.parent / "recipe.yaml").read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        """Return the options that a run's checkpoint was trained with; none for another folder.
+
+        Raises:
+            UnreadableError: the recipe of the run is damaged, so what the student was trained with is unknown.
+        """
+        path = folder.parent.parent / "recipe.yaml"
+        if folder.parent.name != "checkpoints" or not path.exists():
             return cls()
-        return cls.of(recipe) if folder.parent.name == "checkpoints" and isinstance(recipe, dict) else cls()
+        return cls.of(validated(path, read_yaml(path), dict[str, Any]))
 
     def request_fields(self, engine: str) -> dict[str, Any]:
         """Return the fields that each request to a server of ``engine`` needs, besides the messages.

@@ -128,6 +128,8 @@ class Engine:
             mixes: whether its adapters can be mixed in one forward pass.
         """
         self.model, self._mixes, self._active = model, mixes, ""
+        if mixes and hasattr(model, "peft_config"):
+            model.base_model.enable_adapter_layers()  # a pass for the base alone may have disabled them
 
     def in_use(self, adapter: str) -> bool:
         """Return whether a request for ``adapter`` runs or waits. Call it between steps."""

@@ -102,7 +102,7 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
     refs.append(ModelRef(config.base, "base", f"base: {config.base}", "base", base=config.base))
     folders = (path for path in lab.runs.glob("*") if path.is_dir())
     runs = sorted(folders, key=lambda path: created_at(path, "recipe.yaml"), reverse=True)
-    refs.extend(_student(c) for run in runs for c in reversed(checkpoints(run)))
+    refs.extend(ref for run in runs for c in reversed(checkpoints(run)) if (ref := _student(c)) is not None)
     for record in live_records(lab):
         if record.owner != "app":
             refs.extend(
@@ -223,7 +223,12 @@ def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
     return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
-def _student(checkpoint: Checkpoint) -> ModelRef:
+def _student(checkpoint: Checkpoint) -> ModelRef | None:
+    """Return a checkpoint as a model; None if its recipe is damaged, which the list of runs shows."""
+    try:
+        prompt = PromptOptions.of_checkpoint(checkpoint.path)
+    except UnreadableError:
+        return None
     name = f"{checkpoint.run_id}/{checkpoint.step}"
     return ModelRef(
         name,
@@ -234,5 +239,5 @@ def _student(checkpoint: Checkpoint) -> ModelRef:
         adapter=checkpoint.path,
         run_id=checkpoint.run_id,
         step=checkpoint.step,
-        prompt=PromptOptions.of_checkpoint(checkpoint.path),
+        prompt=prompt,
     )

@@ -332,5 +332,5 @@ def _parsed(key: str, value: str, setting: str) -> Any:
         return value
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"--set {setting}: the value is not valid YAML.") from error

@@ -39,7 +39,7 @@ class TrainingRow:
         return "\n\n".join(message["content"] for message in self.context if message["role"] in SYSTEM_ROLES)
 
     def asked(self, recipe: Recipe) -> list[dict[str, str]]:
-        """Return the conversation up to the student's turn, with the system message that the recipe wants."""
+        """Return the conversation up to the student's turn, with the system message that the recipe selects."""
         own = recipe.system in (None, "row")
         messages = self.context or [{"role": "user", "content": self.prompt}]
         return recipe.prompt.conversation(messages, system=None if own else recipe.system_prompt or "")

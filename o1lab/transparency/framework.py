@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.paths import Lab, assets_dir
+from o1lab.small_files import UnreadableError, read_yaml, validated
 from o1lab.text import one_line
 
 DEFAULT = "o1-journey-2"
@@ -162,13 +162,7 @@ def read_framework(path: Path) -> Framework:
         UsageError: it cannot be read or is not a valid framework.
     """
     try:
-        return Framework.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        reason = f"{where}: {first['msg'].removeprefix('Value error, ')}"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-    raise UsageError(f"{path} is not a valid framework: {one_line(reason, 400)}.", "Compare it with the built-in one.")
+        return validated(path, read_yaml(path), Framework)
+    except UnreadableError as error:
+        message = f"{path} is not a valid framework: {one_line(error.reason, 400)}."
+        raise UsageError(message, "Compare it with the built-in one.") from error

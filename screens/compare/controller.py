@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from o1lab.chat.conversation import TITLE_LENGTH, ConversationSession, PaneEvent, Saved, Settings, Verifier
+from o1lab.chat.conversation import ConversationSession, Verifier
+from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings
 from o1lab.inference.calls import RequestError
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started
 from o1lab.serve.endpoints import ModelAddress

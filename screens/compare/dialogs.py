@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 from textual.widgets import Checkbox, Input, Label, OptionList, Static
 from textual.worker import WorkerCancelled
 
-from o1lab.chat.conversation import Settings
+from o1lab.chat.panes import Settings
 from o1lab.inference.events import Sampling
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import Choice, Dialog, ListDialog, among

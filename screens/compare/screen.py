@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from o1lab.chat.conversation import Settings
+from o1lab.chat.panes import Settings
 from o1lab.chat.verdicts import AnswerVerifier
 from o1lab.chat.votes import tally
 from o1lab.errors import O1LabError

@@ -129,8 +129,9 @@ class TransparencyScreen(LabScreen):
         if board is None:
             return
         shown = board.work(self.work_key)
-        if self.work_key == SELF and board.lab is not None:
-            found = next(one for one in board.lab.items if one.item.id == self.item_id)
+        judged = board.lab.items if board.lab is not None else ()
+        found = next((one for one in judged if one.item.id == self.item_id), None)  # none if the framework has changed
+        if self.work_key == SELF and board.lab is not None and found is not None:
             detail = text_of.lab_detail(found, board.lab)
         elif shown is not None and shown.items:
             detail = text_of.work_detail(next(one for one in shown.items if one.item.id == self.item_id), shown)

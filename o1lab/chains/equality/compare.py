@@ -31,7 +31,7 @@ from o1lab.chains.equality.values import (
 from o1lab.chains.equality.wording import words_key
 
 _ROUNDED = Fraction(1, 10_000)
-_PLACES = 6  # decimals that agree in so many places are equal: 0.333333 is 1/3
+_PLACES = 6  # decimals that agree in this many places are equal: 0.333333 is 1/3
 _DECIMAL = re.compile(r"\.\d|\d[eE][+-]?\d")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 

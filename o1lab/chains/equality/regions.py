@@ -85,7 +85,7 @@ def compared(text: str) -> Region | Relation | None:
 
 
 def _bounding(terms: tuple[str, ...], signs: tuple[str, ...], free: int) -> Region | None:
-    """Return what inequalities say about their only term that is no number, if that is a name or its absolute value."""
+    """Return what inequalities say about their only term that is not a number: a name or its absolute value."""
     opened = [sign == "<" for sign in signs]
     absolute = _ABSOLUTE.fullmatch(terms[free])
     if not FULL_NAME.fullmatch(absolute[1] if absolute else terms[free]):

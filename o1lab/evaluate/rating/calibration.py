@@ -28,7 +28,7 @@ SEED = 42
 REFUSALS = ("complied", "refused", "partial")
 VERDICTS = ("correct", "incorrect")
 _CLASSES = {"partial": "refused"}
-"""The class of each label that is no class itself: people and scorers alike count partial refusals as refusals."""
+"""The class of each label that is not itself a class: people and scorers alike count partial refusals as refusals."""
 
 
 @dataclass(frozen=True, slots=True)

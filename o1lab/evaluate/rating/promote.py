@@ -43,12 +43,16 @@ def sample_text(thought: str, answer: str) -> SampleText:
 
 
 def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
-    """Return a sample as a trace: its last turn, which is the scored one. Earlier turns go into its meta."""
+    """Return a sample as a trace: its last turn, which is the scored one. What was asked is its context, unless that is
+    the question alone."""
     last = one.turns[-1]
     text = sample_text(last.thought, last.answer)
     before: list[dict[str, str]] = []
     for turn in one.turns[:-1]:
         before += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": turn.answer}]
+    system = str(one.meta.get("system") or "")
+    asked = [{"role": "system", "content": system}] if system else []
+    asked += [*before, {"role": "user", "content": last.user}]
     meta: dict[str, Any] = {
         "evaluation": evaluation.id,
         "suite": evaluation.suite_label,
@@ -74,6 +78,7 @@ def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
         synthesis="solver" if evaluation.role == "teacher" and evaluation.model == "solver" else "unknown",
         tokens=one.output_tokens or None,
         meta=meta,
+        context=() if asked == [{"role": "user", "content": item.question}] else tuple(asked),
     )
 
 

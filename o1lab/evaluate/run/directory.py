@@ -137,16 +137,23 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
 
 
 class ItemsById:
-    """Items by id. Only their offsets are in memory; each item is read from the file when it is needed."""
+    """Items by id. Only their offsets are in memory; each item is read from the file when it is needed.
+
+    Raises:
+        LabError: the file cannot be read.
+    """
 
     def __init__(self, folder: EvalFolder) -> None:
         self._path = folder.items_file
         self._offsets: dict[str, int] = {}
         offset = 0
-        with self._path.open("rb") as file:
-            for line in file:
-                self._offsets[parse_json(line)["id"]] = offset
-                offset += len(line)
+        try:
+            with open_file(self._path) as file:
+                for line in file:
+                    self._offsets[parse_json(line)["id"]] = offset
+                    offset += len(line)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _unreadable(self._path) from error
 
     def __getitem__(self, item_id: str) -> Item:
         with self._path.open("rb") as file:

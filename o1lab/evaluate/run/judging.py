@@ -114,6 +114,7 @@ async def open_scorer(
     index = await asyncio.to_thread(index_journal, path, lambda _items: set())
     shared = context(await stack.enter_async_context(Journal(path)))
     model = await open_model_client(ref, judging, manager, shared.control, shared.clock)
+    model.prompt = ref.prompt
     client = await stack.enter_async_context(CompletionClient(judging, {_ROLE: model}, shared))
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
     judge = JudgeContext(Judge(client, index, judging.concurrency), judge_name(ref, identity), prompt)

@@ -145,7 +145,7 @@ def labels_of(folder: Path) -> list[str]:
         if any(name.endswith("ForSequenceClassification") for name in config["architectures"]):
             return [str(labels[str(at)]) for at in range(len(labels))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # said below
+        pass  # reported below
     raise LabError(
         f"{folder} does not hold a sequence classifier.", "Name a model for sequence classification.", code="model"
     )
@@ -185,7 +185,7 @@ class _Classifier:
             self._stdin.write(json.dumps(job).encode("ascii") + b"\n")
             self._stdin.flush()
         except OSError:
-            pass  # reading says why
+            pass  # reading reports why
         return self._read(limit_s)
 
     def _read(self, limit_s: float) -> Any:

@@ -218,7 +218,7 @@ def stage_of(ref: ModelRef, cluster: ClusterConfig, trusted: list[str]) -> tuple
     if name in trusted:
         engine["trust_remote_code"] = True
     adapter = str(ref.adapter.absolute()) if ref.adapter is not None else None
-    return stage or VLLM, StageModel(model, adapter, cluster.gpus, engine)
+    return stage or VLLM, StageModel(model, adapter, cluster.gpus, engine, ref.prompt.as_json() if ref.prompt else {})
 
 
 def connect(cluster: ClusterConfig, gpus: int) -> None:

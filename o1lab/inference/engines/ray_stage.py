@@ -29,12 +29,14 @@ class StageModel:
         adapter: the folder of an adapter; None for the base alone.
         gpus: number of GPUs of the copy.
         engine: vLLM's engine arguments.
+        prompt: the values of the ``PromptOptions`` that a student was trained with.
     """
 
     model: str
     adapter: str | None = None
     gpus: int = 0
     engine: dict[str, Any] = field(default_factory=dict)
+    prompt: dict[str, Any] = field(default_factory=dict)
 
 
 class Stage(Protocol):
@@ -117,6 +119,7 @@ class VllmStage:
             top_p=body.get("top_p", 1.0),
             seed=body.get("seed"),
             max_tokens=min(room, body.get("max_tokens") or body.get("max_completion_tokens") or room),
+            stop_token_ids=self._ends,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         last = None
@@ -159,14 +162,26 @@ class VllmStage:
                 arguments |= {"enable_lora": True, "max_lora_rank": arguments.get("max_lora_rank", 64)}
             trusted = bool(arguments.get("trust_remote_code"))
             self._tokenizer = AutoTokenizer.from_pretrained(model.model, trust_remote_code=trusted)
+            end = model.prompt.get("eos_token")
+            self._ends = [self._tokenizer.convert_tokens_to_ids(end)] if end else []
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model.model, **arguments))
             self._adapter = LoRARequest("adapter", 1, model.adapter) if model.adapter is not None else None
         except Exception as error:
             raise BrokenStageError(f"{self._model.model} does not load: {type(error).__name__}: {error}") from error
 
     def _tokens(self, messages: list[dict[str, str]]) -> list[int]:
-        """Return the token ids of the prompt by the model's chat template, which adds the special tokens."""
-        found = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        """Return the token ids of the prompt by the chat template, which adds the special tokens.
+
+        They are those of ``o1lab.models.prompts.render``, which needs more libraries than a node may have.
+        """
+        asked = self._model.prompt
+        found = self._tokenizer.apply_chat_template(
+            messages,
+            chat_template=asked.get("chat_template") or None,
+            add_generation_prompt=True,
+            return_dict=True,
+            **asked.get("chat_template_kwargs", {}),
+        )
         return list(found["input_ids"])
 
 

@@ -5,7 +5,7 @@ A row is a conversation, or a problem with responses, or a problem alone. Every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -74,9 +74,11 @@ class _Reader:
         simple = len(asked) == 1  # the question
         context = () if simple else tuple({"role": turn.role, "content": _whole(turn)} for turn in asked)
         synthesis = "distilled" if form in ("s1", "reasoning") else None
-        cut = self._cut_off(len(responses))
+        cut = self._cut_off([raw for raw, _ in responses])
+        models = dict(reversed(responses))  # the first of equal responses counts
         made = [
-            TraceText(raw, model, synthesis, answers, context, at in cut) for at, (raw, model) in enumerate(responses)
+            TraceText(raw, models[raw], synthesis, answers, context, raw in cut)
+            for raw in dict.fromkeys(raw for raw, _ in responses)
         ]
         if not made and self._has_empty_response():
             raise RowError(f"the response is empty; the row has these keys: {', '.join(map(str, self.row))}"[:200])
@@ -233,8 +235,7 @@ class _Reader:
                 found += [(_joined(thought, text), model or name) for text, thought, model in texts]
         if not found:
             found, form = self._marked()
-        models = dict(reversed(found))
-        return [(raw, models[raw]) for raw in dict.fromkeys(raw for raw, _ in found)], form
+        return found, form
 
     def _marked(self) -> tuple[list[tuple[str, str | None]], str]:
         """Return responses with think marks in a column whose name does not say so, such as ``answer``."""
@@ -255,7 +256,7 @@ class _Reader:
         return "", []
 
     def _thoughts(self) -> tuple[list[tuple[str, str | None]], str]:
-        """Return the responses whose thought has a column of its own."""
+        """Return the responses whose thought is in a separate column."""
         found: list[tuple[str, str | None]] = []
         form = ""
         bare = False  # whether a thought without a prefix was taken: another one is another spelling of it
@@ -324,15 +325,24 @@ class _Reader:
         found = [response_in(one, left) for one in values if one is not None]
         return [one for one in found if string(one[0]) or one[1]]
 
-    def _cut_off(self, number: int) -> set[int]:
+    def _cut_off(self, raws: Sequence[str]) -> set[str]:
         """Return which of the responses reached their maximum length, according to a column with finish reasons."""
         for column in self.known.of("finish"):
             value = decoded(self.row[column])
             reasons = [str(one).lower() for one in (value if isinstance(value, list) else [value])]
-            if len(reasons) == number:
+            every = next((one for one in self._lists_of_responses() if len(one) == len(reasons)), raws)
+            if len(reasons) == len(every):
                 self.used[column] = "finish"
-                return {at for at, reason in enumerate(reasons) if reason in _LIMITS}
+                return {raw for raw, reason in zip(every, reasons, strict=True) if reason in _LIMITS}
         return set()
+
+    def _lists_of_responses(self) -> Iterator[list[str]]:
+        """Yield the responses in each column with a list of them, empty ones included."""
+        for column in self.known.of("response"):
+            value = decoded(self.row[column]) if self.used.get(column) == "response" else None
+            if isinstance(value, list):
+                read = (("", "") if one is None else response_in(one, [])[:2] for one in value)
+                yield [_joined(thought, text) for text, thought in read]
 
     def _has_empty_response(self) -> bool:
         """Return whether the row has a response that is empty, and nothing else that a problem needs."""

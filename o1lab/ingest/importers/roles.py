@@ -47,7 +47,7 @@ _NAMES: Mapping[str, str] = {
     "history": "history chat_history prev_messages previous_messages",
     "raw": "raw raw_response full_response",
     "thought": """thought thoughts reasoning_content reasoning thinking deepseek_reasoning reasoning_details think
-        thinking_trajectory thinking_trajectories thought_process thinking_process 思考 推理""",
+        thinking_blocks thinking_trajectory thinking_trajectories thought_process thinking_process 思考 推理""",
     "chain": "cot long_cot complex_cot chain_of_thought rationale rationales 思维链",
     "response": """content response output completion attempt responses outputs completions generation generations
         generated_solution generated_text generated_answer targets reply final_response chosen assistant choices

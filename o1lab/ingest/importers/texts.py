@@ -10,7 +10,11 @@ from typing import Any
 IMAGE = "[image]"
 """Marks the place of a picture in a text; the rule ``image`` of the problem pool looks for it."""
 
-THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thought", "thoughts")
+THOUGHT_KEYS = (
+    *("reasoning_content", "reasoning", "thinking", "thought", "thoughts"),
+    *("reasoning_details", "thinking_blocks"),
+)
+"""The names of a thought beside the content of a message, in data sets and in the replies of servers."""
 _TEXT_KEYS = ("text", "content", "value", "response", "output", "generation", "completion", "answer", "solution")
 _THOUGHT_TYPES = ("thinking", "reasoning", "thought", "redacted_thinking")
 _THOUGHT_TEXTS = ("thinking", "reasoning", "text", "summary", "content", "thought", "step", "explanation")

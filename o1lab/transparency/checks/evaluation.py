@@ -97,7 +97,7 @@ def _conditions_of(settings: dict[str, Any]) -> Sequence[str]:
     return ("temperature", *sampled, "max_tokens", "samples")
 
 
-# Open source: the lab knows what is ready to publish, never whether it is public.
+# Open source: the lab records what is ready to publish, not whether it is public.
 
 
 def _public(item: str, ready: Callable[[LabFacts], Sequence[str]]) -> None:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from pathlib import Path
+
+from o1lab.train.metrics_reader import Metrics
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 240, 48
 _POINTS = 400
 
 
 def losses(path: Path) -> list[tuple[int, float]]:
-    """Return (step, loss) of each line of metrics.jsonl; a later line of a step replaces earlier ones."""
-    found: dict[int, float] = {}
-    try:
-        lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            values = json.loads(line)
-            step, loss = int(values["step"]), float(values["loss"])
-        except (ValueError, KeyError, TypeError):
-            continue  # a line of another kind
-        found = {at: value for at, value in found.items() if at < step} if step in found else found
-        if math.isfinite(loss):
-            found[step] = loss
-    return sorted(found.items())
+    """Return (step, loss) of a metrics.jsonl, without losses that are not finite; empty if there is no file."""
+    metrics = Metrics(path)
+    metrics.poll()
+    found = zip(metrics.steps, metrics.column("loss"), strict=True)
+    return [(int(step), loss) for step, loss in found if math.isfinite(loss)]
 
 
 def loss_svg(points: list[tuple[int, float]], title: str) -> str:

@@ -88,7 +88,14 @@ def prompts(facts: LabFacts) -> Iterator[str]:
     recipe = facts.stages[-1].recipe
     system = recipe.get("system_prompt")
     yield f"System prompt of training:\n\n{fenced(str(system))}\n" if system else "Training adds no system prompt.\n\n"
-    yield f"Chat template of the base, used in training and at inference:\n\n{fenced(_template(facts))}\n"
+    if recipe.get("system") == "row":
+        yield "Rows that have a system message of their own keep it.\n\n"
+    own = recipe.get("chat_template")
+    source = "the recipe" if own else "the base"
+    template = str(own) if own else _template(facts)
+    yield f"Chat template of {source}, used in training and at inference:\n\n{fenced(template)}\n"
+    if options := recipe.get("chat_template_kwargs"):
+        yield f"Options of the template:\n\n{fenced(json.dumps(options, ensure_ascii=False, default=str))}\n"
     for suite in {suite.label: suite for one in facts.of_student if (suite := facts.suite(one))}.values():
         yield f"### Suite {inline(suite.label)}\n\n{inline(suite.about, 1000)}\n\n"
         if suite.system:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chat.conversation import ConversationSession, PaneEvent, Saved, Settings
+from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, export_markdown
+from o1lab.chat.panes import PaneEvent, Saved, Settings
 from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
@@ -235,6 +236,38 @@ async def test_an_answer_to_a_later_turn_keeps_what_was_asked(store: Store) -> N
     assert asked == [
         ("system", "Be brief."), ("user", QUESTION), ("assistant", "".join(ANSWER)), ("user", "Sure?"),
     ]  # fmt: skip
+
+
+async def test_a_turn_without_an_answer_is_not_part_of_what_was_asked(store: Store) -> None:
+    with FaultServer("500") as server:
+        panes = Panes(one=server)
+        session = await panes.begin(store)
+        await session.send("Lost?")
+        await session.wait()
+        server.mode = "think"
+        await session.send(QUESTION)
+        await session.wait()
+        asked = session.messages_for(0)
+        await session.close()
+    trace_id, _ = add_to_traces(store, session.record, session.answer(0), panes.refs[0])
+    assert asked == [{"role": "user", "content": QUESTION}]
+    assert not traces.text(store.db, trace_id).context
+
+
+async def test_an_answer_is_saved_when_the_verifier_fails(store: Store) -> None:
+    with store.db.atomic():
+        problems.add(store.db, [NewProblem(QUESTION, "test", answer="1458")])
+
+    def closed(gold: str, answer: str) -> str:
+        raise RuntimeError("the verifier pool is closed")
+
+    with FaultServer("think") as server:
+        session = await Panes(one=server).begin(store, verifier=closed)
+        await session.send(QUESTION)
+        await session.wait()
+        await session.close()
+    [saved] = [m for m in conversations.messages(store.db, session.record.id) if m.pane == 0]
+    assert (saved.content, saved.state, saved.verdict) == ("".join(ANSWER), "complete", None)
 
 
 async def test_a_kept_answer_is_measured_and_verified_at_once(store: Store) -> None:

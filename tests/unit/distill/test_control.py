@@ -50,12 +50,15 @@ def test_a_reference_solution_is_preferred(store: Store) -> None:
 
 
 def test_tokens_are_matched_by_repetition(store: Store) -> None:
+    with store.db.atomic():
+        store.db.conn.execute("UPDATE traces SET tokens = 10")
     made = make_control(store, "long", "short", match="tokens", count_tokens=words)
     chosen = made.selection
     largest = max(words(row.solution) for row in datasets.rows(store.db, "short"))
     assert 0 <= chosen["trained_tokens"] - chosen["parent_trained_tokens"] < largest
     assert chosen["repeats"] == pytest.approx(made.rows / datasets.get(store.db, "long").rows)
     assert chosen["repeats"] > 1
+    assert made.tokens == 10 * made.rows
 
 
 def test_the_same_control_twice_is_one_dataset(store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runner import drive
@@ -19,13 +20,14 @@ from o1lab.inference.budget import Budget
 from o1lab.inference.calls import RAW_LIMIT, CallKey
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal
-from o1lab.inference.models import ModelClient
+from o1lab.inference.models import ModelClient, open_models
 from o1lab.inference.rate_limit import Limits
 from o1lab.inference.settings import RequestSettings
 from o1lab.jobs import manage
 from o1lab.jobs.control import Control
 from o1lab.jobs.progress import Counts
 from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef
 from store import problems, teacher_runs, traces
 from store.connection import open_store
@@ -563,3 +565,27 @@ async def test_a_wait_of_hours_is_shown_with_its_end(tmp_path: Path) -> None:
     assert seconds == pytest.approx(86_400)
     assert re.search(r"asks to wait; the next request to m is sent at \d{4}-\d\d-\d\d \d\d:\d\d, in 1d00h", activity)
     assert not counts.activity
+
+
+async def test_a_student_as_teacher_gets_the_system_prompt_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = init_lab(tmp_path / "lab", base="tiny")
+    checkpoint = lab.runs / "7f3a" / "checkpoints" / "step-50"
+    checkpoint.mkdir(parents=True)
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        (checkpoint / file).write_text("{}")
+    (lab.runs / "7f3a" / "recipe.yaml").write_text("base: tiny\nsystem_prompt: Think first.\n")
+
+    async def opened(ref: ModelRef, manager: ServerManager) -> ModelAddress:
+        return ModelAddress("http://127.0.0.1:1/v1", ref.id, "key", fields=ref.prompt.request_fields("embedded"))
+
+    monkeypatch.setattr("o1lab.inference.models.open_model", opened)
+    settings, control = RequestSettings(), Control()
+    async with ServerManager(lab) as manager:
+        models = await open_models(lab, {"teacher": "7f3a"}, settings, manager, control=control, clock=FakeClock())
+    asked = {"role": "user", "content": "What is 5 + 7?"}
+    body = models["teacher"].body(settings, 0, [asked])
+    assert body["messages"] == [{"role": "system", "content": "Think first."}, asked]
+    own = {"role": "system", "content": "Be brief."}
+    assert models["teacher"].body(settings, 0, [own, asked])["messages"] == [own, asked]

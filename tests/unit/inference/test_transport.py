@@ -168,6 +168,16 @@ async def test_a_folded_system_message_comes_first(tmp_path: Path) -> None:
     assert "System role not supported" in answer.notes[0]
 
 
+async def test_what_is_refused_again_fails(tmp_path: Path) -> None:
+    answer = Answer()
+    with TemperServer(REFUSALS["no system role"]) as server:
+        async with ChatClient() as client:
+            async for happened in client.stream(address(server), ASK[:1]):  # no user message to put it before
+                answer.apply(happened)
+    assert len(server.requests) == 2
+    assert answer.error is not None and "System role not supported" in answer.error.sentence
+
+
 async def test_temperature_alone_stays_where_both_are_refused(tmp_path: Path) -> None:
     with TemperServer(REFUSALS["one of two"]) as server:
         await chat(server)

@@ -56,6 +56,7 @@ def answer(**more: object) -> dict[str, Any]:
         (answer(reasoning_content=T), [JOINED], None),
         (answer(reasoning="on"), [A], None),
         (answer(reasoning_details=[{"type": "reasoning.text", "text": T}]), [JOINED], None),
+        (answer(thinking_blocks=[{"type": "thinking", "thinking": T}]), [JOINED], None),
         (answer(content=[{"type": "thinking", "thinking": T}, {"type": "text", "text": A}]), [JOINED], None),
         (answer(content=[{"type": "reasoning", "text": T}, {"type": "text", "text": A}]), [JOINED], None),
         ({**answer(), "reasoning": T}, [JOINED], None),
@@ -282,3 +283,17 @@ def stored_texts(parsed: ParsedRow) -> list[Any]:
     for trace in parsed.traces:
         kept += [trace.raw, trace.model, trace.key, trace.licence, trace.source, trace.meta, list(trace.context)]
     return kept
+
+
+@pytest.mark.parametrize("other", ["", None, "<think>a</think>b"])
+def test_finish_reasons_belong_to_their_responses(other: str | None) -> None:
+    row = {
+        "problem": "How much is 2 + 2?",
+        "generations": ["<think>a</think>b", other, "<think>c</think>d"],
+        "finish_reasons": ["stop", "stop", "length"],
+    }
+    found = read_row(row, FileOrigin("x"), 1)
+    assert [(trace.raw, trace.complete) for trace in found.traces] == [
+        ("<think>a</think>b", True), ("<think>c</think>d", False),
+    ]  # fmt: skip
+    assert found.used["finish_reasons"] == "finish"

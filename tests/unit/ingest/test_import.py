@@ -244,6 +244,15 @@ def test_a_lost_cell_is_a_notice(store: Store, tmp_path: Path) -> None:
     assert import_files(store, [tmp_path / "empty.jsonl"]).notices.entries[0].reason == "the file has no rows"
 
 
+def test_a_value_nested_too_deeply_costs_its_row(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    deep = f'{{"question": "How much is 2 + 2?", "answer": {"[" * 900}"4"{"]" * 900}}}'
+    path.write_text(f'{deep}\n{{"question": "How much is 3 + 3?", "answer": "6"}}\n')
+    report = import_files(store, [path])
+    assert [(error.line, error.reason) for error in report.errors] == [(1, "nested too deeply")]
+    assert report.files[0].added == 1
+
+
 def test_rows_before_a_read_error_are_imported(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(path: Path) -> Iterator[SourceRow]:
         yield SourceRow(1, {"problem": "p", "answer": "1"}, 10)

@@ -63,6 +63,24 @@ def test_a_broken_array_gives_what_stands_before(tmp_path: Path, content: bytes,
     assert found[-1].data is None and found[-1].line == line and "not JSON" in found[-1].fault
 
 
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b'{\n"a": 1\n}\n{\n"a": 2\n}\n', [(1, {"a": 1}), (4, {"a": 2})]),
+        (b'[{"a": 1}]\n[]\n[{"a": 2}]', [(1, {"a": 1}), (3, {"a": 2})]),
+        (b'[{"a": 1}]\n?', [(1, {"a": 1}), (2, "not JSON: Expecting value; the rest of the file cannot be read")]),
+    ],
+)
+def test_what_follows_the_first_value_is_read_or_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, content: bytes, found: list[tuple[int, object]]
+) -> None:
+    path = write(tmp_path, content)
+    assert reading.container(path) == "json"
+    monkeypatch.setattr(reading._Text.more, "__defaults__", (chunk,))
+    assert read(path) == found
+
+
 def test_one_object_and_its_only_table(tmp_path: Path) -> None:
     assert read(write(tmp_path, b'{\n "question": "q",\n "answer": "1"}')) == [(1, {"question": "q", "answer": "1"})]
     assert [data for _, data in read(write(tmp_path, b'{\n"version": 1,\n"data": [{"a": 1}, {"a": 2}]}'))] == [

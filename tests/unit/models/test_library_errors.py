@@ -31,7 +31,7 @@ KNOWN = [
     (
         "ValueError: The repository x contains custom code which must be executed to correctly load the model.",
         "remote_code",
-        "code of its own",
+        "its own Python code",
     ),
     (
         "ValueError: The checkpoint you are trying to load has model type `new` but Transformers does not recognize",

@@ -105,6 +105,18 @@ def test_a_mixed_batch_answers_as_each_request_alone(served: tuple[Weights, Engi
     assert len({tuple(tokens) for tokens in expected}) > len(PROMPTS)  # adapters do differ
 
 
+def test_an_adapter_counts_after_passes_per_adapter(served: tuple[Weights, Engine]) -> None:
+    weights, engine = served
+    slot = weights.slots["run-a"]
+    expected = alone(engine, weights, PROMPTS[1], slot)
+    try:
+        engine.between_steps(lambda: engine.use_model(weights.model, mixes=False)).result()
+        alone(engine, weights, PROMPTS[1], BASE)  # disables all adapters
+    finally:
+        engine.between_steps(lambda: engine.use_model(weights.model, mixes=True)).result()
+    assert alone(engine, weights, PROMPTS[1], slot) == expected
+
+
 def test_a_request_ends_at_the_end_tokens_of_its_student(served: tuple[Weights, Engine]) -> None:
     weights, engine = served
     prompt, tokens = next((one, found) for one in PROMPTS if len(found := alone(engine, weights, one, BASE)) > 2)

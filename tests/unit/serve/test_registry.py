@@ -14,10 +14,12 @@ import pytest
 
 from o1lab.config import init_lab
 from o1lab.errors import LabError, NotFoundError
+from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.manager import training_notice
 from o1lab.serve.records import ServerRecord, live_records, read_record, write_record
 from o1lab.serve.registry import checkpoints, find_model, list_models, open_model
+from o1lab.small_files import UnreadableError
 
 
 @pytest.fixture
@@ -89,6 +91,18 @@ async def test_a_student_brings_the_prompt_of_its_run(lab: Lab) -> None:
     assert ref.prompt.system_prompt == "Short."
     assert (await open_model(ref)).fields == fields
     assert not find_model(lab, f"{os.getpid()}/tiny").prompt
+
+
+def test_a_damaged_recipe_never_means_no_prompt(lab: Lab) -> None:
+    checkpoint = lab.runs / "7f3a" / "checkpoints" / "step-100"
+    (checkpoint / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
+    for damage in ("base: [", "- base", "made: 2024-13-45\n", "a: " + "[" * 5000):
+        (lab.runs / "7f3a" / "recipe.yaml").write_text(damage)
+        with pytest.raises(UnreadableError):
+            PromptOptions.of_checkpoint(checkpoint)
+        assert "7f3a/100" not in [ref.id for ref in list_models(lab)]
+    (lab.runs / "7f3a" / "recipe.yaml").unlink()
+    assert not PromptOptions.of_checkpoint(checkpoint)
 
 
 def test_a_checkpoint_is_found_by_the_name_of_its_run(lab: Lab) -> None:

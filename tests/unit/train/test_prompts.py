@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from o1lab.chat.conversation import ConversationSession, Settings
+from o1lab.chat.conversation import ConversationSession
+from o1lab.chat.panes import Settings
 from o1lab.errors import RefusedError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, run_sample

@@ -73,6 +73,9 @@ def test_of_several_turns_the_last_is_the_trace_and_the_others_its_provenance(st
     text = traces.text(store.db, promote.promote(store, seq))
     assert (text.thought, text.solution) == (turns[1].thought, turns[1].answer)
     assert text.meta["asked"] == "Are you sure?"
+    assert [(one["role"], one["content"]) for one in text.context] == [
+        ("user", "2 + 2?"), ("assistant", "4"), ("user", "Are you sure?"),
+    ]  # fmt: skip
     assert text.meta["before"] == [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
 
 

@@ -99,7 +99,7 @@ def test_a_hostile_text_does_nothing_in_any_format(store: Store, tmp_path: Path)
 def test_a_disk_that_is_full_leaves_the_old_file_as_it_was(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.cli.evaluate import tables
+    from o1lab.cli.sheets import write_file
 
     def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_as_it_was(
     writers: dict[str, Callable[[Path], object]] = {
         "case.md": partial(cases.write, found),
         "sheet.csv": partial(sheets.export, store.db, sheet),
-        "table.tex": lambda path: tables._write(path, "new"),
+        "table.tex": lambda path: write_file(path, "new"),
     }
     for name, write in writers.items():
         (folder / name).write_text("old", "utf-8")

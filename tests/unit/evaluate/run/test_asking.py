@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.config import Endpoint, init_lab
+from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, classify, run_sample, split
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
@@ -236,6 +237,10 @@ def test_items_are_found_by_their_ids(tmp_path: Path) -> None:
     folder.write_items(items)
     found = ItemsById(folder)
     assert [found["i3"], found["i0"]] == [items[3], items[0]] and list(folder.items()) == items
+    for damage in ("{", "[1]\n", "{}\n"):
+        folder.items_file.write_text(damage)
+        with pytest.raises(LabError):
+            ItemsById(folder)
 
 
 class Picky:

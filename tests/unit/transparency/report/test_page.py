@@ -55,8 +55,8 @@ def test_the_curve_of_a_resumed_run_follows_its_last_lines(tmp_path: object) -> 
 
     path = Path(str(tmp_path)) / "metrics.jsonl"
     path.write_text(
-        '{"step": 1, "loss": 3}\n{"step": 2, "loss": 2}\n{"step": 3, "loss": 9}\nbroken\n{"resumed": true, "step": 1}\n'
-        '{"step": 2, "loss": 1.5}\n{"step": 4, "loss": NaN}\n'
+        '{"step": 1, "loss": 3}\n{"step": 2, "loss": 2}\n{"step": 3, "loss": 9}\nbroken\n'
+        '{"event": "resumed", "step": 1}\n{"step": 2, "loss": 1.5}\n{"step": 4, "loss": NaN}\n'
     )
     assert losses(path) == [(1, 3.0), (2, 1.5)]
     assert losses(path.with_name("gone")) == []

@@ -74,6 +74,16 @@ def test_the_folder_holds_text_page_plots_tables_and_cards(lab: Lab, store: Stor
     assert yaml.safe_load((written.folder / "CITATION.cff").read_text("utf-8"))["cff-version"] == "1.2.0"
 
 
+def test_the_template_of_the_recipe_is_shown(lab: Lab, store: Store, run: RunDir) -> None:
+    recipe = yaml.safe_load(run.recipe.read_text("utf-8"))
+    own = {"chat_template": "{# own #}{{ messages }}", "chat_template_kwargs": {"enable_thinking": True}}
+    run.recipe.write_text(yaml.safe_dump(recipe | own))
+    text = (write_report(lab, store, run.id, None).folder / "report.md").read_text("utf-8")
+    shown = text[text.index("## Prompts and templates") :]
+    assert "Chat template of the recipe" in shown and "{# own #}{{ messages }}" in shown
+    assert '{"enable_thinking": true}' in shown
+
+
 def test_keys_home_user_and_host_stay_out(lab: Lab, store: Store, run: RunDir) -> None:
     folder = write_report(lab, store, None, None).folder
     for path in (one for one in folder.rglob("*") if one.is_file()):
