@@ -17,14 +17,14 @@ from screens.base.context import open_context
 from screens.traces.screen import TracesScreen
 from store import annotations, open_store
 from tests.support.compare_lab import until
-from tests.support.hostile_lab import HOSTILE, drawn, forbidden, make_hostile_lab
+from tests.support.hostile_lab import HOSTILE, WORK, drawn, forbidden, make_hostile_lab
 
 VERBS = (
     "doctor", "traces ls", "traces show TRACE", "traces search markup", "problems ls", "problems show PROBLEM",
     "problems rules", "problems filter --dry-run", "dataset ls", "distill ls", "distill prompts", "runs ls",
     "runs show aaaa-1", "runs watch aaaa-1", "eval ls", "eval show 11fe0003", "eval samples 57ade002", "eval table",
     "eval suites", "eval figures 57ade002", "eval plot 57ade002", "chat hi -m nobody", "distill -e nobody",
-    "import HOSTILE",
+    "import HOSTILE", "tti", "tti --self --history", "tti WORK", "report --accept-terms",
 )  # fmt: skip
 
 
@@ -50,7 +50,12 @@ def test_no_verb_prints_what_a_terminal_obeys(
     store = open_store(lab.database)
     trace, problem = store.db.execute("SELECT id, problem_id FROM traces").fetchone()
     store.close()
-    names = {"TRACE": trace, "PROBLEM": problem, "HOSTILE": HOSTILE.replace("\x00", "").replace("\ud800", "")}
+    names = {
+        "TRACE": trace,
+        "PROBLEM": problem,
+        "HOSTILE": HOSTILE.replace("\x00", "").replace("\ud800", ""),
+        "WORK": WORK,
+    }
     arguments = [names.get(word, word) for word in verb.split()]
     status = run(["--lab", str(lab.root), *arguments, *(["--json"] if as_json else [])])
     out, err = capsys.readouterr()

@@ -12,7 +12,9 @@ from textual.pilot import Pilot
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.train.recipe import Probe, Recipe
-from store import annotations, conversations, open_store
+from o1lab.transparency.framework import DEFAULT as INDEX
+from o1lab.transparency.scores import SELF
+from store import annotations, conversations, open_store, transparency
 from store.records import now
 from tests.support.evaluate_screen_lab import lab_with_suite, three
 from tests.support.fake_runs import write_run
@@ -22,6 +24,7 @@ HOSTILE = (
     "ok\x1b]52;c;UFdO\x1b\\\x1b]0;OWNED\x07\x1b[31337m\x1b[2J\x9b31337m\x9d0;OWNED\x9c\x90q\x85 \rover\x08\x0b\x00\x7f "
     "\u202egnp\u2066\u2028\u2029\u061c \u200b\ufeff\u2060\ufff9\U000e0041 \ud800 [bold red]markup[/] z" + "\u0335" * 60
 )
+WORK = f"markup {HOSTILE}"
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
@@ -62,6 +65,8 @@ def make_hostile_lab(path: Path) -> Lab:
     for kind in ("tag", "note", "decision"):
         annotations.annotate(store.db, trace, kind, "accept" if kind == "decision" else HOSTILE, annotator=HOSTILE)
     annotations.annotate(store.db, trace, "span", HOSTILE, span=(0, 9), annotator=HOSTILE)
+    for work in (SELF, WORK):
+        transparency.add(store.db, INDEX, work, "data.sources", "yes", scorer=HOSTILE, evidence=HOSTILE, note=HOSTILE)
     conversations.create(store.db, HOSTILE, [(HOSTILE, HOSTILE)], {"system": HOSTILE})
     store.close()
     return lab

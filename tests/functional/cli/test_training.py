@@ -151,7 +151,8 @@ def test_train_show_and_watch(
     assert listed["total"] == 1
     item = listed["items"][0]
     assert set(item) == {
-        "id", "name", "state", "step", "total_steps", "loss", "base", "dataset_hash", "heartbeat_age_s"
+        "id", "name", "state", "step", "total_steps", "loss", "base", "dataset_hash", "heartbeat_age_s",
+        "unreadable",
     }  # fmt: skip
     assert (item["id"], item["state"], item["base"]) == (first["run_id"], "finished", str(base))
     assert item["loss"] > 0

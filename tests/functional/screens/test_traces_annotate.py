@@ -291,7 +291,7 @@ async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabConte
         screen = await ready(pilot, app)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, DatasetDialog))
-        app.screen.query_one(Input).value = "not a name!"
+        app.screen.query_one(Input).value = "not/a name"
         await pilot.press("enter")
         assert isinstance(app.screen, DatasetDialog)
         app.screen.query_one(Input).value = "first"

@@ -136,5 +136,6 @@ def test_the_doctor_reports_urls_and_runs_with_the_name_of_an_endpoint(tmp_path:
     lab = lab_with(tmp_path / "lab", "7f3a", "two")
     lab.config.write_text(lab.config.read_text().replace("http://x/v1", "x/v1", 1))
     (lab.runs / "7f3a").mkdir(parents=True)
+    (lab.runs / "7f3a" / "status.json").write_text("{}")
     detail = next(one for one in examine(lab) if one.name == "endpoints").detail
     assert "a run are called '7f3a'" in detail and "write https://x/v1" in detail

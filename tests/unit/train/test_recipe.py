@@ -62,7 +62,7 @@ def test_a_file_that_is_no_recipe_is_a_usage_error(tmp_path: Path) -> None:
         path.write_text(text, "utf-8")
         with pytest.raises(UsageError):
             load(path)
-    with pytest.raises(UsageError, match="Cannot read"):
+    with pytest.raises(UsageError, match="is missing"):
         load(tmp_path / "absent.yaml")
 
 
