@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,16 +13,16 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 
 from o1lab.evaluate.report import render
-from o1lab.files import atomic_write
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.transparency.framework import Framework, find_framework
 from o1lab.transparency.scores import SELF, ScoredWork, all_works, check_answer, leaderboard, score
 from o1lab.transparency.self_score import LabScore, last_score, score_lab
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
+from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
+from screens.base.export import export_path, write_file
 from screens.base.screen import LabScreen, reported
 from screens.transparency import text as text_of
 from store import transparency as log
@@ -221,20 +220,11 @@ class TransparencyScreen(LabScreen):
         """Write the leaderboard to a file."""
         if self.board is None:
             return
-        suggested = self.context.lab.exports / "tti.md"
-        typed = await self.app.push_screen_wait(PromptDialog("Write the leaderboard to", value=str(suggested)))
-        if not typed:
-            return
-        path = self.context.lab.root / typed.strip()
-        if path.suffix not in _FORMATS:
-            self._note(f"The ending selects the format: {', '.join(_FORMATS)}.")
-            return
-        exists = await self.in_thread(path.exists)
-        if exists and not await self.app.push_screen_wait(ConfirmDialog(f"Replace {one_line(str(path), 200)}?")):
-            return
-        table = leaderboard(self.board.framework, self.board.works)
-        await asyncio.to_thread(_write, path, render.RENDERERS[_FORMATS[path.suffix]](table))
-        self._note(f"The leaderboard is in {path}")
+        typed = await self.app.push_screen_wait(PromptDialog("Write the leaderboard to", value="tti.md"))
+        if typed:
+            table = leaderboard(self.board.framework, self.board.works)
+            path = export_path(self.context.lab, typed)
+            await write_file(self, path, _FORMATS, lambda form: render.RENDERERS[form](table))
 
     def _note(self, words: str) -> None:
         self.query_one("#tti-note", Static).update(Text(one_line(words, 300)))
@@ -243,9 +233,3 @@ class TransparencyScreen(LabScreen):
 def _board(db: Database, framework: Framework) -> Board:
     works = all_works(framework, log.current(db, framework.name))
     return Board(framework, tuple(works), last_score(db, framework))
-
-
-def _write(path: Any, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(text)
