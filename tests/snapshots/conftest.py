@@ -1,26 +1,34 @@
-"""Every picture is taken when the footer has caught up: it follows the focus a refresh later than the rest."""
+"""Every picture is taken when the footer has caught up, and no picture has the path of its temporary folder."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from o1lab.widgets.key_footer import KeyFooter
 from tests.support.compare_lab import until
 
 
 @pytest.fixture
-def snap_compare(snap_compare: Any) -> Callable[..., bool]:
-    """The plugin's, with ``run_before`` followed by a wait for the footers."""
+def snap_compare(snap_compare: Any, tmp_path: Path) -> Callable[..., bool]:
+    """The plugin's, with ``run_before`` followed by a wait for the footers.
+
+    A text with the path of the temporary folder fails, even where it is scrolled out of sight: its length decides where
+    lines break and how long scroll bars are.
+    """
 
     def compare(app: Any, *, run_before: Callable[[Pilot[int]], Awaitable[None]], **options: Any) -> bool:
         async def before(pilot: Pilot[int]) -> None:
             await run_before(pilot)
             await until(pilot, lambda: all(one.is_current for one in pilot.app.screen.query(KeyFooter)), "the footer")
             await pilot.pause()
+            texts = [one for one in pilot.app.screen.query(Static) if str(tmp_path) in str(one.content)]
+            assert not texts, f"A path of the temporary folder is in the picture: {texts}"
 
         return bool(snap_compare(app, run_before=before, **options))
 

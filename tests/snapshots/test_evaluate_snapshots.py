@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from o1lab.paths import Lab
 from screens.base.context import open_context
+from screens.evaluate import text as evaluate_text
 from screens.evaluate.form import EvaluateForm
 from screens.evaluate.screen import EvaluateScreen
 from tests.support.compare_lab import shown, until
@@ -22,6 +24,15 @@ sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return lab_with_suite(tmp_path / "lab")
+
+
+@pytest.fixture(autouse=True)
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of an evaluation has the same path on each machine."""
+    facts = evaluate_text.facts
+    monkeypatch.setattr(
+        evaluate_text, "facts", lambda detail: facts(replace(detail, folder=f"/labs/demo/evals/{detail.line.id}"))
+    )
 
 
 def screen_of(pilot: Pilot[int]) -> EvaluateScreen:

@@ -56,7 +56,8 @@ def test_from_a_failure_to_its_chains_and_a_case_study(o1lab: Program, tmp_path:
 def test_marks_are_given_blindly_and_the_results_wait(o1lab: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O1LAB_ANNOTATOR", "ann")
     status, told = o1lab("eval", "agreement", *BOTH)
-    assert (status, told["error"]["message"]) == (5, "The ratings are not complete: no annotator has begun.")
+    assert (status, told["error"]["code"]) == (5, "refused")
+    assert told["error"]["message"] == "The ratings are not complete: no annotator has begun."
     at = 0
     status, sheet = o1lab("eval", "rate", *BOTH)
     assert (sheet["done"], sheet["total"]) == (0, 11)

@@ -391,8 +391,9 @@ def test_a_merge_takes_no_line_that_the_lab_could_not_use(
     path.write_text(json.dumps(record))
     assert len(merge_annotations(store, path).without_trace) == 1
     path.write_text(json.dumps(record | wrong))
-    with pytest.raises(UsageError, match=r"said\.jsonl:1 is not a valid annotation"):
+    with pytest.raises(UsageError, match=r"said\.jsonl:1 is not a valid annotation") as caught:
         merge_annotations(store, path)
+    assert caught.value.code == "bad_line"
 
 
 def test_a_merge_names_the_field_that_a_line_lacks(store: Store, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_key_that_is_not_one_is_named_by_its_variable(
     monkeypatch.setenv(KEY_ENV, key)
     with pytest.raises(LabError) as refused:
         endpoint_key(endpoint(key_env=KEY_ENV))
+    assert refused.value.code == "bad_key"
     assert KEY_ENV in refused.value.message and words in refused.value.message
     assert "123" not in refused.value.message
     lab = lab_with(tmp_path / "lab", "one")

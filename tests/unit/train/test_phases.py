@@ -318,7 +318,8 @@ def test_phase_1_is_refused_rows_that_have_no_solution(tmp_path: Path, started: 
     datasets.create(store.db, "long", TraceQuery())
     assert datasets.create(store.db, "format", TraceQuery(), phase=1).rows == 2
     store.close()
-    with pytest.raises(RefusedError, match="1 rows of long have no solution"):
+    with pytest.raises(RefusedError, match="1 rows of long have no solution") as caught:
         launch(lab, resolve({"dataset": "long", "phase": 1}))
+    assert caught.value.code == "no_solution"
     launch(lab, resolve({"dataset": "format"}))
     assert len(started) == 1

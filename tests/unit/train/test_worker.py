@@ -223,6 +223,8 @@ def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
     """The loss of that step is still finite: only its gradient tells that the weights are lost."""
     from trl import SFTTrainer
 
+    from o1lab.train import worker
+
     honest = SFTTrainer.compute_loss
 
     def poisoned(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -231,9 +233,13 @@ def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
             loss.register_hook(lambda gradient: gradient * math.nan)
         return loss
 
+    ended: list[BaseException] = []
+    explain = worker.explain
+    monkeypatch.setattr(worker, "explain", lambda error, run: ended.append(error) or explain(error, run))
     monkeypatch.setattr(SFTTrainer, "compute_loss", poisoned)
     run = prepared(tmp_path, "r", recipe(base, save_steps=1, logging_steps=4))
     assert work(run) == 1
+    assert [error.code for error in ended if isinstance(error, RefusedError)] == ["nan_loss"]
     assert "gradient became nan at step 3" in run.read_status().message
     assert [path.name for path in run.checkpoints()] == ["step-1", "step-2"]
 

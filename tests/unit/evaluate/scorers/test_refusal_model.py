@@ -100,7 +100,8 @@ async def test_a_model_that_cannot_be_loaded_leaves_samples_unscored(classifier:
     broken = shutil.copytree(classifier, tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"\x00" * 100)
     (found,) = await scores(broken, attempt("No."))
-    assert (found.outcome, type(found.error)) == ("unscored", LabError)  # with an error it is scored again later
+    assert found.outcome == "unscored"
+    assert isinstance(found.error, LabError) and found.error.code == "classifier"  # with an error it is scored again
     assert "The refusal classifier ended" in found.reason
 
 

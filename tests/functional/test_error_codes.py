@@ -1,0 +1,291 @@
+"""Each error code of the program is provoked by a test."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from o1lab.config import ClusterConfig, init_lab, load_config
+from o1lab.demo import evaluation, headless
+from o1lab.demo.seed import seed_demo
+from o1lab.errors import O1LabError, RefusedError, from_store
+from o1lab.inference.engines.ray import connect
+from o1lab.models import student
+from o1lab.models.base import resolve_base
+from o1lab.paths import Lab
+from o1lab.serve import vllm
+from o1lab.serve.registry import ModelRef, open_model
+from o1lab.small_files import read_text
+from o1lab.train import launch
+from o1lab.train.parent_run import origin
+from o1lab.train.preflight.report import inspect_run
+from o1lab.train.recipe import Recipe
+from o1lab.train.rows import read_rows
+from o1lab.train.run_directory import RunDir
+from store.errors import StoreError, explained
+from tests.support.fake_runs import write_run
+from tests.support.lab_seed import seeded_context
+
+ROOT = Path(__file__).parents[2]
+Patch = pytest.MonkeyPatch
+NOT_PROVOKED = {
+    "environment": "the default of the base class: every error has a code of its own or its subclass's",
+}
+"""Codes without a test, with the reason."""
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The values of a literal, or of both branches of a conditional expression."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+def _codes(tree: ast.AST) -> Iterator[str]:
+    """The values of ``code="..."`` in calls and of ``code = "..."``, and the codes of ``RequestError.of``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "code":
+            yield from _texts(node.value)
+        elif isinstance(node, ast.Assign) and any(ast.unparse(target) == "code" for target in node.targets):
+            yield from _texts(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "RequestError.of":
+            yield from _texts(node.args[0])
+
+
+_ASSERTED = re.compile(r"\bcodes?\b|\bfaults\b|\bstopped_by\b|\breasons?\b")
+
+
+def _asserted(tree: ast.Module) -> Iterator[str]:
+    """The texts with which the asserts and parameters of tests compare codes, including those of tables they name."""
+    tables: dict[str, ast.AST] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            value = statement.value
+            table = ast.Tuple([key for key in value.keys if key]) if isinstance(value, ast.Dict) else value
+            tables |= {target.id: table for target in targets if isinstance(target, ast.Name)}
+    for test in tree.body:
+        if not isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        asserts = [node for node in ast.walk(test) if isinstance(node, ast.Assert)]
+        asserts = [node for node in asserts if _ASSERTED.search(ast.unparse(node))]
+        if not asserts:
+            continue
+        loops = [node.iter for node in ast.walk(test) if isinstance(node, ast.For)]
+        places: list[ast.AST] = [*asserts, *test.decorator_list, *loops]
+        named = {node.id for place in places for node in ast.walk(place) if isinstance(node, ast.Name)}
+        places += [tables[name] for name in sorted(named & tables.keys())]
+        for place in places:
+            yield from (text for node in ast.walk(place) for text in _texts(node))
+
+
+def test_each_code_is_provoked_by_a_test() -> None:
+    codes = {
+        code for part in ("o1lab", "store") for file in (ROOT / part).rglob("*.py")
+        for code in _codes(ast.parse(file.read_text("utf-8")))
+    }  # fmt: skip
+    assert len(codes) > 70, "the codes are written otherwise: correct _codes"
+    tests = (ROOT / "tests").rglob("test_*.py")
+    provoked = {text for file in tests for text in _asserted(ast.parse(file.read_text("utf-8")))}
+    assert sorted(codes - provoked) == sorted(NOT_PROVOKED)
+
+
+# --- provocations of the codes that no other test asserts --------------------------------------------
+
+
+def _adapter(folder: Path, patch: Patch) -> None:
+    (folder / "adapter_config.json").write_text('{"r": 8, "modules_to_save": ["lm_head"]}')
+    vllm._rank([folder])
+
+
+def _ray_without_gpus(_folder: Path, patch: Patch) -> None:
+    data = SimpleNamespace(DataContext=SimpleNamespace(get_current=SimpleNamespace))
+    fake = {"data": data, "init": lambda *_, **__: None, "cluster_resources": dict, "shutdown": lambda: None}
+    patch.setitem(sys.modules, "ray", SimpleNamespace(**fake))  # type: ignore[arg-type]  # in place of the module
+    patch.setitem(sys.modules, "ray.data", data)  # type: ignore[arg-type]  # in place of the module
+    connect(ClusterConfig(), 1)
+
+
+def _no_ray(_folder: Path, patch: Patch) -> None:
+    patch.setitem(sys.modules, "ray", None)  # type: ignore[arg-type]  # None makes the import fail
+    connect(ClusterConfig(), 0)
+
+
+def _config(folder: Path, _patch: Patch) -> None:
+    lab = init_lab(folder / "lab")
+    lab.config.write_text("[nonsense]\n")
+    load_config(lab)
+
+
+def _convert(folder: Path, patch: Patch) -> None:
+    patch.setattr(sys, "executable", "/bin/false")
+    student._convert(folder / "x.gguf", folder / "student", lambda _line: None)
+
+
+def _cache(folder: Path, patch: Patch) -> None:
+    (folder / "file").write_text("")
+    patch.setenv("O1LAB_CACHE", str(folder / "file"))
+    student.require_train_extra("It", ())
+    patch.setattr(student, "require_train_extra", lambda *_: None)
+    resolve_base(student.STUDENT)
+
+
+def _cancelled(folder: Path, patch: Patch) -> None:
+    program = folder / "python"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    patch.setattr(sys, "executable", str(program))
+    inspect_run(RunDir(folder / "run"), cancelled=lambda: True)
+
+
+def _preflight(folder: Path, patch: Patch) -> None:
+    patch.setattr(sys, "executable", "/bin/false")
+    inspect_run(RunDir(folder / "run"))
+
+
+def _no_rows(folder: Path, _patch: Patch) -> None:
+    (folder / "data.jsonl").write_text("")
+    read_rows(folder / "data.jsonl")
+
+
+def _starts_from(folder: Path, state: str, base: str) -> None:
+    lab = init_lab(folder / "lab")
+    write_run(lab.runs, "aaaa0001", state, recipe=Recipe(dataset="d", base=base))
+    origin(lab, Recipe(dataset="d", base="mine", init_from="aaaa0001/end"))
+
+
+async def _gone(_folder: Path, _patch: Patch) -> None:
+    await open_model(ModelRef("12/m", "student", "m", "server"))
+
+
+def _init_missing(folder: Path, _patch: Patch) -> None:
+    compute = pytest.importorskip("o1lab.train.compute", reason="the train extra is not installed")
+    compute.init_checkpoint(Recipe(dataset="d", init_from="aaaa/step-1"), folder)
+
+
+def _not_a_model(folder: Path, _patch: Patch) -> None:
+    (folder / "file").write_text("")
+    resolve_base(str(folder / "file"))
+
+
+def _name_taken(folder: Path, _patch: Patch) -> None:
+    from store import datasets
+    from store.filters import TraceQuery
+
+    db = seeded_context(folder / "lab", 4).store.db
+    datasets.create(db, "good", TraceQuery())
+    datasets.create(db, "good", TraceQuery(), phase=1)
+
+
+def _no_pip(_folder: Path, patch: Patch) -> None:
+    patch.setattr("importlib.util.find_spec", lambda _name: None)
+    patch.setattr("shutil.which", lambda _name: None)
+    student._pip()
+
+
+def _no_terminal(folder: Path, patch: Patch) -> None:
+    from o1lab.app import run_app
+
+    patch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+    run_app(Lab(folder))
+
+
+def _no_trainer(_folder: Path, patch: Patch) -> None:
+    patch.setattr("importlib.util.find_spec", lambda _name: None)
+    launch.require_trainer()
+
+
+def _not_a_demo(folder: Path, _patch: Patch) -> None:
+    seeded_context(folder / "lab", 2).store.close()
+    seed_demo(folder / "lab")
+
+
+async def _evaluation(folder: Path, patch: Patch) -> None:
+    async def failed(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(state="failed", failed=0, message="No key.", hint="Set it.")
+
+    patch.setattr(evaluation, "control", SimpleNamespace(read_settings=lambda *_: None, start=lambda *_: None))
+    patch.setattr(evaluation, "drive", failed)
+    manager: Any = None
+    await evaluation.measure(Lab(folder), "sums", "m", manager)
+
+
+async def _training(folder: Path, patch: Patch) -> None:
+    run = write_run(folder, "aaaa0001", "failed", message="The disk is full.")
+    patch.setattr(headless.launch, "launch", lambda *_: (run, None))
+    seeded: Any = SimpleNamespace(lab=Lab(folder))
+    await headless._train(seeded, Recipe(dataset="d"), lambda _line: None)
+
+
+def _vllm_ended(_folder: Path, _patch: Patch) -> None:
+    with subprocess.Popen(["/bin/false"]) as child:
+        vllm._wait_ready(child, 1, 60, deque(["No GPU."]))
+
+
+def _stored(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except StoreError as error:
+        raise from_store(error) from error
+
+
+def _sqlite(message: str, kind: str = "OperationalError") -> None:
+    import sqlite3
+
+    with explained(Path("lab.db")):
+        raise getattr(sqlite3, kind)(message)
+
+
+PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
+    "adapter": _adapter,
+    "adapter_of_other_base": lambda folder, _: _starts_from(folder, "running", "other"),
+    "busy": lambda *_: _stored(lambda: _sqlite("database is locked")),
+    "cache": _cache,
+    "cancelled": _cancelled,
+    "config": _config,
+    "convert": _convert,
+    "disk_full": lambda *_: _stored(lambda: _sqlite("database or disk is full")),
+    "empty_dataset": _no_rows,
+    "evaluation": _evaluation,
+    "gone": _gone,
+    "init_missing": _init_missing,
+    "model": _not_a_model,
+    "name_taken": lambda folder, patch: _stored(lambda: _name_taken(folder, patch)),
+    "no_gpu": _ray_without_gpus,
+    "no_pip": _no_pip,
+    "no_ray": _no_ray,
+    "no_terminal": _no_terminal,
+    "no_train_extra": lambda *_: student.require_train_extra("It", ("no_such_package",)),
+    "no_trainer": _no_trainer,
+    "no_vllm": lambda folder, _: vllm.vllm_command(str(folder / "none")),
+    "not_a_demo": _not_a_demo,
+    "origin_ended": lambda folder, _: _starts_from(folder, "failed", "mine"),
+    "preflight": _preflight,
+    "store": lambda *_: _stored(lambda: _sqlite("file is not a database", "DatabaseError")),
+    "training": _training,
+    "unreadable": lambda folder, _: read_text(folder / "none"),
+    "unwritable": lambda *_: _stored(lambda: _sqlite("attempt to write a readonly database")),
+    "vllm": _vllm_ended,
+}
+
+
+@pytest.mark.parametrize("code", PROVOKED)
+async def test_the_error_has_its_code_and_a_message(code: str, tmp_path: Path, monkeypatch: Patch) -> None:
+    with pytest.raises(O1LabError) as caught:
+        if waits := PROVOKED[code](tmp_path, monkeypatch):
+            await waits
+    assert (caught.value.code, caught.value.as_json()["error"]["code"]) == (code, code)
+    assert caught.value.message
+    refused = {"adapter_of_other_base", "empty_dataset", "not_a_demo", "origin_ended"}
+    assert isinstance(caught.value, RefusedError) == (code in refused)
