@@ -29,6 +29,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -69,6 +70,10 @@ class RayEngine(OfflineEngine):
             self.context.progress.note(f"[cluster] stage in o1lab.toml is now spelled {self._stage}.")
 
     async def fill(self) -> None:
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints its errors to standard output, which may be JSON
+            await self._fill()
+
+    async def _fill(self) -> None:
         self.context.progress.activity = "Connecting to the cluster."
         await asyncio.to_thread(connect, self._cluster, self._model.gpus)
         try:

@@ -128,3 +128,12 @@ def test_what_a_cluster_has_not_is_told(tmp_path: Path, surroundings: dict[str, 
     done = distill(lab, surroundings, "-e", "solver", "--engine", "ray", status=3)
     assert done["error"]["code"] == "no_cluster"
     assert "ray start --head" in done["error"]["hint"]
+
+
+@pytest.mark.slow
+def test_an_error_of_the_cluster_is_the_only_output(tmp_path: Path, surroundings: dict[str, str]) -> None:
+    lab = make_lab(tmp_path / "lab", stage="tests.support.cluster_stage:Missing")
+    add_sums(lab, 2)
+    done = distill(lab, surroundings, "-e", "solver", "--engine", "ray", status=3)  # parses all of standard output
+    assert done["error"]["code"] == "cluster"
+    assert "Missing" in done["error"]["message"]

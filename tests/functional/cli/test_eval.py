@@ -55,9 +55,8 @@ def test_an_evaluation_tells_its_figures(tmp_path: Path, capsys: pytest.CaptureF
         assert [name for name in KEYS if name not in item] == []
         assert (item["suite"], item["suite_version"], item["scorer_version"]) == ("sums", 1, f"math@{VERIFIER_VERSION}")
         assert (item["items"], item["samples"], item["correct"], item["incorrect"]) == (6, 2, 8, 4)
-        assert (
-            item["accuracy"] == pytest.approx(8 / 12, abs=1e-6) and item["ci95"][0] < item["accuracy"] < item["ci95"][1]
-        )
+        assert item["accuracy"] == pytest.approx(8 / 12, abs=1e-6)
+        assert item["ci95"] == pytest.approx([1 / 3, 1], abs=1e-6)  # resampling 6 items, 4 of them right
         assert (item["avg_output_tokens"], item["avg_thought_tokens"], item["avg_answer_tokens"]) == (5, 3, 2)
         assert [point["k"] for point in item["maj_at"]] == [1, 2]
         assert item["sampling"] == {"temperature": 0.0, "max_tokens": 64, "seed": 42}
@@ -65,6 +64,15 @@ def test_an_evaluation_tells_its_figures(tmp_path: Path, capsys: pytest.CaptureF
         assert o1lab([*words, "-m", "teacher", "sums", "--limit", "3", "--json"]) == 0  # options may come first
         again = said(capsys)
         assert (again["items"], again["cached"], again["cost_usd"], server.asked.total()) == (3, 3, 0, 12)
+        assert again["ci95"] == pytest.approx([0.20766, 0.938508], abs=1e-6)  # Wilson, 2 of 3
+        assert o1lab([*words, "samples", again["id"], "--json"]) == 0
+        samples = said(capsys)
+        assert samples["scorer"] == f"math@{VERIFIER_VERSION}"
+        for evaluation, origin in ((again, item["id"]), (item, None)):
+            assert o1lab([*words, "sample", evaluation["id"], samples["items"][0]["item"], "--json"]) == 0
+            sample = said(capsys)
+            assert (sample["cached"], sample["meta"].get("reused_from")) == (origin is not None, origin)
+            assert [score["scorer"] for score in sample["scores"]] == [samples["scorer"]]
         assert o1lab([*words, "ls", "--json"]) == 0
         listed = said(capsys)
         assert [one["id"] for one in listed["items"]] == [again["id"], item["id"]] and listed["total"] == 2
