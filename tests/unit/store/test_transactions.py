@@ -58,7 +58,7 @@ def test_the_record_of_a_run_is_removed_for_everybody_or_not_at_all(store: Store
 
 
 @pytest.mark.parametrize("table", ["traces", "trace_texts"])
-def test_traces_are_added_whole_or_not_at_all(store: Store, table: str) -> None:
+def test_traces_are_added_whole_or_not_at_all(store: Store, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = NewProblem("What is 1 + 1?", "test")
     raws = [f"<think>{word}</think>2" for word in ("alpha", "omega")]
     new = [NewTrace(problem.id, "m", raw, (7, 12), (20, 21), True, "r1", "test") for raw in raws]
@@ -70,7 +70,7 @@ def test_traces_are_added_whole_or_not_at_all(store: Store, table: str) -> None:
             problems.add(store.db, [problem])
             traces.add(store.db, [(trace, problem.statement) for trace in new], indexing=indexing)
 
-    def interrupted() -> None:
+    def interrupted(*_: object) -> None:
         raise KeyError
 
     with pytest.raises(sqlite3.IntegrityError):
@@ -78,6 +78,9 @@ def test_traces_are_added_whole_or_not_at_all(store: Store, table: str) -> None:
     store.db.execute("DROP TRIGGER t")
     with pytest.raises(KeyError):
         add(interrupted)
+    with monkeypatch.context() as patched, pytest.raises(KeyError):
+        patched.setattr(search, "index", interrupted)
+        add()
     assert [committed(store, name) for name in ("problems", "traces", "trace_texts")] == [0, 0, 0]
     assert traces.count(store.db, TraceQuery()) == 0
     add()

@@ -93,6 +93,9 @@ def test_an_adapter_of_another_base_is_refused(tiny_base: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("reference", ["old/step-1", "../old/step-1"])
 def test_a_checkpoint_that_does_not_exist_is_refused(reference: str, tiny_base: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "checkpoints" / "old" / "step-1"  # where the path of `../old/step-1` leads
+    outside.mkdir(parents=True)
+    (outside / "adapter_config.json").write_text("{}")
     assert codes(inspected(tmp_path, recipe(tiny_base, init_from=reference))) == ["init_missing"]
 
 
