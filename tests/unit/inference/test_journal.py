@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ async def test_half_a_line_is_passed_over_and_set_apart(tmp_path: Path) -> None:
         found = [one.key.item for _, one in journal.read(path)]
         assert found == ["a"] * (cut >= whole.index(b"\n")) + ["b"] * (cut >= len(whole) - 1) + ["c"]
         assert [key.item for _, key, _ in journal.lines(path) if key.item in found][-1] == "c"
+
+
+@pytest.fixture(autouse=True)
+def _private() -> Iterator[None]:
+    """The umask of `files.protect_files`, in whatever order the tests run."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 async def test_many_at_once_are_all_there_with_their_places(tmp_path: Path) -> None:
@@ -130,3 +139,18 @@ async def test_a_response_counts_only_when_it_is_synced(tmp_path: Path, monkeypa
         for number in range(3):
             await journal.append(Response(CallKey("a", number), "done", answer="x"))
             assert seen[-1] == number + 1, "its line was written before the sync, and the sync before the return"
+
+
+async def test_a_new_journal_is_synced_into_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "run" / "journal.jsonl", []
+    real = os.fsync
+
+    def observed(file: int) -> None:
+        seen.append((Path(f"/proc/self/fd/{file}").resolve(), path.exists()))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    await write(path, response("a"))
+    assert seen == [(path.parent.resolve(), True)]
+    await write(path, response("b"))
+    assert len(seen) == 1, "its name is on the disk already"

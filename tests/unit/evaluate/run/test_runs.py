@@ -185,6 +185,18 @@ async def test_a_wrong_key_ends_the_run(tmp_path: Path) -> None:
     assert (status.state, status.stopped_by, status.done) == ("stopped", "key", 0)
 
 
+async def test_a_resumed_evaluation_has_what_is_left_of_its_budget(tmp_path: Path) -> None:
+    with EvalServer() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 30)
+        folder, first = await run(lab, budget_tokens=250, concurrency=1)
+        asked = server.asked.total()
+        assert first.stopped_by == "budget_tokens" and asked > 1
+        control.resume(lab, folder.id)
+        again = await drive(lab, folder, clock=FakeClock())
+        assert (again.state, again.stopped_by, server.asked.total()) == ("stopped", "budget_tokens", asked)
+        assert (again.input_tokens, again.output_tokens) == (first.input_tokens, first.output_tokens)
+
+
 async def test_a_suite_that_changed_meanwhile_changes_nothing(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)

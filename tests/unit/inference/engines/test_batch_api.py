@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,22 @@ def test_halves_hold_what_the_whole_held(tmp_path: Path) -> None:
     assert asked == {CallKey("i", number): 2 for number in range(5)}
     assert isinstance(again.open[0], Part)
     assert len({part.digest for part in halves}) == 2
+
+
+def test_the_lines_of_a_part_are_synced_before_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, synced = Parts(tmp_path), {}
+    real = os.fsync
+
+    def observed(file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").resolve()
+        synced[path] = path.read_bytes() if path.is_file() else b""
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    with parts.begin([]) as writer:
+        writer.put(b"a line\n", 1, 0.0)
+    file = parts.file(writer.part)
+    assert synced[file] == file.read_bytes() == b"a line\n"
+    assert not (tmp_path / "batches.json").exists()
+    parts.add(writer.part)
+    assert tmp_path.resolve() in synced, "the list of parts has its name on the disk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -64,3 +65,12 @@ def test_the_next_preflight_removes_what_killed_ones_left(tmp_path: Path, monkey
     assert run_preflight(lab, Recipe(dataset="sums")).ok
     assert seen[0].startswith(f".preflight-{here}-{os.getpid()}-")
     assert sorted(lab.runs.iterdir()) == sorted(at_work)
+
+
+def test_preflight_without_the_training_packages_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("peft", "trl") else there(name))
+    with pytest.raises(LabError, match="peft, trl") as told:
+        run_preflight(Lab(tmp_path), Recipe(dataset="sums"))
+    assert told.value.code == "no_trainer"
+    assert "o1lab[train]" in told.value.hint
