@@ -13,12 +13,6 @@ migrations = Migrations("o1lab")
 MOVE_KINDS = ("understand", "plan", "compute", "reflect", "backtrack", "verify", "conclude")
 
 
-@migrations(name="0001_first")
-def _first(db: Database) -> None:
-    for statement in _statements(FIRST):
-        db.conn.execute(statement)
-
-
 _DISTILLATION = """
 -- Findings of rules on problems: one row per rule that excludes a problem, with the rule's version.
 CREATE TABLE exclusions (
@@ -90,12 +84,6 @@ CREATE TABLE dataset_drops (
 """
 
 
-@migrations(name="0002_distillation")
-def _distillation(db: Database) -> None:
-    for statement in _statements(_DISTILLATION):
-        db.conn.execute(statement)
-
-
 _LIST_INDEXES = """
 -- One index per order of the list, over exactly the expression it sorts by: any page is read without sorting.
 CREATE INDEX traces_by_verdict ON traces(coalesce(verdict, ''));
@@ -112,12 +100,6 @@ CREATE INDEX traces_by_conclude ON traces(coalesce(conclude, -1));
 -- For the pace: the recent decisions of one annotator, without batches.
 CREATE INDEX annotations_pace ON annotations(annotator, created_at) WHERE kind = 'decision' AND batch IS NULL;
 """
-
-
-@migrations(name="0003_list_indexes")
-def _list_indexes(db: Database) -> None:
-    for statement in _statements(_LIST_INDEXES):
-        db.conn.execute(statement)
 
 
 _EVALUATION = """
@@ -205,12 +187,6 @@ CREATE INDEX ratings_sample ON ratings(seq, annotator);
 """
 
 
-@migrations(name="0004_evaluation")
-def _evaluation(db: Database) -> None:
-    for statement in _statements(_EVALUATION):
-        db.conn.execute(statement)
-
-
 _SEGMENTS = """
 CREATE TABLE trace_segments (
     seq INTEGER PRIMARY KEY REFERENCES traces(seq),
@@ -220,24 +196,12 @@ CREATE TABLE trace_segments (
 """
 
 
-@migrations(name="0005_segments")
-def _segments(db: Database) -> None:
-    for statement in _statements(_SEGMENTS):
-        db.conn.execute(statement)
-
-
 _CONTEXT = """
 -- What was asked, where it is not the statement alone: JSON list of {role, content}, the system message first.
 ALTER TABLE trace_texts ADD COLUMN context TEXT;
 -- Text of the response outside its marks: JSON list of [start, end), in code points of the raw text.
 ALTER TABLE trace_texts ADD COLUMN outside TEXT;
 """
-
-
-@migrations(name="0006_context")
-def _context(db: Database) -> None:
-    for statement in _statements(_CONTEXT):
-        db.conn.execute(statement)
 
 
 _VERIFICATIONS = """
@@ -250,12 +214,6 @@ CREATE TABLE verifications (
     PRIMARY KEY (pair, verifier)
 ) WITHOUT ROWID;
 """
-
-
-@migrations(name="0007_verifications")
-def _verifications(db: Database) -> None:
-    for statement in _statements(_VERIFICATIONS):
-        db.conn.execute(statement)
 
 
 _SCALE = """
@@ -275,12 +233,6 @@ CREATE INDEX traces_decision ON traces(
     understand, plan, compute, reflect, backtrack, verify, conclude
 );
 """
-
-
-@migrations(name="0008_scale")
-def _scale(db: Database) -> None:
-    for statement in _statements(_SCALE):
-        db.conn.execute(statement)
 
 
 _CALIBRATION = """
@@ -306,12 +258,6 @@ CREATE TABLE sample_labels (
 );
 CREATE INDEX sample_labels_sample ON sample_labels(seq, annotator);
 """
-
-
-@migrations(name="0009_calibration")
-def _calibration(db: Database) -> None:
-    for statement in _statements(_CALIBRATION):
-        db.conn.execute(statement)
 
 
 _TRANSPARENCY = """
@@ -340,13 +286,31 @@ CREATE TABLE transparency_scores (
 """
 
 
-@migrations(name="0010_transparency")
-def _transparency(db: Database) -> None:
-    for statement in _statements(_TRANSPARENCY):
-        db.conn.execute(statement)
-
-
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
     return [statement for statement in plain.split(";\n") if statement.strip()]
+
+
+def _register(name: str, script: str) -> None:
+    """Register a migration that runs a script of SQL."""
+
+    @migrations(name=name)
+    def run(db: Database) -> None:
+        for statement in _statements(script):
+            db.conn.execute(statement)
+
+
+for _name, _script in (
+    ("0001_first", FIRST),
+    ("0002_distillation", _DISTILLATION),
+    ("0003_list_indexes", _LIST_INDEXES),
+    ("0004_evaluation", _EVALUATION),
+    ("0005_segments", _SEGMENTS),
+    ("0006_context", _CONTEXT),
+    ("0007_verifications", _VERIFICATIONS),
+    ("0008_scale", _SCALE),
+    ("0009_calibration", _CALIBRATION),
+    ("0010_transparency", _TRANSPARENCY),
+):
+    _register(_name, _script)

@@ -121,7 +121,7 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
 def read_offer(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], Offer]:
     """Read the suites of the lab, those with items first, and the models. Call it in a thread.
 
-    The defaults are the first suite and the latest student, or the solver if there is no student.
+    The defaults are the first suite and the latest student. A lab without a student gets the solver.
     """
     with store.explained():
         suites = [_listed(lab, store, one) for one in all_suites(lab)]

@@ -50,7 +50,7 @@ class Temper:
     """What a server sends, and what it means.
 
     Attributes:
-        sent: the stream, or the body of a response that is no stream.
+        sent: the stream, or the body of a plain response.
         thought, answer: the texts that everyone gets.
         code: the error that everyone gets; empty if the response is usable.
         cut: whether the response reached its maximum length.

@@ -7,9 +7,9 @@ r"""Compare an answer with the gold answer, both read as what the gold answer is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from o1lab.chains.equality import arithmetic
 from o1lab.chains.equality.regions import as_region
@@ -29,6 +29,8 @@ from o1lab.chains.equality.values import (
     Words,
 )
 from o1lab.chains.equality.wording import words_key
+
+Part = TypeVar("Part")
 
 _ROUNDED = Fraction(1, 10_000)
 _PLACES = 6  # decimals that agree in this many places are equal: 0.333333 is 1/3
@@ -209,13 +211,20 @@ def _several(gold: Many, answer: Many, again: Callable[[Value, Value], bool | No
         return _all(again(one, other) for one, other in zip(expected, given, strict=True))
     if len(given) > len(expected) and len({canonical(one) for one in expected}) == len(expected):
         given = list({canonical(one): one for one in given}.values())
+    return _matched(expected, given, again)
+
+
+def _matched(
+    expected: Sequence[Part], given: Sequence[Part], equal: Callable[[Part, Part], bool | None]
+) -> bool | None:
+    """Return whether each expected part equals another given one, in any order, and none is left."""
     if len(given) != len(expected):
         return False
-    unsure = False
+    left, unsure = list(given), False
     for one in expected:
-        found = [again(one, other) for other in given]
+        found = [equal(one, other) for other in left]
         if True in found:
-            given.pop(found.index(True))
+            left.pop(found.index(True))
         elif None in found:
             unsure = True
         else:
@@ -248,19 +257,7 @@ def _regions(gold: Region, answer: Region, algebra: Algebra | None) -> bool | No
             return False
         return _all((_formulas(one.low, other.low, algebra), _formulas(one.high, other.high, algebra)))
 
-    given = list(answer.pieces)
-    if len(gold.pieces) != len(given):
-        return False
-    unsure = False
-    for one in gold.pieces:
-        found = [pair(one, other) for other in given]
-        if True in found:
-            given.pop(found.index(True))
-        elif None in found:
-            unsure = True
-        else:
-            return False
-    return None if unsure else True
+    return _matched(gold.pieces, answer.pieces, pair)
 
 
 def _relations(gold: Relation, answer: Relation, algebra: Algebra | None) -> bool | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from o1lab.evaluate.scorers.base import SCORERS
+from o1lab.evaluate.suites.suite import Suite
 from o1lab.transparency.checks.finding import Finding, check, no, yes
 from o1lab.transparency.lab_facts import LabFacts
 
@@ -16,38 +17,42 @@ def _evaluated(facts: LabFacts) -> Finding | None:
     return no(f"Run {facts.run.id} was not evaluated.", f"o1lab eval SUITE --model {facts.run.id}")
 
 
-@check("eval.benchmarks")
-def _benchmarks(facts: LabFacts) -> Finding:
+def _of_suites(facts: LabFacts, stated: Callable[[Suite], str], lacks: str, field: str) -> Finding:
+    """Return yes with what each evaluated suite states, or no for the first that states nothing."""
     lines = []
     for one in facts.of_student:
         suite = facts.suite(one)
-        if suite is None or not suite.about.strip():
-            return no(
-                f"The suite {one.evaluation.suite_label} does not say what it measures.",
-                f"add `about:` to {facts.lab.suites / one.evaluation.suite}.yaml",
-            )
-        lines.append(f"o1lab eval suite {suite.name}")
+        line = stated(suite) if suite is not None else ""
+        if not line:
+            file = facts.lab.suites / f"{one.evaluation.suite}.yaml"
+            return no(f"The suite {one.evaluation.suite_label} does not {lacks}.", f"add `{field}` to {file}")
+        lines.append(line)
     return _evaluated(facts) or yes(*dict.fromkeys(lines))
+
+
+@check("eval.benchmarks")
+def _benchmarks(facts: LabFacts) -> Finding:
+    def stated(suite: Suite) -> str:
+        return f"o1lab eval suite {suite.name}" if suite.about.strip() else ""
+
+    return _of_suites(facts, stated, "say what it measures", "about: ...")
 
 
 @check("eval.level")
 def _level(facts: LabFacts) -> Finding:
-    lines = []
-    for one in facts.of_student:
-        suite = facts.suite(one)
-        if suite is None or suite.level is None:
-            return no(
-                f"The suite {one.evaluation.suite_label} does not state its level.",
-                f"add `level: answer` or `level: step` to {facts.lab.suites / one.evaluation.suite}.yaml",
-            )
-        lines.append(f"{suite.label}: {suite.level}s are evaluated")
-    return _evaluated(facts) or yes(*dict.fromkeys(lines))
+    def stated(suite: Suite) -> str:
+        return f"{suite.label}: {suite.level}s are evaluated" if suite.level is not None else ""
+
+    return _of_suites(facts, stated, "state its level", "level: answer")
 
 
 @check("eval.metrics")
 def _metrics(facts: LabFacts) -> Finding:
-    lines = (f"{one.evaluation.suite_label}: {one.evaluation.metric} by {one.scorer}" for one in facts.of_student)
-    return _evaluated(facts) or yes(*dict.fromkeys(lines), "o1lab eval figures ID", "README.md, Evaluate")
+    lines = (
+        f"{one.evaluation.suite_label}: {one.evaluation.metric} by {one.scorer}, o1lab eval figures {one.evaluation.id}"
+        for one in facts.of_student
+    )
+    return _evaluated(facts) or yes(*lines)
 
 
 @check("eval.own_metrics")

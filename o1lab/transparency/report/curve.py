@@ -13,7 +13,7 @@ _POINTS = 400
 
 
 def losses(path: Path) -> list[tuple[int, float]]:
-    """Return (step, loss) of a metrics.jsonl, without losses that are not finite; empty if there is no file."""
+    """Return the finite losses of a metrics.jsonl as (step, loss); an empty list if the file is missing."""
     metrics = Metrics(path)
     metrics.poll()
     found = zip(metrics.steps, metrics.column("loss"), strict=True)
