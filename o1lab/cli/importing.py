@@ -124,9 +124,6 @@ def _summary(report: ImportReport, measured: MeasureReport | None) -> str:
         )
         lines += lines_of(file.path, file.columns, every=report.dry)
     lines += [_fault(fault) for fault in report.errors]
-    unlisted = sum(file.rejected for file in report.files) - sum(fault.rows for fault in report.errors)
-    if unlisted > 0 and not report.undone:
-        lines.append(f"… and {unlisted:,} more rows were rejected.")
     lines += [f"Notice: {_fault(notice)}" for notice in report.notices.entries]
     lines += [f"Skipped {one.path}: {one.reason}" for one in report.skipped]
     if report.dry:

@@ -173,8 +173,8 @@ def _total_line(index: Framework, work: ScoredWork) -> str:
 
 
 def _leaderboard(store: Store, index: Framework, form: str | None, out: Any, *, as_json: bool) -> None:
-    from o1lab.transparency.chart import bars
-    from o1lab.transparency.scores import all_works, leaderboard
+    from o1lab.transparency.leaderboard import bars, leaderboard
+    from o1lab.transparency.scores import all_works
     from store import transparency as log
 
     works = all_works(index, _current(store, index), log.self_scores(store.db, index.name))

@@ -73,7 +73,10 @@ class Skipped:
 
 
 class Faults:
-    """What happened to rows, with equal reasons of a file as one entry. The first thousand entries are kept."""
+    """What happened to rows, with equal reasons of a file as one entry.
+
+    After a thousand entries, further reasons of a file share one entry.
+    """
 
     def __init__(self) -> None:
         self.entries: list[RowFault] = []
@@ -81,11 +84,13 @@ class Faults:
 
     def add(self, path: str, line: int, reason: str, rows: int = 1) -> None:
         general = _NUMBER.sub("…", reason)
+        if len(self.entries) >= _ERRORS_KEPT and (path, general) not in self._by_reason:
+            reason = general = "other reasons, which are too many to list"
         found = self._by_reason.get((path, general))
         if found is not None:
             found.rows += rows
             found.reason = reason if found.reason == reason else general
-        elif len(self.entries) < _ERRORS_KEPT:
+        else:
             found = self._by_reason[path, general] = RowFault(path, line, reason, rows)
             self.entries.append(found)
 
@@ -268,13 +273,13 @@ def _import_file(
                 found: list[ParsedRow] = []
                 for row, read in batch:
                     file.rows += row.rows
+                    if row.note:
+                        report.notices.add(file.path, row.line, row.note)
                     if isinstance(read, str):
                         file.rejected += row.rows
                         report.faults.add(file.path, row.line, read, row.rows)
                         continue
                     found.append(read)
-                    if row.note:
-                        report.notices.add(file.path, row.line, row.note)
 
                 def read_on() -> None:
                     nonlocal pending

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 
 from o1lab.ingest import parquet
 from o1lab.ingest.sources import Source
+from o1lab.text import one_line
 
 _PARQUET = b"PAR1"
 _CHUNK = 1 << 20
@@ -232,8 +233,8 @@ def _json(source: Source) -> Iterator[SourceRow]:
         text.more()
         text.skip(_SPACE)
         while text.at < len(text.buffer):
-            for line, value, size in _rows_of_value(text):
-                yield _checked(line, value, source.position, size)
+            for line, value, size, note in _rows_of_value(text):
+                yield _checked(line, value, source.position, size)._replace(note=note)
             text.skip(_SPACE)
     except UnicodeDecodeError:
         fault = source.fault or "not UTF-8; the rest of the file cannot be read"
@@ -246,25 +247,33 @@ def _json(source: Source) -> Iterator[SourceRow]:
             yield SourceRow(text.line, None, source.position, source.fault)
 
 
-def _rows_of_value(text: _Text) -> Iterator[tuple[int, Any, int]]:
-    """Yield the line, the value and the length of the rows in the value that starts here.
+def _rows_of_value(text: _Text) -> Iterator[tuple[int, Any, int, str]]:
+    """Yield the line, the value, the length and a note of the rows in the value that starts here.
 
-    They are the elements of an array, or one object (or the elements of the only list of objects in it).
+    They are the elements of an array, or one object (or the elements of the only list of objects in it). The note of
+    the first element names the other keys of that object, which are not used.
     """
     if text.buffer[text.at] == "[":
         text.move(text.at + 1)
-        yield from _elements(text)
+        yield from ((*element, "") for element in _elements(text))
         return
     line = text.line
     value, size = _value(text)
     inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
-    table = inner[0] if len(inner) == 1 else [value]
-    for data in table:
-        yield line, data, size // len(table)
+    table, note = [value], ""
+    if len(inner) == 1:
+        table = inner[0]
+        if others := ", ".join(key for key, held in value.items() if held is not table):
+            note = f"the file is an object; besides its rows it has {one_line(others, 200)}, which is not used"
+    for number, data in enumerate(table):
+        yield line, data, size // len(table), "" if number else note
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(element, dict) for element in value)
+    """Return whether a value is a list of rows: objects that are not the turns of a conversation."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(element, dict) and not element.keys() & {"role", "from"} for element in value)
 
 
 def _elements(text: _Text) -> Iterator[tuple[int, Any, int]]:

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from o1lab.errors import UsageError
-from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
 from o1lab.evaluate.stats.agreement import Agreement, krippendorff_alpha
 from o1lab.text import one_line
 from o1lab.transparency.framework import Framework, Item
@@ -117,33 +116,6 @@ def agreement(work: ScoredWork) -> Agreement | None:
         for answer in one.answers:
             ratings.setdefault(answer.scorer, {})[one.item.id] = _CODES[answer.answer]
     return krippendorff_alpha(ratings, level="nominal")
-
-
-def leaderboard(framework: Framework, works: Sequence[ScoredWork]) -> Table:
-    """Return the table of works: the points of each dimension and the total."""
-    columns = [Column(one.id, f"{one.title} /{one.points}", "count") for one in framework.dimensions]
-    rows = [
-        TableRow(
-            work.name,
-            {key: Cell(value) for key, value in {**work.scores, "total": work.total}.items()},
-            published=work.published,
-        )
-        for work in works
-    ]
-    notes = [f"Published totals: {framework.source}."] if framework.published else []
-    notes += [
-        f"{one_line(work.name, 60)}: {work.open_items} of {len(work.items)} items have no answer; they earn nothing."
-        for work in works
-        if work.open_items
-    ]
-    return Table(
-        "tti",
-        framework.title,
-        "work",
-        (*columns, Column("total", f"Total /{framework.total}", "count")),
-        (Section("Points", tuple(rows)),),
-        tuple(notes),
-    )
 
 
 def check_answer(item: Item, answer: str, evidence: str) -> None:

@@ -16,7 +16,8 @@ from o1lab.evaluate.report import render
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.transparency.framework import Framework, find_framework
-from o1lab.transparency.scores import SELF, ScoredWork, all_works, check_answer, leaderboard, score
+from o1lab.transparency.leaderboard import leaderboard
+from o1lab.transparency.scores import SELF, ScoredWork, all_works, check_answer, score
 from o1lab.transparency.self_score import LabScore, last_score, score_lab
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import PromptDialog

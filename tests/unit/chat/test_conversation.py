@@ -13,7 +13,6 @@ import pytest
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, export_markdown
 from o1lab.chat.panes import PaneEvent, Saved, Settings
-from o1lab.chat.prompt_sets import load_prompt_set
 from o1lab.chat.votes import tally
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.inference.events import Delta, Done, Failed, Sampling
@@ -302,35 +301,6 @@ async def test_the_export_shows_hostile_text_as_text(store: Store) -> None:
     assert f"````\n{hostile.replace(chr(27), '␛')}\n````" in page
     assert "the one" in page
     assert "Vote of ann: **two**" in page
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "prompts"),
-    [
-        ("a.yaml", "- one\n- two\n", ["one", "two"]),
-        ("a.yml", "prompts:\n  - one\n  - prompt: two\n", ["one", "two"]),
-        ("a.jsonl", '"one"\n\n{"problem": "two", "answer": "3"}\n', ["one", "two"]),
-    ],
-)
-def test_prompt_sets_are_read(name: str, text: str, prompts: list[str], tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    assert load_prompt_set(tmp_path / name) == prompts
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("a.jsonl", '"one"\n{half', "line 2"),
-        ("a.jsonl", '"one"\n{"nothing": 1}', "line 2"),
-        ("a.yaml", "- one\n- [", "line"),
-        ("a.yaml", "just text", "no list"),
-        ("a.jsonl", "", "no prompts"),
-    ],
-)
-def test_bad_prompt_sets_say_where(name: str, text: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(UsageError, match=said):
-        load_prompt_set(tmp_path / name)
 
 
 async def test_an_answer_that_cannot_be_saved_says_so_and_can_be_asked_for_again(

@@ -17,7 +17,7 @@ from o1lab.errors import UsageError
 from o1lab.ingest import importer
 from o1lab.ingest.annotations import merge_annotations
 from o1lab.ingest.formats import FileOrigin, read_row
-from o1lab.ingest.importer import FileReport, ImportReport, Progress, import_files
+from o1lab.ingest.importer import Faults, FileReport, ImportReport, Progress, import_files
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from o1lab.ingest.reading import SourceRow
@@ -401,3 +401,32 @@ def test_a_merge_names_the_field_that_a_line_lacks(store: Store, tmp_path: Path)
     path.write_text(json.dumps({"question": "What is 2 + 2?"}))
     with pytest.raises(UsageError, match="it has no id"):
         merge_annotations(store, path)
+
+
+def test_other_keys_of_an_object_that_holds_the_rows_are_named(store: Store, tmp_path: Path) -> None:
+    rows = [{"problem": f"What is 1 + {n}?", "raw": "<think>a</think>2"} for n in range(3)]
+    path = tmp_path / "wrapped.json"
+    path.write_text(json.dumps({"version": 3, "data": rows, "about": "sums"}, indent=1))
+    report = import_files(store, [path])
+    assert report.files[0].added == 3
+    assert [(one.line, one.reason) for one in report.notices.entries] == [
+        (1, "the file is an object; besides its rows it has version, about, which is not used")
+    ]
+
+
+def test_one_conversation_over_several_lines_is_one_row(store: Store, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "What is 1 + 1?"}, {"role": "assistant", "content": "<think>a</think>2"}]
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps({"messages": turns, "model": "m"}, indent=1))
+    report = import_files(store, [path])
+    assert (report.files[0].rows, report.files[0].added, report.notices.entries) == (1, 1, [])
+
+
+def test_reasons_beyond_a_thousand_share_an_entry() -> None:
+    faults = Faults()
+    for number in range(1005):
+        faults.add("a", number, "reason " + "x" * number)
+    faults.add("a", 2000, "reason xx")
+    assert len(faults.entries) == 1001
+    assert faults.entries[-1].reason.startswith("other reasons")
+    assert sum(one.rows for one in faults.entries) == 1006

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,32 +11,10 @@ from o1lab.paths import Lab
 from o1lab.train.run_directory import RunDir
 from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.lesson import as_markdown, learn
-from store import Store, annotations, datasets, open_store
-from store.filters import TraceQuery
+from store import Store
 from tests.support import evaluate_lab, lab_seed
-from tests.unit.transparency.test_self_score import finished
 
 RIGHT, WRONG = "correct", "incorrect"
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return lab_seed.make_lab(tmp_path / "lab")
-
-
-@pytest.fixture
-def store(lab: Lab) -> Iterator[Store]:
-    opened = open_store(lab.database)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def run(lab: Lab, store: Store) -> RunDir:
-    for trace in lab_seed.all_ids(store):
-        annotations.annotate(store.db, trace, "decision", "accept", annotator="ann")
-    datasets.create(store.db, "taken", TraceQuery.parse("decision:accept verdict:correct"))
-    return finished(lab, store)
 
 
 def put(store: Store, name: str, model: str, role: str, outcomes: list[str], *, suite: str = "sums") -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from o1lab.config import init_lab
 from o1lab.errors import UsageError
-from o1lab.transparency.chart import bars
 from o1lab.transparency.framework import find_framework
-from o1lab.transparency.scores import agreement, all_works, check_answer, leaderboard, score
+from o1lab.transparency.leaderboard import bars, leaderboard
+from o1lab.transparency.scores import agreement, all_works, check_answer, score
 from store import open_store
 from store import transparency as log
 from store.transparency import Answer, SelfScore

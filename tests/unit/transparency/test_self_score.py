@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
 from o1lab.errors import NotFoundError
-from o1lab.files import write_json
 from o1lab.paths import Lab
-from o1lab.train.launch import make_run
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir
 from o1lab.transparency.checks import CHECKS
@@ -21,51 +14,12 @@ from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.framework import find_framework
 from o1lab.transparency.scores import SELF
 from o1lab.transparency.self_score import LabScore, score_lab
-from store import Store, annotations, datasets, open_store, runs
+from store import Store
 from store import transparency as log
-from store.filters import ProblemQuery, TraceQuery
-from tests.support import evaluate_lab, lab_seed
+from store.filters import ProblemQuery
+from tests.support.transparency_lab import evaluate, finished
 
 INDEX = find_framework(None)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return lab_seed.make_lab(tmp_path / "lab")
-
-
-@pytest.fixture
-def store(lab: Lab) -> Iterator[Store]:
-    opened = open_store(lab.database)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def run(lab: Lab, store: Store) -> RunDir:
-    """A finished run on the traces that a person accepted, with everything a worker leaves behind."""
-    for trace in lab_seed.all_ids(store):
-        annotations.annotate(store.db, trace, "decision", "accept", annotator="ann")
-    datasets.create(store.db, "taken", TraceQuery.parse("decision:accept verdict:correct"))
-    return finished(lab, store)
-
-
-def finished(lab: Lab, store: Store, **values: object) -> RunDir:
-    run, record = make_run(lab, Recipe(dataset="taken", **values), store)  # type: ignore[arg-type]  # fields of a recipe
-    runs.add(store.db, record)
-    run.write_status(replace(run.read_status(), state="finished", step=100, total_steps=100))
-    env = json.loads(run.env.read_text())
-    env |= {"device": {"name": "cpu"}, "dtype": {"name": "fp32"}, "base": {"architecture": "Llama", "template": "ab"}}
-    write_json(run.env, env)
-    return run
-
-
-def evaluate(store: Store, run: RunDir, model: str = "", **settings: object) -> None:
-    """Put an evaluation of the run (or of another model) on a built-in suite into the lab."""
-    name = model or f"{run.id}/step-100"
-    one = evaluate_lab.evaluation(f"e{name[:3]}", name, suite="aime24")
-    used = {"temperature": 0.0, "max_tokens": 512, "samples": 1} | settings
-    evaluate_lab.put(store, replace(one, settings=used), ["correct", "incorrect"])
 
 
 def answers(found: LabScore) -> dict[str, str]:

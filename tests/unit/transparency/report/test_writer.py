@@ -16,11 +16,10 @@ from o1lab.train.run_directory import RunDir
 from o1lab.transparency.report import cards, sections
 from o1lab.transparency.report.redaction import redactor
 from o1lab.transparency.report.writer import write_report
-from store import Store, annotations, datasets, open_store, teacher_runs
-from store.filters import TraceQuery
+from store import Store, datasets, teacher_runs
 from store.teacher_runs import Outcome, TeacherRun
 from tests.support import lab_seed
-from tests.unit.transparency.test_self_score import evaluate, finished
+from tests.support.transparency_lab import accept_right, evaluate, finished
 
 KEY = "sk-very-secret-value-123"
 
@@ -35,17 +34,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 @pytest.fixture
-def store(lab: Lab) -> Iterator[Store]:
-    opened = open_store(lab.database)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def run(lab: Lab, store: Store) -> RunDir:
-    for trace in lab_seed.all_ids(store):
-        annotations.annotate(store.db, trace, "decision", "accept", annotator="ann")
-    datasets.create(store.db, "taken", TraceQuery.parse("decision:accept verdict:correct"))
+    accept_right(store)
     prompt = f"I am marie-curie on gpu-box-17, my key is {KEY}, my files are in /home/pierre/x and {lab.root}"
     made = finished(lab, store, system_prompt=prompt)
     made.metrics.write_text('{"step": 1, "loss": 2.5, "elapsed_s": 60, "num_tokens": 900}\n')

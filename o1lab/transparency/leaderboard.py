@@ -1,4 +1,4 @@
-"""A bar chart of works: one bar each, with the points of every dimension in turn."""
+"""The leaderboard of works: a table, and a chart with one bar for each work."""
 
 from __future__ import annotations
 
@@ -7,12 +7,40 @@ from collections.abc import Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
 from o1lab.text import one_line
 from o1lab.transparency.framework import Framework
 from o1lab.transparency.scores import ScoredWork
 
 _FILLS = (("█", "cyan"), ("▓", "green"), ("▒", "yellow"), ("░", "magenta"))
 """A letter and a colour for each dimension in turn: letters alone tell them apart."""
+
+
+def leaderboard(framework: Framework, works: Sequence[ScoredWork]) -> Table:
+    """Return the table of works: the points of each dimension and the total."""
+    columns = [Column(one.id, f"{one.title} /{one.points}", "count") for one in framework.dimensions]
+    rows = [
+        TableRow(
+            work.name,
+            {key: Cell(value) for key, value in {**work.scores, "total": work.total}.items()},
+            published=work.published,
+        )
+        for work in works
+    ]
+    notes = [f"Published totals: {framework.source}."] if framework.published else []
+    notes += [
+        f"{one_line(work.name, 60)}: {work.open_items} of {len(work.items)} items have no answer; they earn nothing."
+        for work in works
+        if work.open_items
+    ]
+    return Table(
+        "tti",
+        framework.title,
+        "work",
+        (*columns, Column("total", f"Total /{framework.total}", "count")),
+        (Section("Points", tuple(rows)),),
+        tuple(notes),
+    )
 
 
 def bars(framework: Framework, works: Sequence[ScoredWork], width: int) -> Text:
