@@ -124,10 +124,7 @@ def check_answer(item: Item, answer: str, evidence: str) -> None:
     Raises:
         UsageError: it is not an answer to this item, or its evidence is missing or points nowhere.
     """
-    allowed = [one for one in ANSWERS if one != "not_used" or item.may_be_unused]
-    if answer not in allowed:
-        why = " It does not ask about a technique that can be left out." if answer == "not_used" else ""
-        raise UsageError(f"'{one_line(answer, 40)}' is not an answer to {item.id}.{why}", f"Use {', '.join(allowed)}.")
+    check_allowed(item, answer)
     if answer in EARNS and not evidence.strip():
         raise UsageError(
             f"The answer '{answer}' to {item.id} needs evidence.",
@@ -135,6 +132,18 @@ def check_answer(item: Item, answer: str, evidence: str) -> None:
         )
     if evidence.strip() and (fault := evidence_fault(evidence.strip())):
         raise UsageError(fault, "Give a link with a host, an existing file, or a quotation.")
+
+
+def check_allowed(item: Item, answer: str) -> None:
+    """Check that an item can have an answer.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    allowed = [one for one in ANSWERS if one != "not_used" or item.may_be_unused]
+    if answer not in allowed:
+        why = " It does not ask about a technique that can be left out." if answer == "not_used" else ""
+        raise UsageError(f"'{one_line(answer, 40)}' is not an answer to {item.id}.{why}", f"Use {', '.join(allowed)}.")
 
 
 def evidence_fault(evidence: str) -> str:

@@ -37,6 +37,12 @@ class CellList(OptionList):
                     self.replace_option_prompt(cell_id, cell)
         self._shown = dict(cells)
 
+    @property
+    def cursor_id(self) -> str | None:
+        """The id of the cell under the cursor; None in an empty list."""
+        option = self.highlighted_option
+        return None if option is None else option.id
+
     def point_at(self, cell_id: str | None) -> None:
         """Put the cursor on a cell, if it is in the list."""
         if cell_id in self._shown or (cell_id and any(option.id == cell_id for option in self.options)):

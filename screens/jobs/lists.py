@@ -34,11 +34,6 @@ class JobCells(CellList):
         super().__init__(id=id)
         self._cell = cell
 
-    @property
-    def cursor_id(self) -> str | None:
-        option = self.highlighted_option
-        return option.id if option else None
-
     def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
         cells = {line.id: self._cell(line, marked=line.id in marked) for line in lines}
         before, index = self.cursor_id, self.highlighted or 0

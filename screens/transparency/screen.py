@@ -17,7 +17,7 @@ from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.transparency.framework import Framework, find_framework
 from o1lab.transparency.leaderboard import leaderboard
-from o1lab.transparency.scores import SELF, ScoredWork, all_works, check_answer, score
+from o1lab.transparency.scores import EARNS, SELF, ScoredWork, all_works, check_allowed, check_answer, score
 from o1lab.transparency.self_score import LabScore, last_score, score_lab
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import PromptDialog
@@ -183,14 +183,18 @@ class TransparencyScreen(LabScreen):
     @reported
     async def action_answer(self, answer: str) -> None:
         """Answer the item under the cursor, after asking for evidence where the answer needs it."""
-        board, key, item_id = self.board, self.work_key, self.item_id
-        shown = board.work(key) if board is not None else None
-        if board is None or not item_id or (shown is None and key != SELF):
+        # The cursors, not what is shown: the messages of a key that was pressed just before may still be queued.
+        board = self.board
+        key, item_id = (self.query_one(name, CellList).cursor_id for name in ("#works", "#items"))
+        shown = board.work(key) if board is not None and key is not None else None
+        if board is None or item_id is None or key is None or (shown is not None and shown.published):
             self._note("Choose an item of this lab or of a work of your own; a adds a work.")
             return
         name, item = (shown.name if shown is not None else SELF), board.framework.item(item_id)
         evidence = ""
-        if answer in ("yes", "not_used"):
+        if answer != log.WITHDRAWN:
+            check_allowed(item, answer)
+        if answer in EARNS:
             title = f"Evidence that {one_line(item.title, 40)}: {answer.replace('_', ' ')}"
             typed = await self.app.push_screen_wait(PromptDialog(title, placeholder="a link, a file or a quotation"))
             if typed is None:

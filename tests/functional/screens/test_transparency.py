@@ -11,6 +11,7 @@ from textual.widgets import OptionList
 
 from o1lab.app import LabApp
 from o1lab.paths import Lab
+from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import open_context
 from screens.transparency.screen import TransparencyScreen
@@ -79,10 +80,18 @@ async def test_evidence_that_points_nowhere_is_refused(lab: Lab) -> None:
         await pilot.press(*"http://", "enter")
         await until(pilot, lambda: "has no host" in reported(app), "the fault")
         await pilot.press("u")
-        await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the evidence")
-        await pilot.press(*"x", "enter")
         await until(pilot, lambda: "is not an answer to data.sources" in reported(app), "the other fault")
         assert answers(lab, "this lab") == []
+
+
+async def test_an_answer_is_to_the_item_under_the_cursor_at_once(lab: Lab) -> None:
+    app = LabApp(open_context(lab), mode="transparency")
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        screen.query_one("#items", CellList).action_cursor_down()
+        screen.action_answer("no")  # before the message of the cursor is handled
+        await until(pilot, lambda: "is recorded" in shown(pilot), "the answer")
+        assert [one[0] for one in answers(lab, "this lab")] == ["data.characteristics"]
 
 
 async def test_a_published_work_has_no_items_to_answer(lab: Lab) -> None:
