@@ -88,15 +88,6 @@ class ChatClient:
             yield _done(reply, seconds, began, first, last)
 
 
-async def stream_chat(
-    target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
-) -> AsyncIterator[Event]:
-    """Stream a single answer; see :meth:`ChatClient.stream`."""
-    async with ChatClient() as client:
-        async for event in client.stream(target, messages, sampling):
-            yield event
-
-
 def _options(sampling: Sampling) -> dict[str, Any]:
     options = {
         "temperature": sampling.temperature,

@@ -77,7 +77,7 @@ def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> Parse
     """
     importer, found = _recognised(row, provenance)
     if importer is None or found is None:
-        raise RowError(f"no format known here has these keys: {_keys(row)}")
+        raise RowError(f"no format known here has these keys: {_keys(row)}; --map COLUMN=ROLE says what they are")
     if not found.statement.strip():
         raise RowError("the problem is empty")
     return _Row(row, provenance, found, line).parsed(importer)

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from o1lab.config import init_lab
-from o1lab.inference.chat_client import rendered_prompt, stream_chat
+from o1lab.inference.chat_client import rendered_prompt
 from o1lab.inference.events import Answer, Delta, Done, Sampling, Started
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
@@ -30,6 +30,7 @@ from o1lab.serve.registry import find_model, list_models, open_model
 from o1lab.serve.vllm import vllm_command
 from tests.support.fault_server import FaultServer
 from tests.support.serving_models import make_adapter, make_model
+from tests.support.streaming import stream_chat
 
 PATIENCE_S = 300.0
 O1LAB = [sys.executable, "-P", "-m", "o1lab"]

@@ -217,7 +217,7 @@ def test_equal_errors_are_one_entry(store: Store, tmp_path: Path) -> None:
     assert report.files[0].rejected == 243
     assert [(fault.line, fault.rows) for fault in report.errors] == [(2, 240), (242, 3)]
     assert report.errors[0].reason == "not JSON: Expecting ',' delimiter (column …)"
-    assert report.errors[1].reason == "no format known here has these keys: x"
+    assert report.errors[1].reason == "no format known here has these keys: x; --map COLUMN=ROLE says what they are"
 
 
 def test_what_two_rows_of_a_batch_bring_is_new_in_the_first(store: Store, tmp_path: Path) -> None:

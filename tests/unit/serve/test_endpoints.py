@@ -9,12 +9,12 @@ import pytest
 from o1lab.config import Endpoint, init_lab
 from o1lab.errors import LabError, UsageError
 from o1lab.health import examine
-from o1lab.inference.chat_client import stream_chat
 from o1lab.inference.events import Answer
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import base_url, endpoint_address, endpoint_key, public_url, url_fault
 from o1lab.serve.registry import find_model
 from tests.support.fault_server import FaultServer
+from tests.support.streaming import stream_chat
 
 KEY_ENV = "KEY_OF_THE_TESTS"
 
