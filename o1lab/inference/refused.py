@@ -1,6 +1,6 @@
 """What a server refuses of a request: options, a system message, too many tokens; and the memory of it.
 
-A refused option is left out once and for all: the memory is a file of this user, so that the next run knows it too. An
+A refused option is left out of later requests: the memory is a file of this user, so that the next run knows it too. An
 entry expires after ``FORGOTTEN_AFTER_S``, and ``o1lab models forget`` removes it.
 """
 

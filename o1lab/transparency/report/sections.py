@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from o1lab.distill.card import card
@@ -15,6 +16,7 @@ from o1lab.evaluate.report.selection import EvaluationResult, comparable
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.format import duration
 from o1lab.models.base import TEMPLATES, resolve_base
+from o1lab.small_files import read_json, read_text
 from o1lab.train.metrics_reader import last_metrics
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.transparency.checks.methodology import differing_fields
@@ -237,19 +239,13 @@ def transparency(score: LabScore) -> Iterator[str]:
     yield table(("item", "points", "answer", "evidence, or what is missing"), rows) + "\n"
 
 
-def _text(path: Any) -> str:
-    try:
-        return str(path.read_text("utf-8", "replace")).strip()
-    except OSError:
-        return ""
+def _text(path: Path) -> str:
+    """Return a file's text, or an empty text if there is no such file; a damaged one makes its section fail."""
+    return read_text(path).strip() if path.exists() else ""
 
 
-def _json(path: Any) -> dict[str, Any]:
-    try:
-        found = json.loads(_text(path) or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path, dict) if path.exists() else {}
 
 
 ERRORS = (O1LabError, StoreError, OSError, ValueError)

@@ -131,6 +131,13 @@ def test_a_section_that_cannot_be_made_says_so(
     assert "This section could not be made: the disk is gone" in (written.folder / "report.md").read_text("utf-8")
 
 
+def test_a_damaged_file_of_the_run_is_named_in_its_section(lab: Lab, store: Store, run: RunDir) -> None:
+    run.env.write_text("{")
+    written = write_report(lab, store, None, None)
+    assert [note.partition(":")[0] for note in written.notes] == ["Training"]
+    assert "env.json cannot be read" in (written.folder / "report.md").read_text("utf-8").replace("\\", "")
+
+
 def test_a_report_needs_a_run(lab: Lab, store: Store) -> None:
     with pytest.raises(NotFoundError):
         write_report(lab, store, None, None)
