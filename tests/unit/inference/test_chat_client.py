@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from o1lab.chains.parse import parse
 from o1lab.config import ChatConfig
 from o1lab.inference.calls import CallKey, Response
-from o1lab.inference.chat_client import ChatClient, rendered_prompt, stream_chat
+from o1lab.inference.chat_client import ChatClient, rendered_prompt
 from o1lab.inference.events import Answer, Delta, Done, Event, Failed, Recast, Sampling, Started
 from o1lab.inference.thoughts import ThoughtSplitter
 from o1lab.inference.thoughts import split as split_response
 from o1lab.serve.endpoints import ModelAddress
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
+from tests.support.streaming import stream_chat
 
 KEY = "sk-very-secret-0123456789"
 ASK = [{"role": "user", "content": "What is 964 + 494?"}]
