@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo quick test check pytest bench screenshots clean
+.PHONY: help setup demo quick quick-newest test check pytest docs bench screenshots clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## the .venv, everything in it, and the embedded student
 
@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o1lab needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train,cluster]' --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[train,cluster,web]' --group dev --group docs
 	$(BIN)/o1lab models fetch
 	touch $@
 
@@ -25,7 +25,10 @@ demo: setup ## the laboratory on its demo: a terminal opens the app, a pipe gets
 quick: check ## what to run while you work: lint, format, types, contracts, fast unit tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n auto --dist loadgroup -m 'not slow and not model'
 
-test: check pytest ## everything, with a short demo that proves the plumbing and not the effect
+quick-newest: setup ## the fast unit tests on the newest Python at hand, if it is newer than that of .venv
+	.ci/quick-newest
+
+test: check docs pytest ## everything, with a short demo that proves the plumbing and not the effect
 	lab=$$(mktemp -d) && $(BIN)/o1lab demo --headless --plumbing --lab $$lab/demo && rm -r $$lab
 
 check: setup ## lint, format, types, import contracts, declared dependencies
@@ -38,11 +41,14 @@ check: setup ## lint, format, types, import contracts, declared dependencies
 pytest: setup ## the tests; EXHAUSTIVE=1 repeats each kill at every point, as CI does
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15 $(if $(EXHAUSTIVE),--exhaustive)
 
+docs: setup ## the documentation, in build/docs; a link or an anchor that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml
+
 bench: setup ## measurements against peers, as ratios in one run
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-screenshots: setup ## the pictures of the README, from the real program; LAB=DIR ONLY="traces train" need no model
+screenshots: setup ## a picture of each screen, from the real program; LAB=DIR ONLY="traces train" need no model
 	$(BIN)/python assets/screenshots/make.py $(LAB) $(if $(ONLY),--only $(ONLY))
 
 clean: ## the environment and every cache of the checkout
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -1,7 +1,8 @@
 """Import of 200 MB of generated chains against plain loaders: json, sqlite3, FTS5, and nothing else.
 
 ``plain`` inserts with executemany and indexes the raw text only; ``bare`` inserts row by row and indexes the problem
-too. All read the same file; each runs in a process of its own, whose peak memory and processor time are reported.
+too. All read the same file; each runs in a process of its own, whose peak memory and processor time (with that of its
+own processes) are reported.
 Memory is flat when a file four times as large needs no more. Run: ``python -m bench.importing [MEGABYTES [FILE]]``;
 with a file, its rows are repeated with small changes instead of generated ones.
 """
@@ -135,10 +136,12 @@ def main() -> None:
         started = time.perf_counter()
         WORK[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
         seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(seconds, time.process_time(), peak)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)  # the processes that segment and verify
+        print(seconds, time.process_time() + children.ru_utime + children.ru_stime, peak)
         return
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     speeds: dict[str, float] = {}
+    spent: dict[str, tuple[float, float]] = {}
     peaks: dict[tuple[str, int], float] = {}
     for size in (megabytes // 4, megabytes):
         with tempfile.TemporaryDirectory() as name:
@@ -147,11 +150,14 @@ def main() -> None:
             rows = repeat(source, Path(sys.argv[2]), size) if len(sys.argv) > 2 else generate(source, size)
             for what in WORK:
                 seconds, processor, peak = run(what, source, folder)
-                speeds[what], peaks[what, size] = size / seconds, peak
+                speeds[what], peaks[what, size], spent[what] = size / seconds, peak, (seconds, processor)
                 speed = f"{seconds:6.1f} s {processor:6.1f} s of processors {size / seconds:6.1f} MB/s {peak:6.0f} MB"
                 print(f"{size:>4} MB {rows:>7,} rows  {what:<10} {speed}")
     print(f"import at {speeds['ours'] / speeds['plain']:.2f} of the plain loader's speed (asked: at least 0.8),")
     print(f"at {speeds['ours'] / speeds['bare']:.2f} of the bare loader's")
+    together, processors = (sum(column) for column in zip(spent["ours"], spent["measuring"], strict=True))
+    print(f"with measuring and verification {together:.1f} s (asked on two idle cores: at most 20 for 205 MB),")
+    print(f"{processors:.1f} s of processors, {processors / spent['plain'][1]:.1f} times the plain loader's")
     growth = peaks["ours", megabytes] / peaks["ours", megabytes // 4]
     print(f"peak memory on four times the data: {growth:.2f} times (flat: about 1)")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from store import annotations as annotation_log
-from store import problems, traces
+from store import decisions, policy, problems, traces
 from store.connection import Store, open_store
 from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace
@@ -130,7 +130,7 @@ def made(number: int, words: int) -> Iterator[tuple[NewProblem, NewTrace, Measur
 
 
 def fill(store: Store, number: int, words: int) -> None:
-    """Put the traces in, and a decision on one in five."""
+    """Put the traces in, and decisions of two annotators, who differ on some."""
     batch: list[tuple[NewProblem, NewTrace, Measured]] = []
 
     def flush() -> None:
@@ -146,8 +146,12 @@ def fill(store: Store, number: int, words: int) -> None:
             flush()
     if batch:
         flush()
-    for text, decision in (("key:1", "accept"), ("key:22", "reject")):
-        annotation_log.decide_all(store.db, TraceQuery.parse(text), decision, annotator="bench")
+    for annotator, text, decision in (
+        ("bench", "key:1", "accept"),
+        ("bench", "key:22", "reject"),
+        ("other", "key:15", "reject"),
+    ):
+        annotation_log.decide_all(store.db, TraceQuery.parse(text), decision, annotator=annotator)
 
 
 def timed(work: Callable[[], object]) -> list[tuple[float, float]]:
@@ -168,7 +172,10 @@ def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
 
     def page(text: str, offset: int = 0) -> Callable[[], object]:
         query = TraceQuery.parse(text)
-        return lambda: (traces.page(db, query, limit=100, offset=offset), traces.count(db, query))
+        return lambda: (
+            traces.page(db, query, limit=100, offset=offset),
+            traces.count(db, query, at_most=traces.AT_ONCE),
+        )
 
     middle = traces.page(db, TraceQuery.parse(""), limit=1, offset=total // 2)[0].id
     yield "page: the first", page("")
@@ -187,11 +194,40 @@ def questions(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
         query = TraceQuery.parse(text)
         yield f"place of a trace: {text or 'all'}", lambda query=query: traces.position(db, query, middle)
         yield f"next to do: {text or 'all'}", lambda query=query: traces.next_undecided(db, query, middle)
-        yield f"progress: {text or 'all'}", lambda query=query: annotation_log.progress(db, query, annotator="bench")
+        yield (
+            f"progress: {text or 'all'}",
+            lambda query=query: annotation_log.progress(db, query, annotator="bench", at_most=traces.AT_ONCE),
+        )
+    for text in ("mine:none", "mine:accept", "agreement:disputed", "agreement:single"):
+        yield f"filter: {text}", page(text)
     yield (
         "a decision, on the disk",
         lambda: annotation_log.annotate(db, middle, "decision", "accept", annotator="bench"),
     )
+    yield "values for the completion", lambda: [traces.values(db, name) for name in ("model", "source", "synthesis")]
+
+
+def afterwards(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What the screen asks in the background, where more traces match than are counted at once."""
+    db = store.db
+    for text in ("", "teacher:teacher-3", "wait", "wait verdict:wrong"):
+        query = TraceQuery.parse(text)
+        yield f"exact number: {text or 'all'}", lambda query=query: traces.count(db, query)
+        yield (
+            f"exact progress: {text or 'all'}",
+            lambda query=query: annotation_log.progress(db, query, annotator="bench"),
+        )
+
+
+def of_own(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What the screen asks under the policy ``own``."""
+    db = store.db
+    for text in ("decision:none", "decision:accept", "sort:decision", "sort:-rating"):
+        query = TraceQuery.parse(text)
+        yield (
+            f"own: {text}",
+            lambda query=query: (traces.page(db, query), traces.count(db, query, at_most=traces.AT_ONCE)),
+        )
 
 
 def ask(store: Store) -> None:
@@ -208,7 +244,15 @@ def ask(store: Store) -> None:
     print(
         f"{slow} questions above {LIMIT_MS:.0f} ms, {long} above {PROCESSOR_MS:.0f} ms of the processor, which is what"
     )
-    print("an idle machine would take")
+    print("an idle machine would take; afterwards, in the background:")
+    for name, work in afterwards(store):
+        elapsed, processor = (statistics.median(column) for column in zip(*timed(work), strict=True))
+        print(f"{name:46} {elapsed:10.2f} {processor:10.2f}")
+    decisions.use_policy(store.db, "own")
+    for name, work in of_own(store):
+        elapsed, processor = (statistics.median(column) for column in zip(*timed(work), strict=True))
+        print(f"{name:46} {elapsed:10.2f} {processor:10.2f}")
+    decisions.use_policy(store.db, policy.DEFAULT)
 
 
 def main() -> None:
@@ -216,7 +260,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(temporary)
         known = (folder / "lab.db").exists()
-        store = open_store(folder / "lab.db")
+        store = open_store(folder / "lab.db", annotator="bench")
         begun = time.perf_counter()
         if not known:
             fill(store, number, words=240)

@@ -30,7 +30,7 @@ def timed(engine: Engine, weights: Weights, jobs: list[tuple[str, str]], tokens:
     ended = [threading.Event() for _ in jobs]
 
     def start(i: int, prompt: str, adapter: str) -> None:
-        def on_token(_token: int) -> None:
+        def on_token(_token: int, _score: object) -> None:
             if made[i] == 0:
                 firsts.append(time.perf_counter() - began)
             made[i] += 1

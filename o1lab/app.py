@@ -10,46 +10,73 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from importlib import import_module
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from rich.console import Console
 from rich.segment import Segment
+from textual import on, work
 from textual.app import SystemCommand
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import ActiveBinding, BindingType
 from textual.color import Color
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
+from textual.widget import AwaitMount
 
 from o1lab.errors import LabError, O1LabError, from_store
+from o1lab.files import write_text
 from o1lab.paths import Lab, assets_dir, log_dir
-from o1lab.text import without_controls
+from o1lab.text import visible, without_controls
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.palette import DARK, LIGHT, theme_for
 from o1lab.widgets.typed_ahead import TypedAheadApp
-from screens.base import messages
 from screens.base.context import LabContext, open_context
-from screens.base.screen import LabScreen
+from screens.base.messages import Visit
+from screens.base.screen import ERRORS, LabScreen
+from screens.base.session import SessionKeeper
 from store.errors import StoreError
 from store.sqlite import prepare
 
 if TYPE_CHECKING:
-    from screens.compare.screen import CompareScreen
-    from screens.distill.screen import DistillScreen
-    from screens.evaluate.screen import EvaluateScreen
-    from screens.traces.screen import TracesScreen
-    from screens.train.screen import TrainScreen
+    from o1lab.config import NotifySettings
 
 log = logging.getLogger("o1lab.app")
 
-MODES: tuple[tuple[str, str, str], ...] = (
-    ("f1", "lab", "Lab"),
-    ("f2", "traces", "Traces"),
-    ("f3", "distill", "Distill"),
-    ("f4", "train", "Train"),
-    ("f5", "compare", "Compare"),
-    ("f6", "evaluate", "Evaluate"),
-    ("f7", "transparency", "Transparency"),
+
+class Mode(NamedTuple):
+    """A screen of the app.
+
+    Attributes:
+        key: Its key.
+        name: Its name, which is also that of its folder in ``screens``.
+        label: Its name for people.
+        screen: Its class, in ``screens.NAME.screen``.
+        about: What it is for.
+    """
+
+    key: str
+    name: str
+    label: str
+    screen: str
+    about: str
+
+
+MODES = (
+    Mode("f1,alt+1", "lab", "Lab", "OverviewScreen", "What is in the lab, and what to do next"),
+    Mode("f2,alt+2", "traces", "Traces", "TracesScreen", "Read chains and decide on them"),
+    Mode("f3,alt+3", "distill", "Distill", "DistillScreen", "The pool of problems, and what teachers are asked"),
+    Mode("f4,alt+4", "train", "Train", "TrainScreen", "Training runs and their curves"),
+    Mode("f5,alt+5", "compare", "Compare", "CompareScreen", "Ask several models the same, side by side"),
+    Mode("f6,alt+6", "evaluate", "Evaluate", "EvaluateScreen", "Suites, samples, tables and plots"),
+    Mode("f7,alt+7", "transparency", "Transparency", "TransparencyScreen", "What works, and this lab, publish"),
 )
 SETTLE_S = 0.5  # after the mount of the first screen, when it has been painted
+WATCH_S, IDLE_S = 2.0, 4.0  # seconds between two looks at the jobs, and while none is active
 
 
 class _NoControls(LineFilter):
@@ -73,62 +100,40 @@ class LabApp(TypedAheadApp):
     CSS_PATH: ClassVar[list[str | Any]] = [assets_dir() / "styles" / "o1lab.tcss"]
     DEFAULT_MODE = "lab"
     ENABLE_COMMAND_PALETTE = True
+    watches: ClassVar[bool] = True
+    """Whether it looks at the jobs of the lab; tests that do not need it turn it off."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key, f"switch_mode('{mode}')", label, show=True, priority=True) for key, mode, label in MODES),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
-        Binding("q", "quit", "Quit", show=False),
+        *(Binding(one.key, f"switch_mode('{one.name}')", one.label, priority=True, tooltip=one.about) for one in MODES),
+        Binding("ctrl+g", "go_to", "Go to", show=False, priority=True, tooltip="Then 1 to 7 goes to a screen"),
+        Binding("ctrl+q", "quit", "Quit now", show=False, priority=True, tooltip="Leave at once"),
+        Binding(
+            "ctrl+z", "suspend_process", "Suspend", show=False, priority=True, tooltip="Back to the shell; fg returns"
+        ),
+        Binding(
+            "q", "close", "Quit", show=False, tooltip="Close what is open, else leave; asks if something would be lost"
+        ),
     ]
 
-    def __init__(self, context: LabContext, *, mode: str = "lab") -> None:
-        super().__init__(ansi_color=bool(os.environ.get("O1LAB_ANSI")))
+    def __init__(self, context: LabContext, *, mode: str = "lab", theme: str | None = None) -> None:
+        super().__init__()
+        # Without colours at all, and not in the greys into which Textual turns the colours of its own themes.
+        self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
         self._filters.append(_NoControls())
         self.context = context
         self.first_mode = mode
+        self.first_theme = theme
         self._leaving = threading.Event()
-        for name, factory in self._factories().items():
-            self.add_mode(name, factory)
+        for one in MODES:
+            self.add_mode(one.name, partial(self._screen, one))
+        self.set_keymap(context.keys)
+        self.keeper = SessionKeeper(self, context.session)
+        last = context.session.get("theme", "")
+        if last in self.available_themes and "TEXTUAL_THEME" not in os.environ and theme is None:
+            self.theme = last
 
-    def _factories(self) -> dict[str, Callable[[], Screen[Any]]]:
-        def lab() -> LabScreen:
-            from screens.lab.screen import OverviewScreen
-
-            return OverviewScreen(self.context)
-
-        def traces() -> LabScreen:
-            from screens.traces.screen import TracesScreen
-
-            return TracesScreen(self.context)
-
-        def distill() -> LabScreen:
-            from screens.distill.screen import DistillScreen
-
-            return DistillScreen(self.context)
-
-        def train() -> LabScreen:
-            from screens.train.screen import TrainScreen
-
-            return TrainScreen(self.context)
-
-        def compare() -> LabScreen:
-            from screens.compare.screen import CompareScreen
-
-            return CompareScreen(self.context)
-
-        def evaluate() -> LabScreen:
-            from screens.evaluate.screen import EvaluateScreen
-
-            return EvaluateScreen(self.context)
-
-        def transparency() -> LabScreen:
-            from screens.transparency.screen import TransparencyScreen
-
-            return TransparencyScreen(self.context)
-
-        return {
-            "lab": lab, "traces": traces, "distill": distill, "train": train, "compare": compare, "evaluate": evaluate,
-            "transparency": transparency,
-        }  # fmt: skip
+    def _screen(self, mode: Mode) -> Screen[Any]:
+        screen: type[LabScreen] = getattr(import_module(f"screens.{mode.name}.screen"), mode.screen)
+        return screen(self.context)
 
     async def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # the terminal was cleared
@@ -136,10 +141,17 @@ class LabApp(TypedAheadApp):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
                     asyncio.get_running_loop().add_signal_handler(number, self._end_on_signal, number)
-        self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
+        self.ansi_theme_dark, self.ansi_theme_light = DARK, LIGHT
+        if self.first_theme is not None:
+            self.theme = self.first_theme
         if self.first_mode != self.DEFAULT_MODE:
             await self.switch_mode(self.first_mode)
         self.set_timer(SETTLE_S, self._settle)
+        self.keeper.start(forced=self.first_theme)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        self.context.session.set("mode", mode)
+        return super().switch_mode(mode)
 
     def _end_on_signal(self, number: int) -> None:
         """Quit as with the key, so that partial answers are saved."""
@@ -154,6 +166,36 @@ class LabApp(TypedAheadApp):
             gc.freeze()  # existing objects are permanent: later collections skip them
             gc.enable()
         self.run_worker(self._make_ready, thread=True, exit_on_error=False)
+        if self.watches:
+            self.run_worker(self._watch_jobs(), group="watch", exit_on_error=False)
+
+    async def _watch_jobs(self) -> None:
+        """Show what runs on every screen, and tell what has happened, until the app closes."""
+        made = await asyncio.to_thread(import_module, "screens.base.monitor")
+        monitor = made.Monitor(self.context.lab, self.context.name)
+        while True:
+            try:
+                told = await asyncio.to_thread(monitor.look, self._notify_settings(), self.current_mode)
+            except ERRORS:  # the lab is on a disk that is gone for a moment; screens report what they need
+                log.warning("the jobs cannot be read", exc_info=True)
+                told = []
+            self.context.activity = monitor.parts
+            for screen in self.screen_stack:
+                if isinstance(screen, LabScreen):
+                    screen.show_activity()
+            for one in told:
+                self.notify(one.text, severity="warning" if one.trouble else "information", timeout=20, markup=False)
+                if one.sequences and self._driver is not None:
+                    self._driver.write(one.sequences)
+            await asyncio.sleep(WATCH_S if monitor.parts else IDLE_S)
+
+    def _notify_settings(self) -> NotifySettings:
+        from o1lab.config import NotifySettings
+
+        try:
+            return self.context.config.notify
+        except O1LabError:  # reported at the start
+            return NotifySettings()
 
     def _make_ready(self) -> None:
         """Import what the first write needs, check o1lab.toml, and measure pending traces."""
@@ -164,9 +206,18 @@ class LabApp(TypedAheadApp):
             )
         try:
             _ = self.context.config
+            self._check_keys()
             self._measure_pending()
         except (O1LabError, StoreError) as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
+
+    def _check_keys(self) -> None:
+        """Say what is wrong with the keys of o1lab.toml."""
+        if self.context.keys:
+            from o1lab.keymap import all_keys, faults
+
+            for fault in faults(all_keys(type(self), self.context.keys), self.context.keys):
+                self.call_from_thread(self.notify, fault, severity="warning", timeout=20, markup=False)
 
     def _measure_pending(self) -> None:
         """Measure traces that an import or a newer segmenter left unmeasured, in a thread, until the app closes."""
@@ -184,19 +235,19 @@ class LabApp(TypedAheadApp):
 
     async def on_unmount(self) -> None:
         self._leaving.set()
+        await self.keeper.close()
         await self.context.close()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield the commands of the palette: all modes, all actions with a key on this screen, and Textual's own."""
-        for key, mode, label in MODES:
-            yield SystemCommand(
-                f"{label} ({key})", f"Go to the {label} screen", lambda mode=mode: self.switch_mode(mode)
-            )
+        for one in MODES:
+            key = self.context.keys.get(f"switch_mode_{one.name}", one.key).replace(",", ", ")
+            yield SystemCommand(f"{one.label} ({key})", one.about, partial(self.switch_mode, one.name))
         for keys, active in self._actions(screen).values():
             binding = active.binding
             yield SystemCommand(
                 f"{binding.description} ({', '.join(keys)})",
-                binding.tooltip or f"On {screen.title or 'this screen'}",
+                binding.tooltip,
                 lambda active=active: self._run_binding(active.binding.action, active.node),
             )
         yield from super().get_system_commands(screen)
@@ -206,7 +257,8 @@ class LabApp(TypedAheadApp):
         actions: dict[tuple[str, str], tuple[list[str], ActiveBinding]] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.description and active.enabled and not binding.action.startswith("switch_mode"):
+            # Those without a tooltip are Textual's, for example to move the cursor of an editor.
+            if binding.tooltip and active.enabled and not binding.action.startswith("switch_mode"):
                 keys, _ = actions.setdefault((binding.action, binding.description), ([], active))
                 keys.append(self.get_key_display(binding))
         return actions
@@ -214,41 +266,59 @@ class LabApp(TypedAheadApp):
     def _run_binding(self, action: str, node: Any) -> None:
         self.call_later(self.run_action, action, node)
 
-    async def on_open_traces(self, message: messages.OpenTraces) -> None:
-        await self.switch_mode("traces")
-        screen = cast("TracesScreen", self.get_screen_stack("traces")[0])  # below any dialog
-        screen.open(message.query, message.trace_id)
+    @work(exclusive=True, group="go")
+    async def action_go_to(self) -> None:
+        """Ask for the digit of a screen, and go there."""
+        from o1lab.widgets.dialogs import GoDialog  # editors and rendering, which the first paint does not need
 
-    async def on_open_distill(self, message: messages.OpenDistill) -> None:
-        await self.switch_mode("distill")
-        screen = cast("DistillScreen", self.get_screen_stack("distill")[0])  # below any dialog
-        if message.form:
-            screen.open_form({"problems": message.problems} if message.problems else None)
+        if not isinstance(self.screen, GoDialog):
+            place = await self.push_screen_wait(GoDialog([one.label for one in MODES]))
+            if place is not None:
+                await self.switch_mode(MODES[place].name)
+
+    @work(exclusive=True, group="close")
+    async def action_close(self) -> None:
+        """Close what is open on this screen; else leave the app, after a question if something would be lost."""
+        screen = self.screen
+        if isinstance(screen, LabScreen) and await screen.close_open():
+            return
+        from o1lab.widgets.dialogs import ConfirmDialog  # as above
+
+        lost = [loss for one in self._screens() if (loss := one.would_lose())]
+        if not lost or await self.push_screen_wait(
+            ConfirmDialog("Leave o1lab?", "Lost: " + " ".join(lost), yes="Leave", no="Stay", danger=True)
+        ):
+            self.exit()
+
+    def _screens(self) -> Iterator[LabScreen]:
+        """Yield the open screens of all modes."""
+        for one in MODES:
+            with contextlib.suppress(KeyError):  # not shown yet
+                yield from (screen for screen in self.get_screen_stack(one.name) if isinstance(screen, LabScreen))
+
+    @on(Visit)
+    async def _visit(self, message: Visit) -> None:
+        await self.switch_mode(message.mode)
+        message.arrive(self.get_screen_stack(message.mode)[0])  # below any dialog
+
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Save a picture of the screen in the exports of the lab: there may be no folder for downloads."""
+        if self.is_web:  # the browser gets it
+            return super().deliver_screenshot(filename, path, time_format)
+        name = filename or f"{self.context.name}-{datetime.now():{time_format or '%Y-%m-%d-%H-%M-%S'}}.svg"
+        self._save_screenshot(Path(path or self.context.lab.exports) / Path(name).name, self.export_screenshot())
+        return None
+
+    @work
+    async def _save_screenshot(self, path: Path, picture: str) -> None:
+        try:
+            await asyncio.to_thread(write_text, path, picture, durable=False)
+        except OSError as error:
+            self.notify(visible(f"No screenshot: {path}: {error.strerror}."), severity="error", markup=False)
         else:
-            screen.open_pool(message.problems)
-
-    async def on_open_run(self, message: messages.OpenRun) -> None:
-        await self.switch_mode("train")
-        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # below any dialog
-        screen.open_run(message.run_id)
-
-    async def on_open_training(self, message: messages.OpenTraining) -> None:
-        await self.switch_mode("train")
-        screen = cast("TrainScreen", self.get_screen_stack("train")[0])  # below any dialog
-        screen.open_form(message.dataset)
-
-    async def on_open_compare(self, message: messages.OpenCompare) -> None:
-        await self.switch_mode("compare")
-        screen = cast("CompareScreen", self.get_screen_stack("compare")[0])  # below any dialog
-        screen.open(message.models, message.prompt)
-
-    async def on_open_evaluation(self, message: messages.OpenEvaluation) -> None:
-        await self.switch_mode("evaluate")
-        screen = cast("EvaluateScreen", self.get_screen_stack("evaluate")[0])  # below any dialog
-        if message.evaluation_id is not None:
-            screen.open_evaluation(message.evaluation_id)
-        else:
-            screen.open_form({"model": message.model} if message.model else None)
+            self.notify(visible(f"Saved the screenshot {path}."), timeout=8, markup=False)
 
     def _handle_exception(self, error: Exception) -> None:
         """Quit with an error in one sentence, and write the traceback to the log only.
@@ -276,21 +346,35 @@ class LabApp(TypedAheadApp):
     _closing_error: O1LabError | None = None
 
 
-def run_app(lab: Lab, *, mode: str = "lab") -> int:
+def run_app(lab: Lab, *, fresh: bool = False) -> int:
     """Run the app in this terminal until the user quits, and return the exit status: 128 + N after signal N.
+
+    Args:
+        lab: The lab.
+        fresh: Whether the screens start without what they looked like last time.
 
     Raises:
         LabError: There is no terminal, or the lab cannot be opened.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_browser = os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")  # started by `o1lab web`
+    if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise LabError(
             "The app needs a terminal, but standard input or output is not one.",
             "Use the commands instead (`o1lab --help`), or `o1lab demo --headless`.",
             code="no_terminal",
         )
-    context = open_context(lab)
+    if os.environ.get("TERM") in ("dumb", "unknown"):
+        raise LabError(
+            f"The app needs a terminal that can move its cursor, but TERM is {os.environ['TERM']}.",
+            "Use the commands instead (`o1lab --help`), or set TERM if this terminal can do more, as in TERM=xterm.",
+            code="no_terminal",
+        )
+    context = open_context(lab, fresh=fresh)
     _log_to_file()
-    app = LabApp(context, mode=mode)
+    colours = None if in_browser else Console(file=sys.__stdout__).color_system
+    mode = context.session.get("mode", LabApp.DEFAULT_MODE)
+    mode = mode if mode in {one.name for one in MODES} else LabApp.DEFAULT_MODE
+    app = LabApp(context, mode=mode, theme=theme_for(os.environ, colours))
     app.run()
     gc.unfreeze()
     gc.collect()  # closes the connections of other threads; closing the last one checkpoints the WAL

@@ -1,12 +1,30 @@
 """Errors with a message for the user: one sentence that says what happened, one that says what to do.
 
-The exit statuses are a contract (see ``o1lab --help``): 0 done, 1 done with failures, 2 usage,
-3 lab or environment, 4 no such id, 5 refused by preflight or budget, 130 interrupted.
+The exit statuses (:data:`EXIT_STATUSES`) are a contract with scripts.
 """
 
 from __future__ import annotations
 
-from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError, QueryError, StoreError
+from store.errors import (
+    InvalidNameError,
+    MissingError,
+    NameTakenError,
+    NothingChosenError,
+    QueryError,
+    StoreError,
+    WrongKindError,
+)
+
+EXIT_STATUSES = {
+    "0": "done",
+    "1": "done with failures",
+    "2": "usage",
+    "3": "lab or environment",
+    "4": "no such id",
+    "5": "refused by preflight or budget",
+    "128 + N": "ended by signal N (130 for Ctrl-C)",
+}
+"""What each exit status means, for ``--help`` and the documentation."""
 
 
 class O1LabError(Exception):
@@ -63,6 +81,23 @@ class RefusedError(O1LabError):
     code = "refused"
 
 
+class Interrupted(SystemExit):
+    """A signal ends the command. typer would turn a KeyboardInterrupt into the status of SIGINT.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.status = signal_status(number)
+        super().__init__(self.status)
+
+
+def signal_status(number: int) -> int:
+    """Return the exit status of a command that a signal ended, as shells have it."""
+    return 128 + number
+
+
 def from_store(error: StoreError) -> O1LabError:
     """Convert a store error to the error with the matching exit status."""
     kind: type[O1LabError] = LabError
@@ -70,4 +105,6 @@ def from_store(error: StoreError) -> O1LabError:
         kind = NotFoundError
     elif isinstance(error, QueryError | NameTakenError | NothingChosenError | InvalidNameError):
         kind = UsageError
+    elif isinstance(error, WrongKindError):
+        kind = RefusedError
     return kind(error.message, error.hint, code=error.code)

@@ -1,14 +1,17 @@
-"""Atomic replacement of files: a reader sees either the old or the new content, never a mixture."""
+"""Atomic replacement of files (a reader sees either the old or the new content), and a cache of what was read."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
+
+ValueT = TypeVar("ValueT")
 
 
 def protect_files(config: Path) -> None:
@@ -89,9 +92,53 @@ def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -
     write_text(path, text + "\n", durable=durable)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock a file for the block; other programs and threads that lock it wait. It is created in an existing folder.
+
+    On a file system without locks, the block runs without one.
+
+    Args:
+        path: the file to lock. It is not the file that the block replaces: a replaced file loses its lock.
+    """
+    with path.open("a") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class StampedCache(Generic[ValueT]):
+    """One value for each key, read again only when its stamp (a size, a time, a count) has changed."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[Hashable, ValueT]] = {}
+
+    def get(self, key: str, stamp: Hashable, read: Callable[[], ValueT]) -> ValueT:
+        """Return the value of ``key``, from ``read`` unless it was read under the same ``stamp``."""
+        if key not in self._values or self._values[key][0] != stamp:
+            self._values[key] = (stamp, read())
+        return self._values[key][1]
+
+
+def size_stamp(path: Path) -> int:
+    """Return the size of a file that only grows; -1 without one."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def time_stamp(path: Path) -> int:
+    """Return when a file was replaced last, in nanoseconds; -1 without one."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1

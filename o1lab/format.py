@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
@@ -51,6 +52,11 @@ def byte_size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun: ``1 trace``, ``2,300 traces``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def short_count(count: int) -> str:
     """Format a count in about three digits: ``873``, ``4.9k``, ``31k``, ``1.2M``."""
     if count < 1_000:
@@ -59,3 +65,20 @@ def short_count(count: int) -> str:
         thousands = count / 1_000
         return f"{thousands:.1f}k" if thousands < 9.95 else f"{thousands:.0f}k"
     return f"{count / 1_000_000:.1f}M"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Return the rows of a table as lines, each column as wide as its widest cell.
+
+    Args:
+        rows: the cells, with a row of headings first if there is one.
+        right: the columns that are aligned to the right, as numbers are.
+    """
+    from rich.cells import cell_len
+
+    columns = []
+    for number, cells in enumerate(zip(*rows, strict=True)):
+        width = max(map(cell_len, cells))
+        gaps = [" " * (width - cell_len(cell)) for cell in cells]
+        columns.append([gap + cell if number in right else cell + gap for cell, gap in zip(cells, gaps, strict=True)])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o1lab.config import load_config
+from o1lab.config import NotifySettings, load_config
 from o1lab.errors import O1LabError, from_store
+from o1lab.format import counted
+from o1lab.labs import open_lab
 from o1lab.paths import Lab, cache_dir
 from o1lab.registry import PluginWarning, Registry
-from store import open_store
 from store.errors import StoreError
 
 _MOST = 5  # damaged files that are named
@@ -57,11 +58,12 @@ def examine(lab: Lab | None) -> list[Check]:
         _plugins,
         lambda: _disk(lab),
         lambda: _keys(lab),
+        lambda: _notify(lab),
     ]
     if lab is not None:
         checks.insert(0, lambda: _lab(lab))
         checks += [lambda: _endpoints(lab), lambda: _jobs(lab), lambda: _servers(lab)]
-    return [check() for check in checks]
+    return [check() for check in checks] + (_launchers(lab) if lab is not None else [])
 
 
 def _python() -> Check:
@@ -72,7 +74,7 @@ def _python() -> Check:
 def _lab(lab: Lab) -> Check:
     try:
         config = load_config(lab)
-        store = open_store(lab.database)
+        store = open_lab(lab)
     except StoreError as error:
         return Check("lab", False, error.message, from_store(error).hint)
     except O1LabError as error:
@@ -107,6 +109,18 @@ def _servers(lab: Lab) -> Check:
     if damaged := [error.brief for error in damaged_records(lab)]:
         return Check("servers", False, _first(damaged), f"Delete these files from {lab.servers}.")
     return Check("servers", True, f"{len(live_records(lab))} running")
+
+
+def _launchers(lab: Lab) -> list[Check]:
+    """Check the launchers of training runs that the lab is configured for."""
+    from o1lab.train.launchers import LAUNCHERS
+
+    try:
+        config = load_config(lab)
+    except O1LabError:  # reported by the check of the lab
+        return []
+    looked = ((name, one.examine(config)) for name, one in LAUNCHERS.all().items())
+    return [Check(name, found.ok, found.detail, found.fix) for name, found in looked if found is not None]
 
 
 def _first(texts: list[str]) -> str:
@@ -167,8 +181,9 @@ def _plugins() -> Check:
     from o1lab.distill.methods import METHODS
     from o1lab.evaluate.scorers import SCORERS
     from o1lab.ingest.importers import IMPORTERS
+    from o1lab.train.launchers import LAUNCHERS
 
-    registries: list[Registry[Any]] = [SCORERS, METHODS, RULES, IMPORTERS, ENGINES]
+    registries: list[Registry[Any]] = [SCORERS, METHODS, RULES, IMPORTERS, ENGINES, LAUNCHERS]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
         broken = [problem for registry in registries for problem in registry.problems()]
@@ -202,6 +217,24 @@ def _keys(lab: Lab | None) -> Check:
     return Check("keys", True, detail)
 
 
+def _notify(lab: Lab | None) -> Check:
+    """Say how events of jobs reach a person, and whether the hook can be called. The bell rings in any case."""
+    from o1lab.terminal import reach
+
+    try:
+        settings = load_config(lab).notify if lab is not None else NotifySettings()
+    except O1LabError as error:
+        return Check("notify", False, error.message, error.hint)
+    found = reach()
+    detail = found.why + (f" (to change it: {found.fix})" if found.fix else "")
+    if not settings.hook:
+        return Check("notify", True, f"{detail}; no hook")
+    if shutil.which(settings.hook[0], path=os.environ.get("PATH")) is None:
+        fix = "Correct [notify] hook in o1lab.toml: a list of the command and its arguments."
+        return Check("notify", False, f"{detail}; the hook {settings.hook[0]} is not found", fix)
+    return Check("notify", True, f"{detail}; the hook is {settings.hook[0]}")
+
+
 def _endpoints(lab: Lab) -> Check:
     """Check the URLs and names of endpoints, without asking any; and report what their servers refused lately."""
     from o1lab.inference.refused import remembered
@@ -219,7 +252,11 @@ def _endpoints(lab: Lab) -> Check:
         for e in config.endpoints
         if (names := remembered(base_url(e), e.model))
     ]
-    return Check("endpoints", True, "; ".join(refused) or f"{len(config.endpoints)} with valid urls and names")
+    return Check("endpoints", True, "; ".join(refused) or _named(len(config.endpoints)))
+
+
+def _named(number: int) -> str:
+    return f"{counted(number, 'endpoint')}, with valid URLs and names" if number else "none in o1lab.toml"
 
 
 def _run_names(lab: Lab) -> list[str]:

@@ -37,8 +37,10 @@ class Display:
         none: What null means, for a nullable number that has a default; the form accepts the word ``none`` for it.
         when: Whether the field matters, given the other fields by name, as values or as texts.
         choices: The values to choose from, where the type does not list them.
+        meanings: What each choice means, in a sentence; it is shown with the help of the chosen one.
         options: Names on the command line, where they are not made from the field's name.
         metavar: Placeholder of the value in ``--help``.
+        names: What its value names, such as ``dataset``; shells then complete it (see ``o1lab.cli.naming``).
         argument: Whether it is a positional argument of the command.
         in_form: Whether the form has the field.
         verbatim: Whether surrounding spaces are part of the value.
@@ -50,8 +52,10 @@ class Display:
     none: str = ""
     when: Callable[[Mapping[str, object]], bool] | None = None
     choices: Callable[[], Sequence[Any]] | None = None
+    meanings: Mapping[Any, str] = field(default_factory=dict, hash=False)
     options: tuple[str, ...] = ()
     metavar: str | None = None
+    names: tuple[str, ...] = ()
     argument: bool = False
     in_form: bool = True
     verbatim: bool = False
@@ -79,6 +83,16 @@ class Setting:
     def choices(self) -> tuple[Any, ...]:
         """The values to choose from; empty if any value of the type is allowed."""
         return tuple(self.display.choices()) if self.display.choices is not None else self.listed
+
+    @property
+    def full_help(self) -> str:
+        """The help with the meaning of each choice."""
+        return " ".join([self.help, *(f"{choice}: {text}" for choice, text in self.display.meanings.items())])
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is a number or a choice, whose values contain no comma."""
+        return self.kind in (int, float) or bool(self.choices)
 
     @property
     def default_text(self) -> str:

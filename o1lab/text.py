@@ -96,3 +96,9 @@ def one_line(text: str, width: int) -> str:
     """Return the start of ``text`` as one visible line of at most ``width`` characters, with an ellipsis if cut."""
     line = " ".join(visible(text[: width * 4]).split())
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
+def lowered(text: str) -> str:
+    """Return the lower case with the same length, so that offsets stay valid: only ``İ`` has a longer lower case."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else text.replace("İ", "i").lower()

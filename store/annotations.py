@@ -1,8 +1,9 @@
 """Annotations: append-only records, and the state derived from them.
 
-Records are never updated or deleted; an undo is a record too. The decision, the rating and the tags of a trace are
-derived from its records in the order in which they were written, whatever the clock said, and stored for the lists.
-Merged records come after those that were there.
+Records are never updated or deleted; an undo is a record too, and undoes only its annotator's own records. Decisions
+and ratings of each person, tags, step verdicts and assignments of a trace are derived from its records in the order in
+which they were written, whatever the clock said, and stored for the lists. Merged records come after those that were
+there.
 """
 
 from __future__ import annotations
@@ -12,31 +13,38 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from store import traces
+from store import assignments, corrections, decisions, labels, traces, wrong_steps
+from store.annotation_sql import ALIVE, VALUE
+from store.decisions import ADJUDICATION, DECISIONS
 from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.traces import selection
+from store.policy import OWN_DECISION
 from store.records import Annotation, new_id, now, scrubbed
 from store.sqlite import Database
 
-DECISIONS = ("accept", "reject", "skip")
-KINDS = ("decision", "rating", "tag", "untag", "note", "span", "edit", "undo")
-_COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at"
-_ALIVE = (
-    "a.kind != 'undo' AND NOT EXISTS "
-    "(SELECT 1 FROM annotations u WHERE u.kind = 'undo' AND u.target IN (a.id, a.batch))"
-)
+KINDS = ("decision", "rating", "tag", "untag", "note", "span", "wrong_step", "move", "edit", "undo", ADJUDICATION,
+         *assignments.KINDS)  # fmt: skip
+_COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at, run_id"
+_READ = _COLUMNS.replace("value", VALUE, 1)
+_WORK = f"a.kind NOT IN {assignments.KINDS!r}"
+"""Assigning traces is no annotation of them: an undo of the last annotation passes over it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Number of decisions made and still to make, and the annotator's pace."""
+    """Number of decisions made and still to make, and the annotator's pace.
+
+    Unless ``exact``, the numbers of traces are lower bounds. ``label`` may say whose decisions are counted.
+    """
 
     total: int
     decided: int
     today: int
     per_hour: float | None  # from the decisions of the last hour; None with fewer than two
     by_decision: dict[str, int] = field(default_factory=dict)
+    exact: bool = True
+    label: str = ""
 
 
 def annotate(
@@ -47,6 +55,7 @@ def annotate(
     *,
     annotator: str,
     span: tuple[int, int] | None = None,
+    run_id: str | None = None,
 ) -> Annotation:
     """Record one annotation; it is durable when this returns.
 
@@ -54,22 +63,54 @@ def annotate(
         db: The lab's database.
         trace_id: The trace.
         kind: One of ``KINDS`` except ``undo``.
-        value: The decision, the rating as a digit, the tag, the note, the label of a span, or the id of the edited
-            trace.
-        annotator: The name of the person.
-        span: (start, end) of a span in the thought, in code points.
+        value: The decision (of the person, or an adjudication), the rating as a digit, the tag, the note, the label of
+            a span, the id of the edited trace, the number of the first wrong move (see :mod:`store.wrong_steps`), the
+            kind of a move (see :mod:`store.corrections`), or the person that the trace is assigned to.
+        annotator: The name of the person or judge.
+        span: (start, end) of a span or move in the thought, in code points.
+        run_id: The teacher run of a judge; None for a person.
 
     Raises:
         MissingError: There is no such trace.
     """
     if kind not in KINDS or kind == "undo":
         raise ValueError(kind)
-    record = Annotation(new_id(), trace_id, kind, scrubbed(value), span, None, None, scrubbed(annotator), now())
     with db.atomic():
         traces.get(db, trace_id)
+        before = decisions.adjudications_in(of_trace(db, trace_id)) if kind == ADJUDICATION else []
+        record = Annotation(
+            new_id(), trace_id, kind, _written(db, kind, value), span, " ".join(one.id for one in before) or None, None,
+            scrubbed(annotator), now(), run_id,
+        )  # fmt: skip
         _insert(db, [record])
         derive(db, [trace_id])
     return record
+
+
+def annotate_spans(
+    db: Database, trace_id: str, kind: str, value: str, spans: Sequence[tuple[int, int]], *, annotator: str
+) -> list[Annotation]:
+    """Record the same annotation for several spans of a trace; all of them are undone at once.
+
+    Raises:
+        MissingError: There is no such trace.
+    """
+    batch, created_at = (new_id() if len(spans) > 1 else None), now()
+    with db.atomic():
+        traces.get(db, trace_id)
+        value = _written(db, kind, value)
+        records = [
+            Annotation(new_id(), trace_id, kind, value, span, None, batch, scrubbed(annotator), created_at)
+            for span in spans
+        ]
+        _insert(db, records)
+        derive(db, [trace_id])
+    return records
+
+
+def _written(db: Database, kind: str, value: str) -> str:
+    """Return the value as it is recorded: a label under its present name."""
+    return labels.present(db, scrubbed(value)) if kind == "span" else scrubbed(value)
 
 
 def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str) -> tuple[str, int]:
@@ -78,18 +119,24 @@ def decide_all(db: Database, query: TraceQuery, decision: str, *, annotator: str
     Returns:
         The id of the batch, for ``undo``, and the number of traces.
     """
-    batch, created_at = new_id(), now()
     with db.atomic():
         chosen = traces.ids(db, query)
+        return add_batch(db, "decision", [(one, decision) for one in chosen], annotator=annotator), len(chosen)
+
+
+def add_batch(db: Database, kind: str, values: Sequence[tuple[str, str]], *, annotator: str) -> str:
+    """Record annotations of one kind, as (trace id, value), that are undone at once; return the id of the batch."""
+    batch, created_at = new_id(), now()
+    with db.atomic():
         _insert(
             db,
             [
-                Annotation(new_id(), one, "decision", decision, None, None, batch, scrubbed(annotator), created_at)
-                for one in chosen
+                Annotation(new_id(), one, kind, scrubbed(value), None, None, batch, scrubbed(annotator), created_at)
+                for one, value in values
             ],
         )
-        derive(db, chosen)
-    return batch, len(chosen)
+        derive(db, list(dict.fromkeys(one for one, _ in values)))
+    return batch
 
 
 def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: str | None = None) -> Annotation | None:
@@ -98,7 +145,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
     Args:
         db: The lab's database.
         annotator: The name of the person.
-        trace_id: Without ``target``: undo the annotator's last annotation of this trace, and not its batch.
+        trace_id: Without ``target``: undo the annotator's last annotation of this trace, and none of other traces.
         target: The id of the annotation or batch; None for the annotator's last one.
 
     Returns:
@@ -121,10 +168,16 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
 
 
 def _last(db: Database, annotator: str, trace_id: str | None) -> str | None:
-    """Return the id of an annotator's last annotation that is not undone, or of its batch unless a trace is given."""
-    what, condition, parameters = "coalesce(a.batch, a.id)", f"{_ALIVE} AND a.annotator = ?", [scrubbed(annotator)]
+    """Return the id of an annotator's last annotation that is not undone, or of its batch.
+
+    With a trace, a batch that has annotations of other traces too is not returned.
+    """
+    what, parameters = "coalesce(a.batch, a.id)", [scrubbed(annotator)]
+    condition = f"{ALIVE} AND {_WORK} AND a.annotator = ?"
     if trace_id is not None:
-        what, condition = "a.id", f"{condition} AND a.trace_id = ?"
+        other = "SELECT 1 FROM annotations b WHERE b.batch = a.batch AND b.trace_id != a.trace_id"
+        what = f"coalesce(CASE WHEN NOT EXISTS ({other}) THEN a.batch END, a.id)"
+        condition = f"{condition} AND a.trace_id = ?"
         parameters.append(trace_id)
     row = db.execute(
         f"SELECT {what} FROM annotations a WHERE {condition} ORDER BY a.seq DESC LIMIT 1", parameters
@@ -134,14 +187,21 @@ def _last(db: Database, annotator: str, trace_id: str | None) -> str | None:
 
 def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
     """Return a trace's records in order of creation, without undone ones unless ``alive`` is false."""
-    condition = f"a.trace_id = ? AND {_ALIVE}" if alive else "a.trace_id = ?"
-    rows = db.execute(f"SELECT {_COLUMNS} FROM annotations a WHERE {condition} ORDER BY a.seq", [trace_id])
+    condition = f"a.trace_id = ? AND {ALIVE}" if alive else "a.trace_id = ?"
+    rows = db.execute(f"SELECT {_READ} FROM annotations a WHERE {condition} ORDER BY a.seq", [trace_id])
     return [_annotation(row) for row in rows]
 
 
 def get(db: Database, identity: str) -> Annotation | None:
-    row = db.execute(f"SELECT {_COLUMNS} FROM annotations a WHERE a.id = ?", [identity]).fetchone()
+    row = db.execute(f"SELECT {_READ} FROM annotations a WHERE a.id = ?", [identity]).fetchone()
     return _annotation(row) if row else None
+
+
+def targets(db: Database, target: str) -> list[Annotation]:
+    """Return an annotation (one) or the annotations of a batch, undone or not."""
+    condition = "a.id = ? OR a.batch = ?"
+    rows = db.execute(f"SELECT {_READ} FROM annotations a WHERE {condition} ORDER BY a.seq", [target, target])
+    return [_annotation(row) for row in rows]
 
 
 def traces_of(db: Database, target: str) -> list[str]:
@@ -152,20 +212,34 @@ def traces_of(db: Database, target: str) -> list[str]:
 
 def everything(db: Database) -> Iterator[Annotation]:
     """Yield all records in order, undos included, for an export."""
-    for row in db.execute(f"SELECT {_COLUMNS} FROM annotations a ORDER BY a.seq"):
+    for row in db.execute(f"SELECT {_READ} FROM annotations a ORDER BY a.seq"):
         yield _annotation(row)
 
 
-def merge(db: Database, records: Iterable[Annotation]) -> tuple[int, int, list[Annotation]]:
-    """Import records of another lab.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The result of a merge.
 
-    Returns:
-        The number of new records, the number of known ones, and the records whose trace is not in this lab.
+    Attributes:
+        added: Number of new records.
+        known: Number of records that were in the lab already.
+        without_trace: Records whose trace is not in this lab; they are not added.
+        disputed: Number of traces that are disputed now and were not before.
     """
+
+    added: int
+    known: int
+    without_trace: tuple[Annotation, ...]
+    disputed: int
+
+
+def merge(db: Database, records: Iterable[Annotation]) -> Merged:
+    """Import records of another lab. What one person decided never replaces what another did."""
     added = known = 0
     unmatched: list[Annotation] = []
     touched: set[str] = set()
     with db.atomic():
+        before = set(decisions.disputed(db))
         for record in records:
             if db.execute("SELECT 1 FROM annotations WHERE id = ?", [record.id]).fetchone():
                 known += 1
@@ -181,7 +255,8 @@ def merge(db: Database, records: Iterable[Annotation]) -> tuple[int, int, list[A
                         for row in db.execute("SELECT trace_id FROM annotations WHERE batch = ?", [record.target])
                     )
         derive(db, sorted(touched))
-    return added, known, unmatched
+        after = set(decisions.disputed(db))
+    return Merged(added, known, tuple(unmatched), len(after - before))
 
 
 def tags(db: Database) -> list[tuple[str, int]]:
@@ -195,25 +270,39 @@ def tags_of(db: Database, trace_id: str) -> list[str]:
     return [row[0] for row in db.execute("SELECT tag FROM trace_tags WHERE trace_id = ? ORDER BY tag", [trace_id])]
 
 
-def span_labels(db: Database) -> list[str]:
-    """Return every span label ever used, the most used first."""
-    rows = db.execute("SELECT value FROM annotations WHERE kind = 'span' GROUP BY value ORDER BY count(*) DESC, value")
-    return [row[0] for row in rows]
+def annotators(db: Database) -> list[str]:
+    """Return the name of everybody who ever annotated, each found in an index from the one before."""
+    following = "SELECT min(annotator) FROM annotations WHERE annotator > w.name"
+    walk = (
+        "WITH RECURSIVE w(name) AS (SELECT min(annotator) FROM annotations UNION ALL "
+        f"SELECT ({following}) FROM w WHERE w.name IS NOT NULL) SELECT name FROM w WHERE name IS NOT NULL"
+    )
+    return [row[0] for row in db.execute(f"SELECT name FROM ({walk})")]
 
 
-def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
-    """Count the decisions among the traces of the query, and measure this annotator's pace."""
+def progress(
+    db: Database, query: TraceQuery, *, annotator: str, at_most: int | None = None, own: bool = False
+) -> Progress:
+    """Count the decisions among the traces of the query, and measure this annotator's pace.
+
+    With ``own``, the decisions of the person who asks are counted, whatever the policy. With ``at_most``, only that
+    many of the traces are counted; if there are more, the numbers are lower bounds.
+    """
     chosen = selection(query)
-    each = ", ".join(f"count(*) FILTER (WHERE t.decision = '{decision}')" for decision in DECISIONS)
+    decision = OWN_DECISION if own else "t.decision"
+    each = ", ".join(f"count(*) FILTER (WHERE c.decision = '{one}')" for one in DECISIONS)
+    counted, parameters = f"SELECT {decision} AS decision FROM {chosen.sql}", chosen.parameters
+    if at_most is not None:
+        counted, parameters = f"{counted} LIMIT ?", [*parameters, at_most]
     total, decided, *numbers = db.execute(
-        f"SELECT count(*), count(t.decision), {each} FROM {chosen.sql}", chosen.parameters
+        f"SELECT count(*), count(c.decision), {each} FROM ({counted}) c", parameters
     ).fetchone()
     clock = datetime.now(UTC)
     midnight = clock.strftime("%Y-%m-%d")
     hour_ago = (clock - timedelta(hours=1)).isoformat(timespec="microseconds")
     lately = db.execute(
         f"""SELECT t.seq, a.created_at FROM annotations a JOIN traces t ON t.id = a.trace_id
-            WHERE a.kind = 'decision' AND a.batch IS NULL AND a.annotator = ? AND a.created_at >= ? AND {_ALIVE}
+            WHERE a.kind = 'decision' AND a.batch IS NULL AND a.annotator = ? AND a.created_at >= ? AND {ALIVE}
             ORDER BY a.created_at""",
         [scrubbed(annotator), min(midnight, hour_ago)],
     ).fetchall()
@@ -226,40 +315,43 @@ def progress(db: Database, query: TraceQuery, *, annotator: str) -> Progress:
         pace = (len(recent) - 1) / seconds * 3600
     today = sum(time >= midnight for time in times)
     by_decision = {"none": total - decided} | dict(zip(DECISIONS, numbers, strict=True))
-    return Progress(total, decided, today, pace, {kind: number for kind, number in by_decision.items() if number})
+    by_decision = {kind: number for kind, number in by_decision.items() if number}
+    return Progress(total, decided, today, pace, by_decision, exact=total != at_most)
 
 
 def derive(db: Database, trace_ids: Sequence[str]) -> None:
-    """Update decision, rating and tags of these traces from their records."""
+    """Update what is derived from the records of these traces."""
     for trace_id in trace_ids:
-        decision: str | None = None
-        rating: int | None = None
         tagged: dict[str, None] = {}
-        for record in of_trace(db, trace_id):
-            if record.kind == "decision":
-                decision = record.value
-            elif record.kind == "rating":
-                rating = int(record.value)
-            elif record.kind == "tag":
+        records = of_trace(db, trace_id)
+        [seq] = db.execute("SELECT seq FROM traces WHERE id = ?", [trace_id]).fetchone()
+        for record in records:
+            if record.kind == "tag":
                 tagged[record.value] = None
             elif record.kind == "untag":
                 tagged.pop(record.value, None)
-        db.conn.execute("UPDATE traces SET decision = ?, rating = ? WHERE id = ?", (decision, rating, trace_id))
+        decisions.derive(db, seq, records)
+        assignments.derive(db, seq, records)
         db.conn.execute("DELETE FROM trace_tags WHERE trace_id = ?", (trace_id,))
         db.conn.executemany("INSERT INTO trace_tags(trace_id, tag) VALUES (?, ?)", [(trace_id, tag) for tag in tagged])
+        wrong_steps.derive(db, trace_id, records)
+    corrections.derive(db, trace_ids)
 
 
 def _insert(db: Database, records: Iterable[Annotation]) -> None:
     db.conn.executemany(
-        f"INSERT INTO annotations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO annotations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (r.id, r.trace_id, r.kind, r.value, *(r.span or (None, None)), r.target, r.batch, r.annotator, r.created_at)
+            (
+                r.id, r.trace_id, r.kind, r.value, *(r.span or (None, None)), r.target, r.batch, r.annotator,
+                r.created_at, r.run_id,
+            )
             for r in records
         ],
-    )
+    )  # fmt: skip
 
 
 def _annotation(row: Sequence[Any]) -> Annotation:
-    identity, trace_id, kind, value, start, end, target, batch, annotator, created_at = row
+    identity, trace_id, kind, value, start, end, target, batch, annotator, created_at, run_id = row
     span = None if start is None else (start, end)
-    return Annotation(identity, trace_id, kind, value, span, target, batch, annotator, created_at)
+    return Annotation(identity, trace_id, kind, value, span, target, batch, annotator, created_at, run_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
 from store.migrations import migrations
+from store.records import scrubbed
 from store.sqlite import Database
 
 BUSY_TIMEOUT_S = 15.0
@@ -23,8 +24,10 @@ _NETWORK_FILE_SYSTEMS = (
 class Store:
     """A lab's database; ``db`` is the connection of the calling thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, annotator: str = "") -> None:
         self.path = path
+        self.annotator = annotator
+        """The person who asks: ``me()`` in statements."""
         self.read_only = not _is_writable(path)
         """Whether the medium or its permissions allow no writing: then every write raises ``UnwritableError``."""
         self.journal_mode = "delete" if on_network(path) else "wal"
@@ -85,11 +88,17 @@ class Store:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute("PRAGMA cache_size=-16000")
+            connection.create_function("me", 0, lambda: scrubbed(self.annotator), deterministic=True)
         return Database(connection)
 
 
-def open_store(path: Path, *, create: bool = True) -> Store:
+def open_store(path: Path, *, create: bool = True, annotator: str = "") -> Store:
     """Open the database at ``path`` and migrate it. One that cannot be written is opened for reading.
+
+    Args:
+        path: The file.
+        create: Whether a missing file is created.
+        annotator: The person who asks.
 
     Raises:
         NewerSchemaError: A later version of o1lab wrote it; nothing is changed.
@@ -98,7 +107,7 @@ def open_store(path: Path, *, create: bool = True) -> Store:
     """
     if not create and not path.exists():
         raise MissingError(f"There is no database at {path}.")
-    store = Store(path)
+    store = Store(path, annotator=annotator)
     if store.read_only and not path.exists():
         raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")
     if not store.read_only:

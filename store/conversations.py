@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from store.records import new_id, now, resolved, scrubbed
+from store.naming import BEGINNING, bounds, resolved
+from store.records import new_id, now, scrubbed
 from store.sqlite import Database
 
 
@@ -90,7 +91,7 @@ def get(db: Database, identity: str) -> Conversation:
     Raises:
         MissingError: No conversation, or several conversations, have such an id.
     """
-    rows = db.execute(f"{_SELECT} WHERE id >= ? AND id < ? LIMIT 2", [identity, identity + "g"]).fetchall()
+    rows = db.execute(f"{_SELECT} WHERE {BEGINNING}", bounds(identity)).fetchall()
     return resolved(
         [_conversation(db, row) for row in rows], identity, "conversation", "The Compare screen lists them."
     )

@@ -17,9 +17,9 @@ _COLUMNS = {
 }
 # The trace of each row, and its ancestors.
 _MADE_FROM = """WITH RECURSIVE made_from(position, id) AS (
-    SELECT position, trace_id FROM dataset_rows WHERE name = :name UNION
+    SELECT position, trace_id FROM dataset_traces WHERE name = :name UNION
     SELECT m.position, t.parent_id FROM made_from m JOIN traces t ON t.id = m.id WHERE t.parent_id IS NOT NULL)"""
-_ROWS = "dataset_rows d JOIN traces t ON t.id = d.trace_id"
+_ROWS = "dataset_traces d JOIN traces t ON t.id = d.trace_id"
 
 
 def counts(db: Database, name: str, column: str) -> dict[str, int]:
@@ -63,6 +63,24 @@ def licences(db: Database, name: str) -> dict[str, int]:
         {"name": name},
     )
     return {str(licence): int(number) for licence, number in rows}
+
+
+def licences_of_source(db: Database, source: str) -> list[str | None]:
+    """Return the licences of the problems and traces of a source, None where none is given."""
+    rows = db.execute(
+        "SELECT licence FROM traces WHERE source = ?1 UNION SELECT licence FROM problem_sources WHERE source = ?1",
+        [source],
+    )
+    return [row[0] for row in rows]
+
+
+def with_ancestors(db: Database, name: str) -> list[str]:
+    """Return the traces of the rows and those that they were made from, which come first."""
+    rows = db.execute(
+        f"{_MADE_FROM} SELECT t.id FROM traces t WHERE t.id IN (SELECT id FROM made_from) ORDER BY t.seq",
+        {"name": name},
+    )
+    return [str(row[0]) for row in rows]
 
 
 def runs(db: Database, name: str) -> dict[str, int]:

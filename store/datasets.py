@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from store import traces
-from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError
+from store import decisions, traces
+from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError, WrongKindError
 from store.filters import TraceQuery
+from store.naming import candidates
 from store.records import (
     LONGEST_NAME,
     NAME_RULE,
     Context,
     Dataset,
+    DatasetKind,
     context_of,
     decode,
     is_name,
@@ -31,7 +33,10 @@ NO_SOLUTION = "no solution"
 """Why a trace is dropped from a phase-1 dataset: its row would be empty."""
 EVALUATION = "an answer to an evaluation"
 """Why a trace is dropped by default: it would leak evaluation answers into training."""
-_COLUMNS = "name, hash, phase, query, rows, tokens, created_at, selection"
+_SHORTEST_HASH = 4
+_COLUMNS = "name, hash, phase, query, rows, tokens, created_at, selection, decided, kind"
+_KINDS = {"sft": "single answers", "pairs": "pairs of a better and a worse answer"}
+_MAKE = {"sft": "`o1lab dataset create` makes one.", "pairs": "`o1lab dataset pairs` makes one."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class DatasetRow:
         context: The conversation that was asked, if it is not the statement alone, as in ``NewTrace``.
         cut_off: Whether the thought has no end: the response stopped inside it.
         complete: Whether the response was not cut off, as in ``NewTrace``.
+        format: The format of the think marks in the raw text.
+        joined: Whether the solution contains text from before, between or after the marks.
+        without_thought: Whether the trace has a thought that phase 1 leaves out.
     """
 
     trace_id: str
@@ -65,6 +73,9 @@ class DatasetRow:
     context: Context = ()
     cut_off: bool = False
     complete: bool = True
+    format: str = "plain"
+    joined: bool = False
+    without_thought: bool = False
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
@@ -122,32 +133,52 @@ def snapshot(
         left_out = {**(drops or {}), **dict.fromkeys(sorted(without), NO_SOLUTION)}
         if not chosen:
             raise _nothing(left_out)
-        digest, tokens = _hash(db, chosen, phase), _tokens(db, chosen)
-        made = Dataset(name, digest, phase, query, len(chosen), tokens, now(), selection or {})
-        existing = db.execute("SELECT hash FROM datasets WHERE name = ?", [name]).fetchone()
-        if existing and existing[0] != made.hash:
-            raise NameTakenError(
-                f"A dataset '{name}' exists with other content.", "Choose another name: datasets never change."
-            )
-        if not existing:
-            _insert(db, made, chosen, left_out)
+        digest, counted = _hash(db, chosen, phase), tokens(db, chosen)
+        made = Dataset(name, digest, phase, query, len(chosen), counted, now(), selection or {}, decided(db))
+        keep(db, made, [(trace_id, None) for trace_id in chosen], left_out)
     return get(db, name)
 
 
-def get(db: Database, name_or_hash: str) -> Dataset:
+def keep(db: Database, made: Dataset, chosen: Sequence[tuple[str, str | None]], left_out: Mapping[str, str]) -> None:
+    """Store a dataset with its rows, (trace id, id of the rejected trace), unless it is stored already.
+
+    Raises:
+        NameTakenError: A dataset of this name has other content.
+    """
+    existing = db.execute("SELECT hash FROM datasets WHERE name = ?", [made.name]).fetchone()
+    if existing and existing[0] != made.hash:
+        raise NameTakenError(
+            f"A dataset '{made.name}' exists with other content.", "Choose another name: datasets never change."
+        )
+    if not existing:
+        _insert(db, made, chosen, left_out)
+
+
+def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> Dataset:
     """Return the dataset with this name, or with this hash or a prefix of it (4 characters or more).
 
     Raises:
-        MissingError: There is no such dataset.
+        MissingError: There is no such dataset, or several; the candidates are named.
+        WrongKindError: It is not of the ``kind`` that is needed.
     """
-    row = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE name = ?", [name_or_hash]).fetchone() or (
-        db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE hash GLOB ? LIMIT 1", [name_or_hash + "*"]).fetchone()
-        if len(name_or_hash) >= 4 and name_or_hash.isalnum()
-        else None
-    )
-    if row is None:
-        raise MissingError(f"There is no dataset '{name_or_hash}'.", "`o1lab dataset ls` lists them.")
-    return _dataset(row)
+    hint = "`o1lab dataset ls` lists them."
+    rows = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE name = ?", [name_or_hash]).fetchall()
+    if not rows and len(name_or_hash) >= _SHORTEST_HASH and name_or_hash.isalnum():
+        rows = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE hash GLOB ?", [name_or_hash + "*"]).fetchall()
+    found = [_dataset(row) for row in rows]
+    if len({one.hash for one in found}) > 1:
+        listed = candidates(f"{one.name} ({one.hash})" for one in found)
+        raise MissingError(f"Several hashes of datasets begin with '{name_or_hash}'.", f"{listed} {hint}")
+    if not found:
+        # A training run must not take another dataset than was meant, so the beginning of a name is not enough.
+        near = [one.name for one in all_datasets(db) if name_or_hash and one.name.startswith(name_or_hash)]
+        raise MissingError(f"There is no dataset '{name_or_hash}'.", f"{candidates(near)} {hint}" if near else hint)
+    if kind not in (None, found[0].kind):
+        raise WrongKindError(
+            f"The rows of {found[0].name} are {_KINDS[found[0].kind]}, and this needs {_KINDS[kind or 'sft']}.",
+            f"Name a dataset of kind {kind}: {_MAKE[kind or 'sft']}",
+        )
+    return found[0]
 
 
 def all_datasets(db: Database) -> list[Dataset]:
@@ -164,13 +195,13 @@ def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> l
 
 
 def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterator[DatasetRow]:
-    """Yield the dataset's rows in order; a ``limit`` of -1 means all.
+    """Yield the dataset's rows in order; a ``limit`` of -1 means all. Of pairs, the better answers.
 
     Raises:
         MissingError: There is no such dataset.
     """
     dataset = get(db, name)
-    yield from _rows(db, trace_ids(db, dataset.name, limit=limit, offset=offset), dataset.phase)
+    yield from rows_of(db, trace_ids(db, dataset.name, limit=limit, offset=offset), dataset.phase)
 
 
 def drop_counts(db: Database, name: str) -> dict[str, int]:
@@ -219,13 +250,13 @@ def _evaluated(db: Database, chosen: Sequence[str]) -> set[str]:
 
 def _hash(db: Database, chosen: Sequence[str], phase: int) -> str:
     digest = hashlib.sha256(f"phase {phase}\n".encode())
-    for row in _rows(db, chosen, phase):
+    for row in rows_of(db, chosen, phase):
         content = [row.statement, row.thought, row.solution, *([row.context] if row.context else [])]
         digest.update(json.dumps(content).encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
-def _tokens(db: Database, chosen: Sequence[str]) -> int | None:
+def tokens(db: Database, chosen: Sequence[str]) -> int | None:
     """Return the total number of tokens, those of a repeated trace each time; None unless every trace has a count."""
     counted, total = db.execute(
         "SELECT count(t.tokens), sum(t.tokens) FROM json_each(?) one JOIN traces t ON t.id = one.value",
@@ -234,17 +265,23 @@ def _tokens(db: Database, chosen: Sequence[str]) -> int | None:
     return total if counted == len(chosen) else None
 
 
-def _insert(db: Database, made: Dataset, chosen: Sequence[str], left_out: Mapping[str, str]) -> None:
+def decided(db: Database) -> dict[str, Any]:
+    """Return whose decisions count."""
+    view = decisions.view_of(db)
+    return {"policy": view.policy, "annotators": len(decisions.annotators(db)), "annotator": view.me}
+
+
+def _insert(db: Database, made: Dataset, chosen: Sequence[tuple[str, str | None]], left_out: Mapping[str, str]) -> None:
     db.conn.execute(
-        f"INSERT INTO datasets({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO datasets({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             made.name, made.hash, made.phase, made.query, made.rows, made.tokens, made.created_at,
-            json.dumps(dict(made.selection)),
+            json.dumps(dict(made.selection)), json.dumps(dict(made.decided)), made.kind,
         ),
     )  # fmt: skip
     db.conn.executemany(
-        "INSERT INTO dataset_rows(name, position, trace_id) VALUES (?, ?, ?)",
-        ((made.name, position, trace_id) for position, trace_id in enumerate(chosen)),
+        "INSERT INTO dataset_rows(name, position, trace_id, rejected_id) VALUES (?, ?, ?, ?)",
+        ((made.name, position, *row) for position, row in enumerate(chosen)),
     )
     db.conn.executemany(
         "INSERT INTO dataset_drops(name, trace_id, reason) VALUES (?, ?, ?)",
@@ -253,11 +290,13 @@ def _insert(db: Database, made: Dataset, chosen: Sequence[str], left_out: Mappin
 
 
 def _dataset(row: Sequence[Any]) -> Dataset:
-    name, digest, phase, query, number, tokens, created_at, selection = row
-    return Dataset(name, digest, phase, query, number, tokens, created_at, json.loads(selection))
+    name, digest, phase, query, number, counted, created_at, selection, view, kind = row
+    chosen = json.loads(selection), json.loads(view or "{}")
+    return Dataset(name, digest, phase, query, number, counted, created_at, *chosen, kind)
 
 
-def _rows(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRow]:
+def rows_of(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRow]:
+    """Yield the rows that these traces make."""
     for trace_id in chosen:
         row = db.execute(
             """SELECT p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
@@ -267,15 +306,19 @@ def _rows(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRo
                            FROM problem_sources s WHERE s.problem_id = p.id ORDER BY 1)),
                       t.verdict, t.tokens, t.parent_id,
                       (SELECT u.prompt FROM responses r JOIN teacher_runs u ON u.id = r.run_id
-                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside, t.complete
+                       WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside, t.complete,
+                      t.format
                FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
                WHERE t.id = ?""",
             [trace_id],
         ).fetchone()
-        *_, context, outside, complete = row
+        *_, context, outside, complete, form = row
         raw = decode(row[1])
         thought = raw[row[2] : row[3]] if phase == 2 else ""
         solution = visible_text(raw, (row[4], row[5]), spans_of(outside))
         cut_off = bool(thought) and not raw[row[3] :].strip()
-        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-3])
-        yield replace(made, context=context_of(context), cut_off=cut_off, complete=bool(complete))
+        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-4])
+        yield replace(
+            made, context=context_of(context), cut_off=cut_off, complete=bool(complete), format=form,
+            joined=bool(outside), without_thought=phase == 1 and row[2] < row[3],
+        )  # fmt: skip

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from store.holders import writer_of
+
 
 class StoreError(Exception):
     """An error of the database: one sentence for the user, and a hint."""
@@ -61,6 +63,12 @@ class NameTakenError(StoreError):
     code = "name_taken"
 
 
+class WrongKindError(StoreError):
+    """A dataset has rows of the other kind than are needed."""
+
+    code = "dataset_kind"
+
+
 class InvalidNameError(StoreError):
     """A name of a dataset is not valid."""
 
@@ -93,7 +101,11 @@ def explain(error: sqlite3.OperationalError, path: Path) -> StoreError:
     if "full" in text:
         return DiskFullError(f"The disk that holds {path} is full.", "Free some space and try again.")
     if "locked" in text or "busy" in text:
-        return BusyError(f"{path} is busy: another program is writing.", "Wait a moment and try again.")
+        writer = writer_of(path)
+        return BusyError(
+            f"{path} is busy: {writer[0].lower()}{writer[1:]} is writing. Nothing of this was saved.",
+            "Wait until it has finished, or end it, and try again.",
+        )
     if "readonly" in text or "unable to open" in text:
         return UnwritableError(f"{path} cannot be opened or written.", "Check the permissions of the lab's folder.")
     if "I/O" in text:

@@ -1,8 +1,7 @@
 """Evaluations, their items and samples, and the scores of each sample.
 
 A sample has one of six outcomes: ``failed`` (no response), ``incomplete`` (cut off), or for a complete one the outcome
-of the scorer: ``correct``, ``incorrect``, ``unextracted`` (no answer was found in it) or ``unscored`` (the scorer
-could not decide, or has not run yet).
+of the scorer: ``correct``, ``incorrect``, ``unextracted`` (no answer found) or ``unscored`` (not decided, or not yet).
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from store.errors import MissingError
-from store.records import now, resolved, scrubbed
+from store.naming import resolved
+from store.records import now, scrubbed
 from store.sqlite import Database
 
 State = Literal["complete", "incomplete", "failed"]
@@ -204,7 +204,7 @@ def get(db: Database, identity: str) -> Evaluation:
         MissingError: No evaluation, or several evaluations, have such an id.
     """
     rows = db.execute(f"SELECT {_COLUMNS} FROM evaluations WHERE substr(id, 1, ?) = ?", [len(identity), identity])
-    return resolved([_evaluation(row) for row in rows], identity, "evaluation", "`o1lab eval ls` lists them.")
+    return resolved([*map(_evaluation, rows)], identity, "evaluation", "`o1lab eval ls` lists them.")
 
 
 def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluation]:

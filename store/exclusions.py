@@ -136,6 +136,15 @@ def rulings(db: Database, problem_id: str) -> list[Ruling]:
     return [Ruling(*row) for row in rows]
 
 
+def standing_rulings(db: Database) -> list[tuple[str, str]]:
+    """Return (problem, keep or exclude) for each problem whose latest ruling is one of the two."""
+    rows = db.execute(
+        "SELECT problem_id, ruling FROM rulings r WHERE ruling != 'none' "
+        "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) ORDER BY seq"
+    )
+    return [(str(problem), str(ruling)) for problem, ruling in rows]
+
+
 def standing(db: Database, problem_ids: Iterable[str], *, apart_from: Iterable[str]) -> Mapping[str, Standing]:
     """Return the standing of each problem apart from the findings of the rules in ``apart_from``."""
     rows = db.execute(

@@ -5,186 +5,13 @@ A released migration is never edited, since labs exist that have it applied (tes
 
 from __future__ import annotations
 
+from store.early_schemas import DISTILLATION, EVALUATION, LIST_INDEXES
 from store.first_schema import FIRST
 from store.sqlite import Database, Migrations
 
 migrations = Migrations("o1lab")
 
 MOVE_KINDS = ("understand", "plan", "compute", "reflect", "backtrack", "verify", "conclude")
-
-
-_DISTILLATION = """
--- Findings of rules on problems: one row per rule that excludes a problem, with the rule's version.
-CREATE TABLE exclusions (
-    problem_id TEXT NOT NULL REFERENCES problems(id),
-    rule TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    twin TEXT,                      -- of a duplicate or contaminated problem: the problem it resembles
-    created_at TEXT NOT NULL,
-    PRIMARY KEY (problem_id, rule)
-) WITHOUT ROWID;
-CREATE INDEX exclusions_rule ON exclusions(rule);
-CREATE TABLE rule_runs (
-    rule TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,
-    looked INTEGER NOT NULL,
-    excluded INTEGER NOT NULL,
-    ran_at TEXT NOT NULL
-);
--- Rulings of persons, append-only; the latest overrides the rules. problems.excluded_by is derived from both.
-CREATE TABLE rulings (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    problem_id TEXT NOT NULL REFERENCES problems(id),
-    ruling TEXT NOT NULL,           -- keep, exclude, or none: the rules decide again
-    note TEXT NOT NULL DEFAULT '',
-    annotator TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
-CREATE INDEX rulings_problem ON rulings(problem_id);
-CREATE INDEX problems_excluded ON problems(excluded_by);
--- A problem's translation is found by the original's id, which is its key in its source.
-CREATE INDEX problem_sources_key ON problem_sources(source, key);
-
-CREATE TABLE teacher_runs (
-    id TEXT PRIMARY KEY,
-    dir TEXT NOT NULL,              -- LAB/distill/ID; its journal records what was paid for
-    method TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
-    prompt TEXT NOT NULL,           -- name@version
-    settings TEXT NOT NULL,
-    created_at TEXT NOT NULL
-);
--- One row per finished (item, sample) pair: its conversation with the teacher is over and its outcome is known.
-CREATE TABLE responses (
-    run_id TEXT NOT NULL REFERENCES teacher_runs(id),
-    item TEXT NOT NULL,             -- the id of the problem, or of the trace that is rewritten
-    sample INTEGER NOT NULL,
-    state TEXT NOT NULL,            -- kept, rejected, failed
-    reason TEXT NOT NULL DEFAULT '',
-    trace_id TEXT REFERENCES traces(id),
-    input_tokens INTEGER NOT NULL DEFAULT 0,
-    output_tokens INTEGER NOT NULL DEFAULT 0,
-    cost_usd REAL NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL,
-    PRIMARY KEY (run_id, item, sample)
-) WITHOUT ROWID;
-CREATE INDEX responses_trace ON responses(trace_id);
-
--- How a dataset's rows were chosen from the traces of its query, and which were dropped for which reason.
-ALTER TABLE datasets ADD COLUMN selection TEXT NOT NULL DEFAULT '{}';
-CREATE TABLE dataset_drops (
-    name TEXT NOT NULL REFERENCES datasets(name),
-    trace_id TEXT NOT NULL REFERENCES traces(id),
-    reason TEXT NOT NULL,
-    PRIMARY KEY (name, trace_id)
-) WITHOUT ROWID;
-"""
-
-
-_LIST_INDEXES = """
--- One index per order of the list, over exactly the expression it sorts by: any page is read without sorting.
-CREATE INDEX traces_by_verdict ON traces(coalesce(verdict, ''));
-CREATE INDEX traces_by_decision ON traces(coalesce(decision, ''));
-CREATE INDEX traces_by_rating ON traces(coalesce(rating, -1));
-CREATE INDEX traces_by_tokens ON traces(coalesce(tokens, -1));
-CREATE INDEX traces_by_understand ON traces(coalesce(understand, -1));
-CREATE INDEX traces_by_plan ON traces(coalesce(plan, -1));
-CREATE INDEX traces_by_compute ON traces(coalesce(compute, -1));
-CREATE INDEX traces_by_reflect ON traces(coalesce(reflect, -1));
-CREATE INDEX traces_by_backtrack ON traces(coalesce(backtrack, -1));
-CREATE INDEX traces_by_verify ON traces(coalesce(verify, -1));
-CREATE INDEX traces_by_conclude ON traces(coalesce(conclude, -1));
--- For the pace: the recent decisions of one annotator, without batches.
-CREATE INDEX annotations_pace ON annotations(annotator, created_at) WHERE kind = 'decision' AND batch IS NULL;
-"""
-
-
-_EVALUATION = """
--- One model on one suite with one sampling; the folder LAB/evals/ID has the settings.
-CREATE TABLE evaluations (
-    id TEXT PRIMARY KEY,
-    dir TEXT NOT NULL,
-    suite TEXT NOT NULL,
-    suite_version INTEGER NOT NULL,
-    items_hash TEXT NOT NULL,       -- of the items and how they are asked: equal hashes can be compared by item
-    family TEXT NOT NULL,           -- mathematics, safety, factuality, sycophancy, hallucination, general
-    model TEXT NOT NULL,            -- a model reference of the registry
-    role TEXT NOT NULL,             -- base, student, teacher, judge, other
-    revision TEXT NOT NULL,         -- identifies the weights: a checkpoint's hash, a hub revision, a server's report
-    sampling TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    items INTEGER NOT NULL,
-    samples INTEGER NOT NULL,       -- of each item
-    scorer TEXT NOT NULL,           -- the label, name@version, of the scores shown unless another is asked for
-    created_at TEXT NOT NULL,
-    metric TEXT NOT NULL DEFAULT 'accuracy'  -- the headline metric of the suite: accuracy or mean_value
-);
-CREATE INDEX evaluations_suite ON evaluations(suite, suite_version);
-CREATE TABLE evaluation_items (
-    evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
-    item TEXT NOT NULL,             -- the item's id in its suite
-    position INTEGER NOT NULL,
-    question TEXT NOT NULL,         -- the first user message
-    gold TEXT NOT NULL,             -- JSON: the accepted answers
-    grp TEXT,                       -- shared by items that ask one question in several ways
-    variant TEXT,                   -- which of these ways
-    meta TEXT NOT NULL DEFAULT '{}',
-    PRIMARY KEY (evaluation_id, item)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX evaluation_items_order ON evaluation_items(evaluation_id, position);
-
--- Small columns only: lists and figures over 100,000 samples read this table and scores alone.
-CREATE TABLE samples (
-    seq INTEGER PRIMARY KEY,        -- rowid of the texts, and what scores, ratings and judgements refer to
-    evaluation_id TEXT NOT NULL REFERENCES evaluations(id),
-    item TEXT NOT NULL,
-    sample INTEGER NOT NULL,
-    state TEXT NOT NULL,            -- complete, incomplete (cut off), failed
-    reason TEXT NOT NULL DEFAULT '',
-    input_tokens INTEGER NOT NULL DEFAULT 0,
-    output_tokens INTEGER NOT NULL DEFAULT 0,
-    thought_tokens INTEGER,         -- null: not known
-    estimated INTEGER NOT NULL DEFAULT 0,   -- whether the counts are ours and not the server's
-    cost_usd REAL NOT NULL DEFAULT 0,
-    seconds REAL NOT NULL DEFAULT 0,
-    cached INTEGER NOT NULL DEFAULT 0,      -- whether it was taken from an earlier evaluation
-    cache_key TEXT NOT NULL,        -- hash of everything that determines a response
-    trace_id TEXT REFERENCES traces(id),    -- once a person has labelled it
-    created_at TEXT NOT NULL,
-    UNIQUE (evaluation_id, item, sample)
-);
-CREATE INDEX samples_cache ON samples(cache_key);
-CREATE INDEX samples_longest ON samples(evaluation_id, output_tokens DESC, seq);
-CREATE TABLE sample_texts (
-    seq INTEGER PRIMARY KEY REFERENCES samples(seq),
-    turns TEXT NOT NULL,            -- JSON: [{user, thought, answer}], each turn of the conversation
-    meta TEXT NOT NULL DEFAULT '{}'
-);
--- The score of a sample. Scores of other scorers, or other versions of a scorer, are kept too.
-CREATE TABLE scores (
-    seq INTEGER NOT NULL REFERENCES samples(seq),
-    scorer TEXT NOT NULL,           -- name@version, and for a judge its prompt and model
-    outcome TEXT NOT NULL,          -- correct, incorrect, unextracted, unscored
-    value REAL,                     -- 0 to 1, where the scorer grades
-    answer TEXT,                    -- the final answer it found
-    reason TEXT NOT NULL DEFAULT '',
-    created_at TEXT NOT NULL,
-    PRIMARY KEY (seq, scorer)
-) WITHOUT ROWID;
--- Marks of persons from 0 to 100, append-only: the latest of an annotator counts; null withdraws it.
-CREATE TABLE ratings (
-    id INTEGER PRIMARY KEY,
-    seq INTEGER NOT NULL REFERENCES samples(seq),
-    annotator TEXT NOT NULL,
-    value REAL,
-    note TEXT NOT NULL DEFAULT '',
-    created_at TEXT NOT NULL
-);
-CREATE INDEX ratings_sample ON ratings(seq, annotator);
-"""
 
 
 _SEGMENTS = """
@@ -286,6 +113,162 @@ CREATE TABLE transparency_scores (
 """
 
 
+_IMPORTS = """
+-- One row per file of an import, so that another lab can repeat it.
+CREATE TABLE imports (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,             -- the home folder is written as ~
+    sha256 TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    options TEXT NOT NULL,          -- JSON: the options that were given
+    counts TEXT NOT NULL,           -- JSON: format, rows, added, duplicates, rejected
+    created_at TEXT NOT NULL
+);
+"""
+
+
+_WRONG_STEPS = """
+-- The teacher run whose judge made an annotation; null: a person made it.
+ALTER TABLE annotations ADD COLUMN run_id TEXT;
+-- The latest verdict of each annotator on the steps of a trace, derived from the annotations.
+CREATE TABLE wrong_steps (
+    trace_id TEXT NOT NULL REFERENCES traces(id),
+    annotator TEXT NOT NULL,
+    run_id TEXT,                    -- of a judge; null: a person
+    step INTEGER NOT NULL,          -- number of the first wrong move, from 1; 0: no move is wrong
+    span_start INTEGER, span_end INTEGER,   -- the move, in code points of the thought
+    PRIMARY KEY (trace_id, annotator)
+) WITHOUT ROWID;
+"""
+
+
+_TREES = """
+-- Search trees, kept whole: chains are made from them by rules.
+CREATE TABLE trees (
+    id TEXT PRIMARY KEY,            -- hash of the problem and the nodes
+    problem_id TEXT NOT NULL REFERENCES problems(id),
+    model TEXT NOT NULL,            -- what searched
+    source TEXT NOT NULL,
+    key TEXT NOT NULL DEFAULT '',
+    licence TEXT,
+    nodes INTEGER NOT NULL,
+    leaves INTEGER NOT NULL,
+    correct_leaves INTEGER NOT NULL,
+    depth INTEGER NOT NULL,
+    tree TEXT NOT NULL,             -- JSON: the list of nodes
+    created_at TEXT NOT NULL
+);
+CREATE INDEX trees_problem ON trees(problem_id);
+-- The walk through a tree that a trace was made from.
+CREATE TABLE tree_walks (
+    trace_id TEXT PRIMARY KEY REFERENCES traces(id),
+    tree_id TEXT NOT NULL REFERENCES trees(id),
+    rules TEXT NOT NULL,            -- JSON
+    visited TEXT NOT NULL,          -- JSON: the ids of the nodes in the order of the walk
+    reflections TEXT NOT NULL,      -- JSON: [start, end] of each in the raw text, in code points
+    written_by TEXT                 -- the model that wrote the reflections; null: they are a plain sentence
+) WITHOUT ROWID;
+CREATE INDEX tree_walks_tree ON tree_walks(tree_id);
+"""
+
+
+_LABELS = """
+-- The labels of spans that the lab offers. Its digit gives a label while moves are selected in the reader.
+CREATE TABLE labels (
+    name TEXT PRIMARY KEY,
+    colour TEXT NOT NULL,           -- one of the colours of a terminal
+    digit INTEGER UNIQUE            -- 1 to 9; null: no key gives it
+) WITHOUT ROWID;
+INSERT INTO labels(name, colour, digit) VALUES
+    ('slip', 'red', 1), ('wrong turn', 'magenta', 2), ('gap', 'yellow', 3),
+    ('key idea', 'green', 4), ('good check', 'cyan', 5), ('repetition', 'blue', 6);
+-- Earlier names of renamed labels: an annotation keeps the name that it was written with.
+CREATE TABLE label_names (
+    earlier TEXT PRIMARY KEY,
+    name TEXT NOT NULL
+) WITHOUT ROWID;
+-- For filters by what persons wrote on traces.
+CREATE INDEX annotations_spans ON annotations(value, trace_id) WHERE kind = 'span';
+CREATE INDEX annotations_notes ON annotations(trace_id) WHERE kind = 'note';
+CREATE INDEX annotations_moves ON annotations(trace_id) WHERE kind = 'move';
+CREATE INDEX annotations_by ON annotations(annotator, trace_id);
+"""
+
+
+_ANNOTATORS = """
+-- The latest decision and rating of each person on a trace, derived from the annotations. traces.decision and
+-- traces.rating are what they come to under the policy.
+CREATE TABLE decisions (
+    seq INTEGER NOT NULL REFERENCES traces(seq),
+    annotator TEXT NOT NULL,
+    decision TEXT,                  -- null: the person only rated it
+    rating INTEGER,
+    PRIMARY KEY (seq, annotator)
+) WITHOUT ROWID;
+CREATE INDEX decisions_annotator ON decisions(annotator, decision, seq);
+CREATE TABLE adjudications (
+    seq INTEGER PRIMARY KEY REFERENCES traces(seq),
+    decision TEXT                   -- null: adjudications of two labs differ
+);
+CREATE TABLE decision_policy (policy TEXT NOT NULL);
+INSERT INTO decision_policy(policy) VALUES ('majority');
+CREATE TABLE assignments (
+    seq INTEGER NOT NULL REFERENCES traces(seq),
+    annotator TEXT NOT NULL,
+    PRIMARY KEY (seq, annotator)
+) WITHOUT ROWID;
+CREATE INDEX assignments_annotator ON assignments(annotator, seq);
+-- Which decisions counted when a dataset was made: JSON {policy, annotators, annotator}.
+ALTER TABLE datasets ADD COLUMN decided TEXT;
+-- With max(), the other columns are those of the latest record.
+INSERT INTO decisions(seq, annotator, decision)
+    SELECT t.seq, a.annotator, a.value FROM (
+        SELECT trace_id, annotator, value, max(seq) FROM annotations a WHERE kind = 'decision' AND NOT EXISTS
+            (SELECT 1 FROM annotations u WHERE u.kind = 'undo' AND u.target IN (a.id, a.batch))
+        GROUP BY trace_id, annotator) a JOIN traces t ON t.id = a.trace_id;
+INSERT INTO decisions(seq, annotator, rating)
+    SELECT t.seq, a.annotator, CAST(a.value AS INTEGER) FROM (
+        SELECT trace_id, annotator, value, max(seq) FROM annotations a WHERE kind = 'rating' AND NOT EXISTS
+            (SELECT 1 FROM annotations u WHERE u.kind = 'undo' AND u.target IN (a.id, a.batch))
+        GROUP BY trace_id, annotator) a JOIN traces t ON t.id = a.trace_id WHERE true
+    ON CONFLICT (seq, annotator) DO UPDATE SET rating = excluded.rating;
+UPDATE traces SET rating = (SELECT avg(d.rating) FROM decisions d WHERE d.seq = traces.seq),
+    decision = coalesce(
+        (SELECT d.decision FROM decisions d WHERE d.seq = traces.seq AND d.decision != 'skip' GROUP BY d.decision
+            HAVING 2 * count(*) > (SELECT count(*) FROM decisions e WHERE e.seq = traces.seq AND e.decision != 'skip')),
+        CASE WHEN NOT EXISTS (SELECT 1 FROM decisions d WHERE d.seq = traces.seq AND d.decision != 'skip')
+            THEN (SELECT 'skip' FROM decisions d WHERE d.seq = traces.seq AND d.decision = 'skip' LIMIT 1) END)
+    WHERE seq IN (SELECT seq FROM decisions GROUP BY seq HAVING count(*) > 1);
+"""
+
+
+_LENS = """
+-- How likely models find the tokens of traces.
+CREATE TABLE token_scores (
+    id INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL REFERENCES traces(seq),
+    model TEXT NOT NULL,            -- hash of weights and template
+    name TEXT NOT NULL,             -- of the model in the lab, when it scored the trace
+    losses TEXT NOT NULL,           -- JSON: part -> [tokens, mean negative log-probability in nats]
+    tokens BLOB NOT NULL,           -- compressed JSON: a list for each figure, an entry for each token
+    created_at TEXT NOT NULL,
+    UNIQUE (seq, model)
+);
+"""
+
+
+_PAIRS = """
+-- sft (single answers) or pairs
+ALTER TABLE datasets ADD COLUMN kind TEXT NOT NULL DEFAULT 'sft';
+-- The worse answer to the same question; trace_id is the better one. Null in a dataset of kind sft.
+ALTER TABLE dataset_rows ADD COLUMN rejected_id TEXT REFERENCES traces(id);
+-- The traces of the rows, both of a pair.
+CREATE VIEW dataset_traces(name, position, trace_id) AS
+    SELECT name, position, trace_id FROM dataset_rows
+    UNION ALL SELECT name, position, rejected_id FROM dataset_rows WHERE rejected_id IS NOT NULL;
+"""
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
@@ -303,14 +286,21 @@ def _register(name: str, script: str) -> None:
 
 for _name, _script in (
     ("0001_first", FIRST),
-    ("0002_distillation", _DISTILLATION),
-    ("0003_list_indexes", _LIST_INDEXES),
-    ("0004_evaluation", _EVALUATION),
+    ("0002_distillation", DISTILLATION),
+    ("0003_list_indexes", LIST_INDEXES),
+    ("0004_evaluation", EVALUATION),
     ("0005_segments", _SEGMENTS),
     ("0006_context", _CONTEXT),
     ("0007_verifications", _VERIFICATIONS),
     ("0008_scale", _SCALE),
     ("0009_calibration", _CALIBRATION),
     ("0010_transparency", _TRANSPARENCY),
+    ("0011_imports", _IMPORTS),
+    ("0012_wrong_steps", _WRONG_STEPS),
+    ("0013_trees", _TREES),
+    ("0014_labels", _LABELS),
+    ("0015_annotators", _ANNOTATORS),
+    ("0016_token_scores", _LENS),
+    ("0017_pairs", _PAIRS),
 ):
     _register(_name, _script)

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from store.errors import MissingError
 from store.filters import ProblemQuery
 from store.filters.language import Sql
-from store.records import NewProblem, Problem, now, packed, resolved, scrubbed
+from store.naming import BEGINNING, bounds, candidates, problems_called, resolved
+from store.records import NewProblem, Problem, now, packed, scrubbed
 from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
@@ -16,6 +18,7 @@ _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
     (SELECT licence FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1) AS licence,
     coalesce((SELECT key FROM problem_sources s WHERE s.problem_id = p.id ORDER BY s.source LIMIT 1), '') AS key"""
 EVERYTHING = ProblemQuery()
+_WHERE = "`o1lab problems ls` lists them."
 
 
 class Origin(NamedTuple):
@@ -79,16 +82,28 @@ def get(db: Database, identity: str) -> Problem | None:
 
 
 def resolve(db: Database, identity: str) -> Problem:
-    """Return the problem with this id, or the only one whose id begins with it.
+    """Return the problem with this id or key, or the only one whose id begins with it.
 
     Raises:
-        MissingError: No problem, or several problems, have such an id.
+        MissingError: No problem, or several problems, have such an id or key; those are named.
     """
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM problems p WHERE p.id >= ? AND p.id < ? ORDER BY p.id LIMIT 2",
-        [identity, identity + "g"],  # ids are hexadecimal: g sorts after every digit
-    )
-    return resolved([Problem(*row) for row in rows], identity, "problem", "`o1lab problems ls` lists them.")
+    rows = [
+        Problem(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM problems p WHERE {BEGINNING}", bounds(identity))
+    ]
+    if any(row.id == identity for row in rows):
+        return resolved(rows, identity, "problem", _WHERE)
+    keyed = set(problems_called(db, identity))
+    begins = {rows[0].id} if len(rows) == 1 else set()
+    if len(keyed | begins) > 1:
+        listed = candidates(sorted(keyed | begins))
+        raise MissingError(
+            f"Several problems have the key '{identity}', or an id that begins so.", f"{listed} {_WHERE}"
+        )
+    if keyed:
+        rows = several(db, keyed)
+    elif not rows:
+        raise MissingError(f"No problem has the key '{identity}', or an id that begins with it.", _WHERE)
+    return rows[0] if len(rows) == 1 else resolved(rows, identity, "problem", _WHERE)
 
 
 def several(db: Database, identities: Iterable[str]) -> list[Problem]:

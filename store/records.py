@@ -6,24 +6,14 @@ import hashlib
 import json
 import secrets
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import Any, Protocol, TypeVar
-
-from store.errors import MissingError
+from typing import Any, Literal, NamedTuple
 
 Context = tuple[Mapping[str, str], ...]
 Spans = tuple[tuple[int, int], ...]
-
-
-class _HasId(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-Identified = TypeVar("Identified", bound=_HasId)
 
 
 @dataclass(frozen=True)
@@ -90,6 +80,25 @@ class NewTrace:
         return visible_text(self.raw, self.solution, self.outside)
 
 
+OWN_MOVES = "written_moves"
+"""The key of a trace's ``meta`` with the moves, packed, that the person who wrote it marked."""
+
+
+class Unmeasured(NamedTuple):
+    """What is measured of a stored trace, in a form that is cheap to send to another process."""
+
+    seq: int
+    trace_id: str
+    raw: bytes
+    """The response in UTF-8; see ``decode``."""
+    thought: tuple[int, int]
+    solution: tuple[int, int]
+    complete: bool
+    gold: str | None
+    own_moves: str | None
+    """The moves that the person who wrote the trace marked, packed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The result of measuring and verifying a trace.
@@ -149,7 +158,8 @@ class TraceRow:
     moves: dict[str, int] | None
     measured_by: str | None
     decision: str | None
-    rating: int | None
+    rating: float | None
+    disputed: bool
     created_at: str
 
 
@@ -190,6 +200,8 @@ class TraceText:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
+    """A record of the annotation log. ``run_id`` is the teacher run of a judge, None for a person."""
+
     id: str
     trace_id: str
     kind: str
@@ -199,11 +211,22 @@ class Annotation:
     batch: str | None
     annotator: str
     created_at: str
+    run_id: str | None = None
+
+
+DatasetKind = Literal["sft", "pairs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An immutable dataset. ``selection`` records how its rows were chosen from the query; empty: all were taken."""
+    """An immutable dataset.
+
+    Attributes:
+        selection: How its rows were chosen from the query; empty: all were taken.
+        decided: Whose decisions counted when it was made: ``policy``, ``annotators`` (their number) and ``annotator``,
+            the person who made it. Empty for one made before that was recorded.
+        kind: Whether each row is a trace to learn (``sft``) or a chosen and a rejected one (``pairs``).
+    """
 
     name: str
     hash: str
@@ -213,6 +236,8 @@ class Dataset:
     tokens: int | None
     created_at: str
     selection: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    decided: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    kind: DatasetKind = "sft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,25 +286,6 @@ def visible_text(raw: str, solution: tuple[int, int], outside: Spans) -> str:
         return raw[slice(*solution)]
     spans = sorted(span for span in (*outside, solution) if span[0] < span[1])
     return "\n\n".join(raw[slice(*span)] for span in spans)
-
-
-def resolved(rows: Sequence[Identified], prefix: str, noun: str, hint: str) -> Identified:
-    """Choose the row that a user named by its id or the beginning of it.
-
-    Args:
-        rows: Rows whose ids begin with ``prefix``.
-        prefix: What the user typed.
-        noun: What the rows are, for the message: "trace".
-        hint: Where the user finds the ids.
-
-    Raises:
-        MissingError: No row, or several rows, have such an id.
-    """
-    found = [row for row in rows if row.id == prefix] or rows
-    if len(found) != 1 or not prefix:
-        what = f"Several {noun}s begin" if rows else f"No {noun} begins"
-        raise MissingError(f"{what} with '{prefix}'.", hint)
-    return found[0]
 
 
 def encode(text: str) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.evaluations import JOINED, OUTCOME
+from store.evaluations import JOINED, OUTCOME, Turn
 from store.filters import SampleQuery
 from store.sqlite import Database
 
@@ -138,6 +138,17 @@ def places(db: Database, evaluation_id: str, scorer: str, outcome: str) -> list[
         [scorer, evaluation_id, outcome],
     )
     return [(int(seq), str(name), int(number)) for seq, name, number in rows]
+
+
+def texts(db: Database, evaluation_id: str) -> Iterator[tuple[str, list[Turn]]]:
+    """Yield the item and the turns of every sample that did not fail."""
+    rows = db.execute(
+        "SELECT s.item, x.turns FROM samples s JOIN sample_texts x ON x.seq = s.seq "
+        "WHERE s.evaluation_id = ? AND s.state != 'failed' ORDER BY s.seq",
+        [evaluation_id],
+    )
+    for name, turns in rows:
+        yield str(name), [Turn(**turn) for turn in json.loads(turns)]
 
 
 def _sample_row(row: Sequence[Any]) -> SampleRow:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from store import annotations as annotation_log
+from store import decisions
 from store.filters import TraceQuery
 from store.records import decode, spans_of, visible_text
 from store.sqlite import Database
@@ -88,5 +89,4 @@ def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:
 
 def decided_at(db: Database, trace_id: str) -> str:
     """Return when the current decision was made, as text that sorts by time; empty without a decision."""
-    decisions = [record.created_at for record in annotation_log.of_trace(db, trace_id) if record.kind == "decision"]
-    return decisions[-1] if decisions else ""
+    return decisions.made_at(db, annotation_log.of_trace(db, trace_id))

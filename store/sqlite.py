@@ -11,6 +11,8 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from store import policy
+
 if TYPE_CHECKING:
     import sqlite_utils
     from sqlite_utils.migrations import Migrations as AppliedByUtils
@@ -30,7 +32,9 @@ class Database:
         return database
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        """Run one statement; a write outside ``atomic`` is committed at once."""
+        """Run one statement, under the lab's policy on decisions; a write outside ``atomic`` is committed at once."""
+        if policy.names_decisions(sql):
+            sql = policy.read_as(sql, self.conn.execute("SELECT policy FROM decision_policy").fetchone()[0])
         if sql.lstrip().startswith(("SELECT", "PRAGMA")):
             return self.conn.execute(sql, parameters)
         return self.utils.execute(sql, parameters)  # type: ignore[arg-type]  # any mapping works

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from store.records import now, resolved, scrubbed
+from store.naming import resolved
+from store.records import now, scrubbed
 from store.sqlite import Database
 
 _COLUMNS = "id, dir, method, endpoint, model, prompt, settings, created_at"

@@ -7,28 +7,33 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from store import search
+from store import corrections, decisions, search
 from store.errors import MissingError
 from store.filters import TraceQuery
+from store.filters.clauses import like
 from store.filters.traces import SORTS, Selection, selection
 from store.migrations import MOVE_KINDS
+from store.naming import ENOUGH, called, without_model
+from store.policy import NOT_SEEN
 from store.records import (
+    OWN_MOVES,
     Measured,
     NewTrace,
     TraceRow,
     TraceText,
+    Unmeasured,
     context_of,
     decode,
     encode,
     now,
     packed,
-    resolved,
     scrubbed,
     spans_of,
 )
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
+_WHERE = "`o1lab traces ls` lists them."
 _LISTED = ", ".join(f"t.{name}" for name in (*_NAMES, *MOVE_KINDS))
 
 
@@ -85,6 +90,8 @@ def add(
     return added
 
 
+AT_ONCE = 50_000
+"""Up to this many traces are counted while a person waits for the list; the exact number of more follows later."""
 _MANY = 20_000
 """From this many matches on, walking the index of an order finds the first of them faster than sorting does."""
 _NEAR = 20_000
@@ -108,23 +115,35 @@ def page(db: Database, query: TraceQuery, *, limit: int = 100, offset: int = 0) 
 
 def _span(db: Database, query: TraceQuery, limit: int, offset: int) -> tuple[int, int] | None:
     """Return the first and the last seq of a page of all traces in the order they were added, if no seq is missing."""
-    if not offset or query.sort != "added" or query.conditions or query.text.strip() or query.ids is not None:
+    ends = _unbroken(db, query) if offset else None
+    if ends is None:
         return None
-    first, last, number = db.execute(
-        "SELECT (SELECT min(seq) FROM traces), (SELECT max(seq) FROM traces), (SELECT count(*) FROM traces)"
-    ).fetchone()
-    if not number or last - first + 1 != number:
-        return None
+    first, last = ends
     return (
         (last - offset - limit + 1, last - offset) if query.descending else (first + offset, first + offset + limit - 1)
     )
 
 
+def _unbroken(db: Database, query: TraceQuery) -> tuple[int, int] | None:
+    """Return the first and the last seq if the query is all traces as they were added and no seq is missing."""
+    if query.sort != "added" or query.conditions or query.text.strip() or query.ids is not None:
+        return None
+    first, last, number = db.execute(
+        "SELECT (SELECT min(seq) FROM traces), (SELECT max(seq) FROM traces), (SELECT count(*) FROM traces)"
+    ).fetchone()
+    return (first, last) if number and last - first + 1 == number else None
+
+
 def _in_order(db: Database, query: TraceQuery, chosen: Selection) -> Selection:
     """Return the selection in the way that finds its first rows fastest."""
-    if query.sort == "added" or query.text.strip() or not _is_many(db, chosen):
+    if query.sort == "added" or query.text.strip() or _is_own(db, query) or not _is_many(db, chosen):
         return chosen
     return chosen.walking(query)
+
+
+def _is_own(db: Database, query: TraceQuery) -> bool:
+    """Whether the order is by a person's own decisions, which the index of the order does not hold."""
+    return query.sort in ("decision", "rating") and decisions.policy_of(db) == "own"
 
 
 def _is_many(db: Database, chosen: Selection) -> bool:
@@ -153,9 +172,13 @@ def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: 
         left -= len(rows) if left > 0 else 0
 
 
-def count(db: Database, query: TraceQuery) -> int:
+def count(db: Database, query: TraceQuery, *, at_most: int | None = None) -> int:
+    """Count the traces of the query. With ``at_most``, stop there: a result of that size is a lower bound."""
     source, parameters, *_ = selection(query, only_seq=True)
-    return int(db.execute(f"SELECT count(*) FROM {source}", parameters).fetchone()[0])
+    counted = f"SELECT count(*) FROM {source}"
+    if at_most is not None:
+        counted, parameters = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT ?)", [*parameters, at_most]
+    return int(db.execute(counted, parameters).fetchone()[0])
 
 
 def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
@@ -165,6 +188,26 @@ def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
     source, parameters, *_ = selection(query)
     rows = db.execute(f"SELECT t.{column}, count(*) FROM {source} GROUP BY t.{column}", parameters)
     return {"" if value is None else str(value): int(number) for value, number in rows}
+
+
+def values(db: Database, column: str) -> list[str]:
+    """Return the different values of model, source or synthesis, in order.
+
+    Each is found in an index from the one before: counting all of a million traces takes 150 ms.
+    """
+    if column == "synthesis":  # the index is over source and synthesis
+        return sorted({one for source in values(db, "source") for one in _walked(db, column, "source = ?", [source])})
+    return list(_walked(db, column, "1", []))
+
+
+def _walked(db: Database, column: str, condition: str, parameters: Sequence[str]) -> Iterator[str]:
+    last, comparison = "", ">="
+    while row := db.execute(
+        f"SELECT {column} FROM traces WHERE {condition} AND {column} {comparison} ? ORDER BY {column} LIMIT 1",
+        [*parameters, last],
+    ).fetchone():
+        yield str(row[0])
+        last, comparison = row[0], ">"
 
 
 def ids(db: Database, query: TraceQuery) -> list[str]:
@@ -181,16 +224,24 @@ def random_ids(db: Database, query: TraceQuery, number: int) -> list[str]:
 
 
 def get(db: Database, identity: str) -> TraceRow:
-    """Return the trace with this id, or the only one whose id begins with it.
+    """Return the trace with this id, or the only one whose id begins with it, or the only one of the problem so called.
 
     Raises:
-        MissingError: No trace, or several traces, have such an id.
+        MissingError: No trace, or several traces, have such a name; those are named.
     """
-    rows = db.execute(
-        f"SELECT {_LISTED} FROM traces t WHERE t.id >= ? AND t.id < ? ORDER BY t.id LIMIT 2",
-        [identity, identity + "g"],  # ids are hexadecimal: g sorts after every digit
-    )
-    return resolved([_row(row) for row in rows], identity, "trace", "`o1lab traces ls` lists them.")
+
+    def others(name: str) -> list[TraceRow]:
+        found = db.execute("SELECT t.seq, t.key, t.model FROM traces t WHERE t.key LIKE ? ESCAPE '\\'", [like(name)])
+        seqs = [seq for seq, key, model in found if without_model(key, model) == name][:ENOUGH]
+        chosen = f"SELECT {_LISTED} FROM traces t WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq"
+        return [_row(row) for row in db.execute(chosen, [json.dumps(seqs)])]
+
+    return called(db, "traces t", _LISTED, _row, name=identity, noun="trace", hint=_WHERE, others=others, about=_about)
+
+
+def _about(row: TraceRow) -> str:
+    decision = "disputed" if row.disputed else row.decision or "no decision"
+    return f"{row.id}  {row.model}  {row.verdict or 'not verified'}  {decision}"
 
 
 def text(db: Database, identity: str) -> TraceText:
@@ -228,31 +279,51 @@ def position(db: Database, query: TraceQuery, identity: str) -> int | None:
     found = _sort_key(db, query, identity)
     if found is None:
         return None
+    if (ends := _unbroken(db, query)) is not None:
+        return ends[1] - found[1] if query.descending else found[1] - ends[0]
     source, parameters, seq, _ = selection(query, in_order=True, only_seq=query.sort == "added")
     before, values = _beyond(query, found, seq, after=False)
     row = db.execute(f"SELECT count(*) FROM {source} AND {before}", [*parameters, *values])
     return int(row.fetchone()[0])
 
 
-def next_undecided(db: Database, query: TraceQuery, identity: str) -> str | None:
-    """Return the id of the next trace without a decision, in the query's order; after the last, continue at the top."""
+OF_PERSONS = ("mine", "agreement", "assigned")
+"""Fields of a filter that choose traces by what annotators decided, or for one of them."""
+
+
+def next_undecided(db: Database, query: TraceQuery, identity: str, *, any_other: bool = False) -> str | None:
+    """Return the id of the next trace to decide on, in the query's order; after the last, continue at the top.
+
+    The person who asks has not decided on it, whatever others decided and under every policy. With ``any_other``, every
+    trace is one to decide on.
+    """
+    todo = "1" if any_other else NOT_SEEN
     key = _sort_key(db, query, identity)
     undone = selection(query, in_order=True)
-    undone = _in_order(db, query, undone._replace(sql=f"{undone.sql} AND t.decision IS NULL"))
-    todo, order, parameters = f"SELECT t.id FROM {undone.sql} AND t.id != ?", undone.order, undone.parameters
+    undone = _in_order(db, query, undone._replace(sql=f"{undone.sql} AND {todo}"))
+    found, order, parameters = f"SELECT t.id FROM {undone.sql} AND t.id != ?", undone.order, undone.parameters
     if key is not None:
         beyond, values = _beyond(query, key, undone.seq, after=True)
-        row = db.execute(f"{todo} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values]).fetchone()
+        row = db.execute(f"{found} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values]).fetchone()
         if row:
             return str(row[0])
-    row = db.execute(f"{todo} ORDER BY {order} LIMIT 1", [*parameters, identity]).fetchone()
+    row = db.execute(f"{found} ORDER BY {order} LIMIT 1", [*parameters, identity]).fetchone()
     return str(row[0]) if row else None
 
 
-def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[tuple[int, TraceText]]:
-    """Return (seq, texts) of traces without measures of ``version``, in order, those after seq ``after``."""
-    rows = db.execute(f"SELECT {_TEXTS} WHERE {_PENDING} AND t.seq > ? ORDER BY t.seq LIMIT ?", [version, after, limit])
-    return [(row[0], _text(row)) for row in rows]
+def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[Unmeasured]:
+    """Return traces without measures of ``version``, in the order they were added, those after seq ``after``."""
+    rows = db.execute(
+        f"""SELECT t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, t.complete,
+                   p.answer, CASE t.synthesis WHEN 'human' THEN json_extract(x.meta, '$.{OWN_MOVES}') END
+            FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
+            WHERE {_PENDING} AND t.seq > ? ORDER BY t.seq LIMIT ?""",
+        [version, after, limit],
+    )
+    return [
+        Unmeasured(seq, identity, raw, (start, end), (solved, to), bool(complete), gold, own)
+        for seq, identity, raw, start, end, solved, to, complete, gold, own in rows
+    ]
 
 
 def count_unmeasured(db: Database, version: str) -> int:
@@ -279,6 +350,7 @@ def set_measures(db: Database, measures: Sequence[Measured]) -> None:
             "INSERT OR REPLACE INTO trace_segments (seq, segmenter, moves) SELECT seq, ?, ? FROM traces WHERE id = ?",
             [(m.segmenter, m.segments, m.trace_id) for m in measures if m.segments is not None],
         )
+        corrections.derive(db, [m.trace_id for m in measures])
 
 
 def of_problem(db: Database, problem: str) -> list[TraceRow]:
@@ -308,7 +380,7 @@ def _beyond(query: TraceQuery, key: Sequence[Any], seq: str, *, after: bool) -> 
 def _row(row: Sequence[Any]) -> TraceRow:
     values = dict(zip(_NAMES, row[: len(_NAMES)], strict=True))
     moves = row[len(_NAMES) :]
-    values["complete"] = bool(values["complete"])
+    values["complete"], values["disputed"] = bool(values["complete"]), bool(values["disputed"])
     values["looping"] = None if values["looping"] is None else bool(values["looping"])
     measured = None if moves[0] is None else dict(zip(MOVE_KINDS, moves, strict=True))
     return TraceRow(**values, moves=measured)

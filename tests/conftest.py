@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,17 @@ from tests.support.tiny_model import make_tiny_model
 ROOT = Path(__file__).parent.parent
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do that in the background, and processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exhaustive", action="store_true", help="run the cases that are marked exhaustive, too")
+
+
+def pytest_configure() -> None:
+    """Handle SIGHUP by default: nohup ignores it, which the programs under test would inherit."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,6 +52,10 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("O1LAB_ANNOTATOR", "tester")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    if (app := sys.modules.get("o1lab.app")) is not None:  # what runs would change pictures, from a thread
+        monkeypatch.setattr(app.LabApp, "watches", False)
+    if (panel := sys.modules.get("o1lab.widgets.hardware_panel")) is not None:
+        monkeypatch.setattr(panel.HardwarePanel, "reader", None)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""The pictures of the README, from the real program: ``make screenshots``.
+"""A picture of each screen for README and documentation, from the real program: ``make screenshots``.
 
-A demo lab is seeded in a temporary folder, a student trains on it for real (minutes on a CPU), and the screens are
-driven by their keys. ``make screenshots LAB=DIR`` takes a lab that already went round the demo instead, and
-``ONLY="traces train"`` some of the pictures: these two need no model.
+The demo runs in a temporary folder (minutes on a CPU), and the screens of its lab are driven by their keys.
+``make screenshots LAB=DIR`` takes a lab that already went round the demo instead, and ``ONLY="traces train"`` some of
+the pictures: all but that of Compare need no model.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ from typing import cast
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
-from o1lab.demo.headless import demo_recipe
-from o1lab.demo.seed import seed_demo
+from o1lab.demo.headless import run_headless
 from o1lab.paths import Lab, find_lab
-from o1lab.train import launch
 from screens.base.context import open_context
 from screens.compare.screen import CompareScreen
-from store import open_store
-from store.runs import all_runs
 
 HERE = Path(__file__).parent
 SIZE = (120, 34)
@@ -57,6 +53,26 @@ async def traces(pilot: Pilot[int]) -> None:
     await until(pilot, "Wait")
 
 
+async def lab(pilot: Pilot[int]) -> None:
+    await pilot.press("f1")
+    await until(pilot, "What to do next", "datasets")
+
+
+async def distill(pilot: Pilot[int]) -> None:
+    await pilot.press("f3")
+    await until(pilot, "problems", "statement")
+
+
+async def evaluate(pilot: Pilot[int]) -> None:
+    await pilot.press("f6")
+    await until(pilot, "accuracy", "demo-sums")
+
+
+async def transparency(pilot: Pilot[int]) -> None:
+    await pilot.press("f7")
+    await until(pilot, "O1-Journey (Part 2)", "Sources")
+
+
 async def train(pilot: Pilot[int]) -> None:
     await pilot.press("f4")
     await until(pilot, "loss", "finished")
@@ -72,7 +88,15 @@ async def compare(pilot: Pilot[int]) -> None:
         await pilot.pause(0.5)
 
 
-PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {"traces": traces, "train": train, "compare": compare}
+PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
+    "lab": lab,
+    "traces": traces,
+    "distill": distill,
+    "train": train,
+    "compare": compare,
+    "evaluate": evaluate,
+    "transparency": transparency,
+}
 
 
 async def drive(lab: Lab, out: Path, names: Iterable[str]) -> None:
@@ -85,22 +109,6 @@ async def drive(lab: Lab, out: Path, names: Iterable[str]) -> None:
             await picture(pilot, out, name)
 
 
-def trained(folder: Path) -> Lab:
-    """The demo's lab with a student, trained if there is none yet."""
-    lab = seed_demo(folder, progress=print).lab
-    store = open_store(lab.database)
-    try:
-        known = all_runs(store.db)
-    finally:
-        store.close()
-    if not known:
-        run, _ = launch.launch(lab, demo_recipe())
-        for state in launch.follow_until_end(run):
-            print(f"\rstep {state.status.step}/{state.status.total_steps}", end="", flush=True)
-        print()
-    return lab
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lab", type=Path, nargs="?", help="a lab that went round the demo; none: a new one, trained")
@@ -111,7 +119,9 @@ def main() -> None:
         asyncio.run(drive(find_lab(given.lab), given.out, given.only))
         return
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(drive(trained(Path(folder) / "demo"), given.out, given.only))
+        demo = Path(folder) / "demo"
+        run_headless(demo, progress=print)
+        asyncio.run(drive(find_lab(demo), given.out, given.only))
 
 
 if __name__ == "__main__":

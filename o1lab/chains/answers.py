@@ -3,9 +3,11 @@ r"""Extract the final answer of a response: a tagged or boxed answer, else a sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from o1lab.text import lowered
 
 
 class How(StrEnum):
@@ -113,6 +115,19 @@ def extract_answer(solution: str, thought: str = "") -> Answer | None:
     return found
 
 
+def stated_at(text: str) -> int | None:
+    """Return where a text that thinks aloud begins to state its final answer, or boxes it; None if it does not."""
+    boxes = _boxes(text)
+    while boxes and _DISCARDED.match(text, boxes[-1].end):
+        boxes.pop()
+    heads = [
+        head.start() + len(head.group()) - len(head.group().lstrip())
+        for head in list(_STATED.finditer(text))[-_MOST_STATED:]
+        if not _SUPPOSED.search(text[max(0, head.start() - 60) : head.start()]) and text[head.end() :].strip()
+    ]
+    return max([*(box.start for box in boxes[-1:]), *heads[-1:]], default=None)
+
+
 def after_box(text: str) -> str | None:
     """Return the text after the content of the last box, from its closing brace on; None without a box."""
     boxes = _boxes(text)
@@ -181,8 +196,58 @@ def _boxes(text: str) -> list[_Box]:
     return found
 
 
+# Each match of _STATED contains one of these, or starts with the last.
+_ANCHORS = ("answer", "option", "choice", "答案", "选", "\n####")
+_BEFORE_CHOICE = {
+    "option": ("correct", "right", "best"),
+    "choice": ("correct", "right", "best"),
+    "选": ("故", "应", "因此", "所以", "正确"),
+}
+
+
+def _heads(text: str) -> list[re.Match[str]]:
+    """Return the matches of ``_STATED`` as ``finditer`` does, ten times as fast: only where one may start."""
+    if "ſ" in text:  # the pattern takes it for an s
+        return list(_STATED.finditer(text))
+    low = lowered(text)
+    starts = {0} if low.startswith("####") else set()
+    for anchor in _ANCHORS:
+        at = low.find(anchor)
+        while at >= 0:
+            if anchor in _BEFORE_CHOICE:
+                end = at if anchor == "选" else _skipped(low, at, str.isspace)
+                starts.update(end - len(word) for word in _BEFORE_CHOICE[anchor] if low.endswith(word, 0, end))
+            else:
+                starts.add(at)
+            if anchor == "answer" and (line := _line_of(low, at)) is not None:
+                starts.add(line)
+            at = low.find(anchor, at + 1)
+    found: list[re.Match[str]] = []
+    for start in sorted(starts):
+        match = _STATED.match(text, start) if not found or start >= found[-1].end() else None
+        if match is not None:
+            found.append(match)
+    return found
+
+
+def _line_of(low: str, at: int) -> int | None:
+    """Return where the line, or the first of the blank lines before it, starts if "answer" is all that it says."""
+    for words in (("final", "correct"), ("the",)):
+        end = _skipped(low, at, str.isspace)
+        at = next((end - len(word) for word in words if end < at and low.endswith(word, 0, end)), at)
+    start = _skipped(low, at, lambda one: one.isspace() or one in "#*_")
+    first = low.find("\n", start, at)
+    return 0 if not start else first if first >= 0 else None
+
+
+def _skipped(text: str, at: int, skip: Callable[[str], bool]) -> int:
+    while at and skip(text[at - 1]):
+        at -= 1
+    return at
+
+
 def _stated(text: str) -> Answer | None:
-    heads = list(_STATED.finditer(text))
+    heads = _heads(text)
     for head in reversed(heads[-_MOST_STATED:]):
         if _SUPPOSED.search(text[max(0, head.start() - 60) : head.start()]):
             continue

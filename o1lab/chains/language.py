@@ -47,11 +47,16 @@ def shares(text: str) -> dict[str, float]:
 
 def language_of(text: str) -> Language:
     """Return the language of most words of ``text``; ``other`` if it is neither Chinese nor English, or has none."""
+    return known_language(text) or "other"
+
+
+def known_language(text: str, fewest: int = _FEWEST) -> Language | None:
+    """Return the language of most words of ``text``; None if it has fewer than ``fewest`` words."""
     words = without_protected(text)
     counted = _count_words(words)
     total = sum(counted.values())
-    if total < _FEWEST:
-        return "other"
+    if total < fewest:
+        return None
     if counted["han"] / total >= _MAINLY:
         return "zh"
     return "en" if counted["latin"] / total >= _MAINLY and _is_english(words) else "other"

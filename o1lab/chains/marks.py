@@ -19,6 +19,8 @@ _NAMED = re.compile(rb"^[ \t]*(?:\[\[?[ \t]*)?\"?marks\b", re.MULTILINE)
 """Marks in o1lab.toml, not commented out."""
 PLAIN = "plain"
 """The format of a response without marks."""
+UNMARKED = "unmarked"
+"""The format of a thought without marks, perhaps with its conclusion."""
 
 
 @dataclass(frozen=True, slots=True)

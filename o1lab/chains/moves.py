@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from o1lab.text import lowered
+
 SEGMENTER_VERSION = 1
 
 
@@ -209,7 +211,7 @@ def segment(thought: str) -> list[Move]:
     """Return the moves of ``thought`` in order, covering it without gaps; empty for an empty thought."""
     if not thought:
         return []
-    text = _lower(thought)
+    text = lowered(thought)
     sentences = [(match.start(), _KIND_OF_GROUP[match.lastgroup]) for match in _SENTENCE.finditer(text)]
     if sentences[-1][0] == len(text):
         sentences.pop()  # the empty match at the very end
@@ -229,12 +231,6 @@ def segment(thought: str) -> list[Move]:
 # A sentence without a cue continues a move of these kinds; after other kinds it is UNDERSTAND.
 _GOES_ON = frozenset({MoveKind.UNDERSTAND, MoveKind.COMPUTE})
 _CUED = frozenset({MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT, MoveKind.PLAN})
-
-
-def _lower(text: str) -> str:
-    """Return the lower case with the same length, to keep offsets valid: only ``İ`` has a longer lower case."""
-    lowered = text.lower()
-    return lowered if len(lowered) == len(text) else text.replace("İ", "i").lower()
 
 
 def _phrases(text: str, starts: list[int]) -> dict[int, MoveKind]:

@@ -8,10 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from o1lab.chains.marks import PLAIN, Marks, at_start, first_of, folded, table
+from o1lab.chains.answers import stated_at
+from o1lab.chains.marks import PLAIN, UNMARKED, Marks, at_start, first_of, folded, table
 
 Span = tuple[int, int]
 _VISIBLE = re.compile(r"\S")
+_HEADING = re.compile(
+    r"^[ \t#>*_]*(?:(?:the\s+)?(?:final|complete|full)\s+(?:answer|solution|response|result)|conclusion|in\s+conclusion"
+    r"|final\s+write-?up|最终(?:答案|解答|结论)|结论|总结)[ \t]*[*_]*[ \t]*(?:[:：.,，]|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|(?<=[.!?])(?=[A-Z][a-z])|(?<=[。！？])\s*|\n+")
+_LONGEST_SENTENCE = 1000
+_LONGEST_REST = 600
+"""Characters after the sentence with the answer; after more, the text goes on thinking."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +131,37 @@ def _trim(raw: str, start: int, end: int) -> Span | None:
     while raw[end - 1].isspace():
         end -= 1
     return (first.start(), end)
+
+
+def split_unmarked(raw: str) -> ParsedResponse:
+    """Return the thought and the conclusion of a text without marks, such as the ``longCOT`` of O1 Journey.
+
+    Only a text that says so is split: it has a heading such as ``**Final Answer**``, or its last sentences state or box
+    the answer. Otherwise all of it is the thought. A conclusion alone is a solution. Takes linear time for every text.
+    """
+    end = len(raw.rstrip())
+    start = len(raw) - len(raw.lstrip())
+    if start >= end:
+        return ParsedResponse(UNMARKED, None, None, complete=False)
+    at = _conclusion(raw, end)
+    if at is None:
+        return ParsedResponse(UNMARKED, (start, end), None, complete=False)
+    if at <= start:
+        return ParsedResponse(PLAIN, None, (start, end), complete=True)
+    return ParsedResponse(UNMARKED, (start, len(raw[:at].rstrip())), (at, end), complete=True)
+
+
+def _conclusion(raw: str, end: int) -> int | None:
+    """Return where the conclusion begins; None if the text does not say that it has one."""
+    headings = [match for match in _HEADING.finditer(raw) if raw[match.end() : end].strip()]
+    if headings and headings[-1].start() >= end // 2:
+        return headings[-1].start() + len(headings[-1].group()) - len(headings[-1].group().lstrip())
+    answer = stated_at(raw)
+    if answer is None:
+        return None
+    first = max(0, answer - _LONGEST_SENTENCE)
+    starts = [first + match.end() for match in _SENTENCE.finditer(raw[first:answer])]
+    begin = starts[-1] if starts else first if first == 0 else answer
+    sentence_end = _SENTENCE.search(raw, answer)
+    rest = end - (sentence_end.start() if sentence_end else end)
+    return begin if rest <= _LONGEST_REST else None

@@ -29,7 +29,7 @@ from o1lab.chains.equality.notation import normalise
 from o1lab.chains.equality.reading import read
 from o1lab.chains.equality.values import kind_of
 
-VERIFIER_VERSION = 2
+VERIFIER_VERSION = 4
 
 Status = Literal["correct", "incorrect", "unverifiable"]
 
@@ -177,13 +177,15 @@ class VerifierPool:
         self.limit_s = limit_s
         self._workers = workers
         self._memory_mb = memory_mb
-        self._seats: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        # The last one that became free is taken first: a second process is started only when the first is busy.
+        self._seats: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(workers):
             self._seats.put(None)
         self._running: set[_Worker] = set()
         self._lock = threading.Lock()
         self._closed = False
         self._known: dict[tuple[str, str], Verdict] = {}  # several samples of a problem give the same answer
+        self._threads = ThreadPoolExecutor(workers, "verifying")  # has no thread before the first `ask`
 
     def verify(self, gold: str | None, answer: str | None) -> Verdict:
         """Return the verdict on ``answer`` within the limits (plus the start of a process), whatever the answer.
@@ -220,26 +222,36 @@ class VerifierPool:
         self._known[gold, answer] = verdict
         return verdict
 
+    def ask(self, gold: str | None, answer: str | None) -> Future[Verdict]:
+        """Verify an answer in another thread; see :meth:`verify`.
+
+        Raises:
+            RuntimeError: the pool is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the verifier pool is closed")
+        return self._threads.submit(self.verify, gold, answer)
+
     def verify_many(self, pairs: Iterable[tuple[str | None, str | None]]) -> Iterator[Verdict]:
         """Yield the verdicts on (gold, answer) pairs in order, verifying ``workers`` at a time and equal pairs once."""
-        with ThreadPoolExecutor(self._workers) as threads:
-            asked: dict[tuple[str | None, str | None], Future[Verdict]] = {}
-            order = list(pairs)
+        asked: dict[tuple[str | None, str | None], Future[Verdict]] = {}
+        order = list(pairs)
+        for pair in order:
+            if pair not in asked:
+                asked[pair] = self.ask(*pair)
+        try:
             for pair in order:
-                if pair not in asked:
-                    asked[pair] = threads.submit(self.verify, *pair)
-            try:
-                for pair in order:
-                    yield asked[pair].result()
-            finally:
-                for future in asked.values():
-                    future.cancel()
+                yield asked[pair].result()
+        finally:
+            for future in asked.values():
+                future.cancel()
 
     def close(self) -> None:
         """Kill the processes, also those that are comparing."""
         with self._lock:
             self._closed = True
             running, self._running = self._running, set()
+        self._threads.shutdown(wait=False)  # what still waits there finds the pool closed
         for worker in running:
             worker.close()
 

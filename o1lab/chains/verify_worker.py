@@ -111,23 +111,69 @@ def _parsed(text: str) -> list[Any]:
 
 
 def _probed(gold: Any, answer: Any) -> bool | None:
-    """Compare two expressions at one point: False if they differ there, None if that proves nothing.
+    """Compare two expressions or equations at one point: False if they differ there, None if that proves nothing.
 
-    simplify() takes seconds to find no way from one formula to another.
+    simplify() takes seconds to find no way from one formula to another, solve() to solve an equation for a symbol that
+    occurs in functions.
     """
     import sympy
 
+    if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq):
+        return _probed_equations(gold.lhs - gold.rhs, answer.lhs - answer.rhs)
     if not (isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr)):
         return None
     symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
     if not 0 < len(symbols) <= len(_POINTS) or len({str(one).casefold() for one in symbols}) < len(symbols):
         return None
     at = {symbol: sympy.Rational(over, 97) for symbol, over in zip(symbols, _POINTS, strict=False)}
+    left, right = _value(gold, at), _value(answer, at)
+    return None if left is None or right is None or _near(left, right) else False
+
+
+def _probed_equations(gold: Any, answer: Any) -> bool | None:
+    """Compare two equations, given as what is zero: False if they give different values to one of their symbols.
+
+    That symbol is one in which both are linear, so that two values tell where the equation holds.
+    """
+    import sympy
+    from sympy.core.function import AppliedUndef
+
+    # f(t) and f'(t) are values at this t like any other
+    functions = sorted(gold.atoms(AppliedUndef) | answer.atoms(AppliedUndef), key=str)
+    named = {one: sympy.Symbol(str(one)) for one in functions}
+    if gold.has(sympy.Derivative, sympy.Integral) or answer.has(sympy.Derivative, sympy.Integral):
+        return None
+    gold, answer = gold.subs(named), answer.subs(named)
+    shared = sorted(gold.free_symbols & answer.free_symbols, key=str)
+    symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
+    if len(symbols) > len(_POINTS) or len({str(one).casefold() for one in symbols}) < len(symbols):
+        return None
+    at = {symbol: sympy.Rational(over, 97) for symbol, over in zip(symbols, _POINTS, strict=False)}
+    for symbol in shared:
+        left, right = _solved(gold, symbol, at), _solved(answer, symbol, at)
+        if left is not None and right is not None:
+            return None if _near(left, right) else False
+    return None
+
+
+def _solved(zero: Any, symbol: Any, at: dict[Any, Any]) -> complex | None:
+    """Return where an expression that is linear in ``symbol`` is zero, at the point ``at`` of all others."""
+    slope = zero.diff(symbol)
+    if slope.has(symbol):
+        return None
+    rise, start = _value(slope, at), _value(zero, at | {symbol: 0})
+    return None if rise is None or start is None or not rise else -start / rise
+
+
+def _value(expression: Any, at: dict[Any, Any]) -> complex | None:
     try:
-        left, right = (complex(one.subs(at).evalf(20, maxn=60)) for one in (gold, answer))
+        return complex(expression.subs(at).evalf(20, maxn=60))
     except (TypeError, ValueError, ArithmeticError):
         return None  # an unknown function, an integral, a pole
-    return None if abs(left - right) <= _CLOSE * max(abs(left), abs(right), _CLOSE) else False
+
+
+def _near(left: complex, right: complex) -> bool:
+    return abs(left - right) <= _CLOSE * max(abs(left), abs(right), _CLOSE)
 
 
 def _values(parsed: list[Any]) -> list[Any]:

@@ -114,7 +114,7 @@ class ConversationSession:
             return record, conversations.messages(store.db, record.id)
 
         record, history = await asyncio.to_thread(read)
-        refs = [_found(find, pane) for pane in record.panes]
+        refs = [model_of(find, pane) for pane in record.panes]
         return cls(
             store,
             record,
@@ -372,7 +372,8 @@ def _new_client() -> ChatClient:
     return ChatClient()
 
 
-def _found(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:
+def model_of(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:
+    """Return the model of a pane; one that is no longer in the lab keeps its id."""
     try:
         return find(pane.model)
     except O1LabError:

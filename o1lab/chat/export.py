@@ -42,17 +42,8 @@ def add_to_traces(
     """
     if not (message.content or message.thought):
         raise UsageError("This answer is empty.", "Choose another one.")
-    history = conversations.messages(store.db, record.id)
-    question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
-    answered = {m.turn for m in history if m.pane == message.pane and m.content}  # the others were not sent
-    before = [
-        {"role": m.role, "content": m.content}
-        for m in history
-        if m.turn < message.turn and m.turn in answered and m.pane in (None, message.pane)
-    ]
-    system = str(message.settings.get("system") or "")
-    asked = [{"role": "system", "content": system}] if system else []
-    asked += [*before, {"role": "user", "content": question}]
+    asked = asked_for(conversations.messages(store.db, record.id), message)
+    question, before = asked[-1]["content"], [turn for turn in asked[:-1] if turn["role"] != "system"]
     raw = parse.join(message.thought, message.content)
     parsed = parse.parse(raw)
     meta = {
@@ -70,7 +61,7 @@ def add_to_traces(
         raw,
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
-        parsed.complete and message.state == "complete" and not _cut(message),
+        parsed.complete and is_complete(message),
         parsed.format,
         SOURCE,
         key=message.id,
@@ -89,9 +80,28 @@ def add_to_traces(
     return trace.id, bool(added)
 
 
-def _cut(message: conversations.Message) -> bool:
-    """Return whether an answer ended at its maximum length."""
-    return str(message.settings.get("finish_reason")).lower() in LIMITS
+def asked_for(history: Sequence[conversations.Message], message: conversations.Message) -> list[dict[str, str]]:
+    """Return the messages that an answer was asked with, the system message first and the question last."""
+    question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
+    answered = {m.turn for m in history if m.pane == message.pane and m.content}  # the others were not sent
+    before = [
+        {"role": m.role, "content": m.content}
+        for m in history
+        if m.turn < message.turn and m.turn in answered and m.pane in (None, message.pane)
+    ]
+    system = str(message.settings.get("system") or "")
+    return [
+        *([{"role": "system", "content": system}] if system else []),
+        *before,
+        {"role": "user", "content": question},
+    ]
+
+
+def is_complete(message: conversations.Message) -> bool:
+    """Return whether an answer ended by itself; one that was replaced later may have."""
+    if message.state not in ("complete", "replaced"):
+        return False
+    return str(message.settings.get("finish_reason")).lower() not in LIMITS | {"stopped", "failed"}
 
 
 def _synthesis(ref: ModelRef) -> Synthesis:

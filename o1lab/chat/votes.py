@@ -1,11 +1,14 @@
-"""What became of each model in the votes."""
+"""What the votes say: how each model fared, and which answer of a pair is the better one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from store.conversations import Vote
+from store import conversations
+from store.conversations import Conversation, Message, Vote
+from store.sqlite import Database
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,75 @@ def tally(votes: Iterable[Vote]) -> list[Standing]:
             count[outcome] += 1
     standings = [Standing(model, **count) for model, count in counts.items()]
     return sorted(standings, key=lambda s: (-s.wins, s.losses, s.model))
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two answers of one turn, of which persons preferred the first."""
+
+    conversation: Conversation
+    better: Message
+    worse: Message
+
+
+@dataclass
+class Preferences:
+    """What the votes of a lab say about pairs of answers, and how many votes say nothing, by reason."""
+
+    found: list[Preference] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def preferences(db: Database, *, open_votes: bool = False) -> Preferences:
+    """Return the pairs of answers that the votes decided, the winner of a turn with each of the others.
+
+    The answers are those that stood there when the vote was given; a later answer to the same question may have
+    replaced them. Where persons contradict each other, the majority of them counts.
+
+    Args:
+        db: the lab's database.
+        open_votes: also take votes that were given with the names of the models in sight.
+    """
+    made = Preferences()
+    turns: dict[tuple[str, int], list[Vote]] = {}
+    for ballot in conversations.votes(db):
+        if ballot.winner in ("tie", "none"):
+            made.left_out["a tie" if ballot.winner == "tie" else "no answer was good"] += 1
+        elif not (ballot.blind or open_votes):
+            made.left_out["not blind"] += 1
+        else:
+            turns.setdefault((ballot.conversation_id, ballot.turn), []).append(ballot)
+    for (identity, turn), ballots in turns.items():
+        conversation = conversations.get(db, identity)
+        history = conversations.messages(db, identity, replaced=True)
+        answers = [one for one in history if one.turn == turn and one.pane is not None]
+        counted: Counter[tuple[str, str]] = Counter()
+        for ballot in ballots:
+            if pairs := _decided(conversation, answers, ballot):
+                counted.update(pairs)
+            else:
+                made.left_out["the winner is not one answer"] += 1
+        known = {one.id: one for one in answers}
+        for (better, worse), number in counted.items():
+            against = counted[worse, better]
+            if number > against:
+                made.found.append(Preference(conversation, known[better], known[worse]))
+                made.left_out["outvoted"] += against
+            elif better < worse and number == against:
+                made.left_out["contradicts another vote"] += number + against
+    made.left_out = +made.left_out
+    return made
+
+
+def _decided(conversation: Conversation, answers: Sequence[Message], ballot: Vote) -> list[tuple[str, str]]:
+    """Return (id of the winner, id of another answer) for each other answer of a ballot."""
+    shown: dict[int, Message] = {}
+    for one in sorted(answers, key=lambda answer: answer.created_at):
+        if one.created_at <= ballot.created_at and one.pane is not None:
+            shown[one.pane] = one
+    models = {pane.position: pane.model for pane in conversation.panes}
+    voted = {pane: one for pane, one in shown.items() if models.get(pane) in ballot.candidates}
+    winners = [pane for pane in voted if models[pane] == ballot.winner]
+    if len(winners) != 1:
+        return []
+    return [(voted[winners[0]].id, one.id) for pane, one in voted.items() if pane != winners[0]]

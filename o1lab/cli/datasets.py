@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from o1lab.cli.listing import Column, FormatOption, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened
-from o1lab.text import one_line
+from o1lab.cli import options, pairs, replay
+from o1lab.cli.command import Verbs
+from o1lab.cli.destination import DASH, destination, is_stdout
+from o1lab.cli.filters import read_filter
+from o1lab.cli.listing import Column, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened
+from o1lab.cli.terms import AcceptTermsOption, with_terms
+from o1lab.format import counted
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
 if TYPE_CHECKING:
@@ -19,24 +25,14 @@ if TYPE_CHECKING:
     from store.records import Dataset
 
 OptionT = TypeVar("OptionT", bound=str)
-app_ = typer.Typer(help="Make and export datasets.", no_args_is_help=True, rich_markup_mode=None)
-NameArgument = Annotated[str, typer.Argument(help="Name or hash of the dataset.")]
+verbs = Verbs("dataset", help="Make and export datasets.")
+verbs.add_typer(replay.verbs)
+verbs.add_typer(pairs.verbs)
+NameArgument = Annotated[str, typer.Argument(help="Name or hash of the dataset.", autocompletion=completing("dataset"))]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app_.command("create")(dataset_create)
-    app_.command("control")(dataset_control)
-    app_.command("ls")(dataset_ls)
-    app_.command("show")(dataset_show)
-    app_.command("drops")(dataset_drops)
-    app_.command("export")(dataset_export)
-    app_.command("card")(dataset_card)
-    app.add_typer(app_, name="dataset")
-
-
+@verbs.command("create")
 def dataset_create(
-    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the new dataset. A dataset never changes.")],
     decision: Annotated[
         str | None,
@@ -60,13 +56,17 @@ def dataset_create(
         ),
     ] = None,
     mixed: Annotated[
-        list[str] | None, typer.Option("--from", help="Mix this dataset instead of selecting traces. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--from",
+            help="Mix this dataset instead of selecting traces. Repeatable.",
+            autocompletion=completing("dataset"),
+        ),
     ] = None,
     balance: Annotated[
         bool, typer.Option("--balance", help="With --from: take the same number of rows from each dataset.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="With --from: seed to shuffle and sample the rows.")] = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Save selected traces, in the order of the filter, under a name and a hash of their content.
 
@@ -90,7 +90,7 @@ def dataset_create(
         )
     if not mixed and (balance or seed is not None):
         raise UsageError("--balance and --seed need --from.", "Name the datasets to mix: --from A --from B.")
-    with opened(ctx) as store:
+    with opened() as store:
         if mixed:
             created = _mix(store, name, mixed, balance=balance, seed=seed)
         else:
@@ -101,18 +101,17 @@ def dataset_create(
             else:
                 created = datasets.create(store.db, name, query, phase=phase)
         dropped = datasets.drop_counts(store.db, created.name)
-    text = "\n".join([_line(created), *_dropped_text(created, dropped)])
-    emit(_item(created) | {"dropped": dropped}, as_json=as_json, text=text)
+    text = "\n".join([dataset_line(created), *dropped_text(created, dropped)])
+    emit(dataset_item(created) | {"dropped": dropped}, text=text)
 
 
+@verbs.command("control")
 def dataset_control(
-    ctx: typer.Context,
     name: NameArgument,
     new_name: Annotated[str | None, typer.Option("--name", help="Name of the control [default: NAME-control].")] = None,
     match: Annotated[
         str, typer.Option(help="rows: as many rows; tokens: repeat rows until there are as many trained tokens.")
     ] = "rows",
-    as_json: JsonOption = False,
 ) -> None:
     """Create the matched control of a dataset: the same problems with short solutions only, for phase 1.
 
@@ -126,9 +125,9 @@ def dataset_control(
     from o1lab.models.base import resolve_base, token_counter
     from store import datasets
 
-    lab = context(ctx).lab()
+    lab = current_lab()
     count = token_counter(resolve_base(load_config(lab).base))
-    with opened(ctx) as store:
+    with opened() as store:
         parent = datasets.get(store.db, name)
         made = make_control(
             store, parent.name, new_name or f"{parent.name}-control", match=_one_of("--match", match, MATCHES),
@@ -136,7 +135,7 @@ def dataset_control(
         )  # fmt: skip
     chosen = made.selection
     lines = [
-        _line(made),
+        dataset_line(made),
         f"control of {parent.name} ({parent.hash}): {chosen['reference_solutions']:,} reference solutions, "
         f"{chosen['repeats']:.2f} repetitions, {chosen['trained_tokens']:,} trained tokens "
         f"({parent.name}: {chosen['parent_trained_tokens']:,})",
@@ -144,28 +143,57 @@ def dataset_control(
     if chosen["without_solution"]:
         lines.append(f"{chosen['without_solution']:,} rows have no solution and are left out.")
     lines.append(f"Next: o1lab train --dataset {made.name}")
-    emit(_item(made) | {"parent": parent.name, "selection": dict(chosen)}, as_json=as_json, text="\n".join(lines))
+    emit(dataset_item(made) | {"parent": parent.name, "selection": dict(chosen)}, text=lines)
 
 
-def dataset_ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
+@verbs.command("subset")
+def dataset_subset(
+    name: NameArgument,
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,...", help="Numbers of rows [default: all rows, halved three times].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    prefix: Annotated[
+        str | None, typer.Option("--name", metavar="PREFIX", help="The subsets are PREFIX-N [default: the name].")
+    ] = None,
+) -> None:
+    """Create nested subsets of a dataset: each contains the smaller ones.
+
+    Problems are drawn at random; the chains of a problem stay together. The same seed gives the same subsets.
+    `o1lab lesson curve` trains on such subsets and draws what more chains are worth.
+
+    Example: o1lab dataset subset long --sizes 50,100,200,400
+    """
+    from o1lab.distill.subset import default_sizes, make_subsets
+    from store import datasets
+
+    with opened() as store:
+        parent = datasets.get(store.db, name)
+        wanted = options.whole_numbers("--sizes", sizes) if sizes is not None else default_sizes(parent.rows)
+        made = make_subsets(store, parent.name, wanted, seed=seed, prefix=prefix)
+    items = [dataset_item(one) | {"parent": parent.name, "selection": dict(one.selection)} for one in made]
+    emit({"items": items, "total": len(items)}, text=[dataset_line(one) for one in made])
+
+
+@verbs.command("ls", lists=True)
+def dataset_ls() -> None:
     """List datasets, newest first.
 
     Example: o1lab dataset ls
     """
     from store import datasets
 
-    with opened(ctx) as store:
+    with opened() as store:
         found = datasets.all_datasets(store.db)
     empty = "No dataset yet. Accept some traces, then: o1lab dataset create NAME"
-    emit_list([_item(one) for one in found], _COLUMNS, form=form, as_json=as_json, empty=empty)
+    emit_list([dataset_item(one) for one in found], _COLUMNS, empty=empty)
 
 
+@verbs.command("show")
 def dataset_show(
-    ctx: typer.Context,
     name: NameArgument,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list.")] = 1000,
     offset: Annotated[int, typer.Option(min=0, help="Number of rows to skip.")] = 0,
-    as_json: JsonOption = False,
 ) -> None:
     """Show a dataset: how its rows were selected, what was dropped, and its traces.
 
@@ -173,30 +201,34 @@ def dataset_show(
     """
     from store import datasets
 
-    with opened(ctx) as store:
+    with opened() as store:
         found = datasets.get(store.db, name)
         dropped = datasets.drop_counts(store.db, found.name)
         part = datasets.rows(store.db, found.name, limit=limit, offset=offset)
-        rows = [(row.trace_id, one_line(row.statement, 90)) for row in part]
+        rows = [(row.trace_id, row.statement[:200]) for row in part]
+        rejected = pairs.rejected_ids(store, found, limit=limit, offset=offset)
     lines = [
-        _line(found),
-        *(f"{key}: {_words(value)}" for key, value in found.selection.items()),
-        *_dropped_text(found, dropped),
-        *(f"{trace}  {statement}" for trace, statement in rows),
+        dataset_line(found),
+        *(pairs.pairs_text(found) or (f"{key}: {_words(value)}" for key, value in found.selection.items())),
+        *dropped_text(found, dropped),
+        *pairs.row_lines(rows, rejected),
     ]
     if (left := found.rows - offset - len(rows)) > 0:
         lines.append(f"and {left:,} more rows: --limit, --offset")
-    more = {"selection": dict(found.selection), "dropped": dropped, "trace_ids": [trace for trace, _ in rows]}
-    emit(_item(found) | more, as_json=as_json, text="\n".join(lines))
+    more = {
+        "selection": dict(found.selection),
+        "decided": dict(found.decided),
+        "dropped": dropped,
+        "trace_ids": [trace for trace, _ in rows],
+    } | ({"rejected_ids": rejected} if rejected else {})
+    emit(dataset_item(found) | more, text=lines)
 
 
+@verbs.command("drops", lists=True)
 def dataset_drops(
-    ctx: typer.Context,
     name: NameArgument,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 1000,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List the traces that were dropped from a dataset, each with the reason.
 
@@ -204,49 +236,69 @@ def dataset_drops(
     """
     from store import datasets
 
-    with opened(ctx) as store:
+    with opened() as store:
         found = datasets.get(store.db, name)
         dropped = datasets.drops(store.db, found.name, limit=limit, offset=offset)
         total = sum(datasets.drop_counts(store.db, found.name).values())
     items = [{"id": trace, "reason": reason} for trace, reason in dropped]
     columns = (Column("id", "id"), Column("reason", "reason"))
     if items or total:
-        emit_list(items, columns, form=form, as_json=as_json, total=total)
+        emit_list(items, columns, total=total)
     else:
-        emit_list([], columns, form=form, as_json=as_json, empty=f"Nothing was dropped from {found.name}.")
+        emit_list([], columns, empty=f"Nothing was dropped from {found.name}.")
 
 
+@verbs.command("export")
 def dataset_export(
-    ctx: typer.Context,
     name: NameArgument,
-    out: Annotated[str, typer.Option("--out", help="File to write; in a folder, data/ and README.md are written.")],
-    form: Annotated[str, typer.Option("--format", help="messages, sharegpt, alpaca, jsonl or parquet.")] = "messages",
-    as_json: JsonOption = False,
+    out: Annotated[
+        str, typer.Option("--out", help=f"File to write; in a folder, data/ and README.md are written; {DASH}.")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="messages, sharegpt, alpaca, jsonl or parquet; pairs for pairs [default: messages, pairs]."
+        ),
+    ] = None,
+    accept_terms: AcceptTermsOption = False,
 ) -> None:
     """Write a dataset to a file that other training tools read, together with its card.
 
     The card lists sources, licences, models, prompts and settings, and what was dropped. It is written to FILE.card.md,
-    or to README.md if --out is a folder (an existing one, or a path that ends with /).
+    or to README.md if --out is a folder (an existing one, or a path that ends with /). What the file leaves out or
+    writes in another way, such as other think marks, is printed and is in the card. If the recorded terms of use of a
+    teacher forbid publication, or nobody has said whether they do, it asks first.
 
     Example: o1lab dataset export short-right --format messages --out short-right.jsonl
     """
     from o1lab.distill.card import export_with_card
+    from o1lab.distill.provenance import require_accepted_terms
     from o1lab.errors import UsageError
-    from o1lab.ingest.exporting import FORMATS
+    from o1lab.ingest.exporting import FORMATS, KINDS
     from store import datasets
 
-    if form not in FORMATS:
+    if form not in (None, *FORMATS):
         raise UsageError(f"'{form}' is not a known format.", f"Choose one of {', '.join(FORMATS)}.")
-    lab = context(ctx).lab()
-    with opened(ctx) as store:
-        found = datasets.get(store.db, name)
-        written = export_with_card(lab, store, found.name, form, Path(out), folder=out.endswith("/"))
-    data = {"path": str(Path(out)), "format": form, "rows": written.rows, "hash": found.hash}
-    text = f"{written.rows:,} rows of {found.name} ({found.hash}) in {written.data} as {form}\nits card: {written.card}"
-    emit(data, as_json=as_json, text=text)
+    lab = current_lab()
+    with opened() as store:
+        found = datasets.get(store.db, name, kind=KINDS[form] if form else None)
+        form = form or ("pairs" if found.kind == "pairs" else "messages")
+        with_terms(
+            lambda accepted: require_accepted_terms(lab, store, [found], accepted=accepted), accepted=accept_terms
+        )
+        with destination(out) as path:
+            written = export_with_card(lab, store, found.name, form, path, folder=out.endswith("/"))
+    changes = [{"rows": number, "reason": reason} for reason, number in written.changes.items()]
+    data = {"path": str(Path(out)), "format": form, "rows": written.rows, "hash": found.hash, "changes": changes}
+    place = "on standard output" if is_stdout(out) else f"in {written.data}"
+    lines = [f"{written.rows:,} rows of {found.name} ({found.hash}) {place} as {form}"]
+    lines += [f"{number:,} of them: {reason}" for reason, number in written.changes.items()]
+    card = f"o1lab dataset card {found.name}" if is_stdout(out) else written.card
+    emit(data, text=[*lines, f"its card: {card}"])
 
 
-def dataset_card(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+@verbs.command("card")
+def dataset_card(name: NameArgument) -> None:
     """Print the card of a dataset in Markdown.
 
     Example: o1lab dataset card short-right
@@ -254,17 +306,17 @@ def dataset_card(ctx: typer.Context, name: NameArgument, as_json: JsonOption = F
     from o1lab.distill.card import card
     from store import datasets
 
-    lab = context(ctx).lab()
-    with opened(ctx) as store:
+    lab = current_lab()
+    with opened() as store:
         found = datasets.get(store.db, name)
         text = "".join(card(lab, store, found.name))
-    emit({"name": found.name, "hash": found.hash, "card": text}, as_json=as_json, text=text.rstrip("\n"))
+    emit({"name": found.name, "hash": found.hash, "card": text}, text=text.rstrip("\n"))
 
 
 def _query(decision: str, where: str) -> TraceQuery:
     from store.filters import TraceQuery
 
-    return TraceQuery.parse(where if decision == "any" else f"decision:{decision} {where}".strip())
+    return read_filter(TraceQuery, where if decision == "any" else f"decision:{decision} {where}".strip())
 
 
 def _choose(
@@ -304,14 +356,16 @@ def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
     raise UsageError(f"{option} cannot be '{value}'.", f"Choose one of {', '.join(allowed)}.")
 
 
-def _item(dataset: Dataset) -> dict[str, Any]:
-    names = ("name", "hash", "rows", "tokens", "phase", "query", "created_at")
+def dataset_item(dataset: Dataset) -> dict[str, Any]:
+    """Return the JSON keys of a dataset."""
+    names = ("name", "hash", "kind", "rows", "tokens", "phase", "query", "created_at")
     return {name: getattr(dataset, name) for name in names}
 
 
 _COLUMNS = (
     Column("name", "name"),
     Column("hash", "hash"),
+    Column("kind", "kind"),
     Column("phase", "phase", right=True),
     Column("rows", "rows", right=True),
     Column("tokens", "tokens", right=True),
@@ -320,12 +374,15 @@ _COLUMNS = (
 )
 
 
-def _line(dataset: Dataset) -> str:
+def dataset_line(dataset: Dataset) -> str:
+    """Return a dataset as one line of text."""
     tokens = "tokens unknown" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
-    return f"{dataset.name}  {dataset.hash}  phase {dataset.phase}  {dataset.rows:,} rows  {tokens}  [{dataset.query}]"
+    what = counted(dataset.rows, "pair") if dataset.kind == "pairs" else f"phase {dataset.phase}  {dataset.rows:,} rows"
+    return f"{dataset.name}  {dataset.hash}  {what}  {tokens}  [{dataset.query}]"
 
 
-def _dropped_text(dataset: Dataset, dropped: dict[str, int]) -> list[str]:
+def dropped_text(dataset: Dataset, dropped: dict[str, int]) -> list[str]:
+    """Return a line on what was dropped; none if nothing was."""
     if not dropped:
         return []
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import handwritten, options
-from o1lab.cli.jobs import JobCommands, add_job_verbs, progress_column, resume_job
-from o1lab.cli.listing import Column, FormatOption, emit_list
-from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli import options
+from o1lab.cli.command import Verbs
+from o1lab.cli.filters import read_filter
+from o1lab.cli.jobs import (
+    DetachOption,
+    EstimateOption,
+    JobCommands,
+    ResumeOption,
+    add_job_verbs,
+    progress_column,
+    resume_job,
+)
+from o1lab.cli.listing import Column, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.problems import ProblemArgument
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money
 from o1lab.text import one_line
@@ -29,28 +42,15 @@ def _settings() -> type[TeacherRunSettings]:
     return TeacherRunSettings
 
 
-distill_app = typer.Typer(
-    cls=options.group_with(_settings), invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None
-)
+verbs = Verbs("distill", alone=True, settings=_settings)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    handwritten.register(distill_app)
-    app.add_typer(distill_app, name="distill")
-
-
-@distill_app.callback()
+@verbs.callback()
 def distill(
     ctx: typer.Context,
-    estimate: Annotated[
-        bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; make no calls.")
-    ] = False,
-    resume: Annotated[
-        str | None, typer.Option(metavar="ID", help="Continue a run; options of budgets and requests may change.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a separate process.")] = False,
-    as_json: JsonOption = False,
+    estimate: EstimateOption = False,
+    resume: ResumeOption = None,
+    detach: DetachOption = False,
 ) -> None:
     """Ask a teacher for long thoughts; every paid response is kept.
 
@@ -64,21 +64,37 @@ def distill(
     from o1lab.distill import runs
     from o1lab.errors import UsageError
 
-    lab = context(ctx).lab()
-    values = options.given(ctx)
+    lab = current_lab()
+    values = options.given()
     if resume is not None:
         if estimate:
             raise UsageError(
                 "--estimate is for a new run and cannot be combined with --resume.",
                 f"Tokens and cost of run {resume} so far: o1lab distill show {resume}",
             )
-        resume_job(lab, JOBS, resume, values, detach=detach, as_json=as_json)
+        resume_job(lab, JOBS, resume, values, detach=detach)
         return
     if "endpoint" not in values:
         raise UsageError("No teacher is given.", "Add --endpoint NAME; `--endpoint solver` needs no key.")
-    settings = runs.read_settings(values)
+    begin(lab, runs.read_settings(values), estimate=estimate, detach=detach)
+
+
+def begin(lab: Lab, settings: TeacherRunSettings, *, estimate: bool, detach: bool) -> None:
+    """Estimate a new run, or start it here or in the background, and print the result.
+
+    Raises:
+        Exit: the run has ended in this process.
+    """
+    from o1lab.distill import runs
+    from store.filters import ProblemQuery, TraceQuery
+
+    filters = {
+        "problems": read_filter(ProblemQuery, settings.problems).source,
+        "traces": read_filter(TraceQuery, settings.traces).source,
+    }
+    settings = settings.model_copy(update=filters)
     if estimate:
-        _estimate(lab, settings, as_json=as_json)
+        _estimate(lab, settings)
         return
     folder = runs.start(lab, settings)
     _say_unanswered(lab, settings)
@@ -86,9 +102,9 @@ def distill(
         pid = runs.launch_detached(folder)
         answer = summary(lab, folder.info()) | {"pid": pid}
         text = f"Run {folder.id} is running in the background. Status: o1lab distill show {folder.id}"
-        emit(answer, as_json=as_json, text=text)
+        emit(answer, text=text)
         return
-    raise typer.Exit(_run(lab, folder, as_json=as_json))
+    raise typer.Exit(_run(lab, folder))
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
@@ -135,17 +151,19 @@ def summary(lab: Lab, info: RunInfo) -> dict[str, Any]:
 
 def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
     """Count the samples of each run that failed or were rejected, by reason."""
-    from store import open_store, teacher_runs
+    from o1lab.labs import open_lab
+    from store import teacher_runs
 
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         return {id: dict(teacher_runs.reasons(store.db, id)) for id in ids}
 
 
 def _details(lab: Lab, run_id: str) -> dict[str, str]:
     """Return one example for each reason that has details."""
-    from store import open_store, teacher_runs
+    from o1lab.labs import open_lab
+    from store import teacher_runs
 
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         return dict(teacher_runs.details(store.db, run_id))
 
 
@@ -170,23 +188,24 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _run(lab: Lab, folder: RunFolder, *, as_json: bool) -> int:
+def _run(lab: Lab, folder: RunFolder) -> int:
     """Run it to its end in this process; return the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
     from o1lab.distill.runs import faults
     from o1lab.distill.worker import run_here
+    from o1lab.jobs.worker import Signals
 
     say(f"Run {folder.id} (after an interruption, resume with: o1lab distill resume {folder.id})")
-    line = ProgressLine()
+    line, signals = ProgressLine(), Signals()
     try:
-        run_here(lab, folder, watch=line.show)
+        run_here(lab, folder, watch=line.show, signals=signals)
     finally:
         line.end()
     item = summary(lab, folder.info())
     why = fault_summary(faults(folder), item["failed"])
     words = [_line(item), item["message"], item["hint"], *item["notes"], *why]
-    emit(item, as_json=as_json, text="\n".join(word for word in words if word))
-    return exit_status(item["stopped_by"], item["failed"])
+    emit(item, text=(word for word in words if word))
+    return exit_status(item["stopped_by"], item["failed"], signals.first)
 
 
 JOBS = JobCommands(
@@ -200,29 +219,30 @@ JOBS = JobCommands(
     "Calls in flight are completed first.",
     _settings,
     (
-        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
+        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
+        "silence_timeout_s", "first_token_timeout_s", "stream",
         "budget_usd", "budget_tokens", "max_tokens",
     ),
     _run,
 )  # fmt: skip
-add_job_verbs(distill_app, JOBS)
+add_job_verbs(verbs, JOBS)
 
 
 def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
     from o1lab.distill.items import count_unanswered
-    from store import open_store
+    from o1lab.labs import open_lab
 
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         unanswered = count_unanswered(store, settings)
     if unanswered:
         say(f"{unanswered:,} of the chosen problems have no answer, so responses to them cannot be verified.")
 
 
-def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
+def _estimate(lab: Lab, settings: TeacherRunSettings) -> None:
     from o1lab.distill.estimate import estimate
-    from store import open_store
+    from o1lab.labs import open_lab
 
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         found = estimate(lab, store, settings)
 
     if found.most_cost_usd is None:
@@ -240,7 +260,7 @@ def _estimate(lab: Lab, settings: TeacherRunSettings, *, as_json: bool) -> None:
         f"               at most {found.most_output_tokens:,}",
         f"cost           {cost}",
     ]
-    emit(found.as_json(), as_json=as_json, text="\n".join(lines))
+    emit(found.as_json(), text=lines)
 
 
 def _line(item: dict[str, Any]) -> str:
@@ -252,20 +272,77 @@ def _line(item: dict[str, Any]) -> str:
     )
 
 
-prompts_app = typer.Typer(
-    help="List, show and edit the prompts for teachers.", no_args_is_help=False, rich_markup_mode=None
+@verbs.command("drafts", lists=True)
+def distill_drafts() -> None:
+    """List the chains that persons are writing.
+
+    Go on with one: `o1lab distill write PROBLEM_ID`, or press W in the pool of the Distill screen.
+
+    Example: o1lab distill drafts --json
+    """
+    from o1lab.distill.handwritten import described_drafts
+
+    with opened() as store:
+        found = described_drafts(store.db, current_lab())
+    items = [asdict(one) | {"path": str(one.path), "unreadable": one.unreadable or None} for one in found]
+    emit_list(items, _DRAFTS, empty="No drafts. Write a chain: o1lab distill write PROBLEM_ID")
+
+
+_DRAFTS = (
+    Column("problem", lambda one: one["problem_id"][:12]),
+    Column("writer", lambda one: one_line(one["writer"], 24)),
+    Column("saved", lambda one: one["saved_at"][:16].replace("T", " ")),
+    Column("moves", "moves", right=True),
+    Column("statement", lambda one: one_line(one["unreadable"] or one["statement"], 100)),
 )
-distill_app.add_typer(prompts_app, name="prompts", invoke_without_command=True)
 
 
-@prompts_app.callback()
-def prompts(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
+@verbs.command("write", interactive=True)
+def distill_write(
+    problem_id: ProblemArgument,
+    licence: Annotated[str | None, typer.Option(help="Licence of your text.")] = None,
+) -> None:
+    """Write a long thought yourself in $EDITOR; it is measured and verified when you close the editor.
+
+    An empty file records nothing. Your text is kept in the folder `drafts` of the lab until it is recorded.
+
+    Example: o1lab distill write 3f9c --licence CC-BY-4.0
+    """
+    from o1lab.distill.drafts import draft_path
+    from o1lab.distill.handwritten import write
+    from o1lab.paths import annotator
+    from store import problems
+
+    lab, author = current_lab(), annotator()
+    with opened() as store:
+        problem = problems.resolve(store.db, problem_id)
+        path = draft_path(lab, problem.id, author)
+        say(f"{'Continuing' if path.exists() else 'Writing'} {path}")
+        row = write(store, lab, problem, annotator=author, licence=licence)
+    if row is None:
+        emit({"trace_id": None, "problem_id": problem.id}, text="Nothing was written.")
+        return
+    names = ("problem_id", "model", "synthesis", "verdict", "answer", "complete", "chars", "moves")
+    item = {"trace_id": row.id, **{name: getattr(row, name) for name in names}}
+    emit(item, text=f"{row.id}: {row.verdict} (answer {row.answer or '-'}), written by {row.model}.")
+
+
+prompt_verbs = Verbs("prompts", "List, show and edit the prompts for teachers.", alone=True, lists=True)
+verbs.add_typer(prompt_verbs)
+PromptArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name of a prompt, or NAME@VERSION.", autocompletion=completing("prompt")),
+]
+
+
+@prompt_verbs.callback()
+def prompts(ctx: typer.Context) -> None:
     """List the prompts of the lab and the built-in ones."""
     if ctx.invoked_subcommand is not None:
         return
     from o1lab.inference.prompts import all_prompts, broken_prompts
 
-    lab = context(ctx).lab()
+    lab = current_lab()
     found, broken = all_prompts(lab), broken_prompts(lab)
     items = [
         {"name": one.name, "version": one.version, "method": one.method, "about": one.about, "path": str(one.path)}
@@ -278,28 +355,28 @@ def prompts(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption =
     )
     faults = [{"path": str(path), "message": fault.message, "hint": fault.hint} for path, fault in broken.items()]
     notes = [f"Unusable: {fault.message}" for fault in broken.values()]
-    emit_list(items, columns, form=form, as_json=as_json, more={"broken": faults}, notes=notes)
+    emit_list(items, columns, more={"broken": faults}, notes=notes)
 
 
-@prompts_app.command("show")
-def prompts_show(ctx: typer.Context, name: str, as_json: JsonOption = False) -> None:
+@prompt_verbs.command("show")
+def prompts_show(name: PromptArgument) -> None:
     """Show the text of a prompt."""
     from o1lab.inference.prompts import find_prompt
 
-    found = find_prompt(context(ctx).lab(), name)
+    found = find_prompt(current_lab(), name)
     sections = [{"role": role, "text": text} for role, text in found.sections]
     item = {"name": found.name, "version": found.version, "hash": found.hash, "path": str(found.path)}
     text = "\n\n".join(f"# {role}\n{text}" for role, text in found.sections)
-    emit(item | {"sections": sections}, as_json=as_json, text=f"{found.label}  {found.path}\n\n{text}")
+    emit(item | {"sections": sections}, text=f"{found.label}  {found.path}\n\n{text}")
 
 
-@prompts_app.command("edit")
-def prompts_edit(ctx: typer.Context, name: str, as_json: JsonOption = False) -> None:
+@prompt_verbs.command("edit", interactive=True)
+def prompts_edit(name: PromptArgument) -> None:
     """Edit a prompt in $EDITOR and save it as a new version in the lab; an unchanged text is not saved."""
     from o1lab.inference.prompts import begin_version, find_prompt, keep_version
     from o1lab.ingest.edit import run_editor
 
-    lab = context(ctx).lab()
+    lab = current_lab()
     before = find_prompt(lab, name)
     draft = begin_version(lab, name)
     say(f"Editing {draft}")
@@ -307,7 +384,7 @@ def prompts_edit(ctx: typer.Context, name: str, as_json: JsonOption = False) -> 
     made = keep_version(draft, before)
     if made is None:
         nothing = {"name": before.name, "version": None, "hash": before.hash, "path": None}
-        emit(nothing, as_json=as_json, text="The text is unchanged, so there is no new version.")
+        emit(nothing, text="The text is unchanged, so there is no new version.")
         return
     item = {"name": made.name, "version": made.version, "hash": made.hash, "path": str(made.path)}
-    emit(item, as_json=as_json, text=f"{made.label} is at {made.path}.")
+    emit(item, text=f"{made.label} is at {made.path}.")

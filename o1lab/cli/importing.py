@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.cli.busy import advance
+from o1lab.cli.command import Verbs
+from o1lab.cli.output import emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -17,13 +19,11 @@ if TYPE_CHECKING:
     from o1lab.ingest.measuring import MeasureReport
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("import")(import_)
+verbs = Verbs()
 
 
+@verbs.command("import")
 def import_(
-    ctx: typer.Context,
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, compressed or not, or folders."),
@@ -55,7 +55,6 @@ def import_(
     measure: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Count moves and verify answers after the import.")
     ] = True,
-    as_json: JsonOption = False,
 ) -> None:
     """Import traces and problems. The format is detected from the content of each file.
 
@@ -63,10 +62,10 @@ def import_(
     files are imported, and what was skipped is listed.
 
     Supported are conversations (messages, ShareGPT, prompt and completion), problems with one or several responses,
-    with the thought inside or in a column of its own, and problems alone. Columns are recognised by their names; what
-    was not used is reported. Rows that are already in the lab are skipped. Of a conversation, the last answer is the
-    response, and the turns before it are kept as its context. Invalid rows are reported with the line of the first and
-    their number, and the rest is imported (exit status 1).
+    with the thought inside or in a column of its own, search trees (a problem with nodes), and problems alone. Columns
+    are recognised by their names; what was not used is reported. Rows that are already in the lab are skipped. Of a
+    conversation, the last answer is the response, and the turns before it are kept as its context. Invalid rows are
+    reported with the line of the first and their number, and the rest is imported (exit status 1).
 
     Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """
@@ -79,8 +78,7 @@ def import_(
     if synthesis is not None and synthesis not in SYNTHESES:
         raise UsageError(f"'{synthesis}' is not a known synthesis.", f"Choose one of {', '.join(SYNTHESES)}.")
     mapping = parse_mapping(mapped or ())
-    with opened(ctx) as store:
-        line = _ProgressLine()
+    with opened() as store:
         report = import_files(
             store,
             files,
@@ -91,12 +89,11 @@ def import_(
             mapping=mapping,
             strict=strict,
             dry_run=dry_run,
-            progress=line.rows,
+            progress=_read,
         )
         measured = None
         if measure and not (report.undone or report.dry):
-            measured = measure_pending(store, progress=line.traces)
-        line.done()
+            measured = measure_pending(store, progress=partial(advance, "measuring traces"))
     verdicts = dict(measured.verdicts) if measured else {}
     data = {
         "files": [file.as_json() for file in report.files],
@@ -108,7 +105,7 @@ def import_(
         "measured": measured.measured if measured else 0,
         "verdicts": verdicts,
     }
-    emit(data, as_json=as_json, text=_summary(report, measured))
+    emit(data, text=_summary(report, measured))
     if report.failed:
         raise typer.Exit(1)
 
@@ -145,23 +142,6 @@ def _fault(fault: RowFault) -> str:
     return f"{fault.path}: {fault.rows:,} rows: {reason}; first at line {fault.line:,}"
 
 
-class _ProgressLine:
-    """Progress on one line of standard error, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def rows(self, progress: Progress) -> None:
-        share = progress.done / progress.total if progress.total else 1.0
-        self._show(f"importing {share:4.0%}  {Path(progress.path).name}  {progress.rows:,} rows")
-
-    def traces(self, done: int, total: int) -> None:
-        self._show(f"measuring {done / total:4.0%}  {done:,} of {total:,} traces")
-
-    def done(self) -> None:
-        self._show("")
-
-    def _show(self, text: str) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K" + one_line(text, 78))
-            sys.stderr.flush()
+def _read(progress: Progress) -> None:
+    done, total = (round(100 * progress.done / progress.total), 100) if progress.total else (progress.rows, 0)
+    advance(f"importing {Path(progress.path).name}, {progress.rows:,} rows, percent", done, total)

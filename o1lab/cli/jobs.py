@@ -1,11 +1,10 @@
-"""The verbs that training runs, teacher runs and evaluations share: ls show stop pause resume rm rename note.
+"""The verbs that training runs, teacher runs and evaluations share: ls show stop pause resume rm and more.
 
 :func:`add_job_verbs` adds them to a group of commands. What differs between the kinds is in a :class:`JobCommands`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,30 +12,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli.command import Verbs
+from o1lab.cli.job_about import IdArgument, about_json, add_about_verbs
+from o1lab.cli.job_groups import GroupCommands, act_on_group
+from o1lab.cli.job_lists import add_ls
+from o1lab.cli.listing import Column
+from o1lab.cli.naming import completing
+from o1lab.cli.output import confirm, current_lab, emit, say
+from o1lab.cli.waiting import wait
 from o1lab.format import byte_size
-from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder, JobInfo
-    from o1lab.jobs.manage import JobKind
+    from o1lab.jobs.manage import JobKind, Removed
     from o1lab.paths import Lab
+    from store.filters import JobQuery
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Its id or name, or the beginning of its id.")]
-DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the background.")]
+_ENDED = ("stopped", "failed", "dead")
+EstimateOption = Annotated[
+    bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; make no calls.")
+]
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Continue this one; options of budgets and requests may change.",
+        autocompletion=completing("job"),
+    ),
+]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Run in the background, in a separate process.")]
 
 
 def evaluation_id(ctx: typer.Context, value: str) -> str:
     """Argument callback: replace the name of an evaluation by its id; return any other value unchanged."""
     from o1lab.jobs.about import id_of_name
 
-    return value if ctx.resilient_parsing else id_of_name(context(ctx).lab().evals, value) or value
+    return value if ctx.resilient_parsing else id_of_name(current_lab().evals, value) or value
 
 
 def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
     """Apply :func:`evaluation_id` to several values."""
     return [evaluation_id(ctx, value) for value in values]
+
+
+def job_query() -> type[JobQuery]:
+    """Return the class of the filter of jobs of any kind."""
+    from store.filters import JobQuery
+
+    return JobQuery
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,8 @@ class JobCommands:
         kind: returns the declaration of the kind. Called when a verb runs, to import its modules late.
         rows: returns the JSON of each job of a lab, the newest first.
         columns: the columns of `ls` after id, name and state.
+        more_columns: those that only `ls --columns` shows.
+        query: returns the class of the filter of `ls`.
         empty: the text of `ls` when there are no jobs.
         show: returns the JSON of `show`, and its lines.
         summary: returns the JSON of `stop`, `pause` and `resume`.
@@ -56,6 +81,8 @@ class JobCommands:
         changes: the settings that `resume` can change.
         run: runs a prepared job in this process and returns the exit status; None if workers are always detached.
         can_pause: whether the kind has the verb `pause`.
+        groups: finds groups of jobs, which `ls`, `show`, `stop`, `resume` and `rm` then accept; None if the kind has
+            none.
     """
 
     noun: str
@@ -70,6 +97,9 @@ class JobCommands:
     changes: tuple[str, ...] = ()
     run: Callable[..., int] | None = None
     can_pause: bool = True
+    groups: GroupCommands | None = None
+    more_columns: Sequence[Column] = ()
+    query: Callable[[], type[JobQuery]] = job_query
 
     @property
     def title(self) -> str:
@@ -79,13 +109,9 @@ class JobCommands:
     def article(self) -> str:
         return "an" if self.noun[0] in "aeiou" else "a"
 
-
-def _name(item: Item) -> str:
-    return one_line(item["name"] or "", 24)
-
-
-def _damage(item: Item) -> str:
-    return f"unreadable: {one_line(item['unreadable'], 200)}" if item["unreadable"] else ""
+    def members(self, lab: Lab, identity: str) -> Sequence[JobFolder[Any, Any]] | None:
+        """Return the jobs of the group with this name; None if it is not the name of a group."""
+        return None if self.groups is None else self.groups.members(lab, identity)
 
 
 def progress_column(header: str, done: str, total: str) -> Column:
@@ -93,129 +119,125 @@ def progress_column(header: str, done: str, total: str) -> Column:
     return Column(header, lambda item: f"{item[done]:,}/{item[total]:,}" if done in item else "", right=True)
 
 
-def add_job_verbs(app: typer.Typer, jobs: JobCommands) -> None:  # noqa: PLR0915 - it only lists the verbs
+def add_job_verbs(app: Verbs, jobs: JobCommands) -> None:  # noqa: PLR0915 - it only lists the verbs
     """Add the shared verbs to a group of commands."""
     a_job = f"{jobs.article} {jobs.noun}"
 
-    @app.command("ls", help=f"List the {jobs.noun}s, the newest first.")
-    def ls(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
-        columns = (Column("id", "id"), Column("name", _name, optional=True), Column("state", "state"), *jobs.columns)
-        columns += (Column("problem", _damage, optional=True),)
-        emit_list(jobs.rows(context(ctx).lab()), columns, form=form, as_json=as_json, empty=jobs.empty)
+    add_ls(app, jobs)
 
     @app.command("show", help=f"Show {a_job}: its state, results, errors and notes.")
-    def show(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
-        lab = context(ctx).lab()
+    def show(identity: IdArgument) -> None:
+        lab = current_lab()
+        if jobs.groups is not None and jobs.members(lab, identity):
+            item, lines = jobs.groups.show(lab, identity)
+            emit(item, text=lines)
+            return
         folder = jobs.kind().find(lab, identity)
         info = folder.info()
         item, lines = jobs.show(lab, folder, info)
         item = {"unreadable": info.unreadable or None} | item
         item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
-        about = [*([f"name  {info.name}"] if info.name else []), *(f"note  {note}" for note in info.notes)]
+        item |= {"tags": list(info.tags), "archived": info.archived, "hook_fault": info.hook_fault or None}
+        about = [f"name  {info.name}"] if info.name else []
+        about += [f"tags  {', '.join(info.tags)}"] if info.tags else []
+        about += [f"note  {note}" for note in info.notes]
+        about += ["It is archived."] if info.archived else []
         damaged = [f"unreadable: {item['unreadable']}"] if item["unreadable"] else []
-        emit(item, as_json=as_json, text="\n".join([*damaged, *about, *lines]))
+        damaged += [f"hook  failed: {info.hook_fault}"] if info.hook_fault else []
+        emit(item, text=[*damaged, *about, *lines])
 
     @app.command("stop", help=f"Ask {a_job} to stop. {jobs.stopping}")
     def stop(
-        ctx: typer.Context,
         identity: IdArgument,
         wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
-        as_json: JsonOption = False,
     ) -> None:
         from o1lab.jobs import manage
+        from o1lab.jobs.follow import follow
 
-        lab = context(ctx).lab()
+        lab = current_lab()
+        if group := jobs.members(lab, identity):
+
+            def ask(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+                manage.stop(job)
+                return lambda: jobs.summary(lab, [*follow(job)][-1] if wait else job.info())
+
+            # The newest first: jobs that wait for a device end before the one that has it.
+            done = "have ended" if wait else "were asked to stop"
+            act_on_group(identity, group[::-1], ask, lambda info: info.active, done)
+            return
         info = manage.stop(jobs.kind().find(lab, identity), wait=wait)
-        text = f"{jobs.title} {info.id} " + (f"is {info.state}." if wait else f"was asked to stop. {jobs.stopping}")
-        emit(jobs.summary(lab, info), as_json=as_json, text=text)
+        # A job without a worker, such as one that waits for a scheduler, has stopped already.
+        asked = info.active and not wait
+        text = f"{jobs.title} {info.id} " + (f"was asked to stop. {jobs.stopping}" if asked else f"is {info.state}.")
+        emit(jobs.summary(lab, info), text=text)
 
     if jobs.can_pause:
 
         @app.command("pause", help=f"Pause {a_job}: it makes no new call until it is resumed.")
-        def pause(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
+        def pause(identity: IdArgument) -> None:
             from o1lab.jobs import manage
 
-            lab = context(ctx).lab()
+            lab = current_lab()
             folder = jobs.kind().find(lab, identity)
             info = manage.pause(folder)
             text = f"{jobs.title} {info.id} is pausing. {folder.resume_hint}"
-            emit(jobs.summary(lab, info), as_json=as_json, text=text)
+            emit(jobs.summary(lab, info), text=text)
 
     _add_resume(app, jobs)
 
     @app.command("rm", help=f"Delete {a_job} with its directory and records.")
     def rm(
-        ctx: typer.Context,
         identity: IdArgument,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-        as_json: JsonOption = False,
     ) -> None:
-        lab, kind = context(ctx).lab(), jobs.kind()
+        lab, kind = current_lab(), jobs.kind()
+        if group := jobs.members(lab, identity):
+            if not yes:
+                _confirm(f"{len(group)} {jobs.noun}s of the group {identity}", ", ".join(job.id for job in group))
+
+            def delete(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+                removed = kind.remove(lab, job)
+                return lambda: _removed(removed)
+
+            # The newest first: a run may start from an older one.
+            act_on_group(identity, group[::-1], delete, lambda info: not info.active, "were deleted")
+            return
         folder = kind.find(lab, identity)
+        freed = byte_size(kind.removal(lab, folder))
         if not yes:
-            _confirm(jobs, folder)
+            _confirm(f"{jobs.noun} {folder.id}", f"{folder.path}, which frees {freed}")
         removed = kind.remove(lab, folder)
-        item = _about(removed.info) | {"freed_bytes": removed.freed_bytes, "path": str(removed.path)}
         text = f"{jobs.title} {removed.info.id} was deleted; {byte_size(removed.freed_bytes)} freed."
-        emit(item, as_json=as_json, text=text)
+        emit(_removed(removed), text=text)
 
-    @app.command("rename", help=f"Give {a_job} a name that can be used like its id; '' removes it.")
-    def rename(
-        ctx: typer.Context,
-        identity: IdArgument,
-        name: Annotated[str, typer.Argument(help="The new name.")],
-        as_json: JsonOption = False,
-    ) -> None:
-        from o1lab.jobs import manage
-
-        folder = jobs.kind().find(context(ctx).lab(), identity)
-        info = manage.rename(folder, name)
-        text = f"{jobs.title} {info.id} " + (f"is now called {info.name}." if info.name else "has no name now.")
-        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=text)
-
-    @app.command("note", help=f"Add a note to {a_job}; `show` prints it.")
-    def note(
-        ctx: typer.Context,
-        identity: IdArgument,
-        text: Annotated[str, typer.Argument(help="The note.")],
-        as_json: JsonOption = False,
-    ) -> None:
-        from o1lab.jobs import manage
-
-        folder = jobs.kind().find(context(ctx).lab(), identity)
-        info = manage.add_note(folder, text)
-        answer = f"{jobs.title} {info.id} has {len(info.notes)} note{'s' * (len(info.notes) != 1)}."
-        emit(_about(info) | {"path": str(folder.path)}, as_json=as_json, text=answer)
+    add_about_verbs(app, jobs)
+    app.command("wait")(wait)
 
 
-def _add_resume(app: typer.Typer, jobs: JobCommands) -> None:
+def _add_resume(app: Verbs, jobs: JobCommands) -> None:
     """Add `resume` with the options of this kind, and its hidden alias `go-on`."""
     states = "paused, stopped, failed or dead" if jobs.can_pause else "stopped, failed or dead"
     about = f"Continue {jobs.article} {jobs.noun} that is {states}."
 
-    if jobs.settings is None or jobs.run is None:
+    if jobs.run is None:  # a worker of this kind is always detached
 
-        @app.command("resume", help=about)
-        def resume_detached(ctx: typer.Context, identity: IdArgument, as_json: JsonOption = False) -> None:
-            resume_job(context(ctx).lab(), jobs, identity, {}, detach=True, as_json=as_json)
+        @app.command("resume", settings=jobs.settings, only=jobs.changes, help=about)
+        def resume_detached(identity: IdArgument) -> None:
+            resume_job(current_lab(), jobs, identity, options.given() if jobs.settings else {}, detach=True)
 
         return
 
-    def resume(
-        ctx: typer.Context, identity: IdArgument, detach: DetachOption = False, as_json: JsonOption = False
-    ) -> None:
+    def resume(ctx: typer.Context, identity: IdArgument, detach: DetachOption = False) -> None:
         if ctx.info_name == "go-on":
             say("`go-on` is now called `resume`.")
-        resume_job(context(ctx).lab(), jobs, identity, options.given(ctx), detach=detach, as_json=as_json)
+        resume_job(current_lab(), jobs, identity, options.given(), detach=detach)
 
     for name in ("resume", "go-on"):
-        command = options.command_with(jobs.settings, jobs.changes)
-        app.command(name, cls=command, help=about, hidden=name == "go-on")(resume)
+        hidden = name == "go-on"
+        app.command(name, settings=jobs.settings, only=jobs.changes, help=about, hidden=hidden)(resume)
 
 
-def resume_job(
-    lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str, Any], *, detach: bool, as_json: bool
-) -> None:
+def resume_job(lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str, Any], *, detach: bool) -> None:
     """Continue a job, in this process or detached.
 
     Raises:
@@ -224,35 +246,32 @@ def resume_job(
     from o1lab.jobs import manage
 
     kind = jobs.kind()
+    if group := jobs.members(lab, identity):
+
+        def go_on(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+            resumed = kind.resume(lab, job, changes)
+            return lambda: jobs.summary(lab, resumed.info) | {"pid": resumed.pid}
+
+        left_out = jobs.groups.left_out if jobs.groups is not None else lambda _info: ""
+        act_on_group(identity, group, go_on, lambda info: info.state in _ENDED, "continue", left_out=left_out)
+        return
     folder = kind.find(lab, identity)
     if detach or jobs.run is None:
         resumed = kind.resume(lab, folder, changes)
         item = jobs.summary(lab, resumed.info) | {"pid": resumed.pid or resumed.info.status.pid}
         where = "" if resumed.pid is None else " in the background"
         text = f"{jobs.title} {folder.id} continues{where}. Status: {folder.verb} show {folder.id}"
-        emit(item, as_json=as_json, text=text)
+        emit(item, text=text)
     elif manage.unpause(folder, changes):
-        emit(jobs.summary(lab, folder.info()), as_json=as_json, text=f"{jobs.title} {folder.id} continues.")
+        emit(jobs.summary(lab, folder.info()), text=f"{jobs.title} {folder.id} continues.")
     else:
         kind.prepare(lab, folder, changes)
-        raise typer.Exit(jobs.run(lab, folder, as_json=as_json))
+        raise typer.Exit(jobs.run(lab, folder))
 
 
-def _about(info: JobInfo[Any, Any]) -> dict[str, Any]:
-    return {"id": info.id, "state": info.state, "name": info.name, "notes": list(info.notes)}
+def _removed(removed: Removed) -> dict[str, Any]:
+    return about_json(removed.info) | {"freed_bytes": removed.freed_bytes, "path": str(removed.path)}
 
 
-def _confirm(jobs: JobCommands, folder: JobFolder[Any, Any]) -> None:
-    """Ask whether to delete a job.
-
-    Raises:
-        UsageError: standard input is not a terminal, so the question cannot be asked.
-        typer.Exit: the answer was no.
-    """
-    from o1lab.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError(f"Deleting the {jobs.noun} {folder.id} needs confirmation.", "Add --yes.")
-    if not typer.confirm(f"Delete the {jobs.noun} {folder.id} and {folder.path}?", err=True):
-        say("Nothing was deleted.")
-        raise typer.Exit(0)
+def _confirm(what: str, where: str) -> None:
+    confirm(f"Delete the {what} and {where}?", what=f"Deleting the {what}", no="Nothing was deleted.")

@@ -9,29 +9,15 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from o1lab.cli.output import emit
+from o1lab.cli.busy import clear
+from o1lab.cli.output import Format, emit, invocation, print_json, wants_json
+from o1lab.format import aligned
 from o1lab.text import visible
 
 Item = Mapping[str, Any]
 _MIN_WIDTH = 60
-
-
-class Format(StrEnum):
-    """How a list is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
-
-FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="table, json (the same as --json) or csv.", show_default=False)
-]
 
 
 @dataclass(frozen=True)
@@ -62,8 +48,6 @@ def emit_list(
     items: Sequence[Item],
     columns: Sequence[Column],
     *,
-    form: Format | None,
-    as_json: bool,
     total: int | None = None,
     empty: str = "",
     more: Mapping[str, Any] | None = None,
@@ -77,14 +61,14 @@ def emit_list(
     Args:
         items: the JSON of each thing that is listed.
         columns: the columns of the table.
-        form: the value of ``--format``.
-        as_json: whether ``--json`` was given.
         total: how many things match, if the list may be only a part of them.
         empty: the text in place of an empty table.
         more: further keys of the JSON object.
         notes: lines below the table.
     """
-    if form is Format.CSV and not as_json:
+    form = invocation().form
+    if form is Format.CSV and not wants_json():
+        clear()
         sys.stdout.write(visible(_csv(items)))
         sys.stdout.flush()
         return
@@ -92,23 +76,21 @@ def emit_list(
     if total is not None:
         lines.append(f"{len(items):,} of {total:,}")
     data = {"items": items, "total": len(items) if total is None else total} | dict(more or {})
-    emit(data, as_json=as_json or form is Format.JSON, text="\n".join([*lines, *notes]))
+    if form is Format.JSON:
+        print_json(data)
+    else:
+        emit(data, text=[*lines, *notes])
 
 
 def _table(items: Sequence[Item], columns: Sequence[Column]) -> list[str]:
-    from rich.cells import cell_len, set_cell_size
-
     shown = [(column, [column.text(item) for item in items]) for column in columns]
     shown = [(column, cells) for column, cells in shown if any(cells) or not column.optional]
-    padded = []
-    for column, cells in shown:
-        texts = [column.header.upper(), *cells]
-        width = max(map(cell_len, texts))
-        gaps = [" " * (width - cell_len(text)) for text in texts]
-        padded.append([gap + text if column.right else text + gap for text, gap in zip(texts, gaps, strict=True)])
-    lines = ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    table = zip(*([column.header.upper(), *cells] for column, cells in shown), strict=True)
+    lines = aligned([*table], right=[number for number, (column, _) in enumerate(shown) if column.right])
     if not sys.stdout.isatty():
         return lines
+    from rich.cells import cell_len, set_cell_size
+
     width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
     return [line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…" for line in lines]
 

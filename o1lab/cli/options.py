@@ -1,8 +1,7 @@
 """Command line options generated from a settings model, grouped in ``--help`` by the model's sections.
 
-A command gets them with ``cls=command_with(model)`` or ``cls=group_with(model)`` and reads the given values with
-:func:`given`. The model is imported only when such a command is parsed, because importing pydantic takes longer than
-most verbs take to run.
+A command gets them with ``@verbs.command(settings=model)`` and reads the given values with :func:`given`. The model is
+imported only when such a command is parsed, because importing pydantic takes longer than most verbs take to run.
 """
 
 from __future__ import annotations
@@ -12,87 +11,69 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+
+from o1lab.cli.naming import completing
+from o1lab.cli.output import invocation
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from typer._click import Context, HelpFormatter, Parameter
-    from typer._click.core import Command
+    from typer._click import Parameter
 
     from o1lab.settings import Setting
 
-    Base = Command
-else:
-    Base = object
-
-_KEY = "o1lab.settings"
 LoadModel = Callable[[], "type[BaseModel]"]
 
 
-class _WithSettings(Base):
-    """A command whose parameters begin with those of a settings model."""
-
-    load_model: LoadModel
-    only: Collection[str] = ()
-    _loaded = False
-
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        if not self._loaded:
-            self._loaded = True
-            self.params[:0] = _parameters(self.load_model(), self.only)
-        return super().get_params(ctx)
-
-    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
-                argument = param.param_type_name == "argument"
-                section = "Arguments" if argument else getattr(param, "rich_help_panel", None) or "Options"
-                sections.setdefault(section, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-        if isinstance(self, TyperGroup):
-            self.format_commands(ctx, formatter)
+def given() -> dict[str, Any]:
+    """Return the values given on the command line, by field of the settings model."""
+    return dict(invocation().settings)
 
 
-def command_with(model: LoadModel, only: Collection[str] = ()) -> type[TyperCommand]:
-    """Return a command class that adds the options of a settings model.
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Return the numbers in a text such as ``50,100``.
+
+    Raises:
+        UsageError: a part is not a whole number.
+    """
+    from o1lab.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")]
+    if wrong := next((part for part in parts if not part.isdecimal()), None):
+        raise UsageError(f"{option}: '{wrong}' is not a whole number.", "Give numbers separated by commas: 50,100.")
+    return [int(part) for part in parts if part]
+
+
+def settings_parameters(model: type[BaseModel], only: Collection[str]) -> list[Parameter]:
+    """Return a click parameter per field of a settings model.
 
     Args:
-        model: loads the settings model.
+        model: the settings model.
         only: the fields that become options; empty for all.
     """
-    return type("SettingsCommand", (_WithSettings, TyperCommand), {"load_model": staticmethod(model), "only": only})
-
-
-def group_with(model: LoadModel) -> type[TyperGroup]:
-    """Return a command group class that adds the options of a settings model to the group itself."""
-    return type("SettingsGroup", (_WithSettings, TyperGroup), {"load_model": staticmethod(model)})
-
-
-def given(ctx: typer.Context) -> dict[str, Any]:
-    """Return the values given on the command line, by field of the settings model."""
-    return dict(ctx.meta.get(_KEY, {}))
-
-
-def _parameters(model: type[BaseModel], only: Collection[str]) -> list[Parameter]:
-    """Return a click parameter per field, which typer makes from the signature of a function."""
     from o1lab.settings import settings_of
 
     def fields() -> None:
         """Carry the signature below."""
 
-    signature = inspect.Signature(
-        [_parameter(one) for one in settings_of(model).values() if not only or one.name in only]
-    )
+    # A command with some of the options, or with a model without FIXED, makes no groups of jobs.
+    fixed: Collection[str] | None = None if only else getattr(model, "FIXED", None)
+    signature = inspect.Signature([
+        _parameter(one, varies=fixed is not None and one.name not in fixed)
+        for one in settings_of(model).values() if not only or one.name in only
+    ])  # fmt: skip
     setattr(fields, "__signature__", signature)  # noqa: B010 - no type knows this attribute
+    return parameters_of(fields)
+
+
+def parameters_of(function: Callable[..., None]) -> list[Parameter]:
+    """Return the click parameters that typer makes from the signature of a function."""
     maker = typer.Typer(add_completion=False, rich_markup_mode=None)
-    maker.command()(fields)
+    maker.command()(function)
     return list(typer.main.get_command(maker).params)
 
 
-def _parameter(setting: Setting) -> inspect.Parameter:
+def _parameter(setting: Setting, *, varies: bool) -> inspect.Parameter:
+    """Return the parameter of a setting; if it ``varies``, a number or a choice takes several values by commas."""
     kind: Any = setting.kind
     choices = {str(choice): choice for choice in setting.choices}
     if choices:
@@ -100,24 +81,59 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     elif kind is list:
         kind = list[str]
 
-    def keep(ctx: typer.Context, value: Any) -> None:
+    def keep(value: Any) -> None:
         if value is not None:
-            ctx.meta.setdefault(_KEY, {})[setting.name] = choices.get(value, value) if choices else value
+            meant = [choices.get(one, one) for one in value] if isinstance(value, list) and choices else value
+            invocation().settings[setting.name] = meant if isinstance(meant, list) else choices.get(meant, meant)
 
     notes = "; ".join(_notes(setting))
-    help_text = f"{setting.help}  [{notes}]" if notes else setting.help
+    help_text = f"{setting.full_help}  [{notes}]" if notes else setting.full_help
     metavar, panel = setting.display.metavar, setting.section
+    completion = completing(*setting.display.names) if setting.display.names else None
     about: Any
     if setting.display.argument:
-        about = typer.Argument(help=help_text, metavar=metavar, callback=keep, expose_value=False, show_default=False)
+        about = typer.Argument(
+            help=help_text, metavar=metavar, callback=keep, expose_value=False, show_default=False,
+            autocompletion=completion,
+        )  # fmt: skip
     else:
         name = setting.name.replace("_", "-")
         names = setting.display.options or (f"--{name}/--no-{name}" if kind is bool else f"--{name}",)
+        parser = None
+        if varies and setting.is_exact:
+            parser, metavar = _several(kind, choices), metavar or _word(setting)
         about = typer.Option(
-            *names, help=help_text, metavar=metavar, callback=keep, expose_value=False, rich_help_panel=panel
-        )
+            *names, help=help_text, metavar=metavar, callback=keep, expose_value=False, rich_help_panel=panel,
+            parser=parser, autocompletion=completion,
+        )  # fmt: skip
     annotation: Any = Annotated[kind | None, about]
     return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _several(kind: Any, choices: Collection[str]) -> Callable[[str], Any]:
+    """Return a parser of a number or a choice, or of a list of them separated by commas."""
+
+    def one(text: str) -> Any:
+        if choices:
+            if text not in choices:
+                raise typer.BadParameter(f"'{text}' is not one of {', '.join(choices)}.")
+            return text
+        try:
+            return kind(text)
+        except ValueError:
+            word = "integer" if kind is int else "number"
+            raise typer.BadParameter(f"'{text}' is not a valid {word}.") from None
+
+    def parse(text: str) -> Any:
+        parts = [part.strip() for part in text.split(",")]
+        return one(parts[0]) if len(parts) == 1 else [one(part) for part in parts]
+
+    return parse
+
+
+def _word(setting: Setting) -> str:
+    """Return the placeholder of a value that may be several."""
+    return f"[{'|'.join(map(str, setting.choices))}],..." if setting.choices else f"<{setting.kind.__name__}>,..."
 
 
 def _notes(setting: Setting) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.listing import Column, FormatOption, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened, say
+from o1lab.cli.busy import advance
+from o1lab.cli.command import Verbs
+from o1lab.cli.filters import read_filter
+from o1lab.cli.listing import Column, Item, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.pager import emit_paged
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -17,45 +21,42 @@ if TYPE_CHECKING:
     from store.records import Problem
     from store.sqlite import Database
 
-problems_app = typer.Typer(
-    help="The lab's problems: list them, filter them by rules, overrule the rules.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+verbs = Verbs("problems", help="The lab's problems: list them, filter them by rules, overrule the rules.")
 
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Problem ids, or the start of each.")]
+ProblemArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROBLEM_ID",
+        help="Problem id, the start of it, or its key in its source.",
+        autocompletion=completing("problem"),
+    ),
+]
+IdsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...",
+        help="Problem ids, the start of each, or keys of their sources.",
+        autocompletion=completing("problem"),
+    ),
+]
 NoteOption = Annotated[str, typer.Option(help="The reason, as a note.")]
 QueryArgument = Annotated[
     str,
     typer.Argument(
         help='For example: source:math500 has:answer -excluded:image "triangle". Fields: source, licence, key, id, '
-        "excluded (yes, no, person or a rule), has (answer, solution, trace)."
+        "excluded (yes, no, person or a rule), has (answer, solution, trace, tree)."
     ),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    problems_app.command("ls")(problems_ls)
-    problems_app.command("show")(problems_show)
-    problems_app.command("filter")(problems_filter)
-    problems_app.command("rules")(problems_rules)
-    problems_app.command("keep")(problems_keep)
-    problems_app.command("exclude")(problems_exclude)
-    problems_app.command("leave")(problems_leave)
-    app.add_typer(problems_app, name="problems")
-
-
+@verbs.command("ls", lists=True)
 def problems_ls(
-    ctx: typer.Context,
     query: QueryArgument = "",
     where: Annotated[str, typer.Option(metavar="QUERY", help="The same as QUERY; may start with a minus.")] = "",
     source: Annotated[str | None, typer.Option(help="Only sources whose name contains this.")] = None,
     text: Annotated[str, typer.Option(help="Only statements that contain this.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of problems to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of problems to skip.")] = 0,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List problems with their gold answers and the rule that excludes them.
 
@@ -65,27 +66,24 @@ def problems_ls(
     from store.filters import Condition, ProblemQuery
 
     named = {"source": source, "statement": text}
-    wanted = ProblemQuery.parse(f"{query} {where}").narrowed(
+    wanted = read_filter(ProblemQuery, f"{query} {where}").narrowed(
         *(Condition(field, (value,)) for field, value in named.items() if value)
     )
-    with opened(ctx) as store:
+    with opened() as store:
         found = problems.page(store.db, wanted, limit=limit, offset=offset)
         total = problems.count(store.db, wanted)
-    emit_list([_item(one) for one in found], _COLUMNS, form=form, as_json=as_json, total=total)
+    emit_list([_item(one) for one in found], _COLUMNS, total=total)
 
 
-def problems_show(
-    ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Problem id, or the start of it.")],
-    as_json: JsonOption = False,
-) -> None:
+@verbs.command("show")
+def problems_show(identity: ProblemArgument) -> None:
     """Show one problem: statement, answer, sources, findings of the rules, rulings made by hand.
 
     Example: o1lab problems show 3f9c
     """
     from store import exclusions, problems
 
-    with opened(ctx) as store:
+    with opened() as store:
         problem = problems.resolve(store.db, identity)
         origins = problems.origins(store.db, problem.id)
         findings = [_finding(store.db, one) for one in exclusions.of_problem(store.db, problem.id)]
@@ -104,17 +102,16 @@ def problems_show(
         *(f"{one['rule']} (version {one['version']}): {one['reason']}{_twin(one)}" for one in findings),
         *(f"{one.annotator} {one.created_at}: {one.ruling} {one.note}".rstrip() for one in rulings),
     ]
-    emit(data, as_json=as_json, text="\n".join(shown))
+    emit_paged(data, shown)
 
 
+@verbs.command("filter")
 def problems_filter(
-    ctx: typer.Context,
     rules: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these rules [default: all; see `problems rules`].")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the result without saving it.")] = False,
     where: Annotated[str, typer.Option(metavar="QUERY", help="Check only these problems.")] = "",
-    as_json: JsonOption = False,
 ) -> None:
     """Check problems with the rules and exclude those with a finding. Nothing is deleted.
 
@@ -128,12 +125,10 @@ def problems_filter(
     from store.filters import ProblemQuery
 
     chosen = chosen_rules(rules.split(",") if rules is not None else None)
-    query = ProblemQuery.parse(where)
-    config = load_config(context(ctx).lab())
-    with opened(ctx) as store:
-        report = filter_pool(
-            store.db, chosen, query, benchmarks=config.benchmarks, dry_run=dry_run, progress=_progress()
-        )
+    query = read_filter(ProblemQuery, where)
+    config = load_config(current_lab())
+    with opened() as store:
+        report = filter_pool(store.db, chosen, query, benchmarks=config.benchmarks, dry_run=dry_run, progress=advance)
     data = {
         "total": report.total,
         "kept": report.kept,
@@ -141,7 +136,7 @@ def problems_filter(
         "rules": [{"name": one.name, "version": one.version, "excluded": one.excluded} for one in report.rules],
         "dry_run": report.dry_run,
     }
-    emit(data, as_json=as_json, text=_report(report))
+    emit(data, text=_report(report))
     if report.tested == 0 and report.total:
         say(
             "Contamination was not checked: this lab has no benchmark problems. Import the benchmarks, or list their "
@@ -155,7 +150,8 @@ def _report(report: FilterReport) -> str:
     return "\n".join([*lines, end + (" (nothing written)" if report.dry_run else "")])
 
 
-def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
+@verbs.command("rules", lists=True)
+def problems_rules() -> None:
     """List the rules with version, what each excludes, and its last run in this lab.
 
     Example: o1lab problems rules
@@ -163,11 +159,10 @@ def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from o1lab.distill.filters import RULES
     from store import exclusions
 
-    with opened(ctx) as store:
+    with opened() as store:
         runs = exclusions.runs(store.db)
         counts = exclusions.counts(store.db)
     items: list[dict[str, Any]] = []
-    lines = []
     for rule in RULES.all().values():
         run = runs.get(rule.name)
         last = None if run is None else {key: value for key, value in run._asdict().items() if key != "rule"}
@@ -179,48 +174,63 @@ def problems_rules(ctx: typer.Context, as_json: JsonOption = False) -> None:
             "last_run": last,
             "stale": run is not None and run.version != rule.version,
         })  # fmt: skip
-        when = "never ran" if run is None else f"{run.ran_at[:16]}: {run.excluded:,} of {run.looked:,}"
-        if run is not None and run.version != rule.version:
-            when += f" (by version {run.version}: run it again)"
-        lines.append(f"{rule.name:<16} version {rule.version}  {when}\n    {rule.about}")
-    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+    emit_list(items, _RULE_COLUMNS)
 
 
-def problems_keep(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+def _last_run(item: Item) -> str:
+    run = item["last_run"]
+    if run is None:
+        return "never"
+    when = f"{run['ran_at'][:16]}: {run['excluded']:,} of {run['looked']:,}"
+    return when + (f" (by version {run['version']}: run it again)" if item["stale"] else "")
+
+
+_RULE_COLUMNS = (
+    Column("rule", "name"),
+    Column("version", lambda item: str(item["version"]), right=True),
+    Column("last run", _last_run),
+    Column("what", "about"),
+)
+
+
+@verbs.command("keep")
+def problems_keep(ids: IdsArgument, note: NoteOption = "") -> None:
     """Keep problems whatever the rules find. The ruling is signed with $O1LAB_ANNOTATOR, or with your login name.
 
     Example: o1lab problems keep 3f9c --note "the drawing adds nothing"
     """
-    _rule_on(ctx, ids, "keep", note, as_json=as_json)
+    _rule_on(ids, "keep", note)
 
 
-def problems_exclude(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+@verbs.command("exclude")
+def problems_exclude(ids: IdsArgument, note: NoteOption = "") -> None:
     """Exclude problems by hand.
 
     Example: o1lab problems exclude 3f9c 77a0 --note "the gold answer is wrong"
     """
-    _rule_on(ctx, ids, "exclude", note, as_json=as_json)
+    _rule_on(ids, "exclude", note)
 
 
-def problems_leave(ctx: typer.Context, ids: IdsArgument, note: NoteOption = "", as_json: JsonOption = False) -> None:
+@verbs.command("leave")
+def problems_leave(ids: IdsArgument, note: NoteOption = "") -> None:
     """Remove rulings made by hand, so that the rules decide again.
 
     Example: o1lab problems leave 3f9c
     """
-    _rule_on(ctx, ids, "none", note, as_json=as_json)
+    _rule_on(ids, "none", note)
 
 
-def _rule_on(ctx: typer.Context, ids: list[str], ruling: Any, note: str, *, as_json: bool) -> None:
+def _rule_on(ids: list[str], ruling: Any, note: str) -> None:
     from o1lab.paths import annotator
     from store import exclusions, problems
 
-    with opened(ctx) as store:
+    with opened() as store:
         chosen = [problems.resolve(store.db, identity).id for identity in ids]
         exclusions.rule_on(store.db, chosen, ruling, annotator=annotator(), note=note)
         now = problems.several(store.db, chosen)
     items = [{"id": one.id, "ruling": ruling, "excluded_by": one.excluded_by} for one in now]
     lines = [f"{one.id}  {_state(one)}" for one in now]
-    emit({"items": items, "total": len(items)}, as_json=as_json, text="\n".join(lines))
+    emit({"items": items, "total": len(items)}, text=lines)
 
 
 _COLUMNS = (
@@ -262,17 +272,3 @@ def _finding(db: Database, exclusion: Exclusion) -> dict[str, Any]:
 def _twin(finding: dict[str, Any]) -> str:
     twin = finding["twin"]
     return f"\n    {twin['id']}  {one_line(twin['statement'], 100)}" if twin else ""
-
-
-def _progress() -> Any:
-    """Return a function that shows progress on one line of standard error; None if that is not a terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(what: str, done: int, of: int) -> None:
-        sys.stderr.write(f"\r\x1b[K{what} {done:,} of {of:,}")
-        if done >= of:
-            sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
-
-    return show

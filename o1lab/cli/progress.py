@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from o1lab.cli.busy import hold
+from o1lab.errors import signal_status
 from o1lab.format import duration, money
 from o1lab.text import one_line, visible
 
@@ -23,6 +26,7 @@ class ProgressLine:
     the job waits for something else."""
 
     def __init__(self) -> None:
+        hold()
         self._live = sys.stderr.isatty()
         self._last = (-1, "", "")
 
@@ -74,18 +78,21 @@ def text_of(status: CountedStatus) -> str:
     return "  ".join(parts)
 
 
-def exit_status(stopped_by: str | None, failed: int) -> int:
+def exit_status(stopped_by: str | None, failed: int, number: int = signal.SIGINT) -> int:
     """Return the exit status of a job.
 
     Args:
         stopped_by: the reason why it stopped; None if it ran to its end.
         failed: number of samples that failed.
+        number: the signal that stopped it, if one did.
     """
     match stopped_by:
         case "budget_usd" | "budget_tokens":
             return 5
-        case "interrupt" | "stop":
-            return 130
+        case "interrupt":
+            return signal_status(number)
+        case "stop":
+            return signal_status(signal.SIGINT)
         case "option" | "max_tokens":
             return 2
         case "key" | "quota" | "no_model" | "failures":

@@ -1,4 +1,4 @@
-"""The commands ``serve`` and ``chat``."""
+"""The commands ``serve``, ``web`` and ``chat``."""
 
 from __future__ import annotations
 
@@ -8,34 +8,51 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from o1lab.cli.output import JsonOption, context, emit, say
-from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
+from o1lab.cli.command import Verbs
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
+from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
 
 if TYPE_CHECKING:
     from o1lab.config import ChatConfig, Config
     from o1lab.inference.events import Sampling
     from o1lab.paths import Lab
+    from o1lab.serve.registry import ModelRef
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command("serve")(serve)
-    app.command("chat")(chat)
+verbs = Verbs()
 
 
+@verbs.command("serve", interactive=True)
 def serve(
-    ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="Name or folder of a base model, a training run, or solver.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Name or folder of a base model, a training run, or solver.",
+            autocompletion=completing("base", "checkpoint", "endpoint"),
+        ),
+    ],
     adapter: Annotated[
-        list[str] | None, typer.Option("--adapter", help="A run, RUN/STEP, or an adapter folder; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            help="A run, RUN/STEP, an adapter folder, or NAME=FOLDER; repeatable.",
+            autocompletion=completing("checkpoint"),
+        ),
     ] = None,
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes any free port.")] = 0,
-    engine: Annotated[str, typer.Option(help="embedded or vllm.")] = "embedded",
-    as_json: JsonOption = False,
+    engine: Annotated[Literal["embedded", "vllm"], typer.Option(help="What runs the model.")] = "embedded",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], typer.Option(help="Number format of the weights.")
+    ] = "auto",
+    vllm_option: Annotated[
+        list[str] | None,
+        typer.Option("--vllm-option", metavar="NAME=VALUE", help="An option of vLLM, in addition to o1lab.toml's."),
+    ] = None,
 ) -> None:
     """Serve a base model and its adapters over the OpenAI protocol, on this machine only.
 
@@ -43,29 +60,76 @@ def serve(
     O1LAB_SERVER_TOKEN if you set it; otherwise it is in the record file, which only you can read.
 
     Example: o1lab serve smollm2-135m --adapter 7f3a --adapter 7f3a/50
+
+    Example: o1lab serve big --engine vllm --vllm-option tensor-parallel-size=4 --vllm-option data-parallel-size=2
     """
-    if engine not in ("embedded", "vllm"):
-        raise UsageError(f"'{engine}' is not a known engine.", "Choose embedded or vllm.")
-    lab, config = _lab_and_config(ctx)
+    from o1lab.config import load_config
+    from o1lab.serve.vllm import settings_arguments
+
+    if vllm_option and engine != "vllm":
+        raise UsageError("--vllm-option needs --engine vllm.")
+    lab = lab_if_any()
+    config = None if lab is None else load_config(lab)
     base, adapters = _what_to_serve(lab, config, model, adapter or [])
     command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base, "--port", str(port)]
     command += [f"--adapter={name}={path}" for name, path in adapters.items()]
     command += ["--lab", str(lab.root)] if lab else []
-    command += ["--json"] if as_json else []
+    command += ["--json"] if wants_json() else []
     if config is not None and base in config.serve.trust_remote_code:
         command.append("--trust-remote-code")
-    if engine == "vllm" and config is not None and config.serve.vllm:
-        command += ["--program", config.serve.vllm]
+    command += ["--dtype", dtype]
+    if engine == "vllm":
+        command += settings_arguments(config.serve) if config is not None else []
+        command += [f"--option={option}" for option in vllm_option or []]
     # The server replaces this process, so the caller keeps the right pid, signals and pipe.
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own program, by list
 
 
+@verbs.command("web", interactive=True)
+def web(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes any free port.")] = 8000,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Address in the browser, if a tunnel changes it [default: http://127.0.0.1:PORT]."
+        ),
+    ] = None,
+) -> None:
+    """Serve the app in a browser, on this machine only, until Ctrl-C.
+
+    The link contains a token: anyone who has it can use the lab. To connect from another machine, forward the port:
+    ssh -L 8000:127.0.0.1:8000 HOST. With --json, the first line is an object with url, port and pid.
+
+    Example: o1lab web --port 8000
+    """
+    from o1lab.serve.web import listen, serve_web
+
+    lab = current_lab()
+    bound, address = listen(port, public_url)
+
+    def ready() -> None:
+        lines = [
+            f"The app is at {address.link}",
+            f"From another machine: ssh -L {address.port}:127.0.0.1:{address.port} HOST, then open the link there.",
+            "Press Ctrl-C to end.",
+        ]
+        emit({"url": address.link, "port": address.port, "pid": os.getpid()}, text=lines)
+
+    serve_web(lab, bound, address, ready)
+
+
+@verbs.command("chat", interactive=True)
 def chat(
-    ctx: typer.Context,
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="solver, a base model, RUN/STEP or an endpoint; repeatable.")
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="solver, a base model, RUN/STEP or an endpoint; repeatable.",
+            autocompletion=completing("endpoint", "base", "checkpoint"),
+        ),
     ],
     system: Annotated[
         str | None,
@@ -87,7 +151,6 @@ def chat(
             metavar="SECONDS", help="Longest silence after the first token [default: 600, or as in o1lab.toml]."
         ),
     ] = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Send a prompt to one or several models and print their answers.
 
@@ -99,15 +162,13 @@ def chat(
     from o1lab.inference.events import Sampling
     from o1lab.settings import validate
 
-    lab, config = _lab_and_config(ctx)
-    if lab is None or config is None:
-        lab = context(ctx).lab()  # raises the error that names what is missing
+    lab = current_lab()
     text = sys.stdin.read() if prompt == "-" else prompt
     sampling = Sampling(temperature, top_p, max_tokens, seed)
     given = {"first_token_timeout_s": first_token_timeout, "silence_timeout_s": silence_timeout}
-    limits = (config or load_config(lab)).chat
+    limits = load_config(lab).chat
     limits = validate(ChatConfig, limits.model_dump() | {k: v for k, v in given.items() if v is not None}, verb="chat")
-    return asyncio.run(_chat(lab, model, text, system, sampling, limits, as_json=as_json))
+    return asyncio.run(_chat(lab, model, text, system, sampling, limits))
 
 
 async def _chat(
@@ -117,26 +178,23 @@ async def _chat(
     system: str | None,
     sampling: Sampling,
     limits: ChatConfig,
-    *,
-    as_json: bool,
 ) -> int:
     from o1lab.chat.conversation import ConversationSession
-    from o1lab.chat.panes import TITLE_LENGTH, Settings
-    from o1lab.chat.verdicts import AnswerVerifier
+    from o1lab.chat.panes import TITLE_LENGTH, AnswerVerifier, Settings
     from o1lab.cli.chat_output import Printer
     from o1lab.inference.chat_client import ChatClient
+    from o1lab.labs import open_lab
     from o1lab.serve.manager import ServerManager
     from o1lab.serve.registry import find_model, open_model
     from o1lab.text import one_line
-    from store import open_store
 
     refs = [find_model(lab, name) for name in names]
-    printer = Printer([ref.label for ref in refs], quiet=as_json)
-    store = open_store(lab.database)
-    verifier, interrupted = AnswerVerifier(), False
-    _cancel_on_signals()
+    printer = Printer([ref.label for ref in refs], quiet=wants_json())
+    store = open_lab(lab)
+    verifier, interrupted = AnswerVerifier(store), False
+    received = _cancel_on_signals()
     try:
-        async with ServerManager(lab) as manager, ChatClient(limits) as client:
+        async with ServerManager(lab, reuse=True) as manager, ChatClient(limits) as client:
             if notice := manager.shared_device_notice():
                 say(notice)
             session = await ConversationSession.begin(
@@ -159,6 +217,8 @@ async def _chat(
                 interrupted = True
             finally:
                 await session.close()
+            for notice in manager.shared:
+                say(notice)
             answers = [
                 _answer_keys(ref.id, session.answer(pane)) | {"system": session.system_of(pane)}
                 for pane, ref in enumerate(refs)
@@ -169,9 +229,9 @@ async def _chat(
     with contextlib.suppress(*((OSError,) if interrupted else ())):  # the terminal may be closed
         if interrupted:
             say(f"Interrupted; what was received is saved in conversation {session.record.id}.")
-        emit({"conversation": session.record.id, "prompt": prompt, "answers": answers}, as_json=as_json, text="")
+        emit({"conversation": session.record.id, "prompt": prompt, "answers": answers}, text="")
     if interrupted:
-        return 130
+        return signal_status(received[0] if received else signal.SIGINT)
     return 1 if any(answer["state"] != "complete" for answer in answers) else 0
 
 
@@ -185,48 +245,55 @@ def _answer_keys(model: str, message: Any) -> dict[str, Any]:
     return {"model": model, **keys, "finish_reason": finish, "notes": notes}
 
 
-def _cancel_on_signals() -> None:
-    """Let SIGTERM and SIGHUP (a closed terminal) cancel the current task, as SIGINT does."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+def _cancel_on_signals() -> list[int]:
+    """Let SIGTERM and SIGHUP (a closed terminal) cancel the current task, as SIGINT does.
+
+    Returns:
+        A list to which each of these signals is added when it arrives.
+    """
+    task, loop, received = asyncio.current_task(), asyncio.get_running_loop(), list[int]()
+
+    def cancel(number: int) -> None:
+        received.append(number)
+        if task is not None:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if task is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            loop.add_signal_handler(number, task.cancel)
-
-
-def _lab_and_config(ctx: typer.Context) -> tuple[Lab | None, Config | None]:
-    """Return the lab and its settings, or (None, None) if no lab is named and none is found."""
-    from o1lab.config import load_config
-
-    try:
-        lab = context(ctx).lab()
-    except LabError:
-        if context(ctx).lab_dir is not None or os.environ.get("O1LAB_LAB"):
-            raise
-        return None, None
-    return lab, load_config(lab)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            loop.add_signal_handler(number, cancel, number)
+    return received
 
 
 def _what_to_serve(
     lab: Lab | None, config: Config | None, model: str, wanted: list[str]
 ) -> tuple[str, dict[str, Path]]:
-    """Return the base and the adapters by name. A run as the model is its base with its last checkpoint."""
+    """Return the base and the adapters by name.
+
+    A run as the model is its base with its last checkpoint, or that checkpoint alone if it is a whole model.
+    """
+    from o1lab.models.checkpoints import served_name
+
     adapters: dict[str, Path] = {}
     base = model
-    run = _checkpoint(lab, config, model)
-    if run is not None:
-        base = run[2]
-        adapters[run[0]] = run[1]
+    ref = _model_of(lab, config, model)
+    if ref is not None and ref.source in ("checkpoint", "imported"):
+        base = ref.base or model
+        adapters |= {ref.adapter_name: ref.adapter} if ref.adapter is not None else {}
     for name in wanted:
-        found = _checkpoint(lab, config, name)
-        if found is not None:
-            _check_base(name, found[2], base)
-            adapters[found[0]] = found[1]
+        found = _model_of(lab, config, name)
+        if found is not None and found.is_whole_checkpoint:
+            raise UsageError(f"{name} is a whole model, not an adapter.", f"Serve it by itself: o1lab serve {name}")
+        if found is not None and found.adapter is not None:
+            _check_base(name, found.base or "", base)
+            adapters[found.adapter_name] = found.adapter
             continue
-        folder = Path(name).expanduser().absolute()
+        given, equals, path = name.partition("=")
+        folder = Path(path if equals else name).expanduser().absolute()
         if not (folder / "adapter_config.json").is_file():
-            raise NotFoundError(f"There is no adapter {name}.", "Name a run, RUN/STEP, or an adapter folder.")
-        in_run = folder.parent.name == "checkpoints"
-        adapters[f"{folder.parent.parent.name}-{folder.name}" if in_run else folder.name] = folder
+            raise NotFoundError(
+                f"There is no adapter {name}.", "Name a run, RUN/STEP, an adapter folder, or NAME=FOLDER."
+            )
+        adapters[given if equals else served_name(folder)] = folder
     return base, adapters
 
 
@@ -248,16 +315,13 @@ def _check_base(name: str, trained_on: str, base: str) -> None:
         )
 
 
-def _checkpoint(lab: Lab | None, config: Config | None, name: str) -> tuple[str, Path, str] | None:
-    """Return (adapter name, folder, base) of the checkpoint called ``name``; None if no checkpoint has that name."""
+def _model_of(lab: Lab | None, config: Config | None, name: str) -> ModelRef | None:
+    """Return the model of the lab called ``name``; None if no model has that name."""
     from o1lab.serve.registry import find_model
 
     if lab is None or config is None:
         return None
     try:
-        ref = find_model(lab, name, config)
+        return find_model(lab, name, config)
     except NotFoundError:
         return None
-    if ref.adapter is None or ref.base is None:
-        return None
-    return f"{ref.run_id}-step-{ref.step}", ref.adapter, ref.base

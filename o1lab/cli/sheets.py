@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.output import emit
+from o1lab.cli.busy import clear
+from o1lab.cli.destination import DASH, destination, is_stdout
+from o1lab.cli.output import emit, print_json, print_text, wants_json
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,10 +22,10 @@ _SUFFIXES = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
 TableFormat = Annotated[
     str | None, typer.Option("--format", help="terminal, md, latex or json [default: by the suffix of FILE].")
 ]
-TableFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the table to this file.")]
+TableFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help=f"Write the table to this file; {DASH}.")]
 
 
-def emit_table(result: Table, form: str, out: Path | None, *, as_json: bool) -> None:
+def emit_table(result: Table, form: str, out: Path | None) -> None:
     """Print a table in a format of :func:`chosen_format`, or write it to ``out`` and say so.
 
     Raises:
@@ -35,13 +37,13 @@ def emit_table(result: Table, form: str, out: Path | None, *, as_json: bool) -> 
         write_file(out, render.RENDERERS[form](result))
         rows = sum(len(section.rows) for section in result.sections)
         answer = {"path": str(out), "format": form, "table": result.name, "rows": rows}
-        emit(answer, as_json=as_json, text=f"{rows} rows in {out}")
-    elif as_json or form == "json":
-        emit(result.as_json(), as_json=True, text="")
+        emit(answer, text=f"{rows} rows {'on standard output' if is_stdout(out) else f'in {out}'}")
+    elif wants_json() or form == "json":
+        print_json(result.as_json())
     elif form == "terminal":
         print_styled(render.terminal(result, terminal_width()))
     else:
-        emit({}, as_json=False, text=render.RENDERERS[form](result).rstrip("\n"))
+        print_text(render.RENDERERS[form](result).rstrip("\n"))
 
 
 def chosen_format(wanted: str | None, out: Path | None) -> str:
@@ -54,7 +56,7 @@ def chosen_format(wanted: str | None, out: Path | None) -> str:
     from o1lab.evaluate.report.render import FORMATS
 
     if wanted is None:
-        if out is None:
+        if out is None or is_stdout(out):
             return "terminal"
         if out.suffix not in _SUFFIXES:
             raise UsageError(f"The suffix of {out.name} is not a known format.", f"Add --format: {', '.join(FORMATS)}.")
@@ -65,7 +67,7 @@ def chosen_format(wanted: str | None, out: Path | None) -> str:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file atomically.
+    """Write a file atomically; ``-`` is standard output.
 
     Raises:
         LabError: the file cannot be written.
@@ -73,6 +75,10 @@ def write_file(path: Path, text: str) -> None:
     from o1lab.errors import LabError
     from o1lab.files import atomic_write
 
+    if is_stdout(path):
+        with destination(path) as place:
+            place.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return
     hint = "Choose a file in an existing folder."
     if not path.parent.is_dir():  # a typing error should not create folders
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}.", hint)
@@ -91,8 +97,9 @@ def terminal_width() -> int:
 def print_styled(text: Text) -> None:
     """Print styled text to a terminal, plain lines otherwise."""
     if not sys.stdout.isatty():
-        emit({}, as_json=False, text=text.plain)
+        print_text(text.plain)
         return
+    clear()
     from rich.console import Console
 
     Console(file=sys.stdout, highlight=False, markup=False).print(text, no_wrap=True, overflow="ignore", crop=False)

@@ -1,4 +1,4 @@
-"""The commands ``traces ls``, ``traces show``, ``traces search`` and ``annotate``."""
+"""The commands ``traces ...`` and ``annotate``."""
 
 from __future__ import annotations
 
@@ -6,60 +6,76 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, emit, opened, say, write_raw
+from o1lab.cli import annotators, labels, steps
+from o1lab.cli.command import Verbs
+from o1lab.cli.filters import read_filter
+from o1lab.cli.listing import Column, Item, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import emit, opened, say, write_raw
+from o1lab.cli.pager import Line, emit_paged
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from o1lab.ingest.corrections import ShownMove
     from store.records import Annotation, TraceRow
     from store.sqlite import Database
+    from store.trees import NewWalk
+    from store.wrong_steps import StepVerdict
 
-traces_app = typer.Typer(help="List, read and search traces.", no_args_is_help=True, rich_markup_mode=None)
-TraceArgument = Annotated[str, typer.Argument(metavar="ID", help="Trace id, or the start of it.")]
+verbs = Verbs()
+trace_verbs = Verbs("traces", help="List, read and search traces.")
+trace_verbs.add_typer(steps.verbs)
+verbs.add_typer(trace_verbs)
+verbs.add_typer(annotators.verbs)
+verbs.add_typer(labels.verbs)
+TraceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Trace id, the start of it, or the key of its problem.", autocompletion=completing("trace")
+    ),
+]
 _SPAN_PARTS = 3
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    traces_app.command("ls")(traces_ls)
-    traces_app.command("show")(traces_show)
-    traces_app.command("search")(traces_search)
-    app.add_typer(traces_app, name="traces")
-    app.command("annotate")(annotate)
-
-
+@trace_verbs.command("ls", lists=True)
 def traces_ls(
-    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILTER", help='As on the Traces screen: reflect>=3 "wait".', show_default=False),
+    ] = None,
     verdict: Annotated[str | None, typer.Option(help="correct, incorrect, unverifiable or none.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Part of the model name.")] = None,
     decision: Annotated[str | None, typer.Option(help="accept, reject, skip or none.")] = None,
-    where: Annotated[str, typer.Option(help='Filter as on the Traces screen: reflect>=3 source:amc23 "wait".')] = "",
+    where: Annotated[str, typer.Option(help="The same as FILTER, as one option.")] = "",
     sort: Annotated[
         str | None, typer.Option(help="added, problem, model, verdict, chars, tokens, …; -chars reverses the order.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of traces to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List traces.
 
-    Example: o1lab traces ls --verdict correct --teacher sky-t1 --sort -chars --limit 20
+    Examples: o1lab traces ls 'verdict:correct reflect>=3 wait'; o1lab traces ls --teacher sky-t1 --sort -chars
     """
-    from store import traces
+    from store import filter_values, traces
     from store.filters import TraceQuery
 
     named = {"verdict": verdict, "model": teacher, "decision": decision, "sort": sort}
-    query = TraceQuery.parse(" ".join([*(f'{key}:"{value}"' for key, value in named.items() if value), where]))
-    with opened(ctx) as store:
+    options = [f'{key}:"{value}"' for key, value in named.items() if value]
+    query = read_filter(TraceQuery, " ".join([*options, *(words or []), where]))
+    with opened() as store:
         found = traces.page(store.db, query, limit=limit, offset=offset)
         total = traces.count(store.db, query)
-    emit_list([_item(row) for row in found], _COLUMNS, form=form, as_json=as_json, total=total)
+        if not total and (unknown := filter_values.unknown(store.db, query)):
+            say(unknown)
+    emit_list([_item(row) for row in found], _COLUMNS, total=total)
 
 
 def _item(row: TraceRow) -> dict[str, Any]:
     names = ("id", "problem_id", "model", "source", "verdict", "complete", "looping", "chars", "tokens", "moves")
-    return {name: getattr(row, name) for name in (*names, "decision")}
+    return {name: getattr(row, name) for name in (*names, "decision", "disputed")}
 
 
 def _moves(item: Item) -> str:
@@ -72,7 +88,7 @@ def _moves(item: Item) -> str:
 _COLUMNS = (
     Column("id", "id"),
     Column("", lambda item: {"correct": "✓", "incorrect": "✗", "unverifiable": "?"}.get(item["verdict"], "·")),
-    Column("decision", lambda item: item["decision"] or "·"),
+    Column("decision", lambda item: item["decision"] or ("disputed" if item["disputed"] else "·")),
     Column("model", lambda item: one_line(item["model"], 24)),
     Column("source", lambda item: one_line(item["source"], 16)),
     Column("chars", "chars", right=True),
@@ -81,28 +97,36 @@ _COLUMNS = (
 )
 
 
+@trace_verbs.command("show")
 def traces_show(
-    ctx: typer.Context,
     identity: TraceArgument,
     raw: Annotated[bool, typer.Option("--raw", help="Print only the exact bytes of the response.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Show one trace: problem, thought split into moves, solution, annotations, provenance.
 
     Example: o1lab traces show 3f9c --raw > chain.txt
     """
-    from o1lab.ingest.measuring import moves_of
-    from store import annotations as annotation_log
-    from store import traces
+    from dataclasses import asdict
 
-    with opened(ctx) as store:
+    from o1lab.ingest.annotation_text import clock, in_full
+    from o1lab.ingest.corrections import corrected
+    from o1lab.ingest.measuring import moves_of
+    from o1lab.ingest.steps import as_item, numbered, sentence
+    from store import annotations as annotation_log
+    from store import decisions, traces, trees, wrong_steps
+
+    with opened() as store:
         row = traces.get(store.db, identity)
         text = traces.text(store.db, row.id)
         records = annotation_log.of_trace(store.db, row.id)
+        walk = trees.walk_of(store.db, row.id)
+        votes = decisions.of_trace(store.db, row.seq)
     if raw:
         write_raw(text.raw)
         return
-    segments = moves_of(text) if text.thought else []
+    moves, marked = moves_of(text), text.thought or text.solution
+    segments = corrected(moves, records) if text.thought else []
+    verdicts = numbered(wrong_steps.latest(records), moves)
     data = _item(row) | {
         "statement": text.statement,
         "context": list(text.context),
@@ -114,8 +138,10 @@ def traces_show(
         "answer": row.answer,
         "verdict_reason": row.verdict_reason,
         "rating": row.rating,
-        "segments": [{"kind": str(move.kind), "start": move.start, "end": move.end} for move in segments],
+        "decisions": [asdict(vote) for vote in votes],
+        "segments": [move.as_item() for move in segments],
         "annotations": [_annotation_item(record) for record in records],
+        "wrong_steps": [as_item(verdict) for verdict in verdicts],
         "provenance": {
             "source": row.source,
             "key": row.key,
@@ -125,29 +151,54 @@ def traces_show(
             "format": row.format,
             "parent_id": row.parent_id,
             "imported_at": row.created_at,
+            "tree": None if walk is None else _tree(walk),
             "meta": text.meta,
         },
     }
-    shown = [
-        f"{row.id}  {row.model}  {row.source}  licence {row.licence or 'unknown'}  {row.synthesis}",
-        f"gold {text.gold or '-'}  answer {row.answer or '-'}  {row.verdict or 'not verified'}: "
-        f"{row.verdict_reason or '-'}",
-        f"\n{text.asked}\n",
-        *(f"{move.kind.letter}  {text.thought[move.start : move.end].strip()}" for move in segments),
+    shown: list[Line] = [
+        [(row.id, "bold"), f"  {row.model}  {row.source}  licence {row.licence or 'unknown'}  {row.synthesis}"],
+        [f"gold {text.gold or '-'}  answer {row.answer or '-'}  ",
+         (row.verdict or "not verified", _VERDICTS.get(row.verdict or "", "")), f": {row.verdict_reason or '-'}"],
+        *([f"made from the search tree {walk.tree_id}: o1lab trees show {row.id}"] if walk is not None else []),
+        [(f"\n{text.asked}\n", "bold")],
+        *(line for at, move in enumerate(segments, 1) for line in _shown_move(at, move, text.thought, verdicts)),
         f"\n{text.solution}",
         *(f"\nOutside the think marks, part of the solution: {one_line(part, 200)}" for part in data["outside"]),
-        *(f"\n{record.annotator} {record.created_at}: {record.kind} {record.value}" for record in records),
-    ]
-    emit(data, as_json=as_json, text="\n".join(shown))
+        *(f"\n{sentence(verdict)}" for verdict in verdicts if not (verdict.step and segments)),
+        *([f"\n{text.meta['left_out']}"] if text.meta.get("left_out") else []),
+        *(["\nAnnotations, in local time"] if records else []),
+        *(
+            f"{clock(one.created_at)}  {one_line(one.annotator, 40)}: {in_full(one, moves, marked)}" for one in records
+        ),
+    ]  # fmt: skip
+    emit_paged(data, shown)
 
 
+_VERDICTS = {"correct": "green", "incorrect": "red"}
+
+
+def _shown_move(number: int, move: ShownMove, thought: str, verdicts: Sequence[StepVerdict]) -> Iterator[Line]:
+    """Yield the lines of a move: first who holds it for the first wrong one, or corrected its kind."""
+    from o1lab.ingest.steps import sentence
+    from o1lab.widgets.document import letter_of, style_of
+
+    yield from ([(sentence(verdict), "red")] for verdict in verdicts if verdict.step == number)
+    if move.by is not None and move.kind != move.found:
+        yield f"≠ {move.kind}, corrected from {move.found}: {one_line(move.by.annotator, 80)}"
+    style = str(style_of(move.kind)).replace("white", "none")  # a light terminal does not show white
+    yield [(f"{number:>3} {letter_of(move.kind)}", style), f"  {thought[move.start : move.end].strip()}"]
+
+
+def _tree(walk: NewWalk) -> dict[str, Any]:
+    """Return the tree that a trace was made from, and how."""
+    return {"id": walk.tree_id} | {name: value for name, value in walk._asdict().items() if name != "tree_id"}
+
+
+@trace_verbs.command("search", lists=True)
 def traces_search(
-    ctx: typer.Context,
     query: Annotated[str, typer.Argument(help='Words; "an exact phrase"; -excluded.')],
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of traces to list.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="Number of traces to skip.")] = 0,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Search statements, thoughts and solutions; the best matches come first.
 
@@ -155,69 +206,145 @@ def traces_search(
     """
     from store import search
 
-    with opened(ctx) as store:
+    with opened() as store:
         found, total = search.hits(store.db, query, limit=limit, offset=offset)
     items = [{"id": hit.trace_id, "field": hit.field, "snippet": hit.snippet} for hit in found]
     columns = (Column("id", "id"), Column("field", "field"), Column("text", lambda hit: one_line(hit["snippet"], 100)))
-    emit_list(items, columns, form=form, as_json=as_json, total=total)
+    emit_list(items, columns, total=total)
 
 
+@verbs.command("annotate")
 def annotate(
-    ctx: typer.Context,
     identity: TraceArgument,
     accept: Annotated[bool, typer.Option("--accept", help="Accept for training.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Reject for training.")] = False,
     skip: Annotated[bool, typer.Option("--skip", help="Leave undecided.")] = False,
-    rating: Annotated[int | None, typer.Option(min=1, max=5, help="1 (poor) to 5.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Add a tag.")] = None,
-    untag: Annotated[str | None, typer.Option(help="Remove a tag.")] = None,
-    note: Annotated[str | None, typer.Option(help="Add a note.")] = None,
+    rating: Annotated[int | None, typer.Option(min=0, max=5, help="0 (poor) to 5.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Add a tag; repeatable.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Remove a tag; repeatable.")] = None,
+    note: Annotated[list[str] | None, typer.Option(help="Add a note; repeatable.")] = None,
     span: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A:B:LABEL",
+            help="Label code points A to B of the thought (of the answer if there is no thought); repeatable.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N-M:LABEL",
+            help="Give moves N to M, or move N, a label of the lab (`o1lab labels ls`), as one span; repeatable.",
+        ),
+    ] = None,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N-M:KIND",
+            help="Correct the kind of moves N to M, or of move N: its name or letter; `clear` withdraws your "
+            "correction; repeatable.",
+        ),
+    ] = None,
+    wrong_step: Annotated[
         str | None,
         typer.Option(
-            metavar="A:B:LABEL", help="Label code points A to B of the thought (of the answer if there is no thought)."
+            metavar="N",
+            help="Number of the first wrong move, as `traces show` counts them; `none` if no move is wrong; `clear` "
+            "withdraws your verdict. A mistake that the chain itself takes back is not wrong.",
+        ),
+    ] = None,
+    adjudicate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="accept|reject|skip", help="Decide the trace whatever its annotators decided, by the lab's policy."
         ),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Undo your last annotation of this trace.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
-    """Annotate a trace as $O1LAB_ANNOTATOR, or as your login name. The annotation is saved when the command returns.
+    """Annotate a trace as $O1LAB_ANNOTATOR, or as your login name. Annotations are saved when the command returns.
 
-    Examples: o1lab annotate 3f9c --accept; o1lab annotate 3f9c --span 120:240:"wrong turn"; o1lab annotate 3f9c --undo
+    Several options make several annotations: all are saved, or none. With --json they are in `annotations`.
+
+    Examples: o1lab annotate 3f9c --accept --rating 4 --tag clear; o1lab annotate 3f9c --span 120:240:"wrong turn";
+    o1lab annotate 3f9c --label 4-6:slip --move 7:verify; o1lab annotate 3f9c --wrong-step 4; o1lab annotate 3f9c --undo
     """
-    from o1lab.errors import NotFoundError, UsageError
+    from o1lab.errors import UsageError
+    from o1lab.ingest.annotation_text import adjudication_note, clock, what
     from o1lab.paths import annotator
     from store import annotations as annotation_log
     from store import traces
+    from store.decisions import DECISIONS, policy_of
 
-    decision = [name for name, given in (("accept", accept), ("reject", reject), ("skip", skip)) if given]
-    given = {"decision": decision[0] if len(decision) == 1 else None, "rating": rating, "tag": tag, "untag": untag}
-    wanted = [(kind, str(value)) for kind, value in (given | {"note": note, "span": span}).items() if value is not None]
-    if len(decision) > 1 or len(wanted) + undo != 1:
+    decisions = [name for name, given in (("accept", accept), ("reject", reject), ("skip", skip)) if given]
+    given: dict[str, list[str]] = {
+        "decision": decisions, "rating": [] if rating is None else [str(rating)],
+        "tag": tag or [], "untag": untag or [], "note": note or [], "span": span or [],
+        "label": label or [], "move": move or [],
+        "wrong_step": [] if wrong_step is None else [wrong_step],
+        "adjudication": [] if adjudicate is None else [adjudicate],
+    }  # fmt: skip
+    wanted = [(kind, value) for kind, values in given.items() for value in values]
+    if len(decisions) > 1:
+        raise UsageError("A trace has one decision.", "Give one of --accept, --reject, --skip.")
+    if bool(wanted) == undo:
         raise UsageError(
-            "An annotation needs exactly one option.", "Give one of --accept, --reject, --skip, --rating, --tag, "
-            "--untag, --note, --span, --undo.",
-        )  # fmt: skip
+            "--undo goes with no other option." if undo else "There is nothing to annotate.",
+            "Give --accept, --reject, --skip, --rating, --tag, --untag, --note, --span, --label, --move, --wrong-step, "
+            "--adjudicate, or --undo.",
+        )
+    if adjudicate is not None and adjudicate not in DECISIONS:
+        raise UsageError(f"A trace cannot be adjudicated '{adjudicate}'.", "Give accept, reject or skip.")
     if any(not value.strip() for _, value in wanted):
         raise UsageError("An annotation cannot be empty.", "Give a value, or use --undo.")
-    with opened(ctx) as store:
-        trace = traces.get(store.db, identity).id
+    with opened() as store:
+        before = traces.get(store.db, identity)
+        trace = before.id
+        undone: list[Annotation] = []
         if undo:
-            record = _undo(store.db, trace, annotator())
-            undone = annotation_log.get(store.db, record.target) if record.target else None
-            if undone is not None and undone.kind == "edit":
-                say(f"The edited text stays as trace {undone.value}; reject it to leave it out of datasets.")
+            records = [_undo(store.db, trace, annotator())]
+            undone = annotation_log.targets(store.db, records[0].target or "")
+            if undone and undone[0].kind == "edit":
+                say(f"The edited text stays as trace {undone[0].value}; reject it to leave it out of datasets.")
         else:
-            kind, value = wanted[0]
-            bounds = None
-            if kind == "untag" and value not in (tags := annotation_log.tags_of(store.db, trace)):
-                raise NotFoundError(f"The trace has no tag '{value}'.", f"Its tags: {', '.join(tags) or 'none'}.")
-            if kind == "span":
-                texts = traces.text(store.db, trace)
-                bounds, value = _span(value, len(texts.thought or texts.solution))
-            record = annotation_log.annotate(store.db, trace, kind, value, annotator=annotator(), span=bounds)
-    text = f"{record.trace_id}: {record.kind} {record.value} by {record.annotator}"
-    emit({"trace_id": record.trace_id} | _annotation_item(record), as_json=as_json, text=text)
+            with store.db.atomic():
+                records = [one for each in wanted for one in _annotated(store.db, trace, *each, annotator())]
+            if adjudicate is not None and (advice := adjudication_note(policy_of(store.db), before)):
+                say(f"The adjudication is saved; {advice}.")
+    items = [_annotation_item(record) for record in records]
+    data = {"trace_id": trace} | ({"annotations": items} if len(items) > 1 else items[0])
+    lines = [f"{record.trace_id}: {what(record)} by {record.annotator}" for record in records]
+    if undo:
+        data["undone"] = [_annotation_item(record) for record in undone]
+        lines = [f"{trace}: undid {what(one)} ({one.annotator}, {clock(one.created_at)})" for one in undone]
+    emit(data, text=lines)
+
+
+def _annotated(db: Database, trace: str, kind: str, value: str, annotator: str) -> list[Annotation]:
+    """Add annotations whose value was given on the command line: several if several moves are corrected."""
+    from o1lab.errors import NotFoundError
+    from o1lab.ingest.corrections import read_kind, read_moves
+    from o1lab.ingest.measuring import moves_of
+    from o1lab.ingest.steps import read_step
+    from store import annotations as annotation_log
+    from store import labels as label_set
+    from store import traces
+
+    bounds = None
+    if kind == "untag" and value not in (tags := annotation_log.tags_of(db, trace)):
+        raise NotFoundError(f"The trace has no tag '{value}'.", f"Its tags: {', '.join(tags) or 'none'}.")
+    if kind == "span":
+        texts = traces.text(db, trace)
+        bounds, value = _span(value, len(texts.thought or texts.solution))
+    if kind == "wrong_step":
+        value, bounds = read_step(value, moves_of(traces.text(db, trace)))
+    if kind == "label":
+        moves, name = read_moves(value, moves_of(traces.text(db, trace)))
+        kind, value, bounds = "span", label_set.get(db, name).name, (moves[0].start, moves[-1].end)
+    if kind == "move":
+        moves, word = read_moves(value, moves_of(traces.text(db, trace)))
+        spans = [(one.start, one.end) for one in moves]
+        return annotation_log.annotate_spans(db, trace, kind, read_kind(word), spans, annotator=annotator)
+    return [annotation_log.annotate(db, trace, kind, value, annotator=annotator, span=bounds)]
 
 
 def _undo(db: Database, trace: str, annotator: str) -> Annotation:

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.jobs import IdArgument, JobCommands, add_job_verbs, progress_column
+from o1lab.cli.busy import advance
+from o1lab.cli.command import Verbs
+from o1lab.cli.job_about import IdArgument
+from o1lab.cli.job_groups import GroupCommands
+from o1lab.cli.jobs import JobCommands, add_job_verbs
 from o1lab.cli.listing import Column
-from o1lab.cli.output import JsonOption, context, emit, say
-from o1lab.format import byte_size, number
-from o1lab.text import one_line
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, say, wants_json
+from o1lab.cli.train_export import runs_export
+from o1lab.cli.train_group import hopeless, members, members_or_run, show_group, train_group, watch_group, with_control
+from o1lab.cli.train_output import (
+    ended_text,
+    exit_by,
+    follow_run,
+    launch_lines,
+    preflight_text,
+    started_text,
+    started_values,
+)
+from o1lab.format import number
+from o1lab.train.run_columns import COLUMNS, USUAL
 
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
-    from o1lab.train.metrics_reader import Metrics
-    from o1lab.train.preflight.report import Preflight
     from o1lab.train.recipe import Recipe
+    from o1lab.train.run_columns import RunColumn
     from o1lab.train.run_directory import RunDir, RunState
+    from store.filters import RunQuery
 
+verbs = Verbs()
+run_verbs = Verbs("runs", help="List, show, stop, resume, rename and delete training runs.")
+verbs.add_typer(run_verbs)
 _LOG_LINES = 20
-
-runs_app = typer.Typer(
-    help="List, show, stop, resume, rename and delete training runs.", no_args_is_help=True, rich_markup_mode=None
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs to the program."""
-    app.command("train", cls=options.command_with(_recipe))(train)
-    app.add_typer(runs_app, name="runs")
 
 
 def _recipe() -> type[Recipe]:
@@ -43,8 +52,8 @@ def _recipe() -> type[Recipe]:
     return Recipe
 
 
+@verbs.command("train", settings=_recipe)
 def train(
-    ctx: typer.Context,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Recipe file in YAML; the options override its values.")
     ] = None,
@@ -59,35 +68,68 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only run preflight: tokens, masks, memory, problems.")
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="With --dry-run: plan for a GPU with this much memory, such as 80GB."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the group, if a field has several values [default: its fields]."),
+    ] = None,
+    control: Annotated[
+        bool,
+        typer.Option("--with-control", help="Train on the dataset and on its control of short solutions, as a group."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start a large group without confirmation.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Print the steps and return when the run has ended.")] = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Run preflight before the launch and refuse on problems.")
     ] = True,
-    as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a student on a dataset, in a background process.
 
     A recipe with `phases` starts one run per phase at once. Each run waits until the previous one has finished and
     continues from its last checkpoint. --init-from RUN/end does the same by hand.
 
+    Several values of a field, by commas or as a list in the recipe, start a group: one run for each combination. Each
+    waits for the first GPU that is free. `o1lab runs` takes the name of the group like that of a run.
+
     Example: o1lab train --dataset accepted --steps 100 --wait
+
+    Example: o1lab train --dataset accepted --dry-run --memory 80GB
+
+    Example: o1lab train --dataset accepted --learning-rate 1e-4,5e-4 --seed 1,2,3
+
+    Example: o1lab train --dataset accepted --with-control --seed 1,2,3
     """
-    from o1lab.train import recipe as recipes
+    from o1lab.errors import UsageError
+    from o1lab.train import groups, recipe_file
     from o1lab.train.launch import launch
     from o1lab.train.preflight.report import run_preflight
+    from o1lab.train.trackers import places
 
-    lab = context(ctx).lab()
-    values = _values(lab, recipe, options.given(ctx), settings or [])
+    planned = _planned(memory, dry_run=dry_run)
+    lab = current_lab()
+    values = _values(lab, recipe, options.given(), settings or [])
     if len(values) > 1:
         from o1lab.cli.train_phases import train_phases
 
-        train_phases(lab, recipe, values, dry_run=dry_run, wait=wait, check=check, as_json=as_json)
+        if control:
+            raise UsageError("--with-control is not possible with phases.", "Train the control by its own recipe.")
+        train_phases(lab, recipe, values, dry_run=dry_run, wait=wait, check=check)
         return
-    chosen = recipes.resolve(values[0])
+    if control:
+        values = [with_control(lab, values[0], dry_run=dry_run)]
+    if groups.has_lists(values[0]):
+        train_group(lab, values[0], name=group, confirmed=yes, dry_run=dry_run, wait=wait, check=check)
+        return
+    if group is not None and not control:
+        raise UsageError("--group names a group of runs, but no field has several values.", "Add --seed 1,2,3.")
+    chosen = recipe_file.resolve(values[0])
     if dry_run or check:
-        found = run_preflight(lab, chosen)
+        found = run_preflight(lab, chosen, memory_bytes=planned, progress=partial(advance, "rows tokenised"))
         if dry_run:
-            emit(found.as_json(), as_json=as_json, text=preflight_text(found))
+            emit(found.as_json(), text=preflight_text(found))
             if not found.ok:
                 raise typer.Exit(5)
             return
@@ -95,88 +137,149 @@ def train(
             say(f"{warning.message} {warning.hint}".strip())
         found.refuse()
     run, pid = launch(lab, chosen)
-    answer: dict[str, Any] = {"run_id": run.id, "dir": str(run.path), "pid": pid}
+    for place in places(chosen.report_to, run):
+        say(place)
+    answer: dict[str, Any] = {"run_id": run.id, "dir": str(run.path)} | started_values(run, pid)
     if not wait:
-        emit(answer, as_json=as_json, text=f"Run {run.id} started (pid {pid}). Follow it: o1lab runs watch {run.id}")
+        by_hand = "\n" if answer["commands"] else " "
+        emit(answer, text=f"{started_text(run, pid)}{by_hand}Follow it: o1lab runs watch {run.id}")
         return
-    if not as_json:
-        say(f"Run {run.id} started (pid {pid}).")
-    state = follow_run(run, quiet=as_json)
+    if not wants_json():
+        say(started_text(run, pid))
+    state = follow_run(run)
     answer |= {"state": state.state, "step": state.status.step, "message": state.status.message}
-    emit(answer, as_json=as_json, text=ended_text(run, state))
+    emit(answer, text=ended_text(run, state))
     exit_by(state)
 
 
-@runs_app.command("watch")
-def runs_watch(ctx: typer.Context, run_id: IdArgument, as_json: JsonOption = False) -> None:
-    """Print a line for each step until the run ends. Ctrl-C does not stop the run."""
+@run_verbs.command("watch")
+def runs_watch(run_id: IdArgument) -> None:
+    """Print a line for each step until the run ends. Ctrl-C does not stop the run.
+
+    The runs of a group are followed one after the other.
+
+    Example: o1lab runs watch 3f9c
+    """
     from o1lab.train.metrics_reader import last_metrics
     from o1lab.train.run_directory import find_run
 
-    run = find_run(context(ctx).lab(), run_id)
-    state = follow_run(run, quiet=as_json)
-    answer = _summary(run, state) | {"message": state.status.message, "last_metrics": last_metrics(run.metrics)}
-    emit(answer, as_json=as_json, text=ended_text(run, state))
+    lab = current_lab()
+    if group := members(lab, run_id):
+        watch_group(lab, run_id, group)
+        return
+    run = find_run(lab, run_id)
+    state = follow_run(run)
+    answer = _summary(lab, run) | {"message": state.status.message, "last_metrics": last_metrics(run.metrics)}
+    emit(answer, text=ended_text(run, state))
     exit_by(state)
+
+
+@run_verbs.command("diff")
+def runs_diff(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Two or more runs, or a group.", autocompletion=completing("run")),
+    ],
+) -> None:
+    """Show the fields in which the recipes of runs differ, and the losses that the runs reached.
+
+    Example: o1lab runs diff 3f9c 51c0
+    """
+    from o1lab.train.recipe_diff import diff
+    from o1lab.train.run_list import RunReader
+
+    lab = current_lab()
+    reader = RunReader(lab)
+    chosen = {run.id: run for identity in runs for run in members_or_run(lab, identity)}
+    found = diff([reader.entry(run) for run in chosen.values()])
+    emit(found.as_json(), text=found.lines())
+
+
+def _planned(text: str | None, *, dry_run: bool) -> int | None:
+    """Return the bytes that a text such as ``80GB`` names.
+
+    Raises:
+        UsageError: it names none, or the command trains.
+    """
+    from o1lab.errors import UsageError
+
+    if text is None:
+        return None
+    if not dry_run:
+        raise UsageError("--memory plans for another device, but this command trains.", "Add --dry-run.")
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text, re.IGNORECASE)
+    size = int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " ")) if found else 0
+    if not size:
+        raise UsageError(f"--memory {text} is not a size.", "Give a number with its unit, such as 80GB.")
+    return size
 
 
 def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
     """Return the values of each run to start: one, or one per phase of the recipe file."""
     from o1lab.config import load_config
     from o1lab.errors import UsageError
-    from o1lab.train import phases
-    from o1lab.train import recipe as recipes
+    from o1lab.train import groups, phases, recipe_file
 
     values: dict[str, Any] = {"base": load_config(lab).base}
     if path is not None:
-        values |= recipes.load_values(path)
+        values |= recipe_file.load_values(path)
     if phases.has_phases(values):
         if "dataset" in chosen:
             raise UsageError("Each phase of this recipe has its own dataset.", "Omit --dataset.")
-        return phases.laid_over(phases.split(values), chosen, settings)
+        found = phases.laid_over(phases.split(values), chosen, settings)
+        for field in (name for phase in found for name in groups.expand(phase)[1]):
+            raise UsageError(
+                f"A recipe with phases is not a group of runs, but it has several values of {field}.",
+                "Give each phase one value.",
+            )
+        return found
     if "dataset" in chosen:
         values.pop("dataset_hash", None)  # the hash belongs to the recipe's own dataset
     values |= chosen
-    values = recipes.override(values, settings)
+    values = recipe_file.override(values, settings)
     if not values.get("dataset"):
         raise UsageError("No dataset is given.", "Add --dataset NAME, or a recipe with a dataset.")
     return [values]
 
 
-def _with_recipe(run: RunDir, state: RunState) -> tuple[dict[str, Any], RunState]:
-    """Return the values of a run's recipe, and its state with what is wrong with the recipe."""
-    from o1lab.errors import UsageError
-    from o1lab.train.recipe import load_values
-
-    try:
-        return load_values(run.recipe), state
-    except UsageError as error:
-        return {}, replace(state, unreadable="; ".join(filter(None, (state.unreadable, error.message))))
-
-
 def _rows(lab: Lab) -> list[dict[str, Any]]:
-    from o1lab.train.launch import RUNS
+    from o1lab.train.run_list import RunReader
 
-    return [_summary(run, run.info()) for run in RUNS.directories(lab)]
-
-
-_COLUMNS = (
-    progress_column("step", "step", "total_steps"),
-    Column("loss", lambda item: number(item["loss"]), right=True),
-    Column("base", "base"),
-    Column("dataset", "dataset_hash"),
-)
+    return [dict(entry.figures) for entry in RunReader(lab).read().entries]
 
 
-def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
+def _run_query() -> type[RunQuery]:
+    from store.filters import RunQuery
+
+    return RunQuery
+
+
+def _column(column: RunColumn) -> Column:
+    optional = column.name in ("group", "device", "eval", "rank", "dataset")
+    return Column(column.name, column.cell, right=column.right, optional=optional)
+
+
+_TAKEN = ("id", "name", "state", "tags")  # by all kinds of jobs
+_COLUMNS = tuple(_column(COLUMNS[name]) for name in USUAL if name not in _TAKEN)
+_MORE_COLUMNS = tuple(_column(one) for name, one in COLUMNS.items() if name not in (*USUAL, *_TAKEN))
+
+
+def _show(lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
     import yaml
 
     from o1lab.train.metrics_reader import last_metrics
+    from o1lab.train.run_list import RunReader
+    from o1lab.train.trackers import recorded
 
-    recipe, state = _with_recipe(run, state)
-    item = _keys(run, state, recipe) | {
+    reader = RunReader(lab)
+    recipe, figures = dict(reader.recipe(run)), reader.entry(run).figures
+    item = {name: value for name, value in figures.items() if name != "notes"} | {
         "message": state.status.message,
         "hint": state.status.hint,
+        "stopped_by": state.status.stopped_by,
+        "warnings": list(state.status.warnings),
+        "trackers": recorded(run),
+        "launch": launch.as_json() if (launch := run.launch()) is not None else None,
         "recipe": recipe,
         "dir": str(run.path),
         "checkpoints": [path.name for path in run.checkpoints()],
@@ -187,6 +290,9 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
         f"run {run.id}  {state.state}  step {item['step']}/{item['total_steps']}  loss {number(item['loss'])}",
         *([item["message"]] if item["message"] else []),
         *([item["hint"]] if item["hint"] else []),
+        *(f"warning      {warning}" for warning in item["warnings"]),
+        *(f"tracker      {place}" for place in item["trackers"]),
+        *launch_lines(run),
         f"directory    {run.path}",
         f"checkpoints  {', '.join(item['checkpoints']) or 'none'}",
         "",
@@ -197,26 +303,10 @@ def _show(_lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list
     return item, lines
 
 
-def _summary(run: RunDir, state: RunState) -> dict[str, Any]:
-    recipe, state = _with_recipe(run, state)
-    return _keys(run, state, recipe)
+def _summary(lab: Lab, run: RunDir) -> dict[str, Any]:
+    from o1lab.train.run_list import RunReader
 
-
-def _keys(run: RunDir, state: RunState, recipe: dict[str, Any]) -> dict[str, Any]:
-    from o1lab.train.metrics_reader import last_metrics
-
-    return {
-        "id": run.id,
-        "state": state.state,
-        "step": state.status.step,
-        "total_steps": state.status.total_steps,
-        "loss": last_metrics(run.metrics).get("loss"),
-        "base": recipe.get("base"),
-        "dataset_hash": recipe.get("dataset_hash"),
-        "heartbeat_age_s": None if state.heartbeat_age_s is None else round(state.heartbeat_age_s, 1),
-        "name": state.name,
-        "unreadable": state.unreadable or None,
-    }
+    return dict(RunReader(lab).entry(run).figures)
 
 
 def _stopping(lab: Lab, state: RunState) -> dict[str, Any]:
@@ -246,106 +336,12 @@ JOBS = JobCommands(
     _show,
     _stopping,
     "It saves a checkpoint after its current step.",
+    settings=_recipe,
+    changes=("on", "processes", "nodes"),  # o1lab.train.launch.RESUME_CHANGES
     can_pause=False,
+    groups=GroupCommands(members, show_group, left_out=hopeless),
+    more_columns=_MORE_COLUMNS,
+    query=_run_query,
 )
-add_job_verbs(runs_app, JOBS)
-
-
-def follow_run(run: RunDir, *, quiet: bool) -> RunState:
-    """Print a line for each step until the run ends.
-
-    Args:
-        run: the run.
-        quiet: print nothing.
-
-    Returns:
-        The final state of the run.
-    """
-    from o1lab.jobs.manage import follow
-    from o1lab.train.metrics_reader import Metrics
-
-    metrics = Metrics(run.metrics)
-    shown, generation, message = 0, 0, ""
-    state = run.info()
-    try:
-        for state in follow(run):
-            metrics.poll()
-            if quiet:
-                continue
-            if metrics.generation != generation:
-                generation, shown = metrics.generation, min(shown, len(metrics))
-            if state.active and state.status.message != message:
-                message = state.status.message
-                if message:
-                    say(message)
-            for at in range(shown, len(metrics)):
-                emit({}, as_json=False, text=_step_line(metrics, at, state.status.total_steps))
-            shown = len(metrics)
-    except KeyboardInterrupt:
-        say(f"Run {run.id} continues in the background. Stop it: o1lab runs stop {run.id}")
-        raise
-    return state
-
-
-def _step_line(metrics: Metrics, at: int, total: int) -> str:
-    def value(name: str) -> str:
-        column = metrics.columns.get(name)
-        return number(None if column is None or math.isnan(column[at]) else column[at])
-
-    parts = [
-        f"step {int(metrics.steps[at])}/{total}",
-        f"loss {value('loss')}",
-        f"lr {value('learning_rate')}",
-        f"grad {value('grad_norm')}",
-        f"{value('tokens_per_second')} tok/s",
-    ]
-    if (evaluated := value("eval_loss")) != number(None):
-        parts.append(f"eval_loss {evaluated}")
-    return "  ".join(parts)
-
-
-def ended_text(run: RunDir, state: RunState) -> str:
-    """Return the state of a run with its message and hint."""
-    words = [f"Run {run.id} is {state.state}.", state.status.message, state.status.hint]
-    return " ".join(word for word in words if word)
-
-
-def exit_by(state: RunState) -> None:
-    """Exit with status 1 if the run failed or died."""
-    if state.state in ("failed", "dead"):
-        raise typer.Exit(1)
-
-
-def preflight_text(found: Preflight) -> str:
-    """Return the preflight report as lines of text."""
-    tokens = found.tokens
-    lines = [f"rows            {found.rows}"]
-    if tokens.total:  # otherwise the base could not be read and nothing was measured
-        lines = [
-            f"rows            {found.rows} ({found.train_rows} for training, {found.eval_rows} held out)",
-            f"tokens per row  median {tokens.p50}, 95 % below {tokens.p95}, maximum {tokens.max}, total {tokens.total}",
-            f"over length     {found.over_length} ({found.dropped_rows} dropped, {found.truncated_rows} cut)",
-            f"trained tokens  {found.trained_tokens}",
-            f"end of turn     {found.end_of_turn} {'is trained' if found.end_of_turn_trained else 'is not trained'}",
-        ]
-    if found.thought_survives is not None:
-        lines.append(f"thought         {'is trained in full' if found.thought_survives else 'is changed'}")
-    if system := found.system_prompt or found.template_system:
-        whose = "" if found.system_prompt else " (of the chat template)"
-        lines.append(f"system message  {one_line(system, 60)}{whose}")
-    if found.trainable_parameters:
-        of_base = f"{found.trainable_parameters / max(found.base_parameters, 1):.2%} of the base's"
-        names = ", ".join(f"{target.name} ({target.layers})" for target in found.targets)
-        lines += [
-            f"adapter         on {names}",
-            f"trainable       {found.trainable_parameters:,} parameters, {of_base} {found.base_parameters:,}",
-        ]
-    if found.memory_bytes:
-        available = byte_size(found.memory.available)
-        lines.append(f"memory          about {byte_size(found.memory_bytes)} of {available} free")
-    if tokens.total:
-        lines += [f"device          {found.device} {found.dtype}", f"steps           {found.total_steps}"]
-    lines.append(f"command         {found.command}")
-    for problem in (*found.problems, *found.warnings):
-        lines += ["", f"{problem.code}: {problem.message}", f"  {problem.hint}"]
-    return "\n".join(lines)
+add_job_verbs(run_verbs, JOBS)
+run_verbs.command("export")(runs_export)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from o1lab.cli.output import emit, say
+from o1lab.cli.output import emit, say, wants_json
+from o1lab.cli.train_output import (
+    ended_text,
+    exit_by,
+    follow_run,
+    preflight_text,
+    started_text,
+    started_values,
+    started_words,
+)
 
 if TYPE_CHECKING:
     from o1lab.paths import Lab
@@ -25,7 +34,6 @@ def train_phases(
     dry_run: bool,
     wait: bool,
     check: bool,
-    as_json: bool,
 ) -> None:
     """Check or start the runs of several phases.
 
@@ -38,7 +46,7 @@ def train_phases(
         found = preflight_phases(lab, recipes)
         if dry_run:
             command = shlex.join(["o1lab", "--lab", str(lab.root), "train", "--recipe", str(path)])
-            emit(_together(found, command), as_json=as_json, text=_text(found))
+            emit(_together(found, command), text=_text(found))
             if not all(seen.ok for seen in found):
                 raise typer.Exit(5)
             return
@@ -51,33 +59,31 @@ def train_phases(
     answer: dict[str, Any] = {
         "run_id": started[-1][0].id,
         "dir": str(started[-1][0].path),
-        "pid": started[-1][1],
-        "runs": [{"run_id": run.id, "dir": str(run.path), "pid": pid} for run, pid in started],
+        **started_values(*started[-1]),
+        "runs": [{"run_id": run.id, "dir": str(run.path)} | started_values(run, pid) for run, pid in started],
     }
     lines = [
-        f"Run {run.id} started (pid {pid})." if not number
-        else f"Run {run.id} waits for run {started[number - 1][0].id} (pid {pid})."
+        started_text(run, pid) if not number
+        else f"Run {run.id} waits for run {started[number - 1][0].id} ({started_words(run, pid)})."
         for number, (run, pid) in enumerate(started)
     ]  # fmt: skip
     if not wait:
-        emit(answer, as_json=as_json, text="\n".join([*lines, f"Follow them: o1lab runs watch {started[0][0].id}"]))
+        emit(answer, text=[*lines, f"Follow them: o1lab runs watch {started[0][0].id}"])
         return
-    if not as_json:
+    if not wants_json():
         say("\n".join(lines))
-    _wait([run for run, _ in started], answer, as_json=as_json)
+    _wait([run for run, _ in started], answer)
 
 
-def _wait(started: Sequence[RunDir], answer: dict[str, Any], *, as_json: bool) -> None:
+def _wait(started: Sequence[RunDir], answer: dict[str, Any]) -> None:
     """Follow the runs one after the other and add how each ended to the answer."""
-    from o1lab.cli.train import ended_text, exit_by, follow_run
-
     for run, item in zip(started, answer["runs"], strict=True):
-        state = follow_run(run, quiet=as_json)
+        state = follow_run(run)
         item |= {"state": state.state, "step": state.status.step, "message": state.status.message}
-        if not as_json:
+        if not wants_json():
             say(ended_text(run, state))
     answer |= {name: answer["runs"][-1][name] for name in ("state", "step", "message")}
-    emit(answer, as_json=as_json, text="")
+    emit(answer, text="")
     exit_by(state)
 
 
@@ -97,6 +103,4 @@ def _together(found: Sequence[Preflight], command: str) -> dict[str, Any]:
 
 
 def _text(found: Sequence[Preflight]) -> str:
-    from o1lab.cli.train import preflight_text
-
     return "\n\n".join(f"phase {number}\n{preflight_text(seen)}" for number, seen in enumerate(found, 1))

@@ -1,4 +1,4 @@
-"""The command ``tti``: score works and the lab itself by a transparency index."""
+"""The commands ``tti``, which scores works and the lab itself by a transparency index, and ``methods``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.command import Verbs
 from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened, print_json, wants_json
 from o1lab.cli.sheets import TableFile, TableFormat, chosen_format, emit_table, print_styled, terminal_width
 
 if TYPE_CHECKING:
@@ -16,20 +18,20 @@ if TYPE_CHECKING:
     from o1lab.transparency.self_score import LabScore
     from store import Store
 
+
+verbs = Verbs()
 _MARKS = {"yes": "✓", "not_used": "✓ not used", "no": "✗", "person": "? a person must judge", None: "·"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("tti")(tti)
-
-
+@verbs.command("tti")
 def tti(
-    ctx: typer.Context,
     work: Annotated[str | None, typer.Argument(metavar="[WORK]", help="A work that you score.")] = None,
     of_lab: Annotated[bool, typer.Option("--self", help="Score this lab by what it has recorded.")] = False,
     run: Annotated[
-        str | None, typer.Option(help="With --self: the training run [default: the latest finished].")
+        str | None,
+        typer.Option(
+            help="With --self: the training run [default: the latest finished].", autocompletion=completing("run")
+        ),
     ] = None,
     item: Annotated[str | None, typer.Option(metavar="ID", help="Answer this item.")] = None,
     answer: Annotated[
@@ -46,7 +48,6 @@ def tti(
     framework: Annotated[str, typer.Option(help="The index, a file of LAB/tti or a built-in one.")] = "o1-journey-2",
     form: TableFormat = None,
     out: TableFile = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Score works by the Technical Transparency Index of the paper: 25 items, 100 points.
 
@@ -75,27 +76,27 @@ def tti(
         raise UsageError("--item and --answer go together.", "o1lab tti WORK --item ID --answer yes --evidence TEXT")
     if (item or history) and work is None and not of_lab:
         raise UsageError("No work is named.", "o1lab tti WORK ..., or --self for this lab.")
-    index = find_framework(context(ctx).lab(), framework)
+    index = find_framework(current_lab(), framework)
     named = SELF if of_lab else work
-    with opened(ctx) as store:
+    with opened() as store:
         if item is not None and answer is not None and named is not None:
-            _answer(store, index, named, item, answer, evidence=evidence, note=note, scorer=scorer, as_json=as_json)
+            _answer(store, index, named, item, answer, evidence=evidence, note=note, scorer=scorer)
         elif history and named is not None:
-            _history(store, index, named, as_json=as_json)
+            _history(store, index, named)
         elif of_lab:
             from o1lab.transparency.self_score import score_lab
 
-            found = score_lab(context(ctx).lab(), store, index, run)
-            emit(found.as_json(), as_json=as_json, text="\n".join(_self_lines(found)))
+            found = score_lab(current_lab(), store, index, run)
+            emit(found.as_json(), text=_self_lines(found))
         elif work is not None:
-            _show_work(store, index, work, as_json=as_json)
+            _show_work(store, index, work)
         else:
-            _leaderboard(store, index, form, out, as_json=as_json)
+            _leaderboard(store, index, form, out)
 
 
 def _answer(
     store: Store, index: Framework, work: str, item: str, answer: str, *,
-    evidence: str, note: str, scorer: str | None, as_json: bool,
+    evidence: str, note: str, scorer: str | None,
 ) -> None:  # fmt: skip
     from o1lab.paths import annotator
     from o1lab.transparency.scores import SELF, check_answer, score
@@ -113,10 +114,10 @@ def _answer(
     text = f"{work}: {wanted.id} {answer} by {made.scorer}; {total}."
     if replaced is not None:
         text += f" The answer '{replaced.answer}' of {replaced.created_at[:10]} is replaced; --history lists it."
-    emit(made._asdict() | {"replaced": replaced and replaced.answer, "total": scored.total}, as_json=as_json, text=text)
+    emit(made._asdict() | {"replaced": replaced and replaced.answer, "total": scored.total}, text=text)
 
 
-def _history(store: Store, index: Framework, work: str, *, as_json: bool) -> None:
+def _history(store: Store, index: Framework, work: str) -> None:
     from store import transparency as log
 
     columns = (
@@ -124,10 +125,10 @@ def _history(store: Store, index: Framework, work: str, *, as_json: bool) -> Non
         Column("item", "item"), Column("answer", "answer"), Column("scorer", "scorer"), Column("evidence", "evidence"),
     )  # fmt: skip
     items = [one._asdict() for one in log.history(store.db, index.name, work)]
-    emit_list(items, columns, form=None, as_json=as_json, empty=f"{work} has no scores.")
+    emit_list(items, columns, empty=f"{work} has no scores.")
 
 
-def _show_work(store: Store, index: Framework, work: str, *, as_json: bool) -> None:
+def _show_work(store: Store, index: Framework, work: str) -> None:
     from o1lab.errors import NotFoundError
     from o1lab.transparency.scores import agreement, all_works
 
@@ -145,7 +146,7 @@ def _show_work(store: Store, index: Framework, work: str, *, as_json: bool) -> N
         value = "undefined" if found.value is None else f"{found.value:.3f}"
         notes.append(f"agreement of {found.raters} scorers: Krippendorff's alpha {value} on {found.units} items")
     items = [] if own is None else [_item_json(one) for one in own.items]
-    emit_list(items, _ITEM_COLUMNS, form=None, as_json=as_json, more=more, notes=notes)
+    emit_list(items, _ITEM_COLUMNS, more=more, notes=notes)
 
 
 def _item_json(one: Any) -> dict[str, Any]:
@@ -172,17 +173,17 @@ def _total_line(index: Framework, work: ScoredWork) -> str:
     return f"{work.name}{' (published)' if work.published else ''}: {work.total} of {index.total}; {parts}"
 
 
-def _leaderboard(store: Store, index: Framework, form: str | None, out: Any, *, as_json: bool) -> None:
+def _leaderboard(store: Store, index: Framework, form: str | None, out: Any) -> None:
     from o1lab.transparency.leaderboard import bars, leaderboard
     from o1lab.transparency.scores import all_works
     from store import transparency as log
 
     works = all_works(index, _current(store, index), log.self_scores(store.db, index.name))
     wanted = chosen_format(form, out)
-    if as_json and out is None:
-        emit({"framework": index.name, "works": [one.as_json() for one in works]}, as_json=True, text="")
+    if wants_json() and out is None:
+        print_json({"framework": index.name, "works": [one.as_json() for one in works]})
         return
-    emit_table(leaderboard(index, works), wanted, out, as_json=as_json)
+    emit_table(leaderboard(index, works), wanted, out)
     if out is None and wanted == "terminal":
         print_styled(bars(index, works, terminal_width()))
 
@@ -208,3 +209,28 @@ def _self_lines(found: LabScore) -> list[str]:
         changes = [f"  {item}: {before} -> {now}" for item, before, now in found.changes]
         lines += ["", f"Since {found.last[:16].replace('T', ' ')}:", *(changes or ["  no change"])]
     return lines
+
+
+@verbs.command("methods")
+def methods(
+    form: TableFormat = None,
+    out: TableFile = None,
+) -> None:
+    """Compare the synthesis methods of this lab: distilled, reformatted, debate, human, tree search, imported.
+
+    For each: chains made and accepted, the cost of an accepted chain, tokens, reflections for each 1,000 tokens, and
+    the students that were trained on it alone. What is not recorded is named with the command that supplies it.
+
+    Example: o1lab methods
+
+    Example: o1lab methods --out methods.tex
+    """
+    from o1lab.transparency.methods import compare_methods, methods_table
+
+    wanted = chosen_format(form, out)
+    with opened() as store:
+        found = compare_methods(current_lab(), store)
+    if wants_json() and out is None:
+        print_json({"items": [one.as_json() for one in found], "total": len(found)})
+        return
+    emit_table(methods_table(found), wanted, out)

@@ -10,29 +10,47 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from typer._click import Context
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer exports only parts of its click
+from typer.core import TyperGroup
 
 from o1lab import __version__
 from o1lab.cli import (
-    annotation_files,
     datasets,
-    demo,
     distill,
+    filters,
     importing,
     lab,
+    lens,
+    lesson,
+    manual,
+    models,
     problems,
     report,
+    reproduce,
     serve,
     traces,
     train,
+    trees,
     tti,
+    waiting,
 )
-from o1lab.cli.evaluate import run
-from o1lab.cli.output import Context, say
-from o1lab.errors import UsageError
+from o1lab.cli.command import use_lab
+from o1lab.cli.evaluate import run as evaluation
+from o1lab.cli.output import invoked, say
+from o1lab.errors import EXIT_STATUSES, UsageError
 from o1lab.registry import PluginWarning
 
+
+class _Program(TyperGroup):
+    """The help lists commands before groups of commands."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return sorted(self.commands, key=lambda name: isinstance(self.commands[name], TyperGroup))
+
+
 app = typer.Typer(
+    cls=_Program,
     name="o1lab",
     help=(
         "A laboratory in the terminal: curate long-thought chains, fine-tune a student on them, "
@@ -44,10 +62,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
-    epilog=(
-        "Exit status: 0 done, 1 done with failures, 2 usage, 3 lab or environment, 4 no such id, "
-        "5 refused by preflight or budget, 130 interrupted."
-    ),
+    epilog="Exit status: " + ", ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items()) + ".",
 )
 
 
@@ -60,35 +75,32 @@ def _version(requested: bool) -> None:
 @app.callback()
 def top(
     ctx: typer.Context,
-    lab_dir: Annotated[
+    _lab: Annotated[
         Path | None,
-        typer.Option("--lab", help="Folder of the lab [default: $O1LAB_LAB, else the nearest o1lab.toml]."),
+        typer.Option(
+            "--lab", expose_value=False, callback=use_lab,
+            help="Folder of the lab, before or after the command [default: $O1LAB_LAB, else the nearest o1lab.toml].",
+        ),
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Open the app without the filters, positions, sizes and theme that it remembers."),
+    ] = False,
     _version_requested: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None:
-    ctx.obj = Context(lab_dir)
+) -> None:  # fmt: skip
     if ctx.invoked_subcommand is None:
-        raise typer.Exit(lab.open_app(ctx))
+        raise typer.Exit(lab.open_app(fresh=fresh))
+    if fresh:
+        raise UsageError("--fresh is only for the app.", "Leave it out, or give no command: o1lab --fresh")
 
 
 for module in (
-    demo,
-    lab,
-    importing,
-    problems,
-    traces,
-    annotation_files,
-    datasets,
-    distill,
-    train,
-    run,
-    serve,
-    tti,
-    report,
-):
-    module.register(app)
+    lab, models, importing, problems, traces, filters, trees, datasets, distill, train, evaluation, serve, tti, report,
+    lens, lesson, reproduce, waiting, manual,
+):  # fmt: skip
+    app.add_typer(module.verbs)
 
 
 @contextmanager
@@ -124,7 +136,7 @@ def run_command(arguments: list[str]) -> int:
         KeyboardInterrupt: the command was aborted.
     """
     try:
-        with _plugin_warnings():
+        with _plugin_warnings(), invoked():
             result = app(arguments, standalone_mode=False)
     except typer.Exit as finished:
         return finished.exit_code

@@ -1,7 +1,8 @@
 """The demo without a screen: run the whole loop with the real parts and print the table.
 
-It seeds the lab, evaluates the base, trains in a detached process, loads the checkpoint into the running server, and
-evaluates student and teacher. All models are called over the same protocol.
+It seeds the lab, evaluates the base and lets it answer general prompts, trains two students in detached processes (one
+with those answers among its rows), loads their checkpoints into the running server, and evaluates students and teacher.
+All models are called over the same protocol.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, measure, sample_answers
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, price_of_replay, sample_answers
+from o1lab.demo.replay import answer_prompts, with_replay
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.errors import LabError
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.cells import Table
-from o1lab.evaluate.stats.summary import Summary
+from o1lab.evaluate.run.measure import measure
+from o1lab.evaluate.stats.figures import Summary
 from o1lab.jobs import spawn
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.paths import assets_dir
@@ -25,17 +28,22 @@ from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import SOLVER, find_model
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
-from o1lab.train.recipe import Recipe, load_values, resolve
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load_values, resolve
 from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.transparency.replay_price import ReplayPrice
 
 STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
+FACTS_AT_LEAST = 10  # of 20, with replay
 BASE_AT_MOST = 15
+FACTS = "demo-facts"
 NOTE = (
     f"One procedure, 3-digit addition by columns, learned from a solver (a program, not a language model) by "
     f"{STUDENT_NAME}, {STUDENT_ORIGIN}. It says nothing about other questions; what it cost elsewhere follows."
 )
 PLUMBING_STEPS = 2
 PLUMBING_ITEMS = 2
+PLUMBING_PROMPTS = 12
 PLUMBING_NOTE = (
     f"This short demo checks the plumbing, not the effect: it runs the whole loop with a few training steps and the "
     f"first {PLUMBING_ITEMS} items of each suite. Its figures mean nothing; `o1lab demo --headless` measures the "
@@ -45,7 +53,39 @@ POLL_S = 0.5
 TELL_EVERY = 10  # steps
 TELL_ANSWERS = 20
 
+ANSWERED = ("base", "student", "student_replay")
+"""The models whose answers are shown, by their roles in the demo."""
+
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The student with replay: its run, and the suites without and with replay. ``facts`` is its score on FACTS."""
+
+    run_id: str
+    steps: int
+    train_seconds: float
+    share: float
+    dataset: str
+    dataset_hash: str
+    changes: Table
+    facts: Score
+    price: ReplayPrice | None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "run_id": self.run_id,
+            "steps": self.steps,
+            "train_seconds": round(self.train_seconds, 1),
+            "share": self.share,
+            "rows": None if self.price is None else self.price.rows,
+            "dataset": self.dataset,
+            "dataset_hash": self.dataset_hash,
+            "generalization": self.changes.as_json(),
+            "facts": self.facts.as_json(),
+            "price": None if self.price is None else self.price.as_json(),
+        }
 
 
 @dataclass(frozen=True)
@@ -61,7 +101,8 @@ class Report:
     dataset_hash: str
     table: list[Score]
     changes: Table
-    elsewhere: list[tuple[str, str, str]]
+    elsewhere: list[tuple[str, ...]]
+    replay: Replayed
     met: bool | None
     note: str = NOTE
 
@@ -76,7 +117,8 @@ class Report:
             "dataset_hash": self.dataset_hash,
             "table": [row.as_json() for row in self.table],
             "generalization": self.changes.as_json(),
-            "elsewhere": [{"prompt": p, "base": b, "student": s} for p, b, s in self.elsewhere],
+            "elsewhere": [dict(zip(("prompt", *ANSWERED), one, strict=True)) for one in self.elsewhere],
+            "replay": self.replay.as_json(),
             "note": self.note,
         }
 
@@ -143,10 +185,21 @@ async def _run(
             sums, *elsewhere = await asyncio.gather(*(evaluate(role, wanted, suite) for suite in suites))
             return Score(role, sums), elsewhere
 
-        base, base_elsewhere = await everything("base", recipe.base)
+        on_answer = _answer_progress("base on general prompts", tell)
+        prompts = PLUMBING_PROMPTS if plumbing else None
+        (base, base_elsewhere), answers = await asyncio.gather(
+            everything("base", recipe.base),
+            answer_prompts(lab, recipe.base, manager, limit=prompts, on_answer=on_answer),
+        )
+        tell(f"Replay: {answers.rows} whole answers of the base to general prompts ({answers.name}).")
         run, status, train_seconds = await _train(seeded, recipe, tell)
-        student, student_elsewhere = await everything("student", run.id)
+        mixed = with_replay(recipe, seeded.rows, answers, None if has_target else recipe.steps)
+        replay_run, replay_status, replay_seconds = await _train(seeded, mixed, tell)
+        (student, student_elsewhere), (replayed, replayed_elsewhere) = await asyncio.gather(
+            everything("student", run.id), everything("student_replay", replay_run.id)
+        )
         teacher = Score("teacher", await evaluate("teacher", SOLVER, SUMS))
+    facts = Score("student_replay", next(one for one in replayed_elsewhere if one.evaluation.suite == FACTS))
     return Report(
         seed=recipe.seed,
         dtype=status.dtype,
@@ -155,12 +208,28 @@ async def _run(
         total_seconds=time.monotonic() - began,
         run_id=run.id,
         dataset_hash=seeded.dataset_hash,
-        table=[base, student, teacher],
+        table=[base, student, replayed, teacher],
         changes=changes(lab, base_elsewhere, student_elsewhere),
-        elsewhere=sample_answers(lab, base_elsewhere, student_elsewhere, limit=limit),
-        met=(student.correct >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST) if has_target else None,
+        elsewhere=sample_answers(lab, base_elsewhere, student_elsewhere, replayed_elsewhere, limit=limit),
+        replay=Replayed(
+            replay_run.id,
+            replay_status.step,
+            replay_seconds,
+            mixed.replay,
+            answers.name,
+            answers.hash,
+            changes(lab, base_elsewhere, replayed_elsewhere),
+            facts,
+            price_of_replay(lab, replay_run.id),
+        ),
+        met=_meets(base, student, replayed, facts) if has_target else None,
         note=PLUMBING_NOTE if plumbing else NOTE,
     )
+
+
+def _meets(base: Score, student: Score, replayed: Score, facts: Score) -> bool:
+    learned = min(student.correct, replayed.correct) >= STUDENT_AT_LEAST and base.correct <= BASE_AT_MOST
+    return learned and facts.correct >= FACTS_AT_LEAST
 
 
 async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, RunStatus, float]:
@@ -209,28 +278,46 @@ def _answer_progress(title: str, tell: Progress) -> Callable[[int, int], None]:
 
 def as_text(report: Report) -> str:
     """Return the table as text, with a note on what it shows."""
-    lines = [f"{'':8} {'model':24} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6} {'cut off':>7}"]
+    lines = [f"{'':14} {'model':14} {'correct':>8} {'accuracy':>9}  {'95 % interval':15} {'tokens':>6} {'cut off':>7}"]
     for row in report.table:
         found = row.as_json()
         low, high = (f"{end:.1%}" for end in found["ci95"])
         lines.append(
-            f"{row.role:8} {row.model:24} {row.correct:>5}/{row.n} {found['accuracy']:>9.1%}  "
+            f"{row.role:14} {row.model:14} {row.correct:>5}/{row.n} {found['accuracy']:>9.1%}  "
             f"{low + ' to ' + high:15} {found['avg_output_tokens']:>6.0f} {found['incomplete']:>7}"
         )
     table = render.terminal(report.changes).plain.splitlines()
-    lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", "Examples:"]
-    for prompt, base, student in report.elsewhere:
-        lines += [f"  {_short(prompt)}", f"    base     {_short(base)}", f"    student  {_short(student)}"]
+    lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", *_replay_text(report.replay), "Examples:"]
+    for prompt, *answers in report.elsewhere:
+        lines.append(f"  {_short(prompt)}")
+        lines += [f"    {role:14} {_short(answer)}" for role, answer in zip(ANSWERED, answers, strict=True)]
     lines += [
         "",
         f"run {report.run_id}: {report.steps} steps in {report.train_seconds:.0f} s ({report.dtype}, seed "
         f"{report.seed}), {report.total_seconds:.0f} s in total; dataset hash {report.dataset_hash}",
+        f"run {report.replay.run_id}: with replay, {report.replay.steps} steps in {report.replay.train_seconds:.0f} s; "
+        f"answers of the base: {report.replay.dataset} ({report.replay.dataset_hash})",
     ]
     if report.met is False:
         lines.append(
-            f"Below target: at least {STUDENT_AT_LEAST} of 60 by the student, at most {BASE_AT_MOST} by the base."
+            f"Below target: at least {STUDENT_AT_LEAST} of 60 by each student, at most {BASE_AT_MOST} by the base, and "
+            f"with replay at least {FACTS_AT_LEAST} of 20 facts."
         )
     return "\n".join(lines)
+
+
+def _replay_text(replay: Replayed) -> list[str]:
+    """Return each suite of the base and of both students, with intervals at 95 %."""
+    price = replay.price
+    if price is None:
+        return []
+    told = (
+        f"The second student has the base's own answers to general prompts as {replay.share:.0%} of its rows (replay). "
+        "Accuracy in percent on each set, with intervals at 95 %:"
+    )
+    rows = [("", "base", "student", "student_replay"), *((one.suite, *map(str, one.figures)) for one in price.suites)]
+    table = [f"{name:17} {base:>19} {plain:>19} {mixed:>19}" for name, base, plain, mixed in rows]
+    return [*render.fold(told, render.WIDTH), "", *table, ""]
 
 
 def _short(text: str) -> str:

@@ -6,7 +6,7 @@ A card states only what the lab has recorded, and names what is unknown.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +16,19 @@ import yaml
 
 from o1lab import __version__
 from o1lab.chains.language import language_of
+from o1lab.chains.tree_walk import rules_text
 from o1lab.config import Config, load_config
-from o1lab.distill import length_histogram, licences
+from o1lab.distill import card_rows, length_histogram, licences
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import terms_of
 from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import LabError
-from o1lab.files import atomic_write
+from o1lab.files import atomic_path, atomic_write
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.ingest.exporting import export_dataset
 from o1lab.paths import Lab
 from o1lab.text import one_line
-from store import Store, dataset_facts, datasets, exclusions, teacher_runs
+from store import Store, dataset_facts, datasets, exclusions, policy, teacher_runs, trees
 from store.errors import MissingError
 from store.records import Dataset
 from store.teacher_runs import TeacherRun
@@ -43,6 +44,7 @@ _METHODS = {
     "multi-agent": "several models in turn: one thinks step by step, another criticises and may make it backtrack",
     "solver": "a program that writes down its search; not a language model",
     "human": "written by a person",
+    "replay": "an answer of the base itself to a general prompt, unchanged, which keeps what the base could do",
     "tree search": "a path through a search tree, written as one thought",
     "unknown": "not recorded",
 }
@@ -54,9 +56,10 @@ _LANGUAGE_ROWS = 2000  # approximate number of rows that are sampled to detect t
 
 @dataclass(frozen=True)
 class Written:
-    """The result of an export: the number of rows, the data file and the card file."""
+    """The result of an export: the number of rows, rows by what was changed in them, the data file and the card."""
 
     rows: int
+    changes: dict[str, int]
     data: Path
     card: Path
 
@@ -70,7 +73,7 @@ class _RowFacts:
 
 
 def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *, folder: bool = False) -> Written:
-    """Write a dataset and its card. Both files are replaced atomically.
+    """Write a dataset and its card. Both are built aside; only when both are complete, they are moved into place.
 
     Args:
         lab: the lab.
@@ -90,9 +93,17 @@ def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *,
     else:
         inside, data, place = "", out, out.with_name(f"{out.name}.card.md")
     load_config(lab)  # report its errors before anything is written
-    rows = export_dataset(store, name, form, data)
-    _write(place, card(lab, store, name, data_file=inside))
-    return Written(rows, data, place)
+    try:
+        with atomic_write(place, errors="replace") as page, atomic_path(data) as new:
+            exported = export_dataset(store, name, form, new)
+            changes = dict(exported.changes.most_common())
+            page.writelines(card(lab, store, name, data_file=inside))
+            page.writelines(_changes(form, changes))
+    except OSError as error:
+        raise LabError(
+            f"Cannot write to {place.parent}: {error.strerror}.", "Choose a folder you can write to."
+        ) from error
+    return Written(exported.rows, changes, data, place)
 
 
 def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[str]:
@@ -128,7 +139,7 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
     yield from _verification(store, dataset)
     yield from _selection(store, dataset)
     yield from _lengths(found.lengths)
-    yield _columns(dataset)
+    yield card_rows.columns(dataset)
 
 
 def _row_facts(store: Store, dataset: Dataset) -> _RowFacts:
@@ -153,7 +164,7 @@ def _front(dataset: Dataset, found: _RowFacts, licensed: Mapping[str, int], data
         "pretty_name": one_line(dataset.name, 60),
         "size_categories": [next((text for limit, text in _SIZES if dataset.rows < limit), "n>10M")],
         "task_categories": ["text-generation"],
-        "tags": ["reasoning", "long-chain-of-thought", "distillation", f"phase-{dataset.phase}", "o1lab"],
+        "tags": ["reasoning", "long-chain-of-thought", "distillation", card_rows.tag(dataset), "o1lab"],
     }
     if data_file:
         files = [{"split": "train", "path": data_file}]
@@ -162,14 +173,13 @@ def _front(dataset: Dataset, found: _RowFacts, licensed: Mapping[str, int], data
 
 
 def _intro(dataset: Dataset, found: _RowFacts) -> str:
-    teaches = "the thought and then the solution" if dataset.phase == 2 else "only the solution, that is the format"
     tokens = "an unknown number of tokens" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
     languages = ", ".join(f"{language} {number:,}" for language, number in found.languages.most_common())
     if (sampled := found.languages.total()) < dataset.rows:
         languages += f" (of a random sample of {sampled:,})"
     return (
         f"# {inline(dataset.name, 80)}\n\n"
-        f"{dataset.rows:,} rows, {tokens}. Phase {dataset.phase}: a row teaches {teaches}.\n\n"
+        f"{dataset.rows:,} rows, {tokens}. {card_rows.teaches(dataset)}\n\n"
         + table(
             ("", ""),
             (
@@ -219,6 +229,13 @@ def _synthesis(store: Store, dataset: Dataset) -> Iterator[str]:
     found = dataset_facts.counts(store.db, dataset.name, "synthesis")
     yield table(("method", "rows", "what it is"), ((kind, n, _METHODS.get(kind, "")) for kind, n in found.items()))
     yield "\n"
+    if walks := trees.of_dataset(store.db, dataset.name):
+        rows = (
+            (one.searcher, rules_text(one.rules), one.written_by or "a plain sentence", one.trees, one.rows)
+            for one in walks
+        )
+        yield "Walks through search trees, which the lab keeps:\n\n"
+        yield table(("searched by", "rules", "reflections by", "trees", "rows"), rows) + "\n"
 
 
 def _runs(store: Store, lab: Lab, runs: list[tuple[TeacherRun, int]]) -> Iterator[str]:
@@ -320,6 +337,7 @@ def _verification(store: Store, dataset: Dataset) -> Iterator[str]:
     ):
         found = dataset_facts.counts(store.db, dataset.name, column)
         yield table((head, "rows"), ((value or none, number) for value, number in found.items())) + "\n"
+    yield f"{inline(policy.sentence(dataset.decided), 400)}\n\n" if dataset.decided else ""
 
 
 def _selection(store: Store, dataset: Dataset) -> Iterator[str]:
@@ -333,6 +351,7 @@ def _selection(store: Store, dataset: Dataset) -> Iterator[str]:
         yield f"{chosen.get('duplicates', 0):,} rows were in more than one of them and were taken once.\n\n"
     else:
         yield f"Filter, in the language of o1lab's Traces screen:\n\n{fenced(dataset.query or '(everything)')}\n"
+    yield from card_rows.how_paired(dataset)
     if "keep" in chosen:
         rules = ", ".join(chosen["rules"]) or "none"
         yield (
@@ -363,23 +382,10 @@ def _lengths(lengths: length_histogram.Lengths) -> Iterator[str]:
     yield f"Characters of thought and solution.\n\n{fenced(length_histogram.histogram(lengths.characters))}\n"
 
 
-def _columns(dataset: Dataset) -> str:
-    thought = "The thought is between `<think>` and `</think>` before the solution. " if dataset.phase == 2 else ""
-    return (
-        f"## Columns\n\n{thought}In addition to its texts, each row has `trace_id`, `model`, `source`, `licence` "
-        "(of the response), `problem_licence`, `synthesis`, `verdict`, `tokens`, `problem_id`, `prompt_version`, "
-        "`parent_id`.\n"
-    )
+def _changes(form: str, changes: Mapping[str, int]) -> Iterator[str]:
+    yield f"\n## Changes\n\nWhat this file ({form}) leaves out or writes in another way than the lab has it.\n\n"
+    yield table(("change", "rows"), changes.items()) if changes else "Nothing.\n"
 
 
 def _listed(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{inline(name)} {number:,}" for name, number in counted.items())
-
-
-def _write(path: Path, pieces: Iterable[str]) -> None:
-    """Write the pieces to ``path`` atomically."""
-    try:
-        with atomic_write(path, errors="replace") as file:
-            file.writelines(pieces)
-    except OSError as error:
-        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a place you can write to.") from error

@@ -39,7 +39,7 @@ def make_control(
         UsageError: it is a dataset for phase 1, which has no thoughts.
         NothingChosenError: no row has a solution.
     """
-    parent = datasets.get(store.db, name)
+    parent = datasets.get(store.db, name, kind="sft")
     if parent.phase == 1:
         raise UsageError(f"{parent.name} has no thoughts: it is a dataset for phase 1.", "Name a dataset for phase 2.")
     rows = list(datasets.rows(store.db, parent.name))
@@ -63,6 +63,15 @@ def make_control(
         return datasets.snapshot(
             store.db, new_name, repeated, phase=1, query=f"control of {parent.name}", selection=selection
         )
+
+
+def find_control(store: Store, parent: Dataset) -> Dataset | None:
+    """Return the newest control of a dataset; None if there is none."""
+    wanted = parent.name, parent.hash
+    found = datasets.all_datasets(store.db)
+    return next(
+        (one for one in found if (one.selection.get("control_of"), one.selection.get("parent_hash")) == wanted), None
+    )
 
 
 def _short(store: Store, row: DatasetRow) -> tuple[str, str, bool]:

@@ -12,10 +12,9 @@ from o1lab.distill.methods import METHODS, make_method
 from o1lab.distill.runs import Checked, check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
-from o1lab.inference.budget import Price
 from o1lab.inference.calls import Role
+from o1lab.inference.limits import RULE, Price, most_tokens, rough_tokens
 from o1lab.inference.models import price_of
-from o1lab.inference.usage import RULE, most_tokens, rough_tokens
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
 from store import Store, teacher_runs

@@ -1,4 +1,4 @@
-"""Long thoughts written by hand in an editor, without a model.
+"""Long thoughts written by hand, in an editor or in the writing screen, without a model.
 
 The text is never lost: it is kept in a file of the lab until the trace is in the database, and the next ``write`` of
 the same problem opens a file that was left.
@@ -6,60 +6,72 @@ the same problem opens a file that was left.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from o1lab.chains.moves import Move, pack
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
-from o1lab.errors import LabError, O1LabError, from_store
+from o1lab.distill.drafts import Draft, body_of, draft_of, draft_path, is_by_lines, list_drafts, read_draft, template
+from o1lab.errors import LabError, O1LabError, UsageError, from_store
 from o1lab.ingest.edit import SYNTHESIS, run_editor
 from o1lab.ingest.measuring import measure_trace
 from o1lab.paths import Lab
-from o1lab.text import visible
 from store import problems, traces
 from store.connection import Store
-from store.errors import MissingError, StoreError
-from store.filters import Condition, ProblemQuery
-from store.records import NewTrace, Problem, TraceRow, decode, encode
+from store.errors import StoreError
+from store.records import OWN_MOVES, NewTrace, Problem, TraceRow, decode, encode
+from store.sqlite import Database
 
 SOURCE = "written"
 
-_SCISSORS = "# ------------------------ >8 ------------------------"
-_CUT = re.compile(rf"^{re.escape(_SCISSORS)}[ \t\r]*$", re.MULTILINE)
-_BODY = "<think>\n\n</think>\n\n"
-_HEADER = """\
-# Write the long thought between <think> and </think>: how you understand the problem, what you try, every doubt, every
-# check, every dead end and how you return from it. Write the solution below </think>, with its answer in \\boxed{{}}.
-# Lines above the cut are removed. If you write nothing below it, nothing is recorded.
-#
-# Problem {id}{gold}
-#
-{statement}
-#
-{scissors}
-"""
+
+@dataclass(frozen=True)
+class WrittenDraft:
+    """A draft of the lab, for lists.
+
+    Attributes:
+        writer: the writer's name, as the name of the file has it.
+        saved_at: when it was saved last, in UTC.
+        moves: the number of lines of the thought that are not empty.
+        statement: the statement of the problem; empty if the lab has no such problem.
+        unreadable: why the file cannot be read; empty if it can.
+    """
+
+    problem_id: str
+    writer: str
+    path: Path
+    saved_at: str
+    moves: int = 0
+    chars: int = 0
+    statement: str = ""
+    unreadable: str = ""
 
 
-def find_problem(store: Store, identity: str) -> Problem:
-    """Return the problem whose id is or starts with ``identity``.
+def described_drafts(db: Database, lab: Lab) -> list[WrittenDraft]:
+    """Return the drafts of a lab, the latest first; one that cannot be read costs only its own facts.
 
     Raises:
-        MissingError: no id, or several ids, start with it.
+        LabError: the folder cannot be read.
     """
-    by_id = ProblemQuery(conditions=(Condition("id", (identity,)),))
-    found = list(problems.select(store.db, by_id, limit=2)) if identity else []
-    if len(found) != 1:
-        raise MissingError(
-            f"{'Several problems begin' if found else 'No problem begins'} with '{identity}'.",
-            "`o1lab problems ls` lists them.",
-        )
-    return found[0]
-
-
-def draft_path(lab: Lab, problem: Problem, annotator: str) -> Path:
-    """Return the file of the text while it is being written."""
-    return lab.root / "drafts" / f"{problem.id}-{re.sub(r'[^A-Za-z0-9_.-]', '_', annotator)}.md"
+    found = []
+    for file in list_drafts(lab):
+        problem = problems.get(db, file.problem_id)
+        statement = problem.statement if problem else ""
+        saved_at = datetime.fromtimestamp(file.saved_at, UTC).isoformat(timespec="seconds")
+        try:
+            draft, _ = read_draft(file.path)
+            about: dict[str, Any] = {
+                "moves": sum(bool(line.text.strip()) for line in draft.lines),
+                "chars": len(draft.thought) + len(draft.solution),
+            }
+        except LabError as error:
+            about = {"unreadable": error.message}
+        found.append(WrittenDraft(file.problem_id, file.writer, file.path, saved_at, statement=statement, **about))
+    return found
 
 
 def write(
@@ -89,17 +101,19 @@ def write(
     Raises:
         LabError: the editor or the database failed; the text is kept in the file that the hint names.
     """
-    path = draft_path(lab, problem, annotator)
+    path = draft_path(lab, problem.id, annotator)
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode(template(problem)))
         edit(path)
-        raw = written(decode(path.read_bytes()))
+        text = decode(path.read_bytes())
+        raw = written(text)
         row = None
         if raw is not None:
+            draft = draft_of(text) if is_by_lines(text) else None
             with store.explained():
-                row = _record(store, _trace(problem, raw, annotator, licence), problem.statement, pool)
+                row = _record(store, _trace(problem, raw, annotator, licence, draft), problem.statement, pool)
     except (O1LabError, StoreError, OSError, UnicodeDecodeError) as error:
         cause = from_store(error) if isinstance(error, StoreError) else error
         message = cause.message if isinstance(cause, O1LabError) else f"{path} cannot be read or written: {cause}."
@@ -111,42 +125,72 @@ def write(
     return row
 
 
-def template(problem: Problem) -> str:
-    """Return the initial content of the file."""
-    statement = "\n".join(f"# {line}".rstrip() for line in visible(problem.statement).splitlines())
-    gold = "" if problem.answer is None else f" (gold answer: {visible(problem.answer)!r})"
-    return _HEADER.format(id=problem.id, gold=gold, statement=statement, scissors=_SCISSORS) + _BODY
-
-
 def written(text: str) -> str | None:
     """Return the text of the trace in an edited file, None if it is empty.
 
     An empty thought is removed together with its marks; everything else is kept as typed.
     """
-    cut = _CUT.search(text)
-    body = text[cut.end() if cut else 0 :].strip()
+    body = body_of(text).strip()
     parsed = parse(body)
     if parsed.thought is None:
         body = parsed.solution_of(body)
     return body or None
 
 
-def _trace(problem: Problem, raw: str, annotator: str, licence: str | None) -> NewTrace:
+def check_complete(draft: Draft) -> None:
+    """Check that a draft can be recorded.
+
+    Raises:
+        UsageError: the thought or the solution is empty.
+    """
+    if not draft.thought.strip() or not draft.solution.strip():
+        part = "solution" if draft.thought.strip() else "thought"
+        raise UsageError(f"The {part} is empty.", "Write it first, or leave with esc: the draft is kept.")
+
+
+def record(
+    store: Store, problem: Problem, draft: Draft, *, annotator: str, licence: str | None, pool: VerifierPool
+) -> TraceRow:
+    """Record a draft as a trace, with a move for each line of its thought; measure and verify it.
+
+    Raises:
+        UsageError: the thought or the solution is empty.
+        StoreError: the database failed.
+    """
+    check_complete(draft)
+    with store.explained():
+        raw = draft.raw.strip()
+        return _record(store, _trace(problem, raw, annotator, licence, draft), problem.statement, pool)
+
+
+def _trace(problem: Problem, raw: str, annotator: str, licence: str | None, draft: Draft | None) -> NewTrace:
     parsed = parse(raw)
+    thought = parsed.thought or (0, 0)
+    meta: dict[str, Any] = {"written_by": annotator}
+    if draft is not None and (packed := _own_moves(draft, raw[slice(*thought)])):
+        meta[OWN_MOVES] = packed
     return NewTrace(
         problem.id,
         annotator,
         raw,
-        parsed.thought or (0, 0),
+        thought,
         parsed.solution or (len(raw), len(raw)),
         parsed.complete,
         parsed.format,
         SOURCE,
         licence=licence,
         synthesis=SYNTHESIS,
-        meta={"written_by": annotator},
+        meta=meta,
         outside=parsed.outside,
     )
+
+
+def _own_moves(draft: Draft, thought: str) -> str:
+    """Return the moves of a draft, packed, in code points of the thought of its trace, which has no margins."""
+    if not thought or (shift := draft.thought.find(thought)) < 0:
+        return ""
+    cut = [Move(kind, max(start - shift, 0), min(end - shift, len(thought))) for kind, start, end in draft.moves()]
+    return pack(move for move in cut if move.start < move.end)
 
 
 def _record(store: Store, new: NewTrace, statement: str, pool: VerifierPool | None) -> TraceRow:

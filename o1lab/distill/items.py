@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from o1lab.chains.measures import read_text
 from o1lab.distill.methods.base import METHODS, SourceItem
 from o1lab.distill.settings import TeacherRunSettings
-from store import problems, traces
+from o1lab.ingest.measuring import moves_of
+from store import problems, traces, trees
 from store.connection import Store
 from store.errors import MissingError
 from store.filters import Condition, ProblemQuery, TraceQuery
@@ -15,8 +17,6 @@ from store.records import Problem
 
 # A filter without these fields does not select excluded problems, such as those similar to a benchmark's.
 _NAMES_EXCLUDED = ("excluded", "id")
-# Translations are not translated again: a run would otherwise process its own output.
-_NOT_TRANSLATED = Condition("synthesis", ("translated",), negated=True)
 
 
 def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
@@ -30,6 +30,8 @@ def items(store: Store, settings: TeacherRunSettings) -> Iterator[SourceItem]:
     """
     if _of_lab_traces(settings):
         return _of_traces(store, _trace_query(settings), settings.language, settings.limit)
+    if _of_trees(settings):
+        return _of_lab_trees(store, _problem_query(settings), settings.limit)
     return _of_problems(store, _problem_query(settings), settings.limit)
 
 
@@ -41,6 +43,8 @@ def count_items(store: Store, settings: TeacherRunSettings) -> int:
     """
     if _of_lab_traces(settings):
         number = traces.count(store.db, _trace_query(settings))
+    elif _of_trees(settings):
+        number = trees.count(store.db, _problem_query(settings))
     else:
         number = problems.count(store.db, _problem_query(settings))
     return number if settings.limit is None else min(number, settings.limit)
@@ -63,6 +67,8 @@ def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) 
     for identity in ids:
         if _of_lab_traces(settings):
             yield from _of_trace(store, identity, settings.language)
+        elif _of_trees(settings):
+            yield from _of_tree(store, identity)
         elif (problem := problems.get(store.db, identity)) is not None:
             yield _item(problem)
 
@@ -77,6 +83,11 @@ def _of_lab_traces(settings: TeacherRunSettings) -> bool:
     return METHODS.get(settings.method).source == "traces"
 
 
+def _of_trees(settings: TeacherRunSettings) -> bool:
+    """Return whether the items are search trees of the problems."""
+    return METHODS.get(settings.method).source == "trees"
+
+
 def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
     query = ProblemQuery.parse(settings.problems)
     more = tuple(Condition("has", (what,)) for what in METHODS.get(settings.method).requires)
@@ -86,7 +97,9 @@ def _problem_query(settings: TeacherRunSettings) -> ProblemQuery:
 
 
 def _trace_query(settings: TeacherRunSettings) -> TraceQuery:
-    return TraceQuery.parse(settings.traces).narrowed(_NOT_TRANSLATED)
+    passed_over = METHODS.get(settings.method).passes_over
+    query = TraceQuery.parse(settings.traces)
+    return query.narrowed(Condition("synthesis", passed_over, negated=True)) if passed_over else query
 
 
 def _of_problems(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[SourceItem]:
@@ -109,7 +122,25 @@ def _of_trace(store: Store, identity: str, language: str) -> Iterator[SourceItem
         return
     translation = problems.by_key(store.db, translation_source(language), problem.id)
     translated = translation.statement if translation else ""
-    yield replace(_item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence, translated=translated)
+    yield replace(
+        _item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence, translated=translated,
+        read=read_text(text.thought, text.solution), moves=tuple(moves_of(text)),
+    )  # fmt: skip
+
+
+def _of_lab_trees(store: Store, query: ProblemQuery, limit: int | None) -> Iterator[SourceItem]:
+    for tree in trees.page(store.db, query, limit=-1 if limit is None else limit):
+        yield from _of_tree(store, tree.id)
+
+
+def _of_tree(store: Store, identity: str) -> Iterator[SourceItem]:
+    try:
+        tree = trees.get(store.db, identity)
+    except MissingError:
+        return
+    if (problem := problems.get(store.db, tree.problem_id)) is not None:
+        text = trees.text(store.db, tree.id)
+        yield replace(_item(problem), tree_id=tree.id, tree=text, trace_licence=tree.licence)
 
 
 def _item(problem: Problem) -> SourceItem:

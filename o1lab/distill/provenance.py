@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from o1lab.config import Config
+from o1lab.config import Config, load_config
 from o1lab.distill.markdown import inline
 from o1lab.distill.run_directory import RunFolder
+from o1lab.errors import RefusedError
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import public_url
 from o1lab.serve.registry import SOLVER, ModelRef, Source
 from o1lab.small_files import UnreadableError, read_json
+from store import Store, dataset_facts, teacher_runs
+from store.records import Dataset
 from store.teacher_runs import TeacherRun
 
 
@@ -27,6 +30,7 @@ class AskedModel:
         url: the URL of an endpoint, without credentials.
         terms: the terms of use of an endpoint.
         licence: the licence of an endpoint's outputs.
+        publication: whether the terms allow publication, "allowed" or "forbidden"; None if nobody has said so.
         base: the base model of a checkpoint.
     """
 
@@ -37,6 +41,7 @@ class AskedModel:
     terms: str | None = None
     licence: str | None = None
     base: str | None = None
+    publication: str | None = None
 
 
 def asked_model(ref: ModelRef) -> AskedModel:
@@ -44,7 +49,7 @@ def asked_model(ref: ModelRef) -> AskedModel:
     end = ref.endpoint
     if end is None:
         return AskedModel(ref.id, ref.source, ref.id, base=ref.base)
-    return AskedModel(ref.id, ref.source, end.model, public_url(end.url), end.terms, end.licence)
+    return AskedModel(ref.id, ref.source, end.model, public_url(end.url), end.terms, end.licence, None, end.publication)
 
 
 def save_models(path: Path, models: Iterable[ModelRef]) -> None:
@@ -67,6 +72,68 @@ def load_models(path: Path) -> list[AskedModel] | None:
 def terms_of(lab: Lab, config: Config, run: TeacherRun) -> list[str]:
     """Return the terms of use of a run's models, one line of Markdown each."""
     return [_sentence(config, one) for one in _models_of(lab, config, run)]
+
+
+def terms_of_datasets(lab: Lab, store: Store, names: Iterable[Dataset]) -> list[str]:
+    """Return one line of Markdown for each model that wrote rows of these datasets in a teacher run."""
+    config = load_config(lab)
+    return list(dict.fromkeys(_sentence(config, one) for one in _models_of_datasets(lab, store, config, names)))
+
+
+def require_accepted_terms(
+    lab: Lab, store: Store, names: Iterable[Dataset], *, accepted: bool, unrecorded: bool = False
+) -> None:
+    """Check that rows of these datasets may be published, as far as the lab knows.
+
+    Args:
+        lab: the lab.
+        store: its database.
+        names: the datasets.
+        accepted: a person has read the terms and accepts them.
+        unrecorded: also refuse what models without recorded terms wrote.
+
+    Raises:
+        RefusedError: terms forbid publication, or nobody has said whether they do (code ``terms``).
+    """
+    if accepted:
+        return
+    config = load_config(lab)
+    models = _models_of_datasets(lab, store, config, names)
+    bound = [_sentence(config, one) for one in models if _is_bound(config, one, unrecorded=unrecorded)]
+    if bound:
+        lines = " ".join(line.strip("- \n") for line in dict.fromkeys(bound))
+        raise RefusedError(
+            f"The rows were written by models whose terms of use forbid publication, or may forbid it: {lines}",
+            'Read the terms, then add --accept-terms. `publication = "allowed"` of an endpoint in o1lab.toml says '
+            "that its terms allow it. The card names the terms.",
+            code="terms",
+        )
+
+
+def _models_of_datasets(lab: Lab, store: Store, config: Config, names: Iterable[Dataset]) -> list[AskedModel | str]:
+    runs = {run for one in names for run in dataset_facts.runs(store.db, one.name)}
+    found = (one for run in sorted(runs) for one in _models_of(lab, config, teacher_runs.get(store.db, run)))
+    return list(dict.fromkeys(found))
+
+
+def _is_bound(config: Config, one: AskedModel | str, *, unrecorded: bool) -> bool:
+    """Return whether terms of use stand in the way of publishing what a model wrote."""
+    if isinstance(one, str):
+        return unrecorded
+    if one.source != "endpoint":
+        return False
+    said = _publication(config, one)
+    return said == "forbidden" or (said is None and (unrecorded or bool(_terms(config, one))))
+
+
+def _publication(config: Config, one: AskedModel) -> str | None:
+    today = _today(config, one.name)
+    return one.publication or (today.publication if today is not None else None)
+
+
+def _terms(config: Config, one: AskedModel) -> str | None:
+    today = _today(config, one.name)
+    return one.terms or (today.terms if today is not None else None)
 
 
 def _models_of(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
@@ -100,5 +167,8 @@ def _sentence(config: Config, one: AskedModel | str) -> str:
     terms = inline(one.terms) if one.terms else "not recorded; read them before sharing this"
     if not one.terms and (today := _today(config, one.name)) is not None and today.terms:
         terms = f"not recorded when the run started; o1lab.toml has today: {inline(today.terms)}"
+    terms += {
+        "allowed": ". They allow publication", "forbidden": ". They forbid publication",
+    }.get(_publication(config, one) or "", "")  # fmt: skip
     licence = f" Its outputs are under {inline(one.licence)}." if one.licence else ""
     return f"- {model} at {inline(one.url or 'an unknown URL')}: terms of use: {terms}.{licence}\n"

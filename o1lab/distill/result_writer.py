@@ -7,7 +7,7 @@ thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -21,10 +21,12 @@ from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.ingest.verifying import verify_pairs
 from o1lab.jobs.pipeline import BatchWriter, store_each
 from o1lab.jobs.progress import Usage
-from store import problems, teacher_runs, traces
+from store import annotations as annotation_log
+from store import problems, teacher_runs, traces, trees
 from store.connection import Store
 from store.records import Measured, NewTrace
 from store.teacher_runs import Outcome
+from store.trees import NewWalk
 
 
 @dataclass
@@ -64,6 +66,12 @@ class TraceOrigin:
     @property
     def synthesis(self) -> str:
         return "solver" if self.teacher.ref.source == "solver" else self.method.synthesis
+
+    @property
+    def annotator(self) -> str:
+        """The name under which a judge annotates: an edited prompt or another endpoint is a different judge."""
+        prompts = ", ".join(f"{one['prompt']} {one['hash'][:6]}" for one in self.prompts.values())
+        return f"{self.teacher.model} of {self.teacher.ref.id} ({prompts})"
 
     @property
     def licence(self) -> str | None:
@@ -138,8 +146,25 @@ class ResultWriter:
             problems.add(db, [one.draft.problem for one in batch if one.draft is not None and one.draft.problem])
             traces.add(db, [(trace, _statement(one)) for one, trace in kept])
             traces.set_measures(db, list(measures.values()))
+            trees.add_walks(db, self._walks(kept))
+            for one in batch:
+                self._annotate(one)
             teacher_runs.add_outcomes(db, self._origin.run_id, outcomes)
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
+
+    def _annotate(self, one: Conversation) -> None:
+        """Store what a judge says of a trace, as an annotation by the judge."""
+        finding = one.draft.finding if one.draft else None
+        if finding is not None and one.item.trace_id is not None:
+            kind, value, span = finding
+            by, run = self._origin.annotator, self._origin.run_id
+            annotation_log.annotate(self._store.db, one.item.trace_id, kind, value, annotator=by, span=span, run_id=run)
+
+    def _walks(self, kept: Sequence[tuple[Conversation, NewTrace]]) -> Iterator[tuple[str, NewWalk]]:
+        """Yield the walks through search trees that traces were made from, by the ids of the traces."""
+        for one, trace in kept:
+            if one.draft is not None and one.draft.walk is not None:
+                yield trace.id, one.draft.walk._replace(written_by=self._origin.teacher.model)
 
     def _trace(self, one: Conversation) -> NewTrace | None:
         draft, run = one.draft, self._origin
@@ -159,7 +184,7 @@ class ResultWriter:
             licence=one.item.trace_licence or run.licence or one.item.licence,
             synthesis=run.synthesis,
             parent_id=draft.parent_id,
-            tokens=_written(one),
+            tokens=_written(one) if run.method.counted else None,
             meta={**self._meta(one), **draft.meta},
             outside=parsed.outside,
         )
@@ -221,6 +246,8 @@ class ResultWriter:
             return "failed", "no result"
         if one.draft.rejected:
             return "rejected", one.draft.rejected
+        if one.draft.finding is not None:
+            return "kept", ""
         if measured is None:
             return "rejected", "empty"
         if self._origin.method.verified and measured.verdict != "correct":

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.jobs.directory import Count, CountedStatus, JobFolder
+from o1lab.jobs.directory import Count, CountedStatus, FileIn, JobFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +26,11 @@ class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
     settings_type = TeacherRunSettings
     created_file = "prompts.json"
 
-    @cached_property
-    def journal(self) -> Path:
-        """One line per response, written before the response counts."""
-        return self.path / "journal.jsonl"
-
-    @cached_property
-    def prompts(self) -> Path:
-        """The full texts of the run's prompts."""
-        return self.path / "prompts.json"
-
-    @cached_property
-    def asked(self) -> Path:
-        """The models that the run uses, and their terms."""
-        return self.path / "asked.json"
-
-    @cached_property
-    def items_file(self) -> Path:
-        """The ids of the run's items in order, one per line: a run keeps its items when the pool changes."""
-        return self.path / "items.txt"
+    journal = FileIn("journal.jsonl", "One line per response, written before the response counts.")
+    prompts = FileIn("prompts.json", "The full texts of the run's prompts.")
+    asked = FileIn("asked.json", "The models that the run uses, and their terms.")
+    items_file = FileIn(
+        "items.txt", "The ids of the run's items in order, one per line: a run keeps its items when the pool changes."
+    )
+    batches_file = FileIn("batches.json", "With the engine batch: the batches, their states and what they may cost.")
+    batches = FileIn("batches", "With the engine batch: the request lines of the batches that have not returned.")

@@ -22,9 +22,9 @@ from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
 from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
-from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.journal import Journal, JournalError
+from o1lab.inference.limits import Budget
 from o1lab.inference.models import check_priced, open_models
 from o1lab.inference.prompts import restore_prompts
 from o1lab.jobs.control import Clock, Control, RunStopped
@@ -44,6 +44,7 @@ async def drive(
     lab: Lab,
     folder: RunFolder,
     *,
+    manager: ServerManager | None = None,
     control: Control | None = None,
     watch: OnStatus | None = None,
     clock: Clock | None = None,
@@ -53,6 +54,7 @@ async def drive(
     Args:
         lab: the lab of the run.
         folder: the directory of the run.
+        manager: the servers to use, which keep running; without it servers stop with the run.
         control: stops or pauses the run without a control file.
         watch: called with each new status, from the event loop.
         clock: the time source.
@@ -65,7 +67,9 @@ async def drive(
         LabError: a model cannot be opened, the disk is full or the database cannot be written. The status contains
             the error too.
     """
-    return await _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock).work()
+    run = _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock)
+    run.manager = manager
+    return await run.work()
 
 
 @dataclass
@@ -107,6 +111,7 @@ class Progress(Counts):
 class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
     folder: RunFolder
     counts: Progress
+    manager: ServerManager | None = None
 
     async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         engine = ENGINES.get(self.settings.engine)
@@ -123,7 +128,8 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         names: dict[Role, str] = {"teacher": settings.endpoint}
         if "critic" in METHODS.get(settings.method).roles:
             names["critic"] = settings.critic or settings.endpoint
-        manager = await stack.enter_async_context(ServerManager(self.lab))
+        if (manager := self.manager) is None:
+            manager = await stack.enter_async_context(ServerManager(self.lab))
         models = await open_models(
             self.lab, names, settings, manager, control=self.control, clock=self.clock, engine=settings.engine
         )

@@ -29,14 +29,16 @@ from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
+from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
-from store import Store, open_store, teacher_runs
+from store import Store, teacher_runs, wrong_steps
 
 CHANGEABLE = (
-    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "stream",
+    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
+    "silence_timeout_s", "first_token_timeout_s", "stream",
     "budget_usd", "budget_tokens", "max_tokens",
 )  # fmt: skip
 """Settings that may change when a run is resumed: they affect how calls are made. Traces record ``max_tokens``."""
@@ -82,17 +84,22 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
     method = make_method(settings, prompts)
+    if teacher.source == "solver" and method.language_model:
+        raise UsageError(
+            f"The method {settings.method} needs a language model, and the solver is a program that knows sums only.",
+            "Name an endpoint of o1lab.toml; `o1lab trees walk` makes chains from trees without a model.",
+        )
     if not ENGINES.get(settings.engine).conversations:
         single(settings.engine, method)
     with store.explained():
         items = count_items(store, settings)
     if not items:
-        what = settings.traces if METHODS.get(settings.method).source == "traces" else settings.problems
-        raise LabError(
-            f"Nothing in the lab matches '{what}'.",
-            "Import problems (`o1lab import FILE`), or choose others with --problems.",
-            code="no_items",
-        )
+        source = METHODS.get(settings.method).source
+        what = settings.traces if source == "traces" else settings.problems
+        hint = "Import problems (`o1lab import FILE`), or choose others with --problems."
+        if source == "trees":
+            hint = "These problems need a search tree: `o1lab import FILE` with trees, or `o1lab trees make`."
+        raise LabError(f"Nothing in the lab matches '{what}'.", hint, code="no_items")
     return Checked(settings, teacher, prompts, items)
 
 
@@ -109,7 +116,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     Raises:
         NotFoundError, UsageError, LabError: as :func:`check`; or the directory cannot be written.
     """
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.teacher
@@ -150,23 +157,6 @@ def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prom
         )
 
 
-def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> RunFolder:
-    """Prepare a run to continue; no call is made yet.
-
-    Args:
-        lab: the lab of the run.
-        identity: its id or name, or the beginning of its id.
-        changes: new values of ``CHANGEABLE`` settings; None is no change.
-
-    Raises:
-        NotFoundError: there is no such run.
-        UsageError: it is running, another setting would change, or the budget cannot be checked.
-    """
-    folder = TEACHER_RUNS.find(lab, identity)
-    _prepare(lab, folder, changes or {})
-    return folder
-
-
 def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
     manage.ensure_not_running(folder)
     given = {name: value for name, value in changes.items() if value is not None}
@@ -199,13 +189,13 @@ def faults(folder: RunFolder) -> list[FaultCount]:
 
 
 def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:
-    """Delete a run's rows, unless traces refer to it: their dataset cards need its row, prompts and terms.
+    """Delete a run's rows, unless traces or annotations refer to it: cards and reports need its row, prompts and terms.
 
     Returns:
         The names of the files to keep.
     """
-    with closing(open_store(lab.database)) as store, store.explained():
-        if teacher_runs.has_traces(store.db, folder.id):
+    with closing(open_lab(lab)) as store, store.explained():
+        if teacher_runs.has_traces(store.db, folder.id) or wrong_steps.has_run(store.db, folder.id):
             return folder.prompts.name, folder.asked.name
         teacher_runs.remove(store.db, folder.id)
     return ()

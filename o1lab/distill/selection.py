@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, get_args
@@ -108,7 +108,7 @@ def choose(
     looked = 0
     for candidate in selecting.candidates(store.db, query):
         looked += 1
-        reason = _why_not(store, candidate, phase, keep, drop)
+        reason = why_not(store, candidate, phase, keep, drop)
         if reason is not None:
             drops[candidate.id] = reason
         elif per_problem == "all":
@@ -140,19 +140,13 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
         MissingError: a dataset does not exist.
         UsageError: they have different phases, or ``balance`` would leave no rows.
     """
-    parts = list({part.name: part for part in (datasets.get(store.db, name) for name in names)}.values())
+    parts = list({part.name: part for part in (datasets.get(store.db, name, kind="sft") for name in names)}.values())
     if len({part.phase for part in parts}) > 1:
         phases = ", ".join(f"{part.name} has phase {part.phase}" for part in parts)
         raise UsageError(f"Datasets of different phases cannot be mixed: {phases}.", "Mix datasets of one phase.")
     random = None if seed is None else Random(seed)  # noqa: S311 (an order, no secret)
-    known: set[str] = set()
-    rows: list[list[str]] = []
-    duplicates = 0
-    for part in parts:
-        own = [trace_id for trace_id in datasets.trace_ids(store.db, part.name) if trace_id not in known]
-        duplicates += part.rows - len(own)
-        known.update(own)
-        rows.append(own)
+    rows = _once(datasets.trace_ids(store.db, part.name) for part in parts)
+    duplicates = sum(part.rows for part in parts) - sum(map(len, rows))
     if empty := next((part.name for part, own in zip(parts, rows, strict=True) if balance and not own), None):
         raise UsageError(
             f"--balance would leave no rows: every trace of '{empty}' is also in a dataset named before it.",
@@ -177,8 +171,30 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
     return Choice(ids, drops, selection), parts[0].phase
 
 
-def _why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collection[Rule]) -> str | None:
-    """Return why a trace is dropped, or None. Cheap rules are first; texts are read only for the last two."""
+def mixed_size(store: Store, ids: Sequence[str], names: Sequence[str], *, balance: bool) -> int:
+    """Return the number of rows that :func:`mix` makes of a dataset of these traces and the named datasets.
+
+    Raises:
+        MissingError: a dataset does not exist.
+    """
+    others = dict.fromkeys(datasets.get(store.db, name, kind="sft").name for name in names)
+    sizes = [len(own) for own in _once([ids, *(datasets.trace_ids(store.db, name) for name in others)])]
+    return min(sizes) * len(sizes) if balance else sum(sizes)
+
+
+def _once(parts: Iterable[Sequence[str]]) -> list[list[str]]:
+    """Return the traces of each part without those of the parts before it."""
+    known: set[str] = set()
+    rows = []
+    for part in parts:
+        own = [trace_id for trace_id in part if trace_id not in known]
+        known.update(own)
+        rows.append(own)
+    return rows
+
+
+def why_not(store: Store, one: Candidate, phase: int, keep: Keep, drop: Collection[Rule]) -> str | None:
+    """Return why the rules drop a trace, or None. Cheap rules are first; texts are read only for the last two."""
     if "rejected" in drop and one.decision == "reject":
         return "rejected by hand"
     if "rejected" in drop and one.rejected_by_run:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from o1lab.chains.tree_walk import TreeRules
 from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 from o1lab.settings import Display
 
@@ -67,18 +68,19 @@ def _uses(name: str) -> Callable[[Mapping[str, object]], bool]:
     return lambda values: (method := _method(values)) is not None and name in method.uses
 
 
-class TeacherRunSettings(RequestSettings):
+class TeacherRunSettings(RequestSettings, TreeRules):
     """The settings of one run; they are stored in full, defaults included."""
 
     method: Annotated[MethodName, Display("Method and teacher", choices=method_names)] = Field(
         default="sample",
         description="sample asks for long thoughts, reformat for short solutions in steps, translate translates "
-        "traces, debate adds a critic.",
+        "traces, debate adds a critic, tree_search writes the reflections of walks through search trees, replay keeps "
+        "a base's own answers, judge-steps marks the first wrong step of traces.",
     )
-    endpoint: Annotated[str, Display(options=("--endpoint", "-e"))] = Field(
+    endpoint: Annotated[str, Display(options=("--endpoint", "-e"), names=("endpoint",))] = Field(
         description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
     )
-    critic: Annotated[str | None, Display(empty="the teacher itself", when=_has_critic)] = Field(
+    critic: Annotated[str | None, Display(empty="the teacher itself", when=_has_critic, names=("endpoint",))] = Field(
         default=None, description="Model that criticises in a debate."
     )
     rounds: Annotated[int, Display(when=_uses("rounds"))] = Field(
@@ -87,7 +89,7 @@ class TeacherRunSettings(RequestSettings):
     language: Annotated[Literal["zh", "en"], Display(when=_uses("language"))] = Field(
         default="zh", description="Language to translate traces into."
     )
-    prompt: Annotated[str, Display(empty="the method's own")] = Field(
+    prompt: Annotated[str, Display(empty="the method's own", names=("prompt",))] = Field(
         default="", description="Prompt, NAME or NAME@VERSION; `o1lab distill prompts` lists them."
     )
 
@@ -98,7 +100,7 @@ class TeacherRunSettings(RequestSettings):
         default="", description="Traces to translate, in the filter language of the Traces screen."
     )
     limit: Annotated[int | None, Display(empty="all")] = Field(
-        default=None, ge=1, description="Maximum number of problems or traces."
+        default=None, ge=1, description="Maximum number of problems, traces or trees."
     )
     n: int = Field(default=1, ge=1, description="Samples per problem, each with its own seed.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import drive
-from o1lab.jobs.worker import report_end, run_with_signals
+from o1lab.jobs.worker import Signals, report_end, run_with_signals
 from o1lab.paths import Lab
 
 
@@ -19,14 +19,19 @@ def main() -> int:
     return report_end(lambda: run_here(Lab(folder.path.parent.parent), folder))
 
 
-def run_here(lab: Lab, folder: RunFolder, watch: Callable[[TeacherRunStatus], None] | None = None) -> TeacherRunStatus:
+def run_here(
+    lab: Lab,
+    folder: RunFolder,
+    watch: Callable[[TeacherRunStatus], None] | None = None,
+    signals: Signals | None = None,
+) -> TeacherRunStatus:
     """Run a teacher run in this process; signals act as :func:`~o1lab.jobs.worker.run_with_signals` describes.
 
     Raises:
         O1LabError: the run cannot continue; as :func:`o1lab.distill.runner.drive`.
-        KeyboardInterrupt: a second signal was received.
+        Interrupted: a second signal was received.
     """
-    return run_with_signals(folder, lambda control: drive(lab, folder, control=control, watch=watch))
+    return run_with_signals(folder, lambda control: drive(lab, folder, control=control, watch=watch), signals)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from o1lab.small_files import as_kind, parse_json
+from o1lab.text import one_line
+
+ADAPTED = ("edited_from", "edited_by")
+"""What is kept of an item that a person adapted: the original question, or where it is from, and the person's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,26 @@ class Item:
     def read(cls, line: str) -> Self:
         """Read an item that :meth:`line` wrote."""
         return as_kind(parse_json(line), cls)
+
+
+def adapted_by(metas: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the items that persons adapted, by name, from the ``meta`` of the items."""
+    found = (str(meta.get("edited_by") or "not named") for meta in metas if any(meta.get(key) for key in ADAPTED))
+    return dict(Counter(found).most_common())
+
+
+def adapted_line(meta: Mapping[str, Any]) -> str:
+    """Return a line on who adapted an item, and from what; empty if nobody did."""
+    if not any(meta.get(key) for key in ADAPTED):
+        return ""
+    by = f" by {one_line(str(meta['edited_by']), 40)}" if meta.get("edited_by") else ""
+    origin = f" from: {one_line(str(meta['edited_from']), 300)}" if meta.get("edited_from") else ""
+    return f"adapted{by}{origin}"
+
+
+def sample_name(item: str, number: int, *, width: int = 60) -> str:
+    """Format the name of a sample as commands take it: its item and, after the first, its number from 0."""
+    return one_line(item, width) + (f" -k {number}" if number else "")
 
 
 def items_hash(items: Iterable[Item]) -> str:

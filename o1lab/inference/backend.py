@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, Role
 from o1lab.inference.journal import Journal
+from o1lab.inference.limits import Budget
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.progress import Counts
 

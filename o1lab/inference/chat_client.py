@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from o1lab.config import ChatConfig
+from o1lab.config import FIRST_TOKEN_S, ChatConfig
 from o1lab.inference.calls import Message
 from o1lab.inference.events import Delta, Done, Event, Failed, Noted, Recast, Sampling, Started
 from o1lab.inference.refused import Refusals
@@ -35,6 +35,7 @@ class ChatClient:
         self._transport = Transport(
             silence_timeout_s=limits.silence_timeout_s,
             first_token_timeout_s=limits.first_token_timeout_s,
+            default_first_s=FIRST_TOKEN_S,
             connect_timeout_s=CONNECT_TIMEOUT_S,
         )
 

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Self
 
 from o1lab.inference.backend import CallContext, OnAttempt
-from o1lab.inference.budget import Price
 from o1lab.inference.calls import (
     FATAL,
     PERMANENT,
@@ -24,13 +23,12 @@ from o1lab.inference.calls import (
     State,
     digest,
 )
-from o1lab.inference.errors import host_of
+from o1lab.inference.errors import host_of, wait_text
+from o1lab.inference.limits import Price, most_tokens, rough_tokens
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.inference.stream import Reply, ReplyReader
 from o1lab.inference.transport import Transport
-from o1lab.inference.usage import most_tokens, rough_tokens
-from o1lab.inference.waits import wait_text
 from o1lab.jobs.control import RunStopped
 from store.records import now
 
@@ -76,6 +74,7 @@ class CompletionClient:
     async def __aenter__(self) -> Self:
         self._transport = Transport(
             silence_timeout_s=self._settings.silence_timeout_s,
+            first_token_timeout_s=self._settings.first_token_timeout_s,
             connect_timeout_s=CONNECT_TIMEOUT_S,
             connections=2 * self._settings.concurrency,  # never reached
         )

@@ -8,9 +8,8 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import UsageError
-from o1lab.inference.budget import Price
 from o1lab.inference.calls import OPTIONS, Message, Role
-from o1lab.inference.rate_limit import Limits
+from o1lab.inference.limits import Limits, Price
 from o1lab.inference.refused import Refusals
 from o1lab.inference.settings import Engine, RequestSettings
 from o1lab.jobs.control import Clock, Control

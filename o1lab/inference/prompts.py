@@ -70,7 +70,7 @@ class Prompt:
 
 def prompt_folders(lab: Lab | None) -> list[Path]:
     """Return the folders that are searched for prompts, the lab's own first."""
-    return [*([lab.root / "prompts"] if lab else []), assets_dir() / "prompts"]
+    return [*([lab.prompts] if lab else []), assets_dir() / "prompts"]
 
 
 def all_prompts(lab: Lab | None) -> list[Prompt]:
@@ -137,7 +137,7 @@ def begin_version(lab: Lab, wanted: str) -> Path:
     """
     prompt = find_prompt(lab, wanted)
     version = find_prompt(lab, prompt.name).version + 1
-    draft = lab.root / "prompts" / f"{prompt.name}-{version}.md{_DRAFT}"
+    draft = lab.prompts / f"{prompt.name}-{version}.md{_DRAFT}"
     front = {"name": prompt.name, "version": version, "for": prompt.method, "about": prompt.about}
     sections = "\n\n".join(f"# {role}\n{text}" for role, text in prompt.sections)
     try:

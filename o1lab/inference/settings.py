@@ -58,3 +58,11 @@ class RequestSettings(BaseModel):
     silence_timeout_s: Annotated[float, Display(options=("--silence-timeout",), metavar="SECONDS")] = Field(
         default=600, gt=0, description="Seconds that a server may stay silent before the request is tried again."
     )
+    first_token_timeout_s: Annotated[
+        float | None,
+        Display(empty="as the endpoint, else as silence", options=("--first-token-timeout",), metavar="SECONDS"),
+    ] = Field(
+        default=None,
+        gt=0,
+        description="The same before the first token of a streamed response, for servers that queue or think first.",
+    )

@@ -13,8 +13,7 @@ import openai
 from o1lab.inference.calls import OPTIONS, RAW_LIMIT, RequestError
 from o1lab.inference.errors import classify, payload_of
 from o1lab.inference.refused import Refusals, refused_options
-from o1lab.inference.sse import EventParser
-from o1lab.inference.stream import Piece, ReplyReader
+from o1lab.inference.stream import EventParser, Piece, ReplyReader
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.records import PAST_PROXIES
 
@@ -31,8 +30,9 @@ class Transport:
     Args:
         silence_timeout_s: seconds without any data after which a request fails.
         connect_timeout_s: seconds after which connecting fails.
-        first_token_timeout_s: seconds without any data before the first text after which a request fails; None for
-            ``silence_timeout_s``.
+        first_token_timeout_s: seconds without any data before the first text of a stream after which a request fails;
+            None for what the address says, else ``default_first_s``.
+        default_first_s: that limit where nothing else says it; None for ``silence_timeout_s``.
         connections: size of the pool; None for the library's default.
     """
 
@@ -42,15 +42,17 @@ class Transport:
         silence_timeout_s: float,
         connect_timeout_s: float,
         first_token_timeout_s: float | None = None,
+        default_first_s: float | None = None,
         connections: int | None = None,
     ) -> None:
         self._silence_s = silence_timeout_s
-        self._first_s = silence_timeout_s if first_token_timeout_s is None else first_token_timeout_s
-        longest = max(self._silence_s, self._first_s)
-        timeout = httpx2.Timeout(longest, connect=connect_timeout_s)
+        self._first_s = first_token_timeout_s
+        self._default_first_s = silence_timeout_s if default_first_s is None else default_first_s
+        self._connect_s = connect_timeout_s
+        timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s)
         more: dict[str, Any] = {}
         if connections is not None:  # the default of aiohttp is 100
-            timeout = httpx2.Timeout(longest, connect=connect_timeout_s, pool=None)
+            timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s, pool=None)
             more["limits"] = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._clients: dict[ModelAddress, openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES, **more)
@@ -74,8 +76,14 @@ class Transport:
                 default_headers=dict(target.headers),
                 http_client=self._http,
                 max_retries=0,
+                timeout=httpx2.Timeout(self._first(target, streamed=False), connect=self._connect_s, pool=None),
             )
         return self._clients[target]
+
+    def _first(self, target: ModelAddress, *, streamed: bool) -> float:
+        """Return the longest silence before the first text. A response that is not streamed comes as a whole."""
+        chosen = self._first_s or target.first_token_timeout_s or self._default_first_s
+        return chosen if streamed else max(chosen, self._silence_s)
 
     async def send(self, body: Mapping[str, Any], reader: ReplyReader, refusals: Refusals) -> Pieces:
         """Send one chat completion request and yield its text as it arrives; afterwards ``reader.end()`` is the reply.
@@ -116,7 +124,8 @@ class Transport:
         request = self.client(target).post(
             "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
-        async with asyncio.timeout(self._first_s):
+        first_s = self._first(target, streamed=bool(body.get("stream")))
+        async with asyncio.timeout(first_s):
             response = cast(httpx2.Response, await request)
         try:
             reader.reached(response.status_code)
@@ -124,7 +133,7 @@ class Transport:
             whole = "html" in kind or "json" in kind or not body.get("stream")
             if "text/event-stream" in kind or not whole:
                 limit = body.get("max_tokens") or body.get("max_completion_tokens")
-                async with aclosing(self._events(response, reader)) as events:
+                async with aclosing(self._events(response, reader, first_s)) as events:
                     async for data in events:
                         for piece in reader.take(data):
                             yield piece
@@ -144,7 +153,9 @@ class Transport:
         finally:
             await response.aclose()
 
-    async def _events(self, response: httpx2.Response, reader: ReplyReader) -> AsyncGenerator[str, None]:
+    async def _events(
+        self, response: httpx2.Response, reader: ReplyReader, first_s: float
+    ) -> AsyncGenerator[str, None]:
         """Yield the data of the events of a stream.
 
         Raises:
@@ -153,7 +164,7 @@ class Transport:
         parser, chunks = EventParser(), response.aiter_bytes()
         while True:
             try:
-                async with asyncio.timeout(self._silence_s if reader.speaking else self._first_s):
+                async with asyncio.timeout(self._silence_s if reader.speaking else first_s):
                     chunk = await anext(chunks)
             except StopAsyncIteration:
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,14 @@ from typing import Any
 from o1lab.errors import LabError, UsageError
 from o1lab.files import atomic_write
 from store import annotations as annotation_log
+from store import corrections, decisions, wrong_steps
+from store.annotations import Merged
 from store.connection import Store
 from store.records import Annotation
 
 _TEXTS = ("id", "trace_id", "kind", "value", "annotator", "created_at")
-_OPTIONAL = ("target", "batch")
+_OPTIONAL = ("target", "batch", "run_id")
 _MAX_OFFSET = 1 << 40
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The result of a merge.
-
-    Attributes:
-        added: number of new records.
-        known: number of records that were in the lab already.
-        without_trace: records whose trace is not in this lab; they are not added.
-    """
-
-    added: int
-    known: int
-    without_trace: tuple[Annotation, ...]
 
 
 def export_annotations(store: Store, folder: Path) -> tuple[Path, int]:
@@ -55,11 +42,16 @@ def write_annotations(store: Store, path: Path) -> int:
     try:
         with atomic_write(path) as file:
             for record in annotation_log.everything(store.db):
-                file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+                file.write(annotation_line(record))
                 number += 1
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
     return number
+
+
+def annotation_line(record: Annotation) -> str:
+    """Return an annotation as one line of JSON."""
+    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
 
 
 def merge_annotations(store: Store, path: Path) -> Merged:
@@ -71,12 +63,11 @@ def merge_annotations(store: Store, path: Path) -> Merged:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            added, known, without_trace = annotation_log.merge(store.db, _read(path, file))
+            return annotation_log.merge(store.db, _read(path, file))
     except OSError as error:
         raise LabError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text.", "Name a file of `o1lab annotations export`.") from error
-    return Merged(added, known, tuple(without_trace))
 
 
 def _read(path: Path, lines: Iterable[str]) -> Iterator[Annotation]:
@@ -104,12 +95,7 @@ def _annotation(data: Any) -> Annotation:
             raise TypeError(f"{name} is not a string")
     for text in filter(None, map(data.get, (*_TEXTS, *_OPTIONAL))):
         text.encode("utf-8")  # raises ValueError for a lone surrogate, which the database cannot store
-    if data["kind"] not in annotation_log.KINDS:
-        raise ValueError(f"its kind is '{data['kind']}'")
-    if data["kind"] == "decision" and data["value"] not in annotation_log.DECISIONS:
-        raise ValueError(f"its decision is '{data['value']}'")
-    if data["kind"] == "rating" and data["value"] not in ("0", "1", "2", "3", "4", "5"):
-        raise ValueError(f"its rating is '{data['value']}'")
+    _check_value(data["kind"], data["value"])
     created = datetime.fromisoformat(data["created_at"])
     if created.tzinfo is None:
         raise ValueError("its created_at has no time zone")
@@ -122,4 +108,18 @@ def _annotation(data: Any) -> Annotation:
     return Annotation(
         data["id"], data["trace_id"], data["kind"], data["value"], None if span is None else (span[0], span[1]),
         data.get("target"), data.get("batch"), data["annotator"], created_at,
+        data.get("run_id"),
     )  # fmt: skip
+
+
+def _check_value(kind: str, value: str) -> None:
+    if kind not in annotation_log.KINDS:
+        raise ValueError(f"its kind is '{kind}'")
+    if kind in ("decision", decisions.ADJUDICATION) and value not in decisions.DECISIONS:
+        raise ValueError(f"its decision is '{value}'")
+    if kind == "rating" and value not in ("0", "1", "2", "3", "4", "5"):
+        raise ValueError(f"its rating is '{value}'")
+    if kind == "wrong_step" and not wrong_steps.is_value(value):
+        raise ValueError(f"its wrong step is '{value}'")
+    if kind == "move" and not corrections.is_value(value):
+        raise ValueError(f"its kind of a move is '{value}'")

@@ -7,10 +7,12 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from o1lab.chains.parse import parse
+from o1lab.chains.marks import PLAIN, UNMARKED
+from o1lab.chains.parse import parse, split_unmarked
 from o1lab.chains.verify import VerifierPool
 from o1lab.errors import LabError, UsageError
 from o1lab.ingest.measuring import as_record, measure_new
+from o1lab.ingest.verifying import verify_pairs
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
@@ -46,7 +48,7 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
         raise UsageError("The text is unchanged.", "Nothing was recorded.")
     new = _edited(parent, raw, annotator, text.context)
     found = measure_new(new)
-    verdict = pool.verify(text.gold, found.answer)
+    [verdict] = verify_pairs(store.db, pool, [(text.gold, found.answer)])
     with store.db.atomic():
         traces.add(store.db, [(new, text.statement)])
         traces.set_measures(store.db, [as_record(new.id, found, verdict.status, verdict.reason)])
@@ -55,6 +57,8 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
 
 def _edited(parent: TraceRow, raw: str, annotator: str, context: Context) -> NewTrace:
     parsed = parse(raw)
+    if parent.format == UNMARKED and parsed.format == PLAIN:
+        parsed = split_unmarked(raw)
     end = (len(raw), len(raw))
     return NewTrace(
         parent.problem_id, parent.model, raw, parsed.thought or (0, 0), parsed.solution or end,

@@ -1,21 +1,26 @@
 """Export a dataset for other training tools: messages, sharegpt, alpaca or plain rows (JSON Lines), or Parquet.
 
+A dataset of pairs has one format, that of TRL.
+
 Every row has its provenance: trace, model, licences, synthesis, version of the prompt, verdict.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from o1lab.chains.parse import join
-from o1lab.errors import LabError
-from o1lab.files import atomic_path
-from store import Store, datasets
+from o1lab.ingest.export_changes import changes_of, is_history
+from store import Store, datasets, pairs
 from store.datasets import DatasetRow
+from store.pairs import PairRow
+from store.records import DatasetKind
 
 _PARQUET_ROWS = 200
 _PROVENANCE = {
@@ -37,6 +42,7 @@ def _provenance(row: DatasetRow) -> dict[str, Any]:
     return {name: getattr(row, field) for field, name in _PROVENANCE.items()}
 
 
+_OF_PROBLEM = ("problem_id", "problem_licence")
 _SHAREGPT = {"user": "human", "assistant": "gpt"}
 
 
@@ -67,7 +73,7 @@ def _alpaca(row: DatasetRow) -> dict[str, Any]:
     system = "\n\n".join(turn["content"] for turn in asked if turn["role"] == "system")
     turns = [turn for turn in asked if turn["role"] != "system"]
     history, instruction = turns[:-1], turns[-1]["content"] if turns else row.statement
-    if [turn["role"] for turn in history] != ["user", "assistant"] * (len(history) // 2):  # tool rounds
+    if not is_history([turn["role"] for turn in history]):  # tool rounds
         history, instruction = [], "\n\n".join(f"[{turn['role']}] {turn['content']}" for turn in turns)
     pairs = [[one["content"], two["content"]] for one, two in zip(history[::2], history[1::2], strict=True)]
     before = {name: value for name, value in (("system", system), ("history", pairs)) if value}
@@ -85,11 +91,42 @@ _LINES: dict[str, Callable[[DatasetRow], dict[str, Any]]] = {
     "alpaca": _alpaca,
     "jsonl": _plain,
 }
-FORMATS = (*_LINES, "parquet")
+FORMATS = (*_LINES, "parquet", "pairs")
+KINDS: dict[str, DatasetKind] = {form: "pairs" if form == "pairs" else "sft" for form in FORMATS}
+"""The kind of dataset that each format is for."""
 
 
-def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
-    """Write the dataset to ``path`` and return the number of rows. The file is replaced atomically.
+def _pair(row: PairRow) -> dict[str, Any]:
+    """Return a pair as TRL reads it: the prompt, the chosen and the rejected answer as messages."""
+    *asked, better = _conversation(row.chosen)
+    found: dict[str, Any] = {"prompt": asked, "chosen": [better], "rejected": [_conversation(row.rejected)[-1]]}
+    for side, one in (("chosen", row.chosen), ("rejected", row.rejected)):
+        found |= {f"{side}_{name}": value for name, value in _provenance(one).items() if name not in _OF_PROBLEM}
+    return found | {name: value for name, value in _provenance(row.chosen).items() if name in _OF_PROBLEM}
+
+
+@dataclass
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        rows: the number of rows.
+        changes: the number of rows for each thing that was left out or changed, see :mod:`o1lab.ingest.export_changes`.
+    """
+
+    rows: int = 0
+    changes: Counter[str] = field(default_factory=Counter)
+
+    def counted(self, rows: Iterable[DatasetRow], form: str) -> Iterator[DatasetRow]:
+        """Yield the rows, and count them and their changes."""
+        for row in rows:
+            self.rows += 1
+            self.changes.update(changes_of(row, form))
+            yield row
+
+
+def export_dataset(store: Store, name: str, form: str, path: Path) -> Exported:
+    """Write the dataset to ``path``, a file that the caller moves into place.
 
     If a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution. A row with a context
     has all of its turns, also as ``context`` in jsonl and Parquet (there as JSON).
@@ -102,23 +139,28 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> int:
 
     Raises:
         MissingError: there is no such dataset.
-        LabError: the file cannot be written.
+        WrongKindError: it is not of the kind that the format is for.
+        OSError: the file cannot be written.
     """
-    rows = datasets.rows(store.db, datasets.get(store.db, name).name)
-    try:
-        with atomic_path(path) as new:
-            return _write_parquet(rows, new) if form == "parquet" else _write_lines(rows, _LINES[form], new)
-    except OSError as error:
-        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
+    exported = Exported()
+    if form == "pairs":
+        with path.open("wb") as file:
+            for pair in pairs.rows(store.db, name):
+                exported.rows += 1
+                exported.changes.update({*changes_of(pair.chosen, "messages"), *changes_of(pair.rejected, "messages")})
+                file.write(json_line(_pair(pair)))
+        return exported
+    rows = exported.counted(datasets.rows(store.db, datasets.get(store.db, name, kind="sft").name), form)
+    if form == "parquet":
+        _write_parquet(rows, path)
+    else:
+        _write_lines(rows, _LINES[form], path)
+    return exported
 
 
-def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[str, Any]], path: Path) -> int:
-    number = 0
+def _write_lines(rows: Iterable[DatasetRow], shape: Callable[[DatasetRow], dict[str, Any]], path: Path) -> None:
     with path.open("wb") as file:
-        for row in rows:
-            file.write(json_line(shape(row)))
-            number += 1
-    return number
+        file.writelines(json_line(shape(row)) for row in rows)
 
 
 def json_line(data: Any) -> bytes:
@@ -129,21 +171,18 @@ def json_line(data: Any) -> bytes:
         return (json.dumps(data) + "\n").encode()
 
 
-def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> int:
+def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names = {name: name for name in ("statement", "thought", "solution", "gold")} | _PROVENANCE
     types = {name: pa.int64() if name == "tokens" else pa.string() for name in (*names.values(), "context")}
     schema = pa.schema(list(types.items()))
-    number = 0
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _PARQUET_ROWS)):
             columns = [[_utf8(getattr(row, field)) for row in batch] for field in names]
             columns.append([_utf8(json.dumps([*map(dict, row.context)])) if row.context else None for row in batch])
             writer.write_batch(pa.record_batch(columns, schema=schema))
-            number += len(batch)
-    return number
 
 
 def _utf8(value: str | int | None) -> str | int | None:

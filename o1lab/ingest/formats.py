@@ -15,14 +15,19 @@ from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.equality.notation import normalise
-from o1lab.chains.parse import parse
+from o1lab.chains.marks import PLAIN, UNMARKED
+from o1lab.chains.parse import parse, split_unmarked
 from o1lab.ingest.importers.base import IMPORTERS, Found, Importer, Recognise, RowError, TraceText
 from o1lab.ingest.importers.columns import columns, recognise
 from o1lab.ingest.importers.roles import Layout, layout
 from o1lab.ingest.importers.texts import string, strings
+from o1lab.ingest.trees import tree_record, walk_record
 from store.records import NewProblem, NewTrace
+from store.trees import NewTree, NewWalk
 
-SYNTHESES = ("distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "human", "unknown")
+SYNTHESES = (
+    "distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "human", "replay", "unknown",
+)  # fmt: skip
 UNKNOWN = "unknown"
 KEPT = "kept"
 """What a small value is taken for that has no role: it is stored with the trace or the problem."""
@@ -55,6 +60,9 @@ class ParsedRow:
         traces: the traces.
         used: what each column was taken for.
         unused: the number of characters of each column that are stored nowhere.
+        tree: the search tree that its only trace was made from.
+        walk: the walk through that tree.
+        notes: what of the row is guessed, not kept or not used.
     """
 
     format: str
@@ -62,6 +70,9 @@ class ParsedRow:
     traces: Sequence[NewTrace]
     used: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, int] = field(default_factory=dict)
+    tree: NewTree | None = None
+    walk: NewWalk | None = None
+    notes: Sequence[str] = ()
 
 
 def read_row(row: Mapping[str, Any], provenance: FileOrigin, line: int) -> ParsedRow:
@@ -122,7 +133,22 @@ class _Row:
         traces = [self._trace(response, problem.id, model, synthesis, meta) for response in responses]
         if not traces:
             problem = replace(problem, key=self.key, meta=meta)
-        return ParsedRow(self._format(importer, traces), problem, traces, self.used, self._unused(problem, traces))
+        tree, walk = self._tree(traces)
+        return ParsedRow(
+            self._format(importer, traces), problem, traces, self.used, self._unused(problem, traces), tree, walk,
+            [*self.found.notes, *_notes(traces)],
+        )  # fmt: skip
+
+    def _tree(self, traces: Sequence[NewTrace]) -> tuple[NewTree | None, NewWalk | None]:
+        """Return the records of the search tree of this row and of the walk of its trace; None if it has no tree."""
+        if self.found.tree is None:
+            return None, None
+        walk, chain = self.found.tree
+        [trace] = traces
+        made = tree_record(
+            walk.tree, trace.problem_id, model=trace.model, source=trace.source, key=trace.key, licence=trace.licence
+        )
+        return made, walk_record(made.id, walk, chain)
 
     def _problem(self) -> NewProblem:
         reference = gold = None
@@ -152,7 +178,11 @@ class _Row:
         self, response: TraceText, problem_id: str, model: str | None, synthesis: str | None, meta: Mapping[str, Any]
     ) -> NewTrace:
         parsed = parse(response.raw)
+        if response.unmarked and parsed.format == PLAIN:
+            parsed = split_unmarked(response.raw)
         model = model or self.provenance.teacher or response.model or UNKNOWN
+        if self.found.tree is not None:  # whatever the user or the row says of the searcher
+            synthesis = response.synthesis
         synthesis = synthesis or self.provenance.synthesis or response.synthesis
         if synthesis is None:
             synthesis = "distilled" if model != UNKNOWN else UNKNOWN
@@ -214,8 +244,18 @@ class _Row:
 
     def _format(self, importer: Importer, traces: Sequence[NewTrace]) -> str:
         """Return the format for reports: thought marks in the responses are more informative than ``alpaca``."""
-        marks = traces[0].format if traces else "plain"
-        return importer.name if importer.own_name or marks == "plain" else f"{marks} ({importer.name})"
+        marks = traces[0].format if traces else PLAIN
+        return importer.name if importer.own_name or marks == PLAIN else f"{marks} ({importer.name})"
+
+
+def _notes(traces: Sequence[NewTrace]) -> list[str]:
+    """Return what was guessed about thoughts without marks."""
+    bare = [trace for trace in traces if trace.format == UNMARKED]
+    split_at = "a thought without marks was split at the sentence or heading that states its answer"
+    whole = (
+        "a thought without marks names no conclusion: all of it is the thought (--map COLUMN=response: the solution)"
+    )
+    return list(dict.fromkeys(split_at if trace.solution[0] < trace.solution[1] else whole for trace in bare))
 
 
 def _tried(importer: Importer, row: Mapping[str, Any]) -> Found | None:

@@ -5,11 +5,12 @@ Rejected rows are reported with their reason; equal reasons of a file are one en
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,8 @@ from o1lab.ingest.formats import FileOrigin, ParsedRow, read_row
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.reading import SourceRow, rows
 from o1lab.ingest.sources import plain_name
-from store import Store, problems, traces
+from store import Store, imports, problems, traces, trees
+from store.imports import ImportedFile
 from store.sqlite import Database
 
 # Maximum size of a transaction: large enough to be fast, small enough to lose in a power cut. A batch is written while
@@ -225,6 +227,11 @@ def import_files(
     """
     files, skipped = files_of(paths)
     sizes = {path: path.stat().st_size for path in files}
+    given = {
+        "source": source, "licence": licence, "teacher": teacher, "synthesis": synthesis,
+        "mapping": [list(pair) for pair in mapping],
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if value}
     report = ImportReport(skipped=skipped, dry=dry_run)
     total, bytes_before = sum(sizes.values()), 0
     db = store.db
@@ -240,7 +247,11 @@ def import_files(
                         if progress is not None:
                             progress(Progress(file.path, before + position, total, file.rows))
 
+                    digest = "" if dry_run else hash_file(path)
                     _import_file(db, path, provenance, file_report, report, whole=strict or dry_run, tell=tell)
+                    if digest:
+                        counts = {name: value for name, value in file_report.as_json().items() if name != "path"}
+                        imports.add(db, ImportedFile(short_path(path), digest, sizes[path], options, counts))
                     bytes_before += sizes[path]
                 if dry_run or (strict and report.errors):
                     raise _UndoError  # noqa: TRY301 (leaving the block rolls the transaction back)
@@ -252,6 +263,25 @@ def import_files(
     for column in unknown_columns(mapping, (file.columns for file in report.files)):
         report.notices.add("--map", 0, f"no row has a column {column} with a text", 0)
     return report
+
+
+def short_path(path: Path) -> str:
+    """Return an absolute path with the home folder written as ``~``."""
+    absolute = path.absolute()
+    with suppress(ValueError, RuntimeError):  # it is elsewhere, or this user has no home folder
+        return str("~" / absolute.relative_to(Path.home()))
+    return str(absolute)
+
+
+def hash_file(path: Path) -> str:
+    """Return the hash of a file; empty if it cannot be read, which the import itself reports."""
+    if not path.is_file():  # opening a pipe would wait for a writer
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _import_file(
@@ -279,6 +309,8 @@ def _import_file(
                         file.rejected += row.rows
                         report.faults.add(file.path, row.line, read, row.rows)
                         continue
+                    for note in read.notes:
+                        report.notices.add(file.path, row.line, note)
                     found.append(read)
 
                 def read_on() -> None:
@@ -346,6 +378,8 @@ def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None])
     new_problems = set(problems.add(db, (row.problem for row in found)))
     new = ((one, row.problem.statement) for row in found for one in row.traces)
     new_traces = set(traces.add(db, new, indexing=indexing))
+    new_trees = set(trees.add(db, (row.tree for row in found if row.tree is not None)))
+    trees.add_walks(db, ((row.traces[0].id, row.walk) for row in found if row.walk is not None))
     added = 0
     for row in found:  # what two rows bring is new in the first of them
         is_new = row.problem.id in new_problems
@@ -354,5 +388,8 @@ def _add(db: Database, found: Sequence[ParsedRow], indexing: Callable[[], None])
             brought = {one.id for one in row.traces} & new_traces
             new_traces -= brought
             is_new = bool(brought)
+        if row.tree is not None and row.tree.id in new_trees:
+            new_trees.discard(row.tree.id)
+            is_new = True
         added += is_new
     return added

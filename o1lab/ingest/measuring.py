@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from o1lab.chains.measures import MEASURES_VERSION, Measures, measure, read_text
 from o1lab.chains.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
-from o1lab.chains.verify import VERIFIER_VERSION, VerifierPool
-from o1lab.ingest.verifying import verify_pairs
+from o1lab.chains.parse import Span
+from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
+from o1lab.ingest.verifying import PairVerifier, verify_pairs
 from store import Store, traces
-from store.records import Measured, NewTrace, TraceText
+from store.records import OWN_MOVES, Measured, NewTrace, TraceText, Unmeasured, decode
 from store.sqlite import Database
 
 MEASURED_BY = f"moves {SEGMENTER_VERSION}, measures {MEASURES_VERSION}, verifier {VERIFIER_VERSION}"
 
 _BATCH = 100
+_AHEAD = 8  # batches that are with the workers
+_MOST_WAITING = 5_000  # traces whose answers are being verified
+# A transaction has this many traces, or fewer after this time, so that progress is seen.
+_WRITTEN = 500
+_WRITE_S = 0.5
 # Worker processes pay off from about this many traces on: each takes a quarter of a second to start.
 _WORTH_PROCESSES = 2000
 
@@ -65,19 +73,12 @@ def measure_pending(
         total = traces.count_unmeasured(db, MEASURED_BY)
         if not total:
             return report
-        with _pool(pool) as verifier, _counter(total, processes) as count:
-            after = 0
-            while batch := traces.unmeasured(db, MEASURED_BY, after=after, limit=_BATCH):
-                after = batch[-1][0]
-                texts = [text for _, text in batch]
-                measured = _measured(db, texts, count(texts), verifier)
-                traces.set_measures(db, measured)
-                report.measured += len(measured)
-                report.verdicts.update(one.verdict for one in measured)
-                if progress is not None:
+        with _pool(pool) as verifier, _workers(total, processes) as workers, _Writer(db, verifier, report) as writer:
+            for is_last in writer.verified(_measured(db, workers)):
+                report.stopped = stop is not None and stop()
+                if writer.write(all_of_it=is_last or report.stopped) and progress is not None:
                     progress(report.measured, total)
-                if stop is not None and stop():
-                    report.stopped = True
+                if report.stopped:
                     break
     return report
 
@@ -91,21 +92,12 @@ def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = No
     """
     with store.explained(), _pool(pool) as verifier:
         text = traces.text(store.db, trace_id)
-        [measured] = _measured(store.db, [text], [_measure_text(text)], verifier)
+        packed = text.meta.get(OWN_MOVES)
+        found = _measure(text.raw, text.thought_span, text.solution_span, complete=text.complete, packed=packed)
+        [verdict] = verify_pairs(store.db, verifier, [(text.gold, found.answer)])
+        measured = as_record(text.trace_id, found, verdict.status, verdict.reason)
         traces.set_measures(store.db, [measured])
     return measured
-
-
-def _measured(
-    db: Database, texts: Sequence[TraceText], found: Iterable[Measures], verifier: VerifierPool
-) -> list[Measured]:
-    measures = list(found)
-    pairs = [(text.gold, one.answer) for text, one in zip(texts, measures, strict=True)]
-    verdicts = verify_pairs(db, verifier, pairs)
-    return [
-        as_record(text.trace_id, one, verdict.status, verdict.reason)
-        for text, one, verdict in zip(texts, measures, verdicts, strict=True)
-    ]
 
 
 def as_record(
@@ -143,7 +135,8 @@ def as_record(
 
 def measure_new(trace: NewTrace) -> Measures:
     """Measure a trace that is about to be stored."""
-    return measure(trace.raw, trace.thought, trace.solution, complete=trace.complete)
+    packed = trace.meta.get(OWN_MOVES)
+    return _measure(trace.raw, trace.thought, trace.solution, complete=trace.complete, packed=packed)
 
 
 def moves_of(text: TraceText) -> list[Move]:
@@ -151,12 +144,24 @@ def moves_of(text: TraceText) -> list[Move]:
     joined = text.outside and not text.thought  # the text that is shown has other offsets than the measured one
     if text.segments is not None and text.segmenter == SEGMENTER_VERSION and not joined:
         return unpack(text.segments)
-    return segment(read_text(text.thought, text.solution))
+    return own_moves(text.meta.get(OWN_MOVES), text.thought_span) or segment(read_text(text.thought, text.solution))
 
 
-def _measure_text(text: TraceText) -> Measures:
-    """Measure one stored trace. Runs in a worker process for large imports."""
-    return measure(text.raw, text.thought_span, text.solution_span, complete=text.complete)
+def own_moves(packed: Any, thought: Span) -> list[Move]:
+    """Return the moves that the person who wrote a trace marked; empty if there are none, or they do not fit."""
+    try:
+        moves = unpack(packed) if isinstance(packed, str) else []
+    except (ValueError, IndexError):
+        return []
+    size = thought[1] - thought[0]
+    fit = moves and moves[-1].end == size and all(move.start < move.end for move in moves)
+    return moves if fit else []
+
+
+def _measure(raw: str, thought: Span, solution: Span, *, complete: bool, packed: Any) -> Measures:
+    """Measure a trace, with the moves that its writer marked if there are any."""
+    found, moves = measure(raw, thought, solution, complete=complete), own_moves(packed, thought)
+    return replace(found, moves=tuple(moves)) if moves else found
 
 
 @contextmanager
@@ -168,17 +173,119 @@ def _pool(given: VerifierPool | None) -> Iterator[VerifierPool]:
         yield pool
 
 
-_Count = Callable[[Iterable[TraceText]], Iterable[Measures]]
-
-
 @contextmanager
-def _counter(total: int, processes: int | None) -> Iterator[_Count]:
-    """Map :func:`_measure_text`, in several processes for large imports."""
+def _workers(total: int, processes: int | None) -> Iterator[ProcessPoolExecutor | None]:
+    """Start processes that measure, for large imports; None for others."""
     if processes is None:
         processes = min(8, os.cpu_count() or 1) if total >= _WORTH_PROCESSES else 1
     if processes == 1:
-        yield lambda texts: map(_measure_text, texts)
+        yield None
         return
     # spawn: the caller may have threads, and a fork would copy their locks in the locked state.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield lambda texts: executor.map(_measure_text, texts, chunksize=max(1, _BATCH // processes // 2))
+    executor = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+_Judgeable = tuple[str | None, Measured]
+"""A gold answer, and the measures of a trace without a verdict."""
+
+
+def _measured(db: Database, workers: ProcessPoolExecutor | None) -> Iterator[list[_Judgeable]]:
+    """Yield the measures of all pending traces, batch by batch; workers measure the next batches in the meantime."""
+    running: deque[tuple[list[str | None], Future[list[Measured]]]] = deque()
+    for batch in _pending(db):
+        golds = [one.gold for one in batch]
+        if workers is None:
+            yield list(zip(golds, _measure_batch(batch), strict=True))
+            continue
+        running.append((golds, workers.submit(_measure_batch, [one._replace(gold=None) for one in batch])))
+        if len(running) > _AHEAD:
+            golds, first = running.popleft()
+            yield list(zip(golds, first.result(), strict=True))
+    for golds, future in running:
+        yield list(zip(golds, future.result(), strict=True))
+
+
+def _pending(db: Database) -> Iterator[list[Unmeasured]]:
+    after = 0
+    while batch := traces.unmeasured(db, MEASURED_BY, after=after, limit=_BATCH):
+        after = batch[-1].seq
+        yield batch
+
+
+def _measure_batch(batch: Sequence[Unmeasured]) -> list[Measured]:
+    """Measure stored traces. Runs in a worker process for large imports: moves are packed, because objects are slow."""
+    found = (
+        _measure(decode(one.raw), one.thought, one.solution, complete=one.complete, packed=one.own_moves)
+        for one in batch
+    )
+    return [as_record(one.trace_id, measures, "", "") for one, measures in zip(batch, found, strict=True)]
+
+
+class _Writer:
+    """Collects measures until their answers are verified, and writes them in transactions of several batches."""
+
+    def __init__(self, db: Database, pool: VerifierPool, report: MeasureReport) -> None:
+        self._db, self._report = db, report
+        self._verifier = PairVerifier(db, pool)
+        self._ready: list[Measured] = []
+        self._waiting: list[tuple[Measured, Future[Verdict]]] = []
+        self._written_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._verifier.cancel()
+
+    def verified(self, batches: Iterable[Sequence[_Judgeable]]) -> Iterator[bool]:
+        """Have the answers of all batches verified. Yield when there may be something to write, True at the end."""
+        for batch in batches:
+            asked = self._verifier.ask([(gold, one.answer) for gold, one in batch])
+            for (_, one), verdict in zip(batch, asked, strict=True):
+                if isinstance(verdict, Verdict):
+                    self._ready.append(_judged(one, verdict))
+                else:
+                    self._waiting.append((one, verdict))
+            yield False
+            while len(self._waiting) > _MOST_WAITING:
+                self._wait()
+                yield False
+        while self._waiting:
+            self._wait()
+            yield False
+        yield True
+
+    def _wait(self) -> None:
+        wait({future for _, future in self._waiting}, timeout=_WRITE_S, return_when=FIRST_COMPLETED)
+        self._collect()
+
+    def write(self, *, all_of_it: bool) -> bool:
+        """Write what is verified if it is much, or old, or ``all_of_it``; return whether something was written."""
+        self._collect()
+        due = len(self._ready) >= _WRITTEN or time.monotonic() - self._written_at > _WRITE_S
+        if not self._ready or not (due or all_of_it):
+            return False
+        traces.set_measures(self._db, self._ready)
+        self._verifier.store()
+        self._report.measured += len(self._ready)
+        self._report.verdicts.update(one.verdict for one in self._ready)
+        self._ready = []
+        self._written_at = time.monotonic()
+        return True
+
+    def _collect(self) -> None:
+        left = []
+        for one, future in self._waiting:
+            if future.done():
+                self._ready.append(_judged(one, future.result()))
+            else:
+                left.append((one, future))
+        self._waiting = left
+
+
+def _judged(measured: Measured, verdict: Verdict) -> Measured:
+    return replace(measured, verdict=verdict.status, verdict_reason=verdict.reason)

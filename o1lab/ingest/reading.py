@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 from pydantic_core import from_json
 
 from o1lab.ingest import parquet
+from o1lab.ingest.importers.roles import role_of
 from o1lab.ingest.sources import Source
 from o1lab.text import one_line
 
@@ -93,7 +94,7 @@ def rows(path: Path, *, texts: str | None = None) -> Iterator[SourceRow]:
         elif kind == "json":
             yield from _named(_json(source), texts)
         elif kind == "jsonl":
-            yield from _named(_json_lines(source), texts)
+            yield from _named(_of_object(_json_lines(source)), texts)
         elif archive := source.archive():
             yield SourceRow(1, None, path.stat().st_size, f"the file is {archive}; unpack it and import what is inside")
         else:
@@ -143,6 +144,23 @@ def _json_lines(source: Source) -> Iterator[SourceRow]:
             yield row
     if source.fault:
         yield SourceRow(number + 1, None, source.position, source.fault)
+
+
+def _of_object(found: Iterator[SourceRow]) -> Iterator[SourceRow]:
+    """Yield rows. A file of one line may be an object that holds the rows, as one over several lines may."""
+    first, second = next(found, None), next(found, None)
+    if first is None:
+        return
+    table, note = ([first.data], "") if second is not None or first.data is None else _unwrapped(first.data)
+    if len(table) == 1 and table[0] is first.data:
+        yield first
+    else:
+        size = first.size // len(table)
+        for number, data in enumerate(table):
+            yield _checked(first.line, data, first.position, size)._replace(note="" if number else note)
+    if second is not None:
+        yield second
+        yield from found
 
 
 def _row(number: int, line: bytes, position: int) -> SourceRow:
@@ -259,19 +277,24 @@ def _rows_of_value(text: _Text) -> Iterator[tuple[int, Any, int, str]]:
         return
     line = text.line
     value, size = _value(text)
-    inner = [table for table in value.values() if _is_table(table)] if isinstance(value, dict) else []
-    table, note = [value], ""
-    if len(inner) == 1:
-        table = inner[0]
-        if others := ", ".join(key for key, held in value.items() if held is not table):
-            note = f"the file is an object; besides its rows it has {one_line(others, 200)}, which is not used"
+    table, note = _unwrapped(value)
     for number, data in enumerate(table):
         yield line, data, size // len(table), "" if number else note
 
 
-def _is_table(value: Any) -> bool:
-    """Return whether a value is a list of rows: objects that are not the turns of a conversation."""
-    if not isinstance(value, list) or not value:
+def _unwrapped(value: Any) -> tuple[list[Any], str]:
+    """Return the rows in the only value of a file, and a note that names what else the value holds."""
+    inner = [table for key, table in value.items() if _is_table(key, table)] if isinstance(value, dict) else []
+    if len(inner) != 1 or any(isinstance(held, str) and role_of(key)[0] == "problem" for key, held in value.items()):
+        return [value], ""
+    others = ", ".join(key for key, held in value.items() if held is not inner[0])
+    note = f"the file is an object; besides its rows it has {one_line(others, 200)}, which is not used"
+    return inner[0], note if others else ""
+
+
+def _is_table(key: str, value: Any) -> bool:
+    """Return whether a value is a list of rows: objects that are not the turns of a conversation or nodes of a tree."""
+    if key == "nodes" or not isinstance(value, list) or not value:
         return False
     return all(isinstance(element, dict) and not element.keys() & {"role", "from"} for element in value)
 

@@ -1,4 +1,4 @@
-"""about.json of a job: the name and the notes that the user gave it."""
+"""about.json of a job: the name, the notes and the tags that the user gave it, and whether it is archived."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The content of about.json; empty by default."""
+    """The content of about.json; empty by default. An archived job is kept, but lists leave it out."""
 
     name: str = ""
     notes: tuple[Note, ...] = ()
+    tags: tuple[str, ...] = ()
+    archived: bool = False
 
 
 def read_about(path: Path) -> About:

@@ -1,5 +1,7 @@
 """The devices of this machine, and a queue for each: one run at a time, in the order of arrival.
 
+A run that may use any of several devices waits in the queue of each, and leaves the others when it gets one.
+
 The operating system releases a lock when its process ends, so nothing has to be cleaned up after a crash. Each host has
 its own locks, because machines may share a cache folder.
 """
@@ -7,20 +9,26 @@ its own locks, because machines may share a cache folder.
 from __future__ import annotations
 
 import fcntl
+import glob
+import json
 import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from o1lab.errors import LabError
 from o1lab.paths import cache_dir
+from o1lab.small_files import UnreadableError, read_json
+from o1lab.text import one_line
 
 POLL_S = 0.5
+_MOST = 100
+"""Tickets of a queue that are read to find the job that uses its device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,15 @@ class Device:
 
     @property
     def lock_name(self) -> str:
-        return re.sub(r"[^\w.-]", "_", f"{socket.gethostname()}-{'gpu-' + self.entry if self.is_gpu else 'cpu'}")
+        return _safe(f"{socket.gethostname()}-{'gpu-' + self.entry if self.is_gpu else 'cpu'}")
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that hide all other devices. Set them before torch is imported."""
-        return {"CUDA_VISIBLE_DEVICES": self.entry}
+        return environment_of([self])
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def visible_gpus() -> list[str]:
@@ -66,89 +78,264 @@ def visible_gpus() -> list[str]:
 
 
 def resolve_device(name: str) -> Device:
-    """Return the device that a recipe's ``device`` names: ``auto``, ``cpu`` or ``cuda:N``.
+    """Return the device that a recipe's ``device`` names; of several, the first one of :func:`allowed_devices`.
+
+    Raises:
+        LabError: this machine has no such GPU (code ``device_missing``).
+    """
+    return allowed_devices(name)[0]
+
+
+def allowed_devices(name: str) -> list[Device]:
+    """Return the devices that a recipe's ``device`` allows: one, or for ``auto`` every visible GPU, else the CPU.
+
+    The GPUs with the least memory in use come first, because programs outside the queue may use some.
 
     Raises:
         LabError: this machine has no such GPU (code ``device_missing``).
     """
     if name == "cpu":
-        return Device("cpu")
-    gpus = visible_gpus()
+        return [Device("cpu")]
+    gpus = [Device(f"cuda:{index}", entry) for index, entry in enumerate(visible_gpus())]
     if name == "auto":
-        return Device("cuda:0", gpus[0]) if gpus else Device("cpu")
+        return sorted(gpus, key=_used_gib) if len(gpus) > 1 else gpus or [Device("cpu")]
     index = int(name.partition(":")[2] or 0)
     if index >= len(gpus):
         message = f"There is no {name}: this machine has {len(gpus) or 'no'} NVIDIA GPU{'s' * (len(gpus) > 1)}."
         raise LabError(message, "Choose device auto or cpu.", code="device_missing")
-    return Device(name, gpus[index])
+    return [gpus[index]]
+
+
+def _used_gib(gpu: Device) -> int:
+    """Return the memory of a GPU that is in use, in whole GiB; 0 if the driver does not say."""
+    import pynvml
+
+    try:
+        by_index = gpu.entry.isdigit()
+        find = pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID
+        return int(pynvml.nvmlDeviceGetMemoryInfo(find(int(gpu.entry) if by_index else gpu.entry)).used) >> 30
+    except pynvml.NVMLError:
+        return 0
+
+
+def resolve_devices(name: str, processes: int) -> list[Device]:
+    """Return the devices of several processes on this machine: the CPU, which they share, or a GPU for each.
+
+    Raises:
+        LabError: there are fewer GPUs than processes (code ``device_missing``).
+    """
+    first = resolve_device(name)
+    if processes == 1 or not first.is_gpu:
+        return [first]
+    gpus = visible_gpus()
+    if len(gpus) < processes:
+        raise LabError(
+            f"{processes} processes need a GPU each, but this machine has {len(gpus)}.",
+            "Lower processes, or choose device cpu.",
+            code="device_missing",
+        )
+    return [Device(f"cuda:{index}", gpus[index]) for index in range(processes)]
+
+
+def environment_of(devices: Sequence[Device]) -> dict[str, str]:
+    """Return the environment variables that hide all devices but these. Set them before torch is imported."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(device.entry for device in devices)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a ticket says of its job; empty texts if it says nothing.
+
+    Attributes:
+        job: the job, such as ``run 7f3a9c21``.
+        lab: the name of its lab.
+        folder: its directory.
+    """
+
+    job: str = ""
+    lab: str = ""
+    folder: str = ""
+
+    @property
+    def words(self) -> str:
+        """The job and its lab, for a sentence."""
+        job = one_line(self.job, 40) or "another run"
+        return f"{job} of lab {one_line(self.lab, 40)}" if self.lab else job
+
+
+def waiting_words(ahead: Sequence[Ticket]) -> str:
+    """Say what the jobs ahead in a queue are: ``run 7f3a of lab demo, and 2 more``."""
+    more = len(ahead) - 1
+    return (ahead[0] if ahead else Ticket()).words + (f", and {more} more" if more > 0 else "")
+
+
+def places_words(devices: Sequence[Device], ahead: Sequence[Ticket], *, every: bool = False) -> str:
+    """Say what a run waits for: a device, or one of several GPUs, or ``every`` one of them."""
+    if len(devices) == 1:
+        return f"Waiting for {waiting_words(ahead)} on {devices[0].name}."
+    return f"Waiting for {'all' if every else 'one'} of {len(devices)} GPUs, behind {waiting_words(ahead)}."
 
 
 @contextmanager
 def acquire_device(
     device: Device,
     *,
-    waiting: Callable[[int], None] = lambda _ahead: None,
+    owner: Ticket = Ticket(),
+    waiting: Callable[[Sequence[Ticket]], None] = lambda _ahead: None,
     give_up: Callable[[], bool] = lambda: False,
     folder: Path | None = None,
 ) -> Iterator[bool]:
-    """Lock a device for the block, after waiting for the runs ahead.
-
-    Args:
-        device: the device to lock.
-        waiting: called repeatedly with the number of runs ahead, including the one that uses the device.
-        give_up: called repeatedly; once it returns true, the block runs without the device.
-        folder: the folder of the locks; by default in the cache.
+    """Lock a device for the block, as :func:`acquire_first` does with several.
 
     Yields:
         Whether the device is locked.
     """
-    queue = (folder or cache_dir() / "locks") / device.lock_name
-    queue.mkdir(parents=True, exist_ok=True)
-    ticket, ticket_lock = _take_ticket(queue)
-    lock = (queue / "turn").open("a")
-    try:
-        while True:
-            ahead = _alive_before(ticket)
-            if not ahead and _try_lock(lock):
-                yield True
-                return
-            waiting(max(ahead, 1))
+    with acquire_first([device], owner=owner, waiting=waiting, give_up=give_up, folder=folder) as locked:
+        yield locked is not None
+
+
+@contextmanager
+def acquire_first(
+    devices: Sequence[Device],
+    *,
+    owner: Ticket = Ticket(),
+    waiting: Callable[[Sequence[Ticket]], None] = lambda _ahead: None,
+    give_up: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
+) -> Iterator[Device | None]:
+    """Lock the first of several devices that is free, after waiting for the runs ahead in their queues.
+
+    Args:
+        devices: the devices, those that are preferred first.
+        owner: the job that wants one of them, which jobs behind it name.
+        waiting: called repeatedly with the jobs ahead in the shortest queue, the one that uses the device first.
+        give_up: called repeatedly; once it returns true, the block runs without a device.
+        folder: the folder of the locks; by default in the cache.
+
+    Yields:
+        The device that is locked; None after giving up.
+    """
+    parent = folder or cache_dir() / "locks"
+    with ExitStack() as stack:
+        places = []
+        for device in devices:
+            place = _Place.take(parent / device.lock_name, owner)
+            stack.callback(place.leave)
+            places.append(place)
+        while (at := next((at for at, place in enumerate(places) if place.has_turn()), None)) is None:
+            waiting(min((place.ahead for place in places), key=len) or [Ticket()])
             if give_up():
-                yield False
+                yield None
                 return
             time.sleep(POLL_S)
-    finally:
-        ticket.unlink(missing_ok=True)
-        ticket_lock.close()
-        lock.close()
+        for place in (*places[:at], *places[at + 1 :]):
+            place.leave()
+        yield devices[at]
 
 
-def _take_ticket(queue: Path) -> tuple[Path, IO[str]]:
+@contextmanager
+def acquire_all(
+    devices: Sequence[Device],
+    *,
+    owner: Ticket = Ticket(),
+    waiting: Callable[[Sequence[Ticket]], None] = lambda _ahead: None,
+    give_up: Callable[[], bool] = lambda: False,
+    folder: Path | None = None,
+) -> Iterator[Sequence[Device] | None]:
+    """Lock every one of several devices for the block, after waiting for the runs ahead in their queues.
+
+    They are locked in the order of their entries, so that two jobs never wait for each other.
+
+    Yields:
+        The devices; None after giving up.
+    """
+    with ExitStack() as stack:
+        for device in sorted(devices, key=lambda one: one.entry):
+            one = acquire_device(device, owner=owner, waiting=waiting, give_up=give_up, folder=folder)
+            if not stack.enter_context(one):
+                yield None
+                return
+        yield devices
+
+
+@dataclass
+class _Place:
+    """A place in the queue of a device.
+
+    Attributes:
+        ahead: the jobs ahead of it at the last look.
+    """
+
+    ticket: Path
+    ticket_lock: IO[str]
+    turn: IO[str]
+    ahead: list[Ticket]
+
+    @classmethod
+    def take(cls, queue: Path, owner: Ticket) -> _Place:
+        queue.mkdir(parents=True, exist_ok=True)
+        return cls(*_take_ticket(queue, owner), (queue / "turn").open("a"), [])
+
+    def has_turn(self) -> bool:
+        """Look whether nobody is ahead; if so, lock the device."""
+        self.ahead = _alive_before(self.ticket)
+        return not self.ahead and _try_lock(self.turn)
+
+    def leave(self) -> None:
+        """Leave the queue, or release the device."""
+        self.ticket.unlink(missing_ok=True)
+        self.ticket_lock.close()
+        self.turn.close()
+
+
+def holders(folder: Path | None = None) -> dict[str, Ticket]:
+    """Return the job that uses each device of this host, by the lock name of the device."""
+    parent = folder or cache_dir() / "locks"
+    found = {}
+    for queue in parent.glob(f"{glob.escape(_safe(socket.gethostname()))}-*"):
+        if alive := _alive(sorted(queue.glob("ticket-*"))[:_MOST]):
+            found[queue.name] = alive[0]
+    return found
+
+
+def _take_ticket(queue: Path, owner: Ticket) -> tuple[Path, IO[str]]:
     """Create a ticket: a file that sorts by arrival and is locked until this process ends."""
     name = f"{time.time_ns():020d}-{os.getpid()}"
     hidden = queue / f".{name}"
     lock = hidden.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
+    json.dump(asdict(owner), lock)
+    lock.flush()
     ticket = queue / f"ticket-{name}"
     hidden.rename(ticket)  # visible only once it is locked, so that it is not taken for the ticket of a dead process
     return ticket, lock
 
 
-def _alive_before(ticket: Path) -> int:
-    """Count the older tickets whose processes are alive; delete those of dead processes."""
-    alive = 0
-    for other in sorted(ticket.parent.glob("ticket-*")):
-        if other.name >= ticket.name:
-            break
+def _alive_before(ticket: Path) -> list[Ticket]:
+    """Return the older tickets whose processes are alive; delete those of dead processes."""
+    return _alive(other for other in sorted(ticket.parent.glob("ticket-*")) if other.name < ticket.name)
+
+
+def _alive(tickets: Iterable[Path]) -> list[Ticket]:
+    alive = []
+    for ticket in tickets:
         try:
-            with other.open() as file:
+            with ticket.open() as file:
                 if _try_lock(file):
-                    other.unlink(missing_ok=True)
+                    ticket.unlink(missing_ok=True)
                 else:
-                    alive += 1
+                    alive.append(_read(ticket))
         except FileNotFoundError:
             continue
     return alive
+
+
+def _read(ticket: Path) -> Ticket:
+    """Return what a ticket says; an older version of the program wrote nothing."""
+    try:
+        return read_json(ticket, Ticket)
+    except UnreadableError:
+        return Ticket()
 
 
 def _try_lock(file: IO[str]) -> bool:

@@ -7,24 +7,28 @@ Training runs, teacher runs and evaluations each declare a subclass of :class:`J
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, Field
 
-from o1lab.errors import LabError, NotFoundError
+from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.files import write_json
 from o1lab.jobs.about import About, id_of_name, read_about
+from o1lab.jobs.lock import exclusive_lock, holder
+from o1lab.jobs.log import cause_of_death, hook_fault, log_tail
+from o1lab.paths import PathIn
 from o1lab.process import is_alive
-from o1lab.small_files import UnreadableError, open_file, read_json
+from o1lab.small_files import UnreadableError, read_json
+from store.errors import MissingError
+from store.naming import resolved
 
 ACTIVE = ("queued", "starting", "running", "paused", "stopping")
 _UNREADABLE = "unreadable: "
@@ -93,12 +97,14 @@ class JobInfo(Generic[StatusT, SettingsT]):
     """A job with its state, for lists.
 
     Attributes:
-        state: the state of its status, or ``dead`` if the status says that it is active but its process is gone.
+        state: the state of its status; ``stopping`` if it is active and was asked to stop, until it has stopped;
+            ``dead`` if its process is gone without a final status.
         heartbeat_age_s: seconds since the last heartbeat; None if there was none.
         settings: the job's settings; None if they cannot be read or the kind has none.
         stale: whether the heartbeat of an active job is old. On another host, nothing more can be determined.
-        name, notes: set by the user.
+        name, notes, tags, archived: set by the user.
         unreadable: which of its files is damaged, and how; empty if none is.
+        hook_fault: what went wrong when the lab's hook was called for it; empty if nothing did.
     """
 
     id: str
@@ -110,10 +116,19 @@ class JobInfo(Generic[StatusT, SettingsT]):
     name: str = ""
     notes: tuple[str, ...] = ()
     unreadable: str = ""
+    tags: tuple[str, ...] = ()
+    archived: bool = False
+    hook_fault: str = ""
 
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+
+class FileIn(PathIn):
+    """A file of a job's directory, as an attribute of the directory."""
+
+    folder = "path"
 
 
 @dataclass(frozen=True)
@@ -133,7 +148,6 @@ class JobFolder(Generic[StatusT, SettingsT]):
     marker: ClassVar[str] = "settings.json"
     own_files: ClassVar[tuple[str, ...]] = ("settings.json", "status.json")
     created_file: ClassVar[str] = "settings.json"
-    lock_name: ClassVar[str] = "lock"
 
     @cached_property
     def id(self) -> str:
@@ -144,32 +158,15 @@ class JobFolder(Generic[StatusT, SettingsT]):
         """The command that continues the job, as a hint for messages."""
         return f"Resume with: {self.verb} resume {self.id}"
 
-    @cached_property
-    def settings_file(self) -> Path:
-        return self.path / "settings.json"
-
-    @cached_property
-    def status_file(self) -> Path:
-        return self.path / "status.json"
-
-    @cached_property
-    def about_file(self) -> Path:
-        """The name and the notes that the user gave it."""
-        return self.path / "about.json"
-
-    @cached_property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @cached_property
-    def stop_file(self) -> Path:
-        """Creating this file asks the job to stop. It works across hosts, where a signal does not."""
-        return self.path / "control" / "stop"
-
-    @cached_property
-    def pause_file(self) -> Path:
-        """The job makes no new call while this file exists."""
-        return self.path / "control" / "pause"
+    settings_file = FileIn("settings.json", "Its settings, all defaults written out.")
+    status_file = FileIn("status.json", "State, heartbeat, progress, and what went wrong; replaced every few seconds.")
+    about_file = FileIn("about.json", "The name, notes and tags that the user gave it, and whether it is archived.")
+    about_lock = FileIn("control/about.lock", "Locked while a program changes about.json.")
+    log = FileIn("log.txt", "What its process printed.")
+    hooks_file = FileIn("hooks.jsonl", "How calls of the lab's hook for it went.")
+    stop_file = FileIn("control/stop", "Creating this file asks the job to stop, also from another machine.")
+    pause_file = FileIn("control/pause", "The job makes no new call while this file exists.")
+    lock_file = FileIn("control/lock", "Locked by the process that works on the job.")
 
     def settings(self) -> SettingsT:
         """The job's settings.
@@ -213,12 +210,9 @@ class JobFolder(Generic[StatusT, SettingsT]):
         age = max(moment - status.heartbeat, 0.0) if status.heartbeat else None
         state, stale = status.state, False
         if state in ACTIVE:
-            stale = age is None or age > STALE_S
-            if _is_gone(status, stale=stale):
-                status = self.read_status()  # it may have ended regularly between reading and checking
-                state, stale = status.state, stale and status.state in ACTIVE
-                if state in ACTIVE:
-                    state, status = "dead", self.explain_death(status)
+            state, status, stale = self.judged(status, stale=age is None or age > STALE_S)
+            if state in ACTIVE and self.stop_file.exists():
+                state = "stopping"
         faults = [status.message.removeprefix(_UNREADABLE)] if status.message.startswith(_UNREADABLE) else []
         settings, about = None, About()
         try:
@@ -229,15 +223,39 @@ class JobFolder(Generic[StatusT, SettingsT]):
             about = self.about()
         except UnreadableError as error:
             faults.append(error.brief)
-        notes = tuple(note.text for note in about.notes)
-        return JobInfo(self.id, state, status, age, settings, stale, about.name, notes, "; ".join(faults))
+        described = (
+            about.name,
+            tuple(note.text for note in about.notes),
+            "; ".join(faults),
+            about.tags,
+            about.archived,
+        )
+        return JobInfo(self.id, state, status, age, settings, stale, *described, self.hook_fault())
+
+    def judged(self, status: StatusT, *, stale: bool) -> tuple[str, StatusT, bool]:
+        """Judge a job that is active by its status.
+
+        Args:
+            status: its status.
+            stale: whether its heartbeat is old.
+
+        Returns:
+            Its state, its status, and whether nothing more than the old heartbeat is known.
+        """
+        if not _is_gone(status, stale=stale):
+            return status.state, status, stale
+        status = self.read_status()  # it may have ended regularly between reading and checking
+        if status.state not in ACTIVE:
+            return status.state, status, False
+        return "dead", self.explain_death(status), stale
 
     def explain_death(self, status: StatusT) -> StatusT:
-        """Return the status to show for a dead job; a kind may add a message and a hint."""
-        return status
+        """Return the status of a dead job, with what ended it as its message, and what to do as its hint."""
+        message, hint = cause_of_death(self.log, status.heartbeat)
+        return replace(status, message=message, hint=f"{hint} {self.resume_hint}.".strip())
 
     def about(self) -> About:
-        """Return the name and notes that the user gave the job.
+        """Return the name, notes and tags that the user gave the job.
 
         Raises:
             UnreadableError: about.json is damaged.
@@ -258,25 +276,13 @@ class JobFolder(Generic[StatusT, SettingsT]):
         """Return when the job was created, in seconds since the epoch."""
         return created_at(self.path, self.created_file)
 
-    def log_tail(self, lines: int = 40, *, limit: int = 65_536) -> list[str]:
-        """Return the last lines of log.txt.
+    def log_tail(self, lines: int = 40) -> list[str]:
+        """Return the last lines of log.txt."""
+        return log_tail(self.log, lines)
 
-        Args:
-            lines: maximum number of lines.
-            limit: maximum number of bytes to read from the end of the file.
-        """
-        try:
-            with open_file(self.log) as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - limit, 0))
-                text = file.read(limit).decode("utf-8", "replace")
-        except OSError:
-            return []
-        # A progress bar rewrites its line; only the last content is shown.
-        found = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-        if found and not found[-1]:
-            found.pop()
-        return found[-lines:]
+    def hook_fault(self) -> str:
+        """Return what went wrong when the lab's hook was called for the last time; empty if nothing did."""
+        return hook_fault(self.hooks_file)
 
     def ask_to_stop(self) -> None:
         """Create the stop file.
@@ -313,27 +319,20 @@ class JobFolder(Generic[StatusT, SettingsT]):
                     f"Cannot resume the {self.noun}: {error.strerror}.", f"Delete {file} yourself."
                 ) from error
 
-    @contextmanager
-    def exclusive_lock(self) -> Iterator[bool]:
-        """Lock the job for the block.
+    def exclusive_lock(self) -> AbstractContextManager[bool]:
+        """Lock the job for a block, which gets False if another process has the lock."""
+        return exclusive_lock(self.lock_file)
 
-        The operating system releases the lock when the process ends. If locks cannot be used (full disk, file system
-        without locks), the block runs as if the job were locked.
+    def locked(self, action: str) -> UsageError:
+        """Return the error for a lock that another process has.
 
-        Yields:
-            False if another process has the lock.
+        Args:
+            action: what that process does with the job: running, using.
         """
-        with ExitStack() as stack:
-            ours = True
-            try:
-                self.stop_file.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context((self.stop_file.parent / self.lock_name).open("a"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                ours = False
-            except OSError:
-                pass
-            yield ours
+        return UsageError(
+            f"{holder(self.lock_file)} is {action} the {self.noun} {self.id}.",
+            f"Wait until it has ended, or stop it: {self.verb} stop {self.id}.",
+        )
 
 
 FolderT = TypeVar("FolderT", bound=JobFolder[Any, Any])
@@ -344,6 +343,16 @@ def _is_gone(status: JobStatus, *, stale: bool) -> bool:
     if status.host != socket.gethostname():
         return False
     return stale if status.pid is None else not is_alive(status.pid, status.pid_started)
+
+
+def processes_here(infos: Iterable[JobInfo[Any, Any]], noun: str = "run") -> dict[int, str]:
+    """Return the jobs whose processes are on this machine, in words, by process id."""
+    here = socket.gethostname()
+    found = {}
+    for info in infos:
+        if info.active and info.status.pid is not None and info.status.host == here:
+            found[info.status.pid] = f"{noun} {info.id}"
+    return found
 
 
 def created_at(path: Path, file: str) -> float:
@@ -370,20 +379,22 @@ def list_directories(parent: Path, kind: type[FolderT]) -> list[FolderT]:
     return sorted((one for one in found if one.is_job()), key=lambda one: one.created_at(), reverse=True)
 
 
+def matching(parent: Path, identity: str, kind: type[FolderT]) -> list[FolderT]:
+    """Return the job with this id or name; else those whose ids begin with ``identity``."""
+    jobs = list_directories(parent, kind) if identity else []
+    found = [job for job in jobs if job.id == identity]
+    if not found and (named := id_of_name(parent, identity)) is not None:
+        found = [job for job in jobs if job.id == named]
+    return found or [job for job in jobs if job.id.startswith(identity)]
+
+
 def find_directory(parent: Path, identity: str, kind: type[FolderT]) -> FolderT:
     """Return the job with this id or name, or the only one whose id begins with ``identity``.
 
     Raises:
         NotFoundError: there is none, or there are several.
     """
-    jobs = list_directories(parent, kind) if identity else []
-    found = [job for job in jobs if job.id == identity]
-    if not found and (named := id_of_name(parent, identity)) is not None:
-        found = [job for job in jobs if job.id == named]
-    found = found or [job for job in jobs if job.id.startswith(identity)]
-    if len(found) != 1:
-        raise NotFoundError(
-            f"{f'Several {kind.noun}s begin' if found else f'No {kind.noun} begins'} with '{identity}'.",
-            f"`{kind.verb} ls` lists them.",
-        )
-    return found[0]
+    try:
+        return resolved(matching(parent, identity, kind), identity, kind.noun, f"`{kind.verb} ls` lists them.")
+    except MissingError as error:
+        raise NotFoundError(error.message, error.hint) from None

@@ -17,16 +17,19 @@ class Heartbeat(Generic[StatusT]):
     Args:
         folder: the job.
         status: the first status.
+        silent: whether to write nothing, because another process writes the status of the job.
     """
 
-    def __init__(self, folder: JobFolder[StatusT, Any], status: StatusT) -> None:
+    def __init__(self, folder: JobFolder[StatusT, Any], status: StatusT, *, silent: bool = False) -> None:
         self._folder = folder
         self._status = status
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._write()
-        self._thread.start()
+        self._silent = silent
+        if not silent:
+            self._write()
+            self._thread.start()
 
     @property
     def status(self) -> StatusT:
@@ -56,6 +59,8 @@ class Heartbeat(Generic[StatusT]):
                 self._write()
 
     def _write(self, *, strict: bool = False) -> None:
+        if self._silent:
+            return
         self._status = replace(self._status, heartbeat=time.time())
         try:
             self._folder.write_status(self._status)
@@ -65,13 +70,19 @@ class Heartbeat(Generic[StatusT]):
 
 
 class StopSignal:
-    """Whether the job was asked to stop, by its stop file or by :meth:`set`. Call it to check."""
+    """Whether the job was asked to stop, by its stop file or by :meth:`set`. Call it to check.
+
+    Attributes:
+        signalled: whether :meth:`set` was called.
+    """
 
     def __init__(self, folder: JobFolder[Any, Any]) -> None:
         self._file = folder.stop_file
         self._event = threading.Event()
+        self.signalled = False
 
     def set(self) -> None:
+        self.signalled = True
         self._event.set()
 
     def __call__(self) -> bool:

@@ -1,4 +1,4 @@
-"""Manage jobs: list, find, stop, pause, resume, rename, annotate and remove them.
+"""Manage jobs: list, find, stop, pause, resume, rename, annotate, tag, archive and remove them.
 
 Functions that are the same for every kind of job take its directory. What differs is declared once per kind in a
 :class:`JobKind`: ``o1lab.train.launch.RUNS``, ``o1lab.distill.runs.TEACHER_RUNS`` and
@@ -8,8 +8,7 @@ Functions that are the same for every kind of job take its directory. What diffe
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 from o1lab.errors import LabError, UsageError
-from o1lab.files import write_json
+from o1lab.files import locked, write_json
 from o1lab.jobs import spawn
 from o1lab.jobs.about import About, Note
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
+from o1lab.jobs.follow import follow_all
 from o1lab.paths import Lab
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
@@ -29,7 +29,7 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A resumed job. ``pid`` is the process id of its new worker; None if it was paused and its worker continues."""
+    """A resumed job. ``pid`` is the process id of its new worker; None if its worker continues or is elsewhere."""
 
     info: JobInfo[Any, Any]
     pid: int | None
@@ -53,18 +53,21 @@ class JobKind(Generic[FolderT]):
         parent: returns the folder of a lab that contains the directories.
         prepare: prepares a job that is not active to continue, with new values of some settings. Raises
             ``UsageError`` or ``RefusedError`` if it cannot continue.
-        launch: starts a detached worker for a prepared job and returns its process id.
+        launch: starts a detached worker for a prepared job and returns its process id; None if it is not a process of
+            this machine.
         forget: called before a directory is removed. Deletes the job's rows in the database, and returns the names of
             files that must stay in the directory because other data refer to them. Raises if the job is needed.
         can_pause: whether jobs of this kind can be paused.
+        require_unneeded: raises ``RefusedError`` if other jobs need this one, so that it cannot be removed.
     """
 
     directory: type[FolderT]
     parent: Callable[[Lab], Path]
     prepare: Callable[[Lab, FolderT, Mapping[str, Any]], None]
-    launch: Callable[[FolderT], int]
+    launch: Callable[[FolderT], int | None]
     forget: Callable[[Lab, FolderT], tuple[str, ...]] = field(default=lambda _lab, _folder: ())
     can_pause: bool = True
+    require_unneeded: Callable[[Lab, FolderT], None] = field(default=lambda _lab, _folder: None)
 
     def directories(self, lab: Lab) -> list[FolderT]:
         """List the directories of all jobs of this kind, the newest first."""
@@ -102,24 +105,30 @@ class JobKind(Generic[FolderT]):
         pid = self.launch(folder)
         return Resumed(folder.info(), pid)
 
+    def removal(self, lab: Lab, folder: FolderT) -> int:
+        """Return how many bytes the files of a job take, if it can be removed.
+
+        Raises:
+            UsageError: it is active.
+            RefusedError: other jobs need it.
+        """
+        self._require_ended(folder)
+        self.require_unneeded(lab, folder)
+        return _size(folder.path)
+
     def remove(self, lab: Lab, folder: FolderT) -> Removed:
         """Delete a job: its directory, and its rows in the database unless other data refer to them.
 
         Raises:
-            UsageError: it is active, or other jobs need it.
+            UsageError: it is active.
+            RefusedError: other jobs need it.
             LabError: something cannot be deleted.
         """
-        spawn.reap()
-        info = folder.info()
-        if info.active:
-            elsewhere = f" If its host is gone, delete {folder.path} yourself." if info.stale else ""
-            raise UsageError(
-                f"The {folder.noun} {folder.id} is {info.state}.",
-                f"Stop it first: {folder.verb} stop {folder.id}.{elsewhere}",
-            )
+        info = self._require_ended(folder)
         with folder.exclusive_lock() as ours:
             if not ours:
-                raise UsageError(f"Another process is using the {folder.noun} {folder.id}.", "Stop that process first.")
+                raise folder.locked("using")
+            self.require_unneeded(lab, folder)
             kept = self.forget(lab, folder)
             before = _size(folder.path)
             try:
@@ -127,6 +136,17 @@ class JobKind(Generic[FolderT]):
             except OSError as error:
                 raise LabError(f"Cannot delete {folder.path}: {error.strerror}.", "Delete it yourself.") from error
         return Removed(info, folder.path, before - _size(folder.path))
+
+    def _require_ended(self, folder: FolderT) -> JobInfo[Any, Any]:
+        spawn.reap()
+        info: JobInfo[Any, Any] = folder.info()
+        if info.active:
+            elsewhere = f" If its host is gone, delete {folder.path} yourself." if info.stale else ""
+            raise UsageError(
+                f"The {folder.noun} {folder.id} is {info.state}.",
+                f"Stop it first: {folder.verb} stop {folder.id}.{elsewhere}",
+            )
+        return info
 
 
 def stop(
@@ -148,13 +168,11 @@ def stop(
     """
     ensure_active(folder)
     folder.ask_to_stop()
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while (info := folder.info()).active and wait:
-        if deadline is not None and time.monotonic() > deadline:
-            raise LabError(f"The {folder.noun} {folder.id} has not stopped yet.", "It stops after its current step.")
-        time.sleep(_POLL_S)
-        spawn.reap()
-    return info
+    if not wait:
+        return folder.info()
+    for _, info in follow_all([folder], poll_s=_POLL_S, timeout_s=timeout_s):
+        return info
+    raise LabError(f"The {folder.noun} {folder.id} has not stopped yet.", "It stops after its current step.")
 
 
 def pause(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT, SettingsT]:
@@ -233,17 +251,6 @@ def ensure_not_running(folder: JobFolder[StatusT, SettingsT]) -> JobInfo[StatusT
     return info
 
 
-def follow(folder: JobFolder[StatusT, SettingsT], *, poll_s: float = 0.5) -> Iterator[JobInfo[StatusT, SettingsT]]:
-    """Yield the state of a job every ``poll_s`` seconds; the last one is its final state."""
-    while True:
-        spawn.reap()
-        info = folder.info()
-        yield info
-        if not info.active:
-            return
-        time.sleep(poll_s)
-
-
 def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT, SettingsT]:
     """Give a job a display name, which can be used like its id; an empty name removes it.
 
@@ -276,9 +283,72 @@ def add_note(folder: JobFolder[StatusT, SettingsT], text: str) -> JobInfo[Status
     return folder.info()
 
 
+def tag(
+    folder: JobFolder[StatusT, SettingsT], tags: Sequence[str], *, remove: bool = False
+) -> JobInfo[StatusT, SettingsT]:
+    """Add tags to a job, or remove them.
+
+    Raises:
+        UsageError: a tag is not valid, or a tag to remove is not one of the job's.
+        LabError: the directory cannot be written.
+    """
+    wanted = [word.strip().lower() for word in tags]
+
+    def changed(about: About) -> About:
+        if not remove:
+            return replace(about, tags=_valid_tags([*about.tags, *wanted]))
+        if missing := [word for word in wanted if word not in about.tags]:
+            has = f"It has {', '.join(about.tags)}." if about.tags else "It has no tags."
+            raise UsageError(f"The {folder.noun} {folder.id} has no tag '{missing[0]}'.", has)
+        return replace(about, tags=tuple(one for one in about.tags if one not in wanted))
+
+    _write_about(folder, changed)
+    return folder.info()
+
+
+def set_tags(folder: JobFolder[StatusT, SettingsT], tags: Sequence[str]) -> JobInfo[StatusT, SettingsT]:
+    """Replace the tags of a job; case does not matter.
+
+    Raises:
+        UsageError: a tag is not valid.
+        LabError: the directory cannot be written.
+    """
+    wanted = _valid_tags(tags)
+    _write_about(folder, lambda about: replace(about, tags=wanted))
+    return folder.info()
+
+
+def _valid_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(word.strip().lower() for word in tags))
+    for word in wanted:
+        if not is_name(word) or any(char in word for char in ' ,"'):
+            rule = f"A tag is a word of up to {LONGEST_NAME} characters, without spaces, commas, quotes and slashes."
+            raise UsageError(f"'{word[:LONGEST_NAME]}' is not a valid tag.", rule)
+    return wanted
+
+
+def archive(folder: JobFolder[StatusT, SettingsT], *, archived: bool = True) -> JobInfo[StatusT, SettingsT]:
+    """Archive a job, which lists then leave out, or take it back. Its files stay where they are.
+
+    Raises:
+        UsageError: it is active.
+        LabError: the directory cannot be written.
+    """
+    info = folder.info()
+    if archived and info.active:
+        raise UsageError(
+            f"The {folder.noun} {folder.id} is {info.state}.", f"Stop it first: {folder.verb} stop {folder.id}."
+        )
+    _write_about(folder, lambda about: replace(about, archived=archived))
+    return folder.info()
+
+
 def _write_about(folder: JobFolder[Any, Any], change: Callable[[About], About]) -> None:
+    """Replace about.json by what ``change`` makes of it; other programs that change it wait."""
     try:
-        write_json(folder.about_file, asdict(change(folder.about())))
+        folder.about_lock.parent.mkdir(exist_ok=True)  # not the job's folder, which may have been removed
+        with locked(folder.about_lock):
+            write_json(folder.about_file, asdict(change(folder.about())))
     except OSError as error:
         raise LabError(
             f"Cannot write {folder.about_file}: {error.strerror}.", "Check the lab's disk and permissions."

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from o1lab.chains.marks import use_marks_of
-from o1lab.errors import LabError, O1LabError, UsageError, from_store
+from o1lab.errors import Interrupted, LabError, O1LabError, from_store
 from o1lab.jobs.control import Clock, Control, MonotonicClock
 from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, SettingsT, StatusT
+from o1lab.jobs.hook import HookCaller
 from o1lab.jobs.progress import Counts
+from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.process import started_at
-from store.connection import Store, open_store
+from store.connection import Store
 from store.errors import StoreError
 
 STATUS_S = 0.5
@@ -103,11 +105,12 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         """
         with self.folder.exclusive_lock() as ours:
             if not ours:
-                raise UsageError(
-                    f"Another process is running the {self.folder.noun} {self.folder.id}.",
-                    f"See `{self.folder.verb} show {self.folder.id}`.",
-                )
-            return await self._work()
+                raise self.folder.locked("running")
+            hook = HookCaller(self.folder)
+            try:
+                return await self._work()
+            finally:
+                hook.close()
 
     async def _work(self) -> StatusT:
         before = self.folder.status()
@@ -116,7 +119,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
                 setattr(self.counts, name, getattr(before, name))
         try:
             self._write_status("starting", message="Opening the model.")
-            store = open_store(self.lab.database)
+            store = open_lab(self.lab)
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     await self.execute(stack, store, before)
@@ -208,7 +211,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         """Return the end of a session that an error or an interrupt ended."""
         again = self.folder.resume_hint
         match error:
-            case asyncio.CancelledError() | KeyboardInterrupt():
+            case asyncio.CancelledError() | KeyboardInterrupt() | Interrupted():
                 return End("stopped", "interrupt", "The run was interrupted; calls in flight were cancelled.", again)
             case O1LabError() | StoreError():
                 return End("failed", None, error.message, error.hint or again)

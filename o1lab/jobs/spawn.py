@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError
 from o1lab.jobs.directory import JobFolder
+from o1lab.jobs.log import begin_session
 
 # Workers that this process started. They are polled from time to time, so that they do not stay zombies.
 _children: list[subprocess.Popen[bytes]] = []
@@ -31,9 +32,14 @@ def launch(folder: JobFolder[Any, Any], module: str, *arguments: str, env: Mappi
     Raises:
         LabError: the process or its log cannot be created.
     """
-    command = worker_command(folder, module, *arguments)
+    return start(folder, worker_command(folder, module, *arguments), env=env)
+
+
+def start(folder: JobFolder[Any, Any], command: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Start a command that works on a job, as :func:`launch` does with a module."""
     try:
         with folder.log.open("ab") as log:
+            begin_session(log)
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.path,
                 env=env,

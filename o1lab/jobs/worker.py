@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from o1lab.errors import O1LabError
+from o1lab.errors import Interrupted, O1LabError
 from o1lab.jobs.control import Control
 from o1lab.jobs.directory import CountedStatus, JobFolder
 
@@ -19,9 +19,14 @@ _TOGETHER_S = 2.0
 
 
 class Signals:
-    """Counts signals. The second one cancels the calls in flight of a job that is stopping."""
+    """Counts signals. The second one cancels the calls in flight of a job that is stopping.
+
+    Attributes:
+        first: the first signal that arrived; SIGINT before one has.
+    """
 
     def __init__(self) -> None:
+        self.first: int = signal.SIGINT
         self._count = 0
         self._last = -_TOGETHER_S
 
@@ -32,13 +37,19 @@ class Signals:
             number: the signal.
             now: seconds of a monotonic clock.
         """
+        if not self._count:
+            self.first = number
         if number == signal.SIGINT or not self._count or now - self._last > _TOGETHER_S:
             self._count += 1
         self._last = now
         return self._count > 1
 
 
-def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Coroutine[Any, Any, Result]]) -> Result:
+def run_with_signals(
+    folder: JobFolder[Any, Any],
+    begin: Callable[[Control], Coroutine[Any, Any, Result]],
+    signals: Signals | None = None,
+) -> Result:
     """Run a job in this process.
 
     The first SIGINT, SIGTERM or SIGHUP (a lost connection) stops it after the calls in flight; the second one cancels
@@ -47,23 +58,23 @@ def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Cor
     Args:
         folder: the job.
         begin: runs the job with the control that the signals act on.
+        signals: counts the signals, for the caller to read afterwards.
 
     Returns:
         The result of ``begin``.
 
     Raises:
-        KeyboardInterrupt: the second signal was received.
+        Interrupted: the second signal was received.
     """
+    seen = signals or Signals()
 
     async def run() -> Result:
         control = Control()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this coroutine runs in one
 
-        signals = Signals()
-
         def interrupted(number: int) -> None:
-            if signals.is_second(number, time.monotonic()):
+            if seen.is_second(number, time.monotonic()):
                 task.cancel()
             control.stop("interrupt", "The run was interrupted.", folder.resume_hint)
 
@@ -75,7 +86,7 @@ def run_with_signals(folder: JobFolder[Any, Any], begin: Callable[[Control], Cor
     try:
         return asyncio.run(run())
     except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        raise Interrupted(seen.first) from None
 
 
 def report_end(run: Callable[[], CountedStatus]) -> int:

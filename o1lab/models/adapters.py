@@ -63,8 +63,8 @@ def saved_adapter(folder: Path) -> LoraConfig:
     return LoraConfig.from_pretrained(str(folder))
 
 
-def trainable_parameters(model: PeftModel) -> int:
-    """Return the number of parameters that training changes, all of which a checkpoint keeps."""
+def trainable_parameters(model: PeftModel | PreTrainedModel) -> int:
+    """Return the number of parameters with a gradient, all of which a checkpoint keeps."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -190,6 +190,12 @@ def token_counter(folder: Path) -> Callable[[str], int]:
 
 def hash_template(folder: Path) -> str:
     """Return the hash of the chat template that a directory's tokenizer uses, or ``none`` if there is none."""
+    text = chat_template(folder)
+    return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_DIGITS] if text else "none"
+
+
+def chat_template(folder: Path) -> Any:
+    """Return the chat template that a directory's tokenizer uses: a text, a list of several; empty if there is none."""
     for name in TEMPLATES:
         with contextlib.suppress(OSError, ValueError):
             text: Any = (folder / name).read_text("utf-8")
@@ -197,8 +203,8 @@ def hash_template(folder: Path) -> str:
                 config = parse_json(text)
                 text = config.get("chat_template") if isinstance(config, dict) else None
             if text:
-                return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:_DIGITS]
-    return "none"
+                return text
+    return ""
 
 
 def describe_base(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from o1lab.errors import LabError
 
-_LESS_MEMORY = "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length."
+LESS_MEMORY = "Lower batch_size (raise grad_accumulation), turn on gradient_checkpointing, or lower max_length."
 _FETCH = "Fetch the model again."
 
 
@@ -40,13 +40,13 @@ _KNOWN = (
         "out_of_memory",
         r"CUDA out of memory|\bOutOfMemoryError\b|CUBLAS_STATUS_ALLOC_FAILED",
         "The GPU ran out of memory.",
-        _LESS_MEMORY,
+        LESS_MEMORY,
     ),
     _known(
         "out_of_memory",
         r"allocate memory|DefaultCPUAllocator|\bMemoryError\b|bad_alloc",
         "The machine ran out of memory.",
-        _LESS_MEMORY,
+        LESS_MEMORY,
     ),
     _known(
         "index",
@@ -135,9 +135,27 @@ _KNOWN = (
     ),
     _known(
         "killed",
+        r"ChildFailedError.*Root Cause.*?rank\s*:\s*(?P<rank>\d+).*?Signal 9\b",
+        "Process {rank} of the run was killed, as a rule because the machine ran out of memory.",
+        LESS_MEMORY,
+    ),
+    _known(
+        "node_missing",
+        r"waiting for clients\.?\s*(?P<came>\d+)/(?P<all>\d+)",
+        "Only {came} of {all} nodes came in the time that they wait for each other.",
+        "Start the run's command on every node; all must reach the address of the first one.",
+    ),
+    _known(
+        "node_missing",
+        r"client socket has timed out.{0,80}connect to \((?P<host>[^,)]+), (?P<port>\d+)\)",
+        "The first node could not be reached at {host}, port {port}.",
+        "Start the run's command there, and check the address and the firewall.",
+    ),
+    _known(
+        "killed",
         r"^(?:out of memory: )?killed\b",
         "The process was killed, as a rule because the machine ran out of memory.",
-        _LESS_MEMORY,
+        LESS_MEMORY,
     ),
     _known(
         "crash",
@@ -147,9 +165,11 @@ _KNOWN = (
     ),
 )
 _ERROR_LINE = re.compile(
-    r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?::|$)|"
+    r"^(?:\[rank\d+\]:\s*)?(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt|Exit)\b(?::|$)|"
     r"Segmentation fault|Fatal Python error|Bus error|core dumped|^Killed\b|Out of memory: |terminate called|bad_alloc"
 )
+# Lines that do not continue the message of an error: warnings, logging, metrics, progress bars, a new traceback.
+_OTHER_LINE = re.compile(r"\w*Warning: |^\d{4}-\d\d-\d\d[ T]\d|^\{'|^\d+%\||^Traceback \(|^---(?!-{20})")
 
 
 def explain(text: str) -> LabError | None:
@@ -187,4 +207,7 @@ def first_line(error: BaseException) -> str:
 def last_error(lines: list[str]) -> str:
     """Return the last error in a log, with the lines of its message; empty if there is none."""
     at = next((i for i in range(len(lines) - 1, -1, -1) if _ERROR_LINE.search(lines[i])), None)
-    return "" if at is None else "\n".join(lines[at:]).strip()
+    if at is None:
+        return ""
+    end = next((i for i in range(at + 1, len(lines)) if _OTHER_LINE.search(lines[i])), len(lines))
+    return "\n".join(lines[at:end]).strip()

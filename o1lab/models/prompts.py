@@ -18,6 +18,7 @@ from typing import Any, Literal
 from o1lab.chains.marks import table
 from o1lab.chains.parse import join
 from o1lab.errors import RefusedError
+from o1lab.models.description import described
 from o1lab.small_files import read_yaml, validated
 
 Message = Mapping[str, str]
@@ -34,6 +35,14 @@ RESERVED = frozenset(
 )  # fmt: skip
 """Names that a template option cannot have, because they mean something else to the tokenizer."""
 _ANSWER = "@answer@"
+NOW = "now"
+_TODAY = re.compile(
+    r"(?:\btoday(?:'s)?(?:\s+date)?(?:\s+is)?|\bcurrent\s+date(?:\s+is)?|\bdate\s+today)\s*[:=]?\s*"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ](?:\d{1,2}|[a-z]{3,9})[-/. ]\d{4}|[a-z]{3,9}\.? \d{1,2},? \d{4})",
+    re.IGNORECASE,
+)
+"""A date that a template calls today's."""
+_GENERATION = re.compile(r"\{%-?\s*generation\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +79,15 @@ class PromptOptions:
 
     @classmethod
     def of_checkpoint(cls, folder: Path) -> PromptOptions:
-        """Return the options that a run's checkpoint was trained with; none for another folder.
+        """Return the options that a run's checkpoint was trained with, or those that a folder describes (see
+        :mod:`o1lab.models.description`); none for another folder.
 
         Raises:
             UnreadableError: the recipe of the run is damaged, so what the student was trained with is unknown.
         """
         path = folder.parent.parent / "recipe.yaml"
         if folder.parent.name != "checkpoints" or not path.exists():
-            return cls()
+            return cls.of(described(folder).prompt)
         return cls.of(validated(path, read_yaml(path), dict[str, Any]))
 
     def request_fields(self, engine: str) -> dict[str, Any]:
@@ -150,6 +160,19 @@ class TrainingTokens:
     completion: list[int]
 
 
+Part = Literal["thought", "solution", "mark"]
+"""What a piece of a completion belongs to; ``mark`` is all that the format adds, such as think tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token of a completion stands: [start, end) in code points of the part as it was given."""
+
+    part: Part
+    start: int
+    end: int
+
+
 def training_tokens(
     tokenizer: Any, messages: Sequence[Message], options: PromptOptions, response: Written
 ) -> TrainingTokens:
@@ -160,31 +183,111 @@ def training_tokens(
     Raises:
         RefusedError: as :func:`render`.
     """
+    return _encoded(tokenizer, messages, options, response)[0]
+
+
+def placed_tokens(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, response: Written
+) -> tuple[TrainingTokens, list[Place]]:
+    """Return the tokens of a row, and where each token of the completion stands in the response.
+
+    Raises:
+        RefusedError: as :func:`render`; or the tokenizer does not say where its tokens stand (code ``no_offsets``).
+    """
+    tokens, parts, before = _encoded(tokenizer, messages, options, response)
+    text = before + "".join(piece for _, piece in parts)
+    if not tokenizer.is_fast:
+        raise RefusedError(
+            "The tokenizer of this model does not say where its tokens stand in a text.",
+            "Use a model with a tokenizer.json.",
+            code="no_offsets",
+        )
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    offsets = found[len(found) - len(tokens.completion) :]
+    lead = len(response.thought) - len(response.thought.lstrip())
+    bounds: list[tuple[int, Part, int]] = []
+    at = len(before)
+    for part, piece in parts:
+        bounds.append((at, part, lead if part == "thought" else 0))
+        at += len(piece)
+    places, index = [], 0
+    for start, end in offsets:
+        while index + 1 < len(bounds) and bounds[index + 1][0] <= start:
+            index += 1
+        origin, part, shift = bounds[index]
+        limit = bounds[index + 1][0] if index + 1 < len(bounds) else at
+        places.append(Place(part, start - origin + shift, max(min(end, limit), start) - origin + shift))
+    return tokens, places
+
+
+def _encoded(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, response: Written
+) -> tuple[TrainingTokens, list[tuple[Part, str]], str]:
+    """Return the tokens of a row, the pieces of its completion, and the text that was encoded before these."""
     prompt = render(tokenizer, messages, options)
-    text = completion(tokenizer, messages, options, prompt, response)
+    parts = _completion(tokenizer, messages, options, prompt, response)
+    text = "".join(piece for _, piece in parts)
     asked, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + text)
     if whole[: len(asked)] == asked:
-        return TrainingTokens(asked, whole[len(asked) :])
-    return TrainingTokens(asked, encode(tokenizer, text))
+        return TrainingTokens(asked, whole[len(asked) :]), parts, prompt
+    return TrainingTokens(asked, encode(tokenizer, text)), parts, ""
 
 
-def completion(
+def assistant_mask(
+    tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: Sequence[int]
+) -> list[bool]:
+    """Return for each token of a prompt whether the assistant wrote it, from the marks of the chat template.
+
+    Args:
+        tokenizer: the tokenizer of the base.
+        messages: the conversation before the student's turn.
+        options: the template and its variables.
+        prompt: the tokens of the prompt, see :func:`training_tokens`.
+
+    Raises:
+        RefusedError: the template has no ``{% generation %}`` marks (code ``generation_marks``), or other tokens.
+    """
+    template = options.chat_template or str(tokenizer.get_chat_template())
+    refused = f"The chat template does not {'{}'} the assistant's turns, which assistant_only_loss needs."
+    hint = "Name a template with {% generation %} marks in chat_template, or turn assistant_only_loss off."
+    if not _GENERATION.search(template):
+        raise RefusedError(refused.format("mark"), hint, code="generation_marks")
+    found = tokenizer.apply_chat_template(
+        [dict(message) for message in messages],
+        chat_template=options.chat_template or None,
+        add_generation_prompt=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        **options.chat_template_kwargs,
+    )
+    if list(found["input_ids"]) != list(prompt):
+        raise RefusedError(refused.format("give the tokens of a prompt for"), hint, code="generation_marks")
+    return [bool(one) for one in found["assistant_masks"]]
+
+
+def _completion(
     tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: str, response: Written
-) -> str:
+) -> list[tuple[Part, str]]:
     """Return what the student writes after ``prompt``: the thought in think tags, the solution, the end of the turn.
 
     After a prompt that opens a thought, the response begins inside it. A response that was cut off has no end.
     """
     before, end = _turn(tokenizer, messages, options, prompt)
     thought, solution, cut = response.thought.strip(), response.solution, response.cut_off == "thought"
+    parts: list[tuple[Part, str]]
     if (marks := open_thought(prompt)) is not None:
         gap = "\n" if thought and not prompt[-1:].isspace() else ""
-        text = gap + thought + ("" if cut else f"\n{marks[1]}\n\n{solution}")
-    elif cut:
-        text = before + "\n\n".join(part for part in (solution, join(thought, "", closed=False)) if part)
+        parts = [("mark", gap), ("thought", thought)]
+        parts += [] if cut else [("mark", f"\n{marks[1]}\n\n"), ("solution", solution)]
     else:
-        text = before + join(thought, solution, closed=True)
-    return text if response.cut_off else text + end
+        opened, _, between = join("\0", "", closed=True).partition("\0")
+        written: list[tuple[Part, str]] = [("mark", opened), ("thought", thought)] if thought else []
+        if cut:
+            parts = [("mark", before), ("solution", solution), ("mark", "\n\n" if solution and thought else "")]
+            parts += written
+        else:
+            parts = [("mark", before), *written, ("mark", between if thought else ""), ("solution", solution)]
+    return [part for part in [*parts, ("mark", "" if response.cut_off else end)] if part[1]]
 
 
 def _turn(tokenizer: Any, messages: Sequence[Message], options: PromptOptions, prompt: str) -> tuple[str, str]:
@@ -251,11 +354,22 @@ def template_system(tokenizer: Any, options: PromptOptions) -> str:
     return plain[len(before) : len(before) + added].strip() if fits else ""
 
 
-def has_date(tokenizer: Any, messages: Sequence[Message], options: PromptOptions) -> bool:
-    """Whether the template writes the current date into the prompt, so that it differs from day to day."""
+def template_date(tokenizer: Any, messages: Sequence[Message], options: PromptOptions) -> str:
+    """Return the date that the template writes into the prompt as today's.
+
+    Returns:
+        ``NOW`` for the current date, with which the prompt differs from day to day; a date that is written in the
+        template, such as ``26 Jul 2024`` after ``Today Date:``, which servers may replace; else an empty text.
+    """
     clock = "{%- macro strftime_now(format) -%}@date@{%- endmacro -%}"
     template = clock + (options.chat_template or str(tokenizer.get_chat_template()))
-    return "@date@" in render(tokenizer, messages, replace(options, chat_template=template))
+    neutral = [{**message, "content": "?"} for message in messages]
+    written = render(tokenizer, neutral, replace(options, chat_template=template))
+    if "@date@" in written:
+        return NOW
+    found = _TODAY.search(written)
+    chosen = map(str, options.chat_template_kwargs.values())
+    return "" if found is None or any(found[1] in value for value in chosen) else found[1]
 
 
 def closes_thought(prompt: str) -> bool:

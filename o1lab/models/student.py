@@ -26,6 +26,7 @@ from o1lab.paths import cache_dir
 
 STUDENT = "smollm2-135m"
 STUDENT_NAME = "SmolLM2-135M-Instruct"
+STUDENT_HUB_NAME = f"HuggingFaceTB/{STUDENT_NAME}"
 STUDENT_LICENCE = "Apache-2.0"
 STUDENT_ORIGIN = "de-quantised from 4 bits (Q4_1)"
 

@@ -1,4 +1,4 @@
-"""Decode tokens to text incrementally: never part of a character, never past a stop string."""
+"""Decode tokens to text incrementally: never part of a character, never past a stop string. Needs no torch."""
 
 from __future__ import annotations
 

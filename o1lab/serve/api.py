@@ -1,17 +1,13 @@
-"""The OpenAI chat protocol over HTTP, for any backend: a language model or the solver."""
+"""The OpenAI protocol over HTTP, for any backend: a language model or the solver."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +16,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from o1lab.errors import NotFoundError, O1LabError
+from o1lab.serve.backend import Backend
 from o1lab.serve.connections import Guard
+from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, SamplingRequest, plain_messages
+from o1lab.serve.responses import Answers, ChatShape, TextShape
+from o1lab.serve.scoring import ScoreRequest
 from o1lab.small_files import parse_json
 from o1lab.text import json_text
 
@@ -38,81 +38,6 @@ class _Json(JSONResponse):
         return json_text(content).encode()
 
 
-class ChatRequest(BaseModel):
-    """The supported fields of a request; others are ignored, as in other servers of the protocol."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: str
-    messages: list[dict[str, Any]] = Field(min_length=1)
-    max_tokens: int | None = Field(default=None, ge=1, le=2**31)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=2**31)
-    temperature: float | None = Field(default=None, ge=0, le=10)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int | None = Field(default=None, ge=-(2**62), le=2**62)
-    n: int | None = Field(default=None, ge=1, le=64)
-    stop: str | list[str] | None = None
-    stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    default_system: bool = Field(default=True, description="Ask a student with the system prompt of its run.")
-
-    @property
-    def limit(self) -> int | None:
-        return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of text to send, and the field of the protocol it belongs to."""
-
-    kind: Literal["content", "reasoning_content"]
-    text: str
-
-
-@dataclass(frozen=True)
-class End:
-    """The end of an answer, with counts in tokens; None if the backend cannot count."""
-
-    reason: str
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None = None
-
-
-class ApiError(Exception):
-    """An error response of the protocol."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
-
-    @property
-    def body(self) -> dict[str, Any]:
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
-
-
-class Backend(Protocol):
-    """What answers requests. ``open`` checks the request and raises ``ApiError`` before anything is sent."""
-
-    engine: str
-
-    def cards(self) -> list[dict[str, Any]]: ...
-    def status(self) -> dict[str, Any]: ...
-    def render(self, request: ChatRequest, messages: list[dict[str, str]]) -> dict[str, Any]: ...
-    def open(
-        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
-    ) -> AsyncIterator[Piece | End]: ...
-    def load_adapter(self, name: str, path: Path) -> None: ...
-    def remove_adapter(self, name: str) -> None: ...
-    def close(self) -> None: ...
-
-
 def make_api(backend: Backend, token: str) -> ASGIApp:
     """Return the application.
 
@@ -128,8 +53,11 @@ def make_api(backend: Backend, token: str) -> ASGIApp:
     routes = [
         Route("/health", api.health),
         Route("/v1/models", api.models),
+        Route("/v1/models/{name:path}", api.model),
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
+        Route("/v1/completions", api.text, methods=["POST"]),
         Route("/v1/o1lab/render", api.render, methods=["POST"]),
+        Route("/v1/o1lab/score", api.score, methods=["POST"]),
         Route("/v1/o1lab/adapters", api.load_adapter, methods=["POST"]),
         Route("/v1/o1lab/adapters/{name:path}", api.remove_adapter, methods=["DELETE"]),
     ]
@@ -146,9 +74,22 @@ class _Api:
     async def models(self, _request: Request) -> Response:
         return _Json({"object": "list", "data": self._backend.cards()})
 
+    async def model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        for card in self._backend.cards():
+            if card["id"] == name:
+                return _Json(card)
+        raise ApiError(404, f"There is no model called {name} here.", "model_not_found", "model")
+
     async def render(self, request: Request) -> Response:
-        parsed = _parsed(await _body(request))
+        parsed = ChatRequest.parse(await _body(request))
         return _Json(self._backend.render(parsed, plain_messages(parsed.messages)))
+
+    async def score(self, request: Request) -> Response:
+        parsed = ScoreRequest.parse(await _body(request))
+        scores = self._backend.score(parsed, plain_messages(parsed.messages))
+        found = await _unless_gone(request, asyncio.ensure_future(scores))
+        return _Json(await asyncio.to_thread(found.as_json))
 
     async def load_adapter(self, request: Request) -> Response:
         body = await _body(request)
@@ -163,17 +104,17 @@ class _Api:
         return _Json({"models": [card["id"] for card in self._backend.cards()]})
 
     async def chat(self, request: Request) -> Response:
-        parsed, answers, head = _open(self._backend, await _body(request))
-        if parsed.stream:
-            with_usage = bool((parsed.stream_options or {}).get("include_usage"))
-            lines = _stream(answers, head, with_usage=with_usage)
-            return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        work = asyncio.gather(*(_collect(answer) for answer in answers))
-        return _Json(_completion(await _unless_gone(request, work), head))
+        parsed = ChatRequest.parse(await _body(request))
+        return await _sent(request, _chat_answers(self._backend, parsed), parsed)
+
+    async def text(self, request: Request) -> Response:
+        parsed = CompletionRequest.parse(await _body(request))
+        answers = [self._backend.open_text(parsed, prompt, seed) for prompt in parsed.prompts for seed in parsed.seeds]
+        return await _sent(request, Answers(TextShape(), parsed.model, answers, len(parsed.seeds)), parsed)
 
 
 async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the complete answer to a request, for callers with a backend in the same process.
+    """Return the complete answer to a chat request, for callers with a backend in the same process.
 
     Args:
         backend: what answers.
@@ -185,51 +126,20 @@ async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ApiError: the error response.
     """
-    _, answers, head = _open(backend, body)
-    return _completion(await asyncio.gather(*(_collect(answer) for answer in answers)), head)
+    return await _chat_answers(backend, ChatRequest.parse(body)).body()
 
 
-def _open(
-    backend: Backend, body: Mapping[str, Any]
-) -> tuple[ChatRequest, list[AsyncIterator[Piece | End]], dict[str, Any]]:
-    """Return the parsed request, its answers, and the fields common to all response bodies."""
-    request = _parsed(body)
+def _chat_answers(backend: Backend, request: ChatRequest) -> Answers:
     messages = plain_messages(request.messages)
-    seeds = [None if request.seed is None else request.seed + i for i in range(request.n or 1)]
-    answers = [backend.open(request, messages, seed) for seed in seeds]
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": request.model}
-    return request, answers, head
+    answers = [backend.open(request, messages, seed) for seed in request.seeds]
+    return Answers(ChatShape(), request.model, answers, len(answers))
 
 
-def _parsed(body: Mapping[str, Any]) -> ChatRequest:
-    try:
-        return ChatRequest.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, f"{where}: {first['msg']}.", "invalid_request", where) from error
-
-
-def plain_messages(given: Any) -> list[dict[str, str]]:
-    """Return messages as role and text, with content parts joined.
-
-    Raises:
-        ApiError: a message has other content than text, or there are none.
-    """
-    messages = []
-    for i, message in enumerate(given if isinstance(given, list) else []):
-        role = message.get("role") if isinstance(message, dict) else None
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, list):
-            texts = [part.get("text") for part in content if isinstance(part, dict)]
-            parts = [text for text in texts if isinstance(text, str)]
-            content = "".join(parts) if len(parts) == len(content) else None
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise ApiError(400, "A message needs a role and text content.", "invalid_request", f"messages.{i}")
-        messages.append({"role": role, "content": content})
-    if not messages:
-        raise ApiError(400, "There are no messages.", "invalid_request", "messages")
-    return messages
+async def _sent(request: Request, answers: Answers, parsed: SamplingRequest) -> Response:
+    if parsed.stream:
+        events = answers.events(with_usage=parsed.with_usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return _Json(await _unless_gone(request, asyncio.ensure_future(answers.body())))
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -264,15 +174,6 @@ def _is_flat(body: Any) -> bool:
     return not level
 
 
-async def _collect(answer: AsyncIterator[Piece | End]) -> tuple[dict[str, str], End]:
-    texts = {"content": "", "reasoning_content": ""}
-    async for part in answer:
-        if isinstance(part, End):
-            return texts, part
-        texts[part.kind] += part.text
-    raise ApiError(500, "The answer has no end.", "server_error")
-
-
 async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
     """Return the result of ``work``; cancel it if the client disconnects."""
 
@@ -291,82 +192,6 @@ async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await work
-
-
-def _completion(results: list[tuple[dict[str, str], End]], head: dict[str, Any]) -> dict[str, Any]:
-    choices = []
-    for i, (texts, end) in enumerate(results):
-        message = {"role": "assistant", "content": texts["content"]}
-        if texts["reasoning_content"]:
-            message["reasoning_content"] = texts["reasoning_content"]
-        choices.append({"index": i, "message": message, "finish_reason": end.reason, "logprobs": None})
-    usage = _usage([end for _, end in results])
-    return head | {"object": "chat.completion", "choices": choices, "usage": usage}
-
-
-async def _stream(
-    answers: list[AsyncIterator[Piece | End]], head: dict[str, Any], *, with_usage: bool
-) -> AsyncIterator[str]:
-    """Yield server-sent events of all choices as their pieces arrive; an error is sent as an event."""
-    head = head | {"object": "chat.completion.chunk"}
-    arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]] = asyncio.Queue()
-    tasks = [asyncio.create_task(_forward(i, answer, arrivals)) for i, answer in enumerate(answers)]
-    ends: list[End] = []
-    begun: set[int] = set()
-    try:
-        while len(ends) < len(answers):
-            i, part = await arrivals.get()
-            if isinstance(part, Exception):
-                error = part if isinstance(part, ApiError) else ApiError(500, "Internal server error.")
-                yield _event(error.body)
-                break
-            delta: dict[str, Any] = {} if i in begun else {"role": "assistant", "content": ""}
-            begun.add(i)
-            if isinstance(part, Piece):
-                delta |= {part.kind: part.text}
-            else:
-                ends.append(part)
-            reason = part.reason if isinstance(part, End) else None
-            yield _event(head | {"choices": [{"index": i, "delta": delta, "finish_reason": reason}]})
-        if with_usage and len(ends) == len(answers):
-            yield _event(head | {"choices": [], "usage": _usage(ends)})
-        yield "data: [DONE]\n\n"
-    finally:
-        # Also if the client disconnected: cancelling closes each answer and removes its row from the batch.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _forward(
-    i: int, answer: AsyncIterator[Piece | End], arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]]
-) -> None:
-    try:
-        async for part in answer:
-            arrivals.put_nowait((i, part))
-    except Exception as error:
-        arrivals.put_nowait((i, error))
-
-
-def _usage(ends: list[End]) -> dict[str, Any] | None:
-    """Return the token counts of all choices, None if the backend cannot count. The prompt counts once."""
-    if any(end.prompt_tokens is None or end.completion_tokens is None for end in ends):
-        return None
-    prompt = ends[0].prompt_tokens or 0
-    completion = sum(end.completion_tokens or 0 for end in ends)
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if any(end.reasoning_tokens is not None for end in ends):
-        thought = sum(end.reasoning_tokens or 0 for end in ends)
-        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
-    return usage
-
-
-def _event(data: dict[str, Any]) -> str:
-    return f"data: {json_text(data)}\n\n"
 
 
 def _refused(error: ApiError) -> Response:

@@ -21,7 +21,8 @@ from o1lab.errors import LabError, O1LabError
 from o1lab.models.base import resolve_base, tokenizer_file
 from o1lab.models.student import STUDENT
 from o1lab.process import is_alive, started_at
-from o1lab.serve.api import Backend, make_api
+from o1lab.serve.api import make_api
+from o1lab.serve.backend import Backend
 from o1lab.serve.connections import GuardedProtocol
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
@@ -31,7 +32,6 @@ from o1lab.serve.registry import SOLVER
 def main(argv: list[str] | None = None) -> int:
     """Serve until stopped, and return the exit status."""
     parser = common_options("o1lab.serve.embedded")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--max-rows", type=int, default=64, help="requests decoded at once")
     options = parser.parse_args(argv)
     try:
@@ -107,7 +107,7 @@ async def serve(backend: Backend, sock: socket.socket, options: argparse.Namespa
     watch = asyncio.create_task(_leave_with(options.parent, server)) if options.parent else None
     try:
         port = sock.getsockname()[1]
-        with announced(options, port=port, token=token, models=models, engine=backend.engine):
+        with announced(options, port=port, token=token, models=models, engine=backend.engine, base=backend.folder):
             await running
     finally:
         server.should_exit = True

@@ -30,6 +30,7 @@ class ModelAddress:
         headers: more headers of every request.
         omit: options that requests leave out, as the endpoint's settings say.
         fields: more fields of every request, such as the options of a student's template.
+        first_token_timeout_s: seconds without data before the first text, as the endpoint's settings say.
     """
 
     base_url: str
@@ -39,6 +40,7 @@ class ModelAddress:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     omit: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    first_token_timeout_s: float | None = None
 
     def redact(self, text: str) -> str:
         """Replace the secrets of requests in ``text`` by asterisks: the key, the values of headers, and such values of
@@ -80,7 +82,10 @@ def endpoint_address(endpoint: Endpoint) -> ModelAddress:
         headers = (("Authorization", f"Basic {token}"),)
     elif "api-version" in dict(query):
         headers = (("api-key", key),)  # Azure's name for the key
-    return ModelAddress(base_url(endpoint), endpoint.model, key, query, headers, tuple(endpoint.omit))
+    return ModelAddress(
+        base_url(endpoint), endpoint.model, key, query, headers, tuple(endpoint.omit),
+        first_token_timeout_s=endpoint.first_token_timeout_s,
+    )  # fmt: skip
 
 
 def base_url(endpoint: Endpoint) -> str:

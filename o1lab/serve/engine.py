@@ -22,25 +22,35 @@ from typing import Any, TypeVar
 import torch
 
 from o1lab.serve.kv import append_rows, join_rows, new_cache, padded_mask, select_rows, take_rows
+from o1lab.serve.sampling import OVERFLOWED, TokenScore, draw, token_scores
 
 T = TypeVar("T")
 BASE = "__base__"
 """PEFT's adapter name for a row without adapter."""
-_TOP_TOKENS = 256
 
 
 @dataclass
 class Job:
     """A request for one answer. Callbacks run in the engine's thread and must not block.
 
-    ``on_token`` is called with each token id except the end-of-turn token; ``on_end`` with ``stop``, ``length``,
-    ``cancelled`` or ``error``, and the message of an error. ``end_tokens`` end its turn in addition to the engine's.
+    Attributes:
+        prompt: the token ids, at least one.
+        max_tokens: the maximum number of tokens of the answer; 0 only reads the prompt.
+        on_token: called with each token id except the end-of-turn token, and its score.
+        on_end: called with ``stop``, ``length``, ``cancelled`` or ``error``, and the message of an error.
+        on_prompt: called with the scores of the prompt's tokens from ``score_from`` on, before the first token.
+        top: the number of alternatives in a score; None for no scores.
+        score_from: the first token of the prompt that is scored, from 1; None scores none.
+        end_tokens: end its turn in addition to the engine's.
     """
 
     prompt: list[int]
     max_tokens: int
-    on_token: Callable[[int], None]
+    on_token: Callable[[int, TokenScore | None], None]
     on_end: Callable[[str, str], None]
+    on_prompt: Callable[[list[TokenScore]], None] = lambda _scores: None
+    top: int | None = None
+    score_from: int | None = None
     adapter: str = BASE
     temperature: float = 0.0
     top_p: float = 1.0
@@ -66,13 +76,25 @@ class _Row:
 
 @dataclass
 class _Prefill:
-    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left."""
+    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left; ``scores`` are by row."""
 
     rows: list[_Row]
     ids: torch.Tensor
     mask: torch.Tensor
     cache: Any
+    scores: list[list[TokenScore]]
     done: int = 0
+
+    def add_scores(self, logits: torch.Tensor, start: int) -> None:
+        """Score the tokens that ``logits`` [rows, columns, vocabulary], whose first column is ``start``, predict."""
+        end = min(start + logits.shape[1], self.ids.shape[1] - 1)
+        for i, row in enumerate(self.rows):
+            if row.job.score_from is None:
+                continue
+            first = max(start, self.ids.shape[1] - row.length + row.job.score_from - 1)
+            if first < end:
+                predicted = logits[i, first - start : end - start]
+                self.scores[i] += token_scores(predicted, self.ids[i, first + 1 : end + 1], row.job.top or 0)
 
 
 class Engine:
@@ -202,7 +224,7 @@ class Engine:
         for i, row in enumerate(rows):
             ids[i, width - row.length :] = torch.tensor(row.job.prompt)
             mask[i, width - row.length :] = 1
-        self._prefill = _Prefill(rows, ids, mask, new_cache())
+        self._prefill = _Prefill(rows, ids, mask, new_cache(), [[] for _ in rows])
 
     def _prefill_chunk(self, prefill: _Prefill) -> None:
         if all(row.job.cancelled.is_set() for row in prefill.rows):
@@ -213,13 +235,29 @@ class Engine:
         columns = max(1, self._chunk_tokens // len(prefill.rows))
         end = min(prefill.done + columns, prefill.ids.shape[1])
         positions = (prefill.mask.cumsum(1) - 1).clamp(min=0)[:, prefill.done : end]
+        scored = any(row.job.score_from is not None for row in prefill.rows)
         logits = self._forward(
-            prefill.ids[:, prefill.done : end], prefill.mask[:, :end], positions, prefill.cache, prefill.rows
+            prefill.ids[:, prefill.done : end],
+            prefill.mask[:, :end],
+            positions,
+            prefill.cache,
+            prefill.rows,
+            keep=end - prefill.done if scored else 1,
         )
+        if scored:
+            prefill.add_scores(logits, prefill.done)
         prefill.done = end
         if end < prefill.ids.shape[1]:
             return
         self._prefill = None
+        for row, scores in zip(prefill.rows, prefill.scores, strict=True):
+            if row.job.score_from is not None:
+                row.job.on_prompt(scores)
+        if not any(row.job.max_tokens for row in prefill.rows):
+            overflowed = (~torch.isfinite(logits[:, -1])).any(-1).tolist()
+            for row, failed in zip(prefill.rows, overflowed, strict=True):
+                row.job.on_end(*(("error", OVERFLOWED) if failed else ("length", "")))
+            return
         # Join the rows before reporting their first tokens, so that a failure from here on ends every row.
         if self._rows:
             width = max(self._mask.shape[1], end)
@@ -228,7 +266,7 @@ class Engine:
         else:
             self._mask, self._cache = prefill.mask, prefill.cache
         self._rows += prefill.rows
-        self._advance(prefill.rows, logits)
+        self._advance(prefill.rows, logits[:, -1])
 
     def _decode_step(self) -> None:
         ids = torch.tensor([[row.last] for row in self._rows])
@@ -238,31 +276,38 @@ class Engine:
         self._mask = mask
         for row in self._rows:
             row.length += 1
-        self._advance(list(self._rows), logits)
+        self._advance(list(self._rows), logits[:, -1])
 
     def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, rows: list[_Row]
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
+        rows: list[_Row],
+        *,
+        keep: int = 1,
     ) -> torch.Tensor:
-        """Run the model and return the logits of each row's last column, [rows, vocabulary]."""
+        """Run the model and return the logits of each row's last ``keep`` columns, [rows, keep, vocabulary]."""
         adapters = [row.job.adapter for row in rows]
         if self._mixes:
             extra = {"adapter_names": adapters} if hasattr(self.model, "peft_config") else {}
-            return self._pass(ids, mask, positions, cache, **extra)
+            return self._pass(ids, mask, positions, cache, keep=keep, **extra)
         groups = [[i for i, name in enumerate(adapters) if name == one] for one in dict.fromkeys(adapters)]
         if len(groups) == 1:
             self._activate(adapters[0])
-            return self._pass(ids, mask, positions, cache)
+            return self._pass(ids, mask, positions, cache, keep=keep)
         parts = [take_rows(cache, group) for group in groups]
         logits = []
         for group, part in zip(groups, parts, strict=True):
             self._activate(adapters[group[0]])
-            logits.append(self._pass(ids[group], mask[group], positions[group], part))
+            logits.append(self._pass(ids[group], mask[group], positions[group], part, keep=keep))
         join_rows(cache, parts, groups)
         order = torch.tensor([i for group in groups for i in group]).argsort()
         return torch.cat(logits)[order]
 
     def _pass(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, **extra: Any
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, *, keep: int, **extra: Any
     ) -> torch.Tensor:
         device = self.model.device
         out = self.model(
@@ -271,10 +316,10 @@ class Engine:
             position_ids=positions.to(device),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
             **extra,
         )
-        logits: torch.Tensor = out.logits[:, -1]
+        logits: torch.Tensor = out.logits[:, -keep:]
         return logits
 
     def _activate(self, adapter: str) -> None:
@@ -299,14 +344,18 @@ class Engine:
                 ended.append((row, "cancelled", ""))
                 continue
             if not finite[i]:
-                ended.append((row, "error", "The model's numbers overflowed (not finite)."))
+                ended.append((row, "error", OVERFLOWED))
+                continue
+            if job.max_tokens == 0:
+                ended.append((row, "length", ""))
                 continue
             row.last = draw(logits[i], job.temperature, job.top_p, row.generator) if job.temperature > 0 else greedy[i]
             if row.last in self._end_tokens or row.last in job.end_tokens:
                 ended.append((row, "stop", ""))
                 continue
             row.made += 1
-            job.on_token(row.last)
+            score = None if job.top is None else token_scores(logits[i][None], torch.tensor([row.last]), job.top)[0]
+            job.on_token(row.last, score)
             if row.made >= job.max_tokens:
                 ended.append((row, "length", ""))
         if ended:
@@ -343,28 +392,3 @@ def _message(error: Exception) -> str:
         return "The machine ran out of memory while answering; ask for fewer or shorter answers at once."
     first = str(error).strip().splitlines()
     return f"The model failed: {type(error).__name__}: {first[0] if first else 'no reason given'}"
-
-
-def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
-    """Sample a token by nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751).
-
-    Args:
-        logits: [vocabulary].
-        temperature: above 0.
-        top_p: the token is drawn from the smallest set of most likely tokens with at least this probability.
-        generator: the random generator of the row.
-
-    Returns:
-        The token id.
-    """
-    likely = torch.softmax(logits.float().cpu() / temperature, dim=-1)
-    if top_p >= 1:
-        return int(torch.multinomial(likely, 1, generator=generator))
-    # The nucleus is nearly always within the top tokens; sorting the whole vocabulary is the exception.
-    values, tokens = torch.topk(likely, min(_TOP_TOKENS, likely.numel()))
-    if float(values.sum()) < top_p:
-        values, tokens = torch.sort(likely, descending=True)
-    before = torch.cumsum(values, 0) - values
-    values = values.masked_fill(before >= top_p, 0.0)
-    values[0] = max(float(values[0]), 1e-12)  # top_p 0 keeps the most likely token
-    return int(tokens[torch.multinomial(values, 1, generator=generator)])

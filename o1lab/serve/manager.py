@@ -18,11 +18,14 @@ from typing import Any, Literal
 import httpx2
 
 from o1lab.config import load_config
-from o1lab.errors import LabError
+from o1lab.errors import LabError, O1LabError
+from o1lab.models.base import resolve_base
+from o1lab.models.checkpoints import weights_stamp
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV
+from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV, ServerRecord, live_records
 from o1lab.serve.registry import SOLVER
+from o1lab.serve.vllm import settings_arguments
 from o1lab.small_files import read_object
 
 START_TIMEOUT_S = 180.0
@@ -33,22 +36,43 @@ _STOP_S = {"vllm": 25.0}
 
 @dataclass
 class ServerHandle:
-    """A running server: its URL, token and model names."""
+    """A running server: its URL, token and model names, and whether it runs for others, too."""
 
     url: str
     token: str = field(repr=False)
     models: list[str]
     engine: str
     pid: int
+    shared: bool = False
 
 
 @dataclass
-class _Child:
-    process: asyncio.subprocess.Process
+class _Server:
+    """A server that the manager knows.
+
+    Attributes:
+        child: its process if the manager started it.
+        adapters: folders by adapter name.
+        stamps: of the weights that the manager has loaded from these folders, by adapter name.
+    """
+
     handle: ServerHandle
-    stderr: deque[str]
-    drain: asyncio.Task[None]
+    child: asyncio.subprocess.Process | None = None
+    drain: asyncio.Task[None] | None = None
     adapters: dict[str, Path] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        return is_alive(self.handle.pid, None) if self.child is None else self.child.returncode is None
+
+    def unchanged(self) -> dict[str, Path]:
+        """Return the adapters whose folders still have the weights that were loaded."""
+        return {
+            name: path
+            for name, path in self.adapters.items()
+            if path.is_dir() and self.stamps.get(name, "") in ("", weights_stamp(path))
+        }
 
 
 class ServerManager:
@@ -60,7 +84,8 @@ class ServerManager:
         lab: the lab, for records and settings.
         start_timeout_s: seconds a server may take to start.
         engine: the engine of base models; the solver is always embedded.
-        vllm: the vLLM program of o1lab.toml.
+        reuse: whether a server of the lab that a person started is used for its base, whatever its engine, instead of
+            a further one. It is not stopped at the end.
     """
 
     def __init__(
@@ -69,13 +94,13 @@ class ServerManager:
         *,
         start_timeout_s: float = START_TIMEOUT_S,
         engine: Literal["embedded", "vllm"] = "embedded",
-        vllm: str | None = None,
+        reuse: bool = False,
     ) -> None:
         self._lab = lab
         self._engine = engine
-        self._vllm = vllm
+        self._reuse = reuse
         self._start_timeout_s = start_timeout_s
-        self._children: dict[str, _Child] = {}
+        self._servers: dict[str, _Server] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def __aenter__(self) -> ServerManager:
@@ -86,59 +111,98 @@ class ServerManager:
     ) -> None:
         await self.close()
 
-    async def ensure_server(self, base: str, adapters: Mapping[str, Path] | None = None) -> ServerHandle:
+    async def ensure_server(
+        self, base: str, adapters: Mapping[str, Path] | None = None, *, scores: bool = False
+    ) -> ServerHandle:
         """Return a running server for a base with these adapters; start it or load adapters if necessary.
 
         Args:
             base: a name, a folder or ``solver``.
             adapters: folders by adapter name.
+            scores: whether the server must score the tokens of texts, as the embedded one does. It then runs beside
+                another server of the base that does not.
 
         Raises:
             LabError: it does not start, or rejects an adapter; the message has the reason given by the server.
         """
         async with self._locks.setdefault(base, asyncio.Lock()):
-            child = self._children.get(base)
-            if child is None or child.process.returncode is not None:
-                before = child.adapters if child is not None else {}
-                child = self._children[base] = await self._start(base)
+            beside = scores and await self._without_scores(base)
+            key, engine = (f"{base} with scores", "embedded") if beside else (base, self._engine)
+            server = self._servers.get(key)
+            if server is None or not server.alive:
+                before = await asyncio.to_thread(server.unchanged) if server is not None else {}
+                running = await asyncio.to_thread(self._running, base) if self._reuse and not beside else None
+                started = self._start(base, engine) if running is None else _attach(running)
+                server = self._servers[key] = await started
                 for name, path in before.items():
-                    if path.is_dir():
-                        await self._load(child, name, path)
+                    await self._load(server, name, path)
             for name, path in (adapters or {}).items():
-                if child.adapters.get(name) != path:
-                    await self._load(child, name, path)
-            return child.handle
+                if server.adapters.get(name) != path:
+                    await self._load(server, name, path)
+            return server.handle
 
     async def close(self) -> None:
-        """Stop every server and wait for its end."""
-        children, self._children = list(self._children.values()), {}
-        for child in children:
+        """Stop every server that was started here and wait for its end."""
+        own = [(server, server.child) for server in self._servers.values() if server.child is not None]
+        self._servers = {}
+        for _, child in own:
             with contextlib.suppress(ProcessLookupError):
-                child.process.terminate()
-        for child in children:
+                child.terminate()
+        for server, child in own:
             try:
-                await asyncio.wait_for(child.process.wait(), _STOP_S.get(child.handle.engine, 5.0))
+                await asyncio.wait_for(child.wait(), _STOP_S.get(server.handle.engine, 5.0))
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
-                    child.process.kill()
-                await child.process.wait()
-            child.drain.cancel()
+                    child.kill()
+                await child.wait()
+            if server.drain is not None:
+                server.drain.cancel()
+
+    @property
+    def shared(self) -> list[str]:
+        """A sentence for each server in use that runs for others, too."""
+        return [
+            f"{server.handle.models[0]} is answered by the server that runs already "
+            f"({server.handle.engine}, process {server.handle.pid})."
+            for server in self._servers.values()
+            if server.handle.shared
+        ]
 
     def shared_device_notice(self) -> str | None:
         """Return a notice if a training run of this lab is active on this machine, else None."""
         return training_notice(self._lab) if self._lab is not None else None
 
-    async def _start(self, base: str) -> _Child:
+    def _running(self, base: str) -> ServerRecord | None:
+        """Return a running server of ``base`` that a person started, the latest if there are several."""
+        if base == SOLVER:
+            return None
+        try:
+            folder = str(resolve_base(base, fetch=False).resolve())
+        except O1LabError:
+            return None
+        found = [record for record in live_records(self._lab) if record.owner == "person" and record.base == folder]
+        return found[-1] if found else None
+
+    async def _without_scores(self, base: str) -> bool:
+        """Whether the server that answers for ``base`` gives no scores of tokens."""
+        known = self._servers.get(base)
+        if known is not None and known.alive:
+            return known.handle.engine != "embedded"
+        running = await asyncio.to_thread(self._running, base) if self._reuse else None
+        return (self._engine if running is None else running.engine) != "embedded"
+
+    async def _start(self, base: str, engine: str) -> _Server:
         token = secrets.token_urlsafe(32)
-        engine = "embedded" if base == SOLVER else self._engine
+        engine = "embedded" if base == SOLVER else engine
         command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base]
-        if engine == "vllm" and self._vllm:
-            command += ["--program", self._vllm]
         command += ["--parent", str(os.getpid()), "--owner", "app"]
         if self._lab is not None:
+            settings = load_config(self._lab).serve
             command += ["--lab", str(self._lab.root)]
-            if base in load_config(self._lab).serve.trust_remote_code:
+            if base in settings.trust_remote_code:
                 command.append("--trust-remote-code")
+            if engine == "vllm":
+                command += settings_arguments(settings)
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -162,21 +226,22 @@ class ServerManager:
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise LabError(*_why(base, stderr, timed_out=isinstance(error, TimeoutError)), code="server") from error
-        return _Child(process, handle, stderr, drain)
+        return _Server(handle, process, drain)
 
-    async def _load(self, child: _Child, name: str, path: Path) -> None:
-        if child.handle.engine == "vllm":
-            url = f"{child.handle.url}/load_lora_adapter"
+    async def _load(self, server: _Server, name: str, path: Path) -> None:
+        stamp = await asyncio.to_thread(weights_stamp, path)
+        if server.handle.engine == "vllm":
+            url = f"{server.handle.url}/load_lora_adapter"
             payload = {"lora_name": name, "lora_path": str(path)}
         else:
-            url = f"{child.handle.url}/o1lab/adapters"
+            url = f"{server.handle.url}/o1lab/adapters"
             payload = {"name": name, "path": str(path)}
         try:
             async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
                 answer = await client.post(
                     url,
                     json=payload,
-                    headers={"Authorization": f"Bearer {child.handle.token}"},
+                    headers={"Authorization": f"Bearer {server.handle.token}"},
                 )
             if answer.status_code != 200:
                 raise LabError(_error_message(answer), "Choose a checkpoint of this base.", code="adapter")
@@ -184,9 +249,32 @@ class ServerManager:
             raise LabError(
                 f"The server of this base model ended while it loaded {name}.", "Try again.", code="server"
             ) from error
-        child.adapters[name] = path
-        if name not in child.handle.models:
-            child.handle.models.append(name)
+        server.adapters[name], server.stamps[name] = path, stamp
+        if name not in server.handle.models:
+            server.handle.models.append(name)
+
+
+async def _attach(record: ServerRecord) -> _Server:
+    """Return a server that runs already, with the adapters that it has.
+
+    Raises:
+        LabError: it does not answer.
+    """
+    try:
+        async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
+            answer = await client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
+        cards = answer.raise_for_status().json()["data"]
+        found = {str(card["id"]): Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"The server of this base (process {record.pid}) does not answer.",
+            f"Wait for it, or stop it: kill {record.pid}",
+            code="server",
+        ) from error
+    handle = ServerHandle(
+        record.url, record.token, [str(card["id"]) for card in cards], record.engine, record.pid, shared=True
+    )
+    return _Server(handle, adapters=found)
 
 
 def training_notice(lab: Lab) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, O1LabError
+from o1lab.models.checkpoints import served_name
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
@@ -27,6 +28,7 @@ def common_options(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--adapter", action="append", default=[], type=_named_folder, metavar="NAME=FOLDER")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--lab", type=Path, help="lab for the server record [default: the cache]")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--parent", type=int, help="stop when the process with this id ends")
     parser.add_argument("--owner", choices=("app", "person"), default="person")
     parser.add_argument("--trust-remote-code", action="store_true")
@@ -43,7 +45,7 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 def model_name(model: str, folder: Path) -> str:
     """Return the name of a base in requests: its name, or the name of its folder."""
-    return folder.name if Path(model).expanduser().is_dir() else model
+    return served_name(folder) if Path(model).expanduser().is_dir() else model
 
 
 def listen(port: int) -> socket.socket:
@@ -64,12 +66,24 @@ def listen(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def announced(options: argparse.Namespace, *, port: int, token: str, models: list[str], engine: str) -> Iterator[None]:
+def announced(
+    options: argparse.Namespace, *, port: int, token: str, models: list[str], engine: str, base: Path | None = None
+) -> Iterator[None]:
     """Write the server's record and print the ready line; remove the record at the end of the block."""
     url = f"http://127.0.0.1:{port}/v1"
     folder = records_folder(Lab(options.lab) if options.lab else None)
-    prompts = _prompts(options, engine)
-    record = ServerRecord(url, token, os.getpid(), models, engine, time.time(), options.owner, prompts=prompts)
+    prompts = _prompts(options, models[0], base, engine)
+    record = ServerRecord(
+        url,
+        token,
+        os.getpid(),
+        models,
+        engine,
+        time.time(),
+        options.owner,
+        prompts=prompts,
+        base="" if base is None else str(base.resolve()),
+    )
     path = write_record(folder, record)
     try:
         ready = {"url": url, "models": models, "engine": engine, "pid": os.getpid(), "record": str(path)}
@@ -80,9 +94,10 @@ def announced(options: argparse.Namespace, *, port: int, token: str, models: lis
         path.unlink(missing_ok=True)
 
 
-def _prompts(options: argparse.Namespace, engine: str) -> dict[str, dict[str, Any]]:
-    """Return what the students among the adapters are asked with, by name."""
-    found = {name: PromptOptions.of_checkpoint(path.expanduser().absolute()) for name, path in options.adapter}
+def _prompts(options: argparse.Namespace, name: str, base: Path | None, engine: str) -> dict[str, dict[str, Any]]:
+    """Return what the students among the models are asked with, by name."""
+    folders = [*([(name, base)] if base is not None else []), *options.adapter]
+    found = {name: PromptOptions.of_checkpoint(path.expanduser().absolute()) for name, path in folders}
     if engine == "vllm":
         found = {name: with_end_token(prompt, options.model) for name, prompt in found.items()}
     return {name: prompt.as_json() for name, prompt in found.items() if prompt}

@@ -34,6 +34,7 @@ class ServerRecord:
         started: Unix time.
         owner: whether the app or a person stops it.
         host: the machine of the pid.
+        base: the folder of the base model; empty for the solver.
         prompts: what the students it serves are asked with, by model name (see ``PromptOptions``).
     """
 
@@ -46,6 +47,7 @@ class ServerRecord:
     owner: Literal["app", "person"] = "person"
     host: str = field(default_factory=socket.gethostname)
     prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    base: str = ""
 
     @property
     def here(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,18 +13,20 @@ from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.jobs.about import id_of_name
 from o1lab.jobs.directory import created_at
 from o1lab.models.base import resolve_base, tokenizer_file
-from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints
+from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints, kind_of, weights_stamp
+from o1lab.models.imported import Imported, imported_models
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
 from o1lab.serve.records import ServerRecord, live_records
 from o1lab.small_files import UnreadableError, read_object, read_yaml
+from store.naming import candidates
 
 if TYPE_CHECKING:
     from o1lab.serve.manager import ServerManager
 
 Role = Literal["teacher", "student", "base", "judge", "other"]
-Source = Literal["endpoint", "solver", "base", "checkpoint", "server"]
+Source = Literal["endpoint", "solver", "base", "checkpoint", "imported", "server"]
 SOLVER = "solver"
 
 
@@ -32,8 +35,11 @@ class ModelRef:
     """A model of the lab.
 
     Attributes:
-        id: what users type: ``solver``, the name of a base or an endpoint, ``<run>/<step>``, ``<pid>/<model>``.
+        id: what users type: ``solver``, the name of a base, of an endpoint or of a model of the lab, ``<run>/<step>``,
+            ``<pid>/<model>``.
         label: what screens show.
+        base: what a server loads: the base, or the checkpoint of a run that trained all weights.
+        adapter: the adapter to load beside it.
         prompt: the system prompt and the options of the template that a student was trained with.
     """
 
@@ -49,20 +55,40 @@ class ModelRef:
     record: ServerRecord | None = None
     prompt: PromptOptions = field(default_factory=PromptOptions)
 
+    @property
+    def adapter_name(self) -> str:
+        """What people call the adapter when they ask a server that they started."""
+        return self.id if self.run_id is None else f"{self.run_id}-step-{self.step}"
+
+    def loaded_name(self) -> str:
+        """Return what the adapter is called in a server that goes on when the adapter is replaced.
+
+        The name and the folder of an imported adapter may be given to another one, which must not be taken for it, so
+        the name has a stamp of the weights. Reads the file system.
+        """
+        if self.source != "imported" or self.adapter is None:
+            return self.adapter_name
+        return f"{self.id}-{weights_stamp(self.adapter)}"
+
+    @property
+    def is_whole_checkpoint(self) -> bool:
+        """Whether it is a checkpoint of a run that trained all weights."""
+        return self.source == "checkpoint" and self.adapter is None
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved adapter of a run."""
+    """A checkpoint of a run.
+
+    Attributes:
+        base: the base of an adapter; of a whole model its own folder.
+    """
 
     run_id: str
     step: int
     path: Path
     base: str
-
-    @property
-    def name(self) -> str:
-        """A name of its own for each checkpoint: servers keep caches by adapter name."""
-        return f"{self.run_id}-step-{self.step}"
+    is_whole: bool = False
 
 
 def run_base(run_dir: Path) -> str | None:
@@ -76,13 +102,16 @@ def run_base(run_dir: Path) -> str | None:
 
 
 def checkpoints(run_dir: Path) -> list[Checkpoint]:
-    """The complete checkpoints of a run's directory, by step, with the base that each one needs."""
+    """The complete checkpoints of a run's directory, by step, with what a server loads for each."""
     folders = complete_checkpoints(run_dir)
     trained_on = run_base(run_dir) if folders else None
-    bases = ((folder, trained_on or _adapter_base(folder)) for folder in folders)
-    return [
-        Checkpoint(run_dir.name, checkpoint_step(folder), folder, base) for folder, base in bases if base is not None
-    ]
+    found = []
+    for folder in folders:
+        is_whole = kind_of(folder) == "full"
+        base = str(folder.absolute()) if is_whole else trained_on or _adapter_base(folder)
+        if base is not None:
+            found.append(Checkpoint(run_dir.name, checkpoint_step(folder), folder, base, is_whole))
+    return found
 
 
 def _adapter_base(folder: Path) -> str | None:
@@ -91,7 +120,7 @@ def _adapter_base(folder: Path) -> str | None:
 
 
 def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
-    """Return all models: endpoints, the solver, the base, checkpoints of all runs (the latest first), servers.
+    """Return all models: endpoints, the solver, the base, checkpoints (the latest run first), imported ones, servers.
 
     Raises:
         LabError: o1lab.toml cannot be read.
@@ -103,6 +132,7 @@ def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:
     folders = (path for path in lab.runs.glob("*") if path.is_dir())
     runs = sorted(folders, key=lambda path: created_at(path, "recipe.yaml"), reverse=True)
     refs.extend(ref for run in runs for c in reversed(checkpoints(run)) if (ref := _student(c)) is not None)
+    refs.extend(_imported(one) for one in imported_models(lab) if not one.problem)
     for record in live_records(lab):
         if record.owner != "app":
             refs.extend(
@@ -125,10 +155,16 @@ def _endpoint_title(endpoint: Endpoint) -> str:
     return f"{endpoint.role}: {endpoint.name}" + ("" if same else f" ({endpoint.model})")
 
 
-def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
+def find_model(lab: Lab, wanted: str, config: Config | None = None, *, hint: str = "") -> ModelRef:
     """Return the model called ``wanted``: an id, a run by id or name (its last checkpoint), ``run/step-N``, a folder.
 
     Exact names of models go before the other ways to name one.
+
+    Args:
+        lab: the lab.
+        wanted: the name.
+        config: the lab's o1lab.toml; None to read it.
+        hint: what to do if there is none; empty to name the models of the lab.
 
     Raises:
         NotFoundError: the lab has no model of this name.
@@ -162,22 +198,41 @@ def find_model(lab: Lab, wanted: str, config: Config | None = None) -> ModelRef:
     folder = Path(wanted).expanduser()
     if (folder / "config.json").is_file():
         return ModelRef(str(folder.absolute()), "base", f"base: {folder.name}", "base", base=str(folder.absolute()))
+    begin = sorted(path.name for path in lab.runs.glob(f"{escape(named)}*") if path.is_dir()) if named else []
+    if len(begin) > 1:
+        raise NotFoundError(f"Several runs begin with '{named}'.", candidates(begin))
+    if begin and begin[0] != named:
+        return find_model(lab, f"{begin[0]}{slash}{step}", config, hint=hint)
     names = ", ".join(list(by_id)[:8])
-    raise NotFoundError(f"No model is called {wanted!r} in this lab.", f"The lab has: {names}.")
+    raise NotFoundError(f"No model is called {wanted!r} in this lab.", hint or f"The lab has: {names}.")
+
+
+def require_free_name(lab: Lab, name: str) -> None:
+    """Check that nothing in the lab that can be named as a model has this name.
+
+    Raises:
+        UsageError: something has it.
+    """
+    taken = next((ref for ref in list_models(lab) if ref.id == name), None)
+    if taken is not None or id_of_name(lab.runs, name) is not None or (lab.runs / name).is_dir():
+        what = "a training run" if taken is None else _what(taken)
+        raise UsageError(f"The name {name} is that of {what}.", "Give the model another one with --name.")
 
 
 def _what(ref: ModelRef) -> str:
     if ref.endpoint is not None:
         return f"an endpoint ({public_url(ref.endpoint.url)}, {ref.endpoint.model})"
-    return {"solver": "the built-in solver", "base": "the base model"}.get(ref.source, f"a {ref.source}")
+    known = {"solver": "the built-in solver", "base": "the base model", "imported": "a model in the lab's models"}
+    return known.get(ref.source, f"a {ref.source}")
 
 
-async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> ModelAddress:
+async def open_model(ref: ModelRef, manager: ServerManager | None = None, *, scores: bool = False) -> ModelAddress:
     """Return the address of ``ref``; start an embedded server or load an adapter if necessary.
 
     Args:
         ref: the model.
         manager: runs the servers of bases, checkpoints and the solver.
+        scores: whether its server must score the tokens of texts.
 
     Raises:
         LabError: the endpoint's URL or key is not usable, or a server cannot start.
@@ -194,11 +249,11 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None) -> Mod
     if ref.source == "solver":
         server = await manager.ensure_server(SOLVER)
         return ModelAddress(server.url, SOLVER, server.token)
-    adapters = {} if ref.adapter is None else {f"{ref.run_id}-step-{ref.step}": ref.adapter}
-    server = await manager.ensure_server(ref.base or "", adapters)
+    adapters = {} if ref.adapter is None else {await asyncio.to_thread(ref.loaded_name): ref.adapter}
+    server = await manager.ensure_server(ref.base or "", adapters, scores=scores)
     prompt = ref.prompt
     if server.engine == "vllm":
-        if prompt.chat_template:
+        if prompt.chat_template and ref.adapter is not None:
             raise LabError(
                 f"{ref.label} was trained with its own chat template, but this vLLM server has that of the base.",
                 f"Serve it alone: o1lab serve {ref.id} --engine vllm, or use the embedded server.",
@@ -223,6 +278,14 @@ def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
     return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
+def _imported(one: Imported) -> ModelRef:
+    adapter = one.folder.absolute() if one.kind == "adapter" else None
+    role: Role = "student" if one.about.made_by or adapter is not None else "base"
+    what = {"import": " (imported)", "merge": " (merged)"}.get(one.about.made_by, "")
+    label = f"{role}: {one.name}{what}"
+    return ModelRef(one.name, role, label, "imported", base=one.base, adapter=adapter, prompt=one.prompt)
+
+
 def _student(checkpoint: Checkpoint) -> ModelRef | None:
     """Return a checkpoint as a model; None if its recipe is damaged, which the list of runs shows."""
     try:
@@ -236,7 +299,7 @@ def _student(checkpoint: Checkpoint) -> ModelRef | None:
         f"student: {name}",
         "checkpoint",
         base=checkpoint.base,
-        adapter=checkpoint.path,
+        adapter=None if checkpoint.is_whole else checkpoint.path,
         run_id=checkpoint.run_id,
         step=checkpoint.step,
         prompt=prompt,

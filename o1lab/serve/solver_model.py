@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from o1lab.serve.api import ApiError, ChatRequest, End, Piece
+from o1lab.serve.protocol import Answer, ApiError, ChatRequest, CompletionRequest, End, Message, Piece
 from o1lab.serve.registry import SOLVER
+from o1lab.serve.scoring import ChainScores, ScoreRequest
 from o1lab.serve.solver import OUTSIDE, respond
 
 
@@ -19,6 +19,7 @@ class Solver:
     """A backend for :func:`o1lab.serve.api.make_api`. ``tokenizer`` (the student's) counts its tokens."""
 
     engine = "solver"
+    folder: Path | None = None
 
     def __init__(self, tokenizer: Tokenizer | None) -> None:
         self._tokenizer = tokenizer
@@ -29,15 +30,21 @@ class Solver:
     def status(self) -> dict[str, Any]:
         return {"engine": self.engine, "description": OUTSIDE}
 
-    def render(self, request: ChatRequest, messages: list[dict[str, str]]) -> dict[str, Any]:
+    def render(self, request: ChatRequest, messages: list[Message]) -> dict[str, Any]:
         prompt = self._question(request.model, messages)
         return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": OUTSIDE}
 
-    def open(
-        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
-    ) -> AsyncIterator[Piece | End]:
+    def open(self, request: ChatRequest, messages: list[Message], seed: int | None) -> Answer:
         del seed  # the solver is deterministic
+        if request.logprobs:
+            raise ApiError(400, "The solver has no log-probabilities.", "unsupported_parameter", "logprobs")
         return self._answer(self._question(request.model, messages), request)
+
+    def open_text(self, request: CompletionRequest, prompt: str | list[int], seed: int | None) -> Answer:
+        raise ApiError(400, "The solver is no language model: ask it through /v1/chat/completions.", "invalid_request")
+
+    async def score(self, request: ScoreRequest, messages: list[Message]) -> ChainScores:
+        raise ApiError(400, "The solver is a program and has no log-probabilities.", "no_logprobs")
 
     def load_adapter(self, name: str, path: Path) -> None:
         raise ApiError(400, f"The solver has no weights, so {name} ({path.name}) cannot be loaded.", "no_adapters")
@@ -48,7 +55,7 @@ class Solver:
     def close(self) -> None:
         """Do nothing: the solver holds no resources."""
 
-    async def _answer(self, question: str, request: ChatRequest) -> AsyncIterator[Piece | End]:
+    async def _answer(self, question: str, request: ChatRequest) -> Answer:
         reply = respond(question)
         pieces = [Piece("reasoning_content", word) for word in words(reply.thought)]
         thought_pieces = len(pieces)
@@ -78,10 +85,10 @@ class Solver:
     def _count(self, text: str) -> int | None:
         return None if self._tokenizer is None else len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _question(self, model: str, messages: list[dict[str, str]]) -> str:
+    def _question(self, model: str, messages: list[Message]) -> str:
         if model != SOLVER:
             raise ApiError(404, f"There is no model called {model} here, only {SOLVER}.", "model_not_found", "model")
-        questions = [message["content"] for message in messages if message["role"] == "user"]
+        questions = [str(message["content"]) for message in messages if message["role"] == "user"]
         if not questions:
             raise ApiError(400, "The messages contain no user message.", "invalid_request", "messages")
         return questions[-1]

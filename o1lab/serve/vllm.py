@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from o1lab.config import ServeConfig
 from o1lab.errors import LabError, O1LabError
 from o1lab.files import write_text
 from o1lab.models.base import resolve_base
@@ -35,7 +37,12 @@ from o1lab.serve.records import new_token
 from o1lab.text import visible
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM's --max-lora-rank takes
+_OURS = frozenset({"api-key", "dtype", "enable-lora", "host", "lora-modules", "model", "port", "served-model-name"})
+"""Options of vLLM that o1lab sets."""
 _STOP_S = 10.0
+_KEPT = 500
+"""Lines of vLLM's output that are kept to explain its end: the tracebacks of several processes."""
+_CAUSE = re.compile(r"\b[A-Z]\w*(?:Error|Exception): \S.*")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _MODULE = ["-P", "-m", "vllm.entrypoints.openai.api_server", "--model"]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
@@ -45,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run vLLM until it ends or is stopped, and return the exit status."""
     parser = common_options("o1lab.serve.vllm")
     parser.add_argument("--program", help="the vllm program of another environment")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of vLLM")
     parser.add_argument("--ready-timeout", type=float, default=900.0, help="seconds; large models load for minutes")
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -95,7 +103,7 @@ def vllm_arguments(
         trust_remote_code: whether the model may run its own code.
 
     Raises:
-        LabError: vLLM cannot serve an adapter: its rank is too high, or modules were trained in full.
+        LabError: vLLM cannot serve an adapter: its rank is too high, it is DoRA, or modules were trained in full.
     """
     arguments = [str(folder), "--host", "127.0.0.1", "--port", str(port), "--served-model-name", name]
     arguments += ["--enable-lora", "--max-loras", str(max(4, len(adapters)))]
@@ -107,6 +115,30 @@ def vllm_arguments(
     return arguments
 
 
+def settings_arguments(settings: ServeConfig) -> list[str]:
+    """Return the arguments of this module that o1lab.toml sets."""
+    program = ["--program", settings.vllm] if settings.vllm else []
+    return [*program, *(f"--option={option}" for option in settings.vllm_options)]
+
+
+def own_options(given: Sequence[str]) -> list[str]:
+    """Return the arguments for options of vLLM, such as ``tensor-parallel-size=2``; one without a value is a switch.
+
+    Raises:
+        LabError: an option is one that o1lab sets.
+    """
+    arguments = []
+    for option in given:
+        name, _, value = option.lstrip("-").partition("=")
+        name = name.replace("_", "-")
+        if not name or name in _OURS:
+            raise LabError(
+                f"vLLM's option {name!r} cannot be set.", f"o1lab sets these itself: {', '.join(sorted(_OURS))}."
+            )
+        arguments += [f"--{name}", value] if value else [f"--{name}"]
+    return arguments
+
+
 def _rank(adapters: list[Path]) -> int:
     """Return the smallest rank supported by vLLM that fits all ``adapters``, and ranks up to 64."""
     highest = 64
@@ -114,8 +146,11 @@ def _rank(adapters: list[Path]) -> int:
         try:
             settings = json.loads((path / "adapter_config.json").read_text("utf-8"))
             highest, full = max(highest, int(settings["r"])), settings.get("modules_to_save")
+            dora = settings.get("use_dora")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LabError(f"{path} has no adapter.", "Name a checkpoint folder of a run.") from error
+        if dora:
+            raise LabError(f"vLLM cannot serve {path}, a DoRA adapter.", "Use --engine embedded.", code="adapter")
         if full:
             message = f"vLLM cannot serve {path}, which has modules that were trained in full ({', '.join(full)})."
             raise LabError(message, "Use --engine embedded.", code="adapter")
@@ -133,7 +168,7 @@ def _run(options: argparse.Namespace) -> int:
     sock.close()  # vLLM binds it itself
     token = new_token()
     arguments = vllm_arguments(folder, name, port, options.adapter, trust_remote_code=options.trust_remote_code)
-    arguments += _own_template(options.adapter)
+    arguments += ["--dtype", options.dtype, *_own_template(options.adapter), *own_options(options.option)]
     child = subprocess.Popen(
         [*command, *arguments],
         stdin=subprocess.DEVNULL,
@@ -143,18 +178,18 @@ def _run(options: argparse.Namespace) -> int:
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread runs here yet
     )
-    output: deque[str] = deque(maxlen=20)
+    output: deque[str] = deque(maxlen=_KEPT)
     reader = threading.Thread(target=_forward, args=(child, output), daemon=True)
     reader.start()
     try:
         _wait_ready(child, port, options.ready_timeout, output)
         models = [name, *(adapter for adapter, _ in options.adapter)]
-        with announced(options, port=port, token=token, models=models, engine="vllm"):
+        with announced(options, port=port, token=token, models=models, engine="vllm", base=folder):
             status = _wait(child, options.parent)
     finally:
         _stop(child)
     if status:
-        raise LabError(f"vLLM ended with status {status}: {_last(output)}", "See its log above.", code="vllm")
+        raise LabError(f"vLLM ended with status {status}: {_cause(output)}", "See its log above.", code="vllm")
     return 0
 
 
@@ -207,7 +242,7 @@ def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, out
             child.wait(0.25)
         except subprocess.TimeoutExpired:
             continue
-        raise LabError(f"vLLM did not start: {_last(output)}", _advice(output), code="vllm")
+        raise LabError(f"vLLM did not start: {_cause(output)}", _advice(output), code="vllm")
     raise LabError(f"vLLM was not ready after {timeout_s:.0f} s.", "See its log above.", code="vllm")
 
 
@@ -235,8 +270,10 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _last(output: deque[str]) -> str:
-    return next((line for line in reversed(output) if line.strip()), "no output")
+def _cause(output: deque[str]) -> str:
+    """Return the first error in vLLM's output, which later ones only report; without one, the last line."""
+    found = next((cause[0] for line in output if (cause := _CAUSE.search(line))), None)
+    return found or next((line for line in reversed(output) if line.strip()), "no output")
 
 
 def _advice(output: deque[str]) -> str:

@@ -41,6 +41,11 @@ class Weights:
     loaded: int = 0
     trust_remote_code: bool = False
 
+    @property
+    def vocabulary(self) -> int:
+        """The number of token ids that the model knows."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
 
 def load_weights(folder: Path, *, dtype: str = "auto", trust_remote_code: bool = False) -> Weights:
     """Load the base in ``folder`` on the GPU if there is one, else on the CPU.

@@ -1,4 +1,4 @@
-"""Trainer callback that writes metrics, samples and checkpoints to the run directory and reacts to stop requests."""
+"""Writes metrics, samples and checkpoints of a run to its directory. Only the first process of a run does."""
 
 from __future__ import annotations
 
@@ -7,57 +7,33 @@ import math
 import shutil
 import statistics
 import time
+import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
-from transformers import TrainerCallback
 
 from o1lab.errors import O1LabError, RefusedError
 from o1lab.files import write_json
-from o1lab.jobs.heartbeat import Heartbeat, StopSignal
+from o1lab.jobs.hardware import gpu_metrics
+from o1lab.jobs.heartbeat import Heartbeat
+from o1lab.jobs.hook import HookCaller
 from o1lab.models.checkpoints import checkpoint_step
+from o1lab.models.library_errors import first_line
 from o1lab.small_files import read_object
 from o1lab.train.metrics_reader import RESUMED
+from o1lab.train.objective import measured
 from o1lab.train.probes import Prober
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.run_warnings import Warnings
 
 STATE_FILE = "o1lab.json"
 _EVALUATED = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
 _SPIKE_HISTORY = 30
 _SPIKE_LEAST = 10
-
-
-class Gpu:
-    """Utilisation and memory of one NVIDIA GPU, from the driver.
-
-    Args:
-        entry: its entry in CUDA_VISIBLE_DEVICES: an index or a UUID.
-    """
-
-    def __init__(self, entry: str) -> None:
-        import pynvml
-
-        self._nvml = pynvml
-        pynvml.nvmlInit()
-        self._handle = (
-            pynvml.nvmlDeviceGetHandleByIndex(int(entry))
-            if entry.isdigit()
-            else pynvml.nvmlDeviceGetHandleByUUID(entry)
-        )
-
-    def read(self) -> dict[str, float]:
-        """Return ``gpu_util`` in percent and ``gpu_memory_bytes`` in use by all processes; empty if unavailable."""
-        try:
-            return {
-                "gpu_util": self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
-                "gpu_memory_bytes": self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used,
-            }
-        except self._nvml.NVMLError:
-            return {}
 
 
 class Lines:
@@ -75,42 +51,56 @@ class Lines:
         self._file.close()
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed for us
-    """Writes metrics, samples and checkpoints of a run; stops it on request or when the loss is not finite.
+class Reporter:
+    """Writes metrics, samples and checkpoints of a run, and finds what is wrong with its loss.
+
+    :class:`o1lab.train.steering.Steering` calls it.
 
     Attributes:
         trainer: must be set before training starts.
         failure: why the run cannot continue; None if it can.
-        stopped: whether it was stopped on request.
         last_loss: the last finite loss.
+        warnings: the warnings of the run.
     """
 
     def __init__(
-        self, run: RunDir, recipe: Recipe, heartbeat: Heartbeat[RunStatus], stop: StopSignal, prober: Prober | None
+        self,
+        run: RunDir,
+        recipe: Recipe,
+        heartbeat: Heartbeat[RunStatus],
+        stop: Callable[[], bool],
+        prober: Prober | None,
+        *,
+        hook: HookCaller,
+        processes: int = 1,
     ) -> None:
         self.trainer: Any = None
         self.failure: O1LabError | None = None
-        self.stopped = False
         self.last_loss: float | None = None
+        self.warnings = Warnings(heartbeat)
         self._run, self._recipe, self._heartbeat, self._stop, self._prober = run, recipe, heartbeat, stop, prober
+        self._hook = hook
+        self._processes = processes
         self._metrics = Lines(run.metrics)
         self._samples = Lines(run.samples)
         self._process = psutil.Process()
-        self._gpu: Gpu | None = None
+        self._gpu: Callable[[], dict[str, float]] = dict
         self._losses: deque[float] = deque(maxlen=_SPIKE_HISTORY)
         self._before_s = 0.0
         self._before_tokens = 0
         self._began = self._step_began = time.monotonic()
         self._busy_s = 0.0
         self._tokens_logged = 0
-        self._ask_after_log = False
 
     def watch_gpu(self, entry: str) -> None:
-        self._gpu = Gpu(entry)
+        self._gpu = gpu_metrics(entry)
 
     def continue_from(self, checkpoint: Path) -> None:
         """Restore the counters of a checkpoint, and mark later metrics and samples as superseded."""
         saved = read_object(checkpoint / STATE_FILE)
+        before = saved.get("processes", 1)
+        if isinstance(before, int) and before != self._processes:
+            self._warn_of_other_processes(before, checkpoint_step(checkpoint))
         elapsed, tokens = saved.get("elapsed_s"), saved.get("num_tokens")
         self._before_s = float(elapsed) if isinstance(elapsed, int | float) else 0.0
         self._before_tokens = tokens if isinstance(tokens, int) else 0
@@ -128,57 +118,34 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if self._prober:
             self._prober.close()
 
-    # Called by the trainer.
+    # Called by the steering.
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+    def begin(self, state: Any) -> None:
         self._began = time.monotonic()
         self._heartbeat.update(state="running", step=state.global_step, total_steps=state.max_steps)
-        if state.global_step == 0:
-            self._ask_probes(kwargs["model"], 0)
-        return control
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+    def begin_step(self) -> None:
         self._step_began = time.monotonic()
-        return control
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+    def end_step(self, step: int) -> None:
         self._busy_s += time.monotonic() - self._step_began
-        step, recipe = state.global_step, self._recipe
-        last = step >= state.max_steps
-        self._heartbeat.update(write=False, step=step)
-        if self._stop() and not last:
-            self._heartbeat.update(state="stopping", message="Saving a checkpoint.")
-            self.stopped = control.should_training_stop = True
-            control.should_log = control.should_save = True
-            return control
-        if last or (recipe.save_steps and step % recipe.save_steps == 0):
-            control.should_save = control.should_log = True  # logging comes first and prevents saving a NaN
-        if last or (recipe.eval_steps and step % recipe.eval_steps == 0):
-            control.should_evaluate = self.trainer.eval_dataset is not None
-            control.should_log = self._ask_after_log = True
-        return control
+        self._heartbeat.update(write=False, step=step, message="")
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> Any:
-        logs = logs or {}
+    def stopping(self) -> None:
+        self._heartbeat.update(state="stopping", message="Saving a checkpoint.")
+
+    def log(self, state: Any, logs: dict[str, Any]) -> None:
         if "loss" in logs:
-            self._log_step(state, control, logs)
+            self._log_step(state, logs)
         elif "eval_loss" in logs:
-            evaluated = {name: logs[name] for name in _EVALUATED if name in logs}
+            evaluated = {name: logs[name] for name in _EVALUATED if name in logs} | measured(logs, prefix="eval_")
             self._metrics.add(_plain({"step": state.global_step, "epoch": state.epoch, **evaluated}))
-        if self._ask_after_log and "loss" in logs:
-            self._ask_after_log = False
-            if self.failure is None:
-                self._ask_probes(kwargs["model"], state.global_step)
-        return control
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+    def save(self, folder: str, step: int) -> None:
         """Rename a complete checkpoint to its final name, which a partial one therefore never has."""
-        step = state.global_step
-        saved = Path(args.output_dir) / f"checkpoint-{step}"
-        write_json(
-            saved / STATE_FILE,
-            {"step": step, "num_tokens": self._tokens(), "elapsed_s": self._elapsed(), "loss": self.last_loss},
-        )
+        saved = Path(folder) / f"checkpoint-{step}"
+        figures = {"step": step, "num_tokens": self._tokens(), "elapsed_s": self._elapsed(), "loss": self.last_loss}
+        write_json(saved / STATE_FILE, figures | {"processes": self._processes})
         target = self._run.checkpoint(step)
         if target.exists():
             shutil.rmtree(target)
@@ -186,11 +153,27 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if keep := self._recipe.keep_checkpoints:
             for old in self._run.checkpoints()[:-keep]:
                 shutil.rmtree(old, ignore_errors=True)
-        return control
+
+    def ask_probes(self, model: Any, step: int) -> None:
+        if self._prober is None or self._stop():
+            return
+        before = self._heartbeat.status.message
+
+        def progress(answered: int, total: int) -> None:
+            self._heartbeat.update(message=f"Asking probes {answered}/{total}.")
+
+        try:
+            for sample in self._prober.ask(model, step, progress):
+                self._samples.add(sample)
+        except Exception as error:  # the training is worth more than its probes
+            traceback.print_exc()
+            failed = "The probes could not be asked"
+            self.warnings.add(f"{failed} at step {step}: {type(error).__name__}: {first_line(error)}.", instead=failed)
+        self._heartbeat.update(message=before)
 
     # Helpers.
 
-    def _log_step(self, state: Any, control: Any, logs: dict[str, Any]) -> None:
+    def _log_step(self, state: Any, logs: dict[str, Any]) -> None:
         step, loss = state.global_step, float(logs["loss"])
         tokens = self._tokens()
         line = {
@@ -202,18 +185,16 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             "num_tokens": tokens,
             "mean_token_accuracy": logs.get("mean_token_accuracy"),
             "entropy": logs.get("entropy"),
+            **measured(logs),
             "tokens_per_second": round((tokens - self._tokens_logged) / max(self._busy_s, 1e-9), 2),
             "elapsed_s": self._elapsed(),
             "rss_bytes": self._process.memory_info().rss,
-        }
-        if self._gpu:
-            line |= self._gpu.read()
+        } | self._gpu()
         self._tokens_logged, self._busy_s = tokens, 0.0
         name, value = ("gradient", float(logs.get("grad_norm") or 0.0)) if math.isfinite(loss) else ("loss", loss)
         if not math.isfinite(value):
             line["alert"] = "nan"
-            control.should_save = control.should_evaluate = False
-            control.should_training_stop = True
+            self.warnings.add(f"The {name} became {value} at step {step}.")
             self.failure = RefusedError(
                 f"The {name} became {value} at step {step}: the weights are unusable.",
                 self._advice(),
@@ -221,7 +202,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             )
         elif usual := spike(loss, self._losses):
             line["alert"] = "spike"
-            self._heartbeat.update(message=f"Loss spike at step {step}: {loss:.3g}, usually about {usual:.3g}.")
+            text = f"Loss spike at step {step}: {loss:.3g}, usually about {usual:.3g}."
+            self.warnings.spike(text)
+            self._hook.tell("spike", text)
         if math.isfinite(loss):
             self._losses.append(loss)
             self.last_loss = loss
@@ -232,20 +215,17 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         resuming = f" Resuming continues from {saved[-1].name}." if saved else ""
         return f"Lower the learning rate (now {self._recipe.learning_rate:g}) or raise the warm-up.{resuming}"
 
-    def _ask_probes(self, model: Any, step: int) -> None:
-        if self._prober is None or self._stop():
-            return
-        before = self._heartbeat.status.message
-
-        def progress(answered: int, total: int) -> None:
-            self._heartbeat.update(message=f"Asking probes {answered}/{total}.")
-
-        for sample in self._prober.ask(model, step, progress):
-            self._samples.add(sample)
-        self._heartbeat.update(message=before)
+    def _warn_of_other_processes(self, before: int, step: int) -> None:
+        """Say what another number of processes changes: a step has other rows, and epochs are counted in new steps."""
+        words = f"{self._processes} process{'es' * (self._processes > 1)} instead of {before}"
+        per_process = self._recipe.batch_size * self._recipe.grad_accumulation
+        self.warnings.add(
+            f"From step {step} on it trains in {words}: a step has {per_process * self._processes} rows instead of"
+            f" {per_process * before}, so rows of the epoch are trained twice or left out."
+        )
 
     def _tokens(self) -> int:
-        # TRL counts the tokens of this process only. The private counter is the one in its own log line.
+        # TRL counts from zero after a resume, in all processes together. The private counter is that of its log line.
         return self._before_tokens + int(self.trainer._total_train_tokens)
 
     def _elapsed(self) -> float:

@@ -2,77 +2,149 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
+import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
+from o1lab.errors import LabError, O1LabError, RefusedError, UsageError, from_store
 from o1lab.files import write_json, write_text
 from o1lab.jobs import spawn
 from o1lab.jobs.manage import JobKind
+from o1lab.labs import open_lab
 from o1lab.models.checkpoints import checkpoint_step
+from o1lab.models.imported import find_imported
 from o1lab.models.student import STUDENT
 from o1lab.paths import Lab
-from o1lab.process import QUIET_ENVIRONMENT, started_at
+from o1lab.process import started_at
+from o1lab.train.launchers import LAUNCHERS
+from o1lab.train.objective import kind_of
 from o1lab.train.parent_run import origin, parent_id
-from o1lab.train.recipe import Recipe, dump
-from o1lab.train.rows import TrainingRow, shared_system, template_text, training_row, write_rows
-from o1lab.train.run_directory import RunDir, RunStatus, find_run, list_run_dirs
-from store import datasets, runs
-from store.connection import Store, open_store
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import dump, load, resolve, rewrite
+from o1lab.train.replay import replay_rows
+from o1lab.train.rows import (
+    TrainingRow,
+    pair_row,
+    shared_system,
+    template_text,
+    training_row,
+    without_solution,
+    write_rows,
+)
+from o1lab.train.run_directory import RunDir, RunStatus, list_run_dirs
+from o1lab.train.run_environment import environment
+from store import datasets, pairs, runs
+from store.connection import Store
 from store.errors import StoreError
 from store.records import RunRecord, now
 
-_PACKAGES = ("o1lab", "torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
+
+def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[RunDir, int | None]:
+    """Create a run and start its worker, as :func:`launch_together` does for several."""
+    return launch_together(lab, [recipe], store=store)[0]
 
 
-# By default, glibc returns the memory of every large tensor to the kernel. These settings keep it: ten steps of the
-# demo on two cores took 60 s instead of 77, start included, and 5 s of system time instead of 16.
-KEEP_MEMORY = {
-    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"
-}
+def launch_together(
+    lab: Lab,
+    recipes: Sequence[Recipe],
+    *,
+    store: Store | None = None,
+    changes: Callable[[Sequence[RunDir]], Mapping[str, Any]] = lambda _created: {},
+    created_one: Callable[[RunDir, Recipe], None] = lambda _run, _recipe: None,
+) -> list[tuple[RunDir, int | None]]:
+    """Create a run directory for each recipe, register the runs, and start their detached workers.
 
-
-def launch(lab: Lab, recipe: Recipe, *, store: Store | None = None) -> tuple[RunDir, int]:
-    """Create a run directory, register the run, and start its detached worker.
+    Either all run directories are created or none. If a worker cannot be started, those after it, which may wait for
+    its run, are not started either; all can be resumed.
 
     Args:
         lab: the lab.
-        recipe: the recipe; see :func:`resolve_rows` for the values that are filled in.
+        recipes: the recipes; see :func:`resolve_rows` for the values that are filled in.
         store: the lab's database, if it is open already.
+        changes: returns new values for the next recipe, from the runs that were created before.
+        created_one: called with each run and its recipe, before the run is registered.
 
     Returns:
-        The run and the process id of its worker.
+        Each run and the process id of its worker; None for a worker elsewhere (see :meth:`RunDir.launch`).
 
     Raises:
-        NotFoundError: the dataset or the run to start from does not exist.
-        UsageError, RefusedError: as :func:`resolve_rows`.
+        NotFoundError: a dataset or the run to start from does not exist.
+        UsageError, RefusedError: as :func:`resolve_rows`; or a run needs several nodes.
         LabError: the lab cannot be written, or the training extra is not installed.
+        O1LabError: a worker cannot be started; the message says which runs were started (see :func:`_start_all`).
     """
     require_trainer()
+    for recipe in recipes:
+        require_one_node(recipe)
+    created: list[RunDir] = []
+    records: list[RunRecord] = []
     with opened_store(lab, store) as opened:
-        run, record = make_run(lab, recipe, opened)
-        runs.add(opened.db, record)
-    return run, start_worker(run)
+        try:
+            for recipe in recipes:  # the lab is not locked while their rows are written, which may take minutes
+                run, record = make_run(lab, recipe.model_copy(update=dict(changes(created))), opened)
+                created.append(run)
+                records.append(record)
+                created_one(run, recipe)
+            with opened.db.atomic():
+                for record in records:
+                    runs.add(opened.db, record)
+        except BaseException:
+            for run in created:
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
+    return _start_all(created)
+
+
+def _start_all(created: Sequence[RunDir]) -> list[tuple[RunDir, int | None]]:
+    """Start the workers of runs up to the first that cannot be started; the others are marked as stopped.
+
+    Raises:
+        O1LabError: one cannot be started; with the class and code of the launcher's error.
+    """
+    started: list[tuple[RunDir, int | None]] = []
+    for number, run in enumerate(created):
+        try:
+            started.append((run, start_worker(run)))
+        except BaseException as error:  # also Ctrl-C
+            left = created[number + 1 :]
+            for other in left:
+                told = f"It was not submitted, because the run {run.id} before it was not."
+                other.write_status(replace(other.read_status(), state="stopped", message=told, hint=other.resume_hint))
+            if isinstance(error, O1LabError) and len(created) > 1:
+                raise _partly_started(error, [one for one, _ in started], [run, *left]) from error
+            raise
+    return started
+
+
+def _partly_started(error: O1LabError, started: Sequence[RunDir], refused: Sequence[RunDir]) -> O1LabError:
+    """Return the error of one of several runs with what became of all of them."""
+    names = ", ".join(run.id for run in refused)
+    begun = f"started: {', '.join(run.id for run in started)}; " if started else ""
+    tag = refused[0].group()
+    again = shlex.quote(tag.name) if tag is not None else refused[0].id
+    others = "" if tag is not None or len(refused) == 1 else " (and so each of the others)"
+    message = (
+        f"{len(refused)} of {len(started) + len(refused)} runs were not submitted: {error.message.rstrip('.')} "
+        f"({begun}not submitted: {names})."
+    )
+    hint = f"{error.hint} Then submit the rest: {refused[0].verb} resume {again}{others}."
+    return type(error)(message, hint.strip(), code=error.code)
 
 
 @contextmanager
 def opened_store(lab: Lab, store: Store | None) -> Iterator[Store]:
     """Yield ``store``, or open the lab's database for the block; store errors become :class:`O1LabError`."""
-    opened = store or open_store(lab.database, create=False)
+    opened = store or open_lab(lab, create=False)
     try:
         yield opened
     except StoreError as error:
-        raise _explained(error) from error
+        raise from_store(error) from error
     finally:
         if store is None:
             opened.close()
@@ -106,43 +178,70 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[T
     """Resolve a recipe against the lab, and read the rows of its dataset.
 
     Returns:
-        The recipe with the dataset's name and hash, its phase, an absolute base folder and the values of the adapter
-        that it starts from; and the rows.
+        The recipe with the names and hashes of its datasets, its phase, an absolute base folder and the values of the
+        adapter that it starts from; and the rows, those of the replay dataset last.
 
     Raises:
-        NotFoundError: the dataset or the run to start from does not exist.
-        UsageError: the dataset does not have the hash in the recipe, or the adapter to start from has another shape
+        NotFoundError: the dataset, the replay dataset or the run to start from does not exist.
+        UsageError: a dataset does not have the hash in the recipe, or the adapter to start from has another shape
             than the recipe asks for.
-        RefusedError: the run to wait for will not finish or has another base; the recipe is for phase 1 and some
-            rows have no solution; or the rows have different system messages and the recipe does not say what to do
-            with them (code ``system_differs``).
+        RefusedError: the replay dataset does not fit (see :func:`replay_rows`); the run to wait for will not finish or
+            has another base; the recipe is for phase 1 and some rows have no solution; or the rows have different
+            system messages and the recipe does not say what to do with them (code ``system_differs``).
     """
     try:
-        dataset = datasets.get(store.db, recipe.dataset)
-        rows = [training_row(row, recipe.phase) for row in datasets.rows(store.db, dataset.name)]
+        dataset = datasets.get(store.db, recipe.dataset, kind=kind_of(recipe.objective))
+        if dataset.kind == "pairs":
+            rows = [pair_row(row, recipe.phase) for row in pairs.rows(store.db, dataset.name)]
+        else:
+            rows = [training_row(row, recipe.phase) for row in datasets.rows(store.db, dataset.name)]
+        replay, replayed = replay_rows(store.db, recipe.model_copy(update=_absolute(lab, recipe.base)), rows)
     except StoreError as error:
-        raise _explained(error) from error
+        raise from_store(error) from error
     if recipe.dataset_hash and recipe.dataset_hash != dataset.hash:
         raise UsageError(
             f"The dataset {dataset.name} has the hash {dataset.hash}, but the recipe expects {recipe.dataset_hash}.",
             "Clear dataset_hash in the recipe to train on the current dataset.",
         )
-    values: dict[str, Any] = {"dataset": dataset.name, "dataset_hash": dataset.hash}
-    if recipe.base.lower() != STUDENT and (folder := Path(recipe.base).expanduser()).is_dir():
-        values["base"] = str(folder.absolute())  # the worker runs in another folder
+    values: dict[str, Any] = {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.hash,
+        **replay,
+        **_absolute(lab, recipe.base),
+    }
     if dataset.phase == 1:
         values["phase"] = 1  # its rows have no thoughts
     values |= shared_system(recipe, rows)
     if recipe.chat_template:
         values["chat_template"] = template_text(recipe.chat_template)
     resolved = recipe.model_copy(update=values)
-    if resolved.phase == 1 and (empty := sum(not row.solution for row in rows)):
+    if resolved.phase == 1 and (empty := sum(map(without_solution, rows))):
         raise RefusedError(
             f"{empty:,} rows of {dataset.name} have no solution, but phase 1 trains on the solution alone.",
             "Create a dataset for phase 1 of the same traces, which omits these: `o1lab dataset create --phase 1`.",
             code="no_solution",
         )
-    return resolved.model_copy(update=origin(lab, resolved)), rows
+    return resolved.model_copy(update=origin(lab, resolved)), [*rows, *replayed]
+
+
+def _absolute(lab: Lab, base: str) -> dict[str, Any]:
+    """Return the absolute folder of a base as a value of the recipe: the worker runs in another folder.
+
+    Raises:
+        UsageError: it is the name of an adapter of the lab.
+    """
+    if base.lower() == STUDENT:
+        return {}
+    if not (folder := Path(base).expanduser()).is_dir():
+        one = find_imported(lab, base)
+        if one is None:
+            return {}
+        if one.kind == "adapter":
+            raise UsageError(
+                f"{base} is an adapter for {one.base}.", f"Start from it: --base {one.base} --init-from {base}"
+            )
+        folder = one.folder
+    return {"base": str(folder.absolute())}
 
 
 def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) -> None:
@@ -155,54 +254,51 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
         run.path.mkdir(parents=True)
         (run.path / "control").mkdir()
         run.checkpoints_dir.mkdir()
-        trace_ids = write_rows(run.data, rows)
+        ids, replayed = write_rows(run.data, rows)
         write_text(run.recipe, dump(recipe))
-        summary = {"name": recipe.dataset, "hash": recipe.dataset_hash, "rows": len(trace_ids), "trace_ids": trace_ids}
+        summary = {"name": recipe.dataset, "hash": recipe.dataset_hash, "rows": len(ids), "trace_ids": ids}
+        if replayed:
+            named = {"name": recipe.replay_dataset, "hash": recipe.replay_hash}
+            summary["replay"] = {**named, "rows": len(replayed), "trace_ids": replayed}
         write_json(run.dataset, summary)
         write_text(run.command, reproducing_command(lab, run) + "\n")
         write_json(run.env, environment())
         run.metrics.touch()
         run.samples.touch()
-        run.write_status(_waiting_status("Waiting for its process to start."))
+        run.write_status(_waiting_status("Waiting for its process to start.", kind=recipe.kind))
     except OSError as error:
         raise LabError(
             f"Cannot write the run directory {run.path}: {error.strerror}.", "Check the lab's disk and permissions."
         ) from error
 
 
-def start_worker(run: RunDir, *, resuming: bool = False) -> int:
-    """Start the run's detached worker; its output goes to log.txt.
+def start_worker(run: RunDir, *, resuming: bool = False) -> int | None:
+    """Start the run's worker with the launcher of its recipe; its output goes to log.txt.
 
     Returns:
-        The process id of the worker.
+        The process id of the worker; None if it is not a process of this machine.
 
     Raises:
-        LabError: the process or its log cannot be created.
+        LabError: it cannot be started; the run has failed, and can be resumed.
+        UsageError: there is no such launcher.
     """
     run.clear_control_files()
-    arguments = ["--resume"] if resuming else []
-    pid = spawn.launch(run, "o1lab.train.worker", *arguments, env=KEEP_MEMORY | os.environ | QUIET_ENVIRONMENT)
+    recipe = load(run.recipe)
+    try:
+        pid = LAUNCHERS.get(recipe.on).start(run, recipe, resuming=resuming)
+    except O1LabError as error:
+        failed = replace(run.read_status(), state="failed", heartbeat=time.time())
+        run.write_status(replace(failed, message=error.message, hint=error.hint))
+        raise
     status = run.read_status()
-    if status.pid is None:  # the worker has not written its own status yet
-        waiting = _waiting_status("Loading.", state="starting", step=status.step, total_steps=status.total_steps)
+    if pid is not None and status.pid is None:  # the worker has not written its own status yet
+        waiting = replace(status, state="starting", message="Loading.", heartbeat=time.time())
         run.write_status(replace(waiting, pid=pid, pid_started=started_at(pid)))
     return pid
 
 
-def resume(lab: Lab, identity: str) -> tuple[RunDir, int]:
-    """Continue a stopped, failed or dead run from its last checkpoint, under the same id.
-
-    Returns:
-        The run and the process id of its new worker.
-
-    Raises:
-        NotFoundError: there is no such run.
-        UsageError: it is running, or it finished.
-        RefusedError: it has no checkpoint to continue from.
-    """
-    run = find_run(lab, identity)
-    _prepare(lab, run, {})
-    return run, start_worker(run, resuming=True)
+RESUME_CHANGES = ("on", "processes", "nodes")
+"""The fields of a recipe that a resume may change: where the run trains, not what."""
 
 
 def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
@@ -210,8 +306,15 @@ def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
     state = run.info()
     if state.active:
         raise UsageError(f"The run {run.id} is already {state.state}.", f"Watch it: `o1lab runs watch {run.id}`.")
-    if any(value is not None for value in changes.values()):
-        raise UsageError("The recipe of a run cannot change.", "Start a new run: o1lab train --recipe FILE ...")
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given.keys() <= set(RESUME_CHANGES):
+        raise UsageError(
+            "A resume changes only on, processes and nodes of the recipe.",
+            "Start a new run: o1lab train --recipe FILE ...",
+        )
+    recipe = load(run.recipe)
+    changed = resolve(recipe.model_dump() | given)
+    require_one_node(changed)
     saved = run.checkpoints()
     if state.state == "finished":
         raise UsageError(
@@ -222,22 +325,51 @@ def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
             f"The run {run.id} has no checkpoint to continue from.", "Start a new run with a smaller save_steps."
         )
     step = checkpoint_step(saved[-1]) if saved else 0
-    run.write_status(_waiting_status(f"Resuming from step {step}.", step=step))
+    run.clear_control_files()  # or it would be shown as stopping
+    if changed != recipe:
+        rewrite(run.recipe, changed)
+    before = state.status
+    kept: dict[str, Any] = {"total_steps": before.total_steps, "kind": before.kind, "warnings": before.warnings}
+    run.write_status(_waiting_status(f"Resuming from step {step}.", step=step, **kept))
 
 
-def _forget(lab: Lab, run: RunDir) -> tuple[str, ...]:
-    """Delete a run's row; refuse if other runs start from it."""
+def require_one_node(recipe: Recipe) -> None:
+    """Refuse to start the processes of several nodes from here.
+
+    Raises:
+        RefusedError: the recipe needs several (code ``several_nodes``).
+    """
+    if recipe.nodes > 1 and not LAUNCHERS.get(recipe.on).elsewhere:
+        raise RefusedError(
+            f"The recipe trains on {recipe.nodes} nodes, and this starts processes on this machine only.",
+            "Add --on hand, slurm or ray; or set nodes=1, and processes to the number of GPUs.",
+            code="several_nodes",
+        )
+
+
+def _require_unneeded(lab: Lab, run: RunDir) -> None:
+    """Refuse to remove a run that other runs start from."""
     others = (other for other in list_run_dirs(lab) if other.id != run.id)
     children = [other.id for other in others if parent_id(other.recipe) == run.id]
     if children:
         raise RefusedError(f"Other runs start from the run {run.id}: {', '.join(children[:5])}.", "Delete those first.")
+
+
+def _forget(lab: Lab, run: RunDir) -> tuple[str, ...]:
+    """Delete a run's row."""
     with opened_store(lab, None) as opened:
         runs.remove(opened.db, run.id)
     return ()
 
 
 RUNS = JobKind(
-    RunDir, lambda lab: lab.runs, _prepare, lambda run: start_worker(run, resuming=True), _forget, can_pause=False
+    RunDir,
+    lambda lab: lab.runs,
+    _prepare,
+    lambda run: start_worker(run, resuming=True),
+    _forget,
+    can_pause=False,
+    require_unneeded=_require_unneeded,
 )
 """Training runs, for :mod:`o1lab.jobs.manage`."""
 
@@ -264,43 +396,5 @@ def require_trainer() -> None:
         )
 
 
-def environment() -> dict[str, Any]:
-    """Return the content of env.json: versions, machine and git state. The worker adds the device."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "cpus": os.cpu_count(),
-        "versions": versions,
-        "git": git_state(Path(__file__).parent),
-    }
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return commit and ``dirty`` of the checkout that contains ``folder``; None for an installed package."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
-
-
-def _waiting_status(message: str, *, state: str = "queued", step: int = 0, total_steps: int = 0) -> RunStatus:
-    host, now_s = socket.gethostname(), time.time()
-    return RunStatus(state, host=host, heartbeat=now_s, message=message, step=step, total_steps=total_steps)
-
-
-def _explained(error: StoreError) -> O1LabError:
-    kind = NotFoundError if error.code == "not_found" else LabError
-    return kind(error.message, error.hint, code=error.code)
+def _waiting_status(message: str, *, state: str = "queued", **values: Any) -> RunStatus:
+    return RunStatus(state, host=socket.gethostname(), heartbeat=time.time(), message=message, **values)

@@ -7,22 +7,21 @@ so that a resumed run does not wait again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import RefusedError, UsageError
-from o1lab.files import write_text
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.paths import Lab
-from o1lab.train.adapter import adapter_shape, find_checkpoint, shape_mismatch
-from o1lab.train.recipe import Recipe, dump, load, load_values
+from o1lab.train.adapter import MODELS, adapter_shape, find_checkpoint, reference_to, shape_mismatch
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load, load_values, rewrite
 from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
-SHAPE = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets", "modules_to_save")
+SHAPE = ("adapter", "lora_r", "lora_alpha", "lora_dropout", "lora_targets", "modules_to_save")
 """The values of a recipe that the adapter to start from determines."""
 POLL_S = 1.0
 
@@ -30,16 +29,21 @@ POLL_S = 1.0
 def awaited(recipe: Recipe) -> str | None:
     """Return the id of the run that the recipe waits for (``init_from: RUN/end``); None if it waits for none."""
     identity, _, name = (recipe.init_from or "").partition("/")
-    return identity if name == END else None
+    return identity if name == END and identity != MODELS else None
 
 
 def parent_id(recipe: Path) -> str | None:
-    """Return the id of the run that a recipe file starts from; None if there is none or it cannot be read."""
+    """Return the id of the run that a recipe file starts from; None if there is none or it cannot be read.
+
+    An imported adapter is ``models/NAME``.
+    """
     try:
         reference = load_values(recipe).get("init_from")
     except UsageError:
         return None
-    return reference.partition("/")[0] if isinstance(reference, str) else None
+    if not isinstance(reference, str):
+        return None
+    return reference if reference.startswith(f"{MODELS}/") else reference.partition("/")[0]
 
 
 def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
@@ -71,10 +75,11 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, Any]:
             f"The run {run.id} trains {theirs.base}, not {recipe.base}.", "Start from a run of the same base.",
             code="adapter_of_other_base",
         )  # fmt: skip
-    for name in SHAPE:
+    shape = SHAPE if theirs.kind == "adapter" else ("adapter",)
+    for name in shape:
         if name in recipe.model_fields_set and getattr(recipe, name) != getattr(theirs, name):
             raise shape_mismatch(run.id, name, getattr(theirs, name), getattr(recipe, name))
-    return {"init_from": f"{run.id}/{END}"} | {name: getattr(theirs, name) for name in SHAPE}
+    return {"init_from": f"{run.id}/{END}"} | {name: getattr(theirs, name) for name in shape}
 
 
 def wait_for_origin(
@@ -128,15 +133,13 @@ def _settled(run: RunDir, recipe: Recipe, other: RunDir, heartbeat: Heartbeat[Ru
             f"The run {other.id} has finished without a checkpoint to start from.", "Train that run again."
         )
     settled = recipe.model_copy(update=_of(saved[-1], recipe))
-    before = run.recipe.stat()
-    write_text(run.recipe, dump(settled))
-    os.utime(run.recipe, ns=(before.st_atime_ns, before.st_mtime_ns))  # its time is that of the run's creation
+    rewrite(run.recipe, settled)
     heartbeat.update(state="starting", after="", message="Loading.")
     return settled
 
 
 def _of(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
-    return {"init_from": f"{checkpoint.parent.parent.name}/{checkpoint.name}"} | adapter_shape(recipe, checkpoint)
+    return {"init_from": reference_to(checkpoint)} | adapter_shape(recipe, checkpoint)
 
 
 def _will_not_finish(other: RunDir, state: RunState, waiting: str) -> RefusedError:

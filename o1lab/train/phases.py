@@ -6,18 +6,18 @@ those of the first phase, because an adapter cannot change either.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
-from o1lab.train.launch import make_run, opened_store, require_trainer, start_worker
+from o1lab.train.groups import has_lists
+from o1lab.train.launch import launch_together
 from o1lab.train.parent_run import END, SHAPE
 from o1lab.train.preflight.report import Preflight, run_preflight
-from o1lab.train.recipe import Recipe, override, resolve
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import override, resolve
 from o1lab.train.run_directory import RunDir
-from store import runs
 from store.connection import Store
 
 PHASES = "phases"
@@ -33,11 +33,16 @@ def require_one(values: Mapping[str, Any]) -> None:
     """Check that the values are a single recipe.
 
     Raises:
-        UsageError: they have several phases.
+        UsageError: they have several phases, or several values of a field.
     """
     if has_phases(values):
         raise UsageError(
             "This recipe has several phases, which are separate runs.", "Start them with: o1lab train --recipe FILE"
+        )
+    if has_lists(values):
+        raise UsageError(
+            "This recipe has several values of a field: it is a group of runs.",
+            "Start them with: o1lab train --recipe FILE",
         )
 
 
@@ -124,31 +129,15 @@ def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None
     return found
 
 
-def launch_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None) -> list[tuple[RunDir, int]]:
+def launch_phases(
+    lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None
+) -> list[tuple[RunDir, int | None]]:
     """Create a run for each recipe and start all workers; each waits until the previous run has finished.
 
     Either all run directories are created or none. The workers are detached and outlive this process.
 
-    Returns:
-        Each run and the process id of its worker.
-
-    Raises:
-        NotFoundError: a dataset or the run to start from does not exist.
-        UsageError, RefusedError: a recipe does not fit its dataset or the adapter that it starts from.
-        LabError: the lab cannot be written, or the training extra is not installed.
+    It returns and raises what :func:`o1lab.train.launch.launch_together` does.
     """
-    require_trainer()
-    created: list[RunDir] = []
-    with opened_store(lab, store) as opened:
-        try:
-            with opened.db.atomic():
-                for recipe in recipes:
-                    previous = {"init_from": f"{created[-1].id}/{END}"} if created else {}
-                    run, record = make_run(lab, recipe.model_copy(update=previous), opened)
-                    created.append(run)
-                    runs.add(opened.db, record)
-        except BaseException:
-            for run in created:
-                shutil.rmtree(run.path, ignore_errors=True)
-            raise
-    return [(run, start_worker(run)) for run in created]
+    return launch_together(
+        lab, recipes, store=store, changes=lambda created: {"init_from": f"{created[-1].id}/{END}"} if created else {}
+    )

@@ -14,7 +14,8 @@ from o1lab.chains.answers import extract_answer
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.models.prompts import render
-from o1lab.train.recipe import Probe, Recipe
+from o1lab.train.probe import Probe
+from o1lab.train.recipe import Recipe
 from o1lab.train.tensors import end_of_turn_ids
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,30 @@ from o1lab.errors import RefusedError, UsageError
 from o1lab.models.prompts import SYSTEM_ROLES, CutOff, Message
 from o1lab.train.recipe import Recipe
 from store.datasets import DatasetRow
+from store.pairs import PairRow
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The worse answer of a pair; its attributes are those of :class:`TrainingRow`."""
+
+    trace_id: str
+    thought: str
+    solution: str
+    cut_off: CutOff = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """A row of the training data.
+    """A row of the training data: an answer to learn, or the better one of a pair.
 
     Attributes:
         prompt: the question.
         context: the conversation before the response, as messages with ``role`` and ``content``, the system message
             first; empty if it is the question alone.
         cut_off: the part in which the response was cut off.
+        replay: the dataset of the base's own answers that the row was taken from; empty for a row of the run's dataset.
+        rejected: the worse answer to the same question; None in supervised training.
     """
 
     trace_id: str
@@ -32,6 +45,8 @@ class TrainingRow:
     solution: str
     context: Sequence[Message] = field(default_factory=list)
     cut_off: CutOff = ""
+    replay: str = ""
+    rejected: Answer | None = None
 
     @property
     def system(self) -> str:
@@ -45,11 +60,23 @@ class TrainingRow:
         return recipe.prompt.conversation(messages, system=None if own else recipe.system_prompt or "")
 
 
-def training_row(row: DatasetRow, phase: int) -> TrainingRow:
-    """Return the training row of a dataset's row."""
+def training_row(row: DatasetRow, phase: int, *, replay: str = "") -> TrainingRow:
+    """Return the training row of a dataset's row; ``replay`` is the dataset's name if it holds the base's answers."""
     cut_off: CutOff = "thought" if row.cut_off else "" if row.complete else "solution"
     thought = row.thought if phase == 2 else ""
-    return TrainingRow(row.trace_id, row.statement, thought, row.solution, [*map(dict, row.context)], cut_off)
+    return TrainingRow(row.trace_id, row.statement, thought, row.solution, [*map(dict, row.context)], cut_off, replay)
+
+
+def pair_row(row: PairRow, phase: int) -> TrainingRow:
+    """Return the training row of a pair."""
+    worse = training_row(row.rejected, phase)
+    answer = Answer(worse.trace_id, worse.thought, worse.solution, worse.cut_off)
+    return replace(training_row(row.chosen, phase), rejected=answer)
+
+
+def without_solution(row: TrainingRow) -> bool:
+    """Whether an answer of a row has no solution."""
+    return not (row.solution and (row.rejected is None or row.rejected.solution))
 
 
 def shared_system(recipe: Recipe, rows: Sequence[TrainingRow]) -> dict[str, Any]:
@@ -58,6 +85,7 @@ def shared_system(recipe: Recipe, rows: Sequence[TrainingRow]) -> dict[str, Any]
     Raises:
         RefusedError: they differ, and the recipe does not say what to do (code ``system_differs``).
     """
+    rows = [row for row in rows if not row.replay]  # those have that of the run
     found = Counter(row.system for row in rows)
     if recipe.system is not None or not any(found):
         return {}
@@ -97,7 +125,7 @@ def read_rows(path: Path) -> list[TrainingRow]:
         RefusedError: there are none (code ``empty_dataset``).
     """
     with path.open(encoding="utf-8", errors="surrogatepass") as file:
-        rows = [TrainingRow(**json.loads(line)) for line in file]
+        rows = [_read(json.loads(line)) for line in file]
     if not rows:
         raise RefusedError(
             "The dataset has no rows.", "Accept some traces and create a dataset from them.", code="empty_dataset"
@@ -105,11 +133,20 @@ def read_rows(path: Path) -> list[TrainingRow]:
     return rows
 
 
-def write_rows(path: Path, rows: Iterable[TrainingRow]) -> list[str]:
-    """Write data.jsonl, and return the ids of the traces."""
-    trace_ids = []
+def write_rows(path: Path, rows: Iterable[TrainingRow]) -> tuple[list[str], list[str]]:
+    """Write data.jsonl, and return the ids of the traces: those of the dataset, and those of replay rows."""
+    trace_ids: list[str] = []
+    replayed: list[str] = []
     with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
         for row in rows:
-            file.write(json.dumps(asdict(row)) + "\n")
-            trace_ids.append(row.trace_id)
-    return trace_ids
+            values = asdict(row)
+            if row.rejected is None:
+                del values["rejected"]
+            file.write(json.dumps(values) + "\n")
+            (replayed if row.replay else trace_ids).append(row.trace_id)
+    return trace_ids, replayed
+
+
+def _read(values: dict[str, Any]) -> TrainingRow:
+    rejected = values.pop("rejected", None)
+    return TrainingRow(**values, rejected=Answer(**rejected) if rejected else None)

@@ -2,30 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from o1lab.jobs.directory import Count, JobFolder, JobInfo, JobStatus, find_directory, list_directories
+from o1lab.jobs.directory import (
+    Count,
+    FileIn,
+    JobFolder,
+    JobInfo,
+    JobStatus,
+    Moment,
+    find_directory,
+    list_directories,
+)
+from o1lab.jobs.log import KILLED_HINT, cause_of_death
 from o1lab.models.checkpoints import checkpoint_name, complete_checkpoints
-from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab
+from o1lab.small_files import UnreadableError, read_json
 
-_LOG_LINES = 40
+SPIKES = "Loss spikes"
+"""How the warning on loss spikes begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus(JobStatus):
-    """The status of a training run. ``after`` is the id of the run that this one waits for."""
+    """The status of a training run.
+
+    Attributes:
+        after: the id of the run that this one waits for.
+        kind: what its checkpoints hold: ``adapter`` or ``full``, a whole model; empty until it has loaded its base.
+        warnings: what a person should know about how it trains, one sentence each. They stay when the message changes.
+        processes: how many processes train, on all nodes together.
+        stopped_by: what stopped the run, if no person did: ``median_rule``.
+    """
 
     step: Count = 0
     total_steps: Count = 0
     device: str = ""
     dtype: str = ""
     after: str = ""
+    kind: str = ""
+    warnings: tuple[str, ...] = ()
+    processes: Count = 1
+    stopped_by: str | None = None
 
 
 RunState = JobInfo[RunStatus, None]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTag:
+    """The content of group.json: the group of a run, and the run's value of each field that varies in it."""
+
+    name: str
+    varies: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The content of launch.json: who started a run that is not a process of this machine, and what became of it.
+
+    Attributes:
+        launcher: the name of the launcher (see :mod:`o1lab.train.launchers`).
+        job: the id of its job; empty until it is known.
+        where: the cluster or server that knows the job.
+        requeue: whether the launcher starts the run again after a signal has interrupted it.
+        submitted_at: when the job was submitted, in seconds since the epoch.
+        commands: the command of each node, where a person starts them.
+        end: the state of the run after its job ended without the worker's own final status; empty before that.
+        message, hint: why it ended, and what to do.
+    """
+
+    launcher: str
+    job: str = ""
+    where: str = ""
+    requeue: bool = False
+    submitted_at: Moment = 0.0
+    commands: tuple[str, ...] = ()
+    end: str = ""
+    message: str = ""
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """The launcher and its job, for a sentence: ``slurm job 12``."""
+        return f"{self.launcher} job {self.job}" if self.job else self.launcher
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -38,40 +104,72 @@ class RunDir(JobFolder[RunStatus, None]):
     marker = "status.json"
     own_files = ("status.json", "recipe.yaml")
     created_file = "recipe.yaml"
-    lock_name = "worker.lock"
 
-    @cached_property
-    def recipe(self) -> Path:
-        return self.path / "recipe.yaml"
+    recipe = FileIn("recipe.yaml", "The recipe, all defaults written out.")
+    settings_file = recipe
+    dataset = FileIn("dataset.json", "Name, hash and trace ids of the dataset, and of the replay dataset, if any.")
+    data = FileIn(
+        "data.jsonl",
+        "The training rows, one {trace_id, prompt, thought, solution} per line. The worker never opens lab.db.",
+    )
+    command = FileIn("command.txt", "The command that makes the same run again.")
+    env = FileIn("env.json", "The machine and the versions of the libraries.")
+    metrics = FileIn("metrics.jsonl", "One line per logged step: loss, learning rate, gradient, tokens, speed.")
+    samples = FileIn("samples.jsonl", "The student's answers to the probes, one line per probe and step.")
+    checkpoints_dir = FileIn(
+        "checkpoints", "Adapters or whole models, in step-N: weights, settings, optimiser, o1lab.json."
+    )
+    trackers = FileIn("trackers", "What TensorBoard, W&B and trackio write, where the recipe reports to them.")
+    group_file = FileIn("group.json", "The group that the run belongs to; missing for a run of its own.")
+    launch_file = FileIn("launch.json", "The launcher and its job, for a run that is not a process of this machine.")
+    batch_script = FileIn("train.sbatch", "The script that Slurm runs, made from the lab's template.")
+    again_file = FileIn("control/again", "Created by a worker that a signal interrupted and that can be started again.")
+    early_stop = FileIn(
+        "early_stop.json",
+        "Why stop_hopeless stopped the run: the step, its best eval_loss, and those of the runs it was compared with.",
+    )
+    lock_file = FileIn("control/worker.lock", "Locked by the process that trains, the first one if there are several.")
+    rank_errors = FileIn("control/ranks", "What ended a process other than the first one, N.json for process N.")
 
-    @cached_property
-    def dataset(self) -> Path:
-        return self.path / "dataset.json"
+    def group(self) -> GroupTag | None:
+        """Return the group of the run; None if it has none.
 
-    @cached_property
-    def data(self) -> Path:
-        """The training rows, one {trace_id, prompt, thought, solution} per line. The worker never opens lab.db."""
-        return self.path / "data.jsonl"
+        Raises:
+            UnreadableError: group.json is damaged.
+        """
+        return read_json(self.group_file, GroupTag) if self.group_file.exists() else None
 
-    @cached_property
-    def command(self) -> Path:
-        return self.path / "command.txt"
+    def launch(self) -> Launch | None:
+        """Return who started the run; None for a process of this machine, and if launch.json cannot be read."""
+        if not self.launch_file.exists():
+            return None
+        try:
+            return read_json(self.launch_file, Launch)
+        except UnreadableError:
+            return None
 
-    @cached_property
-    def env(self) -> Path:
-        return self.path / "env.json"
+    def judged(self, status: RunStatus, *, stale: bool) -> tuple[str, RunStatus, bool]:
+        """Judge a run of a launcher by its heartbeat, and by its job where that is old."""
+        launch = self.launch()
+        if launch is None:
+            return super().judged(status, stale=stale)
+        if not stale:
+            return status.state, status, False
+        from o1lab.train.launchers.watch import judged
 
-    @cached_property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return judged(self, launch, status)
 
-    @cached_property
-    def samples(self) -> Path:
-        return self.path / "samples.jsonl"
+    def ask_to_stop(self) -> None:
+        """Create the stop file; a job whose worker cannot see it is cancelled.
 
-    @cached_property
-    def checkpoints_dir(self) -> Path:
-        return self.path / "checkpoints"
+        Raises:
+            LabError: the directory cannot be written, or the job cannot be cancelled.
+        """
+        super().ask_to_stop()
+        if (launch := self.launch()) is not None:
+            from o1lab.train.launchers.watch import cancel_if_silent
+
+            cancel_if_silent(self, launch)
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints_dir / checkpoint_name(step)
@@ -80,18 +178,18 @@ class RunDir(JobFolder[RunStatus, None]):
         """Return the complete checkpoints, by step."""
         return complete_checkpoints(self.path)
 
+    def clear_control_files(self) -> None:
+        """Delete all requests to stop, and the errors that processes have left."""
+        super().clear_control_files()
+        shutil.rmtree(self.rank_errors, ignore_errors=True)
+
     def explain_death(self, status: RunStatus) -> RunStatus:
-        """Return the status with the last error in the log as its message, and what to do as its hint."""
-        lines = [line.strip() for line in self.log_tail(_LOG_LINES) if line.strip()]
+        """Return the status with what ended the run, and whether it can be resumed."""
+        message, hint = cause_of_death(self.log, status.heartbeat)
         again = self.resume_hint if self.checkpoints() else "It has no checkpoint to resume from"
-        last = last_error(lines)
-        if known := explain(last):
-            return replace(status, message=known.message, hint=f"{known.hint} {again}.")
-        ends = (last or (lines[-1] if lines else "")).partition("\n")[0].rstrip(".")
-        message = "The process ended without reporting why." + (f" Its log ends with: {ends}." if ends else "")
-        return replace(
-            status, message=message, hint=f"{again}. If memory ran out, train again with a lower batch_size."
-        )
+        if hint == KILLED_HINT:
+            hint = f"{hint} Then train again with a lower batch_size."
+        return replace(status, message=message, hint=f"{hint} {again}.".strip())
 
 
 def list_run_dirs(lab: Lab) -> list[RunDir]:

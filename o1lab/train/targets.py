@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from o1lab.errors import RefusedError
 from o1lab.models.adapters import added_by_peft
 from o1lab.train.recipe import Recipe
+from o1lab.train.variants import STARTED, rank_in_checkpoint
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -41,7 +42,8 @@ def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
 
     Raises:
         RefusedError: a name matches nothing in this base (code ``no_targets``; the hint has the names it has), an
-            adapter on the output head would not be trained, or the experts cannot have dropout.
+            adapter on the output head would not be trained, the experts cannot have dropout, or a layer cannot have
+            the variant (code ``variant``).
     """
     layers, fused = adaptable(model)
     targets = recipe.targets
@@ -51,16 +53,26 @@ def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
     else:
         modules, parameters = _named(targets, model, layers, fused)
     kept = _kept(recipe, model)
+    linear = [name for name in layers if not isinstance(model.get_submodule(name), torch.nn.Embedding)]
+    if parameters and recipe.adapter not in ("lora", "rslora"):
+        raise RefusedError(
+            f"The experts of this base ({', '.join(parameters)}) cannot have a {recipe.adapter} adapter.",
+            f"Set adapter to lora or rslora, or leave the experts out: lora_targets={','.join(_last(linear))}.",
+            code="variant",
+        )
     if parameters and recipe.lora_dropout:
-        linear = [name for name in layers if not isinstance(model.get_submodule(name), torch.nn.Embedding)]
         raise RefusedError(
             f"The experts of this base ({', '.join(parameters)}) cannot have lora_dropout.",
             f"Set lora_dropout to 0, or leave the experts out: lora_targets={','.join(_last(linear))}.",
             code="expert_dropout",
         )
+    if recipe.adapter in STARTED:
+        _check_start(recipe, model, layers if isinstance(modules, str) else _matching(layers, modules))
     config = LoraConfig(
-        r=recipe.lora_r,
-        lora_alpha=recipe.lora_alpha,
+        r=rank_in_checkpoint(recipe.adapter, recipe.lora_r),
+        lora_alpha=rank_in_checkpoint(recipe.adapter, recipe.lora_alpha),
+        use_rslora=recipe.adapter == "rslora",
+        use_dora=recipe.adapter == "dora",
         lora_dropout=recipe.lora_dropout,
         target_modules=modules,
         target_parameters=parameters or None,
@@ -71,6 +83,29 @@ def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
     )
     _converted(config, model)
     return config
+
+
+def _check_start(recipe: Recipe, model: PreTrainedModel, names: list[str]) -> None:
+    """Refuse layers without as many directions as the adapter starts from."""
+    for name in names:
+        layer = model.get_submodule(name)
+        if isinstance(layer, torch.nn.Embedding):
+            if recipe.targets == ALL_LINEAR:
+                continue
+            message = f"{_suffix(name)} is an embedding: a {recipe.adapter} adapter starts from a linear layer."
+            hint = f"Remove {name.rpartition('.')[2]} from lora_targets, or set adapter to lora."
+        elif recipe.lora_r > (directions := _directions(layer)):
+            message = f"{_suffix(name)} has {directions} directions, but lora_r asks for {recipe.lora_r}."
+            hint = f"Set lora_r to {directions} or less, or adapter to lora."
+        else:
+            continue
+        raise RefusedError(message, hint, code="variant")
+
+
+def _directions(layer: torch.nn.Module) -> int:
+    if isinstance(layer, torch.nn.Linear):  # the weight of a quantised layer has another shape
+        return min(int(layer.in_features), int(layer.out_features))
+    return min(int(size) for size in layer.weight.shape)
 
 
 def left_out(recipe: Recipe, model: PeftModel) -> list[str]:
@@ -194,6 +229,10 @@ def _last(names: Iterable[str]) -> list[str]:
 def _suffix(name: str) -> str:
     """Return the shortest name of a parameter that says whose it is: ``experts.gate_up_proj``."""
     return ".".join(name.split(".")[-2:])
+
+
+def _matching(names: list[str], targets: list[str]) -> list[str]:
+    return [name for name in names if any(_matches(name, target) for target in targets)]
 
 
 def _matches(name: str, target: str) -> bool:

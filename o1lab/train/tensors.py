@@ -5,27 +5,28 @@ Only the worker and preflight import this module, because it imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
-from trl import SFTConfig, SFTTrainer
 
 from o1lab.errors import RefusedError
 from o1lab.models.library_errors import explained
-from o1lab.models.prompts import Written, training_tokens
+from o1lab.models.prompts import Written, assistant_mask, training_tokens
+from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
+from o1lab.train.sft import Trainer, trainer_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100
 # A chat template may close the turn with a line break after the end-of-turn token.
 _END_WITHIN = 3
 
@@ -44,13 +45,15 @@ def split(rows: Sequence[TrainingRow], recipe: Recipe) -> tuple[list[TrainingRow
     """Split the rows into training rows and held-out rows, at random with the recipe's seed.
 
     All rows of a problem are on the same side. At most ``eval_rows`` rows are held out, more only where every problem
-    has more.
+    has more. Replay rows are never held out, so that ``eval_loss`` means the same with and without them.
 
     Raises:
         RefusedError: no training row would remain (code ``empty_dataset``).
     """
     import random
 
+    replayed = [row for row in rows if row.replay]
+    rows = [row for row in rows if not row.replay]
     problems: dict[str, list[TrainingRow]] = {}
     for row in rows:
         problems.setdefault(row.prompt, []).append(row)
@@ -73,27 +76,42 @@ def split(rows: Sequence[TrainingRow], recipe: Recipe) -> tuple[list[TrainingRow
     if recipe.eval_rows and not held_out:
         held_out.add(min(names, key=lambda name: len(problems[name])))
     train = [row for row in rows if row.prompt not in held_out]
-    return train, [row for row in rows if row.prompt in held_out]
+    return [*train, *replayed], [row for row in rows if row.prompt in held_out]
 
 
-def as_dataset(rows: Sequence[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Return the rows in tokens: ``input_ids`` and ``labels``, which have only the student's last turn.
+def as_dataset(
+    rows: Sequence[TrainingRow],
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    on_row: Callable[[], None] = lambda: None,
+) -> Dataset:
+    """Return the rows in tokens: ``input_ids`` and ``labels``, which have only the student's turns.
+
+    That is its last turn; with ``assistant_only_loss`` also the earlier turns of the assistant. ``on_row`` is called
+    after each row.
 
     Raises:
-        RefusedError: the chat template refuses a conversation (code ``template``).
+        RefusedError: the chat template refuses a conversation (code ``template``), or does not mark the turns of the
+            assistant (code ``generation_marks``).
     """
     found = []
     for row in rows:
-        response = Written(_sound(row.thought) if recipe.phase == 2 else "", _sound(row.solution), row.cut_off)
+        thought = row.thought if row.replay or recipe.phase == 2 else ""  # the base's answers are kept as they are
+        response = Written(sound(thought), sound(row.solution), row.cut_off)
         tokens = training_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
-        labels = [IGNORED] * len(tokens.prompt) + tokens.completion
+        learned = [False] * len(tokens.prompt)
+        if recipe.assistant_only_loss:
+            learned = assistant_mask(tokenizer, asked(row, recipe), recipe.prompt, tokens.prompt)
+        before = [token if is_learned else IGNORED for token, is_learned in zip(tokens.prompt, learned, strict=True)]
+        labels = before + tokens.completion
         found.append({"input_ids": tokens.prompt + tokens.completion, "labels": labels, "trace_id": row.trace_id})
+        on_row()
     return Dataset.from_list(found)
 
 
 def asked(row: TrainingRow, recipe: Recipe) -> list[dict[str, str]]:
     """Return the conversation of a row up to the student's turn, without lone surrogates."""
-    return [{"role": turn["role"], "content": _sound(turn["content"])} for turn in row.asked(recipe)]
+    return [{"role": turn["role"], "content": sound(turn["content"])} for turn in row.asked(recipe)]
 
 
 def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
@@ -143,74 +161,6 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     return LlamaForCausalLM(config)
 
 
-def trainer_config(recipe: Recipe, output: Path, *, cpu: bool, bf16: bool) -> SFTConfig:
-    """Return the recipe in the format of TRL. Our callback triggers saving and evaluation, not TRL's strategies."""
-    length = {"max_steps": recipe.steps} if recipe.steps is not None else {"num_train_epochs": recipe.epochs}
-    return SFTConfig(
-        output_dir=str(output),
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.grad_accumulation,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        optim="adamw_torch",
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        logging_strategy="steps",
-        logging_steps=recipe.logging_steps,
-        logging_nan_inf_filter=False,  # a NaN must be reported, not filtered
-        save_strategy="no",
-        eval_strategy="no",
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        bf16=bf16 and not cpu,  # on a CPU the weights themselves are bfloat16
-        use_cpu=cpu,
-        dataloader_pin_memory=not cpu,
-        report_to=[],
-        disable_tqdm=True,
-        packing=False,
-        max_length=None,  # TRL would truncate silently; see `apply_length_policy`
-        **length,
-    )
-
-
-class Trainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed for us
-    """TRL's trainer with figures of held-out rows that do not depend on the batch size.
-
-    TRL and transformers average the means of batches: a batch of few tokens counts as much as one of many. Here the
-    mean of each batch counts by its trained tokens.
-    """
-
-    _evaluated: tuple[list[float], list[int]] = ([], [])
-
-    def evaluate(self, *args: Any, **options: Any) -> Any:
-        self._evaluated = ([], [])
-        return super().evaluate(*args, **options)
-
-    def prediction_step(self, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
-        loss, logits, labels = super().prediction_step(model, inputs, *args, **options)
-        losses, weights = self._evaluated
-        losses.append(float(loss))
-        weights.append(int((inputs["labels"][:, 1:] != IGNORED).sum()))
-        return loss, logits, labels
-
-    def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
-        losses, weights = self._evaluated
-        if "eval_loss" in logs and any(weights):
-            logs["eval_loss"] = _weighted(losses, weights)
-            for name, values in self._metrics["eval"].items():  # TRL's own means, one for each batch
-                if len(values) == len(weights) and name != "num_tokens":
-                    self._metrics["eval"][name] = [_weighted(values, weights)]
-        super().log(logs, *args, **options)
-
-
-def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
-    """Return the mean of ``values`` by ``weights``."""
-    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
-
-
 def build_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -222,6 +172,8 @@ def build_trainer(
     bf16: bool = False,
     adapter: LoraConfig | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    tracked: tuple[str, str] | None = None,
+    on_row: Callable[[], None] = lambda: None,
 ) -> tuple[Trainer, Lengths]:
     """Build the trainer with its tokenised datasets.
 
@@ -233,32 +185,54 @@ def build_trainer(
         output: the folder where the trainer saves checkpoints.
         cpu: whether to train on the CPU.
         bf16: whether the weights are bfloat16.
-        adapter: the adapter to add; None for preflight, and if ``model`` has one already.
+        adapter: the adapter to add; None for preflight, for all weights, and if ``model`` has one already.
         callbacks: callbacks of the trainer.
+        tracked: the project and the name of the run for the recipe's trackers; None for preflight, which has none.
+        on_row: called after each row that is tokenised.
 
     Returns:
         The trainer, and the row lengths with the effect of the length policy.
 
     Raises:
-        RefusedError: no training row would remain, or the chat template refuses a row.
+        RefusedError: no training row would remain, the chat template refuses a row, or the model cannot keep packed
+            rows apart.
     """
     train, held_out = split(rows, recipe)
+    exact = adapter_of(model)
     trainer = Trainer(
         model=model,
-        args=trainer_config(recipe, output, cpu=cpu, bf16=bf16),
-        train_dataset=as_dataset(train, recipe, tokenizer),
-        eval_dataset=as_dataset(held_out, recipe, tokenizer) if held_out else None,
+        args=trainer_config(recipe, output, cpu=cpu, bf16=bf16, tracked=tracked),
+        train_dataset=as_dataset(train, recipe, tokenizer, on_row),
+        eval_dataset=as_dataset(held_out, recipe, tokenizer, on_row) if held_out else None,
         processing_class=tokenizer,
         peft_config=adapter,
         callbacks=list(callbacks),
     )
+    trainer.recipe = recipe
+    in_float32(trainer.model, exact)
     if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
         trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)
     found = Lengths()
-    trainer.train_dataset = apply_length_policy(trainer.train_dataset, recipe, found)
+    trainer.use_rows(apply_length_policy(trainer.train_dataset, recipe, found), recipe)
     if trainer.eval_dataset is not None:
         trainer.eval_dataset = apply_length_policy(trainer.eval_dataset, recipe, found)
     return trainer, found
+
+
+def adapter_of(model: Any) -> dict[str, torch.Tensor]:
+    """Return the values of the adapter that a quantised base has already."""
+    if not (hasattr(model, "peft_config") and getattr(model, "is_loaded_in_4bit", False)):
+        return {}
+    return {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
+
+
+def in_float32(model: Any, exact: dict[str, torch.Tensor]) -> None:
+    """Undo that TRL rounds the adapter of a quantised base to bfloat16, which loses small steps of AdamW."""
+    if not getattr(model, "is_loaded_in_4bit", False):
+        return
+    for name, one in model.named_parameters():
+        if one.requires_grad:
+            one.data = exact.get(name, one.data).to(one.device, torch.float32)
 
 
 def apply_length_policy(dataset: Dataset, recipe: Recipe, found: Lengths) -> Dataset:
@@ -322,9 +296,9 @@ def thought_survives(row: TrainingRow, labels: Sequence[int], tokenizer: PreTrai
     """Whether the trained tokens contain the thought; a tokenizer may change its text."""
     trained = [label for label in labels if label != IGNORED]
     text = tokenizer.decode(trained, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return _sound(row.thought).strip() in text
+    return sound(row.thought).strip() in text
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """Replace lone surrogates, which cannot be tokenised."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,8 @@
 """The training worker: ``python -P -m o1lab.train.worker RUN_DIR [--resume]``.
 
 A separate process that uses nothing but its run directory: it reads the recipe and the rows there, waits for its
-device, trains with TRL and PEFT, and writes status and metrics. Its output goes to the run's log.txt.
+device, trains with TRL and PEFT, and writes status and metrics. Its output goes to the run's log.txt. torchrun starts
+several such processes for one run (:mod:`o1lab.train.distributed`): the first one leads, the others follow.
 """
 
 from __future__ import annotations
@@ -12,26 +13,39 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
-from o1lab.errors import LabError, O1LabError, RefusedError
-from o1lab.files import write_json
-from o1lab.jobs.device_queue import Device, acquire_device, resolve_device
+from o1lab.config import name_of
+from o1lab.errors import LabError, O1LabError
+from o1lab.jobs.device_queue import (
+    Device,
+    Ticket,
+    acquire_all,
+    acquire_first,
+    allowed_devices,
+    environment_of,
+    places_words,
+    resolve_devices,
+)
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
-from o1lab.models.base import describe_base, resolve_base
-from o1lab.models.checkpoints import checkpoint_step
+from o1lab.jobs.hook import HookCaller
 from o1lab.models.library_errors import explain as explain_text
 from o1lab.models.library_errors import first_line
-from o1lab.process import started_at
-from o1lab.small_files import read_object
+from o1lab.paths import Lab
+from o1lab.train import rank_errors
+from o1lab.train.distributed import Process, World
+from o1lab.train.launchers.base import after_signal, forget_end, goes_on
 from o1lab.train.parent_run import wait_for_origin
-from o1lab.train.recipe import Recipe, load
-from o1lab.train.rows import read_rows
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.training import Session, names, train
 
 _DISK_FULL_BYTES = 64 << 20
 """With less free space than this, a failed write is taken for a full disk."""
@@ -49,199 +63,149 @@ def main() -> int:
 
 
 def work(run: RunDir, *, resuming: bool) -> int:
-    """Run the training to its end.
+    """Run the training to its end, in this process and the others that torchrun started with it.
 
     Args:
         run: the run.
-        resuming: whether to continue from the last checkpoint.
+        resuming: whether to continue from the last checkpoint. A run that a person starts always does.
 
     Returns:
         The exit status: 0 if the run finished or was stopped.
     """
+    world = World.of()
+    resuming = resuming or goes_on(run)
+    if not world.is_first:
+        return _follow(run, world, resuming=resuming)
     with run.exclusive_lock() as ours:
         if ours:
-            return _work(run, resuming=resuming)
-    print("Another process is already running this run.", file=sys.stderr, flush=True)
+            return _lead(run, world, resuming=resuming)
+    print(run.locked("running"), file=sys.stderr, flush=True)
     return 1
 
 
-def _work(run: RunDir, *, resuming: bool) -> int:
+def _lead(run: RunDir, world: World, *, resuming: bool) -> int:
+    """Work as the first process: it has the lock, the status, the device queue, the metrics and the hook."""
     stop = StopSignal(run)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    _stop_on_signals(stop.set)
+    forget_end(run)
     before = run.read_status()
+    this = Process.this(0)
     status = RunStatus(
         "starting",
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        pid_started=started_at(os.getpid()),
+        pid=this.pid,
+        host=this.host,
+        pid_started=this.started,
         step=before.step,
         total_steps=before.total_steps,
+        kind=before.kind,
         message="Loading.",
+        warnings=before.warnings if resuming else (),
+        processes=world.size,
     )
     heartbeat = Heartbeat(run, status)
+    hook = HookCaller(run)
+    watch = None
+    if world.size > 1:
+        rank_errors.forget_earlier(run, this.started or time.time())
+
+        def failed(error: O1LabError) -> None:
+            heartbeat.end(state="failed", after="", message=error.message, hint=error.hint)
+            os._exit(1)  # the main thread may wait for the other process for ever
+
+        watch = rank_errors.Watch(run, failed)
     try:
-        end = _in_turn(run, heartbeat, stop, resuming=resuming)
+        recipe, devices = _meet(run, world)
+        end = _in_turn(Session(run, world, heartbeat, stop, hook, resuming), recipe, devices, stop)
+        world.leave()
     except BaseException as error:
-        traceback.print_exc()
-        explained = explain(error, run)
+        _print_traceback()
+        lost = rank_errors.explain_loss(run, world.members) if rank_errors.is_lost_connection(error) else None
+        explained = lost or explain(error, run)
+        if watch:
+            watch.close()
         heartbeat.end(state="failed", after="", message=explained.message, hint=explained.hint)
         return 1
-    heartbeat.end(**end)
+    else:
+        if watch:
+            watch.close()
+        heartbeat.end(**after_signal(run, end, signalled=stop.signalled))
+        return 0
+    finally:
+        hook.close()
+
+
+def _follow(run: RunDir, world: World, *, resuming: bool) -> int:
+    """Work as a further process: train with the first one, and leave the error, if any, where it finds it."""
+    try:
+        _, devices = _meet(run, world)
+        stop = threading.Event()
+        _stop_on_signals(stop.set)
+        if (recipe := world.from_first(None)) is not None:
+            heartbeat = Heartbeat(run, RunStatus("starting"), silent=True)
+            train(Session(run, world, heartbeat, stop.is_set, None, resuming), recipe, devices)
+        world.leave()
+    except BaseException as error:
+        _print_traceback()
+        rank_errors.leave(run, world, error, explain(error, run))
+        return 1
     return 0
 
 
-def _in_turn(run: RunDir, heartbeat: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool) -> dict[str, str]:
-    """Wait for the run to start from and for the device, then train; returns the final fields of status.json."""
-    recipe = wait_for_origin(run, load(run.recipe), heartbeat, stop)
-    if recipe is None:
+def _print_traceback() -> None:
+    with suppress(OSError):  # the terminal or the pipe is closed, but the status has yet to be written
+        traceback.print_exc()
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def _meet(run: RunDir, world: World) -> tuple[Recipe, list[Device]]:
+    """Read the recipe, hide the devices of others, and meet the other processes.
+
+    Returns:
+        The recipe, and the devices of the processes on this node; those that a single process may choose from.
+    """
+    recipe = load(run.recipe)
+    if world.size == 1:
+        return recipe, allowed_devices(recipe.device)
+    devices = resolve_devices(recipe.device, world.local_size)
+    os.environ.update(environment_of(devices))
+    world.meet(gpu=devices[0].is_gpu)
+    return recipe, devices
+
+
+def _in_turn(session: Session, recipe: Recipe, allowed: Sequence[Device], stop: StopSignal) -> dict[str, str]:
+    """Wait for the run to start from and for the devices, then train; returns the final fields of status.json."""
+    run, world, heartbeat = session.run, session.world, session.heartbeat
+    settled = wait_for_origin(run, recipe, heartbeat, stop)
+    if settled is None:
+        world.from_first(None)
         return {"state": "stopped", "after": "", "message": f"Stopped while waiting for run {heartbeat.status.after}."}
-    device = resolve_device(recipe.device)
-    os.environ.update(device.environment())
 
-    def waiting(ahead: int) -> None:
-        others = "another run" if ahead == 1 else f"{ahead} other runs"
-        if heartbeat.status.state != "queued" or others not in heartbeat.status.message:
-            heartbeat.update(state="queued", message=f"Waiting for {device.name}: {others} before this one.")
+    alone = world.size == 1
 
-    with acquire_device(device, waiting=waiting, give_up=stop) as ours:
-        if not ours:
+    def waiting(ahead: Sequence[Ticket]) -> None:
+        message = places_words(allowed, ahead, every=not alone)
+        if heartbeat.status.state != "queued" or heartbeat.status.message != message:
+            heartbeat.update(state="queued", message=message)
+
+    lab = Lab(run.path.parent.parent)
+    owner = Ticket(f"{run.noun} {run.id}", name_of(lab), str(run.path))
+    turn: AbstractContextManager[Device | Sequence[Device] | None]
+    if run.launch() is not None:  # a scheduler, or a person, has given this machine to the run
+        turn = nullcontext(allowed[0] if alone else allowed)
+    else:
+        turn = (acquire_first if alone else acquire_all)(allowed, owner=owner, waiting=waiting, give_up=stop)
+    with turn as found:
+        world.from_first(settled if found else None)
+        if not found:
             return {"state": "stopped", "message": "Stopped while waiting for its device."}
-        heartbeat.update(state="starting", message="Loading.", device=device.name)
-        return _train(run, recipe, device, heartbeat, stop, resuming=resuming)
-
-
-def _train(
-    run: RunDir, recipe: Recipe, device: Device, heartbeat: Heartbeat[RunStatus], stop: StopSignal, *, resuming: bool
-) -> dict[str, str]:
-    import torch
-
-    from o1lab.train import compute, tensors
-    from o1lab.train.callbacks import Reporter
-    from o1lab.train.probes import Prober
-    from o1lab.train.targets import lora_config
-
-    if device.is_gpu and not torch.cuda.is_available():
-        if recipe.device != "auto":
-            raise LabError(f"torch cannot use {device.name}.", "Install a CUDA build of torch.", code="device_missing")
-        device = Device("cpu")
-    folder = resolve_base(recipe.base)
-    rows = read_rows(run.data)
-    tokenizer = tensors.load_tokenizer(folder, recipe)
-    dtype = _dtype(run, recipe, folder, device, resuming=resuming)
-    heartbeat.update(device=device.name, dtype=dtype.name)
-    model = compute.load_base(folder, dtype)
-    if recipe.init_from:
-        model = _with_origin(run, recipe, folder, model)
-    saved = run.checkpoints() if resuming else []
-    checkpoint = saved[-1] if saved else None
-    prober = Prober(recipe, tokenizer, stop) if recipe.probes else None
-    reporter = Reporter(run, recipe, heartbeat, stop, prober)
-    saving = run.checkpoints_dir / ".saving"
-    shutil.rmtree(saving, ignore_errors=True)
-    try:
-        trainer, lengths = tensors.build_trainer(
-            model,
-            tokenizer,
-            recipe,
-            rows,
-            saving,
-            cpu=not device.is_gpu,
-            bf16=dtype.name == "bf16",
-            adapter=None if recipe.init_from else lora_config(recipe, model),
-            callbacks=[reporter],
-        )
-        tensors.refuse_over_length(lengths, recipe)
-        if not len(trainer.train_dataset):
-            raise RefusedError("No training row is left.", "Raise max_length.", code="empty_dataset")
-        _describe_dataset(run, lengths)
-        reporter.trainer = trainer
-        if device.is_gpu:
-            reporter.watch_gpu(device.entry)
-        if checkpoint is not None:
-            reporter.continue_from(checkpoint)
-            heartbeat.update(
-                step=checkpoint_step(checkpoint), message=f"Resumed from step {checkpoint_step(checkpoint)}."
-            )
-        elif resuming:
-            reporter.restart_at(0)
-        else:
-            heartbeat.update(message="")
-        if stop():
-            return {"state": "stopped", "message": "Stopped before its first step."}
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        return _ending(trainer, reporter)
-    finally:
-        reporter.close()
-        shutil.rmtree(saving, ignore_errors=True)
-
-
-def _with_origin(run: RunDir, recipe: Recipe, folder: Path, model: Any) -> Any:
-    """Add the adapter of the run to start from to the base."""
-    from o1lab.train import compute
-
-    runs = run.path.parent
-    if mismatch := compute.adapter_mismatch(folder, recipe, runs):
-        raise RefusedError(mismatch, "Start from a run of the same base.", code="adapter_of_other_base")
-    return compute.with_adapter(model, compute.init_checkpoint(recipe, runs))
-
-
-def _describe_dataset(run: RunDir, lengths: Any) -> None:
-    """Add the row lengths by the base's tokenizer to dataset.json."""
-    from o1lab.train.preflight.worker import summary
-
-    tokens, histogram = summary(lengths.lengths)
-    described = read_object(run.dataset)
-    described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
-    described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
-    write_json(run.dataset, described)
-
-
-def _ending(trainer: Any, reporter: Any) -> dict[str, str]:
-    step = trainer.state.global_step
-    if reporter.failure is not None:
-        raise reporter.failure
-    if reporter.stopped:
-        return {
-            "state": "stopped",
-            "message": f"Stopped at step {step}; resuming continues from there." if step else "Stopped.",
-        }
-    loss = "" if reporter.last_loss is None else f", loss {reporter.last_loss:.4g}"
-    return {"state": "finished", "message": f"Finished after {step} steps{loss}."}
-
-
-def _dtype(run: RunDir, recipe: Recipe, folder: Path, device: Device, *, resuming: bool) -> Any:
-    """Choose the number format; a resumed run keeps its first one without a new measurement."""
-    from transformers import AutoConfig
-
-    from o1lab.train.compute import Dtype, choose_dtype
-
-    env = read_object(run.env)
-    before = env.get("dtype")
-    first = before.get("name") if resuming and isinstance(before, dict) else None
-    if first in ("bf16", "fp32"):
-        return Dtype(first, "the run started with it")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    chosen = choose_dtype(recipe.dtype, gpu=device.is_gpu, model_config=config)
-    env["dtype"] = {"name": chosen.name, "reason": chosen.reason, "bf16_s": chosen.bf16_s, "fp32_s": chosen.fp32_s}
-    env["device"] = _describe(device)
-    env["base"] = describe_base(folder)
-    write_json(run.env, env)
-    return chosen
-
-
-def _describe(device: Device) -> dict[str, Any]:
-    import torch
-
-    if not device.is_gpu:
-        return {"name": "cpu", "threads": torch.get_num_threads()}
-    properties = torch.cuda.get_device_properties(0)
-    return {
-        "name": device.name,
-        "gpu": properties.name,
-        "memory_bytes": properties.total_memory,
-        "cuda": torch.version.cuda,
-    }
+        devices = [found] if isinstance(found, Device) else found
+        os.environ.update(environment_of(devices))
+        heartbeat.update(state="starting", message="Loading.", device=names(devices))
+        return train(session, settled, devices)
 
 
 def explain(error: BaseException, run: RunDir) -> O1LabError:

@@ -138,7 +138,7 @@ class Framework(_Frozen):
 
 def framework_files(lab: Lab | None) -> dict[str, Path]:
     """Return the files of the frameworks by name; those of the lab replace built-in ones of the same name."""
-    folders = [assets_dir() / "tti", *([lab.root / "tti"] if lab else [])]
+    folders = [assets_dir() / "tti", *([lab.indices] if lab else [])]
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 

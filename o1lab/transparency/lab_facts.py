@@ -12,9 +12,9 @@ from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, cho
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.evaluate.suites.suite import Suite, find_suite
 from o1lab.paths import Lab
-from o1lab.small_files import read_json
+from o1lab.small_files import read_json, read_object
 from o1lab.train.parent_run import parent_id
-from o1lab.train.recipe import load_values
+from o1lab.train.recipe_file import load_values
 from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
 from store import Store, datasets
 from store.errors import MissingError
@@ -30,12 +30,16 @@ class Stage:
         recipe: the values of its recipe; empty if it cannot be read.
         dataset: its dataset in the lab; None if it is gone.
         fault: why the dataset of the lab is not the one that the run was trained on; empty if it is.
+        replay: the dataset that its replay rows were taken from; None without replay, or if it is gone.
+        replayed: the traces of its replay rows.
     """
 
     run: RunDir
     recipe: dict[str, Any]
     dataset: Dataset | None
     fault: str = ""
+    replay: Dataset | None = None
+    replayed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class LabFacts:
         lab: the lab.
         store: its database.
         stages: the run and the runs that it starts from, the first one first.
-        missing_parent: the id of a run that a stage starts from and that is gone; empty if there is none.
+        missing_parent: the id of a run that a stage starts from and that is gone, or models/NAME for an imported
+            adapter; empty if there is none.
     """
 
     lab: Lab
@@ -60,8 +65,16 @@ class LabFacts:
 
     @cached_property
     def datasets(self) -> tuple[Dataset, ...]:
-        """The datasets of all stages, each once."""
-        return tuple({one.dataset.name: one.dataset for one in self.stages if one.dataset is not None}.values())
+        """The datasets of all stages, those of replay rows included, each once."""
+        named = [one for stage in self.stages for one in (stage.dataset, stage.replay) if one is not None]
+        return tuple({one.name: one for one in named}.values())
+
+    @cached_property
+    def replayed(self) -> tuple[Dataset, ...]:
+        """The replay datasets of all stages, each once: answers of the base that were mixed in."""
+        names = dict.fromkeys(str(name) for one in self.stages if (name := one.recipe.get("replay_dataset")))
+        found = {one.name: one for one in datasets.all_datasets(self.store.db)}
+        return tuple(found[name] for name in names if name in found)
 
     @cached_property
     def results(self) -> tuple[EvaluationResult, ...]:
@@ -133,11 +146,26 @@ def _stage(store: Store, run: RunDir) -> Stage:
     except UsageError:
         recipe = {}
     name, trained_on = str(recipe.get("dataset", "")), str(recipe.get("dataset_hash", ""))
+    dataset = _dataset(store, name)
+    replay = _dataset(store, str(recipe.get("replay_dataset") or "")) if recipe.get("replay") else None
+    fault = _fault(store, run, dataset, name, trained_on)
+    if not fault and recipe.get("replay") and (replay is None or replay.hash != recipe.get("replay_hash")):
+        fault = f"The replay dataset '{recipe.get('replay_dataset')}' of run {run.id} is not in the lab as it was."
+    return Stage(run, recipe, dataset, fault, replay, _replayed(run))
+
+
+def _dataset(store: Store, name: str) -> Dataset | None:
     try:
-        dataset = datasets.get(store.db, name) if name else None
+        return datasets.get(store.db, name) if name else None
     except MissingError:
-        dataset = None
-    return Stage(run, recipe, dataset, _fault(store, run, dataset, name, trained_on))
+        return None
+
+
+def _replayed(run: RunDir) -> tuple[str, ...]:
+    """Return the traces of the replay rows of a run; none if its file cannot be read, which the fault says."""
+    found = read_object(run.dataset).get("replay")
+    ids = found.get("trace_ids") if isinstance(found, dict) else None
+    return tuple(map(str, ids)) if isinstance(ids, list) else ()
 
 
 def _fault(store: Store, run: RunDir, dataset: Dataset | None, name: str, trained_on: str) -> str:

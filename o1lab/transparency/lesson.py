@@ -12,11 +12,16 @@ from o1lab.evaluate.stats.changes import change
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.evaluate.stats.paired import Paired, compare_evaluations
 from o1lab.format import percent
+from o1lab.transparency import replay_price
 from o1lab.transparency.lab_facts import LabFacts
-from store import datasets
+from o1lab.transparency.replay_price import ReplayPrice
+from store import datasets, traces, trees
 
-BY_TEACHER = frozenset({"distilled", "reformatted", "translated", "multi-agent", "solver"})
+REFLECTIONS = "reflections on tree search"
+"""The part of chains of tree search that a teacher wrote; the rest is the text of the tree."""
+BY_TEACHER = frozenset({"distilled", "reformatted", "translated", "multi-agent", "solver", REFLECTIONS})
 """The synthesis methods whose tokens another model, or the solver, wrote."""
+REPLAY = "replay"
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,10 @@ class Lesson:
         ceilings: the student against each teacher that was evaluated on the same items.
         fell: suites whose headline is lower than that of the base, the largest fall first.
         suites: the number of suites with base and student.
-        tokens: training tokens by synthesis method, over all stages; None if a row has no token count.
+        tokens: training tokens by synthesis method, over all stages; None if a row has no token count. ``replay`` are
+            those of the base's own answers.
         missing: what could not be computed, and the command that supplies it.
+        replay: the suites without and with replay, if there are two such runs.
     """
 
     run: str
@@ -95,6 +102,7 @@ class Lesson:
     suites: int
     tokens: dict[str, int] | None
     missing: tuple[str, ...]
+    replay: ReplayPrice | None = None
 
     @property
     def teacher_share(self) -> float | None:
@@ -112,6 +120,7 @@ class Lesson:
             "fell": [one.as_json() for one in self.fell],
             "suites": self.suites,
             "dependence": {"teacher_token_share": self.teacher_share, "tokens": self.tokens},
+            "replay": None if self.replay is None else self.replay.as_json(),
             "missing": list(self.missing),
         }
 
@@ -132,8 +141,12 @@ def learn(facts: LabFacts) -> Lesson:
     tokens = _tokens(facts)
     if tokens is None:
         missing.append("Some rows have no token count, so whose tokens were learned is not known.")
+    replay = replay_price.replay_price(facts)
+    if replay is None and facts.stages[-1].recipe.get("replay"):
+        recipe = facts.run.recipe
+        missing.append(f"No run differs from this one in replay: o1lab train --recipe {recipe} --set replay=0")
     fell = sorted((one for one in falls if one.difference < 0), key=lambda one: one.difference)
-    return Lesson(facts.run.id, ceilings, tuple(fell), len(falls), tokens, tuple(missing))
+    return Lesson(facts.run.id, ceilings, tuple(fell), len(falls), tokens, tuple(missing), replay)
 
 
 def _ceilings(facts: LabFacts) -> Iterator[Ceiling]:
@@ -160,14 +173,32 @@ def _bases(facts: LabFacts, student: EvaluationResult) -> Iterable[EvaluationRes
 
 
 def _tokens(facts: LabFacts) -> dict[str, int] | None:
-    """Count the training tokens of all stages by synthesis method; None if a row has no count."""
+    """Count the training tokens of all stages by synthesis method; None if a row has no count.
+
+    The tokens of a reflection in a chain of tree search are estimated by its share of the characters.
+    """
     counted: dict[str, int] = {}
-    for dataset in facts.datasets:
-        for row in datasets.rows(facts.store.db, dataset.name):
-            if row.tokens is None:
-                return None
-            counted[row.synthesis] = counted.get(row.synthesis, 0) + row.tokens
+    for kind, tokens in _learned(facts):
+        if tokens is None:
+            return None
+        counted[kind] = counted.get(kind, 0) + tokens
     return dict(sorted(counted.items(), key=lambda one: -one[1]))
+
+
+def _learned(facts: LabFacts) -> Iterator[tuple[str, int | None]]:
+    """Yield the tokens of each training row with its synthesis method; None for a row without a count."""
+    db = facts.store.db
+    for name in dict.fromkeys(one.dataset.name for one in facts.stages if one.dataset is not None):
+        written = trees.written_shares(db, name)
+        for row in datasets.rows(db, name):
+            reflections = round((row.tokens or 0) * written.get(row.trace_id, 0))
+            if row.tokens is None or row.tokens > reflections:
+                yield row.synthesis, None if row.tokens is None else row.tokens - reflections
+            if reflections:
+                yield REFLECTIONS, reflections
+    for stage in facts.stages:
+        if stage.replay is not None:
+            yield from ((REPLAY, traces.get(db, trace).tokens) for trace in stage.replayed)
 
 
 def as_markdown(lessons: Sequence[Lesson]) -> str:
@@ -198,6 +229,8 @@ def as_markdown(lessons: Sequence[Lesson]) -> str:
             share = percent(one.teacher_share)
             lines.append(f"{share} of the training tokens were written by a teacher:\n")
             lines.append(table(("written by", "tokens"), one.tokens.items()))
+        if one.replay is not None:
+            lines.append(replay_price.as_markdown(one.replay))
         lines += [f"- {inline(words, 400)}\n" for words in one.missing]
     return "\n".join(lines) + "\n"
 

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
+
+from o1lab.widgets.keys import Binding
 
 
 class CellList(OptionList):
     """An option list whose options are cells of text, each with an id."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "first", "First", show=False),
-        Binding("G", "last", "Last", show=False),
+        Binding("j", "cursor_down", "Down", show=False, tooltip="Go to the next line"),
+        Binding("k", "cursor_up", "Up", show=False, tooltip="Go to the line before"),
+        Binding("g", "first", "First", show=False, tooltip="Go to the first line"),
+        Binding("G", "last", "Last", show=False, tooltip="Go to the last line"),
     ]
 
     def __init__(self, *, id: str) -> None:

@@ -1,4 +1,4 @@
-"""The document that the chain reader shows, and the outline of its moves. No widgets."""
+"""The document that the chain reader shows, the outline of its moves, and the mark of each kind. No widgets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from itertools import chain, islice
 from operator import ge, itemgetter
 from typing import Literal, NamedTuple, overload
 
-from o1lab.widgets.kinds import name_of
+from rich.style import Style
+
+from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind
 
 _KIND, _START, _END = map(itemgetter, range(3))
 
@@ -27,21 +29,45 @@ class Segment(NamedTuple):
 
 
 class Span(NamedTuple):
-    """An annotated span of the thought, code points [start, end), with its label."""
+    """An annotated span of the thought, code points [start, end), with its label.
+
+    ``mark`` is its character in the gutter; an empty ``colour`` is that of all spans.
+    """
 
     start: int
     end: int
+    label: str
+    mark: str = "*"
+    colour: str = ""
+
+
+class LabelKey(NamedTuple):
+    """A label that the lab offers, with its colour and its digit if it has one."""
+
+    name: str
+    colour: str
+    digit: int | None
+
+
+class Sign(NamedTuple):
+    """A sign in the gutter of the move with a code point, and the text that the status line shows for it."""
+
+    at: int
+    sign: str
+    style: str
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderDocument:
-    """A chain: the thought with its moves and annotated spans, and the solution."""
+    """A chain: the thought with its moves, annotated spans and signs, and the solution; the labels of the lab."""
 
     thought: str
     solution: str = ""
     segments: Sequence[Segment | tuple[str, int, int]] = field(default=())
     spans: Sequence[Span | tuple[int, int, str]] = field(default=())
+    signs: Sequence[Sign] = field(default=())
+    labels: Sequence[LabelKey] = field(default=())
 
 
 class Outline(Sequence[Segment]):
@@ -103,6 +129,14 @@ class Outline(Sequence[Segment]):
                 return other
         return None
 
+    def placed(self, signs: Iterable[Sign]) -> dict[int, list[Sign]]:
+        """Return the signs of each move that has any, by its index."""
+        found: dict[int, list[Sign]] = {}
+        for sign in signs:
+            if (index := self.at(sign.at)) >= 0:
+                found.setdefault(index, []).append(sign)
+        return found
+
     def breaks(self, thought: str) -> Sequence[int]:
         """Return where lines begin: at each move, and at text between moves that is not only white space."""
         found = set(self.starts)
@@ -111,3 +145,36 @@ class Outline(Sequence[Segment]):
             if end < following and not thought[end:following].isspace():
                 found.add(end)
         return sorted(found)
+
+
+# Letters and bold carry the meaning; the colours are among the terminal's sixteen.
+_STYLES = {
+    MoveKind.UNDERSTAND: Style(color="blue"),
+    MoveKind.PLAN: Style(color="cyan"),
+    MoveKind.COMPUTE: Style(color="white"),
+    MoveKind.REFLECT: Style(color="yellow", bold=True),
+    MoveKind.BACKTRACK: Style(color="red", bold=True),
+    MoveKind.VERIFY: Style(color="green"),
+    MoveKind.CONCLUDE: Style(color="magenta", bold=True),
+}
+
+
+def name_of(kind: str) -> str:
+    """Return the name of a kind given by name or letter; an unknown kind is returned unchanged."""
+    return str(MOVE_OF_LETTER.get(kind, kind))
+
+
+def letter_of(kind: str) -> str:
+    """Return the letter of a kind given by name or letter; `?` for an unknown kind."""
+    try:
+        return MoveKind(name_of(kind)).letter
+    except ValueError:
+        return "?"
+
+
+def style_of(kind: str) -> Style:
+    """Return the style of the letter of a kind."""
+    try:
+        return _STYLES[MoveKind(name_of(kind))]
+    except ValueError:
+        return Style.null()

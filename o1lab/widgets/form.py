@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, Select, Static, TextArea
 
 from o1lab.text import visible
 from o1lab.widgets.line_input import LineInput, PlainArea
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.text_pane import TallText
 
 Kind = Literal["line", "choice", "lines"]
 
@@ -62,6 +62,7 @@ class FieldRow(Vertical):
         }
         .fault { display: none; height: auto; padding-left: 22; color: $text-error; }
         &.-faulty .fault { display: block; }
+        &.-marked .name { padding-left: 0; color: $text-accent; }
         &:focus-within .name { color: $text; text-style: bold; }
     }
     """
@@ -130,8 +131,16 @@ class FieldRow(Vertical):
         elif isinstance(editor, Input):
             editor.value = text
 
+    def mark(self, marked: bool) -> None:
+        """Put a dot before the name, or remove it."""
+        if marked != self.has_class("-marked"):
+            self.set_class(marked, "-marked")
+            self.query_one(".name", Label).update(("• " if marked else "") + self.field.name.replace("_", " "))
+
     def show_fault(self, fault: str) -> None:
         """Show an error below the field; an empty string removes it."""
         static = self.query_one(".fault", Static)
         static.update(f"✗ {visible(fault)}" if fault else "")
         self.set_class(bool(fault), "-faulty")
+        if fault and self.has_focus_within:  # the sentence is below the field, and may be below the screen
+            self.call_after_refresh(self.scroll_visible, animate=False)

@@ -32,25 +32,45 @@ class LineInput(Input):
         return super().check_consume_key(key, character or _UNNAMED.get(key))
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the binding of a key at once; send a key on if the focus has moved before it was handled."""
+        """Run the binding of a key at once, the screen's too; send a key on if the focus has moved meanwhile."""
         if self.app.focused is not self:
             event.stop()
             event.prevent_default()
             await send_again(self.app, event)
             return
-        if event.is_printable:
-            return
-        for binding in self._bindings.key_to_bindings.get(event.key, ()):
-            if await self.app.run_action(binding.action, self):
-                event.stop()
-                return
+        if not event.is_printable:
+            await _run_binding(self, event)
 
 
 class PlainArea(TextArea):
-    """A ``TextArea`` that draws each control character of its text as one symbol."""
+    """A ``TextArea`` that draws each control character of its text as one symbol.
+
+    A key that was typed after the focus had moved is sent on to the widget with the focus, and the binding of a key is
+    run at once, as in :class:`LineInput`.
+    """
+
+    def on_mount(self) -> None:
+        for key in ("f6", "f7"):  # they select text in Textual's area, and switch to another mode in this app
+            self._bindings.key_to_bindings.pop(key, None)
+
+    async def on_key(self, event: events.Key) -> None:
+        if self.app.focused is not self:
+            event.stop()
+            event.prevent_default()
+            await send_again(self.app, event)
+        elif not event.is_printable and event.key != "enter":
+            await _run_binding(self, event)
 
     def get_line(self, line_index: int) -> Text:
         return Text(harmless(self.document.get_line(line_index)), end="", no_wrap=True)
+
+
+async def _run_binding(widget: Widget, event: events.Key) -> None:
+    """Run the binding of a key, of the widget or of its screen, before the widget handles the keys typed after it."""
+    found = widget.screen.active_bindings.get(event.key)
+    if found is not None and found.enabled and await widget.app.run_action(found.binding.action, found.node):
+        event.stop()
+        event.prevent_default()
 
 
 async def caught_up(widget: Widget) -> None:

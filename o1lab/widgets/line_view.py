@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -22,40 +22,35 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from o1lab.text import visible
-from o1lab.widgets.hits import Hits
-from o1lab.widgets.sections import HEADER, Section, Sections
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.rendered import STYLES, laid_out
+from o1lab.widgets.sections import HEADER, Hits, Mark, Section, Sections
 from o1lab.widgets.wrap import WrappedText
 
 UNSEEN_WIDTH = 80  # cells: the width for text that arrives before its pane was first visible
 _COPY_LIMIT = 100_000  # characters: terminals drop or choke on larger clipboard sequences
 
 
-class Mark(NamedTuple):
-    """A style for code points [start, end) of one section."""
-
-    start: int
-    end: int
-    style: Style
-
-
 class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """Keys: j k (or arrows) a line, space/pgdn and pgup a page, g G the ends, n p the next and previous hit,
-    y copies the selection (or everything), made safe with ``o1lab.text.visible``."""
+    M the raw text and back, y copies the selection (or everything), made safe with ``o1lab.text.visible``."""
 
     ALLOW_SELECT = False
     MOVING = Binding.Group("Move", compact=True)
     HITS = Binding.Group("Hits", compact=True)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "line_down", "Down", group=MOVING, show=False),
-        Binding("k,up", "line_up", "Up", group=MOVING, show=False),
-        Binding("space,pagedown,ctrl+f", "page(1)", "Page down", group=MOVING, show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", group=MOVING, show=False),
-        Binding("g,home", "top", "Top", group=MOVING, show=False),
-        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False),
-        Binding("n", "next_hit", "Next hit", group=HITS),
-        Binding("p,N", "previous_hit", "Previous hit", group=HITS),
-        Binding("y", "copy", "Copy", show=False),
-    ]
+        Binding("j,down", "line_down", "Down", group=MOVING, show=False, tooltip="Scroll down"),
+        Binding("k,up", "line_up", "Up", group=MOVING, show=False, tooltip="Scroll up"),
+        Binding("space,pagedown,ctrl+f", "page(1)", "Page down", group=MOVING, show=False,
+                tooltip="Scroll down a page"),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", group=MOVING, show=False, tooltip="Scroll up a page"),
+        Binding("g,home", "top", "Top", group=MOVING, show=False, tooltip="Go to the top"),
+        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False, tooltip="Go to the end"),
+        Binding("n", "next_hit", "Next hit", group=HITS, tooltip="Go to the next hit of the search"),
+        Binding("p,N", "previous_hit", "Previous hit", group=HITS, tooltip="Go to the hit before"),
+        Binding("M", "toggle_raw", "Raw text", show=False, tooltip="Show the text as it is stored, or rendered"),
+        Binding("y", "copy", "Copy", show=False, tooltip="Copy the selected text, or all of it"),
+    ]  # fmt: skip
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line-view--hit",
         "line-view--current-hit",
@@ -69,8 +64,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         scrollbar-size-vertical: 1;
         background: $background;
         color: $foreground;
-        & > .line-view--hit { background: ansi_yellow; color: ansi_black; }
-        & > .line-view--current-hit { background: ansi_bright_yellow; color: ansi_black; text-style: bold underline; }
+        & > .line-view--hit { background: #ffd75f; color: #000000; }
+        & > .line-view--current-hit { background: #ffff5f; color: #000000; text-style: bold underline; }
         & > .line-view--selection { text-style: reverse; }
         & > .line-view--header { color: $text-muted; text-style: bold; }
     }
@@ -105,6 +100,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self._anchor: tuple[int, tuple[int, int]] = (0, (0, 0))
         self._width = UNSEEN_WIDTH
         """Its width in cells when it was last visible."""
+        self.raw = False
+        """Whether texts are drawn as they stand, and their LaTeX and Markdown is not rendered."""
 
     # What a subclass overrides.
 
@@ -149,8 +146,12 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         """The width of a line of text in cells; of a hidden view, its last or its likely width."""
         return max((self.scrollable_content_region.width or self._width) - self.gutter_width, 2)
 
+    def laid_out(self, text: str, breaks: Sequence[int] = ()) -> WrappedText:
+        """Return a text for a section of this view, rendered unless raw texts are shown."""
+        return laid_out(text, self.text_width, breaks, rendered=not self.raw)
+
     def set_text(self, text: str) -> None:
-        """Show a text from its beginning."""
+        """Show a text from its beginning, as it stands."""
         self.show_sections([Section(WrappedText(text, self.text_width))])
 
     def show_sections(self, sections: Sequence[Section]) -> None:
@@ -302,9 +303,9 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         plain = base + self.line_style(index)
         segments = [*self.gutter_of(index, line)]
         cuts = [cut for mark in marks for cut in mark[:2]]
-        for offset, drawn, _ in text.shown(line, cuts):
-            style = Style.chain(plain, *(mark.style for mark in marks if mark.start <= offset < mark.end))
-            segments.append(Segment(drawn, style))
+        for first, stop, drawn, _, look in text.pieces(line, cuts):
+            over = [mark.style for mark in marks if mark.start < stop and first < mark.end]
+            segments.append(Segment(drawn, Style.chain(plain, STYLES[look], *over)))
         if on_newline := [mark.style for mark in marks if mark.start < end <= mark.end and text.text[end - 1] == "\n"]:
             segments.append(Segment(" ", Style.chain(plain, *on_newline)))
         strip = Strip(segments)
@@ -353,16 +354,6 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         for first, stop, is_current in self.found.inside(section, start, end):
             yield Mark(first, stop, self.style_named("line-view--current-hit" if is_current else "line-view--hit"))
 
-    def next_hit(self) -> None:
-        """Go to the next hit; after the last, the first."""
-        if self.hits:
-            self._go_to_hit(self.found.current + 1)
-
-    def previous_hit(self) -> None:
-        """Go to the previous hit; before the first, the last."""
-        if self.hits:
-            self._go_to_hit(self.found.current - 1)
-
     # Actions.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -387,10 +378,18 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def action_next_hit(self) -> None:
-        self.next_hit()
+        if self.hits:  # after the last, the first
+            self._go_to_hit(self.found.current + 1)
 
     def action_previous_hit(self) -> None:
-        self.previous_hit()
+        if self.hits:
+            self._go_to_hit(self.found.current - 1)
+
+    def action_toggle_raw(self) -> None:
+        self.raw = not self.raw
+        for section in self.sections:
+            section.text = self.laid_out(section.text.text, section.text.breaks)
+        self.rearrange()
 
     def action_copy(self) -> None:
         text = self.selected_text()

@@ -5,27 +5,30 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from math import ceil, floor, log10
+from dataclasses import dataclass
+from math import log10
 from time import monotonic
 from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult, RenderResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
 from o1lab.text import one_line
 from o1lab.train.curve import Series, series
-from o1lab.widgets.empty_state import EmptyState
+from o1lab.widgets.curve_styles import CurveStyle, CurveStyles
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.plot_axes import X_AXES, LogFormatter, XFormatter
+from o1lab.widgets.text_pane import EmptyState
 
 REDRAWS_PER_SECOND = 4
 _SHARE = 0.04  # the maximum share of a core for redraws
-_COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "red")
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FEW = 10  # points: series with this many or fewer are not smoothed
 
 
@@ -68,20 +71,6 @@ class Curve:
         return self.smooth
 
 
-class _LogFormatter(NumericAxisFormatter):
-    """Ticks of a logarithmic axis; the values of the plot are decimal logarithms."""
-
-    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
-        decades = range(floor(min_), ceil(max_) + 1)
-        steps = (1,) if max_ - min_ > 3 else (1, 2, 5)
-        ticks = [decade + log10(step) for decade in decades for step in steps]
-        inside = [tick for tick in ticks if min_ <= tick <= max_]
-        return inside if len(inside) > 1 else super().get_ticks(min_, max_, max_ticks)
-
-    def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
-        return [f"{10**tick:.3g}" for tick in ticks]
-
-
 class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
     """The plot itself, which measures its rendering; the keys belong to `LossPlot`."""
 
@@ -97,20 +86,21 @@ class _Plot(PlotWidget, can_focus=False, inherit_bindings=False):
 class LossPlot(Vertical, can_focus=True):
     """Keys: h l (arrows) pan, + - zoom, 0 everything, L log scale, S smoothing.
 
-    Each series has a letter (A, B, ...) on its points and in the legend, and a colour. Points that are not finite are
-    shown as `!` on the x axis.
+    Each series has a letter (A, B, ...) on its points and in the legend, and a colour, which it keeps. Points
+    that are not finite are shown as `!` on the x axis.
     """
 
     VIEW = Binding.Group("Pan and zoom", compact=True)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("h,left", "pan(-1)", "Pan left", group=VIEW),
-        Binding("l,right", "pan(1)", "Pan right", group=VIEW),
-        Binding("+,plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", group=VIEW),
-        Binding("-,minus", "zoom(2.0)", "Zoom out", key_display="-", group=VIEW),
-        Binding("0", "show_all", "Show all", group=VIEW),
-        Binding("L", "log", "Log scale"),
-        Binding("S", "smooth", "Smoothing"),
-    ]
+        Binding("h,left", "pan(-1)", "Pan left", group=VIEW, tooltip="Show earlier steps"),
+        Binding("l,right", "pan(1)", "Pan right", group=VIEW, tooltip="Show later steps"),
+        Binding("+,plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", group=VIEW,
+                tooltip="Show fewer steps, larger"),
+        Binding("-,minus", "zoom(2.0)", "Zoom out", key_display="-", group=VIEW, tooltip="Show more steps, smaller"),
+        Binding("0", "show_all", "Show all", group=VIEW, tooltip="Show all steps"),
+        Binding("L", "log", "Log scale", tooltip="Draw the values on a logarithmic or a linear scale"),
+        Binding("S", "smooth", "Smoothing", tooltip="Choose how much the curves are smoothed"),
+    ]  # fmt: skip
     DEFAULT_CSS = """
     LossPlot {
         height: 1fr;
@@ -126,12 +116,19 @@ class LossPlot(Vertical, can_focus=True):
     }
     """
 
+    @dataclass
+    class ViewChanged(Message):
+        """The keys chose another range of the x axis."""
+
+        plot: LossPlot
+
     def __init__(
         self,
         y_label: str = "loss",
         empty: str = "No steps yet.",
         *,
         smooth: float = 0.9,
+        styles: CurveStyles | None = None,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
@@ -142,6 +139,8 @@ class LossPlot(Vertical, can_focus=True):
         self._log = False
         self._curves: dict[str, Curve] = {}
         self._view: tuple[float, float] | None = None
+        self._styles = styles or CurveStyles()
+        self._x = "steps"
         self._legend = Static(markup=False, classes="plot--legend")
         self._plot = _Plot(allow_pan_and_zoom=False)
         self._empty = EmptyState(empty)
@@ -185,10 +184,10 @@ class LossPlot(Vertical, can_focus=True):
         self._curves.pop(name, None)
         self._redraw_soon()
 
-    def clear(self) -> None:
-        """Remove all series and reset the view."""
+    def clear(self, *, keep_view: bool = False) -> None:
+        """Remove all series, and reset the view unless it is kept."""
         self._curves.clear()
-        self._view = None
+        self._view = self._view if keep_view else None
         self._redraw_soon()
 
     def set_y_label(self, label: str) -> None:
@@ -196,7 +195,17 @@ class LossPlot(Vertical, can_focus=True):
         self._y_label = label
         self._redraw_soon()
 
+    def set_x(self, axis: str) -> None:
+        """Set what the x axis shows, one of ``X_AXES``; all series are removed."""
+        self._x = axis
+        self.clear()
+
     # The view.
+
+    def set_view(self, view: tuple[float, float] | None) -> None:
+        """Show this range of the x axis; None for all."""
+        self._view = view
+        self._redraw_soon(at_once=True)
 
     @property
     def view(self) -> tuple[float, float] | None:
@@ -230,8 +239,7 @@ class LossPlot(Vertical, can_focus=True):
             low, high = self._range()
             left, right = self._view
             by = min(max(direction * (right - left) / 4, low - left), high - right)
-            self._view = left + by, right + by
-            self._redraw_soon(at_once=True)
+            self._choose((left + by, right + by))
 
     def action_zoom(self, factor: float) -> None:
         low, high = self._range()
@@ -240,12 +248,14 @@ class LossPlot(Vertical, can_focus=True):
             return
         middle, half = (left + right) / 2, (right - left) / 2 * factor
         left, right = max(middle - half, low), min(middle + half, high)
-        self._view = None if (left, right) == (low, high) else (left, right)
-        self._redraw_soon(at_once=True)
+        self._choose(None if (left, right) == (low, high) else (left, right))
 
     def action_show_all(self) -> None:
-        self._view = None
-        self._redraw_soon(at_once=True)
+        self._choose(None)
+
+    def _choose(self, view: tuple[float, float] | None) -> None:
+        self.set_view(view)
+        self.post_message(self.ViewChanged(self))
 
     def action_log(self) -> None:
         self.set_log()
@@ -274,6 +284,7 @@ class LossPlot(Vertical, can_focus=True):
         self._timer = None
         self._drawn_at = monotonic()
         shown = [(name, curve) for name, curve in self._curves.items() if curve.steps]
+        shown.sort(key=lambda one: self._style(one[0]).letter.swapcase())  # a to z come after Z
         self.set_class(not shown, "-empty")
         plot = self._plot
         plot.clear()
@@ -282,9 +293,10 @@ class LossPlot(Vertical, can_focus=True):
         # The width of this widget: the plot has none yet while the empty state is shown instead.
         columns = max(self.size.width - plot.margin_left, 20)
         gaps: list[float] = []
-        letters: list[tuple[Series, int, int]] = []
-        for number, (_, curve) in enumerate(shown):
-            colour = _COLOURS[number % len(_COLOURS)]
+        letters: list[tuple[Series, CurveStyle]] = []
+        for name, curve in shown:
+            style = self._style(name)
+            colour = style.colour
             smooth = self._weight > 0 and len(curve.steps) > _FEW
             raw = self._points(curve.steps, curve.values, columns)
             gaps += raw.gaps[:: max(len(raw.gaps) // columns, 1)].tolist()
@@ -293,13 +305,17 @@ class LossPlot(Vertical, can_focus=True):
             if smooth:
                 main = self._points(curve.steps, curve.smoothed(self._weight), columns)
                 self._line(main, f"bold {colour}")
-            letters.append((main, number, len(shown)))
+            letters.append((main, style))
         self._mark(letters, gaps, columns)
         left, right = self._view or self._range()
         plot.set_xlimits(left, right if right > left else left + 1)
         plot.set_ylimits(None, None)
-        plot.set_y_formatter(_LogFormatter() if self._log else NumericAxisFormatter())
+        plot.set_x_formatter(XFormatter(X_AXES[self._x]))
+        plot.set_y_formatter(LogFormatter() if self._log else NumericAxisFormatter())
         self._legend.update(self._legend_text(shown), layout=False)
+
+    def _style(self, name: str) -> CurveStyle:
+        return self._styles.of(name, self._curves)
 
     def _points(self, steps: array[float], values: array[float], columns: int) -> Series:
         return series(steps, values, columns=columns, x_range=self._view, log=self._log)
@@ -312,26 +328,25 @@ class LossPlot(Vertical, can_focus=True):
         values = points.y.tolist()
         return [log10(value) for value in values] if self._log else values
 
-    def _mark(self, letters: list[tuple[Series, int, int]], gaps: list[float], columns: int) -> None:
+    def _mark(self, letters: list[tuple[Series, CurveStyle]], gaps: list[float], columns: int) -> None:
         """Draw the letter of each curve on its last point and, if there are several, at a second point."""
         lowest = []
-        for points, number, of in letters:
+        for number, (points, style) in enumerate(letters):
             if not len(points.x):
                 continue
             scaled = self._scaled(points)
             lowest.append(min(scaled))
             places = {len(scaled) - 1}
-            if of > 1:
-                places.add(len(scaled) * (number + 1) // (of + 1))
-            style = f"bold {_COLOURS[number % len(_COLOURS)]}"
+            if len(letters) > 1:
+                places.add(len(scaled) * (number + 1) // (len(letters) + 1))
             at = sorted(places)
             left, right = self._view or self._range()
             inside = right - 1.5 * (right - left) / columns  # the last column belongs to the frame
             self._plot.scatter(
                 [min(points.x[place], inside) for place in at],
                 [scaled[place] for place in at],
-                marker=_LETTERS[number % len(_LETTERS)],
-                marker_style=style,
+                marker=style.letter,
+                marker_style=f"bold {style.colour}",
             )
         if gaps:
             bottom = min(lowest, default=0.0)
@@ -340,14 +355,17 @@ class LossPlot(Vertical, can_focus=True):
     def _legend_text(self, shown: list[tuple[str, Curve]]) -> Text:
         """`loss  A 7f3a 0.011  B 51c0 0.034 · log`"""
         text = Text(f" {one_line(self._y_label, 20)}", no_wrap=True, overflow="ellipsis")
-        for number, (name, curve) in enumerate(shown):
-            style = Style(color=_COLOURS[number % len(_COLOURS)], bold=True)
-            text.append(f"  {_LETTERS[number % len(_LETTERS)]} ", style)
+        for name, curve in shown:
+            style = self._style(name)
+            text.append(f"  {style.letter} ", Style(color=style.colour, bold=True))
             text.append(f"{one_line(name, 20)} {curve.values[-1]:.4g}")
         notes = ["log"] if self._log else []
         if self._weight:
             notes.append(f"smoothed {self._weight:g}")
         if self._view is not None:
-            notes.append(f"steps {self._view[0]:,.0f} to {self._view[1]:,.0f}")
+            left, right = map(X_AXES[self._x], self._view)
+            notes.append(f"{self._x} {left} to {right}")
+        elif self._x != "steps":
+            notes.append(f"over {self._x}")
         text.append("".join(f" · {note}" for note in notes), Style(dim=True))
         return text

@@ -1,4 +1,4 @@
-"""The whole chain in one column: its moves, its turns, and the visible part."""
+"""The map of a chain beside its text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from o1lab.widgets.kinds import letter_of, style_of
+from o1lab.widgets.document import letter_of, style_of
 from o1lab.widgets.reader_body import THOUGHT, ReaderBody
 
 _TURNS = ("backtrack", "reflect")  # in order of precedence

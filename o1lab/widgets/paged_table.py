@@ -10,17 +10,26 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from o1lab.text import one_line
-from o1lab.widgets.columns import Column, Page, Row, RowKey, draw_row, share_width
-from o1lab.widgets.pages import HELD_ROWS, FetchPage, HeldPages, Locate, called
-
-__all__ = ["HELD_ROWS", "Column", "FetchPage", "Locate", "Page", "PagedTable", "Row", "RowKey"]
+from o1lab.widgets.columns import (
+    Column,
+    FetchPage,
+    HeldPages,
+    Locate,
+    Page,
+    Row,
+    RowKey,
+    called,
+    draw_row,
+    share_width,
+)
+from o1lab.widgets.keys import Binding
 
 _MARGIN = 2  # the cells left of the first column, for the cursor
 
@@ -46,14 +55,15 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = False
     MOVING = Binding.Group("Move", compact=True)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "step(1)", "Down", group=MOVING, show=False),
-        Binding("k,up", "step(-1)", "Up", group=MOVING, show=False),
-        Binding("pagedown,ctrl+f", "page(1)", "Page down", group=MOVING, show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", group=MOVING, show=False),
-        Binding("g,home", "top", "Top", group=MOVING, show=False),
-        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False),
-        Binding("enter", "select", "Open"),
-    ]
+        Binding("j,down", "step(1)", "Down", id="row_down", group=MOVING, show=False, tooltip="Go to the next line"),
+        Binding("k,up", "step(-1)", "Up", id="row_up", group=MOVING, show=False, tooltip="Go to the line before"),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", id="rows_down", group=MOVING, show=False,
+                tooltip="Go down a page"),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", id="rows_up", group=MOVING, show=False, tooltip="Go up a page"),
+        Binding("g,home", "top", "Top", group=MOVING, show=False, tooltip="Go to the first line"),
+        Binding("G,end", "bottom", "Bottom", group=MOVING, show=False, tooltip="Go to the last line"),
+        Binding("enter", "select", "Open", id="open", tooltip="Open the line under the cursor"),
+    ]  # fmt: skip
     COMPONENT_CLASSES: ClassVar[set[str]] = {"paged-table--header", "paged-table--cursor"}
     DEFAULT_CSS = """
     PagedTable {

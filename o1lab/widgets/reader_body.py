@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from rich.segment import Segment as Drawn
 from rich.style import Style
-from textual import events
-from textual.binding import Binding, BindingType
+from textual import events, work
+from textual.binding import BindingType
 from textual.message import Message
 
-from o1lab.widgets.document import Outline, ReaderDocument, Span
-from o1lab.widgets.kinds import letter_of, style_of
-from o1lab.widgets.line_view import LineView, Mark
-from o1lab.widgets.sections import Section
-from o1lab.widgets.selecting import Selecting, Step, stepped
-from o1lab.widgets.wrap import WrappedText, lines_inside
+from o1lab.widgets.document import Outline, ReaderDocument, Sign, Span, letter_of, style_of
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.rendered import is_long, laid_out
+from o1lab.widgets.sections import Mark, Section
+from o1lab.widgets.selecting import SELECTING, Selecting, Step, stepped
+from o1lab.widgets.wrap import WrappedText
 
 THOUGHT = 0
 """The section of the thought; the solution is the next one."""
@@ -32,27 +33,19 @@ class ReaderBody(LineView):
     MOVES = Binding.Group("Moves", compact=True)
     FOLDS = Binding.Group("Fold", compact=True)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "next_move('reflect')", "Next reflect", group=MOVES),
-        Binding("b", "backtrack_or_word", "Next backtrack", group=MOVES),
-        Binding("R", "previous_move('reflect')", "Previous reflect", group=MOVES, show=False),
-        Binding("B", "previous_move('backtrack')", "Previous backtrack", group=MOVES, show=False),
-        Binding("]", "next_move", "Next move", group=MOVES, show=False),
-        Binding("[", "previous_move", "Previous move", group=MOVES, show=False),
-        Binding("f", "fold", "Fold move", group=FOLDS),
-        Binding("F", "fold_kind", "Fold all of its kind", group=FOLDS),
-        Binding("=", "unfold_all", "Unfold all", group=FOLDS, show=False),
-        Binding("v", "select", "Select"),
-        Binding("J,shift+down", "select_moves(1)", "Select next move", show=False),
-        Binding("K,shift+up", "select_moves(-1)", "Select previous move", show=False),
-        Binding("enter", "take_selection", "Take selection"),
-        Binding("escape", "cancel", "Cancel"),
-        Binding("h,left", "move_end('left')", "Left", show=False),
-        Binding("l,right", "move_end('right')", "Right", show=False),
-        Binding("w", "move_end('word')", "Next word", show=False),
-        Binding("0", "move_end('start')", "Line start", show=False),
-        Binding("$", "move_end('end')", "Line end", show=False),
-        Binding("o", "swap_ends", "Other end", show=False),
-    ]
+        Binding("r", "next_move('reflect')", "Next reflect", group=MOVES, tooltip="Go to the next reflection"),
+        Binding("b", "backtrack_or_word", "Next backtrack", group=MOVES, tooltip="Go to the next backtracking"),
+        Binding("R", "previous_move('reflect')", "Previous reflect", group=MOVES, show=False,
+                tooltip="The reflection before"),
+        Binding("B", "previous_move('backtrack')", "Previous backtrack", group=MOVES, show=False,
+                tooltip="The backtracking before"),
+        Binding("]", "next_move", "Next move", group=MOVES, show=False, tooltip="Go to the next move"),
+        Binding("[", "previous_move", "Previous move", group=MOVES, show=False, tooltip="Go to the move before"),
+        Binding("f", "fold", "Fold move", group=FOLDS, tooltip="Fold or show this move"),
+        Binding("F", "fold_kind", "Fold all of its kind", group=FOLDS, tooltip="Fold or show all moves of this kind"),
+        Binding("=", "unfold_all", "Unfold all", group=FOLDS, show=False, tooltip="Show all moves whole"),
+        *SELECTING,
+    ]  # fmt: skip
     COMPONENT_CLASSES: ClassVar[set[str]] = {"reader--span", "reader--cursor"}
     DEFAULT_CSS = """
     ReaderBody {
@@ -85,10 +78,15 @@ class ReaderBody(LineView):
         self.document: ReaderDocument | None = None
         self.segments = Outline()
         self.spans: list[Span] = []
+        self.signs: dict[int, list[Sign]] = {}
+        """The signs of each move that has any, by its index."""
         self.current = -1
         self.selecting: Selecting | None = None
+        self.shading: Callable[[int, int, int], Iterable[Mark]] = lambda _section, _start, _end: ()
+        """Draws marks behind the others: of a section, from a code point to another. See ``marks``."""
         self._folded: set[int] = set()
         self._waiting = False  # for the width, to lay out a document
+        self.correcting = False  # whether capital letters correct the kinds of selected moves
 
     # Loading.
 
@@ -97,8 +95,11 @@ class ReaderBody(LineView):
         self.document = document
         self.segments = Outline(document.segments, len(document.thought)) if document else Outline()
         self.spans = sorted(Span(*span) for span in document.spans) if document else []
+        self.signs = self.segments.placed(document.signs if document else ())
         self._folded.clear()
-        self.selecting = None
+        if self.selecting is not None:
+            self.selecting = None
+            self.refresh_bindings()
         self.current = 0 if self.segments else -1
         self._waiting = not self.size.width
         if not self._waiting:
@@ -111,20 +112,54 @@ class ReaderBody(LineView):
         self.post_message(self.Changed(self, layout=True))
 
     def _show_document(self) -> None:
-        document, width = self.document, self.text_width
+        document = self.document
         sections = []
         if document is not None:
-            sections.append(Section(WrappedText(document.thought, width, self.segments.breaks(document.thought))))
+            sections.append(Section(self.laid_out(document.thought, self.segments.breaks(document.thought))))
             if document.solution:
                 header = "solution" if document.thought else ""
-                sections.append(Section(WrappedText(document.solution, width), header=header))
+                sections.append(Section(self.laid_out(document.solution), header=header))
         self.show_sections(sections)
+        self._render_rest()
         self.post_message(self.Changed(self, layout=True))
 
-    def set_spans(self, spans: Iterable[Span | tuple[int, int, str]]) -> None:
+    def laid_out(self, text: str, breaks: Sequence[int] = ()) -> WrappedText:
+        place = self.top_place[1] if self.sections else 0
+        return laid_out(text, self.text_width, breaks, rendered=not self.raw, whole=False, place=place)
+
+    @work(thread=True, exclusive=True, group="render")
+    def _render_rest(self) -> None:
+        """Render the long texts whole, in the background, and keep the place when they replace the shown ones."""
+        width = self.text_width
+        for section in [] if self.raw else list(self.sections):
+            if is_long(section.text.text):
+                text = laid_out(section.text.text, width, section.text.breaks)
+                self.app.call_from_thread(self._replace_text, section, text)
+
+    def _replace_text(self, section: Section, text: WrappedText) -> None:
+        if not self.raw and any(section is shown for shown in self.sections):
+            text.rewrap(self.text_width)
+            section.text = text
+            self.rearrange()
+            self.post_message(self.Changed(self, layout=True))
+
+    def action_toggle_raw(self) -> None:
+        super().action_toggle_raw()
+        self._render_rest()
+        self.post_message(self.Changed(self, layout=True))
+
+    def set_spans(self, spans: Iterable[Span | tuple[int, int, str]], signs: Iterable[Sign] = ()) -> None:
         self.spans = sorted(Span(*span) for span in spans)
+        self.signs = self.segments.placed(signs)
         self.restyle()
         self.post_message(self.Changed(self))
+
+    def remark(self, document: ReaderDocument) -> None:
+        """Show other kinds, spans and signs of the same text without scrolling."""
+        self.document = document
+        self.segments = Outline(document.segments, len(document.thought))
+        self.set_spans(document.spans, document.signs)
+        self.post_message(self.Changed(self, layout=True))
 
     # Drawing.
 
@@ -139,17 +174,20 @@ class ReaderBody(LineView):
         segment = self.segments[index]
         style = base + style_of(segment.kind)
         bar = "▌" if index == self.current else " "
-        first = segment.start == start
+        first = self.sections[THOUGHT].text.line_of(segment.start) == line
         letter = letter_of(segment.kind) if first else "│"
-        mark = " "
-        if first and index in self._folded:
+        mark, drawn = " ", base
+        if first and index in self.signs:
+            mark, drawn = self.signs[index][0].sign, base + Style.parse(self.signs[index][0].style)
+        elif first and index in self._folded:
             mark = "▸"
-        elif any(span.start < end and start < span.end for span in self.spans):
-            mark = "*"
+        elif span := next((one for one in self.spans if one.start < end and start < one.end), None):
+            mark, drawn = span.mark, base + Style(color=span.colour or None, bold=bool(span.colour))
         return [
             Drawn(bar, base + _BOLD),
             Drawn(letter, style if first else style + _FAINT),
-            Drawn(mark + " ", base),
+            Drawn(mark, drawn),
+            Drawn(" ", base),
         ]
 
     def header_of(self, section: int) -> list[Drawn]:
@@ -158,17 +196,18 @@ class ReaderBody(LineView):
         return [Drawn(rule, self.base_style + self.style_named("line-view--header"))]
 
     def marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
+        yield from self.shading(section, start, end)
         if section != THOUGHT:
             return
         style = self.style_named("reader--span")
         for span in self.spans:
             if span.start < end and start < span.end:
-                yield Mark(span.start, span.end, style)
+                yield Mark(span.start, span.end, style + Style(color=span.colour) if span.colour else style)
         if (selected := self.selection_span) is not None:
             yield Mark(*selected, self.style_named("line-view--selection"))
         if self.selecting is not None and self.selecting.by == "chars":
             at = self.selecting.end
-            yield Mark(at, at + 1, self.style_named("reader--cursor"))
+            yield Mark(*self.sections[THOUGHT].text.whole(at), self.style_named("reader--cursor"))
 
     def tail(self, section: int, line: int) -> str:
         if section != THOUGHT or not self._folded:
@@ -177,7 +216,7 @@ class ReaderBody(LineView):
         index = self.segments.at(text.span(line)[0])
         if index not in self._folded:
             return ""
-        first, stop = lines_inside(text, *self.segments[index][1:])
+        first, stop = text.lines_inside(*self.segments[index][1:])
         return f" ⋯ {stop - first - 1} more" if line == first and stop > first + 1 else ""
 
     # The current move.
@@ -230,10 +269,6 @@ class ReaderBody(LineView):
         self._folded = self._folded | chosen if folded else self._folded - chosen
         self._refold()
 
-    def unfold_all(self) -> None:
-        self._folded.clear()
-        self._refold()
-
     def _refold(self) -> None:
         if self.sections:
             self.sections[THOUGHT].hidden = [self.segments[index][1:] for index in sorted(self._folded)]
@@ -249,7 +284,11 @@ class ReaderBody(LineView):
     @property
     def selection_span(self) -> tuple[int, int] | None:
         """The selection as (start, end) in code points of the thought; None without one."""
-        return None if self.selecting is None else self.selecting.span(self.segments)
+        if self.selecting is None:
+            return None
+        start, end = self.selecting.span(self.segments)
+        text = self.sections[THOUGHT].text  # of a formula, all that is drawn together
+        return (start, end) if self.selecting.by == "moves" else (text.whole(start)[0], text.whole(end - 1)[1])
 
     def selected_text(self) -> str:
         if self.document is None:
@@ -274,11 +313,6 @@ class ReaderBody(LineView):
         self.refresh_bindings()
         self.post_message(self.Changed(self))
 
-    def _move_end(self, step: Step) -> None:
-        """Move the end of a selection that is made by characters."""
-        if self.selecting is not None:
-            self._select(self.selecting.to(stepped(self.selecting.end, step, self.sections[THOUGHT])))
-
     # Actions.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -288,38 +322,42 @@ class ReaderBody(LineView):
             return self.selecting is not None or bool(self.query_text)
         if action == "move_end":
             return self.selecting is not None and self.selecting.by == "chars"
+        if action in ("previous_move", "fold_kind") and (parameters or action == "fold_kind"):
+            return not (self.correcting and self.selecting is not None)  # the letter is a kind then
         return super().check_action(action, parameters)
 
     def action_line_down(self) -> None:
-        self._step_line("down")
+        super().action_line_down() if self.selecting is None else self._step_line("down")
 
     def action_line_up(self) -> None:
-        self._step_line("up")
+        super().action_line_up() if self.selecting is None else self._step_line("up")
 
     def _step_line(self, where: Literal["up", "down"]) -> None:
-        if self.selecting is None:
-            super().action_line_down() if where == "down" else super().action_line_up()
-        elif self.selecting.by == "moves":
+        if self.selecting is not None and self.selecting.by == "moves":
             self.action_select_moves(1 if where == "down" else -1)
         else:
-            self._move_end(where)
+            self.action_move_end(where)
 
     def action_move_end(self, step: Step) -> None:
-        self._move_end(step)
+        """Move the end of a selection that is made by characters."""
+        if self.selecting is not None:
+            self._select(self.selecting.to(stepped(self.selecting.end, step, self.sections[THOUGHT])))
 
     def action_backtrack_or_word(self) -> None:
         if self.selecting is not None and self.selecting.by == "chars":
-            self._move_end("back")
+            self.action_move_end("back")
         else:
             self.action_next_move("backtrack")
 
     def action_next_move(self, kind: str | None = None) -> None:
-        if not self.step_move(1, kind):
-            self.notify(f"No {kind or ''} move below.".replace("  ", " "), severity="warning", timeout=2, markup=False)
+        self._go_on(1, kind, "below")
 
     def action_previous_move(self, kind: str | None = None) -> None:
-        if not self.step_move(-1, kind):
-            self.notify(f"No {kind or ''} move above.".replace("  ", " "), severity="warning", timeout=2, markup=False)
+        self._go_on(-1, kind, "above")
+
+    def _go_on(self, step: Literal[1, -1], kind: str | None, where: str) -> None:
+        if not self.step_move(step, kind):
+            self.notify(f"No {kind} move {where}." if kind else f"No move {where}.", severity="warning", timeout=2)
 
     def action_fold(self) -> None:
         if self.current >= 0:
@@ -330,22 +368,14 @@ class ReaderBody(LineView):
             self.fold(self.segments.of_kind(self.segments[self.current].kind), None)
 
     def action_unfold_all(self) -> None:
-        self.unfold_all()
+        self._folded.clear()
+        self._refold()
 
     def action_select(self) -> None:
-        if self.document is None or not self.document.thought:
-            return
-        if self.selecting is None and self.segments:
-            self._select(Selecting("moves", self.current, self.current))
-        elif self.selecting is None:
+        if self.document is not None and self.document.thought:
             section, offset = self.top_place
-            at = offset if section == THOUGHT else 0
-            self._select(Selecting("chars", at, at))
-        elif self.selecting.by == "moves":
-            at = self.segments[self.selecting.end].start
-            self._select(Selecting("chars", at, at))
-        else:
-            self._select(None)
+            place = offset if section == THOUGHT else 0
+            self._select(Selecting.after(self.selecting, self.segments, self.current, place))
 
     def action_select_moves(self, step: int) -> None:
         if not self.segments:
@@ -366,7 +396,4 @@ class ReaderBody(LineView):
             self.post_message(self.Selected(self, *span))
 
     def action_cancel(self) -> None:
-        if self.selecting is not None:
-            self._select(None)
-        else:
-            self.search("")
+        self._select(None) if self.selecting is not None else self.search("")

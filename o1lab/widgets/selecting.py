@@ -6,11 +6,31 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from o1lab.widgets.document import Outline
+from textual.binding import BindingType
+
+from o1lab.format import counted
+from o1lab.widgets.document import Outline, Segment
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.sections import Section
 
 _WORD = re.compile(r"(?<=\s)\S")
 _FAR = 1000  # code points: the maximum length of a step back by a word
+
+SELECTING: list[BindingType] = [
+    Binding("v", "select", "Select", tooltip="Begin to select text; enter takes it"),
+    Binding("J,shift+down", "select_moves(1)", "Select next move", show=False, tooltip="Select it and the next"),
+    Binding("K,shift+up", "select_moves(-1)", "Select previous move", show=False,
+            tooltip="Select it and the one before"),
+    Binding("enter", "take_selection", "Take selection", tooltip="Take the selected text"),
+    Binding("escape", "cancel", "Cancel", id="cancel_selection", tooltip="End selecting"),
+    Binding("h,left", "move_end('left')", "Left", show=False, tooltip="Move the end of the selection left"),
+    Binding("l,right", "move_end('right')", "Right", show=False, tooltip="Move the end of the selection right"),
+    Binding("w", "move_end('word')", "Next word", show=False, tooltip="Move the end to the next word"),
+    Binding("0", "move_end('start')", "Line start", show=False, tooltip="Move the end to the start of the line"),
+    Binding("$", "move_end('end')", "Line end", show=False, tooltip="Move the end to the end of the line"),
+    Binding("o", "swap_ends", "Other end", show=False, tooltip="Move the other end of the selection"),
+]  # fmt: skip
+"""The keys of a selection."""
 
 Step = Literal["left", "right", "up", "down", "word", "back", "start", "end"]
 
@@ -22,6 +42,28 @@ class Selecting:
     by: Literal["moves", "chars"]
     anchor: int
     end: int
+
+    @classmethod
+    def after(cls, selecting: Selecting | None, outline: Outline, current: int, place: int) -> Selecting | None:
+        """Return what follows a selection when the key is pressed again: by moves, by characters, none.
+
+        Args:
+            selecting: The selection, None for none.
+            outline: The moves; without moves the first selection is by characters.
+            current: The current move.
+            place: The code point at which a selection by characters begins without moves.
+        """
+        if selecting is None:
+            return cls("moves", current, current) if outline else cls("chars", place, place)
+        if selecting.by == "chars":
+            return None
+        at = outline[selecting.end].start
+        return cls("chars", at, at)
+
+    def moves(self, outline: Outline) -> list[Segment]:
+        """Return the moves of a selection by moves; none of one by characters."""
+        low, high = sorted((self.anchor, self.end))
+        return outline[low : high + 1] if self.by == "moves" else []
 
     def span(self, outline: Outline) -> tuple[int, int]:
         """Return (start, end) of the selection in code points of the thought."""
@@ -55,11 +97,30 @@ def stepped(at: int, step: Step, section: Section) -> int:
             before = text.text[first:at].rstrip()
             at = first + max(before.rfind(" "), before.rfind("\n"), -1) + 1
         case "left":
-            at -= 1
+            at = text.whole(at)[0] - 1
         case "right":
-            at += 1
+            at = text.whole(at)[1]
         case "start":
             at = start
         case "end":
             at = stop - 1
     return max(min(at, len(text.text) - 1), 0)
+
+
+def selection_line(span: tuple[int, int], moves: int, *, kinds: str, enter: str, width: int) -> str:
+    """Say what is selected and what the keys do to it, in fewer words on 80 columns.
+
+    Args:
+        span: The characters.
+        moves: The number of moves; 0 if the selection is made by characters.
+        kinds: The letters that correct kinds of moves; empty if none do.
+        enter: What enter does.
+        width: The width of the line.
+    """
+    chars, is_wide = counted(span[1] - span[0], "char"), width >= 100
+    enter = f"{'enter' if is_wide else '⏎'} {enter} · esc"
+    if not moves:
+        keys = "h j k l w b" if is_wide else "hjklwb"
+        return f"SELECT {chars} · {keys} move the end · o other end · {enter}"
+    what = counted(moves, "move") + (f", {chars}" if is_wide else "") + (f" · {kinds} kind" if kinds else "")
+    return f"SELECT {what} · {'j k' if is_wide else 'jk'} more · v {'by characters' if is_wide else 'chars'} · {enter}"

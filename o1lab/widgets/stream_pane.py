@@ -8,15 +8,16 @@ from typing import ClassVar, Literal
 
 from rich.style import Style
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
 from o1lab.text import one_line
-from o1lab.widgets.line_view import LineView, Mark
-from o1lab.widgets.sections import Section
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.line_view import LineView
+from o1lab.widgets.sections import Mark, Section
 from o1lab.widgets.wrap import WrappedText
 
 FLUSHES_PER_SECOND = 20
@@ -36,8 +37,8 @@ class StreamBody(LineView):
     """The scrolling part of a `StreamPane`: a section for each user turn, thought, answer and error."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "fold_thoughts", "Fold thought"),
-        Binding("ctrl+r", "retry", "Retry"),
+        Binding("f", "fold_thoughts", "Fold thought", tooltip="Fold or show the thoughts"),
+        Binding("ctrl+r", "retry", "Retry", tooltip="Ask the failed answer again"),
     ]
 
     @dataclass

@@ -1,5 +1,7 @@
 """Text wrapped to terminal cells: visual lines that map back to code points of the source. No widgets.
 
+The text may be drawn by a `Rendering` of its LaTeX and Markdown; offsets refer to the source then too.
+
 Control characters, bidi controls and other invisible code points are drawn as visible symbols
 (``o1lab.text.visible``); all offsets are offsets into the original text.
 """
@@ -12,9 +14,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from rich.cells import get_character_cell_size
 
+from o1lab.chains.mathtext import Look, Rendering
 from o1lab.text import visible
 
 TAB = 4
@@ -150,30 +154,56 @@ def _line_end(text: str, start: int, limit: int, width: int, ruler: _Ruler) -> i
     return max(space, wide) or max(full, start + 1)
 
 
+class Piece(NamedTuple):
+    """A part of a line: what is drawn for the code points [start, end), and the cells it takes."""
+
+    start: int
+    end: int
+    text: str
+    cells: int
+    look: Look | None = None
+
+
 class WrappedText:
     """``text`` wrapped to ``width`` cells (wide CJK 2, combining marks 0, tabs 4).
 
-    The lines partition the text: line i covers the code points [``starts[i]``, ``starts[i + 1]``), including its
-    newline or the space it is broken at. A line also begins at every offset in ``breaks`` (ascending).
+    The lines partition the text: line i covers the code points ``span(i)``, including its newline or the space it is
+    broken at. A line also begins at every offset in ``breaks`` (ascending). All offsets are offsets into ``text``, also
+    when a ``rendering`` of it is drawn: then several lines may belong to one code point, and a line's span be empty.
     """
 
-    def __init__(self, text: str = "", width: int = 80, breaks: Sequence[int] = ()) -> None:
+    def __init__(
+        self, text: str = "", width: int = 80, breaks: Sequence[int] = (), rendering: Rendering | None = None
+    ) -> None:
         self.text = text
         self.width = max(width, 2)
         self.breaks = array("q", breaks)
-        self.starts = array("q")
+        self.rendering = rendering
+        self._forced = self.breaks if rendering is None else array("q", map(rendering.to_drawn, breaks))
+        self._starts = array("q")
+        """Where each line begins in the drawn text."""
         self._lay_out(0)
+
+    @property
+    def _drawn(self) -> str:
+        return self.text if self.rendering is None else self.rendering.text
+
+    def _to_drawn(self, offset: int) -> int:
+        return offset if self.rendering is None else self.rendering.to_drawn(offset)
+
+    def _to_source(self, offset: int) -> int:
+        return offset if self.rendering is None else self.rendering.to_source(offset)
 
     def __len__(self) -> int:
         """Return the number of visual lines; an empty text has none."""
-        return len(self.starts)
+        return len(self._starts)
 
     def _lay_out(self, start: int) -> None:
-        """Append the visual lines of ``text[start:]`` to ``starts``."""
-        text, width, starts = self.text, self.width, self.starts
+        """Append the visual lines of the drawn text from ``start`` on to ``_starts``."""
+        text, width, starts = self._drawn, self.width, self._starts
         ruler = _Ruler(text)
         size = len(text)
-        upcoming = iter(self.breaks[bisect_right(self.breaks, start) :])
+        upcoming = iter(self._forced[bisect_right(self._forced, start) :])
         forced = next(upcoming, size)
         while start < size:
             newline = text.find("\n", start)
@@ -192,59 +222,77 @@ class WrappedText:
         """Lay out the text for another width."""
         if max(width, 2) != self.width:
             self.width = max(width, 2)
-            self.starts = array("q")
+            self._starts = array("q")
             self._lay_out(0)
 
     def append(self, delta: str) -> int:
-        """Append text; only the last visual line is laid out again.
+        """Append to a text that is drawn as it stands; only the last visual line is laid out again.
 
         Returns:
             The first line that may have changed.
         """
         self.text += delta
-        restart = self.starts.pop() if self.starts else 0
-        first = len(self.starts)
+        restart = self._starts.pop() if self._starts else 0
+        first = len(self._starts)
         self._lay_out(restart)
         return first
 
+    def _extent(self, line: int) -> tuple[int, int]:
+        """Return (start, end) of a visual line in the drawn text."""
+        following = line + 1
+        return self._starts[line], self._starts[following] if following < len(self._starts) else len(self._drawn)
+
     def span(self, line: int) -> tuple[int, int]:
         """Return (start, end) of a visual line in code points."""
-        following = line + 1
-        return self.starts[line], self.starts[following] if following < len(self.starts) else len(self.text)
+        start, end = self._extent(line)
+        return self._to_source(start), self._to_source(end)
 
     def line_of(self, offset: int) -> int:
         """Return the visual line with code point ``offset`` (the nearest line for an offset outside)."""
-        return max(bisect_right(self.starts, offset) - 1, 0)
+        return max(bisect_right(self._starts, self._to_drawn(offset)) - 1, 0)
+
+    def lines_inside(self, start: int, end: int) -> tuple[int, int]:
+        """Return the visual lines [first, last + 1) with the code points [start, end)."""
+        return bisect_left(self._starts, self._to_drawn(start)), self.line_of(max(end - 1, start)) + 1
 
     def cell_of(self, offset: int) -> int:
         """Return the cell, from the left of its line, at which code point ``offset`` is drawn."""
-        start, end = self.span(self.line_of(offset))
-        return sum(map(ord, self.text[start : min(offset, end)].translate(_WIDTHS)))
+        start, end = self._extent(self.line_of(offset))
+        return sum(map(ord, self._drawn[start : min(self._to_drawn(offset), end)].translate(_WIDTHS)))
 
     def offset_at(self, line: int, cell: int) -> int:
         """Return the code point drawn at ``cell`` of ``line`` (the last one of a shorter line)."""
-        start, end = self.span(line)
-        cells = list(accumulate(map(ord, self.text[start:end].translate(_WIDTHS))))
-        return min(start + bisect_right(cells, cell), max(end - 1, start))
+        start, end = self._extent(line)
+        cells = list(accumulate(map(ord, self._drawn[start:end].translate(_WIDTHS))))
+        return self._to_source(min(start + bisect_right(cells, cell), max(end - 1, start)))
 
-    def shown(self, line: int, cuts: Iterable[int] = ()) -> list[tuple[int, str, int]]:
-        """Return the pieces of ``line`` between the ``cuts`` inside it: (offset, safe text, cells) of each."""
-        start, end = self.span(line)
-        if end > start and self.text[end - 1] == "\n":
+    def whole(self, offset: int) -> tuple[int, int]:
+        """Return the code points [start, end) that are drawn together with code point ``offset``."""
+        return (offset, offset + 1) if self.rendering is None else self.rendering.block(offset)
+
+    def pieces(self, line: int, cuts: Iterable[int] = ()) -> list[Piece]:
+        """Return the pieces of ``line``, cut where looks change and at those ``cuts`` that are drawn apart."""
+        start, end = self._extent(line)
+        text = self._drawn
+        if end > start and text[end - 1] == "\n":
             end -= 1
-        bounds = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
-        pieces = []
-        for left, right in pairwise(bounds):
-            if left == right:
-                continue
-            if _is_plain(self.text, left, right):
-                pieces.append((left, self.text[left:right], right - left))
-            else:
-                glyphs = [_GLYPHS[char] for char in self.text[left:right]]
-                pieces.append((left, "".join(drawn for drawn, _ in glyphs), sum(cells for _, cells in glyphs)))
-        return pieces
+        if self.rendering is None:
+            bounds = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
+            return [_piece(text, a, b, (a, b)) for a, b in pairwise(bounds) if a < b]
+        found = []
+        wanted = sorted(set(cuts))
+        for first, last, left, right, look in self.rendering.pieces(start, end):
+            inside = [cut for cut in wanted if first < cut < last] if right - left == last - first else []
+            for a, b in pairwise([first, *inside, last]):
+                shift = left - first
+                drawn = (a + shift, b + shift) if inside else (left, right)
+                found.append(_piece(text, *drawn, (a, b), look))
+        return found
 
 
-def lines_inside(text: WrappedText, start: int, end: int) -> tuple[int, int]:
-    """Return the visual lines [first, last + 1) with the code points [start, end)."""
-    return bisect_left(text.starts, start), text.line_of(max(end - 1, start)) + 1
+def _piece(text: str, left: int, right: int, span: tuple[int, int], look: Look | None = None) -> Piece:
+    """Return what is drawn for ``text[left:right]``."""
+    if _is_plain(text, left, right):
+        return Piece(*span, text[left:right], right - left, look)
+    glyphs = [_GLYPHS[char] for char in text[left:right]]
+    return Piece(*span, "".join(drawn for drawn, _ in glyphs), sum(cells for _, cells in glyphs), look)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from o1lab.labs import first_settings, open_lab
 from o1lab.paths import Lab, annotator
-from store import Store, open_store
+from o1lab.remembered import SavedFilters, Session, session_file
+from store import Store
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from o1lab.config import Config
     from o1lab.serve.manager import ServerManager
 
@@ -23,7 +27,16 @@ class LabContext:
     name: str
     store: Store
     annotator: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The keys of actions that o1lab.toml changes, by the id of the action."""
+    session: Session = field(default_factory=Session)
+    """What the screens of this person look like."""
+    activity: Sequence[Text] = ()
+    """What runs, as parts of the status line. The app updates it."""
     _servers: ServerManager | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.store.annotator = self.annotator
 
     @cached_property
     def config(self) -> Config:
@@ -37,12 +50,17 @@ class LabContext:
         return load_config(self.lab)
 
     @property
+    def saved_filters(self) -> SavedFilters:
+        """The filters with names."""
+        return SavedFilters(self.lab)
+
+    @property
     def servers(self) -> ServerManager:
         """The servers started by this app; created on first use, since most sessions need none."""
         if self._servers is None:
             from o1lab.serve.manager import ServerManager
 
-            self._servers = ServerManager(self.lab)
+            self._servers = ServerManager(self.lab, reuse=True)
         return self._servers
 
     async def close(self) -> None:
@@ -52,18 +70,19 @@ class LabContext:
         self.store.close()
 
 
-def open_context(lab: Lab) -> LabContext:
+def open_context(lab: Lab, *, fresh: bool = False) -> LabContext:
     """Open a lab for the screens.
+
+    Args:
+        lab: The lab.
+        fresh: Whether the screens start without what they looked like last time.
 
     Raises:
         StoreError: The lab cannot be opened.
     """
-    return LabContext(lab, lab_name(lab), open_store(lab.database), annotator())
-
-
-def lab_name(lab: Lab) -> str:
-    """Return the name from o1lab.toml; errors in the file are reported when the settings are needed."""
-    try:
-        return str(tomllib.loads(lab.config.read_text("utf-8")).get("name", lab.name))
-    except (OSError, ValueError, RecursionError):
-        return lab.name
+    settings = first_settings(lab) or {}
+    keys = settings.get("keys")
+    named = {name: key for name, key in keys.items() if isinstance(key, str)} if isinstance(keys, dict) else {}
+    store, person = open_lab(lab), annotator()
+    session = Session(None if store.read_only else session_file(lab, person), fresh=fresh)
+    return LabContext(lab, str(settings.get("name", lab.name)), store, person, named, session)

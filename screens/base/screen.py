@@ -6,25 +6,29 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import ClassVar, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual import events, work
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
+from textual.worker import Worker
 
 from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.keys import Binding, KeyFooter
+from o1lab.widgets.status_line import StatusLine
 from screens.base.context import LabContext
 from store.errors import StoreError
 from store.sqlite import Database
 
-SMALLEST = (60, 18)
+SMALLEST = (40, 8)
+SHORT = 18
+"""The height below which screens show less around what they are for, such as half of a split terminal."""
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
 ERRORS = (O1LabError, StoreError, OSError)
@@ -40,8 +44,9 @@ class LabScreen(Screen[None]):
     """
 
     TITLE = "LAB"
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (SHORT, "-tall")]  # noqa: RUF012 - declared by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="Show the keys that work here, or hide them"),
     ]
 
     def __init__(self, context: LabContext) -> None:
@@ -53,6 +58,7 @@ class LabScreen(Screen[None]):
         yield Static(id="heading", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
+        yield StatusLine(id="status-line")
         yield Static(id="too-small", markup=False)
         yield KeyFooter(show_command_palette=False, compact=True)
 
@@ -62,6 +68,13 @@ class LabScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._draw_heading()
+
+    def on_screen_resume(self) -> None:
+        self.show_activity()
+
+    def show_activity(self) -> None:
+        """Show on the status line what runs, as the app last saw it."""
+        self.query_one(StatusLine).show(self.context.activity)
 
     def set_heading(self, right: str) -> None:
         """Show ``right`` at the right end of the heading; the title of the screen and the lab are on the left."""
@@ -77,10 +90,9 @@ class LabScreen(Screen[None]):
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
         self.set_class(small, "-too-small")
         if small:
-            self.query_one("#too-small", Static).update(
-                f"This terminal is {event.size.width}x{event.size.height}; o1lab needs {SMALLEST[0]}x{SMALLEST[1]}. "
-                "Make it larger, or press ctrl+q to leave."
-            )
+            size = f"{event.size.width}x{event.size.height}"
+            need = f"{SMALLEST[0]}x{SMALLEST[1]}"
+            self.query_one("#too-small", Static).update(f"{size} is too small: o1lab needs {need}. ctrl+q leaves.")
         self._draw_heading()
 
     def action_help(self) -> None:
@@ -88,7 +100,9 @@ class LabScreen(Screen[None]):
         if self.query("HelpPanel"):
             self.app.action_hide_help_panel()
         else:
-            self.app.action_show_help_panel()
+            from o1lab.widgets.help import KeysPanel
+
+            self.mount(KeysPanel())
 
     def on_key(self, event: events.Key) -> None:
         """Close the help on escape, before other widgets handle it."""
@@ -97,17 +111,23 @@ class LabScreen(Screen[None]):
             event.stop()
             event.prevent_default()
 
+    async def close_open(self) -> bool:
+        """Close what is open on this screen, and return whether something was; a screen over another closes itself."""
+        if self.query("HelpPanel"):
+            self.app.action_hide_help_panel()
+            return True
+        if len(self.app.screen_stack) > 1:
+            await self.run_action("back")
+            return True
+        return False
+
+    def would_lose(self) -> str:
+        """Return a sentence about what is lost when the app closes now, or nothing."""
+        return ""
+
     def report(self, error: BaseException) -> None:
         """Show an error in one sentence; the traceback of an unexpected one goes to the log."""
-        if isinstance(error, StoreError):
-            error = from_store(error)
-        if isinstance(error, O1LabError):
-            message, hint = error.message, error.hint
-        else:
-            log.error("unexpected", exc_info=error)
-            message, hint = f"Something went wrong: {type(error).__name__}: {error}.", "The traceback is in the log."
-        text = visible(f"{message}\n{hint}" if hint else message)
-        self.app.notify(text, severity="error", timeout=10, markup=False)
+        report(self.app, error)
 
     async def in_thread(
         self, function: Callable[Options, Result], *args: Options.args, **kwargs: Options.kwargs
@@ -153,6 +173,19 @@ class LabScreen(Screen[None]):
         return self._pruning or not self.is_attached
 
 
+def report(app: App[Any], error: BaseException) -> None:
+    """Show an error in one sentence; the traceback of an unexpected one goes to the log."""
+    if isinstance(error, StoreError):
+        error = from_store(error)
+    if isinstance(error, O1LabError):
+        message, hint = error.message, error.hint
+    else:
+        log.error("unexpected", exc_info=error)
+        message, hint = f"Something went wrong: {type(error).__name__}: {error}.", "The traceback is in the log."
+    text = visible(f"{message}\n{hint}" if hint else message)
+    app.notify(text, severity="error", timeout=10, markup=False)
+
+
 def reported(
     method: Callable[Options, Awaitable[Result]],
 ) -> Callable[Options, Coroutine[None, None, Result | None]]:
@@ -170,10 +203,26 @@ def reported(
             node = cast(DOMNode, args[0])
             if node.app.is_headless and not isinstance(error, ERRORS):
                 raise
-            cast(LabScreen, node.screen).report(error)
+            report(node.app, error)
             return None
 
     return run
+
+
+def task(
+    *, group: str = "default", exclusive: bool = False
+) -> Callable[[Callable[Options, Awaitable[Result]]], Callable[Options, Worker[Result | None]]]:
+    """Decorate an asynchronous method: it runs as a worker of Textual, and its errors are :func:`reported`.
+
+    Args:
+        group: the group of the worker.
+        exclusive: whether it cancels the running workers of its group.
+    """
+
+    def decorate(method: Callable[Options, Awaitable[Result]]) -> Callable[Options, Worker[Result | None]]:
+        return work(reported(method), group=group, exclusive=exclusive)
+
+    return decorate
 
 
 def words_of(error: Exception) -> str:

@@ -17,7 +17,7 @@ from screens.base.messages import OpenTraces
 from screens.base.screen import LabScreen
 from screens.compare.controller import CompareController, Selected
 from screens.compare.dialogs import SettingsDialog
-from screens.compare.prompt import PromptInput
+from screens.compare.prompt_sets import PromptInput
 from store import conversations
 from store.conversations import Conversation
 from store.sqlite import Database

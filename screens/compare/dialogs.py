@@ -1,25 +1,32 @@
-"""Dialogs of the Compare screen: choose the models, change the settings."""
+"""Dialogs of the Compare screen: choose the models, change the settings; and the models chosen at first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Checkbox, Input, Label, OptionList, Static
 from textual.worker import WorkerCancelled
 
 from o1lab.chat.panes import Settings
+from o1lab.errors import LabError
 from o1lab.inference.events import Sampling
+from o1lab.paths import Lab
+from o1lab.serve.endpoints import endpoint_address, public_url
+from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
+from o1lab.train.run_directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice, Dialog, ListDialog, among
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import LineInput
-from screens.compare.prompt import PromptInput
+from screens.compare.prompt_sets import PromptInput
 
 
 class ModelsDialog(ListDialog[tuple[str, ...]]):
@@ -83,7 +90,9 @@ _FIELDS = (
 class BlindBox(Checkbox):
     """A checkbox with the words on and off, not only colours. Space toggles it; enter is left to the dialog."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.keep", "Keep", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.keep", "Keep", show=False, tooltip="Keep what is chosen")
+    ]
 
     def on_mount(self) -> None:
         self._update_label()
@@ -105,10 +114,11 @@ class SettingsDialog(Dialog[Settings]):
     """The settings of all panes. Enter keeps the changes, escape discards them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "keep", "Keep"),
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Previous field", show=False),
-    ]
+        Binding("enter", "keep", "Keep", tooltip="Keep these settings"),
+        Binding("down", "app.focus_next", "Next field", id="field_down", show=False, tooltip="Go to the next field"),
+        Binding("up", "app.focus_previous", "Previous field", id="field_up", show=False,
+                tooltip="Go to the previous field"),
+    ]  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("Settings, for all panes", "tab next field · enter keep · esc discard")
@@ -165,3 +175,49 @@ class SettingsDialog(Dialog[Settings]):
     def _refuse(self, entry: Input, why: str) -> None:
         self.query_one(".hint", Static).update(Text(why, "bold"))
         entry.focus()
+
+
+def model_choices(refs: Sequence[ModelRef]) -> list[Choice]:
+    """Return a choice for each model, with its name, and its origin or what it lacks."""
+    return [Choice(ref.id, ref.label, _detail(ref)) for ref in refs]
+
+
+def _detail(ref: ModelRef) -> str:
+    if ref.endpoint is not None:
+        try:
+            endpoint_address(ref.endpoint)
+        except LabError as error:
+            return error.message
+        return f"{ref.id} · {public_url(ref.endpoint.url)}"
+    match ref.source:
+        case "checkpoint":
+            system = f" · system prompt: {one_line(ref.prompt.system_prompt, 30)}" if ref.prompt.system_prompt else ""
+            return f"checkpoint {ref.step} of run {ref.run_id}, on {ref.base}{system}"
+        case "imported":
+            return f"{'a whole model' if ref.adapter is None else f'an adapter for {ref.base}'} in the lab's models"
+        case "base":
+            return "" if can_serve() else "needs the train extra (torch), which is not installed"
+        case "server":
+            return "served on this machine" if ref.record is not None else "no longer running"
+    return ""
+
+
+def can_serve() -> bool:
+    """Whether the packages of the embedded server are installed; nothing is imported."""
+    return all(find_spec(name) is not None for name in ("torch", "transformers", "peft"))
+
+
+def default_models(lab: Lab, refs: Sequence[ModelRef]) -> list[ModelRef]:
+    """Return the models to begin with: the solver, the newest finished student, and its base."""
+    chosen = [ref for ref in refs if ref.source == "solver"]
+    if not can_serve():
+        return chosen + [ref for ref in refs if ref.source == "endpoint"][:1]
+    students: dict[str | None, ModelRef] = {}
+    for ref in refs:
+        if ref.source == "checkpoint":
+            students.setdefault(ref.run_id, ref)  # the latest checkpoint comes first
+    finished = [run.id for run in list_run_dirs(lab) if run.id in students and run.info().state == "finished"]
+    student = students[finished[0]] if finished else next(iter(students.values()), None)
+    chosen += [student] if student is not None else []
+    bases = [ref for ref in refs if ref.source == "base"]
+    return chosen + [ref for ref in bases if student is None or ref.base == student.base][:1]

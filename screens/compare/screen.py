@@ -9,34 +9,32 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.command import Provider
 from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from o1lab.chat.panes import Settings
-from o1lab.chat.verdicts import AnswerVerifier
+from o1lab.chat.panes import AnswerVerifier, Settings
 from o1lab.chat.votes import tally
 from o1lab.errors import O1LabError
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
+from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, reported
+from screens.base.screen import LabScreen, reported, task
 from screens.compare.actions import ConversationActions
 from screens.compare.controller import CompareController
-from screens.compare.dialogs import ModelsDialog
-from screens.compare.models import default_models, model_choices
+from screens.compare.dialogs import ModelsDialog, default_models, model_choices
+from screens.compare.pairs import PairsMaker
 from screens.compare.panes import Panes
-from screens.compare.prompt import LetterKeys, PromptInput
-from screens.compare.prompt_sets import PromptSets
+from screens.compare.prompt_sets import LetterKeys, PromptInput, PromptSets
 from store import conversations
 
-# The space separates the name of the group from the next key in a compact footer.
-VOTE = Binding.Group("Vote ", compact=True)
-PROMPTS = Binding.Group("Prompt ", compact=True)
+VOTE = Binding.Group("Vote", compact=True)
+PROMPTS = Binding.Group("Prompt", compact=True)
 STATUS_EVERY_S = 0.25
 Action = Callable[[], Awaitable[None]]
 
@@ -48,47 +46,56 @@ class CompareScreen(LabScreen):
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "compare.tcss"]
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {LetterKeys}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("i", "write", "Write"),
-        Binding("enter", "send", "Send", show=False),
-        Binding("escape", "leave_prompt", "Keys", key_display="esc"),
-        *(Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE) for n in range(1, 10)),
-        Binding("0", "tie", "Tie"),
-        Binding("minus", "none_good", "None good", key_display="-"),
-        Binding("r", "regenerate", "Again"),
-        Binding("s", "stop", "Stop"),
-        Binding("S", "stop_all", "Stop all"),
-        Binding("ctrl+r", "retry", "Retry", key_display="^r"),
+        Binding("e", "write", "Write", id="edit_prompt", tooltip="Go to the prompt and type"),
+        Binding("enter", "send", "Send", show=False, tooltip="Ask all models"),
+        Binding("escape", "leave_prompt", "Keys", key_display="esc",
+                tooltip="Leave the prompt, so that letters are keys"),
+        *(
+            Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE, tooltip=f"Vote that answer {n} is the best")
+            for n in range(1, 10)
+        ),
+        Binding("0", "tie", "Tie", tooltip="Vote that the answers are equally good"),
+        Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
+        Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
+        Binding("s", "stop", "Stop", tooltip="Stop this answer; what has arrived is kept"),
+        Binding("Z", "stop_all", "Stop all", tooltip="Stop all answers; what has arrived is kept"),
+        Binding("ctrl+r", "retry", "Retry", tooltip="Ask again where an answer failed"),
         Binding("c", "run('chains')", "Chains behind it", tooltip="The most similar training chains of this student"),
-        Binding("a", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
-        Binding("m", "models", "Models"),
-        Binding("o", "run('settings')", "Settings"),
-        Binding("b", "run('blind')", "Blind"),
-        Binding("n", "step(1)", "Next prompt", group=PROMPTS),
-        Binding("p", "step(-1)", "Previous prompt", group=PROMPTS),
-        Binding("l", "run('prompt_sets')", "Prompt sets"),
-        Binding("w", "run('save_prompt')", "Save prompt"),
-        Binding("v", "run('show_prompt')", "View prompt", tooltip="The prompt as this model gets it"),
-        Binding("T", "run('tally')", "Tally"),
-        Binding("x", "close_pane", "Close pane"),
-        Binding("ctrl+n", "new", "New", key_display="^n", priority=True),
-        Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True),
-        Binding("E", "run('export')", "Export"),
-        Binding("tab", "walk(1)", "Next pane", show=False),
-        Binding("shift+tab", "walk(-1)", "Previous pane", show=False),
-        Binding("right", "turn_to(1)", "Pane to the right", show=False),
-        Binding("left", "turn_to(-1)", "Pane to the left", show=False),
-    ]
+        Binding("T", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
+        Binding("ampersand", "models", "Models", key_display="&", tooltip="Choose the models to ask"),
+        Binding("o", "run('settings')", "Settings", tooltip="Temperature, length, seed and system prompt"),
+        Binding("B", "run('blind')", "Blind", tooltip="Hide or show the names of the models"),
+        Binding("n", "step(1)", "Next prompt", group=PROMPTS, tooltip="Show the next prompt of the prompt set"),
+        Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the prompt before"),
+        *stepping("prompt"),
+        Binding("L", "run('prompt_sets')", "Prompt sets", tooltip="Choose a set of prompts to go through"),
+        Binding("w", "run('save_prompt')", "Save prompt", tooltip="Save this prompt to a prompt set"),
+        Binding("i", "run('show_prompt')", "View prompt", tooltip="The prompt as this model gets it"),
+        Binding("number_sign", "run('tally')", "Tally", key_display="#", tooltip="Count the votes for each model"),
+        Binding("d", "run('dataset')", "Dataset", tooltip="Make a dataset of pairs from the blind votes of this lab"),
+        Binding("D", "close_pane", "Close pane", tooltip="Remove this model from the conversation"),
+        Binding("ctrl+n,insert", "new", "New", priority=True,
+                tooltip="Start a new conversation with the same models"),
+        Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True,
+                tooltip="Open a saved conversation"),
+        Binding("E", "run('export')", "Export", tooltip="Write this conversation to a file"),
+        Binding("tab", "walk(1)", "Next pane", show=False, tooltip="Go to the next pane"),
+        Binding("shift+tab", "walk(-1)", "Previous pane", show=False, tooltip="Go to the pane before"),
+        Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
+        Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
+    ]  # fmt: skip
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
         self.notice = ""
         self.votes_line = ""
         self.panes = Panes(id="panes")
-        self.verifier = AnswerVerifier()
+        self.verifier = AnswerVerifier(context.store)
         self.prompt = PromptInput(placeholder="Ask all of them: enter sends, ctrl+j breaks the line", id="prompt")
         self.controller = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
         self.prompt_sets = PromptSets(self, self.controller, self.prompt)
         actions = ConversationActions(self, self.controller, self.prompt)
+        self.pairs = PairsMaker(self)
         self.dialogs: dict[str, Action] = {
             "settings": actions.change_settings,
             "blind": actions.toggle_blind,
@@ -96,6 +103,7 @@ class CompareScreen(LabScreen):
             "chains": actions.show_chains,
             "show_prompt": actions.show_prompt,
             "tally": actions.show_tally,
+            "dataset": self.pairs.make,
             "prompt_sets": self.prompt_sets.choose,
             "save_prompt": self.prompt_sets.save_prompt,
         }
@@ -156,7 +164,7 @@ class CompareScreen(LabScreen):
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
         if not parts and not self.controller.turn:
-            parts.append("esc, then m models · l prompt sets · o settings · ctrl+o saved conversations")
+            parts.append("esc, then & models · L prompt sets · o settings · ctrl+o saved conversations")
         left = " · ".join(parts)
         room = max(self.app.size.width - 2, 10)
         right = one_line(self.votes_line, max(room - len(left) - 2, room // 3))
@@ -220,8 +228,7 @@ class CompareScreen(LabScreen):
             self.prompt.write(prompt)
         self.prompt.focus()
 
-    @work(exclusive=True, group="models")
-    @reported
+    @task(exclusive=True, group="models")
     async def start(self, models: tuple[str, ...]) -> None:
         """Start a conversation with models by name, or with the default ones."""
         lab, config = self.context.lab, self.context.config
@@ -237,8 +244,7 @@ class CompareScreen(LabScreen):
         # openai takes a second to import: do it in a thread, while the user types the first prompt.
         await self.in_thread(importlib.import_module, "o1lab.inference.chat_client")
 
-    @work(exclusive=True, group="models")
-    @reported
+    @task(exclusive=True, group="models")
     async def action_models(self) -> None:
         """Choose the models; a change starts a new conversation."""
         refs = await self.in_thread(list_models, self.context.lab, self.context.config)
@@ -272,8 +278,7 @@ class CompareScreen(LabScreen):
     def action_send(self) -> None:
         self.ask(self.prompt.text)
 
-    @work(group="ask")
-    @reported
+    @task(group="ask")
     async def ask(self, text: str) -> None:
         """Send a question to all panes; the prompt is cleared once the question is saved."""
         if not text.strip():
@@ -333,8 +338,7 @@ class CompareScreen(LabScreen):
         await self.controller.vote(place, tie=tie)
         self.refresh_notices()
 
-    @work(exclusive=True, group="around")
-    @reported
+    @task(exclusive=True, group="around")
     async def refresh_notices(self) -> None:
         """Read the tally of votes, and whether a training run is using this machine."""
         from o1lab.serve.manager import training_notice
@@ -347,8 +351,12 @@ class CompareScreen(LabScreen):
 
     # Focus.
 
+    def would_lose(self) -> str:
+        lost = ["The rest of the answers that are arriving."] if self.controller.busy else []
+        return " ".join([*lost, *(["The prompt that was not sent."] if self.prompt.text.strip() else [])])
+
     def action_write(self) -> None:
-        self.prompt.focus()
+        self.set_focus(self.prompt)  # at once: the next key may have been typed already
 
     def action_leave_prompt(self) -> None:
         self.panes.focus_current()
@@ -367,7 +375,7 @@ class CompareScreen(LabScreen):
     def go_to(self, place: int) -> None:
         """Focus the pane in ``place``, or the prompt after the last place."""
         if place >= len(self.panes.places):
-            self.prompt.focus()
+            self.set_focus(self.prompt)
         else:
             self.panes.show_place(place)
             self.panes.places[place].focus()

@@ -10,10 +10,11 @@ from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runs import RunInfo
 from o1lab.errors import LabError
+from o1lab.files import StampedCache
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.paths import Lab
-from screens.jobs.poll_loop import Snapshot, StampedCache
+from screens.jobs.kind import Snapshot
 from store import teacher_runs
 from store.connection import Store
 
@@ -33,7 +34,6 @@ class RunDetail:
     reasons: Mapping[str, int]
     faults: tuple[FaultCount, ...]
     pausing: bool
-    stopping: bool
 
 
 @dataclass
@@ -63,7 +63,6 @@ class Poller:
             self._reasons.get(info.id, (info.status.rejected, info.status.failed), lambda: self._read_reasons(info.id)),
             self._faults.get(info.id, tuple(info.status.faults.items()), lambda: _read_faults(info, folder)),
             folder.pause_file.exists(),
-            folder.stop_file.exists(),
         )
 
     def _prompts_of(self, folder: RunFolder) -> Mapping[str, Prompt]:

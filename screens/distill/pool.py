@@ -8,65 +8,69 @@ from typing import ClassVar, cast
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.binding import BindingType
+from textual.containers import Vertical
 from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from o1lab.distill.drafts import draft_path
+from o1lab.distill.handwritten import described_drafts
+from o1lab.ingest.annotation_text import clock
 from o1lab.text import one_line, visible
-from o1lab.widgets.empty_state import EmptyState
+from o1lab.widgets.columns import Page
+from o1lab.widgets.dialogs import Choice, PickDialog, among
+from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.line_view import LineView
-from o1lab.widgets.paged_table import Page, PagedTable
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.text_pane import EmptyState, TallText
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import task
+from screens.base.split import Split
 from screens.distill import problem as distill_problem
 from screens.distill.problem import COLUMNS, RULED, PoolCounts, WholeProblem
 from screens.filtering.filter_bar import FilterBar
-from screens.traces.annotate import Writer
+from screens.filtering.pane import FilteredPane
 from store import exclusions
 from store.connection import Store
 from store.exclusions import Ruled
 from store.filters import ProblemQuery
+from store.records import TraceRow
 
 
-class PoolPane(Vertical):
+class PoolPane(FilteredPane[ProblemQuery]):
     """The list of problems, and the problem under the cursor."""
 
     RULE: ClassVar[Binding.Group] = Binding.Group("Rule")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the problems"),
-        Binding("o", "overrule", "Overrule", tooltip="Keep or leave out this problem, whatever the rules say"),
+        Binding("exclamation_mark", "overrule", "Overrule", key_display="!",
+                tooltip="Keep or leave out this problem, whatever the rules say"),
         Binding("u", "undo", "Undo", tooltip="Undo your last ruling on a problem"),
         Binding("F", "filters", "Rules", tooltip="Run the rules on the problems: preview, then apply"),
-        Binding("t", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
-        Binding("n", "step(1)", "Next problem", show=False),
-        Binding("p", "step(-1)", "Previous problem", show=False),
+        Binding("w", "write", "Write", tooltip="Write a chain for this problem yourself, or go on with its draft"),
+        Binding("W", "drafts", "Drafts", show=False, tooltip="List the chains that are being written, and open one"),
+        Binding("T", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
+        Binding("n", "step(1)", "Next problem", show=False, tooltip="Go to the next problem"),
+        Binding("p", "step(-1)", "Previous problem", show=False, tooltip="Go to the problem before"),
+        *stepping("problem"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the problem's id"),
-    ]
+    ]  # fmt: skip
 
     class Opened(Message):
         """Enter was pressed on a problem."""
 
     def __init__(self, context: LabContext, to_list: Callable[[Widget], None], *, id: str) -> None:
         """Make the pane; ``to_list`` shows the list and gives a widget the focus."""
-        super().__init__(id=id)
-        self.context = context
+        super().__init__(context, ProblemQuery(), id=id)
         self.to_list = to_list
-        self.writer = Writer(context.store)
-        self.query_now = ProblemQuery()
         self.counts: PoolCounts | None = None
         self.wanted: str | None = None
         """The problem that is being read or shown."""
         self.shown: WholeProblem | None = None
         self._undo: list[tuple[str, Ruled]] = []
         """What u undoes: the problems, each with its earlier ruling."""
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     def compose(self) -> ComposeResult:
         yield EmptyState(
@@ -79,9 +83,10 @@ class PoolPane(Vertical):
             ProblemQuery,
             "#problems",
             placeholder='filter: / then for example  excluded:no source:math "triangle"',
+            context=self.context,
             id="pool-filter",
         )
-        with Horizontal(id="pool-panes"):
+        with Split(session=self.context.session, name="problems", id="pool-panes"):
             yield PagedTable(COLUMNS, id="problems", empty="No problem matches this filter. Press / to change it.")
             with Vertical(id="problem"):
                 yield Static(id="problem-title", markup=False)
@@ -89,18 +94,7 @@ class PoolPane(Vertical):
         yield Static(id="pool-said", markup=False)
 
     def on_mount(self) -> None:
-        self.apply(self.query_now)
-
-    async def on_unmount(self) -> None:
-        await self.writer.close()
-
-    @property
-    def table(self) -> PagedTable:
-        return self.query_one("#problems", PagedTable)
-
-    @property
-    def filter_bar(self) -> FilterBar:
-        return self.query_one(FilterBar)
+        self.restore()
 
     @property
     def target(self) -> str | None:
@@ -139,21 +133,12 @@ class PoolPane(Vertical):
         self.table.set_source(fetch)
         self.count()
 
-    def refresh_pool(self) -> None:
+    def reload(self) -> None:
         """Read list, problem and counts again after a change."""
         self.table.reload()
         self.count()
         if self.wanted is not None:
             self._read(self.wanted)
-
-    @work(group="poll")  # not exclusive: a cancelled poll would lose a change
-    async def look_for_changes(self) -> None:
-        """Show what another program or screen has written."""
-        try:
-            if await self.writer.do(self.writer.others_wrote):
-                self.refresh_pool()
-        except Exception as error:
-            self.lab_screen.report(error)
 
     @work(exclusive=True, group="count")
     async def count(self) -> None:
@@ -169,10 +154,6 @@ class PoolPane(Vertical):
             return  # the app is closing
         except Exception as error:
             self.lab_screen.report(error)
-
-    @on(PagedTable.FetchFailed)
-    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
-        self.lab_screen.report(event.error)
 
     @on(PagedTable.PageLoaded)
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
@@ -193,13 +174,9 @@ class PoolPane(Vertical):
     def _row_selected(self) -> None:
         self.post_message(self.Opened())
 
-    @work(exclusive=True, group="problem")
+    @task(exclusive=True, group="problem")
     async def _read(self, identity: str) -> None:
-        try:
-            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+        whole = await self.lab_screen.read(distill_problem.read_problem, identity)
         if self.wanted == identity:
             self._show(whole)
 
@@ -216,37 +193,26 @@ class PoolPane(Vertical):
         """Type a filter."""
         self.to_list(self.filter_bar.editable())
 
-    @on(FilterBar.Changed)
-    def _filter_changed(self, event: FilterBar.Changed) -> None:
-        event.stop()
-        query = cast(ProblemQuery, event.query)
-        if query != self.query_now:
-            self.apply(query)
-
     # Rulings.
 
-    @work(group="rule")
+    @task(group="rule")
     async def action_overrule(self) -> None:
         """Overrule the rules: keep the problem, leave it out, or let the rules decide again."""
-        from screens.distill.overrule import OverruleDialog
+        from screens.distill.rules import OverruleDialog
 
         if (identity := self.target) is None:
             self.say("There is no problem under the cursor.")
             return
-        try:
-            whole = await self.lab_screen.read(distill_problem.read_problem, identity)
-            answer = await self.app.push_screen_wait(OverruleDialog(whole))
-            if answer is None:
-                return
-            ruling, note = answer
-            await self.writer.do(rule_on, self.context.store, identity, ruling, self.context.annotator, note)
-        except Exception as error:
-            self.lab_screen.report(error)
+        whole = await self.lab_screen.read(distill_problem.read_problem, identity)
+        answer = await self.app.push_screen_wait(OverruleDialog(whole))
+        if answer is None:
             return
+        ruling, note = answer
+        await self.writer.do(rule_on, self.context.store, identity, ruling, self.context.annotator, note)
         self._undo.append((identity, cast(Ruled, whole.ruling)))
         name = one_line(f"{whole.problem.source} {whole.problem.key}", 40)
         self.say(Text(f"saved: {name}: {RULED[ruling]}, by {visible(self.context.annotator)}; u undoes it", "green"))
-        self.refresh_pool()
+        self.reload()
 
     @work(group="rule")
     async def action_undo(self) -> None:
@@ -262,25 +228,55 @@ class PoolPane(Vertical):
             self.lab_screen.report(error)
             return
         self.say(Text(f"saved: problem {identity[:12]} is again: {RULED[before]}", "green"))
-        self.refresh_pool()
+        self.reload()
 
-    @work(group="rule")
+    @task(group="rule")
     async def action_filters(self) -> None:
         """Run the rules: preview the result, then apply it."""
         from screens.distill.rules import RulesDialog
 
-        try:
-            benchmarks = tuple(self.context.config.benchmarks)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+        benchmarks = tuple(self.context.config.benchmarks)
         last = self.counts.runs if self.counts else {}
         message = await self.app.push_screen_wait(
             RulesDialog(self.lab_screen.context, self.writer, self.query_now, benchmarks, last)
         )
         if message:
             self.say(Text(visible(message), "green"))
-            self.refresh_pool()
+            self.reload()
+
+    # Writing.
+
+    @task(group="write")
+    async def action_write(self) -> None:
+        """Write a chain for the problem under the cursor."""
+        if (identity := self.target) is None:
+            self.say("There is no problem under the cursor.")
+        else:
+            await self._write(identity)
+
+    @task(group="write")
+    async def action_drafts(self) -> None:
+        """Choose one of your drafts, and go on writing it."""
+        lab, annotator = self.context.lab, self.context.annotator
+        found = await self.lab_screen.read(described_drafts, lab)
+        choices = [
+            Choice(one.problem_id, one_line(one.statement, 60), f"{one.moves} moves, saved {clock(one.saved_at)}")
+            for one in found
+            if one.path == draft_path(lab, one.problem_id, annotator)
+        ]
+        if not choices:
+            self.say("You have no drafts. Press w on a problem to write a chain for it.")
+        elif (identity := await self.app.push_screen_wait(PickDialog("Your drafts", among(choices)))) is not None:
+            await self._write(identity)
+
+    async def _write(self, identity: str) -> None:
+        from screens.distill.write import WriteScreen
+
+        whole = await self.lab_screen.read(distill_problem.read_problem, identity)
+        self.app.push_screen(WriteScreen(self.context, whole.problem, self._written))
+
+    def _written(self, row: TraceRow) -> None:
+        self.say(Text(f"saved: trace {row.id[:12]}, {row.verdict}, written by {visible(row.model)}", "green"))
 
     def action_traces(self) -> None:
         """Show the traces of this problem."""

@@ -11,7 +11,6 @@ from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.sections import Section
-from o1lab.widgets.wrap import WrappedText
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun, Ruling
 from store.filters import ProblemQuery
@@ -135,7 +134,7 @@ def title(whole: WholeProblem) -> Text:
 def show(view: LineView, whole: WholeProblem | None) -> None:
     """Show a problem in a view, one section per fact."""
     parts = sections(whole) if whole is not None else []
-    view.show_sections([Section(WrappedText(f"{body}\n\n", view.text_width), header) for header, body in parts])
+    view.show_sections([Section(view.laid_out(f"{body}\n\n"), header) for header, body in parts])
 
 
 def sections(whole: WholeProblem) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult, SuspendNotSupported
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import OptionList
 
@@ -16,9 +16,10 @@ from o1lab.ingest.edit import run_editor
 from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.cell_list import CellList
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, task
 
 
 class PromptsScreen(LabScreen):
@@ -28,8 +29,8 @@ class PromptsScreen(LabScreen):
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "distill.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "edit", "Edit", tooltip="Edit a copy of it in $EDITOR: the next version, in this lab"),
-        Binding("tab", "app.focus_next", "Next pane", show=False),
-        Binding("escape", "back", "Back"),
+        Binding("tab", "app.focus_next", "Next pane", show=False, tooltip="Go to the list or the text"),
+        Binding("escape", "back", "Back", tooltip="Close the prompts"),
     ]
 
     def __init__(self, context: LabContext) -> None:
@@ -46,17 +47,13 @@ class PromptsScreen(LabScreen):
         self.query_one(CellList).focus()
         self.reload()
 
-    @work(exclusive=True, group="read")
+    @task(exclusive=True, group="read")
     async def reload(self, selected: str | None = None) -> None:
         """Read the prompts again."""
-        try:
-            found = await self.in_thread(all_prompts, self.context.lab)
-        except Exception as error:
-            self.report(error)
-            return
+        found = await self.in_thread(all_prompts, self.context.lab)
         self.prompts = {prompt.label: prompt for prompt in found}
         self.selected = selected or self.selected or next(iter(self.prompts), None)
-        own = self.context.lab.root / "prompts"
+        own = self.context.lab.prompts
         cells = {label: _cell(prompt, own=prompt.path.parent == own) for label, prompt in self.prompts.items()}
         self.query_one(CellList).show(cells, self.selected)
         self._show()
@@ -127,4 +124,4 @@ def _text(prompt: Prompt) -> Text:
     text.append(visible(" ".join(prompt.about.split())) + "\n\n")
     for speaker, words in prompt.sections:
         text.append(f"# {visible(speaker)}\n", "bold").append(visible(words) + "\n\n")
-    return text.append(visible(str(prompt.path)), "dim")
+    return text.append(visible("/".join(prompt.path.parts[-2:])), "dim")  # below the lab, or the built-in assets

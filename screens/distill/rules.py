@@ -10,7 +10,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
 from textual.widgets import OptionList, Static
@@ -18,15 +18,17 @@ from textual.widgets import OptionList, Static
 from o1lab.distill.filters import RULES
 from o1lab.distill.filters.pool import FilterReport, chosen_rules, filter_pool
 from o1lab.errors import O1LabError, from_store
-from o1lab.text import visible
+from o1lab.text import one_line, visible
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.dialogs import Dialog
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.dialogs import Dialog, PromptDialog
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
+from screens.distill.problem import RULED, WholeProblem
 from screens.traces.annotate import Writer
 from store.connection import Store
 from store.errors import StoreError
-from store.exclusions import RuleRun
+from store.exclusions import Ruled, RuleRun
 from store.filters import ProblemQuery
 
 
@@ -48,13 +50,14 @@ class RulesDialog(Dialog[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", tooltip="Select or deselect this rule"),
-        Binding("a", "all", "All or none"),
-        Binding("f", "scope", "Of the filter", tooltip="Check the problems of the pool's filter, or all"),
-        Binding("p", "preview", "Preview", tooltip="Run the rules and show the result; nothing is written"),
+        Binding("asterisk", "all", "All or none", key_display="*", tooltip="Select all rules, or none"),
+        Binding("slash", "scope", "Of the filter", key_display="/",
+                tooltip="Check the problems of the pool's filter, or all"),
+        Binding("i", "preview", "Preview", tooltip="Run the rules and show the result; nothing is written"),
         Binding("w", "apply", "Apply", tooltip="Run the rules and save their findings"),
         Binding("s", "stop", "Stop", tooltip="Stop now"),
-        Binding("escape", "cancel", "Close"),
-    ]
+        Binding("escape,q", "cancel", "Close", tooltip="Close; a running check is stopped"),
+    ]  # fmt: skip
 
     def __init__(
         self,
@@ -246,3 +249,55 @@ def report_text(report: FilterReport) -> Text:
     text = Text(f"{report.total:,} problems: ").append(f"✓ {report.kept:,} kept", "green")
     text.append(", ").append(f"✗ {report.excluded:,} left out", "red")
     return text.append(" (with the rulings of people)\nNothing is written yet: press w to apply.")
+
+
+class OverruleDialog(Dialog[tuple[Ruled, str]]):
+    """Returns the ruling and a note on it."""
+
+    DEFAULT_CSS = "OverruleDialog #overrule-words { height: auto; max-height: 12; }"
+    FOOTER = True
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "rule('keep')", "Keep it", tooltip="Keep the problem, whatever the rules say"),
+        Binding("x", "rule('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
+        Binding("backspace", "rule('none')", "As the rules say", tooltip="Remove the ruling, so that the rules decide"),
+        Binding("m", "note", "Note", tooltip="Add a reason first"),
+        Binding("escape,q", "cancel", "Cancel", tooltip="Close; a running check is stopped"),
+    ]
+
+    def __init__(self, whole: WholeProblem) -> None:
+        super().__init__("Overrule the rules on this problem?")
+        self.whole = whole
+        self.note = ""
+
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(self._words(), id="overrule-words", markup=False)
+
+    def _words(self) -> Text:
+        problem = self.whole.problem
+        text = Text()
+        text.append(f"{one_line(f'{problem.source} {problem.key}', 60)}\n", "bold")
+        text.append(f"{one_line(problem.statement, 200)}\n\n")
+        text.append("now    ", "dim").append("✓ kept" if problem.excluded_by is None else "✗ left out")
+        text.append("\nrules  ", "dim")
+        text.append(
+            "; ".join(f"{one.rule}: {one_line(one.reason, 90)}" for one, _ in self.whole.findings) or "no finding"
+        )
+        if self.whole.rulings:
+            text.append("\nruling ", "dim").append(
+                f"{RULED[self.whole.ruling]}, {visible(self.whole.rulings[-1].annotator)}"
+            )
+        text.append("\nnote   ", "dim").append(visible(self.note) or "none; press m to add one")
+        return text
+
+    def action_rule(self, ruling: Ruled) -> None:
+        """Return this ruling."""
+        self.dismiss((ruling, self.note))
+
+    @work
+    async def action_note(self) -> None:
+        """Ask for a note on the ruling."""
+        note = await self.app.push_screen_wait(PromptDialog("Reason for the ruling", value=self.note))
+        if note is not None:
+            self.note = note.strip()
+            self.query_one("#overrule-words", Static).update(self._words())

@@ -52,7 +52,7 @@ def header(detail: RunDetail) -> Text:
     symbol, style = sign(info.state)
     text = Text.assemble((f"{symbol} {info.state}", style), "  ", (f"run {one_line(info.id, 20)}", "bold"))
     text.append(f"  {one_line(info.name, 40)}" if info.name else "")
-    asked = request_words(info.state, active=info.active, pausing=detail.pausing, stopping=detail.stopping)
+    asked = request_words(info.state, active=info.active, pausing=detail.pausing)
     text.append(f"  {asked}" if asked else "", "yellow").append("\n")
     text.append_text(progress_bar(status))
     add_progress(text, status.done, status.requested, status.seconds_left if info.active else None)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import work
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.widgets import Static
+from textual.binding import BindingType
 
 from o1lab.evaluate.rating import calibration
 from o1lab.evaluate.rating.calibration import REFUSALS, VERDICTS, Calibration, Shown
-from o1lab.paths import assets_dir
 from o1lab.text import visible
-from o1lab.widgets.line_view import LineView
-from o1lab.widgets.sections import Section
-from o1lab.widgets.wrap import WrappedText
+from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
-from screens.traces.annotate import Writer
+from screens.evaluate.blind import BlindScreen
 from store import calibrations
 from store.connection import Store
 
-_KEYS = {"complied": "c", "refused": "r", "partial": "p", "correct": "c", "incorrect": "i"}
+_KEYS = {"complied": "1", "refused": "2", "partial": "3", "correct": "1", "incorrect": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +31,18 @@ class Step:
     undo: bool = False
 
 
-class CalibrationScreen(LabScreen):
+class CalibrationScreen(BlindScreen):
     """Shows the chosen samples one by one; each label is committed before the next sample is shown."""
 
     TITLE = "CALIBRATE"
-    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(_KEYS[label], f"label('{label}')", label.capitalize(), tooltip=f"The answer is {label}")
             for label in (*REFUSALS, *VERDICTS)
         ),
-        Binding("b", "step(-1)", "Back", tooltip="Previous sample, to change its label"),
+        Binding("p", "step(-1)", "Previous", tooltip="Previous sample, to change its label"),
         Binding("n", "step(1)", "Next", show=False, tooltip="Next sample"),
+        *stepping("sample"),
         Binding("u", "undo", "Undo", tooltip="Undo your last label"),
         Binding("escape", "back", "Leave", tooltip="Leave; every label is saved, and calibration resumes here"),
     ]
@@ -56,28 +50,16 @@ class CalibrationScreen(LabScreen):
     def __init__(self, context: LabContext, evaluation_id: str, scorer: str) -> None:
         super().__init__(context)
         self.evaluation_id, self.scorer = evaluation_id, scorer
-        self.writer = Writer(context.store)
         self.calibration: Calibration | None = None
         self.shown: Shown | None = None
-        self._busy = True  # a label is being written or a sample read: keys are ignored
-
-    def compose_body(self) -> ComposeResult:
-        yield Static(id="calibration-question", markup=False)
-        yield LineView(id="calibration-answer")
-        yield Static(id="calibration-label", markup=False)
-        yield Static(id="calibration-results", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(LineView).focus()
         self._go(Step())
-
-    async def on_unmount(self) -> None:
-        await self.writer.close()
 
     @work(group="calibration")
     async def _go(self, step: Step) -> None:
         """Do what the step says, and show a sample or, when all have a label, the results."""
-        self._busy = True
+        self.busy = True
         which = (self.context.store, self.evaluation_id, self.scorer, self.context.annotator)
         try:
             found, self.shown = await self.writer.do(advance, *which, step)
@@ -85,33 +67,24 @@ class CalibrationScreen(LabScreen):
             self.report(error)
             return
         finally:
-            self._busy = False
+            self.busy = False
         self.calibration = found
         if not self.closing:
             self._draw(found)
 
     def _draw(self, found: Calibration) -> None:
-        self.set_class(self.shown is None, "-over")
         self.set_heading(f"{found.done:,} of {len(found.order):,} labelled")
         self.refresh_bindings()
         one = self.shown
         if one is None:
-            lines = [*calibration.as_lines(found), "", "b goes back to the last sample, escape leaves."]
-            self.query_one("#calibration-results", Static).update(Text(visible("\n".join(lines))))
+            lines = [*calibration.as_lines(found), "", "p goes back to the last sample, escape leaves."]
+            self.show_results(Text(visible("\n".join(lines))))
             return
-        self.query_one("#calibration-question", Static).update(Text(visible(one.item.question)))
-        parts: list[tuple[str, str]] = []
-        if found.choices == VERDICTS:
-            parts.append(("gold", "; ".join(one.item.gold) or "(none)"))
-        for number, turn in enumerate(one.turns):
-            if number:
-                parts.append(("user", turn.user))
-            parts.append(("answer" if len(one.turns) == 1 else f"answer {number + 1}", turn.answer or "(empty)"))
-        view = self.query_one(LineView)
-        view.show_sections([Section(WrappedText(f"{body}\n", view.text_width), header) for header, body in parts])
+        gold = "; ".join(one.item.gold) or "(none)" if found.choices == VERDICTS else None
+        self.show_sample(one.item.question, one.turns, gold=gold)
         keys = "  ".join(f"{_KEYS[label]} {label}" for label in found.choices)
         yours = f"   your label: {one.label}" if one.label else ""
-        self.query_one("#calibration-label", Static).update(Text(f"sample {one.at + 1:,}   {keys}{yours}"))
+        self.show_judgement(Text(f"sample {one.at + 1:,}   {keys}{yours}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "label":
@@ -120,25 +93,23 @@ class CalibrationScreen(LabScreen):
 
     def action_label(self, label: str) -> None:
         """Label the sample and show the next one. Keys are ignored while a label is being written."""
-        if not self._busy and self.shown is not None:
+        if not self.busy and self.shown is not None:
             self._go(Step(seq=self.shown.seq, label=label))
 
     def action_undo(self) -> None:
         """Undo the last label and show its sample."""
-        if not self._busy:
+        if not self.busy:
             self._go(Step(undo=True))
 
     def action_step(self, by: int) -> None:
         """Show the next or previous sample, labelled or not."""
-        if self._busy or self.calibration is None:
+        if self.busy or self.calibration is None:
             return
         at = self.shown.at + by if self.shown is not None else len(self.calibration.order) - 1
         if 0 <= at < len(self.calibration.order):
             self._go(Step(at))
-
-    def action_back(self) -> None:
-        """Leave; every label is saved."""
-        self.dismiss()
+        else:
+            self.say("This is the first sample." if by < 0 else "This is the last sample.")
 
 
 def advance(

@@ -1,24 +1,31 @@
-"""Labelling of samples: an annotation makes a trace of the sample, in the same transaction."""
+"""Labelling of samples, in the transaction that makes a trace of the sample, and the training behind a sample."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
+from textual.widget import Widget
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
+from o1lab.evaluate.report.attribution import require_run
 from o1lab.widgets.chain_reader import ChainReader
 from screens.base.context import LabContext
-from screens.base.messages import OpenCompare
+from screens.base.dialogs import NEAREST, nearest_chains_dialog
+from screens.base.messages import OpenCompare, OpenRun, OpenTraces
 from screens.base.screen import LabScreen
-from screens.evaluate.attribution import AttributionActions
 from screens.evaluate.sample_text import WholeSample
-from screens.traces.annotate import ANNOTATION_BINDINGS, Action, Annotator, Written
+from screens.traces.actions import Action, Written
+from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator
 from store import annotations as annotation_log
 from store import evaluations, traces
 from store.connection import Store
+from store.evaluations import Evaluation
+
+if TYPE_CHECKING:
+    from o1lab.evaluate.report.attribution import Attribution
 
 
 class LabellingScreen(LabScreen):
@@ -65,6 +72,12 @@ class LabellingScreen(LabScreen):
         if (trace_id := self.trace_in(event.reader)) is not None:
             self.annotator.label(event, trace_id)
 
+    @on(ChainReader.Marked)
+    def _marked(self, event: ChainReader.Marked) -> None:
+        if (trace_id := self.trace_in(event.reader)) is not None:
+            whole = self.current_sample()
+            self.annotator.mark(event, trace_id, whole.records if whole and whole.trace_id == trace_id else ())
+
     def _record(self, act: Action) -> Written:
         return write(self.context.store, self.context.annotator, act, self.seqs[act.trace_id])
 
@@ -105,13 +118,18 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     """
     db = store.db
     if act.kind != "undo":
+        note = promote.left_out(evaluations.sample(db, seq)[1]) if evaluations.trace_of(db, seq) is None else ""
         record = promote.label(store, seq, act.kind, act.value, annotator=annotator, span=act.span)
-        return Written(act, record, traces.get(db, record.trace_id))
+        return Written(act, record, traces.get(db, record.trace_id), note=note)
     trace_id = evaluations.trace_of(db, seq)
-    undone = None if trace_id is None else annotation_log.undo(db, annotator=annotator, trace_id=trace_id)
+    target = act.value or None
+    undone = (
+        None if trace_id is None else annotation_log.undo(db, annotator=annotator, trace_id=trace_id, target=target)
+    )
     if undone is None or undone.target is None or trace_id is None:
         raise UsageError("You have no annotation on this sample to undo.")
-    return Written(act, undone, traces.get(db, trace_id), None, annotation_log.get(db, undone.target), [trace_id])
+    first, *others = annotation_log.targets(db, undone.target)
+    return Written(act, undone, traces.get(db, trace_id), None, first, 1 + len(others), [trace_id])
 
 
 def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:
@@ -124,3 +142,39 @@ def compare_message(wholes: list[WholeSample]) -> OpenCompare:
     models = tuple(dict.fromkeys(whole.evaluation.model for whole in wholes))
     first = wholes[0].sample.turns
     return OpenCompare(models, first[0].user if first else wholes[0].item.question)
+
+
+class AttributionActions:
+    """Opens the training chains and the run behind a sample. Keeps the rows of the last run."""
+
+    def __init__(self, context: LabContext) -> None:
+        self.context = context
+        self._attribution: Attribution | None = None
+
+    async def chains(self, screen: LabScreen, sender: Widget, seq: int) -> None:
+        """List the training chains most similar to a student's sample; enter opens one in Traces."""
+        from o1lab.evaluate.report.attribution import Attribution
+
+        self._attribution = self._attribution or Attribution(self.context.lab)
+        try:
+            run, near = await screen.read(self._attribution.nearest, seq, limit=NEAREST)
+        except Exception as error:
+            screen.report(error)
+            return
+        picked = await screen.app.push_screen_wait(nearest_chains_dialog(run, near))
+        if picked is not None:
+            sender.post_message(OpenTraces(trace_id=picked))
+
+    async def run(self, screen: LabScreen, sender: Widget, evaluation: Evaluation) -> None:
+        """Show the run behind an evaluation's model in Train."""
+        try:
+            run = await screen.in_thread(require_run, self.context.lab, evaluation)
+        except Exception as error:
+            screen.report(error)
+            return
+        sender.post_message(OpenRun(run))
+
+    def close(self) -> None:
+        """Release the rows."""
+        if self._attribution is not None:
+            self._attribution.close()

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Static
 
 from o1lab.format import percent
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Page, Row
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, task
 from screens.evaluate import sample_text as text_of
 from store import evaluations
 from store.evaluations import ItemRow
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 KINDS = ("only_a", "only_b", "both", "neither")
 COLUMNS = (
-    Column("a", "A", 2),
-    Column("b", "B", 2),
     Column("item", "item", 12, flex=1),
     Column("question", "question", 20, flex=4),
     Column("gold", "gold", 8, flex=1, priority=1),
@@ -42,11 +41,27 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class SamplePair:
-    """A comparison of two evaluations, with each item's tokens and the outcome of its first sample on both sides."""
+    """A comparison of two evaluations, with each item's tokens and the outcomes of its samples on both sides."""
 
     comparison: Comparison
-    outcomes: tuple[dict[str, str], dict[str, str]]
+    outcomes: tuple[dict[str, list[str]], dict[str, list[str]]]
     tokens: tuple[dict[str, int], dict[str, int]]
+
+    @property
+    def samples(self) -> int:
+        """The largest number of samples of an item."""
+        return max(self.comparison.a.samples, self.comparison.b.samples)
+
+    def verdict(self, side: int, item: str) -> Text:
+        """Format whether A (0) or B (1) gets an item right; of several samples with the number of correct ones."""
+        from o1lab.evaluate.stats.paired import is_right
+
+        outcomes = self.outcomes[side].get(item, ["unscored"])
+        if len(outcomes) == 1:
+            return text_of.mark(outcomes[0])
+        correct = outcomes.count("correct")
+        right = is_right(correct, len(outcomes))
+        return text_of.mark("correct" if right else "incorrect").append(f" {correct}/{len(outcomes)}")
 
 
 def read_pair(db: Database, a: str, b: str) -> SamplePair:
@@ -60,11 +75,11 @@ def read_pair(db: Database, a: str, b: str) -> SamplePair:
 
     one, other = evaluations.get(db, a), evaluations.get(db, b)
     comparison = compare_evaluations(db, one, other, common=True)
-    outcomes: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    outcomes: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
     tokens: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for side, evaluation in enumerate((one, other)):
         for found in evaluations.results(db, evaluation.id, comparison.scorer):
-            outcomes[side].setdefault(found.item, found.outcome)
+            outcomes[side].setdefault(found.item, []).append(found.outcome)
             tokens[side][found.item] = tokens[side].get(found.item, 0) + found.output_tokens
     return SamplePair(comparison, outcomes, tokens)
 
@@ -76,13 +91,13 @@ class PairsScreen(LabScreen):
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(number), f"kind('{kind}')", kind.replace("_", " "), show=False)
+            Binding(str(number), f"kind('{kind}')", kind.replace("_", " "), show=False, tooltip="Show this list")
             for number, kind in enumerate(KINDS, 1)
         ),
         Binding("tab", "next_kind(1)", "Next list", tooltip="Only A, only B, both, neither"),
-        Binding("shift+tab", "next_kind(-1)", "List before", show=False),
+        Binding("shift+tab", "next_kind(-1)", "List before", show=False, tooltip="Neither, both, only B, only A"),
         Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
-        Binding("escape", "back", "Back"),
+        Binding("escape", "back", "Back", tooltip="Close the pairs"),
     ]
 
     def __init__(self, context: LabContext, a: str, b: str) -> None:
@@ -94,7 +109,7 @@ class PairsScreen(LabScreen):
     def compose_body(self) -> ComposeResult:
         yield Static("Comparing …", id="pairs-line", markup=False)
         yield Static(id="pairs-strip", markup=False)
-        yield PagedTable(COLUMNS, id="pairs-list", empty="No items in this list. Press tab for the next list.")
+        yield PagedTable(columns(1), id="pairs-list", empty="No items in this list. Press tab for the next list.")
         yield Static(id="pairs-peek", markup=False)
 
     def on_mount(self) -> None:
@@ -115,6 +130,7 @@ class PairsScreen(LabScreen):
             self.report(error)
             return
         self.query_one("#pairs-line", Static).update(headline(self.both.comparison))
+        self.table.set_columns(columns(self.both.samples))
         paired = self.both.comparison.paired
         self.action_kind(next((kind for kind in KINDS[:2] if getattr(paired, kind)), self.kind))
 
@@ -137,7 +153,7 @@ class PairsScreen(LabScreen):
         async def fetch(offset: int, limit: int) -> Page:
             return await self.read(page, items[offset : offset + limit])
 
-        self.query_one("#pairs-strip", Static).update(strip(both.comparison, kind))
+        self.query_one("#pairs-strip", Static).update(strip(both, kind))
         self.query_one("#pairs-peek", Static).update("")
         self.table.set_source(fetch)
 
@@ -157,9 +173,9 @@ class PairsScreen(LabScreen):
         text.append(one_line(", ".join(row.gold), 100) or "none")
         if self.both is not None:
             for name, side in (("A", 0), ("B", 1)):
-                outcome = self.both.outcomes[side].get(row.item, "unscored")
-                sign, style = text_of.SIGNS[outcome]
-                text.append(f"  {name} ", "dim").append(f"{sign} {outcome}", style)
+                verdict = self.both.verdict(side, row.item)
+                words = words_for(self.both.outcomes[side].get(row.item, ["unscored"]))
+                text.append(f"  {name} ", "dim").append(f"{verdict.plain} {words}", verdict.style)
         text.append("\n").append(one_line(row.question, 400))
         self.query_one("#pairs-peek", Static).update(text)
 
@@ -174,18 +190,14 @@ class PairsScreen(LabScreen):
             )
             self.app.push_screen(screen)
 
-    @work(exclusive=True, group="compare")
+    @task(exclusive=True, group="compare")
     async def action_compare(self) -> None:
         """Ask both models the original question again in Compare."""
         row = self.table.cursor_row
         if row is None or self.both is None:
             return
         one = self.both.comparison
-        try:
-            question = await self.read(first_question, one.a.id, str(row.key))
-        except Exception as error:
-            self.report(error)
-            return
+        question = await self.read(first_question, one.a.id, str(row.key))
         self.post_message(OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
 
     def action_back(self) -> None:
@@ -223,8 +235,20 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def strip(one: Comparison, kind: str) -> Text:
+def words_for(outcomes: Sequence[str]) -> str:
+    """Name the outcome of an item's only sample; of several, say what is counted."""
+    return outcomes[0] if len(outcomes) == 1 else "samples correct"
+
+
+def columns(samples: int) -> tuple[Column, ...]:
+    """Return the columns of the list for this number of samples of an item."""
+    width = 2 if samples == 1 else len(f"✓ {samples}/{samples}")
+    return (Column("a", "A", width), Column("b", "B", width), *COLUMNS)
+
+
+def strip(both: SamplePair, kind: str) -> Text:
     """Format the titles of the four lists, the one that is shown in brackets."""
+    one = both.comparison
     text = Text(no_wrap=True)
     for number, name in enumerate(KINDS, 1):
         title = name.replace("only_a", "only A").replace("only_b", "only B")
@@ -233,7 +257,7 @@ def strip(one: Comparison, kind: str) -> Text:
         text.append(f"[{words}]" if name == kind else f" {words} ", "bold reverse" if name == kind else "dim").append(
             "  "
         )
-    return text
+    return text.append("right by most samples", "dim") if both.samples > 1 else text
 
 
 def _row(both: SamplePair, row: ItemRow) -> Row:
@@ -243,6 +267,6 @@ def _row(both: SamplePair, row: ItemRow) -> Row:
         "gold": one_line(", ".join(row.gold), 60) or "-",
     }
     for side, name in enumerate("ab"):
-        cells[name] = text_of.mark(both.outcomes[side].get(row.item, "unscored"))
+        cells[name] = both.verdict(side, row.item)
         cells[f"tokens_{name}"] = f"{both.tokens[side].get(row.item, 0):,}"
     return Row(row.item, cells, row)

@@ -12,9 +12,10 @@ from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EvalInfo
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
+from o1lab.files import StampedCache
 from o1lab.inference.journal import FaultCount
 from o1lab.paths import Lab
-from screens.jobs.poll_loop import Snapshot, StampedCache
+from screens.jobs.kind import Snapshot
 from store import evaluations
 from store.connection import Store
 from store.evaluations import Evaluation, Tally
@@ -123,7 +124,6 @@ class Detail:
     scorers: Mapping[str, int]
     faults: tuple[FaultCount, ...]
     pausing: bool
-    stopping: bool
 
 
 @dataclass
@@ -235,7 +235,6 @@ class Poller:
             self._scorers_of(line.id),
             self._faults_of(line, folder),
             folder.pause_file.exists(),
-            folder.stop_file.exists(),
         )
 
     def _scorers_of(self, identity: str) -> Mapping[str, int]:

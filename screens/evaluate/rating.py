@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events, work
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.widgets import Static
+from textual.binding import BindingType
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import sheets
 from o1lab.evaluate.rating.sheets import BlindSample, RatingResults, Sheet
-from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PromptDialog
-from o1lab.widgets.line_view import LineView
-from o1lab.widgets.sections import Section
-from o1lab.widgets.wrap import WrappedText
+from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
-from screens.traces.annotate import Writer
+from screens.evaluate.blind import BlindScreen
 from store import ratings
 from store.connection import Store
 from store.sqlite import Database
@@ -31,27 +24,27 @@ from store.sqlite import Database
 _LONGEST = 5  # characters of a mark: 87.25
 
 
-class RatingScreen(LabScreen):
+class RatingScreen(BlindScreen):
     """Shows the samples to mark one by one, without their model, scores or run."""
 
     TITLE = "RATE"
-    CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "Save", tooltip="Save the typed mark and show the next sample"),
-        Binding("backspace", "rub_out", "Delete", show=False),
-        Binding("b", "step(-1)", "Back", tooltip="Previous sample, to read it or change its mark"),
+        Binding("backspace", "rub_out", "Delete", show=False, tooltip="Delete the last digit, or the mark"),
+        Binding("p", "step(-1)", "Previous", tooltip="Previous sample, to read it or change its mark"),
         Binding("n", "step(1)", "Next", show=False, tooltip="Next sample"),
+        *stepping("sample"),
         Binding("u", "undo", "Undo", tooltip="Undo your last mark"),
-        Binding("t", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
+        Binding("f", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
         Binding("m", "note", "Note", tooltip="Add a note to the mark"),
-        Binding("r", "results", "Results", tooltip="Show means and agreement; asks first while samples are unmarked"),
+        Binding("number_sign", "results", "Results", key_display="#",
+                tooltip="Show means and agreement; asks first while samples are unmarked"),
         Binding("escape", "back", "Leave", tooltip="Leave; every mark is saved, and rating resumes here"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, context: LabContext, evaluation_ids: Sequence[str]) -> None:
         super().__init__(context)
         self.ids = list(evaluation_ids)
-        self.writer = Writer(context.store)
         self.sheet: Sheet | None = None
         self.at = 0
         self.shown: BlindSample | None = None
@@ -59,22 +52,9 @@ class RatingScreen(LabScreen):
         self.note = ""
         self.with_thought = False
         self._results_allowed = False  # everyone has finished, or the user asked for them
-        self._busy = True  # a mark is being written or a sample read: keys are ignored
-
-    def compose_body(self) -> ComposeResult:
-        yield Static(id="rating-question", markup=False)
-        yield LineView(id="rating-answer")
-        with VerticalScroll(id="rating-results", can_focus=False):
-            yield Static(markup=False)
-        yield Static(id="rating-mark", markup=False)
-        yield Static(id="rating-said", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(LineView).focus()
         self.begin()
-
-    async def on_unmount(self) -> None:
-        await self.writer.close()
 
     @work(group="rating")
     async def begin(self) -> None:
@@ -83,17 +63,16 @@ class RatingScreen(LabScreen):
 
     async def _go(self, at: int | None) -> None:
         """Show the sample at a position, or the first one without a mark. The sheet is read again."""
-        self._busy = True
+        self.busy = True
         try:
             self.sheet, self.shown, self.at = await self.read(_read, self.ids, self.context.annotator, at)
         except Exception as error:
             self.report(error)
             return
         finally:
-            self._busy = False
+            self.busy = False
         self.typed, self.note = "", ""
         if self.shown is not None:
-            self.remove_class("-over")
             self._draw()
         else:
             await self._show_results()
@@ -106,16 +85,7 @@ class RatingScreen(LabScreen):
         if one is None or self.sheet is None:
             return
         self.set_heading(f"{self.sheet.done:,} of {len(self.sheet.order):,} marked · {self.at + 1:,}")
-        self.query_one("#rating-question", Static).update(Text(visible(one.question)))
-        view = self.query_one(LineView)
-        parts: list[tuple[str, str]] = []
-        for number, turn in enumerate(one.turns):
-            if number:
-                parts.append(("user", turn.user))
-            if self.with_thought and turn.thought:
-                parts.append(("thought", turn.thought))
-            parts.append(("answer" if len(one.turns) == 1 else f"answer {number + 1}", turn.answer or "(empty)"))
-        view.show_sections([Section(WrappedText(f"{body}\n", view.text_width), header) for header, body in parts])
+        self.show_sample(one.question, one.turns, thoughts=self.with_thought)
 
     def _draw_mark(self) -> None:
         one = self.shown
@@ -127,11 +97,7 @@ class RatingScreen(LabScreen):
         if self.note:
             text.append(f"   note “{one_line(self.note, 40)}”", "italic")
         text.append("   enter saves", "dim")
-        self.query_one("#rating-mark", Static).update(text)
-
-    def say(self, message: str) -> None:
-        """Show a line at the bottom."""
-        self.query_one("#rating-said", Static).update(Text(visible(message)))
+        self.show_judgement(text)
 
     def on_key(self, event: events.Key) -> None:
         """Add a digit to the mark."""
@@ -150,7 +116,7 @@ class RatingScreen(LabScreen):
 
     def action_save(self) -> None:
         """Save the mark. Enter is ignored while a mark is being written."""
-        if self.shown is None or self._busy:
+        if self.shown is None or self.busy:
             return
         try:
             value = sheets.parse_mark(self.typed)
@@ -159,7 +125,7 @@ class RatingScreen(LabScreen):
             self.typed = ""
             self._draw_mark()
             return
-        self._busy = True
+        self.busy = True
         self._save(self.shown, value, self.note)
 
     @work(group="rating")
@@ -167,7 +133,7 @@ class RatingScreen(LabScreen):
         try:
             await self.writer.do(write_mark, self.context.store, one.seq, value, self.context.annotator, note)
         except Exception as error:
-            self._busy = False
+            self.busy = False
             self.say("NOT saved.")
             self.report(error)
             return
@@ -179,7 +145,7 @@ class RatingScreen(LabScreen):
     @work(group="rating")
     async def action_step(self, by: int) -> None:
         """Show the next or previous sample, marked or not."""
-        if self.sheet is None or self._busy:
+        if self.sheet is None or self.busy:
             return
         at = self.at + by if self.shown is not None else len(self.sheet.order) - 1
         if 0 <= at < len(self.sheet.order):
@@ -190,17 +156,17 @@ class RatingScreen(LabScreen):
     @work(group="rating")
     async def action_undo(self) -> None:
         """Undo the last mark and show its sample."""
-        if self.sheet is None or self._busy:
+        if self.sheet is None or self.busy:
             return
-        self._busy = True
+        self.busy = True
         try:
             seq = await self.writer.do(undo_mark, self.context.store, self.ids, self.context.annotator)
         except Exception as error:
-            self._busy = False
+            self.busy = False
             self.report(error)
             return
         if seq is None:
-            self._busy = False
+            self.busy = False
             self.say("You have no mark here to undo.")
             return
         self.say("mark removed; type another one, or press n for the next sample")
@@ -224,7 +190,7 @@ class RatingScreen(LabScreen):
         """Show means and agreement. Ask first while samples are unmarked: later marks would not be blind."""
         from o1lab.widgets.dialogs import ConfirmDialog
 
-        if self._busy:
+        if self.busy:
             return
         if not self._results_allowed:
             question = ConfirmDialog(
@@ -246,19 +212,13 @@ class RatingScreen(LabScreen):
         if self.closing:
             return
         self.shown = None
-        self.add_class("-over")
         total = len(self.sheet.order) if self.sheet is not None else 0
         self.set_heading(f"{self.sheet.done if self.sheet else 0:,} of {total:,} marked")
         self._results_allowed = found.finished or asked_for
-        text = results_text(found) if self._results_allowed else progress_text(found)
-        self.query_one("#rating-results Static", Static).update(text)
-
-    def action_back(self) -> None:
-        """Leave; every mark is saved."""
-        self.dismiss()
+        self.show_results(results_text(found) if self._results_allowed else progress_text(found))
 
 
-_KEYS = "\n\nb goes back to the last sample, u undoes the last mark, escape leaves."
+_KEYS = "\n\np goes back to the previous sample, u undoes the last mark, escape leaves."
 
 
 def results_text(found: RatingResults) -> Text:
@@ -279,7 +239,7 @@ def progress_text(found: RatingResults) -> Text:
     text.append("You have marked everything.\n\n", "bold")
     for name, done in found.progress.items():
         text.append(f"{one_line(name, 40)}: {done:,} of {found.total:,}\n")
-    text.append("\nThe results are shown when everyone has finished; r shows them now.", "dim")
+    text.append("\nThe results are shown when everyone has finished; # shows them now.", "dim")
     return text.append(_KEYS, "dim")
 
 

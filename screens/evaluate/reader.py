@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
-from textual import on, work
+from rich.text import Text
+from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
 from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
+from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import Listing, WholeSample, read_sample
 from screens.traces.annotate import Annotator
+from screens.traces.panes import SHORT
 from screens.traces.text import remarks
 from store.sample_list import SampleRow
 from store.sqlite import Database
@@ -31,13 +35,14 @@ class SampleScreen(LabellingScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "step(1)", "Next", tooltip="The next sample of the list"),
         Binding("p", "step(-1)", "Previous", tooltip="The previous sample of the list"),
+        *stepping("sample"),
         Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
-        Binding("o", "run", "Run", tooltip="The training run behind this model"),
+        Binding("O", "run", "Run", tooltip="The training run behind this model"),
         Binding("C", "compare", "Compare", show=False, tooltip="Ask this model the question again, in Compare"),
         Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
-        Binding("less_than_sign", "turn(-1)", "Previous turn", show=False),
-        Binding("greater_than_sign", "turn(1)", "Next turn", show=False),
-        Binding("escape", "back", "Back to the list"),
+        Binding("less_than_sign", "turn(-1)", "Previous turn", show=False, tooltip="Go to the turn before"),
+        Binding("greater_than_sign", "turn(1)", "Next turn", show=False, tooltip="Go to the next turn"),
+        Binding("escape", "back", "Back to the list", tooltip="Close the sample"),
     ]
 
     def __init__(
@@ -57,7 +62,7 @@ class SampleScreen(LabellingScreen):
         yield Static(id="sample-words", markup=False)
         with VerticalScroll(id="statement", can_focus=False):
             yield Static(id="statement-text", markup=False)
-        yield ChainReader(id="sample-reader")
+        yield ChainReader(labelling=True, id="sample-reader")
         yield Static(id="sample-remarks", markup=False)
         yield self.annotator
 
@@ -72,14 +77,10 @@ class SampleScreen(LabellingScreen):
 
     # Navigation.
 
-    @work(exclusive=True, group="sample")
+    @task(exclusive=True, group="sample")
     async def go(self, index: int) -> None:
         """Show the sample at a position of the list."""
-        try:
-            found, total = await self.read(_read_at, self.listing, index)
-        except Exception as error:
-            self.report(error)
-            return
+        found, total = await self.read(_read_at, self.listing, index)
         if found is None:
             self.say(
                 "This is the last sample of the list."
@@ -105,15 +106,28 @@ class SampleScreen(LabellingScreen):
         again = before is not None and before.seq == whole.seq
         if whole.trace_id is not None:
             self.seqs[whole.trace_id] = whole.seq
-        scorer = self.listing.scorer
-        self.query_one("#sample-title", Static).update(text_of.title(whole, scorer))
         self.query_one("#sample-origin", Static).update(text_of.origin(whole))
-        self.query_one("#sample-words", Static).update(text_of.words(whole, scorer))
-        self.query_one("#sample-remarks", Static).update(remarks(whole.records) if whole.labelled else "")
-        if again and self.on_last_turn():
-            self.reader.set_spans(text_of.spans_of(whole.records))
+        self.query_one("#sample-words", Static).update(text_of.words(whole, self.listing.scorer))
+        self._show_about()
+        if again and self.on_last_turn() and whole.documents:
+            self.reader.remark(whole.documents[-1])
         elif not again:
             self.show_turn(max(len(whole.sample.turns) - 1, 0))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave more lines for the text of the sample on a short terminal."""
+        self.set_class(event.size.height < SHORT, "-compact")
+        self._show_about()
+
+    def _show_about(self) -> None:
+        """Show title and annotations; on a short terminal the title has the reason, and the status the annotations."""
+        if (whole := self.shown) is None:
+            return
+        short = self.has_class("-compact")
+        self.query_one("#sample-title", Static).update(text_of.title(whole, self.listing.scorer, reason=short))
+        text = remarks(whole.records, whole.view) if whole.labelled else Text()
+        self.query_one("#sample-remarks", Static).update(text)
+        self.reader.set_aside(text if short else None)
 
     def show_turn(self, number: int) -> None:
         """Show one turn, with the conversation before it above."""
@@ -155,6 +169,12 @@ class SampleScreen(LabellingScreen):
 
     def current_sample(self) -> WholeSample | None:
         return self.shown
+
+    @on(Annotator.LabelsChanged)
+    @work
+    async def _labels_changed(self) -> None:
+        if self.shown is not None:
+            self.show_sample(await self.read(read_sample, self.shown.seq))
 
     @on(Annotator.Saved)
     @work

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
@@ -21,13 +21,14 @@ from o1lab.evaluate.suites.suite import find_suite
 from o1lab.paths import Lab
 from o1lab.serve.registry import list_models
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
+from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
+from screens.base.screen import task
 from screens.evaluate import text as evaluate_text
 from screens.evaluate.poller import Detail, Line, Poller
 from screens.jobs import kind as job_kind
-from screens.jobs.facts_view import FactsView
 from screens.jobs.kind import PaneKind
-from screens.jobs.lists import JobTable
+from screens.jobs.lists import FactsView, JobTable
 from screens.jobs.pane import JobsPane
 from screens.jobs.text import stop_reason
 
@@ -38,12 +39,13 @@ class EvaluationsPane(Vertical):
     """The list on top, the evaluation under the cursor below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", tooltip="Mark two evaluations to compare them with v"),
-        Binding("v", "compare", "Compare", tooltip="The items only one of the two marked evaluations got right"),
+        Binding("space", "mark", "Mark", tooltip="Mark two evaluations to compare them with V"),
+        Binding("V", "pairs", "Pairs", tooltip="The items only one of the two marked evaluations got right"),
         Binding("R", "rescore", "Rescore", tooltip="Score the samples again, without asking the model again"),
-        Binding("e", "export", "Export", show=False, tooltip="Write the paper's table of these evaluations to a file"),
-        Binding("c", "columns", "Columns", show=False, tooltip="Show incomplete, unextracted, unscored and failed"),
-    ]
+        Binding("E", "export", "Export", show=False, tooltip="Write the paper's table of these evaluations to a file"),
+        Binding("vertical_line", "columns", "Columns", show=False, key_display="|",
+                tooltip="Show incomplete, unextracted, unscored and failed"),
+    ]  # fmt: skip
 
     @dataclass
     class Compare(Message):
@@ -65,7 +67,7 @@ class EvaluationsPane(Vertical):
         view = FactsView("the evaluation", evaluate_text.header, evaluate_text.facts, id="evaluation")
         kind = PaneKind(
             jobs=control.EVALUATIONS,
-            next_action="Press a to set one up: a suite, a model, samples per item. The solver needs no key.",
+            next_action="Press ctrl+n to set one up: a suite, a model, samples per item. The solver needs no key.",
             poll=Poller(context.lab, context.store).poll,
             stop_note=lambda line: job_kind.stop_note(line.status),
             stopping=job_kind.STOPPING,
@@ -74,7 +76,7 @@ class EvaluationsPane(Vertical):
             settings=_settings,
             facts=view.whole,
             can_retry=lambda line: bool(line.status and line.status.failed),
-            spent_budget=lambda line: job_kind.spent_budget(line.info),
+            must_change=lambda line: job_kind.must_change(line.info),
         )
         self.table = JobTable(evaluate_text.COLUMNS, evaluate_text.row, id="evaluation-list")
         self.jobs = Jobs(context, kind, self.table, view, id="evaluation-jobs")
@@ -100,25 +102,21 @@ class EvaluationsPane(Vertical):
         """Mark the evaluation under the cursor, or remove its mark; at most two are marked."""
         self.jobs.toggle_mark(2)
 
-    def action_compare(self) -> None:
+    def action_pairs(self) -> None:
         """Compare the two marked evaluations; with one mark, that one and the one under the cursor."""
         selected, marked = self.jobs.selected, self.jobs.marked
         pair = list(dict.fromkeys([*marked, *([selected] if len(marked) == 1 and selected else [])]))
         if len(pair) != 2:
-            self.app.notify("Mark two evaluations of one suite with space, then press v.", markup=False)
+            self.app.notify("Mark two evaluations of one suite with space, then press V.", markup=False)
             return
         self.post_message(self.Compare(pair[0], pair[1]))
 
-    @work(group="command")
+    @task(group="command")
     async def action_rescore(self) -> None:
         """Score the samples again with the suite's current scorer."""
         if not (line := self.jobs.need_line()):
             return
-        try:
-            found = await self.jobs.lab_screen.in_thread(rescoring, self.context.lab, line.id)
-        except Exception as error:
-            self.jobs.lab_screen.report(error)
-            return
+        found = await self.jobs.lab_screen.in_thread(rescoring, self.context.lab, line.id)
         changes = {}
         if found.judged:
             judge = await self.app.push_screen_wait(

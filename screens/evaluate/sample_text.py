@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
 
+from o1lab.evaluate.items import adapted_line, sample_name
 from o1lab.evaluate.rating import promote
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
 from screens.traces.reading import document_of
 from store import annotations as annotation_log
-from store import evaluations, sample_list
+from store import evaluations, labels, sample_list
+from store.decisions import View, view_of
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
 from store.filters import SampleQuery
 from store.records import Annotation
@@ -53,6 +54,7 @@ class WholeSample:
     labelled: bool
     trace_id: str | None
     records: tuple[Annotation, ...]
+    view: View
     documents: tuple[ReaderDocument, ...]
     """Each turn for the reader. Only the last one has labelled spans, as a trace keeps only that one."""
 
@@ -83,11 +85,22 @@ def read_sample(db: Database, seq: int) -> WholeSample:
     becomes = promote.as_trace(evaluation, item, sample).id if holds else None
     scores = tuple(evaluations.scores_of(db, seq))
     last = len(sample.turns) - 1
+    offered = labels.every(db)
     documents = tuple(
-        document_of(turn.thought, turn.answer, records if at == last else ()) for at, turn in enumerate(sample.turns)
+        document_of(turn.thought, turn.answer, records if at == last else (), offered=offered)
+        for at, turn in enumerate(sample.turns)
     )
     return WholeSample(
-        seq, evaluation, item, sample, scores, trace_id is not None, trace_id or becomes, records, documents
+        seq,
+        evaluation,
+        item,
+        sample,
+        scores,
+        trace_id is not None,
+        trace_id or becomes,
+        records,
+        view_of(db),
+        documents,
     )
 
 
@@ -114,7 +127,7 @@ def table_row(row: SampleRow) -> Row:
     """Make the row of a sample."""
     cells: dict[str, str | Text] = {
         "outcome": mark(row.outcome),
-        "item": name_of(row.item, row.sample),
+        "item": sample_name(row.item, row.sample),
         "question": one_line(row.question, 300),
         "gold": one_line(", ".join(row.gold), 60) or "-",
         "answer": "-" if row.answer is None else one_line(row.answer, 60),
@@ -130,16 +143,11 @@ def graded(value: float | None) -> str:
     return "" if value is None or value in (0, 1) else f" {value:.2f}"
 
 
-def name_of(item: str, sample: int) -> str:
-    """Format the name of a sample: its item, and from the second sample on its number."""
-    return one_line(item, 60) + (f" #{sample + 1}" if sample else "")
-
-
 def peek(row: SampleRow, scorer: str) -> Text:
     """Format three lines about the sample under the cursor."""
     sign, style = SIGNS.get(row.outcome, ("?", ""))
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{sign} {row.outcome}", style).append(f"  {name_of(row.item, row.sample)}", "bold")
+    text.append(f"{sign} {row.outcome}", style).append(f"  {sample_name(row.item, row.sample)}", "bold")
     text.append(f"  {scorer}: ", "dim").append(one_line(row.reason, 300) or "no reason given")
     text.append(graded(row.value))
     text.append("\ngold ", "dim").append(one_line(", ".join(row.gold), 80) or "none")
@@ -171,15 +179,16 @@ def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
 # The reader.
 
 
-def title(whole: WholeSample, scorer: str) -> Text:
-    """Format outcome, item, gold and answer, which are always shown."""
+def title(whole: WholeSample, scorer: str, *, reason: bool = False) -> Text:
+    """Format outcome, item, gold and answer, which are always shown; with ``reason`` also the reason of the score."""
     score = whole.score(scorer)
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append_text(verdict(whole, scorer)).append(f" · {name_of(whole.sample.item, whole.sample.sample)}", "bold")
+    line.append_text(verdict(whole, scorer)).append(f" · {sample_name(whole.sample.item, whole.sample.sample)}", "bold")
     line.append(" · gold ", "dim").append(one_line(", ".join(whole.item.gold), 60) or "none")
     if score is not None:
         line.append(" · answer ", "dim").append("none found" if score.answer is None else one_line(score.answer, 60))
-    return line
+    why = whole.sample.reason if whole.sample.state != "complete" else score.reason if score is not None else ""
+    return line.append(f" · {one_line(why, 200)}", "dim") if reason and why else line
 
 
 def verdict(whole: WholeSample, scorer: str) -> Text:
@@ -224,11 +233,13 @@ MESSAGE_CHARS = 4000  # of one message that are shown: the widget lays out all o
 
 
 def conversation(whole: WholeSample, turn: int) -> Text:
-    """Format the conversation before an answer: the question, and earlier turns with their answers.
+    """Format the conversation before an answer: who adapted the item, earlier turns with their answers, the question.
 
     Only the ends of a long message are shown; an earlier answer is shown in full as its own turn.
     """
     text = Text()
+    if adapted := adapted_line(whole.item.meta):
+        text.append(f"({adapted})\n", "dim")
     turns = whole.sample.turns
     if not turns:
         return text.append_text(_ends(whole.item.question))
@@ -246,8 +257,3 @@ def _ends(message: str) -> Text:
     half = MESSAGE_CHARS // 2
     text = Text(visible(message[:half]))
     return text.append(f" ... {left_out:,} characters ... ", "dim").append(visible(message[-half:]))
-
-
-def spans_of(records: Sequence[Annotation]) -> list[tuple[int, int, str]]:
-    """Return (start, end, label) of the labelled spans among the annotations."""
-    return [(*record.span, record.value) for record in records if record.span]

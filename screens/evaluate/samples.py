@@ -6,40 +6,43 @@ from typing import ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from o1lab.text import visible
+from o1lab.widgets.columns import Page
 from o1lab.widgets.dialogs import Choice, PickDialog, among
-from o1lab.widgets.empty_state import EmptyState
-from o1lab.widgets.paged_table import Page, PagedTable
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.attribution import AttributionActions
+from screens.evaluate.labelling import AttributionActions
 from screens.evaluate.sample_text import COLUMNS, Listing
 from screens.filtering.filter_bar import FilterBar
-from screens.traces.annotate import Writer
+from screens.filtering.pane import FilteredPane
 from store import evaluations
 from store.evaluations import Evaluation
 from store.filters import SampleQuery
 from store.sample_list import SampleRow
 
 POLL_S = 2.0
+LISTED = "samples.evaluation"
+"""The key of the session for the evaluation whose samples are listed."""
 
 
-class SamplesPane(Vertical):
+class SamplesPane(FilteredPane[SampleQuery]):
     """The list of samples, for any LabScreen; ``show`` selects the evaluation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the samples"),
         Binding("l", "longest", "Longest", tooltip="The samples with the most tokens first, or in the suite's order"),
         Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
-        Binding("o", "run", "Run", tooltip="The training run behind this model"),
-        Binding("d", "pairs", "Pairs", tooltip="Compare with another model: the items that only one got right"),
-        Binding("R", "rate", "Rate", tooltip="Mark the samples from 0 to 100, blind, alone or with other evaluations"),
+        Binding("O", "run", "Run", tooltip="The training run behind this model"),
+        Binding("V", "pairs", "Pairs", tooltip="Compare with another model: the items that only one got right"),
+        Binding("B", "rate", "Rate", tooltip="Mark the samples from 0 to 100, blind, alone or with other evaluations"),
         Binding("K", "calibrate", "Calibrate", show=False, tooltip="Label 40 samples: how far does the scorer agree?"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the item's id"),
     ]
@@ -56,26 +59,22 @@ class SamplesPane(Vertical):
     """
 
     def __init__(self, context: LabContext, *, id: str | None = None) -> None:
-        super().__init__(id=id, classes="-none")
-        self.context = context
+        super().__init__(context, SampleQuery(), id=id, classes="-none")
         self.attribution = AttributionActions(context)
         self.evaluation: Evaluation | None = None
         self.scorer = ""
-        self.query_now = SampleQuery()
         self._to_count = False
-        self.writer = Writer(context.store)  # its connection notices writes by jobs and other screens
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     def compose(self) -> ComposeResult:
         yield EmptyState(
-            "No evaluation is chosen.", "Press 1 and then enter on one, or a to set one up.", id="no-samples"
+            "No evaluation is chosen.", "Press 1 and then enter on one, or ctrl+n to set one up.", id="no-samples"
         )
         yield Static(id="samples-head", markup=False)
         yield FilterBar(
-            SampleQuery, "#samples-list", placeholder="filter: / then for example  outcome:wrong variant:hint triangle"
+            SampleQuery,
+            "#samples-list",
+            placeholder="filter: / then for example  outcome:wrong variant:hint triangle",
+            context=self.context,
         )
         yield PagedTable(COLUMNS, id="samples-list", empty="No sample matches this filter. Press / to change it.")
         yield Static(id="samples-peek", markup=False)
@@ -84,16 +83,7 @@ class SamplesPane(Vertical):
         self.set_interval(POLL_S, self.look_for_changes)
 
     async def on_unmount(self) -> None:
-        await self.writer.close()
         self.attribution.close()
-
-    @property
-    def table(self) -> PagedTable:
-        return self.query_one("#samples-list", PagedTable)
-
-    @property
-    def filter_bar(self) -> FilterBar:
-        return self.query_one(FilterBar)
 
     @property
     def current_sample(self) -> SampleRow | None:
@@ -108,43 +98,40 @@ class SamplesPane(Vertical):
 
     # The list.
 
-    def show(self, evaluation_id: str, scorer: str | None = None, query: str = "") -> None:
-        """List the samples of an evaluation with the scores of a scorer (its current one if None), under a filter."""
+    def show(self, evaluation_id: str, scorer: str | None = None, query: str | None = None) -> None:
+        """List the samples of an evaluation with the scores of a scorer (its current one if None), under a filter.
+
+        Without a filter, the evaluation that was listed last keeps its filter and its row.
+        """
         self._open(evaluation_id, scorer, query)
 
-    @work(exclusive=True, group="samples")
-    async def _open(self, evaluation_id: str, scorer: str | None, query: str) -> None:
-        try:
-            wanted = SampleQuery.parse(query)
-            one = await self.lab_screen.read(evaluations.get, evaluation_id)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+    @task(exclusive=True, group="samples")
+    async def _open(self, evaluation_id: str, scorer: str | None, query: str | None) -> None:
+        session = self.context.session
+        if query is None and session.get(LISTED, "") == evaluation_id:
+            wanted = cast(SampleQuery, self.filter_bar.remembered())
+            self.to_remembered_row()
+        else:
+            wanted = SampleQuery.parse(query or "")
+        one = await self.lab_screen.read(evaluations.get, evaluation_id)
         self.evaluation, self.scorer = one, scorer or one.scorer
+        session.set(LISTED, one.id)
         self.remove_class("-none")
         self.query_one("#samples-head", Static).update(text_of.heading(one, self.scorer, None))
         self.filter_bar.set_filter(wanted)
         self._to_count = True  # after the first page, which takes less time than the counts
-        self._apply(wanted)
+        self.apply(wanted)
         if self.display and self.screen.focused is None:
             self.call_after_refresh(self.table.focus)
 
-    def refresh_samples(self) -> None:
+    def reload(self) -> None:
         """Read the list again and keep the cursor."""
         if self.evaluation is not None:
             self.table.reload()
             self._count()
 
-    @work(group="samples-poll")  # not exclusive: a cancelled poll would lose a change
-    async def look_for_changes(self) -> None:
-        """Show what jobs and other programs have written; do nothing while hidden."""
-        if self.evaluation is None or not self.display or not self.screen.is_current:
-            return
-        try:
-            if await self.writer.do(self.writer.others_wrote):
-                self.refresh_samples()
-        except Exception as error:
-            self.lab_screen.report(error)
+    def can_change(self) -> bool:
+        return self.evaluation is not None and self.display and self.screen.is_current
 
     @work(exclusive=True, group="samples-count")
     async def _count(self) -> None:
@@ -159,7 +146,7 @@ class SamplesPane(Vertical):
         except Exception as error:
             self.lab_screen.report(error)
 
-    def _apply(self, query: SampleQuery) -> None:
+    def apply(self, query: SampleQuery) -> None:
         self.query_now = query
         listing = self.listing
         if listing is None:
@@ -169,10 +156,6 @@ class SamplesPane(Vertical):
             return await self.lab_screen.read(listing.page, offset, limit)
 
         self.table.set_source(fetch)
-
-    @on(PagedTable.FetchFailed)
-    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
-        self.lab_screen.report(event.error)
 
     @on(PagedTable.PageLoaded)
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
@@ -196,27 +179,16 @@ class SamplesPane(Vertical):
         listing = self.listing
         if listing is not None:
             reader = SampleScreen(self.context, listing, event.index, moved=self.table.move_to)
-            self.app.push_screen(reader, lambda _: self.refresh_samples())
+            self.app.push_screen(reader, lambda _: self.reload())
 
     # The filter.
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.screen.set_focus(self.filter_bar.editable())
-
-    @on(FilterBar.Changed)
-    def _filter_changed(self, event: FilterBar.Changed) -> None:
-        event.stop()
-        query = cast(SampleQuery, event.query)
-        if query != self.query_now:
-            self._apply(query)
 
     def action_longest(self) -> None:
         """Sort by length, or in the suite's order again."""
         order = "" if self.query_now.sort == "longest" else "longest"
         query = SampleQuery.parse(SampleQuery.LANGUAGE.with_sort(self.query_now.source, order))
         self.filter_bar.set_filter(query)
-        self._apply(query)
+        self.apply(query)
 
     # Actions on a sample.
 
@@ -259,7 +231,7 @@ class SamplesPane(Vertical):
             return
         other = await self._other("Mix in another evaluation? (escape: none)", "No other evaluation of these items.")
         chosen = [self.evaluation.id, *([other] if other else [])]
-        await self.app.push_screen(RatingScreen(self.context, chosen), lambda _: self.refresh_samples())
+        await self.app.push_screen(RatingScreen(self.context, chosen), lambda _: self.reload())
 
     def action_calibrate(self) -> None:
         """Label a choice of these samples, to measure how far the scorer agrees."""

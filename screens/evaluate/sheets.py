@@ -10,22 +10,23 @@ from typing import ClassVar, Generic, TypeVar, cast
 from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
 from o1lab.evaluate.report import plot_text, render
 from o1lab.evaluate.report.cells import Table
-from o1lab.evaluate.report.plots import Histogram, PlotData, right_wrong_plot, tokens_plot
+from o1lab.evaluate.report.plots import PlotData, Scatter, right_wrong_plot, tokens_plot
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
-from screens.base.export import export_path, write_file
-from screens.base.screen import LabScreen
+from screens.base.dialogs import export_path, write_file
+from screens.base.screen import LabScreen, task
 from store.sqlite import Database
 
 Sheet = TypeVar("Sheet")
@@ -42,11 +43,12 @@ class SheetsPane(Vertical, Generic[Sheet]):
     FORMATS: ClassVar[Mapping[str, str]]
     NOUN: ClassVar[str]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "turn(1)", "Next", tooltip="Show the next sheet"),
-        Binding("N", "turn(-1)", "Previous", show=False),
-        Binding("w", "write", "Write", tooltip="Write this to a file; the ending selects the format"),
-        Binding("u", "all", "All evaluations", show=False, tooltip="Show all evaluations, not only marked ones"),
-    ]
+        Binding("n", "turn(1)", "Next", id="step_1", tooltip="Show the next sheet"),
+        Binding("p", "turn(-1)", "Previous", id="step_-1", show=False, tooltip="Show the previous sheet"),
+        Binding("E", "export", "Export", tooltip="Write this to a file; the ending selects the format"),
+        Binding("asterisk", "all", "All evaluations", show=False, key_display="*",
+                tooltip="Show all evaluations, not only marked ones"),
+    ]  # fmt: skip
 
     class AllWanted(Message):
         """Show all evaluations, not only marked ones."""
@@ -105,17 +107,13 @@ class SheetsPane(Vertical, Generic[Sheet]):
         """Show all evaluations."""
         self.post_message(self.AllWanted())
 
-    @work(exclusive=True, group="read")
+    @task(exclusive=True, group="read")
     async def read(self) -> None:
         """Make the sheet from the current results."""
         self._draw_strip()
         if self.sheet is None:
             self.query_one(TextPane).show(Text("Loading …", "dim"))
-        try:
-            sheet = await self.lab_screen.read(self._made, self.which, self.ids)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+        sheet = await self.lab_screen.read(self._made, self.which, self.ids)
         self.sheet = sheet
         self._draw()
 
@@ -138,23 +136,19 @@ class SheetsPane(Vertical, Generic[Sheet]):
         text = Text()
         if not self.has_own(self.sheet):
             text.append(f"None of your evaluations is in this {self.NOUN} yet.\n", "bold")
-            text.append("Press 1 and then a to set one up.\n\n")
+            text.append("Press ctrl+n to set one up.\n\n")
         self.query_one(TextPane).show(text.append_text(self.as_text(self.sheet, region.width, region.height)))
 
     @work(exclusive=True, group="write")
-    async def action_write(self) -> None:
+    async def action_export(self) -> None:
         """Write this sheet to a file."""
         if self.sheet is not None:
             await self._write(self.sheet, self.which)
 
-    @work(exclusive=True, group="write")
+    @task(exclusive=True, group="write")
     async def export(self, which: str, ids: Sequence[str]) -> None:
         """Write a sheet of these evaluations, or of all, to a file; it need not be the one shown."""
-        try:
-            sheet = await self.lab_screen.read(self._made, which, ids)
-        except Exception as error:
-            self.lab_screen.report(error)
-            return
+        sheet = await self.lab_screen.read(self._made, which, ids)
         await self._write(sheet, which)
 
     async def _write(self, sheet: Sheet, which: str) -> None:
@@ -233,5 +227,6 @@ class PlotsPane(SheetsPane[PlotData]):
 
     def has_own(self, sheet: PlotData) -> bool:
         return any(
-            isinstance(panel, Histogram) or any(not point.published for point in panel.points) for panel in sheet.panels
+            not isinstance(panel, Scatter) or any(not point.published for point in panel.points)
+            for panel in sheet.panels
         )

@@ -9,15 +9,18 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from o1lab.evaluate.items import sample_name
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
+from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
 from screens.evaluate.labelling import LabellingScreen, compare_message, load
 from screens.evaluate.sample_text import WholeSample, read_sample
@@ -37,7 +40,7 @@ class SampleColumn(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(classes="column-title", markup=False)
-        yield ChainReader()
+        yield ChainReader(labelling=True)
 
     @property
     def reader(self) -> ChainReader:
@@ -53,10 +56,10 @@ class SampleColumn(Vertical):
         line.append(f"  {whole.sample.output_tokens:,} tok", "dim").append(f"  {one_line(whole.evaluation.model, 30)}")
         reason = whole.sample.reason if whole.sample.state != "complete" else score.reason if score else ""
         line.append(f"\n{one_line(reason, 200) or '-'}", "dim").append("\n")
-        line.append_text(remarks(whole.records) if whole.labelled else Text("not labelled", "dim"))
+        line.append_text(remarks(whole.records, whole.view) if whole.labelled else Text("not labelled", "dim"))
         self.query_one(".column-title", Static).update(line)
-        if before is not None and before.seq == whole.seq:
-            self.reader.set_spans(text_of.spans_of(whole.records))
+        if before is not None and before.seq == whole.seq and whole.documents:
+            self.reader.remark(whole.documents[-1])
         else:
             load(self.reader, whole, max(len(whole.sample.turns) - 1, 0))
 
@@ -67,18 +70,21 @@ class SamplePairScreen(LabellingScreen):
     TITLE = "SIDE BY SIDE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,shift+tab", "column", "Other side"),
+        Binding("tab,shift+tab", "column", "Other side", tooltip="Go to the sample of the other side"),
         Binding("n", "step(1)", "Next", tooltip="The next item of the list"),
         Binding("p", "step(-1)", "Previous", tooltip="The previous item of the list"),
+        *stepping("item"),
         Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
         Binding("E", "case", "Case study", tooltip="Write this pair with its labels as Markdown, HTML or LaTeX"),
         Binding("c", "chains", "Chains", tooltip="The training chains most similar to this side's sample"),
-        Binding("o", "run", "Run", tooltip="The training run behind this side's model"),
-        Binding("less_than_sign", "sample(-1)", "Previous sample", show=False),
-        Binding("greater_than_sign", "sample(1)", "Next sample", show=False),
+        Binding("O", "run", "Run", tooltip="The training run behind this side's model"),
+        Binding("less_than_sign", "sample(-1)", "Previous sample", show=False,
+                tooltip="Show the sample before of this item"),
+        Binding("greater_than_sign", "sample(1)", "Next sample", show=False,
+                tooltip="Show the next sample of this item"),
         Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
-        Binding("escape", "back", "Back to the list"),
-    ]
+        Binding("escape", "back", "Back to the list", tooltip="Close the pair"),
+    ]  # fmt: skip
 
     def __init__(
         self, context: LabContext, pair: tuple[str, str], scorer: str, items: Sequence[str], index: int,
@@ -108,15 +114,11 @@ class SamplePairScreen(LabellingScreen):
     def columns(self) -> list[SampleColumn]:
         return list(self.query(SampleColumn))
 
-    @work(exclusive=True, group="pair")
+    @task(exclusive=True, group="pair")
     async def go(self, index: int, number: int) -> None:
         """Read both samples of an item."""
         item = self.items[index]
-        try:
-            found = await self.read(_read_pair, self.pair, item, number)
-        except Exception as error:
-            self.report(error)
-            return
+        found = await self.read(_read_pair, self.pair, item, number)
         self.index, self.number = index, number
         if self._moved is not None:
             self._moved(index)
@@ -138,8 +140,9 @@ class SamplePairScreen(LabellingScreen):
             asked = text_of.conversation(whole, max(len(whole.sample.turns) - 1, 0))
             gold = one_line(", ".join(whole.item.gold), 60) or "none"
             self.query_one("#pair-question", Static).update(Text.assemble((f"gold {gold}  ", "bold"), asked))
-            number = f" · sample {self.number + 1}" if self.number else ""
-            self.set_heading(f"{one_line(whole.sample.item, 40)}{number} · {self.index + 1:,} of {len(self.items):,}")
+            several = f" · {whole.evaluation.samples} samples" if whole.evaluation.samples > 1 else ""
+            name = sample_name(whole.sample.item, self.number, width=40)
+            self.set_heading(f"{name}{several} · {self.index + 1:,} of {len(self.items):,}")
 
     def action_column(self) -> None:
         """Move to the other side."""
@@ -178,7 +181,7 @@ class SamplePairScreen(LabellingScreen):
         if wholes:
             self.post_message(compare_message(wholes))
 
-    @work(exclusive=True, group="case")
+    @task(exclusive=True, group="case")
     async def action_case(self) -> None:
         """Write this pair with its labels in the format of the file ending."""
         from o1lab.evaluate.report import cases
@@ -189,13 +192,9 @@ class SamplePairScreen(LabellingScreen):
         name = await self.app.push_screen_wait(PromptDialog("Write to (.md, .html or .tex)", value=str(proposed)))
         if not name or not name.strip():
             return
-        try:
-            one = await self.read(cases.case, *self.pair, item, sample=number)
-            path = await self.in_thread(lambda: Path(name.strip()).expanduser())
-            await self.in_thread(cases.write, one, path)
-        except Exception as error:
-            self.report(error)
-            return
+        one = await self.read(cases.case, *self.pair, item, sample=number)
+        path = await self.in_thread(lambda: Path(name.strip()).expanduser())
+        await self.in_thread(cases.write, one, path)
         self.say(f"written: {path}")
 
     # Labels.
@@ -205,6 +204,13 @@ class SamplePairScreen(LabellingScreen):
 
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
+
+    @on(Annotator.LabelsChanged)
+    @work
+    async def _labels_changed(self) -> None:
+        for column in self.columns:
+            if column.whole is not None:
+                self._show(column, await self.read(read_sample, column.whole.seq))
 
     @on(Annotator.Saved)
     @work

@@ -10,7 +10,7 @@ from rich.text import Text
 from o1lab.format import duration, money
 from o1lab.jobs.directory import CountedStatus
 from o1lab.text import one_line, visible
-from o1lab.widgets.paged_table import Column, Row
+from o1lab.widgets.columns import Column, Row
 from screens.evaluate.poller import Detail, Figures, Line
 from screens.jobs.text import add_about, add_faults, add_progress, add_trouble, bar, request_words, sign
 from store.evaluations import OUTCOMES
@@ -123,7 +123,7 @@ def header(detail: Detail) -> Text:
     )  # fmt: skip
     text.append_text(outcome_bar(line.figures.tally.outcomes if line.figures else {}, line.requested))
     add_progress(text, line.done, line.requested, line.status.seconds_left if line.status and line.active else None)
-    asked = request_words(line.state, active=line.active, pausing=detail.pausing, stopping=detail.stopping)
+    asked = request_words(line.state, active=line.active, pausing=detail.pausing)
     return text.append(f" · {asked}" if asked else "", "yellow")
 
 

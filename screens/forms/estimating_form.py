@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from o1lab.text import visible
 from o1lab.widgets.dialogs import ConfirmDialog
-from screens.base.screen import words_of
+from o1lab.widgets.keys import Binding
+from screens.base.screen import task, words_of
 from screens.forms.settings_form import Settings, SettingsForm
 
 PAUSE_S = 0.4  # without a change before the estimate begins
@@ -97,19 +98,16 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
         else:
             self.show(self.estimate_text(settings, found))
 
-    @work(exclusive=True, group="launch")
+    @task(exclusive=True, group="launch")
     async def action_go(self) -> None:
         """Ask for confirmation, then launch a process that continues when the app is closed."""
         settings = await self.finished()
         if settings is None:
             return
-        try:
-            question, cost = await self.confirmation(settings)
-            cost.append(budget_text(settings))
-            if await self.app.push_screen_wait(ConfirmDialog(question, cost, yes="Launch", no="Not yet")):
-                self.done(await self.launch(settings))
-        except Exception as error:
-            self.report(error)
+        question, cost = await self.confirmation(settings)
+        cost.append(budget_text(settings))
+        if await self.app.push_screen_wait(ConfirmDialog(question, cost, yes="Launch", no="Not yet")):
+            self.done(await self.launch(settings))
 
     async def uncancelled(self, read: Callable[..., Result], *arguments: Any) -> Result:
         """Run ``read`` in a thread and wait for its end even if cancelled, so that the next one starts after it."""

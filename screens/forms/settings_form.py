@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from rich.text import Text
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
 from textual.widget import Widget
@@ -21,9 +21,10 @@ from o1lab.serve.registry import ModelRef
 from o1lab.settings import Setting, faults, settings_of, values_of
 from o1lab.text import one_line
 from o1lab.widgets.form import Field, FieldRow, Kind
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import caught_up
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, task
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Choices = tuple[tuple[str, str], ...]
@@ -64,9 +65,9 @@ class SettingsForm(LabScreen, Generic[Settings]):
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
     KEYS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
-        Binding("tab", "app.focus_next", "Next field"),
-        Binding("shift+tab", "app.focus_previous", "Previous field", show=False),
+        Binding("escape", "back", "Back", tooltip="Leave the form; its text is kept"),
+        Binding("tab", "app.focus_next", "Next field", tooltip="Go to the next field"),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, tooltip="Go to the field before"),
     ]
     MODEL: ClassVar[type[BaseModel]]
     GO: ClassVar[str]
@@ -88,6 +89,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
         self.values = values
         self.launched = launched
         self.draft = draft
+        self._offered: dict[str, str] = {}
         self.touched: set[str] = set()
 
     # What a subclass implements.
@@ -150,33 +152,34 @@ class SettingsForm(LabScreen, Generic[Settings]):
     def on_mount(self) -> None:
         self.fill()
 
-    @work(exclusive=True, group="fill")
+    @task(exclusive=True, group="fill")
     async def fill(self) -> None:
         """Read the choices and draw the form."""
-        try:
-            offer = await self.look()
-        except Exception as error:
-            self.report(error)
-            return
+        offer = await self.look()
         settings = self.settings
         begun = {name: as_field(one, offer).default for name, one in settings.items()}
         start = {**offer.start, **self.values}
         begun |= {name: settings[name].as_text(value) for name, value in start.items() if name in settings}
+        self._offered = dict(begun)
         begun |= {name: text for name, text in self.draft.items() if name in settings}
         rows: list[Widget] = []
-        section = ""
+        headings = dict[str, Label]()
         for name, setting in settings.items():
-            if setting.section != section:
-                section = setting.section
-                rows.append(Label(section, classes="section", markup=False))
+            if setting.section not in headings:
+                headings[setting.section] = Label(setting.section, classes="section", markup=False)
+                headings[setting.section].display = False
+                rows.append(headings[setting.section])
             row = FieldRow(as_field(setting, offer), begun[name])
             row.display = self.is_relevant(setting, begun)
+            headings[setting.section].display |= row.display
             rows.append(row)
+        self._headings = headings
         rows.append(Button(self.GO, id="go", compact=True))
         body = self.query_one("#fields")
         await body.remove_children()
         await body.mount_all(rows)
         try:
+            self._mark_changes(self.texts())
             self.row(self.first_field()).editor.focus()
         except NoMatches:
             return  # closed in the meantime: widgets are removed before workers end
@@ -206,15 +209,26 @@ class SettingsForm(LabScreen, Generic[Settings]):
     def _is_drawn(self) -> bool:
         return bool(self.query("#go"))
 
+    def _mark_changes(self, texts: Mapping[str, str]) -> None:
+        """In a form with the settings of another run, mark the fields whose values differ from that run's."""
+        for name, text in texts.items():
+            self.row(name).mark(bool(self.values) and text != self._offered[name])
+
     def _judge(self, *, all_fields: bool = False) -> Settings | None:
         texts = self.texts()
         self.draft.clear()
-        self.draft.update(texts)
+        if self.values or texts != self._offered:
+            self.draft.update(texts)
         settings, wrong = self.judge(texts)
+        self._mark_changes(texts)
+        shown = set()
         for name, setting in self.settings.items():
             row = self.row(name)
             row.display = self.is_relevant(setting, texts)
+            shown |= {setting.section} if row.display else set()
             row.show_fault(wrong.get(name, "") if all_fields or name in self.touched else "")
+        for section, heading in self._headings.items():
+            heading.display = section in shown
         if all_fields and wrong:
             self.row(next(iter(wrong))).editor.focus()
         return settings
@@ -228,6 +242,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
             return
         if row.changed:
             self.touched.add(row.field.name)
+            self._show_help(row)
         if self.touched:
             self._judge()
             self.edited()
@@ -235,12 +250,18 @@ class SettingsForm(LabScreen, Generic[Settings]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         row = next((node for node in event.widget.ancestors_with_self if isinstance(node, FieldRow)), None)
         if row is not None:
-            unset = self.settings[row.field.name].unset
-            name = row.field.name.replace("_", " ")
-            text = Text.assemble(
-                (name, "bold"), f"  {row.field.help}", (f"  (default: {unset})" if unset else "", "dim")
-            )
-            self.query_one("#field-help", Static).update(text)
+            self._show_help(row)
+
+    def _show_help(self, row: FieldRow) -> None:
+        """Show the help of a field; of a choice whose values have meanings, that of the chosen one."""
+        setting = self.settings[row.field.name]
+        name = row.field.name.replace("_", " ")
+        before = self._offered[row.field.name] if self.values else ""
+        was = f"  (• changed; was: {one_line(before, 40)})" if before and row.text != before else ""
+        words = setting.display.meanings.get(row.text, row.field.help)
+        unset = f"  (default: {setting.unset})" if setting.unset else ""
+        text = Text.assemble((name, "bold"), f"  {words}", (unset, "dim"), (was, "bold"))
+        self.query_one("#field-help", Static).update(text)
 
     @on(Input.Submitted)
     def _next(self) -> None:
@@ -259,7 +280,7 @@ def as_field(setting: Setting, offer: Offer) -> Field:
     """Return the field of a form for a setting."""
     name, display = setting.name, setting.display
     choices = offer.choices.get(name, ())
-    if setting.choices:
+    if setting.choices and not choices:
         choices = tuple((str(value), str(value)) for value in setting.choices)
     elif setting.kind is bool:
         choices = (("no", "false"), ("yes", "true"))

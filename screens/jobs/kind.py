@@ -1,22 +1,138 @@
-"""The declaration of a kind of job for the jobs pane, and what the two kinds that call models share."""
+"""The declaration of a kind of job for the jobs pane, its polling, and what the kinds that call models share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from rich.text import Text
+from textual.css.query import NoMatches
 
 from o1lab.jobs import manage
 from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
-from screens.jobs.poll_loop import DetailT, LineT, Snapshot
+
+# Seconds between two polls while a job is active, and otherwise. Drawing the screen costs more than reading the files.
+LIVE_S, IDLE_S = 1.5, 2.0
+
+
+class JobLine(Protocol):
+    """What the pane needs to know of a job in its list."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def active(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> Any:
+        """The content of its status.json; None if there is none."""
+
+
+LineT = TypeVar("LineT", bound=JobLine)
+
+
+class JobDetail(Protocol):
+    """What the pane shows of the selected job."""
+
+    @property
+    def line(self) -> JobLine: ...
+
+
+DetailT = TypeVar("DetailT", bound=JobDetail)
+
+
+@dataclass(frozen=True)
+class Snapshot(Generic[LineT, DetailT]):
+    """The jobs of one kind at one moment, the newest first.
+
+    Attributes:
+        lines: All jobs, as the list shows them.
+        detail: The selected job, or the newest when the selected one is gone.
+        partial: Some figures are still missing, so the next poll should follow at once.
+    """
+
+    lines: tuple[LineT, ...]
+    detail: DetailT | None
+    partial: bool = False
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The ids of all jobs, also of those that a filter leaves out."""
+        return frozenset(line.id for line in self.lines)
+
+    @property
+    def active(self) -> int:
+        """How many jobs are active."""
+        return sum(line.active for line in self.lines)
+
+
+SnapshotT = TypeVar("SnapshotT", bound=Snapshot[Any, Any])
+
+
+class PollLoop:
+    """Polls, shows the result and waits. A persistent error is reported once, not at every poll."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._last_error = ""
+
+    def wake(self) -> None:
+        """Poll now."""
+        self._wake.set()
+
+    async def run(
+        self,
+        poll: Callable[[], Awaitable[SnapshotT]],
+        show: Callable[[SnapshotT], None],
+        report: Callable[[BaseException], None],
+    ) -> None:
+        """Run until cancelled, or until the widgets are gone."""
+        live = False
+        while True:
+            self._wake.clear()
+            try:
+                snapshot = await poll()
+            except Exception as error:
+                if str(error) != self._last_error:
+                    self._last_error = str(error)
+                    report(error)
+            else:
+                self._last_error = ""
+                try:
+                    show(snapshot)
+                except NoMatches:
+                    return  # the app is closing: widgets are removed before workers
+                live = bool(snapshot.active)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
+
 
 STOPPING = "Stopping after the calls in flight."
 RESUMING = "Resuming; answered samples are not asked again."
 BUDGETS = {"budget_usd": "dollars", "budget_tokens": "tokens"}
+
+
+class MustChange(NamedTuple):
+    """A setting without whose change a resume would stop at once.
+
+    Attributes:
+        name: The setting.
+        question: What to ask for, after the id of the job.
+        proposed: A value that could do.
+    """
+
+    name: str
+    question: str
+    proposed: str
 
 
 @dataclass(frozen=True)
@@ -25,7 +141,7 @@ class PaneKind(Generic[LineT, DetailT]):
 
     Attributes:
         jobs: Its functions: stop, pause, resume, remove.
-        next_action: Hint for an empty list, with the key.
+        next_action: Hint for an empty list, with the key; where it depends on the lab, a function of the snapshot.
         poll: Reads the jobs, the one with the given id in detail. Runs in a thread.
         stop_note: What happens on a stop, for the dialog.
         stopping: Message after a request to stop.
@@ -34,11 +150,12 @@ class PaneKind(Generic[LineT, DetailT]):
         settings: Values for the form; None if they cannot be read.
         facts: Formats everything about a job. Runs in a thread.
         can_retry: Whether resuming a finished job has an effect.
-        spent_budget: (setting, amount) of the budget that stopped a job and must be raised to resume it.
+        must_change: The setting that stopped a job and must be changed to resume it.
+        archives: Whether the screen can leave archived jobs out of the list, and list them again.
     """
 
     jobs: JobKind[Any]
-    next_action: str
+    next_action: str | Callable[[Any], str]
     poll: Callable[[str | None], Snapshot[LineT, DetailT]]
     stop_note: Callable[[LineT], str]
     stopping: str
@@ -47,7 +164,8 @@ class PaneKind(Generic[LineT, DetailT]):
     settings: Callable[[DetailT], dict[str, Any] | None]
     facts: Callable[[DetailT], Text]
     can_retry: Callable[[LineT], bool] = lambda line: False
-    spent_budget: Callable[[LineT], tuple[str, float] | None] = lambda line: None
+    must_change: Callable[[LineT], MustChange | None] = lambda line: None
+    archives: bool = False
 
     @property
     def noun(self) -> str:
@@ -66,17 +184,19 @@ def stop_note(status: CountedStatus | None) -> str:
     return f"It waits for {calls:,} call{'s' if calls != 1 else ''} in flight and keeps all responses."
 
 
-def spent_budget(info: JobInfo[Any, Any] | None) -> tuple[str, float] | None:
-    """Find the budget that stopped a job.
-
-    Returns:
-        The name of the setting and its amount; None if no budget stopped it.
-    """
-    if info is None or info.settings is None or info.status.stopped_by not in BUDGETS:
+def must_change(info: JobInfo[Any, Any] | None) -> MustChange | None:
+    """Find the setting that stopped a job: a spent budget, or a ``max_tokens`` that the model's context cannot hold."""
+    if info is None or info.settings is None:
         return None
-    name: str = info.status.stopped_by
-    amount = getattr(info.settings, name)
-    return None if amount is None else (name, amount)
+    name: str = info.status.stopped_by or ""
+    value = getattr(info.settings, name, None)
+    if name in BUDGETS and value is not None:
+        return MustChange(name, f"has spent its budget of {value:,} {BUDGETS[name]}. New budget:", str(2 * value))
+    if name == "max_tokens" and value is not None:
+        fits = re.search(r"--max-tokens (\d+)", info.status.hint)
+        proposed = fits[1] if fits else str(value // 2)
+        return MustChange(name, f"asked for max_tokens {value:,}, which does not fit. New max_tokens:", proposed)
+    return None
 
 
 def toggle_pause(folder: JobFolder[Any, Any]) -> bool:

@@ -1,17 +1,22 @@
-"""The two ways to list jobs: cells of two lines at the side, or a table with columns."""
+"""The two ways to list jobs, cells of two lines or a table, and the view of the selected one as text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Generic
 
 from rich.text import Text
 from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 from o1lab.widgets.cell_list import CellList
-from o1lab.widgets.paged_table import Column, Page, PagedTable, Row
-from screens.jobs.poll_loop import JobLine
+from o1lab.widgets.columns import Column, Page, Row
+from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.text_pane import TextPane
+from screens.jobs.kind import DetailT, JobLine
 
 
 class CursorMoved(Message):
@@ -109,3 +114,45 @@ class JobTable(PagedTable):
     def _chosen(self, event: PagedTable.RowSelected) -> None:
         event.stop()
         self.post_message(JobChosen())
+
+
+class JobView(Vertical, Generic[DetailT]):
+    """A view of the selected job."""
+
+    def show(self, detail: DetailT) -> None:
+        """Show a job."""
+        raise NotImplementedError
+
+
+class FactsView(JobView[Any]):
+    """Heading and facts of a job. The widgets in it have the ids ``ID-head`` and ``ID-facts``.
+
+    Args:
+        title: The title of the pane of facts.
+        header: Makes the heading of a job.
+        facts: Makes its facts.
+        id: The widget's id.
+    """
+
+    def __init__(self, title: str, header: Callable[[Any], Text], facts: Callable[[Any], Text], *, id: str) -> None:
+        super().__init__(id=id)
+        self._title, self._header, self._facts = title, header, facts
+        self._job_id = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id=f"{self.id}-head", markup=False)
+        yield TextPane(self._title, id=f"{self.id}-facts")
+
+    def show(self, detail: Any) -> None:
+        """Show a job, from the top if it is not the job shown before."""
+        pane, head, text = self.query_one(TextPane), self.query_one(Static), self._header(detail)
+        if detail.line.id != self._job_id:
+            self._job_id = detail.line.id
+            pane.scroll_home(animate=False)
+        if head.content != text:
+            head.update(text)
+        pane.show(self._facts(detail))
+
+    def whole(self, detail: Any) -> Text:
+        """Return heading and facts as one text."""
+        return Text("\n").join([self._header(detail), self._facts(detail)])

@@ -7,21 +7,23 @@ belong to the screen that contains the pane.
 Keys, the same for every kind:
 
     ======  =============  ==============================================================================
-    a       New            the form (a key of the screen, since it works in every view)
-    A       New like this  the form with the settings of the selected job
-    p       Pause          no new calls, or continue; only teacher runs and evaluations
+    ctrl+n  New            the form (a key of the screen, since it works in every view)
+    U       New like this  the form with the settings of the selected job
+    P       Pause          no new calls, or continue; only teacher runs and evaluations
     s       Stop           asks first, naming the job; also Compare's key for stopping an answer
     r       Resume         continue a job that is paused, stopped, failed or dead
-    N       Rename         a name that the command line takes like an id
+    e       Rename         a name that the command line takes like an id
     m       Note           as in Traces
-    D       Remove         asks first, naming the job
+    t       Tags           as in Traces
+    _       Archive        only where the list can be filtered
+    D       Remove         asks first, naming the job and what is freed
     i       All facts      everything about the job over the whole screen
     y       Copy id
     . ,     Next, previous job from any pane, as in Traces
     ======  =============  ==============================================================================
 
-``x`` rejects a trace, so no job action uses it. Actions take the job under the cursor when the key is pressed; the job
-shown in detail may be one poll behind.
+``tests/unit/test_key_meanings.py`` has the meaning of each key on all screens. Actions take the job under the cursor
+when the key is pressed; the job shown in detail may be one poll behind.
 """
 
 from __future__ import annotations
@@ -32,22 +34,22 @@ from typing import Any, ClassVar, Generic, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
+from textual.widget import Widget
 
 from o1lab.jobs import manage
 from o1lab.jobs.directory import JobFolder
-from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
-from o1lab.widgets.empty_state import EmptyState
+from o1lab.text import visible
+from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
+from o1lab.widgets.keys import Binding, stepping
+from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
-from screens.jobs.facts_view import JobView
-from screens.jobs.kind import BUDGETS, PaneKind, toggle_pause
-from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable
-from screens.jobs.poll_loop import DetailT, LineT, PollLoop, Snapshot
-
-_ENDED = ("stopped", "failed", "dead")
+from screens.jobs import changes
+from screens.jobs.kind import DetailT, LineT, PaneKind, PollLoop, Snapshot, toggle_pause
+from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable, JobView
 
 
 class JobsPane(Container, Generic[LineT, DetailT]):
@@ -59,6 +61,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         jobs: The list.
         view: The view of the selected job.
         id: The widget's id.
+        bar: A widget above the list, such as its filter.
     """
 
     DEFAULT_CSS = """
@@ -71,17 +74,25 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause", "Pause", tooltip="Make no new calls, or continue"),
+        Binding("P", "pause", "Pause", tooltip="Make no new calls, or continue"),
         Binding("s", "stop", "Stop", tooltip="Stop the job; r resumes it later"),
         Binding("r", "resume", "Resume", tooltip="Continue a job that is paused, stopped, failed or dead"),
-        Binding("N", "rename", "Rename", show=False, tooltip="Give the job a name"),
+        Binding("e", "rename", "Rename", show=False, tooltip="Give the job a name"),
         Binding("m", "note", "Note", show=False, tooltip="Add a note to the job"),
+        Binding("t", "tags", "Tags", show=False, tooltip="Edit the job's tags"),
+        Binding(
+            "underscore",
+            "archive",
+            "Archive",
+            show=False,
+            key_display="_",
+            tooltip="Leave the job out of the list, or list it again",
+        ),
         Binding("D", "remove", "Remove", show=False, tooltip="Delete the job and its files"),
-        Binding("A", "new_like_this", "New like this", show=False, tooltip="Open the form with this job's settings"),
+        Binding("U", "new_like_this", "New like this", show=False, tooltip="Open the form with this job's settings"),
         Binding("i", "facts", "All facts", show=False, tooltip="Show everything about this job on the whole screen"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the job's id"),
-        Binding("full_stop", "step(1)", "Next job", key_display=".", show=False),
-        Binding("comma", "step(-1)", "Previous job", key_display=",", show=False),
+        *stepping("job"),
     ]
 
     @dataclass
@@ -113,23 +124,26 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         view: JobView[DetailT],
         *,
         id: str,
+        bar: Widget | None = None,
     ) -> None:
         super().__init__(id=id)
-        self.context, self.kind, self.jobs, self.view = context, kind, jobs, view
+        self.context, self.kind, self.jobs, self.view, self.bar = context, kind, jobs, view, bar
         self.snapshot: Snapshot[LineT, DetailT] | None = None
         self.marked: list[str] = []
         self.loop = PollLoop()
-        self._wanted: str | None = None  # the job that gets the cursor once it is listed
+        self._wanted: str | None = context.session.get(f"{kind.noun}.cursor", "") or None  # gets the cursor once listed
         self._last: str | None = None
-        self._resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
+        self.resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
 
     @property
     def lab_screen(self) -> LabScreen:
         return cast(LabScreen, self.screen)
 
     def compose(self) -> ComposeResult:
-        yield EmptyState(f"No {self.kind.noun}s yet.", self.kind.next_action, classes="no-jobs")
+        yield EmptyState(f"No {self.kind.noun}s yet.", self._next_action(None), classes="no-jobs")
         with Container(classes="jobs"):
+            if self.bar is not None:
+                yield self.bar
             yield self.jobs
             yield self.view
 
@@ -153,10 +167,11 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         return snapshot
 
     def _show(self, snapshot: Snapshot[LineT, DetailT]) -> None:
-        self.snapshot = snapshot
-        self.set_class(not snapshot.lines, "-empty")
-        listed = {line.id for line in snapshot.lines}
-        self.marked = [one for one in self.marked if one in listed]
+        self.snapshot, known = snapshot, snapshot.known
+        self.set_class(not known, "-empty")
+        if not known and callable(self.kind.next_action):
+            self.query_one(EmptyState).set(f"No {self.kind.noun}s yet.", self._next_action(snapshot))
+        self.marked = [one for one in self.marked if one in known]
         self.draw()
         self._go_to_wanted()
         if (detail := self.detail) is not None:
@@ -170,6 +185,10 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         """Draw the list again."""
         if self.snapshot:
             self.jobs.draw(self.snapshot.lines, self.marked)
+
+    def _next_action(self, snapshot: Snapshot[Any, Any] | None) -> str:
+        action = self.kind.next_action
+        return action if isinstance(action, str) else action(snapshot) if snapshot is not None else ""
 
     # The selected job.
 
@@ -208,6 +227,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self._go_to_wanted()
         if self.selected != self._last:
             self._last = self.selected
+            self.context.session.set(f"{self.kind.noun}.cursor", self.selected or "")
             self.post_message(self.Selected())
             if (detail := self.detail) is not None:
                 self.view.show(detail)
@@ -257,20 +277,21 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         line = self.need_line()
         if line is None or line.active:
             return line
-        self._say_state(line, verb)
+        self.say_state(line, verb)
         return None
 
     def _say_missing(self) -> None:
         loading = self.snapshot is None or self.snapshot.lines
-        self._say("Still loading." if loading else f"There is no {self.kind.noun} yet: press a to set one up.")
+        self.say("Still loading." if loading else f"There is no {self.kind.noun} yet: press ctrl+n to set one up.")
 
-    def _say(self, text: str, *, warning: bool = False) -> None:
-        self.app.notify(text, severity="warning" if warning else "information", markup=False)
+    def say(self, text: str, *, warning: bool = False) -> None:
+        """Show a message, which may contain text of files."""
+        self.app.notify(visible(text), severity="warning" if warning else "information", markup=False)
 
     # Actions.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "pause" or self.kind.jobs.can_pause
+        return {"archive": self.kind.archives, "pause": self.kind.jobs.can_pause}.get(action, True)
 
     async def run_command(
         self, command: Callable[..., Any], done: str | Callable[[Any], str], job_id: str, *more: Any
@@ -286,7 +307,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
             self.lab_screen.report(error)
             return False
         else:
-            self._say(done if isinstance(done, str) else done(result))
+            self.say(done if isinstance(done, str) else done(result))
             return True
         finally:
             self.loop.wake()
@@ -295,7 +316,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
     async def action_pause(self) -> None:
         """Make no new calls, or continue."""
         if (line := self._need_active("pause")) is not None:
-            messages = {True: "No new calls until you press p or r.", False: "Resumed."}
+            messages = {True: "No new calls until you press P or r.", False: "Resumed."}
             await self.run_command(toggle_pause, messages.__getitem__, line.id)
 
     @work(group="command")
@@ -306,80 +327,61 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         question = f"Stop the {self.kind.noun} {line.id}?"
         note = f"{self.kind.stop_note(line)} Press r to resume it later."
         if await self.app.push_screen_wait(ConfirmDialog(question, note, yes="Stop it", no="Let it run", danger=True)):
-            self._resumed.pop(line.id, None)
+            self.resumed.pop(line.id, None)
             await self.run_command(manage.stop, self.kind.stopping, line.id)
 
     @work(group="command")
     async def action_resume(self) -> None:
-        """Continue a job that is paused, stopped, failed or dead; a spent budget must be raised first."""
-        if (line := self.need_line()) is None:
-            return
-        if line.state == "paused":
-            await self.run_command(self._resume, "Resumed.", line.id, {})
-            return
-        if line.state not in _ENDED and not (line.state == "finished" and self.kind.can_retry(line)):
-            self._say_state(line, "resume")
-            return
-        changes: dict[str, Any] = {}
-        if (spent := self.kind.spent_budget(line)) is not None:
-            name, amount = spent
-            title = f"{line.id} has spent its budget of {amount:,} {BUDGETS[name]}. New budget:"
-            typed = await self.app.push_screen_wait(PromptDialog(title, value=str(2 * amount)))
-            if typed is None:
-                return
-            changes[name] = typed.strip()
-        if await self.run_command(self._resume, self.kind.resuming, line.id, changes):
-            self._resumed[line.id] = line.status
+        """Continue a job that is paused, stopped, failed or dead."""
+        await changes.resume(self)
 
-    def _resume(self, folder: JobFolder[Any, Any], changes: Mapping[str, Any]) -> None:
+    def resume(self, folder: JobFolder[Any, Any], changes: Mapping[str, Any]) -> None:
+        """Continue a job with changed settings; runs in a thread."""
         self.kind.jobs.resume(self.context.lab, folder, changes)
 
     @work(group="command")
     async def action_rename(self) -> None:
         """Give the job a name; an empty one removes it."""
-        if (line := self.need_line()) is not None:
-            name = await self.app.push_screen_wait(PromptDialog(f"Name of {line.id}:", value=line.name))
-            if name is not None:
-                await self.run_command(manage.rename, "Renamed." if name.strip() else "Name removed.", line.id, name)
+        await changes.rename(self)
 
     @work(group="command")
     async def action_note(self) -> None:
         """Add a note to the job."""
-        if (line := self.need_line()) is not None:
-            text = await self.app.push_screen_wait(PromptDialog(f"Note on {line.id}:"))
-            if text is not None and text.strip():
-                await self.run_command(manage.add_note, "Note added.", line.id, text)
+        await changes.note(self)
+
+    @work(group="command")
+    async def action_tags(self) -> None:
+        """Edit the tags of the job; an empty line removes them."""
+        await changes.tags(self)
+
+    @work(group="command")
+    async def action_archive(self) -> None:
+        """Leave the job out of the list, or list it again."""
+        await changes.archive(self)
 
     @work(group="command")
     async def action_remove(self) -> None:
         """Delete the job and its files after confirmation."""
-        if (line := self.need_line()) is None:
-            return
-        if line.active:
-            self._say(f"The {self.kind.noun} {line.id} is {line.state}: stop it before you remove it.")
-            return
-        question = f"Remove the {self.kind.noun} {line.id}?"
-        note = "Its files are deleted. This cannot be undone."
-        if await self.app.push_screen_wait(ConfirmDialog(question, note, yes="Remove it", no="Keep it", danger=True)):
-            await self.run_command(lambda job: self.kind.jobs.remove(self.context.lab, job), "Removed.", line.id)
+        await changes.remove(self)
 
-    def _say_state(self, line: LineT, verb: str) -> None:
-        self._say(f"Nothing to {verb}: the {self.kind.noun} {line.id} is {line.state}.")
+    def say_state(self, line: LineT, verb: str) -> None:
+        """Say why ``verb`` does nothing."""
+        self.say(f"Nothing to {verb}: the {self.kind.noun} {line.id} is {line.state}.")
 
     def _tell_ended(self, snapshot: Snapshot[LineT, DetailT]) -> None:
         """Notify when a job that was resumed here has stopped again."""
         for line in snapshot.lines:
-            if line.id not in self._resumed or line.active or line.status == self._resumed[line.id]:
+            if line.id not in self.resumed or line.active or line.status == self.resumed[line.id]:
                 continue
-            del self._resumed[line.id]
+            del self.resumed[line.id]
             if line.state != "finished":
-                self._say(f"The {self.kind.noun} {line.id} is {line.state} again: {self.kind.why(line)}", warning=True)
+                self.say(f"The {self.kind.noun} {line.id} is {line.state} again: {self.kind.why(line)}", warning=True)
 
     def action_new_like_this(self) -> None:
         """Open the form with the settings of this job."""
         if (detail := self.need_detail()) is not None:
             if (values := self.kind.settings(detail)) is None:
-                self._say(f"The settings of {detail.line.id} cannot be read.")
+                self.say(f"The settings of {detail.line.id} cannot be read.")
             else:
                 self.post_message(self.NewLikeThis(values))
 
@@ -394,4 +396,4 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         """Copy the job's id."""
         if (line := self.need_line()) is not None:
             self.app.copy_to_clipboard(line.id)
-            self._say(f"Copied the id {line.id}.")
+            self.say(f"Copied the id {line.id}.")

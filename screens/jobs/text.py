@@ -11,7 +11,7 @@ from o1lab.format import duration
 from o1lab.inference.journal import FaultCount
 from o1lab.jobs.directory import CountedStatus, JobInfo
 from o1lab.text import one_line, visible
-from screens.jobs.poll_loop import Snapshot
+from screens.jobs.kind import Snapshot
 
 # Each state has its own character; colour only repeats it.
 SIGNS = {
@@ -35,6 +35,8 @@ STOPPED_BY = {
     "quota": "an exhausted quota",
     "no_model": "a model that does not exist",
     "failures": "too many failures in a row",
+    "option": "an option that the server refuses",
+    "max_tokens": "a max_tokens that does not fit the model's context",
 }
 BAR = 30
 _RAW = 1500
@@ -47,10 +49,11 @@ def sign(state: str) -> tuple[str, str]:
 
 def counts(noun: str, snapshot: Snapshot[Any, Any]) -> str:
     """Format the number of jobs: ``3 runs, 1 active``; empty without jobs."""
-    number = len(snapshot.lines)
+    number, listed = len(snapshot.known), len(snapshot.lines)
     if not number:
         return ""
-    return f"{number:,} {noun}{'s' if number != 1 else ''}, {snapshot.active or 'none'} active"
+    part = f"{listed:,} of " if listed != number else ""
+    return f"{part}{number:,} {noun}{'s' if number != 1 else ''}, {snapshot.active or 'none'} active"
 
 
 def bar(parts: Iterable[tuple[str, str, int]], total: int) -> Text:
@@ -78,12 +81,20 @@ def add_progress(text: Text, done: int, requested: int, seconds_left: float | No
         text.append(f", {duration(seconds_left)} left", "bold")
 
 
-def request_words(state: str, *, active: bool, pausing: bool, stopping: bool) -> str:
-    """Describe a pending request to pause, stop or resume a job; empty if there is none."""
+def doing(info: JobInfo[Any, Any]) -> str:
+    """Say what an active job is doing, to follow its state: ``: asking probes 3/8``; empty if that is not known."""
+    message = one_line(info.status.message, 200).rstrip(".")
+    if not (info.active and message) or info.status.hint:
+        return ""
+    return f": {message[:1].lower()}{message[1:]}"
+
+
+def request_words(state: str, *, active: bool, pausing: bool) -> str:
+    """Describe what a job does about a request to pause, stop or resume it; empty if there is none."""
     if not active:
         return ""
-    if stopping and state != "stopping":
-        return "stopping after the calls in flight"
+    if state == "stopping":
+        return "after the calls in flight"
     if pausing and state != "paused":
         return "pausing after the calls in flight"
     return "resuming" if state == "paused" and not pausing else ""
@@ -121,6 +132,10 @@ def add_about(text: Text, info: JobInfo[Any, Any]) -> None:
     """Add what is damaged in the directory of a job, and the notes on it."""
     if info.unreadable:
         text.append(f"! unreadable: {one_line(info.unreadable, 400)}\n", "bold yellow")
+    if info.hook_fault:
+        text.append(f"! the hook failed: {one_line(info.hook_fault, 400)}\n", "bold yellow")
+    if info.tags:
+        text.append("tags  ", "dim").append(f"{', '.join(info.tags)}\n")
     for note in info.notes:
         text.append("note  ", "dim").append(f"{one_line(note, 400)}\n")
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from o1lab.text import one_line
+from o1lab.widgets.keys import Binding
 from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
-from screens.base.screen import LabScreen, reported
+from screens.base.screen import LabScreen, task
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.evaluations import Evaluation
 from store.filters import ProblemQuery, TraceQuery
@@ -105,9 +105,9 @@ class OverviewScreen(LabScreen):
 
     TITLE = "LAB"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "refresh", "Refresh"),
-        Binding("j", "move('down')", "Next step", show=False),
-        Binding("k", "move('up')", "Previous step", show=False),
+        Binding("r", "refresh", "Refresh", tooltip="Read the lab again"),
+        Binding("j", "move('down')", "Next step", show=False, tooltip="Go to the next step"),
+        Binding("k", "move('up')", "Previous step", show=False, tooltip="Go to the step before"),
     ]
 
     def compose_body(self) -> ComposeResult:
@@ -126,8 +126,7 @@ class OverviewScreen(LabScreen):
         """Move the cursor of the list of next steps."""
         await self.query_one("#steps", OptionList).run_action(f"cursor_{direction}")
 
-    @work(exclusive=True)
-    @reported
+    @task(exclusive=True)
     async def action_refresh(self) -> None:
         """Read the counts again."""
         self.overview = overview = await self.read(overview_of)

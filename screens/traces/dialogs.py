@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Input, RadioButton, RadioSet, Static
+from textual.widgets import Static
 
-from o1lab.format import short_count
+from o1lab.format import counted, short_count
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs.dialog import Answer, Dialog
-from o1lab.widgets.line_input import LineInput, caught_up
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.keys import Binding
 from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, state, verdict_mark
-from store.records import NAME_RULE, TraceRow, is_name
+from store.records import TraceRow
 
 _MODELS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The traces of a filter: counts by verdict, model and decision, and the first rows."""
+    """The traces of a filter: counts by verdict, model and decision, and the first rows.
+
+    ``own`` is the number of those on which the person has decided.
+    """
 
     total: int
     verdicts: Mapping[str, int]
@@ -35,11 +35,8 @@ class Chosen:
     decisions: Mapping[str, int]
     incomplete: int
     looping: int
+    own: int
     sample: tuple[TraceRow, ...]
-
-    @property
-    def decided(self) -> int:
-        return self.total - self.decisions.get("", 0)
 
 
 def summary(chosen: Chosen, query: str) -> Text:
@@ -76,7 +73,9 @@ def rows(chosen: Chosen) -> Text:
     """Return the first traces, one per line."""
     text = Text(no_wrap=True)
     for row in chosen.sample:
-        text.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
+        text.append_text(verdict_mark(row.verdict)).append(" ").append_text(
+            decision_mark(row.decision, disputed=row.disputed)
+        )
         text.append(f" {problem_name(row)}  {one_line(row.model, 30)}  {short_count(row.chars)} {state(row)}\n")
     if chosen.total > len(chosen.sample):
         text.append(f"… and {chosen.total - len(chosen.sample):,} more", "dim")
@@ -89,21 +88,19 @@ class _ChosenDialog(Dialog[Answer]):
     DEFAULT_CSS = """
     _ChosenDialog {
         .sample { height: auto; max-height: 12; margin-top: 1; }
-        #dataset-name { margin-bottom: 1; }
-        #dataset-phase { margin-bottom: 1; height: auto; border: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pagedown", "scroll_rows(1)", "Page down", show=False),
-        Binding("pageup", "scroll_rows(-1)", "Page up", show=False),
+        Binding("pagedown", "scroll_rows(1)", "Page down", show=False, tooltip="Scroll down"),
+        Binding("pageup", "scroll_rows(-1)", "Page up", show=False, tooltip="Scroll up"),
     ]
 
     FOOTER = True
     TITLE_OF: ClassVar[str]
-    """The title; ``{}`` is the number of traces."""
+    """The title; ``{}`` is the number of traces, with the word."""
 
     def __init__(self, chosen: Chosen, query: str) -> None:
-        super().__init__(self.TITLE_OF.format(f"{chosen.total:,}"))
+        super().__init__(self.TITLE_OF.format(counted(chosen.total, "trace")))
         self.chosen = chosen
         self.text = query
 
@@ -126,50 +123,19 @@ class BulkDialog(_ChosenDialog[str]):
     """Asks for one decision on all traces of a filter; escape cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "dismiss('accept')", "Accept all"),
-        Binding("x", "dismiss('reject')", "Reject all"),
-        Binding("s", "dismiss('skip')", "Skip all"),
+        Binding("a", "dismiss('accept')", "Accept all", tooltip="Accept every trace of the filter"),
+        Binding("x", "dismiss('reject')", "Reject all", tooltip="Reject every trace of the filter"),
+        Binding("z", "dismiss('skip')", "Skip all", tooltip="Skip every trace of the filter"),
     ]
 
-    TITLE_OF = "One decision for {} traces"
+    TITLE_OF = "One decision for {}"
 
     def compose_question(self) -> ComposeResult:
         yield from super().compose_question()
-        if self.chosen.decided:
+        if self.chosen.own:
             yield Static(
-                f"! {self.chosen.decided:,} already have a decision, which will be replaced. "
-                "To keep it, cancel and add decision:none to the filter.",
+                f"! {self.chosen.own:,} already have a decision of yours, which will be replaced. "
+                "To keep it, cancel and add mine:none to the filter.",
                 classes="warning",
                 markup=False,
             )
-
-
-class DatasetDialog(_ChosenDialog[tuple[str, int]]):
-    """Asks for a dataset's name and phase, and shows its content."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "make", "Create", priority=True)]
-
-    TITLE_OF = "A dataset of {} traces"
-
-    def compose_question(self) -> ComposeResult:
-        yield LineInput(value=f"set-{datetime.now().astimezone():%m%d-%H%M}", compact=True, id="dataset-name")
-        with RadioSet(id="dataset-phase", compact=True):
-            yield RadioButton("phase 2: teach the thought and then the solution", value=True)
-            yield RadioButton("phase 1: teach the solution alone (the format)")
-        yield from super().compose_question()
-        yield TallText(id="dataset-error", classes="warning", markup=False)
-
-    def on_mount(self) -> None:
-        self.query_one("#dataset-name").focus()
-
-    @on(Input.Submitted)
-    async def action_make(self) -> None:
-        """Return name and phase if the name is valid."""
-        line = self.query_one("#dataset-name", Input)
-        await caught_up(line)
-        name = line.value.strip()
-        if not is_name(name):
-            self.query_one("#dataset-error", Static).update(NAME_RULE)
-            return
-        phase = 1 if self.query_one(RadioSet).pressed_index == 1 else 2
-        self.dismiss((name, phase))

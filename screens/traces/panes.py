@@ -2,36 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.geometry import Size
+from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Static
 
+from o1lab.remembered import Session
+from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
-from screens.base.screen import LabScreen, reported
-from screens.traces.chain_pane import ChainPane
+from o1lab.widgets.rendered import rendered_text
+from o1lab.widgets.text_pane import TallText
+from screens.base.screen import LabScreen, reported, task
+from screens.base.split import Split
 from screens.traces.reading import Chain, read_chain
+from screens.traces.text import origin, question_of, remarks, title
 from screens.traces.trace_list import TraceList
 from store import traces
 from store.connection import Store
 from store.filters import TraceQuery
+from store.records import Annotation
 from store.sqlite import Database
 
+CHAIN_BINDINGS: list[BindingType] = [
+    Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
+    Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
+    Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
+            tooltip="Show how likely models find each token of the chain"),
+    Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
+    Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
+    Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
+]  # fmt: skip
+"""What keys do with the chain under the cursor, besides annotating it."""
+
+
+class ChainPane(Vertical):
+    """Reads and shows a chain."""
+
+    class Shown(Message):
+        """The pane shows another chain, no chain, or the same chain with its current annotations."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.shown: Chain | None = None
+        self._wanted: str | None = None
+        self._compact = False
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="title", markup=False)
+        yield Static(id="origin", markup=False)
+        with VerticalScroll(id="statement", can_focus=False):
+            yield TallText(id="statement-text", markup=False)
+        yield ChainReader(labelling=True, correcting=True, id="reader")
+        yield Static(id="remarks", markup=False)
+
+    @property
+    def reader(self) -> ChainReader:
+        return self.query_one(ChainReader)
+
+    @task(exclusive=True, group="chain")
+    async def read(self, trace_id: str) -> None:
+        """Read a chain and show it, unless another one is requested in the meantime."""
+        self._wanted = trace_id
+        chain = await cast(LabScreen, self.screen).read(read_chain, trace_id)
+        if self._wanted == trace_id:
+            self.show(chain)
+
+    def show(self, chain: Chain | None) -> None:
+        """Show a chain. The same chain keeps its scroll position and gets its current annotations."""
+        before, self.shown = self.shown, chain
+        self._wanted = chain.row.id if chain else None
+        self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else "")
+        self.query_one("#origin", Static).update(origin(chain.row) if chain else "")
+        self._show_remarks()
+        if chain and before and before.row.id == chain.row.id:
+            self.reader.remark(chain.document)
+        else:
+            self.query_one("#statement-text", Static).update(rendered_text(question_of(chain.text)) if chain else "")
+            self.query_one("#statement").scroll_home(animate=False)
+            self.reader.load(chain.document if chain else None)
+        self.post_message(self.Shown())
+
+    def set_compact(self, compact: bool) -> None:
+        """Leave more lines for the text: the annotations are shown in the status line of the reader."""
+        if compact != self._compact:
+            self._compact = compact
+            self._show_remarks()
+
+    def _show_remarks(self) -> None:
+        text = remarks(self.shown.records, self.shown.view) if self.shown else Text()
+        self.query_one("#remarks", Static).update(text)
+        self.reader.set_aside(text if self._compact else None)
+
+
+_CURSOR = "traces.cursor"
 WIDE = 110
+SHORT = 30
+"""On a terminal with fewer rows, and a narrow one, what is around the text of a chain takes fewer lines."""
 
 
-class TracePanes(Horizontal):
+class TracePanes(Split):
     """A ``TraceList`` and a ``ChainPane`` that show the same trace.
 
     On a narrow terminal the screen has the class ``-narrow`` and, while the chain is shown, ``-reading``.
     """
 
-    def __init__(self, store: Store, say: Callable[[str], None], *, id: str) -> None:
+    def __init__(self, store: Store, session: Session, say: Callable[[str], None], *, id: str) -> None:
         """Create both panes; ``say`` shows a message."""
-        super().__init__(id=id)
+        super().__init__(session=session, name="traces", id=id)
         self.say = say
         self.list = TraceList(store, id="list")
         self.chain = ChainPane(id="chain")
@@ -47,6 +133,11 @@ class TracePanes(Horizontal):
 
     # Which trace.
 
+    def in_reader(self) -> tuple[str | None, Sequence[Annotation]]:
+        """Return the trace in the reader, None unless it is under the cursor, with its annotations."""
+        chain = self.chain.shown
+        return (chain.row.id, chain.records) if chain and chain.row.id == self.list.target else (None, ())
+
     def show(self, query: TraceQuery, trace_id: str | None = None) -> None:
         """List the traces of a filter, from the top or from ``trace_id``."""
         self._to_read = False
@@ -59,16 +150,15 @@ class TracePanes(Horizontal):
         """Show a trace in list and reader."""
         await self.go(trace_id)
 
-    @work(exclusive=True, group="go")
-    @reported
+    @task(exclusive=True, group="go")
     async def go_to_undecided(self) -> None:
-        """Show the next trace without a decision in list and reader."""
+        """Show the next trace that the person has not decided on in list and reader."""
         query, wanted = self.list.query_now, self.list.wanted
         if wanted is None:
             return
         found = await self.lab_screen.read(traces.next_undecided, query, wanted)
         if found is None:
-            self.say("Every trace of this list has a decision.")
+            self.say("There is nothing left to decide in this list.")
         else:
             await self.go(found)
 
@@ -84,19 +174,28 @@ class TracePanes(Horizontal):
         self.list.point(chain.row.id, index)
         self.chain.show(chain)
 
+    async def remembered(self, query: TraceQuery) -> str | None:
+        """Return the trace that was under the cursor when the app closed, if the filter still finds it."""
+        trace_id = self.session.get(_CURSOR, "")
+        known = trace_id and await self.lab_screen.read(traces.position, query, trace_id) is not None
+        return trace_id if known else None
+
     @on(TraceList.Pointed)
     def _pointed(self, event: TraceList.Pointed) -> None:
         if event.trace_id is None:
             self.chain.show(None)
         else:
+            self.session.set(_CURSOR, event.trace_id)
             self.chain.read(event.trace_id)
 
     # Which pane.
 
-    def fit(self, width: int) -> None:
-        """Show both panes, or on a narrow terminal the focused one."""
-        narrow = width < WIDE
+    def fit(self, size: Size) -> None:
+        """Show both panes, or on a narrow terminal the focused one, with little around it if it is also short."""
+        narrow = size.width < WIDE
         self.screen.set_class(narrow, "-narrow")
+        self.screen.set_class(narrow and size.height < SHORT, "-compact")
+        self.chain.set_compact(narrow and size.height < SHORT)
         if narrow and self.chain.reader.has_focus_within:
             self.screen.add_class("-reading")
 

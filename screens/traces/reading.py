@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from o1lab.chains.moves import Move, segment
+from o1lab.ingest.corrections import ShownMove, corrected, unplaced
 from o1lab.ingest.measuring import moves_of
-from o1lab.widgets.document import ReaderDocument, Segment, Span
+from o1lab.ingest.steps import who
+from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, Sign, Span
 from store import annotations as annotation_log
-from store import datasets, traces
+from store import decisions, labels, traces, wrong_steps
 from store.annotations import Progress
-from store.filters import TraceQuery
+from store.decisions import View, view_of
+from store.filters import Condition, TraceQuery
+from store.labels import Label
 from store.records import Annotation, TraceRow, TraceText
 from store.sqlite import Database
+
+CORRECTED = "≠"
+"""The sign of a corrected move."""
+_DISPUTED = Condition("agreement", ("disputed",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class Chain:
     text: TraceText
     document: ReaderDocument
     records: tuple[Annotation, ...]
+    view: View
 
 
 def read_chain(db: Database, trace_id: str) -> Chain:
@@ -35,11 +44,16 @@ def read_chain(db: Database, trace_id: str) -> Chain:
     row = traces.get(db, trace_id)
     text = traces.text(db, row.id)
     records = tuple(annotation_log.of_trace(db, row.id))
-    return Chain(row, text, document_of(text.thought, text.solution, records, moves_of(text)), records)
+    document = document_of(text.thought, text.solution, records, moves_of(text), labels.every(db))
+    return Chain(row, text, document, records, view_of(db))
 
 
 def document_of(
-    thought: str, solution: str, records: tuple[Annotation, ...] = (), moves: Sequence[Move] | None = None
+    thought: str,
+    solution: str,
+    records: Sequence[Annotation] = (),
+    moves: Sequence[Move] | None = None,
+    offered: Sequence[Label] = (),
 ) -> ReaderDocument:
     """Make the document of a response.
 
@@ -48,38 +62,70 @@ def document_of(
     Args:
         thought: The thought.
         solution: The solution.
-        records: Annotations, for the spans.
+        records: Annotations: spans, verdicts on steps, corrected kinds of moves.
         moves: The stored moves; None segments the text.
+        offered: The labels of the lab.
     """
     text, answer = (thought, solution) if thought else (solution, "")
     found = segment(text) if moves is None else moves
-    segments = tuple(Segment(str(move.kind), move.start, move.end) for move in found)
-    return ReaderDocument(text, answer, segments, spans_of(records))
+    shown = corrected(found, records)
+    keys = tuple(LabelKey(one.name, one.colour, one.digit) for one in offered)
+    segments = tuple(Segment(move.kind, move.start, move.end) for move in shown)
+    return ReaderDocument(text, answer, segments, _spans(records, keys), _signs(records, shown), keys)
 
 
-def question_of(text: TraceText) -> str:
-    """Return the statement; if the trace answers a conversation, with all of its messages below."""
-    if not text.context:
-        return text.statement
-    return f"({len(text.context)} messages: i shows them) {text.statement}\n\n{text.asked}"
+def _spans(records: Sequence[Annotation], keys: Sequence[LabelKey]) -> tuple[Span, ...]:
+    """Return the labelled spans among ``records``, marked with digit and colour of their label."""
+    known = {key.name: ("*" if key.digit is None else str(key.digit), key.colour) for key in keys}
+    return tuple(
+        Span(*record.span, record.value, *known.get(record.value, ()))
+        for record in records
+        if record.span and record.kind == "span"
+    )
 
 
-def spans_of(records: tuple[Annotation, ...]) -> tuple[Span, ...]:
-    """Return the labelled spans among ``records``."""
-    return tuple(Span(*record.span, record.value) for record in records if record.span)
+def _signs(records: Sequence[Annotation], moves: Sequence[ShownMove]) -> tuple[Sign, ...]:
+    """Return a sign for each first wrong step, each corrected move, and each correction of a move that is gone."""
+    steps = [
+        Sign(verdict.span[0], "✗", "bold red", f"first wrong step: {who(verdict)}")
+        for verdict in wrong_steps.latest(records)
+        if verdict.span is not None
+    ]
+    changed = [
+        Sign(move.start, CORRECTED, "bold", f"corrected from {move.found}: {move.by.annotator}")
+        for move in moves
+        if move.by is not None and move.kind != move.found
+    ]
+    lost = [
+        Sign(span[0], CORRECTED, "dim", f"corrected to {record.value} when the moves were others: {record.annotator}")
+        for span, record in unplaced(moves, records).items()
+    ]
+    return (*steps, *changed, *lost)
 
 
-def progress_of(db: Database, query: TraceQuery, annotator: str) -> Progress:
-    """Count the progress through a filter without its conditions on the decision, which change during the work."""
-    kept = tuple(condition for condition in query.conditions if condition.field != "decision")
-    return annotation_log.progress(db, replace(query, conditions=kept), annotator=annotator)
+def progress_of(db: Database, query: TraceQuery, annotator: str, at_most: int | None = None) -> Progress:
+    """Count the progress through a filter without its conditions on the decision, which change during the work.
+
+    Of traces chosen for a person, the person's own decisions are counted.
+    """
+    kept = tuple(condition for condition in query.conditions if condition.field not in ("decision", "mine"))
+    own, wider = query.asks("mine", "assigned"), replace(query, conditions=kept)
+    progress = annotation_log.progress(db, wider, annotator=annotator, at_most=at_most, own=own)
+    return replace(progress, label=label_of(db, wider, own=own)) if progress.exact else progress
 
 
-def field_values(db: Database) -> dict[str, list[str]]:
-    """Return the values in this lab for the completion of filters, by field."""
-    everything = TraceQuery()
-    return {
-        **{name: sorted(traces.counts(db, everything, name)) for name in ("model", "source", "synthesis")},
-        "tag": [tag for tag, _ in annotation_log.tags(db)],
-        "dataset": [dataset.name for dataset in datasets.all_datasets(db)],
-    }
+def label_of(db: Database, query: TraceQuery, *, own: bool) -> str:
+    """Return whose decisions are counted, and how many traces of a filter are disputed; empty for one annotator.
+
+    Where ``own`` decisions are counted and others decided too, it says what the column D of the list shows.
+    """
+    annotators, policy = decisions.annotators(db), decisions.policy_of(db)
+    number = len(annotators)
+    if policy == "own" or (own and not annotators.keys() - {view_of(db).me}):
+        return "your decisions"
+    if own:
+        return f"yours; D shows {policy} of {number}"
+    if number < 2:
+        return ""
+    disputed = traces.count(db, query.narrowed(_DISPUTED))
+    return (f"{disputed:,} disputed · " if disputed else "") + f"{policy} of {number}"

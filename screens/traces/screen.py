@@ -5,33 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, cast
 
-from textual import events, on, work
+from textual import binding, events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import PromptDialog
-from o1lab.widgets.empty_state import EmptyState
+from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, reported
-from screens.filtering.filter_bar import FilterBar
-from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Written
-from screens.traces.chain_pane import ChainPane
+from screens.base.screen import LabScreen, task
+from screens.filtering.filter_bar import SAVED_BINDINGS, FilterBar
+from screens.traces.actions import Written
+from screens.traces.annotate import ANNOTATED, DECISION_BINDINGS, REMARK_BINDINGS, STEP_BINDINGS, Annotator
+from screens.traces.annotators import ADJUDICATION_BINDINGS, choose_queue
 from screens.traces.edit import edit_chain
-from screens.traces.panes import TracePanes
-from screens.traces.reading import Chain, field_values, progress_of
-from screens.traces.sets import SetActions
-from screens.traces.text import folded, heading, table_row
+from screens.traces.panes import CHAIN_BINDINGS, ChainPane, TracePanes
+from screens.traces.reading import Chain, progress_of
+from screens.traces.sets import SET_BINDINGS, SetActions
+from screens.traces.text import folded, heading, number_of, table_row
 from screens.traces.trace_list import TraceList
+from store import filter_values, traces
+from store.annotations import Progress
+from store.decisions import ADJUDICATION
 from store.errors import StoreError
 from store.filters import TraceQuery
 
-POLL_S = 2.0
-# Fields that an annotation changes, which filters and orders can use.
-_ANNOTATED = ("decision", "rating", "tag")
+POLL_S, PLACEHOLDER = 2.0, "filter and search: / then for example  verdict:wrong reflect>=2 wait"
 
 
 class TracesScreen(LabScreen):
@@ -40,37 +42,25 @@ class TracesScreen(LabScreen):
     TITLE = "TRACES"
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "next_pane", "Other pane", show=False),
-        Binding("slash", "filter", "Filter", key_display="/", show=False),
+        Binding("tab", "next_pane", "Other pane", show=False, tooltip="Go to the list or the chain"),
+        Binding("slash", "filter", "Filter", key_display="/", show=False, tooltip="Filter and search the traces"),
         Binding("S", "sort", "Sort", show=False, tooltip="Choose the order of the list"),
-        *ANNOTATION_BINDINGS,
-        Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of the accepted traces"),
-        Binding("D", "bulk", "Decide all", show=False, tooltip="One decision for every trace of the filter"),
-        Binding("Q", "queue", "Random queue", show=False, tooltip="Work through random traces of the filter"),
-        Binding("W", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
-        Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
-        Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
-        Binding("full_stop", "step(1)", "Next trace", key_display=".", show=False),
-        Binding("comma", "step(-1)", "Previous trace", key_display=",", show=False),
-        Binding("greater_than_sign", "next_undecided", "Next to do", key_display=">", show=False),
-        Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
-        Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
-        Binding("escape", "back", "Back", show=False),
-    ]
+        *DECISION_BINDINGS, *ADJUDICATION_BINDINGS, *REMARK_BINDINGS, *STEP_BINDINGS,
+        *SAVED_BINDINGS, *SET_BINDINGS, *CHAIN_BINDINGS, *stepping("trace"),
+        Binding("greater_than_sign", "next_undecided", "Next to do", key_display=">", show=False,
+                tooltip="Go to the next trace that you have not decided on"),
+        Binding("escape", "back", "Back", show=False, tooltip="Close what is open: search, chain or filter"),
+    ]  # fmt: skip
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.filter_bar = FilterBar(
-            TraceQuery,
-            "#list",
-            placeholder="filter and search: / then for example  verdict:wrong reflect>=2 wait",
-            id="filter",
-        )
-        self.panes = TracePanes(context.store, self.say, id="panes")
+        self.filter_bar = FilterBar(TraceQuery, "#list", placeholder=PLACEHOLDER, context=context, id="filter")
+        self.panes = TracePanes(context.store, context.session, self.say, id="panes")
         self.annotator = Annotator(context, self.target, query=lambda: self.query_now, keep=self.table.keep)
         self.sets = SetActions(self, self.annotator)
         self._started = False
         self._outdated = False  # another screen of this app has written
+        self._counted: TraceQuery | None = None  # the filter whose heading has exact counts of many traces
 
     def compose_body(self) -> ComposeResult:
         yield self.filter_bar
@@ -106,13 +96,13 @@ class TracesScreen(LabScreen):
         return self.table.target
 
     def say(self, message: str) -> None:
-        """Show a message at the bottom of the screen."""
+        """Show a message at the bottom."""
         self.annotator.say(message)
 
     def on_mount(self) -> None:
         self.table.focus()
         if not self._started:
-            self.apply(self.query_now)
+            self._restore()
         self._poll = self.set_interval(POLL_S, self.look_for_changes)
 
     def on_screen_suspend(self) -> None:
@@ -123,6 +113,15 @@ class TracesScreen(LabScreen):
         self.look_for_changes()
 
     # The filter and the list.
+
+    @task(exclusive=True, group="restore")
+    async def _restore(self) -> None:
+        """Show the filter that was in use when the app closed, and the trace that was under the cursor."""
+        query = cast(TraceQuery, self.filter_bar.remembered())
+        trace_id = await self.panes.remembered(query)
+        if not self._started:  # another screen may have asked for traces in the meantime
+            self.filter_bar.set_filter(query)
+            self.apply(query, trace_id)
 
     def open(self, query: str, trace_id: str | None) -> None:
         """Show the traces of a filter, with ``trace_id`` in the reader if given. Called for another screen."""
@@ -146,6 +145,16 @@ class TracesScreen(LabScreen):
         """Edit the filter."""
         self.panes.show_list(self.filter_bar.editable())
 
+    def action_save_filter(self) -> None:
+        """Save the filter, from the list. The focus moves at once: what is typed next is the name."""
+        self.action_filter()
+        self.filter_bar.save()
+
+    def action_saved(self) -> None:
+        """Choose a saved filter, from the list."""
+        self.action_filter()
+        self.filter_bar.choose_saved()
+
     @on(FilterBar.Changed)
     def _filter_changed(self, event: FilterBar.Changed) -> None:
         query = replace(cast(TraceQuery, event.query), ids=self.query_now.ids)
@@ -154,27 +163,19 @@ class TracesScreen(LabScreen):
         if event.final:
             self.panes.show_list()
 
-    @work
-    @reported
+    @task()
     async def action_sort(self) -> None:
         """Choose the order of the list."""
-        now = ("-" if self.query_now.descending else "") + self.query_now.sort
-        language = TraceQuery.LANGUAGE
-        order = await self.app.push_screen_wait(
-            PromptDialog("Sort by (a minus in front reverses it)", value=now, completions=[*language.sorts, "-chars"])
-        )
-        if order is None:
-            return
-        query = TraceQuery.parse(language.with_sort(self.query_now.source, order.strip()))
-        self.filter_bar.set_filter(query)
-        self.apply(replace(query, ids=self.query_now.ids), self.table.wanted)
+        query = cast(TraceQuery | None, await self.filter_bar.ask_order(self.query_now))
+        if query is not None:
+            self.apply(replace(query, ids=self.query_now.ids), self.table.wanted)
 
     def action_step(self, rows: int) -> None:
         """Go to the next or previous trace of the list, also from the reader."""
         self.table.move_to(self.table.cursor + rows)
 
     def action_next_undecided(self) -> None:
-        """Go to the next trace without a decision."""
+        """Go to the next trace that the person has not decided on."""
         self.panes.go_to_undecided()
 
     @on(PagedTable.PageLoaded)
@@ -202,13 +203,17 @@ class TracesScreen(LabScreen):
 
     @on(ChainPane.Shown)
     def _show_folded(self) -> None:
+        self.refresh_bindings()
         if self.shown is not None:
-            line = folded(self.shown.row, self.table.index, self.table.total)
+            total = number_of(self.table.total, exact=self.table.exact)
+            text = self.shown.text if self.has_class("-compact") and not self.has_class("-statement") else None
+            line = folded(self.shown.row, self.table.index if self.table.total else -1, total, text)
             self.query_one("#folded", Static).update(line)
 
     def action_statement(self) -> None:
         """Show the whole statement, or only a line of it."""
         self.toggle_class("-statement")
+        self._show_folded()
 
     def action_copy_id(self) -> None:
         """Copy the id of the trace under the cursor."""
@@ -224,19 +229,40 @@ class TracesScreen(LabScreen):
             screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
             self.app.push_screen(screen, self._came_back)
 
+    def action_lens(self) -> None:
+        """Show how likely models find each token of the chain under the cursor."""
+        from screens.traces.lens import LensScreen
+
+        if self.shown is not None:
+            self.app.push_screen(LensScreen(self.context, self.shown.row.id))
+
+    @task(exclusive=True, group="tree")
+    async def action_tree(self) -> None:
+        """Show the search tree that the chain under the cursor was made from."""
+        from screens.traces.tree import show_tree
+
+        if (trace_id := self.target()) is not None:
+            await show_tree(self, trace_id)
+
     def _came_back(self, _: None) -> None:
         self._outdated = True
         self.look_for_changes()
 
-    # The panes.
-
     def on_resize(self, event: events.Resize) -> None:
-        self.panes.fit(event.size.width)
+        self.panes.fit(event.size)
+        self._show_folded()
         self.refresh_progress()
 
     def action_next_pane(self) -> None:
         """Switch between list and chain."""
         self.panes.show_list() if self.reader.has_focus_within else self.panes.show_reader()
+
+    async def close_open(self) -> bool:
+        """Close the chain first."""
+        closed = await super().close_open()
+        if reading := not closed and self.reader.has_focus_within:
+            self.panes.show_list()
+        return closed or reading
 
     def action_back(self) -> None:
         """Go from the chain to the list, and from a random queue to all traces of the filter."""
@@ -251,17 +277,30 @@ class TracesScreen(LabScreen):
         """Annotate the trace under the cursor."""
         self.annotator.perform(action, value)
 
+    def action_judge_step(self, what: str) -> None:
+        """Mark the current move of the chain as the first wrong step, or say that none is wrong."""
+        self.annotator.judge_step(what, self.reader, *self.panes.in_reader())
+
     @on(ChainReader.SpanSelected)
     def _span_selected(self, event: ChainReader.SpanSelected) -> None:
         if (trace_id := self.target()) is not None:
             self.annotator.label(event, trace_id)
 
+    @on(ChainReader.Marked)
+    def _marked(self, event: ChainReader.Marked) -> None:
+        self.annotator.mark(event, *self.panes.in_reader())
+
+    @on(Annotator.LabelsChanged)
+    def _labels_changed(self) -> None:
+        if self.shown is not None:
+            self.panes.chain.read(self.shown.row.id)
+
     @on(Annotator.Saved)
     def _saved(self, event: Annotator.Saved) -> None:
         done = event.written
-        self.table.update_row(table_row(done.row))
+        self.table.update_row(table_row(done.row, done.counts))
         self.refresh_progress()
-        if self.query_now.sort in _ANNOTATED or self.query_now.asks(*_ANNOTATED):
+        if self.query_now.sort in ANNOTATED or self.query_now.asks(*ANNOTATED):
             self.table.reload()  # other rows, or the same in another order
         self._continue(done)
 
@@ -276,9 +315,13 @@ class TracesScreen(LabScreen):
         elif done.next_id is not None and still_here:
             await self.panes.go(done.next_id, leaving=done.act.trace_id)
         elif still_here:
-            if done.act.kind == "decision":
-                self.say("saved; all traces of this list have a decision")
+            if done.act.kind in ("decision", ADJUDICATION):
+                self.annotator.say(done.noting("nothing left in this list").confirmation)
             self.panes.chain.read(done.act.trace_id)
+
+    def in_footer(self, key: binding.Binding) -> bool:
+        """Whether the footer shows a key: those that adjudicate, while the chain is disputed."""
+        return ADJUDICATION not in key.action or (self.shown is not None and self.shown.row.disputed)
 
     @work(exclusive=True, group="edit")
     async def action_edit(self) -> None:
@@ -293,52 +336,59 @@ class TracesScreen(LabScreen):
 
     # All traces of the filter.
 
-    @work
-    @reported
+    @task()
     async def action_bulk(self) -> None:
         """Make one decision on all traces of the filter, after a preview."""
         query = self.query_now
         if await self.sets.decide(query):
             self.apply(query, self.target())
 
-    @work
-    @reported
+    @task()
     async def action_queue(self) -> None:
         """Draw a random queue of traces of the filter."""
         if (queue := await self.sets.draw(self.query_now)) is not None:
             self.apply(queue)
 
-    @work
-    @reported
+    @task()
+    async def action_annotators(self) -> None:
+        """Choose a queue of traces by what annotators decided, or see how they agree."""
+        if (queue := await choose_queue(self, self.query_now, self.say)) is not None:
+            self.filter_bar.set_filter(queue)
+            self.apply(queue)
+
+    @task()
     async def action_dataset(self) -> None:
         """Make a dataset of the accepted traces of the filter."""
         await self.sets.make_dataset(self.query_now)
 
-    @work
-    @reported
+    @task()
     async def action_export(self) -> None:
         """Write all annotations of the lab, undos included, as JSONL."""
         await self.sets.export()
 
-    # Updates.
-
-    @work(exclusive=True, group="progress")
-    @reported
+    @task(exclusive=True, group="progress")
     async def refresh_progress(self) -> None:
-        """Update the counts in the heading."""
-        progress = await self.read(progress_of, self.query_now, self.context.annotator)
+        """Update the counts in the heading. Those of a new filter are lower bounds until all traces are counted."""
+        query, annotator = self.query_now, self.context.annotator
+        if self._counted != query:
+            progress = await self.read(progress_of, query, annotator, traces.AT_ONCE)
+            self._show_progress(progress)
+            if progress.exact:
+                return
+        self._show_progress(await self.read(progress_of, query, annotator))
+        self._counted = query
+
+    def _show_progress(self, progress: Progress) -> None:
         queue = "" if self.query_now.ids is None else "queue: "
-        room = self.app.size.width - len(self.TITLE) - len(self.context.name) - 10 - len(queue)
+        room = self.app.size.width - len(self.TITLE + self.context.name + queue) - 10
         self.set_heading(queue + heading(progress, room))
 
-    @work(exclusive=True, group="values")
-    @reported
+    @task(exclusive=True, group="values")
     async def load_values(self) -> None:
         """Read the values for the completion of the filter."""
-        self.filter_bar.set_values(await self.read(field_values))
+        self.filter_bar.set_values(await self.read(filter_values.of_traces))
 
-    @work(group="poll")  # not exclusive: a cancelled call would lose the change that it has seen
-    @reported
+    @task(group="poll")  # not exclusive: a cancelled call would lose the change that it has seen
     async def look_for_changes(self) -> None:
         """Show what another program or screen has written; the cursor stays on its trace."""
         writer = self.annotator.writer

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from rich.text import Text
+from textual.binding import BindingType
 
+from o1lab.format import counted
+from o1lab.ingest.annotation_text import PAST_TENSE
 from o1lab.ingest.annotations import export_annotations
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
+from o1lab.widgets.keys import Binding
 from screens.base.messages import OpenTraining
 from screens.base.screen import LabScreen
+from screens.forms.dataset import DatasetForm, created_text
 from screens.traces.annotate import Annotator
-from screens.traces.dialogs import BulkDialog, Chosen, DatasetDialog
-from screens.traces.text import PAST_TENSE
+from screens.traces.dialogs import BulkDialog, Chosen, rows, summary
 from store import annotations as annotation_log
 from store import datasets, traces
 from store.filters import Condition, TraceQuery
-from store.records import Dataset
 from store.sqlite import Database
 
 QUEUE = 20
 _SAMPLE = 200
 _INCOMPLETE = Condition("complete", ("no",))
 _LOOPING = Condition("looping", ("yes",))
-_ACCEPTED = Condition("decision", ("accept",))
+_DECIDED = Condition("mine", ("none",), negated=True)
+
+
+SET_BINDINGS: list[BindingType] = [
+    Binding("d", "dataset", "Dataset", tooltip="Make a named, hashed dataset of traces of the filter"),
+    Binding("asterisk", "bulk", "Decide all", show=False, key_display="*",
+            tooltip="One decision for every trace of the filter"),
+    Binding("Q", "queue", "Random queue", show=False, tooltip="Work through random traces of the filter"),
+    Binding("E", "export", "Export annotations", show=False, tooltip="Write all annotations as JSONL"),
+]  # fmt: skip
+"""The keys of a screen that has :class:`SetActions`."""
 
 
 class SetActions:
@@ -56,11 +70,11 @@ class SetActions:
         decision = await self.screen.app.push_screen_wait(BulkDialog(chosen, query.source))
         if decision is None:
             return False
-        say(f"deciding on {chosen.total:,} traces …")
+        say(f"deciding on {counted(chosen.total, 'trace')} …")
         _, number = await self.annotator.writer.do(
             lambda: annotation_log.decide_all(store.db, query, decision, annotator=annotator)
         )
-        say(Text(f"saved: {number:,} traces {PAST_TENSE[decision]} by {annotator}; u undoes it", "green"))
+        say(Text(f"saved: {counted(number, 'trace')} {PAST_TENSE[decision]} by {annotator}; u undoes it", "green"))
         return True
 
     async def draw(self, query: TraceQuery) -> TraceQuery | None:
@@ -79,42 +93,40 @@ class SetActions:
             return None
         query = replace(query, ids=None)
         drawn = await self.screen.read(traces.random_ids, query, int(typed))
-        self.annotator.say(f"a queue of {len(drawn):,} random traces; esc on the list leaves it")
+        self.annotator.say(f"a queue of {counted(len(drawn), 'random trace')}; esc on the list leaves it")
         return replace(query, ids=tuple(drawn))
 
     async def make_dataset(self, query: TraceQuery) -> None:
-        """Make a dataset of the accepted traces of the filter, after a preview."""
-        query = accepted(query)
-        store, say = self.context.store, self.annotator.say
+        """Make a dataset of traces of the filter: of the accepted ones, or as the form says."""
+        say = self.annotator.say
         chosen = await self.screen.read(choose, query)
         if not chosen.total:
-            say("No trace of this filter is accepted yet: press a to accept one.")
+            say("No trace matches this filter.")
             return
-        wanted = await self.screen.app.push_screen_wait(DatasetDialog(chosen, query.source))
-        if wanted is None:
+        others = [one.name for one in await self.screen.read(datasets.all_datasets)]
+        about = Text("\nthe traces of the filter\n", "bold").append_text(summary(chosen, query.source))
+        form = DatasetForm(
+            self.context,
+            query,
+            title=f"A dataset from {counted(chosen.total, 'trace')}",
+            name=f"set-{datetime.now().astimezone():%m%d-%H%M}",
+            others=others,
+            about=about.append("\n\n").append_text(rows(chosen)),
+        )
+        made = await self.screen.app.push_screen_wait(form)
+        if made is None:
             return
-        name, phase = wanted
-        made = await self.annotator.writer.do(lambda: datasets.create(store.db, name, query, phase=phase))
-        say(Text(f"dataset {made.name}: {made.rows:,} rows, hash {made.hash}", "green"))
-        preview = PreviewDialog(f"Dataset {one_line(made.name, 40)}", _described(made), action="Train a student on it")
+        name = one_line(made.dataset.name, 40)
+        say(Text(f"dataset {name}: {counted(made.dataset.rows, 'row')}, hash {made.dataset.hash}", "green"))
+        preview = PreviewDialog(f"Dataset {name}", created_text(made), action="Train a student on it")
         if await self.screen.app.push_screen_wait(preview):
-            self.screen.post_message(OpenTraining(made.name))
+            self.screen.post_message(OpenTraining(made.dataset.name))
 
     async def export(self) -> None:
         """Write all annotations of the lab, undos included, as JSONL."""
         exports = self.context.lab.exports
         path, number = await self.annotator.writer.do(export_annotations, self.context.store, exports)
-        self.annotator.say(f"wrote {number:,} annotations to {path}")
-
-
-def accepted(query: TraceQuery) -> TraceQuery:
-    """Limit a filter to accepted traces, unless it has a condition on the decision."""
-    source = query.source
-    if not query.asks("decision"):
-        query, source = query.narrowed(_ACCEPTED), f"{source} decision:accept".strip()
-    if query.ids is not None:
-        source = f"{source} (a queue of {len(query.ids)} random traces)"
-    return replace(query, source=source)
+        self.annotator.say(f"wrote {counted(number, 'annotation')} to {path}")
 
 
 def choose(db: Database, query: TraceQuery) -> Chosen:
@@ -127,18 +139,6 @@ def choose(db: Database, query: TraceQuery) -> Chosen:
         traces.counts(db, query, "decision"),
         traces.count(db, query.narrowed(_INCOMPLETE)),
         traces.count(db, query.narrowed(_LOOPING)),
+        traces.count(db, query.narrowed(_DECIDED)),
         tuple(traces.page(db, query, limit=_SAMPLE)),
     )
-
-
-def _described(made: Dataset) -> Text:
-    tokens = "unknown" if made.tokens is None else f"{made.tokens:,}"
-    teaches = "thought and solution" if made.phase == 2 else "solution alone"
-    return Text.assemble(
-        ("hash    ", "dim"), (made.hash, "bold"), "\n",
-        ("rows    ", "dim"), f"{made.rows:,}\n",
-        ("tokens  ", "dim"), f"{tokens}\n",
-        ("phase   ", "dim"), f"{made.phase}: teaches {teaches}\n",
-        ("filter  ", "dim"), made.query or "everything", "\n\n",
-        "The dataset never changes; later decisions are not included.",
-    )  # fmt: skip

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from o1lab.format import short_count
 from o1lab.paths import assets_dir
-from o1lab.text import one_line, visible
+from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.rendered import rendered_line, rendered_text
+from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, reported
-from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator, Writer
-from screens.traces.reading import Chain, question_of, read_chain, spans_of
-from screens.traces.text import decision_mark, moves, problem_name, remarks, state, verdict_mark
+from screens.base.screen import LabScreen, task
+from screens.traces.annotate import ANNOTATION_BINDINGS, STEP_BINDINGS, Annotator, Writer
+from screens.traces.reading import Chain, read_chain
+from screens.traces.text import decision_mark, moves, problem_name, question_of, remarks, state, verdict_mark
 from store import traces
 from store.records import TraceRow
 
@@ -36,24 +38,27 @@ class Column(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(classes="column-title", markup=False)
-        yield ChainReader()
+        yield ChainReader(labelling=True, correcting=True)
 
     @property
     def reader(self) -> ChainReader:
         return self.query_one(ChainReader)
 
-    def show(self, chain: Chain) -> None:
-        """Show a chain; the same chain keeps its scroll position."""
+    def show(self, chain: Chain, place: str) -> None:
+        """Show a chain with its place among those of the problem; the same chain keeps its scroll position."""
         before, self.chain = self.chain, chain
         row = chain.row
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append_text(verdict_mark(row.verdict)).append(" ").append_text(decision_mark(row.decision))
+        line.append(f"{place} ", "bold")
+        line.append_text(verdict_mark(row.verdict)).append(" ").append_text(
+            decision_mark(row.decision, disputed=row.disputed)
+        )
         line.append(f" {one_line(row.model, 30)}", "bold").append(f"  {one_line(row.answer or 'no answer', 24)}")
         line.append(f"  {short_count(row.chars)} {state(row)} ", "dim").append_text(moves(row.moves))
-        line.append("\n").append_text(remarks(chain.records))
+        line.append("\n").append_text(remarks(chain.records, chain.view))
         self.query_one(".column-title", Static).update(line)
         if before is not None and before.row.id == row.id:
-            self.reader.set_spans(spans_of(chain.records))
+            self.reader.remark(chain.document)
         else:
             self.reader.load(chain.document)
 
@@ -65,10 +70,12 @@ class SideBySideScreen(LabScreen):
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         *ANNOTATION_BINDINGS,
-        Binding("tab", "column(1)", "Next chain"),
-        Binding("shift+tab", "column(-1)", "Previous chain", show=False),
+        *STEP_BINDINGS,
+        Binding("tab", "column(1)", "Next chain", tooltip="Go to the chain to the right"),
+        Binding("shift+tab", "column(-1)", "Previous chain", show=False, tooltip="Go to the chain to the left"),
         Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
-        Binding("c,escape", "back", "Back to the list"),
+        Binding("escape", "back", "Back to the list", tooltip="Close the columns"),
+        Binding("c", "back", "Back to the list", id="side_by_side", show=False, tooltip="Close the columns"),
     ]
 
     def __init__(self, context: LabContext, writer: Writer, row: TraceRow) -> None:
@@ -87,8 +94,7 @@ class SideBySideScreen(LabScreen):
     def on_mount(self) -> None:
         self.load()
 
-    @work(exclusive=True, group="columns")
-    @reported
+    @task(exclusive=True, group="columns")
     async def load(self) -> None:
         """Read the traces of the problem, then show the given one and its neighbours."""
         self.chains = await self.read(traces.of_problem, self.row.problem_id)
@@ -114,8 +120,13 @@ class SideBySideScreen(LabScreen):
             row = self.chains[self.first + at]
             column.set_class(at == 0, "-first")
             if column.chain is None or column.chain.row.id != row.id:
-                column.show(await self.read(read_chain, row.id))
+                column.show(await self.read(read_chain, row.id), self._place(row.id))
         self._mark()
+
+    def _place(self, trace_id: str) -> str:
+        """Return the place of a chain among those of the problem, such as 2/4."""
+        at = next(at for at, row in enumerate(self.chains) if row.id == trace_id)
+        return f"{at + 1}/{len(self.chains)}"
 
     def _mark(self) -> None:
         number = len(self.chains)
@@ -129,14 +140,13 @@ class SideBySideScreen(LabScreen):
             text = first.chain.text
             gold = one_line(text.gold, 40) if text.gold is not None else "none known"
             question = question_of(text)
-            statement = question if self.has_class("-statement") else one_line(question, 400)
+            statement = rendered_text(question) if self.has_class("-statement") else rendered_line(question)
             self.query_one("#statement-text", Static).update(
-                Text.assemble((f"gold {gold}", "bold"), "  ", visible(statement))
+                Text.assemble((f"gold {gold}", "bold"), "\n" if "\n" in statement.plain else "  ", statement)
             )
         self.set_heading(f"{problem_name(self.row)} · chain {self.here + 1} of {number}")
 
-    @work(exclusive=True, group="columns")
-    @reported
+    @task(exclusive=True, group="columns")
     async def action_column(self, step: int) -> None:
         """Go to the next or previous chain; after the last, the first."""
         if self.chains:
@@ -163,8 +173,7 @@ class SideBySideScreen(LabScreen):
         if self.chains:
             self._rearrange()
 
-    @work(exclusive=True, group="columns")
-    @reported
+    @task(exclusive=True, group="columns")
     async def _rearrange(self) -> None:
         await self.fill()
 
@@ -178,17 +187,36 @@ class SideBySideScreen(LabScreen):
         """Annotate the trace in the focused column."""
         self.annotator.perform(action, value)
 
+    def action_judge_step(self, what: str) -> None:
+        """Mark the current move of the focused chain as the first wrong step, or say that none is wrong."""
+        for column in self.query(Column):
+            if column.chain is not None and column.chain.row.id == self.target():
+                self.annotator.judge_step(what, column.reader, column.chain.row.id, column.chain.records)
+
     @on(ChainReader.SpanSelected)
     def _span_selected(self, event: ChainReader.SpanSelected) -> None:
         for column in self.query(Column):
             if column.reader is event.reader and column.chain is not None:
                 self.annotator.label(event, column.chain.row.id)
 
+    @on(ChainReader.Marked)
+    def _marked(self, event: ChainReader.Marked) -> None:
+        for column in self.query(Column):
+            if column.reader is event.reader and column.chain is not None:
+                self.annotator.mark(event, column.chain.row.id, column.chain.records)
+
+    @on(Annotator.LabelsChanged)
+    @task()
+    async def _labels_changed(self) -> None:
+        for column in self.query(Column):
+            if column.chain is not None:
+                column.show(await self.read(read_chain, column.chain.row.id), self._place(column.chain.row.id))
+
     @on(Annotator.Saved)
-    @work
-    @reported
+    @task()
     async def _saved(self, event: Annotator.Saved) -> None:
         done = event.written
         for column in self.query(Column):
             if column.chain is not None and column.chain.row.id in (done.act.trace_id, done.row.id, *done.touched):
-                column.show(await self.read(read_chain, column.chain.row.id))
+                identity = column.chain.row.id
+                column.show(await self.read(read_chain, identity), self._place(identity))

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
-from textual.binding import Binding, BindingType
+from textual import on, work
+from textual.binding import BindingType
 from textual.message import Message
 
-from o1lab.widgets.paged_table import Page, PagedTable, RowKey
-from screens.traces.text import COLUMNS, table_row
-from store import traces
+from o1lab.widgets.columns import Page, RowKey, called
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.paged_table import PagedTable
+from screens.traces.text import COLUMNS, NOTHING, table_row
+from store import annotation_counts, traces
 from store.connection import Store
+from store.errors import StoreError
 from store.filters import TraceQuery
+
+
+@dataclass
+class _Number:
+    """What is known of the number of traces of a filter that has more than are counted at once."""
+
+    whole: int | None = None
+    at_least: int = 0
 
 
 class TraceList(PagedTable):
@@ -38,6 +50,9 @@ class TraceList(PagedTable):
         self.index = -1
         """The index of its row."""
         self._goal: int | None = None  # the row to go to once the list has it
+        self._number = _Number()
+        self._recount = False  # the traces changed, or are not counted yet
+        self._to_end = False  # the end of the list was asked for before all traces were counted
         self._kept: list[tuple[int, str, str]] = []  # keys for a row that is loading: (row, kind, value)
 
     @property
@@ -47,21 +62,65 @@ class TraceList(PagedTable):
             return None
         return self.wanted
 
+    @property
+    def exact(self) -> bool:
+        """Whether ``total`` is the number of all traces of the filter, and not a lower bound."""
+        return self._number.whole is not None or self.total < traces.AT_ONCE
+
     def show(self, query: TraceQuery) -> None:
         """Show the traces of a filter from the top."""
         self.query_now = query
-        self.wanted, self.index, self._goal = None, -1, None
-        store = self.store
+        self.wanted, self.index, self._goal, self._to_end = None, -1, None, False
+        store, found = self.store, _Number()
+        self._number = found
 
         def fetch(offset: int, limit: int) -> Page:
             with store.explained():
                 rows = traces.page(store.db, query, limit=limit, offset=offset)
-                return Page([table_row(row) for row in rows], traces.count(store.db, query))
+                counts = annotation_counts.of_traces(store.db, [row.id for row in rows])
+                number = traces.count(store.db, query, at_most=traces.AT_ONCE)
+            if number == traces.AT_ONCE:
+                found.at_least = max(found.at_least, number, offset + len(rows))
+                number = found.whole or found.at_least
+            return Page([table_row(row, counts.get(row.id, NOTHING)) for row in rows], number)
 
         def locate(key: RowKey) -> int | None:
-            return traces.position(store.db, query, str(key))
+            index = traces.position(store.db, query, str(key))
+            found.at_least = max(found.at_least, 0 if index is None else index + 1)
+            return index
 
         self.set_source(fetch, locate=locate)
+
+    def reload(self, *, keep: bool = True) -> None:
+        self._recount = True
+        super().reload(keep=keep)
+
+    def action_bottom(self) -> None:
+        self._to_end = not self.exact
+        super().action_bottom()
+
+    @work(exclusive=True, group="count")
+    async def _count_all(self, query: TraceQuery) -> None:
+        """Count all traces of the filter, which may take a while."""
+        store = self.store
+
+        def counted() -> int:
+            with store.explained():
+                return traces.count(store.db, query)
+
+        try:
+            whole = await called(counted)
+        except StoreError as error:
+            self.post_message(self.FetchFailed(self, error))
+            return
+        if query is not self.query_now:
+            return
+        self._number.whole = whole
+        self._set_total(whole)
+        if self._to_end:
+            self._to_end = False
+            super().action_bottom()
+        self.post_message(self.PageLoaded(self, whole))
 
     def point(self, trace_id: str, index: int | None) -> None:
         """Make this the trace under the cursor, and move the cursor to its row if it has one."""
@@ -86,17 +145,25 @@ class TraceList(PagedTable):
 
     def _place(self, index: int) -> None:
         self._goal = index
+        self._number.at_least = max(self._number.at_least, index + 1)
         if index < self.total:
             self._goal = None
             self.move_to(index)
 
     @on(PagedTable.PageLoaded)
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
+        if event.total < traces.AT_ONCE:
+            self._number.whole = None
+        elif self._recount:
+            self._count_all(self.query_now)
+        self._recount = False
         if self._goal is not None and self._goal < event.total:
             self._place(self._goal)
-        if event.total == 0:
-            self.wanted, self.index = None, -1
+        if event.total == 0 and self.wanted is None:
+            self.index = -1
             self.post_message(self.Pointed(None))
+        elif event.total == 0:  # its last trace has left it, by a decision for example: it stays the current one
+            self.index = self.cursor
 
     @on(PagedTable.RowHighlighted)
     def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:

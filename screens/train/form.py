@@ -6,22 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from o1lab.config import Config
 from o1lab.errors import UsageError
 from o1lab.jobs.device_queue import visible_gpus
 from o1lab.models.checkpoints import checkpoint_step
+from o1lab.models.imported import imported_models
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
-from o1lab.train import phases
-from o1lab.train import recipe as recipes
+from o1lab.train import phases, recipe_file
+from o1lab.train.adapter import MODELS
 from o1lab.train.launch import RUNS
+from o1lab.train.launchers import LAUNCHERS
+from o1lab.train.objective import PREFERENCE_RATE
 from o1lab.train.parent_run import END
 from o1lab.train.recipe import Recipe
+from o1lab.train.replay import command, replay_datasets, replayed_base
+from o1lab.widgets.keys import Binding
+from screens.base.screen import task
 from screens.forms.settings_form import Choices, Offer, SettingsForm
 from store import datasets
+from store.records import Dataset
 from store.sqlite import Database
 
 
@@ -43,6 +49,7 @@ class TrainForm(SettingsForm[Recipe]):
         super().__init__(*arguments, **options)
         self.recipes: dict[str, Path] = {}
         self.has_datasets = False
+        self.has_replay = False
 
     async def look(self) -> Offer:
         context = self.context
@@ -50,11 +57,13 @@ class TrainForm(SettingsForm[Recipe]):
         offer = await self.in_thread(read_offer, context.lab, context.config, context.store.db)
         known = [value for _, value in offer.choices["dataset"]]
         self.has_datasets = bool(known)
+        self.has_replay = bool(offer.choices["replay_dataset"])
         dataset = self.values.get("dataset") or (known[0] if known else None)
         if dataset is None:
             return offer
         start = await self.in_thread(starting_values, self.recipes, dataset)
-        return Offer(offer.choices, offer.suggestions, {**offer.start, **start, "dataset": dataset})
+        paired = await self.in_thread(for_pairs, context.store.db, dataset)
+        return Offer(offer.choices, offer.suggestions, {**offer.start, **paired, **start, "dataset": dataset})
 
     def first_field(self) -> str:
         return "base" if self.has_datasets else "dataset"
@@ -63,7 +72,11 @@ class TrainForm(SettingsForm[Recipe]):
         return {"base": self.context.config.base}
 
     def check(self, texts: Mapping[str, str]) -> Mapping[str, str]:
-        return {} if texts["dataset"] else {"dataset": "Choose a dataset; make one on the Traces screen (d)."}
+        wrong = {} if texts["dataset"] else {"dataset": "Choose a dataset; make one on the Traces screen (d)."}
+        if self.settings["replay_dataset"].relevant(texts) and not self.has_replay:
+            base = texts["base"] or self.context.config.base
+            wrong["replay"] = f"No base has answered general prompts in this lab yet: {command(base)}"
+        return wrong
 
     async def action_go(self) -> None:
         """Open preflight if the form is valid."""
@@ -73,7 +86,7 @@ class TrainForm(SettingsForm[Recipe]):
 
             self.app.push_screen(PreflightScreen(self.context, recipe, launched=self.done))
 
-    @work
+    @task()
     async def action_load_recipe(self) -> None:
         """Fill the form from a recipe file: one of the lab, a built-in one, or any path."""
         from o1lab.widgets.dialogs import PromptDialog
@@ -84,13 +97,9 @@ class TrainForm(SettingsForm[Recipe]):
         )
         if not name:
             return
-        try:
-            values = await self.in_thread(lambda: recipes.load_values(known.get(name) or Path(name).expanduser()))
-            phases.require_one(values)
-            texts = {field: one.as_text(values[field]) for field, one in self.settings.items() if field in values}
-        except Exception as error:
-            self.report(error)
-            return
+        values = await self.in_thread(lambda: recipe_file.load_values(known.get(name) or Path(name).expanduser()))
+        phases.require_one(values)
+        texts = {field: one.as_text(values[field]) for field, one in self.settings.items() if field in values}
         for field, text in texts.items():
             self.row(field).set_text(text)
 
@@ -106,12 +115,22 @@ def read_offer(lab: Lab, config: Config, db: Database) -> Offer:
         ]
         if state.active:
             waiting.append((f"run {run.id} when it has finished", f"{run.id}/{END}"))
+    adapters += [
+        (f"imported {one.name}, on {one_line(one.base, 40)}", f"{MODELS}/{one.name}")
+        for one in imported_models(lab)
+        if one.kind == "adapter" and not one.problem
+    ]
     choices: dict[str, Choices] = {
         "dataset": tuple(
-            (f"{one_line(one.name, 40)}  {one.rows:,} rows, phase {one.phase}, {one.hash[:8]}", one.name)
-            for one in datasets.all_datasets(db)
+            (f"{one_line(one.name, 40)}  {_rows(one)}, {one.hash[:8]}", one.name)
+            for one in sorted(datasets.all_datasets(db), key=lambda one: bool(replayed_base(one)))
         ),
         "init_from": (*adapters, *waiting),
+        "replay_dataset": tuple(
+            (f"{one_line(one.name, 40)}  {one.rows:,} rows of {one_line(replayed_base(one), 40)}", one.name)
+            for one in replay_datasets(db)
+        ),
+        "on": tuple((f"{name}: {one.about}", name) for name, one in LAUNCHERS.all().items()),
         "device": tuple((name, name) for name in ("auto", "cpu", *(f"cuda:{i}" for i in range(len(visible_gpus()))))),
     }
     local = sorted(str(path.parent) for path in lab.models.glob("*/config.json"))
@@ -119,9 +138,19 @@ def read_offer(lab: Lab, config: Config, db: Database) -> Offer:
     return Offer(choices, {"base": bases}, {"base": config.base})
 
 
+def for_pairs(db: Database, dataset: str) -> dict[str, Any]:
+    """Return the values to begin with for a dataset of pairs; empty for another. Call it in a thread."""
+    kinds = {one.kind for one in datasets.all_datasets(db) if one.name == dataset}
+    return {"objective": "dpo", "learning_rate": PREFERENCE_RATE} if kinds == {"pairs"} else {}
+
+
+def _rows(dataset: Dataset) -> str:
+    return f"{dataset.rows:,} pairs" if dataset.kind == "pairs" else f"{dataset.rows:,} rows, phase {dataset.phase}"
+
+
 def recipe_files(lab: Lab) -> dict[str, Path]:
     """Return the recipe files by name; those of the lab replace built-in ones. Call it in a thread."""
-    folders = (assets_dir() / "recipes", lab.root / "recipes")
+    folders = (assets_dir() / "recipes", lab.recipes)
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -129,7 +158,7 @@ def starting_values(files: Mapping[str, Path], dataset: str) -> dict[str, Any]:
     """Return the values of the first recipe file for the dataset; empty if there is none. Call it in a thread."""
     for path in files.values():
         try:
-            values = recipes.load_values(path)
+            values = recipe_file.load_values(path)
         except UsageError:
             continue
         if values.get("dataset") == dataset:

@@ -12,12 +12,12 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from o1lab.text import visible
+from o1lab.widgets.curve_styles import CurveStyles
 from o1lab.widgets.line_view import LineView
-from o1lab.widgets.loss_plot import LossPlot
-from o1lab.widgets.tall_text import TallText
-from o1lab.widgets.text_pane import TextPane
-from screens.jobs.facts_view import JobView
+from o1lab.widgets.text_pane import TallText, TextPane
+from screens.jobs.lists import JobView
 from screens.train import text as train_text
+from screens.train.curves import Curves
 from screens.train.poller import Detail
 
 # Seconds between two updates of an active run's log: laying it out costs more than drawing the curve.
@@ -28,15 +28,16 @@ _MOST_ROWS = 5000
 class RunView(JobView[Detail]):
     """The selected run."""
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, styles: CurveStyles, *, id: str) -> None:
         super().__init__(id=id)
+        self.curves = Curves(train_text.METRICS, styles, id="curve")
         self._log_due: tuple[str, str, int] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="run-head", markup=False)
         yield TallText(id="run-notice", markup=False)
         yield Static(id="panes", markup=False)
-        yield LossPlot(id="curve")
+        yield self.curves
         yield Static(id="figures", markup=False)
         with Horizontal(id="below"):
             yield TextPane("answers to the probes", id="probes")
@@ -49,6 +50,7 @@ class RunView(JobView[Detail]):
         self._update("#run-notice", notice, layout=True)
         self.query_one("#run-notice").display = bool(notice)
         self._update("#figures", train_text.figures(detail.last))
+        self.curves.offer(train_text.metrics_of(detail.last))
         self.query_one("#probes", TextPane).show(train_text.answers(detail))
         due = (detail.line.id, detail.line.state, int(time.monotonic() / LOG_S))
         if due != self._log_due or not detail.line.active:

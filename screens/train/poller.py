@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from o1lab.errors import UsageError
+from o1lab.files import StampedCache, size_stamp, time_stamp
 from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab
-from o1lab.train import recipe as recipes
-from o1lab.train.launch import RUNS
-from o1lab.train.metrics_reader import Metrics, Samples, last_metrics
-from o1lab.train.run_directory import RunDir, RunState, RunStatus
-from screens.jobs.poll_loop import Snapshot, StampedCache
-from store import runs
+from o1lab.train.metrics_reader import Metrics, Samples, pace_left
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load
+from o1lab.train.run_directory import Launch, RunDir, RunState, RunStatus
+from o1lab.train.run_list import RunReader
+from screens.jobs.kind import Snapshot
+from store import datasets
 from store.connection import Store
+from store.filters import RunQuery
+from store.filters.jobs import archived_of, matching
 
 LOG_LINES = 200
-_PACE_LINES = 20
-_TAIL_BYTES = 4096
+X_COLUMNS = {"tokens": "num_tokens", "time": "elapsed_s"}
+_BUDGET_S = 0.2
+"""Seconds that one poll may spend on the lowest losses of runs."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,13 @@ class RunLine:
     Attributes:
         run: Its directory.
         info: Its status and whether its process is alive.
-        loss: The last loss that it wrote.
-        dataset: The name of its dataset; empty for a run that this lab did not start.
+        figures: Its figures by the names of the JSON of ``runs ls``.
         place: Its position in the queue for its device, from 1.
     """
 
     run: RunDir
     info: RunState
-    loss: float | None
-    dataset: str
+    figures: Mapping[str, Any]
     place: int | None = None
 
     @property
@@ -64,14 +66,44 @@ class RunLine:
     def status(self) -> RunStatus:
         return self.info.status
 
+    @property
+    def loss(self) -> float | None:
+        """The last loss that it wrote."""
+        loss: float | None = self.figures["loss"]
+        return loss
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.info.tags
+
+    @property
+    def dataset(self) -> str:
+        """The name of its dataset; empty if its recipe cannot be read."""
+        return self.figures["dataset"] or ""
+
+    @property
+    def group(self) -> str:
+        """The name of its group; empty if it has none."""
+        return self.figures["group"] or ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the screen shows of the runs: those of ``query``, and the curves of ``metrics`` over ``x``."""
+
+    query: RunQuery = field(default_factory=RunQuery)
+    metrics: tuple[str, ...] = ("loss",)
+    x: str = "steps"
+
 
 @dataclass(frozen=True)
 class Points:
     """New points of one run's curve; ``replaces`` says whether they replace the earlier ones or follow them."""
 
     run_id: str
+    metric: str
     replaces: bool
-    steps: array[float]
+    xs: array[float]
     values: array[float]
 
 
@@ -80,21 +112,41 @@ class Detail:
     """What the screen shows of the selected run, except its curve. ``unreadable`` says what is damaged."""
 
     line: RunLine
-    recipe: recipes.Recipe | None
+    recipe: Recipe | None
     last: dict[str, float]
     seconds_left: float | None
     samples: tuple[dict[str, Any], ...]
     log: tuple[str, ...]
     checkpoints: tuple[int, ...]
     unreadable: str = ""
+    launch: Launch | None = None
 
 
 @dataclass(frozen=True)
 class TrainSnapshot(Snapshot[RunLine, Detail]):
-    """The lab's runs, and what is new on the curves of ``metric``."""
+    """The runs of a filter, and what is new on the curves.
+
+    Attributes:
+        points: The new points.
+        view: What was asked for.
+        every: All runs of the lab, listed or not.
+        archived: How many runs are not listed because they are archived.
+        datasets: The names of the lab's datasets, the newest last; read only while it has no run.
+    """
 
     points: tuple[Points, ...] = ()
-    metric: str = "loss"
+    view: View = field(default_factory=View)
+    every: tuple[RunLine, ...] = ()
+    archived: int = 0
+    datasets: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> frozenset[str]:
+        return frozenset(line.id for line in self.every)
+
+    @property
+    def active(self) -> int:
+        return sum(line.active for line in self.every)
 
 
 @dataclass
@@ -103,22 +155,32 @@ class _Followed:
 
     metrics: Metrics
     samples: Samples
-    sent: tuple[str, int] | None = None
-    count: int = 0
+    sent: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # by metric: x, generation, number of points
 
-    def new_points(self, run_id: str, metric: str) -> Points | None:
-        """Return the new points of ``metric``, or None if there are none."""
-        steps, values = self.metrics.steps, self.metrics.column(metric)
-        if metric.startswith("eval_"):  # only on some lines: the others must leave no gap in the curve
-            known = [index for index, value in enumerate(values) if not math.isnan(value)]
-            steps, values = array("d", (steps[i] for i in known)), array("d", (values[i] for i in known))
-        key = (metric, self.metrics.generation)
-        replaces = self.sent != key
-        first = 0 if replaces else self.count
-        if not replaces and first >= len(steps):
+    def new_points(self, run_id: str, metric: str, x: str) -> Points | None:
+        """Return the new points of ``metric`` over ``x``, or None if there are none."""
+        xs, values = self._curve(metric, x)
+        before = self.sent.get(metric, ("", 0, 0))
+        replaces = before[:2] != (x, self.metrics.generation)
+        first = 0 if replaces else before[2]
+        if not replaces and first >= len(xs):
             return None
-        self.sent, self.count = key, len(steps)
-        return Points(run_id, replaces, steps[first:], values[first:])
+        self.sent[metric] = (x, self.metrics.generation, len(xs))
+        return Points(run_id, metric, replaces, xs[first:], values[first:])
+
+    def _curve(self, metric: str, x: str) -> tuple[array[float], array[float]]:
+        xs = self.metrics.column(X_COLUMNS[x]) if x != "steps" else self.metrics.steps
+        values = self.metrics.column(metric)
+        # Losses on held-out rows are only on some lines: the others must leave no gap in the curve. A step without
+        # tokens or seconds has no place on those axes.
+        sparse = metric.startswith("eval_")
+        if x == "steps" and not sparse:
+            return xs, values
+        found: list[tuple[float, float]] = []
+        for place, value in zip(xs, values, strict=True):
+            if not math.isnan(place) and not (sparse and math.isnan(value)) and (not found or place >= found[-1][0]):
+                found.append((place, value))
+        return array("d", (place for place, _ in found)), array("d", (value for _, value in found))
 
 
 @dataclass
@@ -128,43 +190,61 @@ class Poller:
     lab: Lab
     store: Store
     _followed: dict[str, _Followed] = field(default_factory=dict)
-    _recipes: StampedCache[tuple[recipes.Recipe | None, str]] = field(default_factory=StampedCache)
-    _losses: StampedCache[float | None] = field(default_factory=StampedCache)
+    _recipes: StampedCache[tuple[Recipe | None, str]] = field(default_factory=StampedCache)
     _logs: StampedCache[tuple[str, ...]] = field(default_factory=StampedCache)
+    _forgotten: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _runs: RunReader = field(init=False)
+    _first: bool = True
 
-    def poll(self, selected: str | None, marked: Iterable[str], metric: str) -> TrainSnapshot:
+    def __post_init__(self) -> None:
+        self._runs = RunReader(self.lab)
+
+    def poll(self, selected: str | None, marked: Iterable[str], view: View) -> TrainSnapshot:
         """Read what is new.
 
         Args:
-            selected: The run to read in detail; the newest when it is None or gone.
+            selected: The run to read in detail; the first of the list when it is None or gone.
             marked: Other runs whose curves are drawn.
-            metric: The metric of the curves.
+            view: Which runs are listed, and which curves are drawn.
         """
         with self._lock:
-            known = {record.id: record.dataset for record in runs.all_runs(self.store.db)}
-            found = [(run, run.info()) for run in RUNS.directories(self.lab)]
-            place = places(state for _, state in found)
-            lines = tuple(
-                RunLine(run, state, self._loss(run), known.get(run.id, ""), place.get(run.id)) for run, state in found
-            )
-            by_id = {line.id: line for line in lines}
-            chosen = by_id.get(selected or "") or next(iter(lines), None)
+            while self._forgotten:  # one by one: the screen may add to them now
+                self._followed.pop(self._forgotten.pop(), None)
+            found = self._runs.read(0.0 if self._first else _BUDGET_S)
+            self._first = False
+            queued = (entry for entry in found.entries if entry.info.state == "queued")
+            place = places(entry.info for entry in queued if entry.run.launch() is None)
+            every = [RunLine(entry.run, entry.info, entry.figures, place.get(entry.run.id)) for entry in found.entries]
+            figures = [entry.figures for entry in found.entries]
+            lines = tuple(every[at] for at in matching(figures, view.query))
+            by_id = {line.id: line for line in every}
+            listed = {line.id for line in lines}
+            chosen = by_id[selected] if selected in listed else next(iter(lines), None)
             wanted = list(dict.fromkeys([*([chosen.id] if chosen else []), *marked]))
             points = []
             for run_id in (run_id for run_id in wanted if run_id in by_id):
                 followed = self._follow(by_id[run_id].run)
                 followed.metrics.poll()
-                if (new := followed.new_points(run_id, metric)) is not None:
-                    points.append(new)
+                new = (followed.new_points(run_id, metric, view.x) for metric in view.metrics)
+                points += [one for one in new if one is not None]
             for gone in self._followed.keys() - set(wanted):
                 del self._followed[gone]
-            return TrainSnapshot(lines, self._detail(chosen) if chosen else None, points=tuple(points), metric=metric)
+            detail = self._detail(chosen) if chosen else None
+            return TrainSnapshot(
+                lines,
+                detail,
+                not found.complete,
+                points=tuple(points),
+                view=view,
+                every=tuple(every),
+                archived=len(archived_of(figures, view.query)),
+                datasets=() if every else tuple(one.name for one in datasets.all_datasets(self.store.db)),
+            )
 
     def forget(self, run_id: str) -> None:
-        """Return the whole curve of this run at the next poll."""
-        with self._lock:
-            self._followed.pop(run_id, None)
+        """Return the whole curve of this run at the next poll. It does not wait for the poll that goes on."""
+        self._forgotten.add(run_id)
 
     def _follow(self, run: RunDir) -> _Followed:
         if run.id not in self._followed:
@@ -184,37 +264,28 @@ class Poller:
             tuple(followed.samples.items),
             self._log(line.run),
             tuple(checkpoint_step(path) for path in line.run.checkpoints()),
-            "; ".join(part for part in (line.info.unreadable, fault) if part),
+            "; ".join(dict.fromkeys(part for part in (line.info.unreadable, fault) if part)),
+            line.run.launch(),
         )
 
-    def _recipe(self, run: RunDir) -> tuple[recipes.Recipe | None, str]:
-        def read() -> tuple[recipes.Recipe | None, str]:
+    def _recipe(self, run: RunDir) -> tuple[Recipe | None, str]:
+        def read() -> tuple[Recipe | None, str]:
             try:
-                return recipes.load(run.recipe), ""
+                return load(run.recipe), ""
             except UsageError as error:
                 return None, error.message
 
-        return self._recipes.get(run.id, _stamp(run.recipe), read)
-
-    def _loss(self, run: RunDir) -> float | None:
-        return self._losses.get(
-            run.id, _size(run.metrics), lambda: last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
-        )
+        return self._recipes.get(run.id, time_stamp(run.recipe), read)
 
     def _log(self, run: RunDir) -> tuple[str, ...]:
-        return self._logs.get(run.id, _size(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
+        return self._logs.get(run.id, size_stamp(run.log), lambda: tuple(run.log_tail(LOG_LINES)))
 
 
 def seconds_left(metrics: Metrics, state: RunState) -> float | None:
     """Estimate the seconds that remain from the pace of the last steps; None if it is not running or has no pace."""
-    steps, elapsed = metrics.steps, metrics.column("elapsed_s")
-    if state.state != "running" or len(steps) < 2:
+    if state.state != "running":
         return None
-    first = max(len(steps) - 1 - _PACE_LINES, 0)
-    done, took = steps[-1] - steps[first], elapsed[-1] - elapsed[first]
-    if not done > 0 or not took > 0:
-        return None
-    return max(state.status.total_steps - steps[-1], 0) * took / done
+    return pace_left(metrics.steps, metrics.column("elapsed_s"), state.status.total_steps)
 
 
 def places(states: Iterable[RunState]) -> dict[str, int]:
@@ -231,17 +302,3 @@ def places(states: Iterable[RunState]) -> dict[str, int]:
         for queue in queues.values()
         for place, state in enumerate(sorted(queue, key=lambda waiting: waiting.status.pid_started or math.inf), 1)
     }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _stamp(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return -1

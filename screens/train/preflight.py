@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
@@ -18,10 +18,11 @@ from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.preflight.report import Preflight, run_preflight
 from o1lab.train.recipe import Recipe
-from o1lab.widgets.tall_text import TallText
-from o1lab.widgets.text_pane import TextPane
+from o1lab.widgets.dialogs import PreviewDialog
+from o1lab.widgets.keys import Binding
+from o1lab.widgets.text_pane import TallText, TextPane
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, task
 from screens.train.preflight_text import report_text
 
 
@@ -31,10 +32,10 @@ class PreflightScreen(LabScreen):
     TITLE = "TRAIN  preflight"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "train.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "launch", "Launch"),
-        Binding("y", "copy_command", "Copy command"),
-        Binding("r", "check", "Check again"),
-        Binding("escape", "back", "Back to the form"),
+        Binding("enter", "launch", "Launch", tooltip="Start the training"),
+        Binding("Y", "copy_command", "Copy command", tooltip="Copy the command that starts this training"),
+        Binding("r", "check", "Check again", tooltip="Run preflight again"),
+        Binding("escape", "back", "Back to the form", tooltip="Close preflight; the form is kept"),
     ]
 
     def __init__(self, context: LabContext, recipe: Recipe, *, launched: Callable[[str], None]) -> None:
@@ -44,6 +45,7 @@ class PreflightScreen(LabScreen):
         self.found: Preflight | None = None
         self.run_id: str | None = None
         self._cancelled = threading.Event()
+        self._rows = (0, 0)
 
     def compose_body(self) -> ComposeResult:
         yield TallText(id="verdict", markup=False)
@@ -65,12 +67,17 @@ class PreflightScreen(LabScreen):
         self.refresh_bindings()
         self.query_one("#preflight", TextPane).show(Text())
         started = time.monotonic()
+        self._rows = (0, 0)
         clock = self.set_interval(0.5, lambda: self._say_waiting(started))
         self._say_waiting(started)
         try:
             self.found = await self.in_thread(
                 lambda: run_preflight(
-                    self.context.lab, self.recipe, store=self.context.store, cancelled=cancelled.is_set
+                    self.context.lab,
+                    self.recipe,
+                    store=self.context.store,
+                    cancelled=cancelled.is_set,
+                    progress=self._count,
                 )
             )
         except Exception as error:
@@ -83,10 +90,18 @@ class PreflightScreen(LabScreen):
         self._show(self.found)
 
     def _say_waiting(self, started: float) -> None:
-        elapsed = time.monotonic() - started
-        self.query_one("#verdict", Static).update(
-            f"… Tokenizing every row as the trainer will: {elapsed:.0f} s. esc cancels."
-        )
+        elapsed, (done, total) = time.monotonic() - started, self._rows
+        if not total:
+            now = "Loading the trainer's libraries"
+        elif done < total:
+            now = f"Tokenizing as the trainer will: row {done:,} of {total:,}"
+        else:
+            now = f"Checking the base with {total:,} rows"
+        self.query_one("#verdict", Static).update(f"… {now}: {elapsed:.0f} s. esc cancels.")
+
+    def _count(self, done: int, total: int) -> None:
+        """Called in the thread that waits for preflight."""
+        self._rows = (done, total)
 
     def _show(self, found: Preflight) -> None:
         if found.ok:
@@ -105,20 +120,21 @@ class PreflightScreen(LabScreen):
             return bool(self.found and self.found.ok) or None
         return self.found is not None or None if action in ("copy_command", "check") else True
 
-    @work(exclusive=True, group="launch")
+    @task(exclusive=True, group="launch")
     async def action_launch(self) -> None:
         """Start the run as a separate process that continues after the app closes."""
         if self.run_id or not (self.found and self.found.ok):
             return
-        try:
-            run, _ = await self.in_thread(
-                lambda: launch.launch(self.context.lab, self.recipe, store=self.context.store)
-            )
-        except Exception as error:
-            self.report(error)
-            return
-        self.app.notify(f"Run {run.id} is starting. It continues when you close o1lab.", markup=False)
+        run, _ = await self.in_thread(lambda: launch.launch(self.context.lab, self.recipe, store=self.context.store))
+        launched = await self.in_thread(run.launch)
         self.run_id = run.id
+        if launched is not None and launched.commands:
+            text = "\n\n".join(launched.commands)
+            dialog = PreviewDialog("Start these commands, one on each node", text, action="copy them")
+            if await self.app.push_screen_wait(dialog):
+                self.app.copy_to_clipboard(visible(text))
+        else:
+            self.app.notify(f"Run {run.id} is starting. It continues when you close o1lab.", markup=False)
         self._leave()
 
     def on_screen_resume(self) -> None:

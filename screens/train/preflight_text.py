@@ -28,6 +28,7 @@ def report_text(found: Preflight, recipe: Recipe) -> Text:
         ("Checks", _checks(found, recipe)),
         ("Rows", _rows(found, recipe)),
         ("Memory", _memory(found)),
+        ("What fits this device", Text("\n".join(found.plan_lines()))),
         ("Tokens per row", histogram(found.histogram, recipe.max_length)),
         ("A row as the trainer sees it", mask(found)),
         ("Command for this run", Text(visible(found.command))),
@@ -75,16 +76,39 @@ def _rows(found: Preflight, recipe: Recipe) -> Text:
     share = f" ({found.trained_tokens / tokens.total:.0%} of {tokens.total:,})" if tokens.total else ""
     parameters = number(found.trainable_parameters / 1e6)
     adapter = ", ".join(target.name for target in found.targets)
-    batch = recipe.batch_size * recipe.grad_accumulation
+    batch = f"{recipe.rows_per_step:,} rows"
+    if recipe.world_size > 1:
+        batch += f" in {recipe.world_size} processes"
     return Text(
         f"{rows}\n"
         f"tokens per row: median {tokens.p50:,}, 95 % below {tokens.p95:,}, longest {tokens.max:,}\n"
         f"{found.trained_tokens:,} tokens carry the loss{share}\n"
-        f"{found.total_steps:,} steps of {batch} rows; {parameters} M trainable parameters, on {found.device}"
+        f"{_replay(found)}{_reference(found)}{_batches(found)}"
+        f"{found.total_steps:,} steps of {batch}; {parameters} M trainable parameters, on {found.device}"
         + (f" in {found.dtype}" if found.dtype else "")
         + _system(found)
         + (f"\nadapter on {adapter}" if adapter else "")
     )
+
+
+def _batches(found: Preflight) -> str:
+    """Return a line on padding or packing; empty where rows are neither padded nor packed."""
+    words = found.batches.words(found.train_rows)
+    return f"{words}\n" if words else ""
+
+
+def _replay(found: Preflight) -> str:
+    """Return a line on the rows that the base answered; empty without replay."""
+    if not found.replay_rows:
+        return ""
+    rows = f"{found.replay_rows:,} rows ({found.replay_rows / found.train_rows:.0%})"
+    tokens = f"{found.replay_tokens:,} trained tokens ({found.replay_tokens / max(found.trained_tokens, 1):.0%})"
+    return f"of these, answers of the base itself (replay): {rows}, {tokens}\n"
+
+
+def _reference(found: Preflight) -> str:
+    """Return a line with the reference of preference training; empty for another objective."""
+    return f"the student is compared with its reference: {one_line(found.reference, 60)}\n" if found.reference else ""
 
 
 def _system(found: Preflight) -> str:
@@ -102,7 +126,7 @@ def _memory(found: Preflight) -> Text:
         f"{name} {byte_size(value)}"
         for name, value in (
             ("weights", memory.weights),
-            ("adapter and optimizer", memory.adapter),
+            ("adapter and optimizer" if found.targets else "gradients and optimizer", memory.adapter),
             ("activations", memory.activations),
             ("the rest", memory.overhead),
         )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from o1lab.format import byte_size, duration, number
 from o1lab.small_files import open_file, read_object
 from o1lab.text import one_line, visible
-from screens.jobs.text import sign
-from screens.train.poller import Detail, RunLine
+from o1lab.train.group_figures import Comparison
+from screens.jobs.text import doing, sign
+from screens.train.poller import Detail, RunLine, TrainSnapshot
+
+if TYPE_CHECKING:
+    from o1lab.train.recipe import Recipe
 
 METRICS = {
     "loss": "loss",
@@ -22,56 +27,84 @@ METRICS = {
     "mean_token_accuracy": "token accuracy",
     "tokens_per_second": "tokens/s",
 }
+PREFERENCE_METRICS = {
+    "loss": "loss",
+    "reward_margin": "reward margin",
+    "reward_accuracy": "reward accuracy",
+    "reward_chosen": "reward of better answers",
+    "reward_rejected": "reward of worse answers",
+    "logps_chosen": "log-probability of better answers",
+    "logps_rejected": "log-probability of worse answers",
+    "eval_reward_margin": "eval reward margin",
+    "kl": "divergence from the reference",
+}
+"""What a run of preference training has in addition; the first is that of all runs."""
+
+
+def metrics_of(last: Mapping[str, float]) -> dict[str, str]:
+    """Return the metrics to draw of a run, with their titles, from the last value of each that it has."""
+    if "reward_margin" not in last:
+        return METRICS
+    return {name: title for name, title in PREFERENCE_METRICS.items() if name in last} | METRICS
+
+
+def next_action(snapshot: TrainSnapshot) -> str:
+    """Say what to do in a lab without runs."""
+    if not snapshot.datasets:
+        return "Press ctrl+n to set one up. It needs a dataset: accept traces (f2) and press d."
+    number, newest = len(snapshot.datasets), one_line(snapshot.datasets[-1], 40)
+    return f"Press ctrl+n to train a student on {newest}" + (
+        f", or another of {number} datasets." if number > 1 else "."
+    )
+
+
+def filter_values(snapshot: TrainSnapshot) -> dict[str, list[str]]:
+    """Return the values of all runs, listed or not, for the completion and the check of a filter."""
+    found: dict[str, set[str]] = {name: set() for name in ("group", "dataset", "base", "device", "name", "tag")}
+    for line in snapshot.every:
+        for name in ("group", "dataset", "base", "device", "name"):
+            if value := line.figures[name]:
+                found[name].add(value)
+        found["tag"].update(line.info.tags)
+    return {name: sorted(values) for name, values in found.items()}
+
+
+_WARNINGS = 3
+"""Warnings of a run below its header."""
 
 
 def state_words(line: RunLine) -> Text:
-    """Format the sign and the name of a run's state."""
+    """Format the sign and the name of a run's state, with what an active one is doing."""
     symbol, style = sign(line.state)
     silent = " (silent)" if line.info.stale and line.active else ""
-    return Text.assemble((f"{symbol} {line.state}{silent}", style))
-
-
-def list_cell(line: RunLine, *, marked: bool) -> Text:
-    """Format a run for the list in two lines: sign, mark, id, steps and loss; state and dataset."""
-    status = line.status
-    steps = f"{status.step}/{status.total_steps}" if status.total_steps else "-"
-    loss = "" if line.loss is None else number(line.loss)
-    words = line.state + (f", place {line.place}" if line.place else "")
-    words += f", after {one_line(status.after, 10)}" if status.after else ""
-    symbol, style = sign(line.state)
-    return Text.assemble(
-        (f"{symbol} ", style),
-        ("●" if marked else " ", "bold"),
-        (f" {one_line(line.id, 10):<10}", "bold"),
-        f"{steps:>10} {loss:>8}\n",
-        (f"    {one_line(' · '.join(filter(None, (words, line.name, line.dataset))), 60)}", "dim"),
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+    return Text.assemble((f"{symbol} {line.state}{silent}{doing(line.info)}", style))
 
 
 def header(detail: Detail) -> Text:
     """Format two lines: the run with its state and progress; its base, dataset and device."""
     line, recipe, status = detail.line, detail.recipe, detail.line.status
-    step = max(status.step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
+    step = status.step
+    if line.state not in ("queued", "starting"):  # before a resume, metrics have steps that will be repeated
+        step = max(step, int(detail.last.get("step", 0)))  # a line of metrics is newer than a heartbeat
     parts = [state_words(line), Text(f"step {step:,}" + (f"/{status.total_steps:,}" if status.total_steps else ""))]
-    if "epoch" in detail.last:
+    if "epoch" in detail.last and not doing(line.info):  # there is room for one of them
         parts.append(Text(f"epoch {detail.last['epoch']:.2f}"))
     if detail.seconds_left is not None:
         parts.append(Text(f"{duration(detail.seconds_left)} left", "bold"))
     elif "elapsed_s" in detail.last:
-        parts.append(Text(f"took {duration(detail.last['elapsed_s'])}"))
+        parts.append(Text(f"{'elapsed' if line.active else 'took'} {duration(detail.last['elapsed_s'])}"))
     name = f" {one_line(line.name, 24)} " if line.name else " "
     first = Text.assemble(("run ", "dim"), (one_line(line.id, 24), "bold"), name, Text(" · ").join(parts))
     facts = [line.dataset]
     if recipe is not None:
         facts = [
-            f"{one_line(recipe.base, 40)} + LoRA r{recipe.lora_r}",
+            f"{one_line(recipe.base, 40)}{_trained(recipe)}",
             f"{one_line(recipe.dataset, 32)} ({recipe.dataset_hash[:8]})" if recipe.dataset_hash else recipe.dataset,
             f"phase {recipe.phase}",
         ]
         if recipe.init_from:
             facts.append(f"from {recipe.init_from}")
+    facts.append(detail.launch.words if detail.launch is not None else "")
     facts.append(" ".join(part for part in (status.device, status.dtype) if part))
     if detail.checkpoints:
         facts.append(f"saved at {', '.join(map(str, detail.checkpoints[-3:]))}")
@@ -79,8 +112,27 @@ def header(detail: Detail) -> Text:
     return Text("\n", no_wrap=True).join([first, second])
 
 
+def _trained(recipe: Recipe) -> str:
+    """Return what a run trains of its base, in words that follow the base's name."""
+    names = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "pissa": "PiSSA", "olora": "OLoRA"}
+    return ", all weights" if recipe.adapter == "full" else f" + {names[recipe.adapter]} r{recipe.lora_r}"
+
+
 def notice(detail: Detail) -> Text:
-    """Format a warning (a spike, a failure, a dead process) or what the run waits for; empty if there is neither."""
+    """Return the remarks on a run, one per line: why it failed, what it waits for, its warnings."""
+    first, message = _first_notice(detail), detail.line.status.message
+    warnings = [one for one in detail.line.status.warnings if not (message and message in one)]
+    if fault := detail.line.info.hook_fault:
+        warnings.append(f"The hook failed: {fault}.")
+    lines = [(one_line(f"! {one}", 300), "yellow") for one in warnings[-_WARNINGS:]]
+    if (more := len(warnings) - _WARNINGS) > 0:
+        lines.append((f"! {more} more: i shows all", "yellow"))
+    for line, style in lines:
+        first.append("\n" if first.plain else "").append(line, style)
+    return first
+
+
+def _first_notice(detail: Detail) -> Text:
     line, status, info = detail.line, detail.line.status, detail.line.info
     if detail.unreadable:
         return Text(f"! unreadable: {one_line(detail.unreadable, 400)}", "bold yellow")
@@ -91,9 +143,7 @@ def notice(detail: Detail) -> Text:
     text = visible(" ".join(filter(None, (status.message, status.hint))))
     if line.state in ("failed", "dead"):
         return Text(f"✗ {text}", "bold red")
-    if line.state == "running":
-        return Text(f"! {text}", "bold yellow")
-    return Text(f"· {text}", "dim")
+    return Text() if doing(info) else Text(f"· {text}", "dim")
 
 
 def figures(last: dict[str, float]) -> Text:
@@ -102,6 +152,8 @@ def figures(last: dict[str, float]) -> Text:
     for key, label, shown in (
         ("loss", "loss", number),
         ("eval_loss", "eval", number),
+        ("reward_margin", "margin", number),
+        ("reward_accuracy", "pairs right", lambda value: f"{value:.0%}"),
         ("learning_rate", "lr", number),
         ("grad_norm", "grad", number),
         ("mean_token_accuracy", "acc", lambda value: f"{value:.3f}"),
@@ -136,6 +188,15 @@ def answers(detail: Detail) -> Text:
             text.append(f"{_sign(item)} ", {"✓": "green", "✗": "red"}.get(_sign(item), ""))
             text.append(one_line(_final(item), 200))
             text.append(f"  {item['tokens']} tok\n" if "tokens" in item else "\n", "dim")
+    text.rstrip()
+    return text
+
+
+def group(found: Comparison) -> Text:
+    """Format the runs of a group side by side: a line for each setting, then a line for each run."""
+    text = Text(f"{found.summary()}\n± is the standard deviation over the seeds\n\n", no_wrap=True)
+    for head, *rows in found.tables():
+        text.append(f"{visible(head)}\n", "bold").append("".join(f"{visible(row)}\n" for row in rows) + "\n")
     text.rstrip()
     return text
 
@@ -180,10 +241,16 @@ def facts(detail: Detail) -> Text:
     run = detail.line.run
     dataset = read_object(run.dataset)
     dataset.pop("trace_ids", None)
+    if isinstance(replay := dataset.get("replay"), dict):
+        dataset["replay"] = f"{replay.get('rows')} rows of {replay.get('name')} ({replay.get('hash')})"
     parts = (
         ("folder", str(run.path)),
         ("name", detail.line.name or "none"),
+        ("group", detail.line.group or "none"),
+        ("tags", ", ".join(detail.line.info.tags) or "none"),
         ("notes", "\n".join(detail.line.info.notes) or "none"),
+        ("warnings", "\n".join(detail.line.status.warnings) or "none"),
+        ("launcher", _launcher(detail)),
         ("checkpoints", ", ".join(f"step {step}" for step in detail.checkpoints) or "none yet"),
         ("command", _read(run.command)),
         ("dataset", "\n".join(f"{key}: {value}" for key, value in dataset.items())),
@@ -194,6 +261,15 @@ def facts(detail: Detail) -> Text:
     for title, body in parts:
         text.append(f"{title}\n", "bold").append(visible(body.strip()) + "\n\n")
     return text
+
+
+def _launcher(detail: Detail) -> str:
+    """Return who started a run, and the commands that people are to start."""
+    launch = detail.launch
+    if launch is None:
+        return "a process of this machine"
+    where = f"{launch.words} at {launch.where}" if launch.where else launch.words
+    return "\n".join([where, *(f"node {node}: {command}" for node, command in enumerate(launch.commands))])
 
 
 def _read(path: Path) -> str:

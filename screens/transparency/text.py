@@ -6,6 +6,7 @@ from rich.text import Text
 
 from o1lab.text import one_line, visible
 from o1lab.transparency.framework import Framework, Item
+from o1lab.transparency.methods import MethodFacts, figures_of
 from o1lab.transparency.scores import EARNS, ScoredItem, ScoredWork, agreement
 from o1lab.transparency.self_score import JudgedItem, LabScore
 
@@ -28,6 +29,31 @@ def lab_cell(score: LabScore | None, framework: Framework) -> Text:
         )
     points = {dimension.id: score.of(dimension.id) for dimension in framework.dimensions}
     return work_cell(ScoredWork(f"this lab, run {score.run_id}", points), framework)
+
+
+def methods_cell() -> Text:
+    """Format the cell of the synthesis methods."""
+    return Text.assemble(("    ", "bold"), "synthesis methods", "\n", ("    side by side", "dim"), no_wrap=True)
+
+
+def method_cell(one: MethodFacts) -> Text:
+    """Format a synthesis method: its name, and how many of its chains were accepted."""
+    if not one.chains:
+        return Text.assemble(f"{one_line(one.name, 30):<12}", ("no chain", "dim"), no_wrap=True)
+    accepted = "none decided" if one.accepted is None else f"{one.accepted:,} accepted"
+    return Text.assemble(f"{one_line(one.name, 30):<12}", f"{one.chains:,} chains, {accepted}", no_wrap=True)
+
+
+def method_detail(one: MethodFacts | None) -> Text:
+    """Format the figures of a method, and what is missing; None while they are read."""
+    if one is None:
+        return Text("Reading the chains of this lab.", "dim")
+    text = Text.assemble((visible(one.name), "bold"), "\n")
+    for name, figure in figures_of(one) if one.chains else ():
+        text.append(f"\n{name}  ", "dim").append(visible(figure))
+    for each in one.missing:
+        text.append(f"\nmissing: {visible(each.what)}", "yellow").append(f"\n  → {visible(each.fix)}", "bold")
+    return text
 
 
 def item_cell(item: Item, answer: str | None, *, disputed: bool = False) -> Text:

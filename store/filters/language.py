@@ -19,19 +19,21 @@ Sql = tuple[str, list[str | float]]
 Clause = Callable[[str, Sequence[str]], Sql]
 """The SQL of a field for an operator and values; one matching value is enough."""
 
-_TERM = re.compile(
-    r"""(?P<not>-)?(?P<field>[a-z]+)(?P<op>:|>=|<=|>|<|=)(?P<value>(?:"[^"]*"|\S)*) | (?P<text>-?"[^"]*"?|\S+)""",
+_NAME = "[a-z]+(?:-[a-z]+)*"  # of a field
+TERM = re.compile(
+    rf"""(?P<not>-)?(?P<field>{_NAME})(?P<op>:|>=|<=|>|<|=)(?P<value>(?:"[^"]*"|\S)*) | (?P<text>-?"[^"]*"?|\S+)""",
     re.VERBOSE,
 )
+"""One term of a filter: a field with its value, or a word or phrase."""
 _VALUE = re.compile(r'(?:"[^"]*"|[^,])+')
-_WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
-_NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(k?)$")
-_UNFINISHED = re.compile(r'(?:^|\s)-?[a-z]+(?:[:<>=]|>=|<=)(?:[^\s"]*,)?-?"?$')
-_LAST_NAME = re.compile(r"(?:^|\s)-?([a-z]+)$")
-_LAST_FIELD = re.compile(r'(?:^|\s)-?([a-z]+)[:<>=](?:"[^"]*"|[^\s"])*(?:"[^"]*)?$')
-_LAST = re.compile(r'(?:^|\s)-?(?:(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?)?(?P<start>[^\s:",]*)$')
-_LAST_QUOTED = re.compile(r'(?:^|\s)-?(?P<field>[a-z]+):(?:(?:"[^"]*"|[^\s"])*,)?"(?P<start>[^"]*)$')
+_NUMBER = re.compile(r"^(\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?)(k?)$")
+_UNFINISHED = re.compile(rf'(?:^|\s)-?{_NAME}(?:[:<>=]|>=|<=)(?:[^\s"]*,)?-?"?$')
+_LAST_NAME = re.compile(rf"(?:^|\s)-?({_NAME})$")
+_LAST_FIELD = re.compile(rf'(?:^|\s)-?({_NAME})[:<>=](?:"[^"]*"|[^\s"])*(?:"[^"]*)?$')
+_LAST = re.compile(rf'(?:^|\s)-?(?:(?P<field>{_NAME}):(?:(?:"[^"]*"|[^\s"])*,)?)?(?P<start>[^\s:",]*)$')
+_LAST_QUOTED = re.compile(rf'(?:^|\s)-?(?P<field>{_NAME}):(?:(?:"[^"]*"|[^\s"])*,)?"(?P<start>[^"]*)$')
 _NEAR, _NEAR_COMPARED = 0.6, 0.8  # similarity to a field from which an unknown name is treated as a typo
+_LISTED = 12
 _NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -48,6 +50,8 @@ class Field:
         synonyms: Other spellings of values, each with the values it means.
         aliases: Other spellings of the name.
         is_number: Whether its values are numbers, which can be compared.
+        lab: What a value names, if the lab has a list of them: another value is a mistake.
+        exact: With ``lab``: whether a value is a whole name, and not a part of one.
         table: The alias of the table that ``sql`` reads, for lists that join tables only when needed.
     """
 
@@ -59,6 +63,8 @@ class Field:
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     is_number: bool = False
+    lab: str = ""
+    exact: bool = True
     table: str = ""
 
     def condition(self, op: str, values: Sequence[str], *, negated: bool) -> Condition:
@@ -68,7 +74,7 @@ class Field:
             QueryError: The operator or a value does not fit the field.
         """
         if not values:
-            raise QueryError(f"'{self.name}' needs a value.", self.explanation)
+            raise QueryError(f"'{self.name}' needs a value.", self.explained())
         if self.is_number:
             numbers = tuple(self._number(value) for value in values)
             if len(numbers) > 1 and op not in (":", "="):
@@ -95,14 +101,37 @@ class Field:
             return self.synonyms[value]
         near = get_close_matches(value, (*self.values, *self.synonyms), 1)
         meant = f"Did you mean {near[0]}? " if near else ""
-        raise QueryError(f"'{self.name}' cannot be '{value}'.", f"{meant}It is one of {', '.join(self.values)}.")
+        raise QueryError(f"'{self.name}' cannot be '{value}'.", f"{meant}It is one of {self.accepted}.")
 
     @property
-    def explanation(self) -> str:
-        """One line of help: the field's names and values."""
+    def accepted(self) -> str:
+        """All words that the field accepts, each value with its other spellings."""
+        others: dict[str, list[str]] = {value: [] for value in self.values}
+        groups = []
+        for word, meant in self.synonyms.items():
+            if len(meant) == 1:
+                others[meant[0]].append(word)
+            else:
+                groups.append(word)
+        shown = [f"{value} (or {', '.join(words)})" if words else value for value, words in others.items()]
+        return ", ".join([*shown, *groups])
+
+    def explained(self, here: Sequence[str] = ()) -> str:
+        """Return one line of help: the field's names and values, and values of the lab."""
         name = " or ".join((self.name, *self.aliases))
-        what = f"a number: {self.name}>=3, {self.name}<10k" if self.is_number else ", ".join(self.values)
-        return f"{name}: " + "; ".join(filter(None, (what, self.help)))
+        what = f"a number: {self.name}>=3, {self.name}<10k" if self.is_number else self.accepted
+        found = f"here: {_listed(here)}" if here and self.lab else ""
+        return f"{name}: " + "; ".join(filter(None, (what, self.help, found)))
+
+    def unknown(self, values: Sequence[str], here: Sequence[str]) -> str:
+        """Return a sentence on the first value that the lab does not have, with those that it has; empty for none."""
+        for value in values:
+            if not any(value == one or (not self.exact and value.lower() in one.lower()) for one in here):
+                near = get_close_matches(value, here, 1)
+                meant = f"Did you mean '{near[0]}'? " if near else ""
+                has = f"It has {_listed(here)}." if here else "It has none."
+                return f"The lab has no {self.lab} '{value}'. {meant}{has}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +182,12 @@ class Language:
         words: list[str] = []
         conditions: list[Condition] = []
         order = None
-        for term in _TERM.finditer(text):
+        for term in TERM.finditer(text):
             name, op = term["field"], term["op"]
             if term["text"] is not None:
                 words.append(term["text"])
+            elif name == "saved":
+                raise QueryError("A saved filter cannot be named here.", "Write the filter itself.")
             elif name == "sort" and self.sorts:
                 order = self._order(term["value"].strip('"'))
             elif name in self.by_name:
@@ -184,8 +215,8 @@ class Language:
         near = get_close_matches(name, known, 1, _NEAR if op == ":" else _NEAR_COMPARED)
         if not near and (op != ":" or self.colon_words):
             return
-        hint = f"Did you mean {near[0]}?" if near else f'To search for these words, write "{term[0]}".'
-        raise QueryError(f"Unknown field '{name}'.", hint)
+        words = f'To search for these words, write "{term[0]}". The fields are {", ".join(self.names)}.'
+        raise QueryError(f"Unknown field '{name}'.", f"Did you mean {near[0]}?" if near else words)
 
     # Help.
 
@@ -208,13 +239,19 @@ class Language:
         parts += [f"sort: {_some([*self.sorts], 3)}"] if self.sorts else []
         return " · ".join(parts)
 
-    def explain(self, text: str) -> str:
-        """Return help on the word that is being typed at the end of ``text``."""
+    def explain(self, text: str, values: Mapping[str, Sequence[str]] = _NO_VALUES) -> str:
+        """Return help on the word that is being typed at the end of ``text``, with ``values`` of the lab by field."""
         word = _LAST_FIELD.search(text)
         if word and word[1] == "sort" and self.sorts:
             return self._sort_help
         found = self.by_name.get(word[1]) if word else None
-        return found.explanation if found else self.help
+        return found.explained(values.get(found.name, ())) if found else self.help
+
+    def unknown(self, conditions: Sequence[Condition], values: Mapping[str, Sequence[str]]) -> str:
+        """Return a sentence on a value that the lab does not have, by its ``values``; empty if it has all of them."""
+        asked = ((self.by_name[one.field], one.values) for one in conditions)
+        found = (one.unknown(given, values[one.name]) for one, given in asked if one.lab and one.name in values)
+        return next(filter(None, found), "")
 
     def complete(self, text: str, values: Mapping[str, Sequence[str]] = _NO_VALUES) -> str | None:
         """Complete the last word of ``text``.
@@ -259,8 +296,13 @@ class Language:
 
     def with_sort(self, text: str, order: str) -> str:
         """Return ``text`` with another order, the default one if ``order`` is empty."""
-        kept = re.sub(r"(^|\s)sort:\S*", " ", text).split()
-        return " ".join([*kept, *([f"sort:{order}"] if order and order != next(iter(self.sorts)) else [])])
+        other = [f"sort:{order}"] if order and order != next(iter(self.sorts)) else []
+        return " ".join([*filter(None, [self.without(text, "sort")]), *other])
+
+    def without(self, text: str, *fields: str) -> str:
+        """Return ``text`` without the terms of ``fields``, whichever of its names a field is written with."""
+        named = ((term[0], self.by_name.get(term["field"]), term["field"]) for term in TERM.finditer(text))
+        return " ".join(term for term, one, name in named if (one.name if one else name) not in fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +314,11 @@ class Query:
         conditions: Conditions, joined with AND.
         sort: The name of the order.
         descending: Whether the order is reversed.
-        source: The filter as typed.
+        source: The filter as typed, with its quotation marks closed, so that other terms can follow.
     """
 
+    NAME: ClassVar[str]
+    """What the list has, such as ``traces``."""
     LANGUAGE: ClassVar[Language]
 
     text: str = ""
@@ -290,6 +334,7 @@ class Query:
         Raises:
             QueryError: An unknown field, value or order, with a suggestion; or a text without words.
         """
+        text = closed(text)
         words, conditions, order = cls.LANGUAGE.read(text)
         query = cls(text=words, conditions=conditions, source=text)
         return query if order is None else replace(query, sort=order[0], descending=order[1])
@@ -320,58 +365,18 @@ class Query:
         return " AND ".join(clause for clause, _ in clauses) or "1", [one for _, values in clauses for one in values]
 
 
-# The SQL of fields.
+def closed(text: str) -> str:
+    """Return a filter with an open quotation mark closed at the end of its term, so that it takes in no later term."""
+
+    def close(term: re.Match[str]) -> str:
+        quotes = term["text"] is None or term["text"].removeprefix("-").startswith('"')  # a mark within a word does not
+        return term[0] + '"' if quotes and term[0].count('"') % 2 else term[0]
+
+    return TERM.sub(close, text)
 
 
-def cases(otherwise: str, fixed: Mapping[str, str] = MappingProxyType({}), bound: Callable[[str], str] = str) -> Clause:
-    """Make the SQL of a field with ``fixed`` values; others use ``otherwise`` with ``bound(value)`` as parameter."""
-
-    def clause(_: str, values: Sequence[str]) -> Sql:
-        parts = [fixed.get(value, otherwise) for value in values]
-        parameters: list[str | float] = [bound(value) for value in values if value not in fixed]
-        return (f"({' OR '.join(parts)})" if len(parts) > 1 else parts[0]), parameters
-
-    return clause
-
-
-def contains(column: str) -> Clause:
-    """Make the SQL for a column that contains the value; case does not matter."""
-    return cases(f"{column} LIKE ? ESCAPE '\\'", bound=like)
-
-
-def begins(column: str) -> Clause:
-    """Make the SQL for a column that begins with the value."""
-    return cases(f"{column} GLOB ?", bound=prefix)
-
-
-def number(column: str) -> Clause:
-    """Make the SQL that compares a column with a number."""
-
-    def clause(op: str, values: Sequence[str]) -> Sql:
-        one, numbers = f"{column} {op} ?", [float(value) for value in values]
-        return (f"({' OR '.join([one] * len(values))})" if len(values) > 1 else one), [*numbers]
-
-    return clause
-
-
-def like(value: str) -> str:
-    """Return the LIKE pattern of texts that contain ``value``."""
-    return "%" + re.sub(r"([%_\\])", r"\\\1", value) + "%"
-
-
-def prefix(value: str) -> str:
-    """Return the GLOB pattern of texts that begin with ``value``."""
-    return re.sub(r"[*?\[]", "", value) + "*"
-
-
-def substrings(text: str, sql: str, parameters: int = 1) -> list[Sql]:
-    """Make the conditions of a search without an index: ``sql`` per word or phrase, negated for ``-word``."""
-    found: list[Sql] = []
-    for minus, phrase, bare in _WORD.findall(text):
-        if word := phrase or bare.strip('"'):
-            values: list[str | float] = [word] * parameters
-            found.append((f"NOT coalesce({sql}, 0)" if minus else sql, values))
-    return found
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join([*names[:_LISTED], *(["…"] if len(names) > _LISTED else [])])
 
 
 def _some(words: Sequence[str], number: int) -> str:

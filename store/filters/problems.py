@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from store.filters.language import Clause, Field, Language, Query, begins, cases, like, substrings
+from store.filters.clauses import begins, cases, like, substrings
+from store.filters.language import Clause, Field, Language, Query
 
 _STATEMENT = "instr(lower(p.statement), lower(?)) > 0"
 
@@ -19,6 +20,7 @@ _HAS = {
     "answer": "p.answer IS NOT NULL",
     "solution": "p.solution IS NOT NULL",
     "trace": "p.id IN (SELECT problem_id FROM traces)",
+    "tree": "p.id IN (SELECT problem_id FROM trees)",
 }
 PROBLEMS = Language(
     fields=(
@@ -42,4 +44,5 @@ PROBLEMS = Language(
 class ProblemQuery(Query):
     """A filter of problems, which are listed in the order in which they were added."""
 
+    NAME: ClassVar[str] = "problems"
     LANGUAGE: ClassVar[Language] = PROBLEMS

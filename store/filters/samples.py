@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from store.evaluations import OUTCOME, OUTCOMES
-from store.filters.language import Field, Language, Query, Sql, begins, cases, number, substrings
+from store.filters.clauses import begins, cases, number, substrings
+from store.filters.language import Field, Language, Query, Sql
 
 _QUESTION = "(instr(lower(i.question), lower(?)) OR i.item = ?)"
 
@@ -24,7 +25,7 @@ def _question(_: str, values: Sequence[str]) -> Sql:
 SAMPLES = Language(
     fields=(
         Field(
-            "outcome", _outcome, "or wrong: all but correct", values=OUTCOMES, table="c",
+            "outcome", _outcome, "wrong is all but correct", values=OUTCOMES, table="c",
             synonyms={"wrong": tuple(outcome for outcome in OUTCOMES if outcome != "correct")},
         ),
         Field("variant", cases("i.variant = ?"), "the variant of the question", table="i"),
@@ -44,6 +45,7 @@ REVERSED = {"suite": "i.position DESC, s.sample DESC", "longest": "s.output_toke
 class SampleQuery(Query):
     """A filter of the samples of an evaluation."""
 
+    NAME: ClassVar[str] = "samples"
     LANGUAGE: ClassVar[Language] = SAMPLES
 
     sort: str = "suite"

@@ -10,8 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
-from store.filters.language import Field, Language, Query, Sql, begins, cases, contains, number, prefix
+from store.annotation_sql import ALIVE, PRESENT_LABEL, traces_with
+from store.assignments import KINDS as ASSIGNING
+from store.corrections import IN_FORCE
+from store.filters.clauses import begins, cases, contains, like, number, prefix
+from store.filters.language import Field, Language, Query, Sql
 from store.migrations import MOVE_KINDS
+from store.policy import DIFFERING, DISPUTED, NOT_SEEN, OWN_DECISION, SETTLED
 from store.search import expressions, match_expression, require_words
 
 SORTS = {  # each has an index over exactly this expression (migration 0003)
@@ -26,6 +31,23 @@ SORTS = {  # each has an index over exactly this expression (migration 0003)
     **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
 }
 _REFLECTIVE = "(t.reflect >= 1 AND (t.backtrack >= 1 OR t.verify >= 1))"  # null, like the moves, until measured
+_STEPS_OF = "wrong_steps WHERE trace_id = t.id"
+_STEPS = f"EXISTS (SELECT 1 FROM {_STEPS_OF} AND {{}})"
+_LABELLED = (
+    f"{PRESENT_LABEL} = (SELECT coalesce((SELECT n.name FROM label_names n WHERE n.earlier = g.v), g.v) "
+    "FROM (SELECT ? AS v) g)"
+)
+_NOTED = r"a.value LIKE ? ESCAPE '\'"
+_BY = rf"a.annotator LIKE ? ESCAPE '\' AND a.kind NOT IN {ASSIGNING!r}"
+_HAS = {
+    "label": f"t.id IN ({traces_with('span')})",
+    "note": f"t.id IN ({traces_with('note')})",
+    "tag": "t.id IN (SELECT trace_id FROM trace_tags)",
+    "correction": f"t.id IN ({traces_with('move', IN_FORCE)})",
+}
+_VOTES = "(SELECT seq FROM decisions WHERE decision IS NOT NULL GROUP BY seq HAVING count(*) {})"
+_DIFFERING, _DISPUTED, _SETTLED = (f"t.seq IN ({seqs})" for seqs in (DIFFERING, DISPUTED, SETTLED))
+_ASSIGNED = "t.seq IN (SELECT seq FROM assignments WHERE annotator = {})"
 _DONE = {"accepted": ("accept",), "rejected": ("reject",), "skipped": ("skip",), "todo": ("none",)}
 _FIRST_MOVES = ("reflect", "backtrack", "verify")
 
@@ -58,7 +80,67 @@ TRACES = Language(
             values=("accept", "reject", "skip", "none"), synonyms=_DONE,
         ),
         Field("model", contains("t.model"), "part of the teacher's name", aliases=("teacher",)),
-        Field("tag", cases("t.id IN (SELECT trace_id FROM trace_tags WHERE tag = ?)"), "a tag of the trace"),
+        Field("tag", cases("t.id IN (SELECT trace_id FROM trace_tags WHERE tag = ?)"), "a tag of the trace", lab="tag"),
+        Field(
+            "label", cases(f"t.id IN ({traces_with('span', _LABELLED)})"), "a label of a span of the thought",
+            lab="label",
+        ),
+        Field(
+            "note", cases(f"t.id IN ({traces_with('note', _NOTED)})", bound=like),
+            "part of a note on the trace",
+        ),
+        Field(
+            "by", cases(f"t.id IN (SELECT a.trace_id FROM annotations a WHERE {_BY} AND {ALIVE})", bound=like),
+            "part of the name of an annotator or judge of the trace", lab="annotator", exact=False,
+        ),
+        Field("has", cases("", _HAS), "whether somebody wrote one on the trace", values=tuple(_HAS)),
+        Field(
+            "mine", cases(f"{OWN_DECISION} = ?", {"none": NOT_SEEN}),
+            "what you decided, whatever the policy; none: not seen by you",
+            values=("accept", "reject", "skip", "none"), synonyms={"unseen": ("none",), **_DONE},
+        ),
+        Field(
+            "agreement",
+            cases(
+                "",
+                {
+                    "disputed": _DISPUTED,
+                    "differ": f"({_DIFFERING} AND NOT {_DISPUTED} AND NOT {_SETTLED})",
+                    "agreed": f"(t.seq IN {_VOTES.format('> 1')} AND NOT {_DIFFERING} AND NOT {_SETTLED})",
+                    "adjudicated": _SETTLED,
+                    "single": f"(t.seq IN {_VOTES.format('= 1')} AND NOT {_SETTLED})",
+                    "none": f"NOT (t.seq IN {_VOTES.format('> 0')} OR {_SETTLED})",
+                },
+            ),
+            "disputed: annotators differ and nothing settles it; differ: they differ, but the majority decides",
+            values=("disputed", "differ", "agreed", "adjudicated", "single", "none"),
+        ),
+        Field(
+            "assigned",
+            cases(
+                _ASSIGNED.format("?"),
+                {
+                    "me": _ASSIGNED.format("me()"),
+                    "any": "t.seq IN (SELECT seq FROM assignments)",
+                    "none": "t.seq NOT IN (SELECT seq FROM assignments)",
+                },
+            ),
+            "the annotator it is assigned to; me, any, none", lab="assignment to",
+        ),
+        Field(
+            "wrong-step",
+            cases(
+                "",
+                {
+                    "marked": _STEPS.format("step > 0"),
+                    "right": f"({_STEPS.format('step = 0')} AND NOT {_STEPS.format('step > 0')})",
+                    "disputed": f"(SELECT count(DISTINCT step) > 1 FROM {_STEPS_OF})",
+                    "none": f"NOT {_STEPS.format('1')}",
+                },
+            ),
+            "whether an annotator or judge marks a first wrong step, or they differ",
+            values=("marked", "right", "disputed", "none"),
+        ),
         Field("source", contains("t.source"), "part of the name of the trace's source"),
         Field("key", contains("t.key"), "part of the problem's name in its source"),
         _flag("complete", "t.complete"),
@@ -68,8 +150,8 @@ TRACES = Language(
         Field("problem", begins("t.problem_id"), "the beginning of the problem's id"),
         Field("parent", begins("t.parent_id"), "the beginning of the id of the trace it was made from"),
         Field(
-            "dataset", cases("t.id IN (SELECT trace_id FROM dataset_rows WHERE name = ?)"),
-            "the name of a dataset that contains the trace",
+            "dataset", cases("t.id IN (SELECT trace_id FROM dataset_traces WHERE name = ?)"),
+            "the name of a dataset that contains the trace", lab="dataset",
         ),
         Field(
             "run", cases("t.id IN (SELECT trace_id FROM responses WHERE run_id GLOB ?)", bound=prefix),
@@ -93,6 +175,7 @@ TRACES = Language(
 class TraceQuery(Query):
     """A filter of traces. ``ids`` limits it to these traces (a queue)."""
 
+    NAME: ClassVar[str] = "traces"
     LANGUAGE: ClassVar[Language] = TRACES
 
     sort: str = "added"

@@ -12,8 +12,10 @@ import pytest
 
 from o1lab.demo.seed import seed_demo
 from o1lab.models import STUDENT, resolve_base
+from o1lab.paths import Lab
 from store import annotations, open_store, traces
 from store.filters import TraceQuery
+from tests.support.declared_files import undeclared
 from tests.terminal.tmux import Terminal
 
 pytestmark = [pytest.mark.terminal, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -53,20 +55,20 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
 
         # Annotate: a decision and its undo, then one that stays.
         terminal.keys("F2")
-        terminal.wait_for("400 accepted", "▸ ✓ A")
+        terminal.wait_for("12 to do", "▸ ✓ ·")
         terminal.keys("Enter")
         terminal.wait_for("gold", "solution")
         terminal.keys("x")
-        terminal.wait_for("399 accepted", "1 rejected")
+        terminal.wait_for(" R 1 ", "11 to do")
         terminal.keys("u")
-        terminal.wait_for("400 accepted")
+        terminal.wait_for("12 to do")
         terminal.keys("x")
-        terminal.wait_for("399 accepted", "1 rejected")
+        terminal.wait_for(" R 1 ", "11 to do")
 
         # Train a few steps on the real student.
         terminal.keys("F4")
         terminal.wait_for("No runs yet")
-        terminal.keys("a")
+        terminal.keys("C-n")
         terminal.wait_for("Data and model")
         walk_to(terminal, "steps")
         terminal.keys("C-u")
@@ -88,6 +90,8 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
     store.close()
 
     with Terminal(command, size=(120, 40)) as terminal:
+        terminal.wait_for("f1 Lab")  # on the screen that was remembered last
+        terminal.keys("F1")
         terminal.wait_for("What to do next", "Open run")
         terminal.keys("F4")
         terminal.wait_for("finished", f"{STEPS}/{STEPS}", seconds=300)
@@ -100,3 +104,4 @@ def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
         terminal.wait_for("1458", lambda screen: screen.count("tok/s") + screen.count("ttft") >= 3, seconds=300)
         terminal.keys("C-q")
         terminal.wait_for("[left 0]")
+    assert undeclared(Lab(lab)) == []

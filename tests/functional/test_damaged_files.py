@@ -25,6 +25,7 @@ from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records, write_record
+from o1lab.train.run_columns import COLUMNS
 from screens.base.context import open_context
 from screens.distill import poller as distill_poller
 from screens.distill import text as distill_text
@@ -166,7 +167,7 @@ def test_training_runs(lab: Lab, ask: Ask) -> None:
     ask("doctor", expect=(0, 1, 3))
     store = open_store(lab.database)
     poller = train_poller.Poller(lab, store)
-    lines = poller.poll(None, (), "loss").lines
+    lines = poller.poll(None, (), train_poller.View()).lines
     assert len(lines) == len(made) + 1
     for line in lines:
         poller._follow(line.run).metrics.poll()
@@ -174,7 +175,8 @@ def test_training_runs(lab: Lab, ask: Ask) -> None:
         for show in (train_text.header, train_text.notice, train_text.facts):
             show(detail)
         train_text.figures(detail.last)
-        train_text.list_cell(line, marked=False)
+        train_text.state_words(line)
+        assert all(isinstance(column.cell(line.figures), str) for column in COLUMNS.values())
     store.close()
 
 

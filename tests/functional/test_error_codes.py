@@ -7,22 +7,23 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
 from o1lab.config import ClusterConfig, init_lab, load_config
-from o1lab.demo import evaluation, headless
+from o1lab.demo import headless
 from o1lab.demo.seed import seed_demo
 from o1lab.errors import O1LabError, RefusedError, from_store
+from o1lab.evaluate.run import measure as measuring
 from o1lab.inference.engines.ray import connect
 from o1lab.models import student
 from o1lab.models.base import resolve_base
 from o1lab.paths import Lab
-from o1lab.serve import vllm
+from o1lab.serve import vllm, web
 from o1lab.serve.registry import ModelRef, open_model
 from o1lab.small_files import read_text
 from o1lab.train import launch
@@ -31,6 +32,7 @@ from o1lab.train.preflight.report import inspect_run
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir
+from o1lab.transparency.report import pdf
 from store.errors import StoreError, explained
 from tests.support.fake_runs import write_run
 from tests.support.lab_seed import seeded_context
@@ -53,14 +55,55 @@ def _texts(node: ast.AST) -> Iterator[str]:
         yield from _texts(node.orelse)
 
 
-def _codes(tree: ast.AST) -> Iterator[str]:
-    """The values of ``code="..."`` in calls and of ``code = "..."``, and the codes of ``RequestError.of``."""
+def _positions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The place of the argument ``code`` of each function, method and class with fields that has one.
+
+    A class method is named with its class, other methods with a dot.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            fields = [one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and _is_name(one.target)]
+            if "code" in fields:
+                yield node.name, fields.index("code")
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and "code" in (
+                    names := _arguments(method)
+                ):
+                    own = any(ast.unparse(one) == "classmethod" for one in method.decorator_list)
+                    name = f"{node.name}.{method.name}" if own else f".{method.name}"
+                    yield node.name if method.name == "__init__" else name, names.index("code") - 1
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = _arguments(node)
+            if "code" in names and names[0] not in ("self", "cls"):
+                yield node.name, names.index("code")
+
+
+def _is_name(node: ast.expr) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
+
+
+def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    return [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+
+
+def _called(call: ast.Call) -> list[str]:
+    """The names under which a called function may be in the table of :func:`_positions`."""
+    whole = ast.unparse(call.func)
+    if whole.startswith("log."):  # a warning of a log has no code
+        return []
+    return [whole, "." + whole.rpartition(".")[2]] if isinstance(call.func, ast.Attribute) else [whole]
+
+
+def _codes(tree: ast.AST, positions: Mapping[str, int]) -> Iterator[str]:
+    """The values of ``code="..."`` in calls and of ``code = "..."``, and of arguments at the place of ``code``."""
+    own = {**positions, **dict(_positions(tree))}
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword | ast.Assign):
             names = [node.arg] if isinstance(node, ast.keyword) else map(ast.unparse, node.targets)
             yield from _texts(node.value) if "code" in names else ()
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "RequestError.of":
-            yield from _texts(node.args[0])
+        elif isinstance(node, ast.Call):
+            at = next((own[name] for name in _called(node) if name in own), None)
+            yield from _texts(node.args[at]) if at is not None and at < len(node.args) else ()
 
 
 _ASSERTED = re.compile(r"\bcodes?\b|\bfaults\b|\bstopped_by\b|\breasons?\b")
@@ -91,11 +134,11 @@ def _asserted(tree: ast.Module) -> Iterator[str]:
 
 
 def test_each_code_is_provoked_by_a_test() -> None:
-    codes = {
-        code for part in ("o1lab", "store") for file in (ROOT / part).rglob("*.py")
-        for code in _codes(ast.parse(file.read_text("utf-8")))
-    }  # fmt: skip
-    assert len(codes) > 70, "the codes are written otherwise: correct _codes"
+    trees = [ast.parse(file.read_text("utf-8")) for part in ("o1lab", "store") for file in (ROOT / part).rglob("*.py")]
+    found = (pair for tree in trees for pair in _positions(tree))
+    shared = {name: at for name, at in found if not name.lstrip(".").startswith("_")}  # others only in their own file
+    codes = {code for tree in trees for code in _codes(tree, shared)}
+    assert len(codes) > 110, "the codes are written otherwise: correct _codes"
     tests = (ROOT / "tests").rglob("test_*.py")
     provoked = {text for file in tests for text in _asserted(ast.parse(file.read_text("utf-8")))}
     provoked |= {temper.code for temper in TEMPERS.values()}  # each is sent in test_transport.py
@@ -216,10 +259,12 @@ async def _evaluation(folder: Path, patch: Patch) -> None:
     async def failed(*_: Any, **__: Any) -> Any:
         return SimpleNamespace(state="failed", failed=0, message="No key.", hint="Set it.")
 
-    patch.setattr(evaluation, "control", SimpleNamespace(read_settings=lambda *_: None, start=lambda *_: None))
-    patch.setattr(evaluation, "drive", failed)
+    started = SimpleNamespace(id="e1", settings=lambda: SimpleNamespace(model="m", suite="sums"))
+    control = SimpleNamespace(read_settings=lambda *_: None, start=lambda *_: started)
+    patch.setattr(measuring, "control", control)
+    patch.setattr(measuring, "drive", failed)
     manager: Any = None
-    await evaluation.measure(Lab(folder), "sums", "m", manager)
+    await measuring.measure(Lab(folder), "sums", "m", manager)
 
 
 async def _training(folder: Path, patch: Patch) -> None:
@@ -248,9 +293,15 @@ def _sqlite(message: str, kind: str = "OperationalError") -> None:
         raise getattr(sqlite3, kind)(message)
 
 
+def _no_browser(_folder: Path, patch: Patch) -> None:
+    patch.setattr("shutil.which", lambda _name: None)
+    pdf.find_browser()
+
+
 PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "adapter": _adapter,
     "adapter_of_other_base": lambda folder, _: _starts_from(folder, "running", "other"),
+    "browser": lambda folder, _: pdf.print_pdf("/bin/false", folder / "page.html", folder / "page.pdf"),
     "busy": lambda *_: _stored(lambda: _sqlite("database is locked")),
     "cache": _cache,
     "cancelled": _cancelled,
@@ -263,6 +314,7 @@ PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "init_missing": _init_missing,
     "model": _not_a_model,
     "name_taken": lambda folder, patch: _stored(lambda: _name_taken(folder, patch)),
+    "no_browser": _no_browser,
     "no_gpu": _ray_without_gpus,
     "no_pip": _no_pip,
     "no_ray": _no_ray,
@@ -272,6 +324,7 @@ PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "no_vllm": lambda folder, _: vllm.vllm_command(str(folder / "none")),
     "not_a_demo": _not_a_demo,
     "origin_ended": lambda folder, _: _starts_from(folder, "failed", "mine"),
+    "port": lambda *_: web.listen(99_999, None),
     "preflight": _preflight,
     "store": lambda *_: _stored(lambda: _sqlite("file is not a database", "DatabaseError")),
     "training": _training,

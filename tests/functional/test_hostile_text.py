@@ -12,17 +12,18 @@ from textual.widgets import Input
 from o1lab.app import MODES, LabApp
 from o1lab.cli.main import run
 from o1lab.paths import Lab
-from o1lab.widgets.dialogs.prompt import PromptDialog
+from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from screens.base.context import open_context
 from screens.traces.screen import TracesScreen
 from store import annotations, open_store
 from tests.support.compare_lab import until
-from tests.support.hostile_lab import HOSTILE, WORK, drawn, forbidden, make_hostile_lab
+from tests.support.hostile_lab import GROUP, HOSTILE, WORK, drawn, forbidden, make_hostile_lab
 
 VERBS = (
     "doctor", "traces ls", "traces show TRACE", "traces search markup", "problems ls", "problems show PROBLEM",
     "problems rules", "problems filter --dry-run", "dataset ls", "distill ls", "distill prompts", "runs ls",
-    "runs show aaaa-1", "runs watch aaaa-1", "eval ls", "eval show 11fe0003", "eval samples 57ade002", "eval table",
+    "runs show aaaa-1", "runs watch aaaa-1", "runs show GROUP", "runs stop GROUP",
+    "lesson aaaa-1", "eval ls", "eval show 11fe0003", "eval samples 57ade002", "eval table",
     "eval suites", "eval figures 57ade002", "eval plot 57ade002", "chat hi -m nobody", "distill -e nobody",
     "import HOSTILE", "tti", "tti --self --history", "tti WORK", "report --accept-terms",
 )  # fmt: skip
@@ -55,6 +56,7 @@ def test_no_verb_prints_what_a_terminal_obeys(
         "PROBLEM": problem,
         "HOSTILE": HOSTILE.replace("\x00", "").replace("\ud800", ""),
         "WORK": WORK,
+        "GROUP": GROUP,
     }
     arguments = [names.get(word, word) for word in verb.split()]
     status = run(["--lab", str(lab.root), *arguments, *(["--json"] if as_json else [])])
@@ -66,7 +68,7 @@ def test_no_verb_prints_what_a_terminal_obeys(
         json.loads(out)
 
 
-@pytest.mark.parametrize("mode", [mode for _, mode, _ in MODES])
+@pytest.mark.parametrize("mode", [mode.name for mode in MODES])
 async def test_no_screen_writes_what_a_terminal_obeys(lab: Lab, mode: str, written: list[str]) -> None:
     app = LabApp(open_context(lab), mode=mode)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -76,6 +78,17 @@ async def test_no_screen_writes_what_a_terminal_obeys(lab: Lab, mode: str, writt
         await pilot.press("escape", "ctrl+p", *"markup")
         await pilot.pause()
     assert "\x1b[" in "".join(written)
+    assert not forbidden("".join(written))
+
+
+async def test_the_comparison_of_a_group_draws_its_names(lab: Lab, written: list[str]) -> None:
+    app = LabApp(open_context(lab), mode="train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "markup" in drawn(pilot), "the run")
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, PreviewDialog), "the comparison")
+        await pilot.pause()
+        assert "1 run, 1 failed" in drawn(pilot)
     assert not forbidden("".join(written))
 
 

@@ -13,7 +13,7 @@ from o1lab.app import LabApp
 from o1lab.cli.main import run
 from o1lab.paths import Lab
 from o1lab.settings import Display
-from o1lab.train import launch, recipe
+from o1lab.train import launch, recipe, recipe_file
 from o1lab.train.recipe import Recipe
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
@@ -33,6 +33,7 @@ class Patient(Recipe):
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     monkeypatch.setattr(recipe, "Recipe", Patient)
+    monkeypatch.setattr(recipe_file, "Recipe", Patient)
     monkeypatch.setattr(TrainForm, "MODEL", Patient)
     return make_lab(tmp_path / "lab")
 
@@ -40,7 +41,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 async def test_it_is_in_the_form(lab: Lab) -> None:
     app = LabApp(open_context(lab), mode="train")
     async with app.run_test(size=(120, 60)) as pilot:
-        await pilot.press("a")
+        await pilot.press("ctrl+n")
         await until(pilot, lambda: pilot.app.screen.query("#go") and pilot.app.screen.focused, "the form")
         form = pilot.app.screen
         assert isinstance(form, TrainForm)
@@ -56,12 +57,12 @@ async def test_it_is_in_the_form(lab: Lab) -> None:
 def test_it_is_an_option(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert f"--patience <int> {HELP} [default: never; x>=1]" in text
+    assert f"--patience <int>,... {HELP} [default: never; x>=1]" in text
     launched: list[Any] = []
 
     def start(lab: Lab, chosen: Recipe) -> tuple[SimpleNamespace, int]:
         launched.append(chosen)
-        return SimpleNamespace(id="r", path=lab.runs), 1
+        return SimpleNamespace(id="r", path=lab.runs, launch=lambda: None), 1
 
     monkeypatch.setattr(launch, "launch", start)
     arguments = ["--lab", str(lab.root), "train", "--dataset", "sums", "--no-check"]
@@ -74,6 +75,6 @@ def test_it_is_an_option(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def test_it_is_in_the_recipe_file(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(recipe.dump(recipe.resolve({"dataset": "sums", "patience": 5})), "utf-8")
+    path.write_text(recipe_file.dump(recipe_file.resolve({"dataset": "sums", "patience": 5})), "utf-8")
     assert "patience: 5" in path.read_text("utf-8")
-    assert recipe.load(path).model_dump()["patience"] == 5
+    assert recipe_file.load(path).model_dump()["patience"] == 5

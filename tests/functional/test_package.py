@@ -39,7 +39,7 @@ import o1lab.app
 from o1lab.cli.main import run
 from screens.base.context import open_context
 
-def painted(lab):
+def painted(lab, *, fresh):
     async def start():
         app = o1lab.app.LabApp(open_context(lab))
         async with app.run_test(size=(80, 24)) as pilot:
@@ -97,6 +97,8 @@ def test_a_wheel_starts_the_app_with_its_assets(built: Path, tmp_path: Path) -> 
     assert {"o1lab", "screens", "store"} == {root for root in roots if not root.endswith(".dist-info")}
     classifiers = tmp_path / "site" / "o1lab" / "_assets" / "classifiers"
     assert {path.name for path in classifiers.iterdir()} == {"NOTICE.md", "refusal.safetensors"}
+    prompts = "from o1lab.distill.replay import general_prompts\nprint(len(general_prompts().texts))"
+    assert int(python(prompts, path=tmp_path / "site")) >= 170
     said = "I'm sorry, but I cannot help you with this."
     asked = f"from o1lab.evaluate.scorers.refusal import read\nprint(read({said!r}))"
     assert "classifier" in python(asked, path=tmp_path / "site")
@@ -136,3 +138,13 @@ def test_the_first_paint_of_a_lab_loads_no_verb_and_nothing_heavy(tmp_path: Path
         "torch",
     }
     assert not heavy & loaded
+
+
+@pytest.mark.skipif(not (ROOT / ".venv/bin/python").exists(), reason="this checkout has no .venv")
+def test_the_tests_on_the_newest_python_say_why_they_are_skipped(tmp_path: Path) -> None:
+    ours, none = str(ROOT / ".venv/bin/python"), str(tmp_path / "python")
+    for python, reason in ((ours, "and the newest at hand is"), (none, "no Python with venv and pip was found")):
+        places = {"O1LAB_NEWEST": python, "PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)}
+        command = [ROOT / ".ci/quick-newest"]
+        done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, reason in done.stdout) == (0, True), done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The script that makes the README's pictures, on a small lab and without a model."""
+"""The script that makes the pictures of README and documentation, on a small lab and without a model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ def script() -> dict[str, Any]:
 async def test_the_pictures_that_need_no_model_are_made(script: dict[str, Any], tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", 8)
     write_run(lab.runs, "aaaa0001", state="finished", steps=100)
-    await script["drive"](lab, tmp_path, ["traces", "train"])
-    seen = [(tmp_path / f"{name}.svg").read_text("utf-8").replace("&#160;", " ") for name in ("traces", "train")]
-    assert "reflect&gt;=1" in seen[0]
-    assert "finished" in seen[1]
+    shows = {"traces": "reflect&gt;=1", "train": "finished", "distill": "statement", "transparency": "O1-Journey"}
+    await script["drive"](lab, tmp_path, list(shows))
+    for name, words in shows.items():
+        assert words in (tmp_path / f"{name}.svg").read_text("utf-8").replace("&#160;", " ")
+
+
+def test_every_picture_of_the_documentation_is_one_that_the_script_makes(script: dict[str, Any]) -> None:
+    assert {path.stem for path in (ROOT / "assets" / "screenshots").glob("*.svg")} == set(script["PICTURES"])
 
 
 def test_make_screenshots_runs_a_script_that_is_there(script: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.widgets.keys import KeyFooter
 from tests.support.compare_lab import until
 
 

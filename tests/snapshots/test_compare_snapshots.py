@@ -114,7 +114,7 @@ async def settings(pilot: Pilot[int]) -> None:
 
 async def models(pilot: Pilot[int]) -> None:
     screen = await reopened(pilot)
-    await pilot.press("m")
+    await pilot.press("ampersand")
     await until(pilot, lambda: pilot.app.screen is not screen, "the dialog")
     await until(pilot, lambda: pilot.app.screen.choices, "the models")  # type: ignore[attr-defined]
     steady(pilot)

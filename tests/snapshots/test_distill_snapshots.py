@@ -21,11 +21,12 @@ from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.paths import Lab
 from screens.base.context import open_context
 from screens.distill import text as distill_text
-from screens.distill.dataset import TeacherDatasetDialog
 from screens.distill.form import DistillForm
 from screens.distill.prompts import PromptsScreen
 from screens.distill.rules import RulesDialog
 from screens.distill.screen import DistillScreen
+from screens.distill.write import WriteScreen
+from screens.forms.dataset import DatasetForm
 from store import exclusions, open_store, problems, teacher_runs
 from store.filters import ProblemQuery
 from store.records import NewProblem
@@ -102,7 +103,7 @@ async def screen_of(pilot: Pilot[int]) -> DistillScreen:
     assert isinstance(screen, DistillScreen)
     for line in screen.query(Input):
         line.cursor_blink = False
-    await until(pilot, lambda: screen.pool.counts and screen.runs.jobs.snapshot, "what there is")
+    await until(pilot, lambda: screen.pool.counts and screen.jobs.snapshot, "what there is")
     await until(pilot, lambda: not screen.pool.counts.total or screen.pool.shown, "the first problem")  # type: ignore[union-attr]  # waited for
     return screen
 
@@ -131,14 +132,14 @@ async def rules(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
     await pilot.press("F")
     await until(pilot, lambda: isinstance(pilot.app.screen, RulesDialog), "the dialog")
-    await pilot.press("space", "p")
+    await pilot.press("space", "i")
     await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
     await pilot.pause()
 
 
 async def overrule(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
-    await pilot.press("j", "o")
+    await pilot.press("j", "exclamation_mark")
     await until(pilot, lambda: "Overrule" in shown(pilot), "the dialog")
     await pilot.pause()
 
@@ -154,7 +155,7 @@ async def open_run(pilot: Pilot[int], run_id: str, words: str) -> None:
     """A run's facts, of which ``words`` are some."""
     screen = await screen_of(pilot)
     screen.open_run(run_id)
-    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == run_id, "the run")
+    await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == run_id, "the run")
     await until(pilot, lambda: words in shown(pilot), "its facts")
     await pilot.pause()
 
@@ -169,7 +170,7 @@ async def dead_run(pilot: Pilot[int]) -> None:
 
 async def form(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
-    await pilot.press("a")
+    await pilot.press("ctrl+n")
     await until(pilot, lambda: isinstance(pilot.app.screen, DistillForm) and pilot.app.screen.query("#go"), "the form")
     for line in pilot.app.screen.query(Input):
         line.cursor_blink = False
@@ -180,7 +181,7 @@ async def form(pilot: Pilot[int]) -> None:
 async def dataset(pilot: Pilot[int]) -> None:
     await open_run(pilot, "33ab0003", "78 of 80")
     await pilot.press("d")
-    await until(pilot, lambda: isinstance(pilot.app.screen, TeacherDatasetDialog), "the dialog")
+    await until(pilot, lambda: isinstance(pilot.app.screen, DatasetForm), "the dialog")
     for line in pilot.app.screen.query(Input):
         line.cursor_blink = False
     await until(pilot, lambda: "0 rows" in shown(pilot), "the preview")
@@ -189,9 +190,26 @@ async def dataset(pilot: Pilot[int]) -> None:
 
 async def prompts(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
-    await pilot.press("e")
+    await pilot.press("L")
     await until(pilot, lambda: isinstance(pilot.app.screen, PromptsScreen), "the prompts")
     await until(pilot, lambda: "debate-critic@1  for" in shown(pilot), "the first one")
+    await pilot.pause()
+
+
+async def writing(pilot: Pilot[int]) -> None:
+    await screen_of(pilot)
+    await pilot.press("w")
+    await until(pilot, lambda: isinstance(pilot.app.screen, WriteScreen), "the screen")
+    written = pilot.app.screen
+    assert isinstance(written, WriteScreen)
+    await until(pilot, lambda: written.checked and written.focused is written.line, "the draft")
+    for line in ("I read the question again.", "My first idea is to count them.", "No, that counts one of them twice."):
+        await pilot.press(*line, "enter")
+    await pilot.press("tab", *"There are \\boxed{9} of them.")
+    await until(pilot, lambda: "3 moves · all saved" in shown(pilot) and "answer 9" in shown(pilot), "the verdict")
+    await pilot.press("shift+tab", *"Let me", "alt+b")
+    await until(pilot, lambda: "backtrack" in shown(pilot), "the kind")
+    written.line.cursor_blink = False
     await pilot.pause()
 
 
@@ -203,7 +221,7 @@ async def empty(pilot: Pilot[int]) -> None:
 Picture = Callable[[Pilot[int]], Awaitable[None]]
 PICTURES: list[tuple[Picture, int]] = [
     (pool, 1), (problem, 1), (typing, 1), (rules, 1), (overrule, 1), (runs_list, 2), (one_run, 2), (dead_run, 2),
-    (form, 1), (dataset, 2), (prompts, 1), (empty, 0),
+    (form, 1), (dataset, 2), (prompts, 1), (writing, 1), (empty, 0),
 ]  # fmt: skip
 
 

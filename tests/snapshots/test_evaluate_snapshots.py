@@ -42,9 +42,9 @@ def screen_of(pilot: Pilot[int]) -> EvaluateScreen:
 async def looked(pilot: Pilot[int]) -> None:
     """Every figure is there."""
     screen = screen_of(pilot)
-    jobs = screen.evaluations.jobs
+    jobs = screen.jobs
     await until(pilot, lambda: (now := jobs.snapshot) and now.lines and not now.partial, "the figures")
-    await until(pilot, lambda: screen.evaluations.jobs.detail, "the detail")
+    await until(pilot, lambda: screen.jobs.detail, "the detail")
 
 
 async def empty(pilot: Pilot[int]) -> None:
@@ -59,7 +59,7 @@ async def evaluations(pilot: Pilot[int]) -> None:
 
 async def others(pilot: Pilot[int]) -> None:
     await looked(pilot)
-    await pilot.press("c")
+    await pilot.press("vertical_line")
 
 
 async def one(pilot: Pilot[int]) -> None:

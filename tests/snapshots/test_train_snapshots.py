@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.files import write_json
 from o1lab.jobs import device_queue as devices
 from o1lab.paths import Lab
+from o1lab.train import run_list
+from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.train import preflight as train_preflight
@@ -22,7 +27,7 @@ from screens.train.panes import LogPane
 from screens.train.screen import TrainScreen
 from tests.functional.screens.test_train_form import FOUND
 from tests.support.compare_lab import shown, until
-from tests.support.fake_runs import PROBES, write_run
+from tests.support.fake_runs import CREATED, PROBES, write_run
 
 SIZES = [(80, 24), (120, 40)]
 ANSWERS = {0: ("77200", "1000 + 5"), 25: ("1358", "912"), 50: ("1458", "912")}
@@ -38,7 +43,7 @@ def runs(lab: Lab) -> None:
         for probe, answer in zip(PROBES, answers, strict=True)
     ]  # fmt: skip
     write_run(lab.runs, "7f3a12cd", "running", steps=62, samples=samples, log=LOG, saved=[50])
-    write_run(lab.runs, "22ab0004", "queued", steps=0, age=50, message="Waiting for cpu: another run before this one.")
+    write_run(lab.runs, "22ab0004", "queued", steps=0, age=50, message="Waiting for run 7f3a12cd of lab test on cpu.")
     write_run(lab.runs, "51c0aa01", seed=2, age=100, saved=[50, 100], log=LOG)
     write_run(lab.runs, "9e00bb02", "running", steps=30, age=200, heartbeat=1.0, pid=2**22 + 1, log="Killed\n")
     write_run(
@@ -50,9 +55,11 @@ def runs(lab: Lab) -> None:
 async def chosen(pilot: Pilot[int], run_id: str) -> TrainScreen:
     screen = pilot.app.screen
     assert isinstance(screen, TrainScreen)
-    await until(pilot, lambda: screen.jobs.detail, "the runs")
-    screen.open_run(run_id)
     plot = screen.query_one(LossPlot)
+    # A curve gets its letter when it is first drawn, so the run that the screen opens with comes first.
+    await until(pilot, lambda: screen.jobs.detail, "the runs")
+    await until(pilot, lambda: screen.jobs.detail.line.id in str(plot._legend.content), "the first curve")
+    screen.open_run(run_id)
     await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == run_id, "the run")
     await until(pilot, lambda: run_id in str(plot._legend.content), "its curve")
     return screen
@@ -100,7 +107,7 @@ async def dead(pilot: Pilot[int]) -> None:
 
 async def form(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the runs")
-    await pilot.press("a")
+    await pilot.press("ctrl+n")
     await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm) and pilot.app.screen.query("#go"), "the form")
     for line in pilot.app.screen.query(Input):
         line.cursor_blink = False
@@ -121,20 +128,35 @@ async def preflight(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
+async def group(pilot: Pilot[int]) -> None:
+    screen = pilot.app.screen
+    assert isinstance(screen, TrainScreen)
+    for seed, rate in ((1, 1e-4), (2, 1e-4), (1, 5e-4), (2, 5e-4)):
+        name = f"rate{round(rate * 1e4)}seed{seed}"
+        run = write_run(screen.context.lab.runs, name, seed=seed + round(rate * 1e4), age=10 * seed + rate)
+        write_json(run.group_file, {"name": "rates", "varies": {"learning_rate": rate, "seed": seed}})
+    await until(pilot, lambda: (line := screen.jobs.line) and line.group == "rates", "the group")
+    await until(pilot, lambda: screen.jobs.snapshot and len(screen.jobs.snapshot.lines) == 4, "its runs")
+    await screen.run_action("group")
+    await until(pilot, lambda: isinstance(pilot.app.screen, PreviewDialog), "the comparison")
+    await pilot.pause()
+
+
 async def empty(pilot: Pilot[int]) -> None:
-    await until(pilot, lambda: "No runs yet" in shown(pilot), "the empty state")
+    await until(pilot, lambda: "No runs yet" in shown(pilot) and "Press" in shown(pilot), "the empty state")
     await pilot.pause()
 
 
 Picture = Callable[[Pilot[int]], Awaitable[None]]
 PICTURES: list[tuple[Picture, bool]] = [
     (overview, True), (laid_over, True), (answers, True), (dead, True), (form, False), (preflight, False),
-    (empty, False),
+    (group, False), (empty, False),
 ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_list, "time", SimpleNamespace(time=lambda: CREATED + 3600, monotonic=time.monotonic))
     monkeypatch.setattr(devices, "visible_gpus", list)
     monkeypatch.setattr("screens.train.form.visible_gpus", list)
     monkeypatch.setattr(train_preflight, "run_preflight", lambda *_, **__: FOUND)

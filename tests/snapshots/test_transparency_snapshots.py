@@ -9,12 +9,13 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
+from o1lab.ingest.measuring import measure_pending
 from o1lab.transparency.framework import DEFAULT
 from screens.base.context import open_context
 from screens.transparency.screen import TransparencyScreen
 from store import open_store
 from store import transparency as log
-from tests.support import evaluate_lab
+from tests.support import curve_lab, evaluate_lab, lab_seed, training_lab
 from tests.support.compare_lab import shown, until
 
 
@@ -36,10 +37,51 @@ def test_transparency(
         assert isinstance(screen, TransparencyScreen)
         await until(pilot, lambda: screen.board is not None, "the works")
         if keys:
-            await pilot.press(*"jjjjjjj")
+            await pilot.press(*"jjjjjjjjj")
             await until(pilot, lambda: "A replication" in screen.work_key and "section 3" in shown(pilot), "the work")
             await pilot.press(*keys)
             await until(pilot, lambda: screen.query_one("#items").has_focus, "the items")
         await pilot.pause()
+
+    assert snap_compare(LabApp(open_context(lab), mode="transparency"), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_methods(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    lab = evaluate_lab.make_lab(tmp_path / "lab")
+    store = open_store(lab.database)
+    lab_seed.fill(store, 8)
+    store.close()
+
+    async def before(pilot: Pilot[int]) -> None:
+        screen = pilot.app.screen
+        assert isinstance(screen, TransparencyScreen)
+        await until(pilot, lambda: screen.board is not None, "the works")
+        await pilot.press("j")
+        await until(pilot, lambda: screen.methods is not None and "8 chains" in shown(pilot), "the methods")
+        await pilot.press("tab", "G")
+        await until(pilot, lambda: screen.item_id == "solver" and "missing" in shown(pilot), "the figures")
+
+    assert snap_compare(LabApp(open_context(lab), mode="transparency"), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("keys", ["", "jj"], ids=["curve", "run"])
+def test_lesson(snap_compare: Any, tmp_path: Path, size: tuple[int, int], keys: str) -> None:
+    lab = training_lab.make_lab(tmp_path / "lab")
+    store = open_store(lab.database)
+    curve_lab.add_curve(lab, store)
+    measure_pending(store)  # now, so that no message about it covers the screen
+    store.close()
+
+    async def before(pilot: Pilot[int]) -> None:
+        screen = pilot.app.screen
+        assert isinstance(screen, TransparencyScreen)
+        await until(pilot, lambda: screen.board is not None, "the works")
+        await pilot.press("j", "j")
+        await until(pilot, lambda: "chains of sums" in shown(pilot), "the curve")
+        await pilot.press("tab", *keys)
+        if keys:
+            await until(pilot, lambda: "the ceiling" in shown(pilot), "the lesson of a run")
 
     assert snap_compare(LabApp(open_context(lab), mode="transparency"), terminal_size=size, run_before=before)

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from o1lab.train.recipe import Probe, Recipe, dump
+from o1lab.train.probe import Probe
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import dump
 from o1lab.train.run_directory import RunDir, RunStatus
 
 PROBES = [Probe(prompt="What is 964 + 494?", gold="1458"), Probe(prompt="What is 107 + 805?", gold="912")]
@@ -53,6 +55,7 @@ def write_run(
     saved: Iterable[int] = (),
     samples: Iterable[dict[str, Any]] = (),
     recipe: Recipe | None = None,
+    warnings: Iterable[str] = (),
 ) -> RunDir:
     """A whole run directory.
 
@@ -82,6 +85,7 @@ def write_run(
         RunStatus(
             state, pid=pid, host=socket.gethostname(), heartbeat=heartbeat,
             step=steps, total_steps=total, message=message, hint=hint, device="cpu", dtype="bf16",
+            warnings=tuple(warnings),
         )
     )  # fmt: skip
     return run

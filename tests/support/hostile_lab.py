@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 
 from o1lab.files import write_json
 from o1lab.paths import Lab
-from o1lab.train.recipe import Probe, Recipe
+from o1lab.train.probe import Probe
+from o1lab.train.recipe import Recipe
 from o1lab.transparency.framework import DEFAULT as INDEX
 from o1lab.transparency.scores import SELF
 from store import annotations, conversations, open_store, transparency
@@ -25,6 +26,7 @@ HOSTILE = (
     "\u202egnp\u2066\u2028\u2029\u061c \u200b\ufeff\u2060\ufff9\U000e0041 \ud800 [bold red]markup[/] z" + "\u0335" * 60
 )
 WORK = f"markup {HOSTILE}"
+GROUP = "group " + HOSTILE.replace("\x00", "").replace("\ud800", "")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
 )
@@ -53,6 +55,7 @@ def make_hostile_lab(path: Path) -> Lab:
     )  # fmt: skip
     rows = [{"trace_id": "0" * 16, "prompt": HOSTILE, "thought": HOSTILE, "solution": HOSTILE}]
     run.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json(run.group_file, {"name": GROUP, "varies": {text: text, "seed": HOSTILE}})
     for folder in (*lab.runs.iterdir(), *lab.evals.iterdir()):
         write_json(folder / "about.json", {"name": HOSTILE, "notes": [{"text": HOSTILE, "created_at": now()}]})
     document = tomlkit.parse(lab.config.read_text("utf-8"))

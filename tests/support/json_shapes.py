@@ -28,8 +28,8 @@ RECORD = bool(os.environ.get("RECORD_JSON_SHAPES"))
 """Whether to write the file instead of comparing with it."""
 
 MAPS = {
-    "annotators", "by_category", "by_variant", "dropped", "item_meta", "left_out", "meta", "pass_at", "questions",
-    "reasons", "scorer_options", "variants", "verdicts",
+    "adapted", "annotators", "by_category", "by_variant", "dropped", "item_meta", "left_out", "meta", "pass_at",
+    "questions", "reasons", "scorer_options", "variants", "verdicts",
 }  # fmt: skip
 """Names of objects whose keys are data: reasons, variants, items, annotators."""
 

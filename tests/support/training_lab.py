@@ -9,12 +9,14 @@ from typing import Any
 from o1lab.config import init_lab
 from o1lab.paths import Lab
 from o1lab.train.launch import prepare
-from o1lab.train.recipe import Recipe, resolve
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import resolve
+from o1lab.train.replay import SELECTION
 from o1lab.train.rows import TrainingRow
 from o1lab.train.run_directory import RunDir
-from store import datasets, open_store, problems, traces
+from store import Store, datasets, open_store, problems, traces
 from store.filters import TraceQuery
-from store.records import NewProblem, NewTrace
+from store.records import Dataset, NewProblem, NewTrace
 
 
 def rows(count: int = 24) -> list[TrainingRow]:
@@ -78,3 +80,24 @@ def make_lab(root: Path, *, count: int = 24) -> Lab:
     finally:
         store.close()
     return lab
+
+
+def add_replay(store: Store, base: str, count: int) -> Dataset:
+    """A replay dataset of a base; every other answer has a thought."""
+    made = []
+    for number in range(count):
+        problem = NewProblem(f"{base}, tell me {number} things.", "talk", key=str(number), licence="Apache-2.0")
+        thought = f"<think>\nSay {number}.\n</think>\n\n" if number % 2 else ""
+        raw = f"{thought}Here are {number} things."
+        end = raw.index("Here")
+        made.append(
+            NewTrace(
+                problem_id=problem.id, model=base, raw=raw, thought=(8, end - 11) if thought else (0, 0),
+                solution=(end, len(raw)), complete=True, format="r1", source="distill/x", synthesis="replay", tokens=9,
+            )
+        )  # fmt: skip
+        with store.db.atomic():
+            problems.add(store.db, [problem])
+            traces.add(store.db, [(made[-1], problem.statement)])
+    name = f"replay-{base.replace('/', '-')}"
+    return datasets.snapshot(store.db, name, [one.id for one in made], selection={SELECTION: base})

@@ -124,12 +124,14 @@ def test_two_plugins_of_one_name_the_first_by_its_package_wins(registry: Registr
 
 
 def test_the_built_in_parts_are_in_their_order() -> None:
-    assert METHODS.names()[:4] == ("sample", "reformat", "translate", "debate")
+    assert METHODS.names()[:5] == ("sample", "reformat", "translate", "debate", "tree_search")
     assert SCORERS.names()[:9] == (
         "math", "exact", "match", "choice", "refusal", "refusal-model", "claims", "human", "judge",
     )  # fmt: skip
     assert engine_names()[:3] == ("local", "batch", "ray")
-    assert IMPORTERS.names()[:7] == ("s1", "recorded", "sharegpt", "messages", "reasoning", "alpaca", "problems")
+    assert IMPORTERS.names()[:8] == (
+        "tree", "s1", "recorded", "sharegpt", "messages", "reasoning", "alpaca", "problems",
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("pretend")

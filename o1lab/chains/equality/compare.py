@@ -16,8 +16,10 @@ from o1lab.chains.equality.regions import as_region
 from o1lab.chains.equality.values import (
     Based,
     Clock,
+    Day,
     Either,
     Equation,
+    Family,
     Interval,
     Many,
     Option,
@@ -113,6 +115,8 @@ def same(gold: Value, answer: Value, algebra: Algebra | None = None) -> bool | N
             return given is not None and _regions(gold, given, algebra)
         case Relation(), Relation():
             return _relations(gold, answer, algebra)
+        case Family(), Family():
+            return gold.numbers == answer.numbers and again(gold.value, answer.value)
         case Clock(), Clock():
             return _clocks(gold, answer)
         case Clock(), Scalar():
@@ -278,6 +282,8 @@ def _equations(gold: Equation, answer: Equation, algebra: Algebra | None) -> boo
         found = same(gold.right, answer.right, algebra)
         if found or gold.left == answer.left:
             return found
+        if gold.defines is not None and answer.defines is not None:  # f(x) = 2x and f(t) = 2t
+            return same(gold.defines, answer.defines, algebra)
     ratio = _ratio_of(gold.left, gold.last, answer.left, answer.last)
     if ratio is not None:
         return True
@@ -343,7 +349,7 @@ def _formulas(gold: str, answer: str, algebra: Algebra | None, *, rounded: str =
     return algebra.equal(gold, answer) if algebra else None
 
 
-def canonical(value: Value) -> Hashable:
+def canonical(value: Value) -> Hashable:  # noqa: PLR0912 - one case a kind
     """Return a key that groups answers: equal keys are one vote.
 
     Equality is not transitive (``5`` equals ``5 cm`` and ``5 m``, ``50%`` equals ``50`` and ``0.5``); the key is: a
@@ -372,6 +378,10 @@ def canonical(value: Value) -> Hashable:
             return ("base", value.base, value.digits)
         case Clock():
             return ("time", value.minutes_of_day)
+        case Day():
+            return ("date", value.year, value.month, value.day)
+        case Family():
+            return ("family", value.name, value.numbers, canonical(value.value))
         case Many():
             items = [canonical(item) for item in value.items]
             return ("many", *(sorted(items, key=repr) if value.style in {"list", "set"} else items))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from o1lab.chains.equality import arithmetic, regions, units
+from o1lab.chains.equality import arithmetic, regions, units, written
 from o1lab.chains.equality.notation import FUNCTIONS, closing, plain
 from o1lab.chains.equality.numerals import spelled
 from o1lab.chains.equality.values import (
@@ -86,14 +86,18 @@ def read(answer: str, *, loose: bool = False) -> Value:
 
 
 def _value(text: str, loose: bool, depth: int) -> Value:
-    text = _bare(text)
-    if depth > _DEEPEST or len(text) > _LONGEST:
-        return Scalar(text)
-
     def again(part: str) -> Value:
         return _value(part, loose, depth + 1)
 
-    for reader in (_option, _clock_or_base, _modulus, _matrix, _ratio, _several, _region, _bracketed, _equated):
+    if depth > _DEEPEST or len(text) > _LONGEST:
+        return Scalar(_bare(text))
+    if (found := written.family(text.strip(), again)) is not None:  # before its condition is dropped
+        return found
+    text = _bare(text)
+    for reader in (
+        _option, written.day, written.named_time, written.joined, written.segment, written.family, _clock_or_base,
+        _modulus, _matrix, _ratio, _several, _region, _bracketed, _equated,
+    ):  # fmt: skip
         found = reader(text, again)
         if found is not None:
             return found
@@ -310,7 +314,9 @@ def _equated(text: str, again: _Again) -> Value | None:
     if left[0] in "([" and len(parts(left[1:-1])) > 1:  # (x, y) = (2, 3)
         return again(last)
     named = regions.FULL_NAME.fullmatch(left) is not None
-    return Equation(re.sub(r"\s+", "", left), again(last), last, named, named or (last != "0" and _gives(left)))
+    gives = named or (last != "0" and _gives(left))
+    defines = written.definition(left, last, again) if len(sides) == 2 else None
+    return Equation(re.sub(r"\s+", "", left), again(last), last, named, gives, defines)
 
 
 def _gives(left: str) -> bool:

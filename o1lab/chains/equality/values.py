@@ -77,6 +77,7 @@ class Equation:
         last: the last side as written.
         named: whether the left side is a name such as ``x`` or ``f(2)``, so that the right side says all.
         gives: whether the left side may name the value on the right, as in ``a + b = 25``; not so in ``x^2 = 25``.
+        defines: the right side of a definition such as ``f(t) = 2t`` with fixed names for its arguments.
     """
 
     left: str
@@ -84,6 +85,7 @@ class Equation:
     last: str
     named: bool
     gives: bool
+    defines: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,24 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Day:
+    """A date."""
+
+    year: int
+    month: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    r"""Values for each number of a set: ``k\pi``, ``k`` in ``Z``. The parameter has a fixed name where one is free."""
+
+    value: Value
+    name: str
+    numbers: str
+
+
+@dataclass(frozen=True, slots=True)
 class Based:
     """A number in a base."""
 
@@ -125,11 +145,11 @@ class Residue:
     modulus: str
 
 
-Value = Scalar | Words | Option | Many | Region | Relation | Equation | Either | Clock | Based | Residue
+Value = Scalar | Words | Option | Many | Region | Relation | Equation | Either | Clock | Day | Family | Based | Residue
 
 _KINDS: dict[type, str] = {
     Words: "text", Option: "option", Many: "list", Region: "interval", Relation: "inequality", Equation: "equation",
-    Clock: "time", Based: "number", Residue: "residue", Either: "number",
+    Clock: "time", Day: "date", Family: "family", Based: "number", Residue: "residue", Either: "number",
 }  # fmt: skip
 
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.command import Verbs
+from o1lab.cli.evaluate.samples import EvalArgument
 from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.cli.naming import completing
+from o1lab.cli.output import emit, opened
 from o1lab.format import percent
 from o1lab.text import one_line
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from o1lab.evaluate.stats.paired import Comparison, Paired
     from store.evaluations import Evaluation
 
+verbs = Verbs()
 ScorerOption = Annotated[
     str | None,
     typer.Option("--scorer", metavar="LABEL", help="Use this scorer's scores [default: the evaluation's own]."),
@@ -27,22 +31,10 @@ _WIDTH = 78
 _OTHERS = ("incorrect", "incomplete", "unextracted", "unscored", "failed")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``o1lab eval``."""
-    app.command("figures")(eval_figures)
-    app.command("compare")(eval_compare)
-
-
+@verbs.command("figures")
 def eval_figures(
-    ctx: typer.Context,
-    identity: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."
-        ),
-    ],
+    identity: EvalArgument,
     scorer: ScorerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show all figures of one evaluation: accuracy over all samples, pass@k, maj@k, tokens, budgets, variants.
 
@@ -51,23 +43,33 @@ def eval_figures(
     from o1lab.evaluate.stats.figures import figures
     from store import evaluations
 
-    with opened(ctx) as store:
+    with opened() as store:
         found = figures(store.db, evaluations.get(store.db, identity), scorer)
-    emit(found.as_json(), as_json=as_json, text="" if as_json else "\n".join(_figures(found)))
+    emit(found.as_json(), text=_figures(found))
 
 
+@verbs.command("compare")
 def eval_compare(
-    ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="An evaluation.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", callback=evaluation_id, help="An evaluation.", autocompletion=completing("evaluation")
+        ),
+    ],
     second: Annotated[
-        str, typer.Argument(metavar="B", callback=evaluation_id, help="Another evaluation; differences are B minus A.")
+        str,
+        typer.Argument(
+            metavar="B",
+            callback=evaluation_id,
+            help="Another evaluation; differences are B minus A.",
+            autocompletion=completing("evaluation"),
+        ),
     ],
     scorer: ScorerOption = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare only the items that both have, and show how many are left out.")
     ] = False,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of items to list of each kind; 0 for all.")] = 20,
-    as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations item by item: McNemar's test, paired bootstrap, and the items only one got right.
 
@@ -76,13 +78,13 @@ def eval_compare(
     from o1lab.evaluate.stats.paired import compare_evaluations
     from store import evaluations
 
-    with opened(ctx) as store:
+    with opened() as store:
         a, b = (evaluations.get(store.db, one) for one in (first, second))
         found = compare_evaluations(store.db, a, b, scorer=scorer, common=common)
         wanted = {*found.paired.only_a, *found.paired.only_b}
         questions = {row.item: row.question for row in evaluations.items(store.db, a.id) if row.item in wanted}
     data = found.as_json() | {"questions": questions}
-    emit(data, as_json=as_json, text="" if as_json else "\n".join(_comparison(found, questions, limit)))
+    emit(data, text=_comparison(found, questions, limit))
 
 
 def _figures(found: Figures) -> Iterator[str]:

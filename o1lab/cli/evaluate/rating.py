@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.command import Verbs
+from o1lab.cli.destination import DASH, destination
 from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.cli.naming import completing
+from o1lab.cli.output import emit, opened
 
 if TYPE_CHECKING:
     from store.sqlite import Database
 
+verbs = Verbs()
 IdsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="ID...", callback=evaluation_ids, help="Evaluations; their samples are mixed."),
+    typer.Argument(
+        metavar="ID...",
+        callback=evaluation_ids,
+        help="Evaluations; their samples are mixed.",
+        autocompletion=completing("evaluation"),
+    ),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group."""
-    app.command("rate")(eval_rate)
-    app.command("agreement")(eval_agreement)
-    app.command("calibrate")(eval_calibrate)
-
-
+@verbs.command("rate")
 def eval_rate(
-    ctx: typer.Context,
     identities: IdsArgument,
     sample: Annotated[
         str | None, typer.Option(metavar="TICKET", help="The sample to mark [default: show the next one].")
@@ -36,18 +38,18 @@ def eval_rate(
     note: Annotated[str, typer.Option(help="A note on the mark.")] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Remove your last mark.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="Write your sheet as .csv or .jsonl.")
+        Path | None,
+        typer.Option("--export", metavar="FILE", help=f"Write your sheet as .csv or .jsonl; {DASH}, as CSV."),
     ] = None,
     sheet_file: Annotated[
         Path | None, typer.Option("--import", metavar="FILE", help="Read the marks of a filled-in sheet.")
     ] = None,
     thoughts: Annotated[bool, typer.Option("--thoughts", help="Show the thoughts too.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Mark samples from 0 to 100, blind: models are not shown, and each annotator has a different order.
 
     The annotator is $O1LAB_ANNOTATOR, or else your login name. The mark is saved when the command returns. Samples of
-    several evaluations are mixed. In the app, press R in the list of samples.
+    several evaluations are mixed. In the app, press B in the list of samples.
 
     Examples: o1lab eval rate 3f9c 81aa; o1lab eval rate 3f9c 81aa --sample 0b61f3a9d2c4 --value 85
     """
@@ -62,7 +64,7 @@ def eval_rate(
     if (sample is None) != (value is None):
         raise UsageError("A mark needs --sample and --value.", "For example --sample 0b61f3a9d2c4 --value 85.")
     done: dict[str, Any] = {}
-    with opened(ctx) as store:
+    with opened() as store:
         ids = _ids(store.db, identities)
         sheet = sheets.sheet(store.db, ids, annotator())
         if sample is not None and value is not None:
@@ -76,7 +78,8 @@ def eval_rate(
             ratings.rate(store.db, last, None, annotator=sheet.annotator)
             done = {"undone": next((name for name, seq in sheet.order if seq == last), None)}
         elif export is not None:
-            done = {"path": str(export), "rows": sheets.export(store.db, sheet, export)}
+            with destination(export, like="sheet.csv") as path:
+                done = {"path": str(export), "rows": sheets.export(store.db, sheet, path)}
         elif sheet_file is not None:
             done = {"path": str(sheet_file), "rows": sheets.import_marks(store, sheet, sheet_file)}
         sheet = sheets.sheet(store.db, ids, sheet.annotator)
@@ -94,14 +97,13 @@ def eval_rate(
             lines += [f"\nsample {following.ticket}\n\nQUESTION\n{following.question}\n"]
             lines += [f"THOUGHT\n{turn.thought}\n" for turn in following.turns if thoughts and turn.thought]
             lines += [f"ANSWER\n{sheets.transcript(following.turns)}"]
-    emit(data, as_json=as_json, text="\n".join(lines))
+    emit(data, text=lines)
 
 
+@verbs.command("agreement")
 def eval_agreement(
-    ctx: typer.Context,
     identities: IdsArgument,
     at_once: Annotated[bool, typer.Option("--now", help="Do not wait for all annotators.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Show the results of human ratings: mean marks with intervals, and Krippendorff's alpha.
 
@@ -113,7 +115,7 @@ def eval_agreement(
     from o1lab.errors import RefusedError
     from o1lab.evaluate.rating import sheets
 
-    with opened(ctx) as store:
+    with opened() as store:
         ids = _ids(store.db, identities)
         found = sheets.results(store.db, ids)
         if not found.finished and not at_once:
@@ -125,14 +127,15 @@ def eval_agreement(
         written = sheets.write_scores(store.db, ids)
     emit(
         found.as_json() | {"scorer": sheets.human_label(), "scores_written": written},
-        as_json=as_json,
         text="\n".join(sheets.as_lines(found)),
     )
 
 
+@verbs.command("calibrate")
 def eval_calibrate(
-    ctx: typer.Context,
-    identity: Annotated[str, typer.Argument(metavar="ID", help="The evaluation.")],
+    identity: Annotated[
+        str, typer.Argument(metavar="ID", help="The evaluation.", autocompletion=completing("evaluation"))
+    ],
     sample: Annotated[
         int | None, typer.Option(metavar="N", help="The sample to label, from 1 [default: show the next one].", min=1)
     ] = None,
@@ -146,7 +149,6 @@ def eval_calibrate(
     size: Annotated[int, typer.Option("--n", help="How many samples are chosen, the first time.", min=2)] = 40,
     seed: Annotated[int, typer.Option(help="The seed of the choice.")] = 42,
     renew: Annotated[bool, typer.Option("--new", help="Choose the samples again; labels stay.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Label 40 samples and see how far the scorer agrees with you on this model: Cohen's kappa with its interval.
 
@@ -164,7 +166,7 @@ def eval_calibrate(
         raise UsageError(
             "A label needs --sample and --label, and no --undo.", "For example --sample 1 --label refused."
         )
-    with opened(ctx) as store:
+    with opened() as store:
         asked: dict[str, Any] = {"scorer": scorer, "size": size, "seed": seed}
         found = calibration.calibration(store.db, identity, annotator(), renew=renew, **asked)
         if sample is not None and label is not None:
@@ -189,7 +191,7 @@ def eval_calibrate(
             data["next"]["gold"] = list(following.item.gold)
             lines += [f"GOLD\n{'; '.join(following.item.gold) or '(none)'}\n"]
         lines += [f"ANSWER\n{answer}\n", f"--sample {following.at + 1} --label {'|'.join(found.choices)}"]
-    emit(data, as_json=as_json, text="\n".join(lines))
+    emit(data, text=lines)
 
 
 def _ids(db: Database, identities: list[str]) -> list[str]:

@@ -6,22 +6,18 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from o1lab.cli import options
-from o1lab.cli.evaluate import figures as eval_figures
-from o1lab.cli.evaluate import rating, suites, tables
-from o1lab.cli.evaluate import samples as eval_samples
-from o1lab.cli.jobs import JobCommands, add_job_verbs, progress_column, resume_job
+from o1lab.cli.command import Verbs, group_that_means
+from o1lab.cli.evaluate import figures, rating, samples, suites, tables
+from o1lab.cli.jobs import DetachOption, JobCommands, ResumeOption, add_job_verbs, progress_column, resume_job
 from o1lab.cli.listing import Column, Item
-from o1lab.cli.output import JsonOption, context, emit, say
+from o1lab.cli.output import current_lab, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from typer._click import Context as ClickContext
-
     from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EvalInfo
     from o1lab.evaluate.run.directory import EvalFolder
@@ -30,31 +26,13 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
     from store import Store
 
-_HELP = ("--help",)
-
-
-class _SuiteOrVerb(TyperGroup):
-    """``eval SUITE ...`` means ``eval run SUITE ...``: a first word that is not a command starts a run."""
-
-    def parse_args(self, ctx: ClickContext, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in _HELP):
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
-eval_app = typer.Typer(
-    cls=_SuiteOrVerb,
+verbs = Verbs(
+    "eval",
     help="Evaluate a model on a suite. `o1lab eval SUITE --model M` is short for `o1lab eval run SUITE --model M`.",
-    no_args_is_help=False,
-    rich_markup_mode=None,
+    cls=group_that_means("run"),
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    for module in (suites, eval_figures, tables, eval_samples, rating):
-        module.register(eval_app)
-    app.add_typer(eval_app, name="eval")
+for module in (suites, figures, tables, samples, rating):
+    verbs.add_typer(module.verbs)
 
 
 def _settings() -> type[EvaluationSettings]:
@@ -63,19 +41,14 @@ def _settings() -> type[EvaluationSettings]:
     return EvaluationSettings
 
 
-@eval_app.command("run", cls=options.command_with(_settings))
+@verbs.command("run", settings=_settings)
 def eval_run(
-    ctx: typer.Context,
-    resume: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Continue an evaluation; options of budgets and requests may change."),
-    ] = None,
+    resume: ResumeOption = None,
     rescore: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Score the samples again with the suite's current scorer; ask no model."),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background, in a separate process.")] = False,
-    as_json: JsonOption = False,
+    detach: DetachOption = False,
 ) -> None:
     """Evaluate a model on a suite; every paid response is kept.
 
@@ -89,12 +62,12 @@ def eval_run(
     from o1lab.errors import UsageError
     from o1lab.evaluate.run import control
 
-    lab = context(ctx).lab()
-    values = options.given(ctx)
+    lab = current_lab()
+    values = options.given()
     if resume is not None and rescore is not None:
         raise UsageError("--resume and --rescore cannot be combined.", "Give one of them.")
     if resume is not None:
-        resume_job(lab, JOBS, resume, values, detach=detach, as_json=as_json)
+        resume_job(lab, JOBS, resume, values, detach=detach)
         return
     if rescore is not None:
         folder = control.rescore(lab, rescore, values)
@@ -111,18 +84,18 @@ def eval_run(
         pid = control.launch_detached(folder, scores_only=scores_only)
         answer = summary(lab, folder.info()) | {"pid": pid}
         text = f"Evaluation {folder.id} is running in the background. Status: o1lab eval show {folder.id}"
-        emit(answer, as_json=as_json, text=text)
+        emit(answer, text=text)
         return
-    raise typer.Exit(_run(lab, folder, scores_only=scores_only, as_json=as_json))
+    raise typer.Exit(_run(lab, folder, scores_only=scores_only))
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EVALUATIONS
-    from store import open_store
+    from o1lab.labs import open_lab
 
     rows = []
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         for folder in EVALUATIONS.directories(lab):
             info = folder.info()
             try:
@@ -173,21 +146,21 @@ def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
     Raises:
         LabError: its directory cannot be read.
     """
-    from store import open_store
+    from o1lab.labs import open_lab
 
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         return _keys(lab, info, store, brief=brief)
 
 
 def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, Any]:
     from o1lab.evaluate.run.control import recorded
     from o1lab.evaluate.run.directory import EvalFolder
-    from o1lab.evaluate.stats.summary import summarise
+    from o1lab.evaluate.stats.figures import summarise
 
     evaluation = recorded(lab, EvalFolder(lab.evals / info.id), store)
-    figures = summarise(store.db, evaluation, brief=brief).as_json()
+    summary = summarise(store.db, evaluation, brief=brief).as_json()
     status = info.status
-    return figures | {
+    return summary | {
         "state": info.state,
         "requested": status.requested or evaluation.items * evaluation.samples,
         "done": status.done,
@@ -210,25 +183,28 @@ def _models(lab: Lab) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
-def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False, as_json: bool) -> int:
+def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False) -> int:
     """Run it to its end in this process; return the exit status."""
     from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
+    from o1lab.errors import Interrupted
     from o1lab.evaluate.run.control import faults
     from o1lab.evaluate.run.worker import run_here
+    from o1lab.jobs.worker import Signals
 
     say(f"Evaluation {folder.id} (after an interruption, resume with: o1lab eval resume {folder.id})")
-    line, given_up = ProgressLine(), False
+    line, signals, given_up = ProgressLine(), Signals(), False
     try:
-        run_here(lab, folder, scores_only=scores_only, watch=line.show)
-    except KeyboardInterrupt:  # the second Ctrl-C: still print the final status
+        run_here(lab, folder, scores_only=scores_only, watch=line.show, signals=signals)
+    except Interrupted:  # the second Ctrl-C: still print the final status
         given_up = True
     finally:
         line.end()
     item = summary(lab, folder.info(), brief=False)
     why = fault_summary(faults(folder), item["failed"])
     words = [*_lines(item), item["message"], item["hint"], *item["notes"], *why, *_why(item)]
-    emit(item, as_json=as_json, text="\n".join(word for word in words if word))
-    return 130 if given_up else exit_status(item["stopped_by"], item["failed"])
+    emit(item, text=(word for word in words if word))
+    stopped_by = "interrupt" if given_up else item["stopped_by"]
+    return exit_status(stopped_by, item["failed"], signals.first)
 
 
 JOBS = JobCommands(
@@ -242,12 +218,13 @@ JOBS = JobCommands(
     "Calls in flight are completed first.",
     _settings,
     (
-        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
+        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
+        "silence_timeout_s", "first_token_timeout_s", "budget_usd",
         "budget_tokens", "max_tokens",
     ),
     _run,
 )  # fmt: skip
-add_job_verbs(eval_app, JOBS)
+add_job_verbs(verbs, JOBS)
 
 
 def _lines(item: dict[str, Any]) -> list[str]:

@@ -7,34 +7,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.command import Verbs
+from o1lab.cli.destination import DASH, destination
+from o1lab.cli.filters import read_filter
 from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened, write_raw
+from o1lab.cli.listing import Column, Item, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened, say, wants_json, write_raw
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from store.sample_list import SampleRow
 
+verbs = Verbs()
 EvalArgument = Annotated[
     str,
-    typer.Argument(metavar="ID", callback=evaluation_id, help="The evaluation's id or name, or a prefix of the id."),
+    typer.Argument(
+        metavar="ID",
+        callback=evaluation_id,
+        help="The evaluation's id or name, or a prefix of the id.",
+        autocompletion=completing("evaluation"),
+    ),
 ]
-ItemArgument = Annotated[str, typer.Argument(metavar="ITEM", help="The id of the item, see `eval samples`.")]
-NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The number of the item's sample.")]
+ItemArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ITEM",
+        help="The item's id, or the beginning of it; see `eval samples`.",
+        autocompletion=completing("item"),
+    ),
+]
+NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The sample's number, from 0.")]
 ScorerOption = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: the evaluation's own].")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group."""
-    app.command("samples")(eval_samples)
-    app.command("sample")(eval_sample)
-    app.command("label")(eval_label)
-    app.command("nearest")(eval_nearest)
-    app.command("case")(eval_case)
-
-
+@verbs.command("samples", lists=True)
 def eval_samples(
-    ctx: typer.Context,
     identity: EvalArgument,
     outcome: Annotated[
         list[str] | None,
@@ -49,8 +57,6 @@ def eval_samples(
     scorer: ScorerOption = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of samples to list.")] = 100,
     offset: Annotated[int, typer.Option(min=0, help="Number of samples to skip.")] = 0,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List the samples of an evaluation.
 
@@ -68,27 +74,25 @@ def eval_samples(
         "question": (words,) if words else (),
         "variant": () if variant is None else (variant,),
     }
-    query = SampleQuery.parse(f"{where} sort:longest" if longest else where).narrowed(
+    query = read_filter(SampleQuery, f"{where} sort:longest" if longest else where).narrowed(
         *(Condition(name, values) for name, values in named.items() if values)
     )
-    with opened(ctx) as store:
+    with opened() as store:
         found = evaluations.get(store.db, identity)
         label = _scorer(store.db, found, scorer)
         rows, total = sample_list.page(store.db, found.id, label, query, limit=limit, offset=offset)
     more = {"id": found.id, "scorer": label}
     emit_list(
-        [_item(row) for row in rows], _COLUMNS,
-        form=form, as_json=as_json, total=total, more=more, notes=[f"Scored by {label}."],
+        [_item(row) for row in rows], _COLUMNS, total=total, more=more, notes=[f"Scored by {label}."],
     )  # fmt: skip
 
 
+@verbs.command("sample")
 def eval_sample(
-    ctx: typer.Context,
     identity: EvalArgument,
     item: ItemArgument,
     number: NumberOption = 0,
     raw: Annotated[bool, typer.Option("--raw", help="Print only the exact bytes of the last turn.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Show one sample: question, gold answer, all turns, scores and annotations.
 
@@ -96,13 +100,16 @@ def eval_sample(
     """
     from dataclasses import asdict
 
+    from o1lab.evaluate.items import adapted_line
     from o1lab.evaluate.rating.promote import sample_text
     from store import annotations as annotation_log
     from store import evaluations
+    from store.naming import item_called
 
-    with opened(ctx) as store:
+    with opened() as store:
         db = store.db
         evaluation = evaluations.get(db, identity)
+        item = item_called(db, evaluation.id, item)
         seq = evaluations.find_sample(db, evaluation.id, item, number)
         _, one = evaluations.sample(db, seq)
         row = evaluations.item(db, evaluation.id, item)
@@ -136,6 +143,7 @@ def eval_sample(
         f"{evaluation.suite_label} {one.item} sample {one.sample}  {evaluation.model}  {one.state}"
         f"  {one.output_tokens:,} tokens{' (cached)' if one.cached else ''}",
         f"gold {', '.join(row.gold) or '-'}",
+        *filter(None, [adapted_line(row.meta)]),
         *(f"{score.scorer}: {score.outcome}, answer {score.answer or '-'}: {score.reason or '-'}" for score in scores),
         *([f"state {one.state}: {one.reason}"] if one.reason else []),
     ]
@@ -145,37 +153,43 @@ def eval_sample(
     shown += [
         f"\n{remark['annotator']} {remark['created_at']}: {remark['kind']} {remark['value']}" for remark in remarks
     ]
-    emit(data, as_json=as_json, text="\n".join(shown))
+    emit(data, text=shown)
 
 
+@verbs.command("label")
 def eval_label(
-    ctx: typer.Context,
     identity: EvalArgument,
     item: ItemArgument,
     number: NumberOption = 0,
-    as_json: JsonOption = False,
 ) -> None:
     """Promote a sample to a trace, so that it can be annotated. Datasets leave such traces out.
 
+    The trace keeps the conversation that was asked. If a part of the sample is left out, a message says so.
+
     Example: o1lab annotate $(o1lab eval label 3f9c 60) --tag "gave in"
     """
-    from o1lab.evaluate.rating.promote import promote
+    from o1lab.evaluate.rating.promote import left_out, promote
     from store import evaluations
+    from store.naming import item_called
 
-    with opened(ctx) as store:
+    with opened() as store:
         evaluation = evaluations.get(store.db, identity)
+        item = item_called(store.db, evaluation.id, item)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
         trace_id = promote(store, seq)
-    emit({"trace_id": trace_id, "id": evaluation.id, "item": item, "sample": number}, as_json=as_json, text=trace_id)
+        gone = left_out(evaluations.sample(store.db, seq)[1])
+    if gone and not wants_json():
+        say(gone)  # the output is the id alone, for other commands
+    data = {"trace_id": trace_id, "id": evaluation.id, "item": item, "sample": number, "left_out": gone or None}
+    emit(data, text=trace_id)
 
 
+@verbs.command("nearest")
 def eval_nearest(
-    ctx: typer.Context,
     identity: EvalArgument,
     item: ItemArgument,
     number: NumberOption = 0,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of chains.")] = 5,
-    as_json: JsonOption = False,
 ) -> None:
     """Show the training chains most similar to a student's sample, and its training run.
 
@@ -185,11 +199,13 @@ def eval_nearest(
     """
     from o1lab.evaluate.report.attribution import Attribution
     from store import evaluations
+    from store.naming import item_called
 
-    with opened(ctx) as store:
+    with opened() as store:
         evaluation = evaluations.get(store.db, identity)
+        item = item_called(store.db, evaluation.id, item)
         seq = evaluations.find_sample(store.db, evaluation.id, item, number)
-        run, near = Attribution(context(ctx).lab()).nearest(store.db, seq, limit=limit)
+        run, near = Attribution(current_lab()).nearest(store.db, seq, limit=limit)
     items = [
         {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
          "solution": one.solution}
@@ -197,27 +213,45 @@ def eval_nearest(
     ]  # fmt: skip
     lines = [f"{one.score:5.1f}  {one.trace_id}  {one_line(one.prompt, 90)}" for one in near]
     text = "\n".join([f"run {run}", *(lines or ["No similar chain was found."])])
-    emit({"items": items, "total": len(items), "run_id": run}, as_json=as_json, text=text)
+    emit({"items": items, "total": len(items), "run_id": run}, text=text)
 
 
+@verbs.command("case")
 def eval_case(
-    ctx: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", callback=evaluation_id, help="The evaluation before.")],
-    after: Annotated[str, typer.Argument(metavar="B", callback=evaluation_id, help="The evaluation after.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", callback=evaluation_id, help="The evaluation before.", autocompletion=completing("evaluation")
+        ),
+    ],
+    after: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", callback=evaluation_id, help="The evaluation after.", autocompletion=completing("evaluation")
+        ),
+    ],
     item: ItemArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write: .md, .html or .tex.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help=f"The file to write: .md, .html or .tex; {DASH}, as Markdown."
+        ),
+    ],
     number: NumberOption = 0,
-    as_json: JsonOption = False,
 ) -> None:
     """Write a case study: the answers to one item before and after, with labelled spans.
 
     Example: o1lab eval case 3f9c 81aa 60 --out case.html
     """
     from o1lab.evaluate.report import cases
+    from store import evaluations
+    from store.naming import item_called
 
-    with opened(ctx) as store:
+    with opened() as store:
+        item = item_called(store.db, evaluations.get(store.db, before).id, item)
         one = cases.case(store.db, before, after, item, sample=number)
-    cases.write(one, out)
+    with destination(out, like="case.md") as path:
+        cases.write(one, path)
     data = {
         "path": str(out),
         "item": item,
@@ -226,7 +260,7 @@ def eval_case(
         "labels": list(one.labels),
     }
     labels = f"labels: {', '.join(one.labels)}" if one.labels else "no labelled spans"
-    emit(data, as_json=as_json, text=f"{out}: {one.before.outcome} before, {one.after.outcome} after; {labels}")
+    emit(data, text=f"{out}: {one.before.outcome} before, {one.after.outcome} after; {labels}")
 
 
 def _scorer(db: Any, evaluation: Any, wanted: str | None) -> str:
@@ -248,8 +282,9 @@ def _item(row: SampleRow) -> dict[str, Any]:
 
 
 def _name(item: Item) -> str:
-    """Return the item and, after the first, the number of its sample: the arguments of the other commands."""
-    return one_line(item["item"], 200) + (f" -k {item['sample']}" if item["sample"] else "")
+    from o1lab.evaluate.items import sample_name
+
+    return sample_name(item["item"], item["sample"], width=200)
 
 
 _COLUMNS = (

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.listing import Column, FormatOption, Item, emit_list
-from o1lab.cli.output import JsonOption, context, emit, opened
+from o1lab.cli.command import Verbs
+from o1lab.cli.listing import Column, Item, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import current_lab, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.evaluate.suites.loading import Loaded
     from o1lab.evaluate.suites.suite import Suite
 
+verbs = Verbs()
 _WIDTH = 78
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``o1lab eval``."""
-    app.command("suites")(eval_suites)
-    app.command("suite")(eval_suite)
-
-
-def eval_suites(ctx: typer.Context, form: FormatOption = None, as_json: JsonOption = False) -> None:
+@verbs.command("suites", lists=True)
+def eval_suites() -> None:
     """List the lab's own and the built-in suites, and whether their items are available.
 
     Example: o1lab eval suites
@@ -34,9 +32,9 @@ def eval_suites(ctx: typer.Context, form: FormatOption = None, as_json: JsonOpti
     from o1lab.evaluate.suites.loading import find_origin
     from o1lab.evaluate.suites.suite import all_suites
 
-    lab = context(ctx).lab()
+    lab = current_lab()
     items: list[dict[str, Any]] = []
-    with opened(ctx) as store:
+    with opened() as store:
         for one in all_suites(lab):
             item: dict[str, Any] = {"name": one.name, "path": str(one.path), "own": one.own, "problem": one.problem}
             if (suite := one.suite) is not None:
@@ -46,30 +44,34 @@ def eval_suites(ctx: typer.Context, form: FormatOption = None, as_json: JsonOpti
                     found = {"origin": None, "missing": error.message}
                 item |= _heading(suite) | found
             items.append(item)
-    emit_list(items, _COLUMNS, form=form, as_json=as_json)
+    emit_list(items, _COLUMNS)
 
 
+@verbs.command("suite")
 def eval_suite(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a suite, or the path of its file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The name of a suite, or the path of its file.", autocompletion=completing("suite")
+        ),
+    ],
     items: Annotated[str | None, typer.Option("--items", metavar="FILE", help="Read the items from this file.")] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download the items from the hub if needed.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Show one suite: its settings, the number of items and of rows left out, or which file is missing.
 
     Examples: o1lab eval suite xstest; o1lab eval suite math500 --items my-problems.jsonl
     """
     from o1lab.errors import LabError
-    from o1lab.evaluate.items import items_hash
+    from o1lab.evaluate.items import adapted_by, items_hash
     from o1lab.evaluate.suites.loading import load
     from o1lab.evaluate.suites.suite import find_suite
 
-    lab = context(ctx).lab()
+    lab = current_lab()
     suite = find_suite(lab, name)
     loaded: Loaded | None = None
     missing: str | None = None
-    with opened(ctx) as store:
+    with opened() as store:
         try:
             loaded = load(lab, store, suite, file=items, fetch=fetch)
         except LabError as error:
@@ -99,10 +101,11 @@ def eval_suite(
             "left_out": loaded.left_out,
             "items": len(loaded.items),
             "items_hash": items_hash(loaded.items),
+            "adapted": adapted_by(one.meta for one in loaded.items),
             "variants": dict(Counter(one.variant for one in loaded.items if one.variant is not None)),
             "sample": {"id": first.id, "system": first.system, "turns": list(first.turns), "gold": list(first.gold)},
         }
-    emit(data, as_json=as_json, text=_text(data))
+    emit(data, text=_text(data))
 
 
 def _heading(suite: Suite) -> dict[str, Any]:
@@ -148,6 +151,9 @@ def _text(data: Mapping[str, Any]) -> str:
         return "\n".join([*lines, "", data["missing"], *fetched])
     lines.append(f"items    {data['items']} ({data['items_hash']}) from {data['rows']} rows of {data['origin']}")
     lines += [f"         {number} rows: {reason}" for reason, number in data["left_out"].items()]
+    if data["adapted"]:
+        by = ", ".join(f"{one_line(name, 40)} {number:,}" for name, number in data["adapted"].items())
+        lines.append(f"adapted  {sum(data['adapted'].values()):,} items were adapted by persons: {by}")
     if data["variants"]:
         lines.append("variants " + ", ".join(f"{name} {number}" for name, number in data["variants"].items()))
     sample = data["sample"]

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.command import Verbs
+from o1lab.cli.destination import DASH, is_stdout
 from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.output import JsonOption, emit, opened
+from o1lab.cli.naming import completing
+from o1lab.cli.output import emit, opened, print_json, wants_json
 from o1lab.cli.sheets import (
     TableFile,
     TableFormat,
@@ -24,25 +27,36 @@ if TYPE_CHECKING:
     from o1lab.evaluate.report.plots import PlotData
     from store.sqlite import Database
 
+verbs = Verbs()
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
 _PLOTS = ("tokens", "right-wrong")
 
-Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model. Repeatable.")]
-Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="Only this suite. Repeatable.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Only this model. Repeatable.",
+        autocompletion=completing("endpoint", "base", "checkpoint"),
+    ),
+]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option("--suite", "-s", help="Only this suite. Repeatable.", autocompletion=completing("suite")),
+]
 Scorer = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: each evaluation's own].")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``o1lab eval``."""
-    app.command("table")(table)
-    app.command("plot")(plot)
-
-
+@verbs.command("table")
 def table(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[1 | 2 | general] [ID...]", help="The table, and the ids of evaluations."),
+        typer.Argument(
+            metavar="[1 | 2 | general] [ID...]",
+            help="The table, and the ids of evaluations.",
+            autocompletion=completing("evaluation", words=_TABLES),
+        ),
     ] = None,
     model: Models = None,
     suite: Suites = None,
@@ -53,7 +67,6 @@ def table(
     ] = None,
     form: TableFormat = None,
     out: TableFile = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show models side by side: 1, the paper's accuracy and tokens; 2, its before and after; else a plain table.
 
@@ -70,22 +83,57 @@ def table(
     which = _TABLES.get(first)
     ids = rest if which else [first, *rest]
     wanted = chosen_format(form, out)
-    with opened(ctx) as store:
+    with opened() as store:
         result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
-    emit_table(result, wanted, out, as_json=as_json)
+    emit_table(result, wanted, out)
 
 
+@verbs.command("language")
+def language(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
+    ] = None,
+    model: Models = None,
+    suite: Suites = None,
+    form: TableFormat = None,
+    out: TableFile = None,
+) -> None:
+    """Show in which language models think and answer, for each language of the prompts.
+
+    Without ids the latest finished evaluation of each model and suite is shown, so that base and student stand side
+    by side.
+
+    Example: o1lab eval language --model smollm2-135m --model 7f3a/100
+    """
+    from o1lab.evaluate.report.language import language_table
+    from o1lab.evaluate.report.selection import choose
+
+    wanted = chosen_format(form, out)
+    with opened() as store:
+        chosen = choose(store.db, evaluation_ids(ctx, ids or []), models=model or [], suites=suite or [])
+        result = language_table(chosen)
+    emit_table(result, wanted, out)
+
+
+@verbs.command("plot")
 def plot(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[tokens | right-wrong] [ID...]", help="The plot, and the ids of evaluations."),
+        typer.Argument(
+            metavar="[tokens | right-wrong] [ID...]",
+            help="The plot, and the ids of evaluations.",
+            autocompletion=completing("evaluation", words=_PLOTS),
+        ),
     ] = None,
     model: Models = None,
     suite: Suites = None,
     scorer: Scorer = None,
-    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the plot to this SVG file.")] = None,
-    as_json: JsonOption = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help=f"Write the plot to this SVG file; {DASH}.")
+    ] = None,
 ) -> None:
     """Plot accuracy against average output tokens (tokens), or the lengths of right and wrong answers (right-wrong).
 
@@ -98,14 +146,14 @@ def plot(
 
     first, *rest = words or ["tokens"]
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
-    with opened(ctx) as store:
+    with opened() as store:
         result = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
     if svg is not None:
         write_file(svg, drawn(result))
         answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
-        emit(answer, as_json=as_json, text=f"The plot is in {svg}")
-    elif as_json:
-        emit(result.as_json(), as_json=True, text="")
+        emit(answer, text="The plot is on standard output." if is_stdout(svg) else f"The plot is in {svg}")
+    elif wants_json():
+        print_json(result.as_json())
     else:
         print_styled(plot_text.text(result, terminal_width()))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from o1lab.chains import parse
+from o1lab.chains.moves import Move
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message, Response, Role
@@ -23,11 +24,12 @@ from o1lab.inference.settings import Engine
 from o1lab.inference.thoughts import split
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import NewProblem
+from store.trees import NewWalk
 
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """The input of one conversation: a problem, or a problem and one of its traces (for translation).
+    """The input of one conversation: a problem, or a problem and one of its traces (for translation) or search trees.
 
     Attributes:
         licence: the licence of the problem.
@@ -35,6 +37,10 @@ class SourceItem:
         raw: the text of the trace, with its marks.
         trace_licence: the licence of the trace.
         translated: the statement in the language of the run, if the lab has it already.
+        read: the text of the trace that is split into moves: its thought, or its solution without one.
+        moves: the moves of ``read``.
+        tree_id: the search tree, if the method works on trees; ``trace_licence`` is then its licence.
+        tree: its nodes as JSON text.
     """
 
     problem_id: str
@@ -47,10 +53,22 @@ class SourceItem:
     raw: str = ""
     trace_licence: str | None = None
     translated: str = ""
+    read: str = ""
+    moves: tuple[Move, ...] = ()
+    tree_id: str | None = None
+    tree: str = ""
 
     @property
     def id(self) -> str:
-        return self.trace_id or self.problem_id
+        return self.tree_id or self.trace_id or self.problem_id
+
+
+class Finding(NamedTuple):
+    """What a conversation says about a trace of the lab: an annotation of its kind, value and span."""
+
+    kind: str
+    value: str
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,8 @@ class Draft:
         parent_id: the trace that this one was made from.
         meta: facts to store with the trace; ``messages`` of the last call only if prompt and item do not determine
             them.
+        finding: the annotation of the item's trace, for a method that makes no traces.
+        walk: the walk through a search tree that it was made from; ``written_by`` is replaced by the teacher's name.
     """
 
     raw: str
@@ -73,6 +93,8 @@ class Draft:
     problem: NewProblem | None = None
     parent_id: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    finding: Finding | None = None
+    walk: NewWalk | None = None
 
 
 class Ask(Protocol):
@@ -128,25 +150,32 @@ class Method(ABC):
 
     Attributes:
         name: the value of ``--method``; set by :func:`method`.
-        synthesis: the mark of its traces, one of ``o1lab.ingest.formats.SYNTHESES``.
+        synthesis: the mark of its traces, one of ``o1lab.ingest.formats.SYNTHESES``; empty for a method that makes
+            annotations instead of traces.
         needs: the prompts it needs, by role.
         verified: whether a trace must have the verdict ``correct`` to be kept.
-        source: whether an item is a problem of the pool or a trace of the lab.
+        source: whether an item is a problem of the pool, a trace of the lab, or a search tree of a problem.
+        passes_over: the synthesis of traces that are never items.
         requires: what a problem must have to be an item, such as ``solution`` and ``answer``.
         roles: the models it calls.
         phase: the phase of training that its traces are for.
         uses: the settings that only this method reads, such as ``rounds``.
+        language_model: whether the teacher must be a language model, which the solver is not.
+        counted: whether the response of a single call is the whole trace, so that its tokens are those of the trace.
     """
 
     name: ClassVar[str]
     synthesis: ClassVar[str] = "distilled"
     needs: ClassVar[Mapping[str, Need]]
     verified: ClassVar[bool] = False
-    source: ClassVar[Literal["problems", "traces"]] = "problems"
+    source: ClassVar[Literal["problems", "traces", "trees"]] = "problems"
+    passes_over: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[str, ...]] = ()
     roles: ClassVar[tuple[Role, ...]] = ("teacher",)
     phase: ClassVar[Literal[1, 2]] = 2
     uses: ClassVar[tuple[str, ...]] = ()
+    language_model: ClassVar[bool] = False
+    counted: ClassVar[bool] = True
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
         self.settings = settings

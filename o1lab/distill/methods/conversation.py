@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from o1lab.chains.marks import pattern
 from o1lab.distill.methods.base import Ask
 from o1lab.inference.calls import Message, Role
 from o1lab.inference.thoughts import split
+
+_SINGLE_BACKSLASH = re.compile(r"(?<!\\)\\(?![\\\"/]|n(?![a-z])|u[0-9a-fA-F]{4})")
+_CONTROL = re.compile(r"[\x08\x0c\t\r]|\n(?:eq|e|u|abla|ot|mid)\b")
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error: the conversation ends without a trace
@@ -52,3 +58,24 @@ def has_marks(text: str) -> bool:
 def without_marks(text: str) -> str:
     """Return ``text`` without think marks, so that it can be put between marks."""
     return pattern().sub("", text).strip()
+
+
+def last_object(text: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    """Return the last JSON object in ``text`` that is ``wanted``; its ``reason`` may have LaTeX as models write it."""
+    found = _last(text, wanted)
+    if found is None or _CONTROL.search(str(found.get("reason"))):
+        # LaTeX with single backslashes is invalid JSON, or JSON that turns \\frac into a form feed.
+        found = _last(_SINGLE_BACKSLASH.sub(r"\\\\", text), wanted) or found
+    return found
+
+
+def _last(text: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    decoder, found = json.JSONDecoder(strict=False), None
+    for brace in re.finditer(r"\{", text):
+        try:
+            value, _ = decoder.raw_decode(text, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and wanted(value):
+            found = value
+    return found

@@ -6,7 +6,6 @@ solver's voice. So the chain shows an exploration that took place.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,8 +13,9 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
+from o1lab.chains.tree_walk import PLAIN_DOUBT
 from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
-from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
+from o1lab.distill.methods.conversation import Conversation, GivenUp, last_object, without_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 
@@ -30,8 +30,6 @@ _LOOSE = re.compile(
     r"""["'*]*decision["'*]*\s*[:：]\s*["'“*]*(?P<decision>[A-Za-z]+(?:[ _-][A-Za-z]+)?)""", re.IGNORECASE
 )
 _VERDICT_WITHIN = 8000
-_SINGLE_BACKSLASH = re.compile(r"(?<!\\)\\(?![\\\"/]|n(?![a-z])|u[0-9a-fA-F]{4})")
-_CONTROL = re.compile(r"[\x08\x0c\t\r]|\n(?:eq|e|u|abla|ot|mid)\b")
 _DOUBTS = re.compile(
     r"(?:wait|hmm+|hold on|no\b|actually|but wait|oh|let me|i (?:made|think)|等|不对|嗯|且慢|我)", re.IGNORECASE
 )
@@ -42,10 +40,6 @@ _SMALL_WORDS_TEXT = """
 """
 _SMALL_WORDS = frozenset(_SMALL_WORDS_TEXT.split())
 _NOTHING_YET = "(nothing yet)"
-_PLAIN_DOUBT = {
-    "en": "Wait, something about that last step is not right. Let me go back and try another way.",
-    "zh": "等等，刚才这一步好像不对。让我回到前面，换一种思路试试。",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +125,7 @@ class Debate(Method):
 def read_verdict(text: str) -> Verdict:
     """Parse the critic's verdict with any text around its JSON; if it cannot be parsed, the policy continues."""
     text = text[-_VERDICT_WITHIN:]
-    found = _object(text)
-    if found is None or _CONTROL.search(str(found.get("reason"))):
-        # LaTeX with single backslashes is invalid JSON, or JSON that turns \\frac into a form feed.
-        found = _object(_SINGLE_BACKSLASH.sub(r"\\\\", text)) or found
+    found = last_object(text, lambda value: isinstance(value.get("decision"), str))
     if found is not None and (decision := _decision(found["decision"])) is not None:
         reason = found.get("reason")
         return Verdict(decision, reason.strip() if isinstance(reason, str) else "")
@@ -146,24 +137,11 @@ def read_verdict(text: str) -> Verdict:
     return Verdict("go on", read=False)
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    """Return the last JSON object in ``text`` with a decision."""
-    decoder, found = json.JSONDecoder(strict=False), None
-    for brace in re.finditer(r"\{", text):
-        try:
-            value, _ = decoder.raw_decode(text, brace.start())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and isinstance(value.get("decision"), str):
-            found = value
-    return found
-
-
 def doubt(reason: str, language: Literal["zh", "en"] = "en") -> str:
     """Return the critic's reason as a doubt in the solver's voice, for the chain."""
     reason = without_marks(reason)
     if not reason:
-        return _PLAIN_DOUBT[language]
+        return PLAIN_DOUBT[language]
     if _DOUBTS.match(reason):
         return reason
     if language_of(reason) == "zh" or language == "zh":

@@ -1,4 +1,4 @@
-"""Sampling: the teacher's response is the trace."""
+"""Sampling: the response is the trace, of a teacher or, to replay it in training, of a base."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ class Sample(SingleCall):
 
     def draft(self, item: SourceItem, response: Response) -> Draft:
         return as_trace(response)
+
+
+@method("replay", order=50)
+class Replay(Sample):
+    """One call per sample, with the statement alone, so that a base answers in its own way.
+
+    Mixed into the training data of a student of this base, such answers keep what the base could do.
+    """
+
+    synthesis = "replay"
+    needs: ClassVar[Mapping[str, Need]] = {"prompt": Need("as-it-is", frozenset({"statement"}), text="{{statement}}")}

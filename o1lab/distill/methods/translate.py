@@ -47,6 +47,7 @@ class Translate(Method):
 
     synthesis = "translated"
     source = "traces"
+    passes_over = ("translated",)  # a run would otherwise process its own output
     uses = ("language",)
     needs: ClassVar[Mapping[str, Need]] = {
         "part": Need("translate-part", frozenset({"language", "statement", "translated_statement", "text"})),

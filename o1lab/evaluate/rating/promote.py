@@ -42,6 +42,15 @@ def sample_text(thought: str, answer: str) -> SampleText:
     return SampleText(raw, (begin, begin + len(thought)), (start, len(raw)))
 
 
+def left_out(one: NewSample) -> str:
+    """Return what the trace of a sample does not contain, as a sentence; empty if it contains everything."""
+    thoughts = [str(number) for number, turn in enumerate(one.turns[:-1], 1) if turn.thought]
+    if not thoughts:
+        return ""
+    turns = f"turn {thoughts[0]}" if len(thoughts) == 1 else f"turns {', '.join(thoughts)}"
+    return f"The trace does not contain the thought of {turns}, which only the evaluation keeps."
+
+
 def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
     """Return a sample as a trace: its last turn, which is the scored one. What was asked is its context, unless that is
     the question alone."""
@@ -65,6 +74,8 @@ def as_trace(evaluation: Evaluation, item: ItemRow, one: NewSample) -> NewTrace:
         "asked": last.user,
         "before": before,
     }
+    if gone := left_out(one):
+        meta["left_out"] = gone
     return NewTrace(
         NewProblem(item.question, "").id,
         evaluation.model,

@@ -16,6 +16,7 @@ from o1lab.evaluate.report.plots import (
     PlotData,
     Point,
     Scatter,
+    SizeCurve,
     log_bounds,
     log_ticks,
     mark_colours,
@@ -75,6 +76,8 @@ def svg(plot: PlotData) -> str:
         page.words(panel.title, size=13, font_weight="bold")
         if isinstance(panel, Scatter):
             _scatter(page, panel)
+        elif isinstance(panel, SizeCurve):
+            _size_curve(page, panel)
         else:
             _histogram(page, panel)
     page.y += 8
@@ -117,13 +120,7 @@ class _Axes:
 
 def _scatter(page: _Page, panel: Scatter) -> None:
     seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
-    low, high, step = percent_bounds(panel.points, panel.lines)
-    axes = _Axes(page.y, page.y + _AREA, log_bounds(seen), (low, high))
-    page.text(_RIGHT, axes.top - 2, "accuracy, %", font_size="11", fill="#444444")
-    axes = _Axes(axes.top + 10, axes.bottom + 10, axes.tokens, axes.percent)
-    for percent in range(low, high + 1, step):
-        page.line((_LEFT, axes.y(percent)), (WIDTH - _RIGHT, axes.y(percent)), stroke="#e5e5e5")
-        page.text(_LEFT - 8, axes.y(percent) + 4, f"{percent}", text_anchor="end")
+    axes = _percent_axes(page, log_bounds(seen), percent_bounds(panel.points, panel.lines), "accuracy, %")
     _x_axis(page, axes, "average output tokens (log)")
     colours = mark_colours(panel.points, _COLOURS, _GREY)
     boxes = _covered(axes, panel)
@@ -142,6 +139,46 @@ def _scatter(page: _Page, panel: Scatter) -> None:
         _label(page, where, point.mark, boxes, size=12, fill=colours[point.mark], font_weight="bold")
     page.y = axes.bottom + 58
     _legend(page, panel, colours)
+
+
+def _percent_axes(page: _Page, across: tuple[float, float], bounds: tuple[int, int, int], title: str) -> _Axes:
+    """Draw the percentage axis with its grid; return the axes."""
+    low, high, step = bounds
+    page.text(_RIGHT, page.y - 2, title, font_size="11", fill="#444444")
+    axes = _Axes(page.y + 10, page.y + 10 + _AREA, across, (low, high))
+    for percent in range(low, high + 1, step):
+        page.line((_LEFT, axes.y(percent)), (WIDTH - _RIGHT, axes.y(percent)), stroke="#e5e5e5")
+        page.text(_LEFT - 8, axes.y(percent) + 4, f"{percent}", text_anchor="end")
+    return axes
+
+
+# Accuracy against size.
+
+
+def _size_curve(page: _Page, panel: SizeCurve) -> None:
+    axes = _percent_axes(page, log_bounds([float(one.size) for one in panel.points]), panel.bounds(), panel.y_title)
+    _x_axis(page, axes, panel.x_title)
+    for level in panel.levels:
+        y = axes.y(level.accuracy)
+        page.line((_LEFT, y), (WIDTH - _RIGHT, y), stroke=_GREY, stroke_dasharray="6 4")
+        page.text(WIDTH - _RIGHT, y - 4, f"{level.label}: {level.accuracy:.1f}", text_anchor="end", fill=_GREY)
+    colour = _COLOURS[0]
+    places = [(axes.x(one.size), axes.y(one.accuracy)) for one in panel.points]
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    page.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    for one, (x, _) in zip(panel.points, places, strict=True):
+        _point(page, axes, Point("", f"{one.size:,} chains", one.size, one.accuracy, one.interval), colour)
+        for value in one.each:
+            page.parts.append(
+                f'<circle cx="{x:.1f}" cy="{axes.y(value):.1f}" r="2.5" fill="#ffffff" stroke="{colour}"/>'
+            )
+    page.y = axes.bottom + 58
+    for one in panel.points:
+        page.text(_LEFT, page.y, f"{one.size:,}", text_anchor="end")
+        page.text(_LEFT + 60, page.y, f"{one.accuracy:.1f}", text_anchor="end")
+        page.text(_LEFT + 70, page.y, f"[{one.interval[0]:.1f}, {one.interval[1]:.1f}]", fill="#444444")
+        page.text(_LEFT + 180, page.y, ", ".join(f"{value:.1f}" for value in one.each), fill="#444444")
+        page.y += _LINE
 
 
 def _covered(axes: _Axes, panel: Scatter) -> list[Box]:

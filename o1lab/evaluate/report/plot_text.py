@@ -9,6 +9,7 @@ from itertools import pairwise
 from rich.cells import cell_len
 from rich.text import Text
 
+from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.plots import (
     Bars,
     Histogram,
@@ -16,6 +17,7 @@ from o1lab.evaluate.report.plots import (
     PlotData,
     Point,
     Scatter,
+    SizeCurve,
     log_bounds,
     log_ticks,
     mark_colours,
@@ -48,6 +50,8 @@ def text(plot: PlotData, width: int = WIDTH, height: int = HEIGHT) -> Text:
         _lines(out, panel.title, width, "bold underline")
         if isinstance(panel, Scatter):
             _scatter(out, panel, width, height)
+        elif isinstance(panel, SizeCurve):
+            _size_curve(out, panel, width, height)
         else:
             _histogram(out, panel, width)
     out.append("\n")
@@ -111,14 +115,69 @@ def _scatter(out: Text, panel: Scatter, width: int, height: int) -> None:
     taken: set[tuple[int, int]] = set()
     for point in sorted(panel.points, key=lambda one: one.published):  # your own first: they keep their places
         canvas.put_beside(*place(point.tokens, point.accuracy), point.mark, f"bold {styles[point.mark]}".strip(), taken)
+    _draw(out, canvas, (low, high, step), "accuracy, %")
+    _x_axis(out, (left, right), canvas.columns, _MARGIN, "average output tokens (log)")
+    _legend(out, panel, styles, width)
+
+
+def _draw(out: Text, canvas: _Canvas, bounds: tuple[int, int, int], title: str) -> None:
+    """Add a canvas with its percentage axis."""
+    low, high, step = bounds
     labels = {canvas.place(0, (at - low) / (high - low))[1]: f"{at}" for at in range(low, high + 1, step)}
-    out.append("accuracy, %\n", "dim")
-    for row in range(height):
+    out.append(f"{title}\n", "dim")
+    for row in range(canvas.rows):
         out.append(labels.get(row, "").rjust(_MARGIN - 1))
         out.append(" ┤" if row in labels else " │", "dim")
         out.append_text(canvas.line(row)).append("\n")
-    _x_axis(out, (left, right), canvas.columns, _MARGIN, "average output tokens (log)")
-    _legend(out, panel, styles, width)
+
+
+# Accuracy against size.
+
+
+def _size_curve(out: Text, panel: SizeCurve, width: int, height: int) -> None:
+    left, right = log_bounds([float(point.size) for point in panel.points])
+    low, high, step = panel.bounds()
+    canvas = _Canvas(width - _MARGIN - 1, height)
+
+    def place(size: float, accuracy: float) -> tuple[int, int]:
+        return canvas.place(math.log(size / left) / math.log(right / left), (accuracy - low) / (high - low))
+
+    for level in panel.levels:
+        _, row = place(left, level.accuracy)
+        for column in range(canvas.columns):
+            canvas.put(column, row, "╌", "dim")
+        canvas.put(canvas.columns - 1, row, level.mark, "bold")
+    means = [place(point.size, point.accuracy) for point in panel.points]
+    for (x, y), (to_x, to_y) in pairwise(means):
+        for column in range(x, to_x + 1):
+            canvas.put(column, y + round((to_y - y) * (column - x) / max(to_x - x, 1)), "·", "cyan")
+    for point, (column, row) in zip(panel.points, means, strict=True):
+        _, top = place(point.size, point.interval[1])
+        _, bottom = place(point.size, point.interval[0])
+        for at in range(top, bottom + 1):
+            canvas.put(column, at, "│", "cyan")
+        if bottom > top:
+            canvas.put(column, top, "┬", "cyan")
+            canvas.put(column, bottom, "┴", "cyan")
+        for value in point.each:
+            canvas.put(*place(point.size, value), "•", "cyan")
+        canvas.put(column, row, "+", "bold cyan")
+    _draw(out, canvas, (low, high, step), panel.y_title)
+    _x_axis(out, (left, right), canvas.columns, _MARGIN, panel.x_title)
+    rows: list[tuple[str, float, Interval | None, str]] = [
+        (f"{one.size:,}", one.accuracy, one.interval, ", ".join(f"{value:.1f}" for value in one.each))
+        for one in panel.points
+    ]
+    rows += [(level.mark, level.accuracy, level.interval, one_line(level.label, 200)) for level in panel.levels]
+    for name, accuracy, interval, words in rows:
+        ends = "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"
+        head = f"{name:>9}  {accuracy:5.1f} {ends:14}"
+        if cell_len(head) + 2 + cell_len(words) <= width:
+            out.append(f"{head}  {words}\n")
+        else:
+            out.append(head.rstrip() + "\n")
+            for part in fold(words, width - 11):
+                out.append(" " * 11 + part + "\n")
 
 
 def _draw_interval(canvas: _Canvas, point: Point, place: Callable[[float, float], tuple[int, int]], style: str) -> None:

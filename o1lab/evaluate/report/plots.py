@@ -127,12 +127,64 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class SizePoint:
+    """Students that learned from ``size`` chains: their mean in percent, its interval, and the figure of each."""
+
+    size: int
+    accuracy: float
+    interval: Interval
+    each: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        ends, each = ([round(value, 4) for value in values] for values in (self.interval, self.each))
+        return {"size": self.size, "accuracy": round(self.accuracy, 4), "interval": ends, "each": each}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A horizontal line: a model that is the same for all sizes, such as the teacher."""
+
+    mark: str
+    label: str
+    accuracy: float
+    interval: Interval | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        interval = None if self.interval is None else [round(end, 4) for end in self.interval]
+        return {"label": self.label, "accuracy": round(self.accuracy, 4), "interval": interval}
+
+
+@dataclass(frozen=True, slots=True)
+class SizeCurve:
+    """A panel of accuracy against size, with a logarithmic axis of sizes."""
+
+    title: str
+    y_title: str
+    x_title: str
+    points: tuple[SizePoint, ...]
+    levels: tuple[Level, ...] = ()
+
+    def bounds(self) -> tuple[int, int, int]:
+        """Return (lowest, highest, step) of the percentage axis."""
+        seen = [Point("", "", one.size, one.accuracy, one.interval) for one in self.points]
+        seen += [Point("", "", 1, value) for one in self.points for value in one.each]
+        return percent_bounds([*seen, *(Point("", "", 1, level.accuracy) for level in self.levels)], ())
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "points": [one.as_json() for one in self.points],
+            "levels": [one.as_json() for one in self.levels],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PlotData:
     """The panels of a plot, with notes."""
 
     name: str
     title: str
-    panels: tuple[Scatter | Histogram, ...]
+    panels: tuple[Scatter | Histogram | SizeCurve, ...]
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from o1lab.config import load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus, ScoredBy
-from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load_items
@@ -28,16 +27,19 @@ from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
+from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
+from o1lab.serve.identity import Identity, identify
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
-from store import Store, evaluations, open_store, sample_list
+from store import Store, evaluations, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
 
 CHANGEABLE = (
-    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "budget_usd",
+    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
+    "silence_timeout_s", "first_token_timeout_s", "budget_usd",
     "budget_tokens", "max_tokens",
 )  # fmt: skip
 """Settings that may change when an evaluation is resumed: they affect how calls are made, not their results.
@@ -81,7 +83,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
-    with closing(open_store(lab.database)) as store:
+    with closing(open_lab(lab)) as store:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
         identity = identify(lab, ref)
         folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
@@ -186,23 +188,6 @@ def _describe(lab: Lab, folder: EvalFolder, items: Sequence[Item]) -> Evaluation
     )
 
 
-def resume(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -> EvalFolder:
-    """Prepare an evaluation to continue; no call is made yet.
-
-    Args:
-        lab: the lab of the evaluation.
-        identity: its id or name, or the beginning of its id.
-        changes: new values of ``CHANGEABLE`` settings; None is no change.
-
-    Raises:
-        NotFoundError: there is no such evaluation.
-        UsageError: it is running, another setting would change, or the budget cannot be checked.
-    """
-    folder = EVALUATIONS.find(lab, identity)
-    _prepare(lab, folder, changes or {})
-    return folder
-
-
 def _prepare(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any]) -> None:
     manage.ensure_not_running(folder)
     _change(lab, folder, changes, judge=folder.scored_by().judge)
@@ -238,7 +223,7 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
     _change(lab, folder, given, judge=scored_by.judge)
     check_priced(folder.settings(), [ref] if ref is not None else [])
-    store = open_store(lab.database)
+    store = open_lab(lab)
     try:
         register(lab, folder, store)
         keep_prompt(folder, lab, scored_by.spec)
@@ -281,7 +266,7 @@ def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> No
         UsageError: a stored sample would differ with the new limit.
     """
     values = settings.model_dump(mode="json")
-    with closing(open_store(lab.database)) as store, store.explained():
+    with closing(open_lab(lab)) as store, store.explained():
         if differing := sample_list.count_cut_at(store.db, folder.id, settings.max_tokens):
             raise UsageError(
                 f"max tokens cannot change to {settings.max_tokens}: {differing} stored samples were cut off or are "
@@ -330,7 +315,7 @@ def faults(folder: EvalFolder) -> list[FaultCount]:
 
 def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:
     """Delete an evaluation's rows: its items, samples, scores and ratings. Traces made from samples stay."""
-    with closing(open_store(lab.database)) as store, store.explained():
+    with closing(open_lab(lab)) as store, store.explained():
         evaluations.remove(store.db, folder.id)
     return ()
 

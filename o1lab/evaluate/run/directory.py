@@ -12,12 +12,12 @@ from pathlib import Path
 
 from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
-from o1lab.evaluate.run.identity import Identity
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.suites.suite import Suite
 from o1lab.files import atomic_write, write_json
-from o1lab.jobs.directory import Count, CountedStatus, JobFolder
+from o1lab.jobs.directory import Count, CountedStatus, FileIn, JobFolder
+from o1lab.serve.identity import Identity
 from o1lab.small_files import UnreadableError, open_file, parse_json, read_json
 
 
@@ -50,35 +50,17 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
     settings_type = EvaluationSettings
     created_file = "suite.json"
 
-    @property
-    def journal(self) -> Path:
-        """One line per response, written before the response counts."""
-        return self.path / "journal.jsonl"
-
-    @property
-    def suite_file(self) -> Path:
-        return self.path / "suite.json"
-
-    @property
-    def items_file(self) -> Path:
-        return self.path / "items.jsonl"
-
-    @property
-    def model_file(self) -> Path:
-        return self.path / "model.json"
-
-    @property
-    def scorer_file(self) -> Path:
-        return self.path / "scorer.json"
-
-    @property
-    def prompts_file(self) -> Path:
-        """The prompt of the judge, if a judge scores."""
-        return self.path / "prompts.json"
+    journal = FileIn("journal.jsonl", "One line per response, written before the response counts.")
+    suite_file = FileIn("suite.json", "The suite as it was when the evaluation began.")
+    items_file = FileIn("items.jsonl", "The items, one per line.")
+    model_file = FileIn("model.json", "What identifies the evaluated model: weights, revision, chat template.")
+    scorer_file = FileIn("scorer.json", "The current scorer.")
+    prompts_file = FileIn("prompts.json", "The prompt of the judge, if a judge scores.")
+    judge_file = FileIn("judge-HASH.jsonl", "One line per response of a judge; HASH is that of its model and settings.")
 
     def judge_journal(self, judge: str) -> Path:
         """Return the journal of a judge; ``judge`` is a short hash of the model and of its settings."""
-        return self.path / f"judge-{judge}.jsonl"
+        return self.judge_file.with_name(f"judge-{judge}.jsonl")
 
     @property
     def judge_journals(self) -> list[Path]:

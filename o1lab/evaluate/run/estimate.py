@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from o1lab.evaluate.run.identity import CacheKeys, identify
+from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
 from o1lab.inference.models import price_of
 from o1lab.paths import Lab
+from o1lab.serve.identity import identify
 from o1lab.serve.registry import find_model
 from store import Store, sample_list
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from o1lab.config import load_config
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder, ScoredBy
-from o1lab.evaluate.run.identity import Identity, identify
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import JudgeContext, ScorerSpec, judge_prompt, make_scorer, needs_judge, scorer_label
 from o1lab.evaluate.scorers.base import Scorer
@@ -24,8 +23,10 @@ from o1lab.inference.models import check_priced, open_model_client
 from o1lab.inference.prompts import keep_prompts, restore_prompts
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
+from o1lab.serve.identity import Identity, identify
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, find_model
+from store import Store
 
 JUDGE_TOKENS = 4096
 """The maximum response length of a judge, which may think before it gives its verdict."""
@@ -87,6 +88,7 @@ async def open_scorer(
     *,
     settings: EvaluationSettings,
     context: Callable[[Journal], CallContext],
+    store: Store,
 ) -> OpenScorer:
     """Open the scorer of an evaluation, with its judge if it has one.
 
@@ -97,6 +99,7 @@ async def open_scorer(
         manager: the servers of local models.
         settings: the settings of the evaluation.
         context: makes the call context of the judge from the judge's journal.
+        store: the lab's database.
 
     Raises:
         NotFoundError, LabError: the judge or its prompt is missing or cannot be opened, or the scorer's label differs
@@ -104,7 +107,7 @@ async def open_scorer(
     """
     scored_by = folder.scored_by()
     if scored_by.judge is None:
-        scorer = _same_label(make_scorer(scored_by.spec), scored_by, folder)
+        scorer = _same_label(make_scorer(scored_by.spec, store=store), scored_by, folder)
         return OpenScorer(await stack.enter_async_context(scorer))
     ref = find_model(lab, scored_by.judge, load_config(lab))
     judging = judge_settings(settings)

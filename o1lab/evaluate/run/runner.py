@@ -15,25 +15,26 @@ from typing import Any, ClassVar
 from o1lab.config import load_config
 from o1lab.errors import LabError
 from o1lab.evaluate.run.asking import SampleState, run_sample
+from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.control import register
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
-from o1lab.evaluate.run.identity import CacheKeys, Identity, identify
 from o1lab.evaluate.run.judging import open_scorer
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
 from o1lab.evaluate.run.work_queue import Ask, Progress, Task, read_progress, to_do
 from o1lab.inference.backend import CallContext
-from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, JournalError
+from o1lab.inference.limits import Budget
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
 from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
+from o1lab.serve.identity import Identity, identify
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
 from store import evaluations
@@ -167,7 +168,9 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             return CallContext(journal, self.control, budget, self.counts, self.clock)
 
         model = None if self._scores_only else await self._open_model(stack, manager, context, identity, so_far)
-        scorer = await open_scorer(stack, self.lab, self.folder, manager, settings=self.settings, context=context)
+        scorer = await open_scorer(
+            stack, self.lab, self.folder, manager, settings=self.settings, context=context, store=store
+        )
         self.priced = self.priced and scorer.priced
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()

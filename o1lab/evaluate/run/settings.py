@@ -15,17 +15,17 @@ _OF_SUITE = "the suite's"
 class EvaluationSettings(RequestSettings):
     """The settings of one evaluation; they are stored in full, the suite's defaults included."""
 
-    suite: Annotated[str, Display("Suite and model", argument=True)] = Field(
+    suite: Annotated[str, Display("Suite and model", argument=True, names=("suite",))] = Field(
         description="Suite to evaluate on: a name (`o1lab eval suites` lists them) or the path of a suite file."
     )
-    model: Annotated[str, Display(options=("--model", "-m"))] = Field(
+    model: Annotated[str, Display(options=("--model", "-m"), names=("endpoint", "base", "checkpoint"))] = Field(
         description="Model to evaluate: an endpoint of o1lab.toml, a base, a checkpoint RUN/STEP or solver (no key, "
         "sums only)."
     )
     system: Annotated[str | None, Display(empty="the suite's, else that of the student's run", verbatim=True)] = Field(
         default=None, description="System message of every item; an empty one sends none."
     )
-    judge: Annotated[str | None, Display(empty=NONE)] = Field(
+    judge: Annotated[str | None, Display(empty=NONE, names=("endpoint",))] = Field(
         default=None, description="Model that judges the responses, for suites whose scorer asks one."
     )
     items_file: Annotated[str | None, Display(empty="the suite's own", options=("--items",), metavar="FILE")] = Field(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from o1lab.errors import O1LabError
 from o1lab.inference.calls import Response
-from o1lab.inference.usage import rough_tokens
+from o1lab.inference.limits import rough_tokens
 from store.evaluations import Turn
 
 Count = Callable[[str], int]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from o1lab.evaluate.items import Item
+from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
-from o1lab.evaluate.run.identity import CacheKeys
 from o1lab.evaluate.run.result_writer import FinishedSample
 from o1lab.inference import journal
 from o1lab.inference.journal import JournalIndex

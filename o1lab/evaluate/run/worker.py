@@ -8,7 +8,7 @@ from pathlib import Path
 
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.runner import drive
-from o1lab.jobs.worker import report_end, run_with_signals
+from o1lab.jobs.worker import Signals, report_end, run_with_signals
 from o1lab.paths import Lab
 
 
@@ -30,15 +30,16 @@ def run_here(
     *,
     scores_only: bool = False,
     watch: Callable[[EvalStatus], None] | None = None,
+    signals: Signals | None = None,
 ) -> EvalStatus:
     """Run an evaluation in this process; signals act as :func:`~o1lab.jobs.worker.run_with_signals` describes.
 
     Raises:
         O1LabError: it cannot continue; as :func:`o1lab.evaluate.run.runner.drive`.
-        KeyboardInterrupt: a second signal was received.
+        Interrupted: a second signal was received.
     """
     return run_with_signals(
-        folder, lambda control: drive(lab, folder, scores_only=scores_only, control=control, watch=watch)
+        folder, lambda control: drive(lab, folder, scores_only=scores_only, control=control, watch=watch), signals
     )
 
 

@@ -11,6 +11,7 @@ from o1lab.evaluate.scorers.base import SCORERS, Options, PlainScorer, Registere
 from o1lab.evaluate.scorers.judge import JUDGE, JudgeContext, JudgeOptions, JudgeScorer, judge_label
 from o1lab.inference.prompts import Prompt, find_prompt
 from o1lab.paths import Lab
+from store import Store
 
 __all__ = [
     "SCORERS",
@@ -29,12 +30,13 @@ __all__ = [
 ]
 
 
-def make_scorer(spec: ScorerSpec, *, judge: JudgeContext | None = None) -> Scorer:
+def make_scorer(spec: ScorerSpec, *, judge: JudgeContext | None = None, store: Store | None = None) -> Scorer:
     """Create the scorer of a specification.
 
     Args:
         spec: the scorer's name and options.
         judge: the judge model; only used by the scorer ``judge``.
+        store: the lab's database, in which scorers remember what is costly.
 
     Raises:
         UsageError: there is no such scorer or option, or the scorer needs a judge and ``judge`` is None.
@@ -44,7 +46,9 @@ def make_scorer(spec: ScorerSpec, *, judge: JudgeContext | None = None) -> Score
         if judge is None:
             raise UsageError("The scorer 'judge' needs a judge model.", "Name one with --judge.")
         return JudgeScorer(options, judge)
-    return _plain(spec, options)
+    plain = _plain(spec, options)
+    plain.store = store
+    return plain
 
 
 def scorer_label(spec: ScorerSpec, lab: Lab | None, judge_model: str | None) -> str:

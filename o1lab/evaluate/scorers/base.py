@@ -20,6 +20,7 @@ from o1lab.chains.answers import How, extract_answer
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import CallKey, Message, Response
 from o1lab.registry import DEFAULT_ORDER, Registry
+from store import Store
 from store.evaluations import ScoreOutcome, Turn
 
 Part = Literal["whole", "first_line", "last_line", "final"]
@@ -139,6 +140,7 @@ class RegisteredScorer:
         needs_gold: whether an item without an accepted answer cannot be scored.
         votes: whether an extracted answer counts as a vote in maj@k; ``final`` means only if the final answer is
             compared as a whole (``part=final``).
+        store: the lab's database, in which a scorer may remember what is costly; None outside a lab.
     """
 
     name: ClassVar[str]
@@ -146,6 +148,7 @@ class RegisteredScorer:
     options_type: ClassVar[type[Options]] = Options
     needs_gold: ClassVar[bool] = False
     votes: ClassVar[Literal["never", "always", "final"]] = "never"
+    store: Store | None = None
 
     async def __aenter__(self) -> Self:
         return self

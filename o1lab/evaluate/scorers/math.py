@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from o1lab.chains.answers import Answer, How, extract_answer
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
 from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, kept, no_gold, scorer
+from o1lab.ingest.verifying import verify_pairs
 
 _MOST_WORKERS = 4
 
@@ -55,11 +56,18 @@ class MathScorer(PlainScorer[MathOptions]):
             for gold in attempt.item.gold
             if gold.strip()
         )  # samples of an item often agree: compare each pair once
-        verdicts = dict(zip(pairs, self._pool.verify_many(pairs), strict=True))
+        verdicts = dict(zip(pairs, self._verify(list(pairs)), strict=True))
         return [self._score(attempt, answer, verdicts) for attempt, answer in zip(attempts, found, strict=True)]
 
     async def __aexit__(self, *_: object) -> None:
         self._pool.close()
+
+    def _verify(self, pairs: Sequence[tuple[str, str]]) -> Iterable[Verdict]:
+        """Return the verdicts in order. A lab remembers them, for other evaluations and for its traces."""
+        if self.store is None:
+            return self._pool.verify_many(pairs)
+        with self.store.explained():
+            return verify_pairs(self.store.db, self._pool, pairs)
 
     def _answer(self, attempt: Attempt) -> Answer | None:
         found = extract_answer(attempt.answer, attempt.thought if self._options.thought else "")

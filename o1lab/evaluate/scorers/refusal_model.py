@@ -66,7 +66,7 @@ class RefusalModelScorer(PlainScorer[RefusalModelOptions]):
     @cached_property
     def _label(self) -> str:
         """The label, after checking the model's labels. Hashing the weights takes time, so this is done once."""
-        from o1lab.evaluate.run.identity import hash_base
+        from o1lab.serve.identity import hash_base
 
         _ = self._refusing  # raises if it is not clear which labels refuse
         notes = [f"{self._options.model} {hash_base(self._folder).removeprefix('sha256:')[:6]}"]

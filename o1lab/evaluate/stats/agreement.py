@@ -16,6 +16,8 @@ Level = Literal["nominal", "ordinal", "interval", "ratio"]
 RESAMPLES = 2000
 _SEED = 20241125
 _FEWEST = 50  # resamples with a defined coefficient that an interval needs
+FEWEST_UNITS = 10
+"""Units that the interval of a bootstrap needs: of fewer, most resamples repeat one or two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Agreement:
         value: the coefficient; None if undefined, because there is nothing to compare or all ratings are equal.
         units: the number of units that were compared.
         raters: the number of annotators.
-        ci95: the interval, or None if there are too few ratings.
+        ci95: the interval, or None if there are too few units or defined resamples.
         observed: the share of units with equal ratings (kappa only).
         why_not: why the value is None.
     """
@@ -78,7 +80,8 @@ def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resampl
     if math.isnan(value):
         return Agreement(None, n, 2, None, observed, "both used one category only")
     draws = np.random.default_rng(_SEED).multinomial(n, table.ravel() / n, size=resamples)
-    return Agreement(value, n, 2, _middle(_kappas(draws.reshape(-1, *table.shape))), observed)
+    enough = n >= FEWEST_UNITS
+    return Agreement(value, n, 2, _middle(_kappas(draws.reshape(-1, *table.shape))) if enough else None, observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def krippendorff_alpha(
 
     rng = np.random.default_rng(_SEED)
     drawn = np.array([alpha(counts[rng.integers(len(paired), size=len(paired))]) for _ in range(resamples)])
-    return Agreement(alpha(counts), len(paired), raters, _middle(drawn) if len(paired) > 1 else None)
+    return Agreement(alpha(counts), len(paired), raters, _middle(drawn) if len(paired) >= FEWEST_UNITS else None)
 
 
 def _kappas(tables: Any) -> Any:

@@ -142,14 +142,14 @@ def _change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], parts: S
 def _differences(before: EvaluationResult, after: EvaluationResult) -> Differences:
     from o1lab.evaluate.stats.metrics import cluster
 
-    left, right = _item_means(before), _item_means(after)
+    left, right = item_means(before), item_means(after)
     clusters = {one.item: cluster(one) for one in before.results}
     shared = [item for item in left if item in right]
     values = [right[item] - left[item] for item in shared]
     return Differences(shared, values, [clusters[item] for item in shared])
 
 
-def _item_means(one: EvaluationResult) -> dict[str, float]:
+def item_means(one: EvaluationResult) -> dict[str, float]:
     """Return the mean of each item's samples, out of 100; of a graded evaluation, of the samples with a value."""
     found: dict[str, list[float]] = {}
     for result in one.results:

@@ -1,4 +1,4 @@
-"""All figures of one evaluation under one scorer, for the command line and the screens."""
+"""The figures of one evaluation under one scorer: all of them, and the summary of a list or a status."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from o1lab.evaluate.stats import budgets, majority, metrics, variants
 from o1lab.evaluate.stats.budgets import BudgetPoint
 from o1lab.evaluate.stats.majority import MajorityPoint
-from o1lab.evaluate.stats.metrics import Mean, Rate, Tokens, rounded
+from o1lab.evaluate.stats.metrics import Mean, Metric, Rate, Tokens, headline, rounded
 from o1lab.evaluate.stats.paired import check_scorer
 from o1lab.evaluate.stats.variants import Groups, Refusals, Shift, Weighted
 from store import evaluations
-from store.evaluations import OUTCOMES, Evaluation, Result
+from store.evaluations import OUTCOMES, Evaluation, Result, Tally
 from store.sqlite import Database
 
 _MOST_CATEGORIES = 100  # a column with more values is not a category
@@ -73,15 +73,7 @@ class Figures:
     def as_json(self) -> dict[str, Any]:
         one, tokens = self.evaluation, self.whole.tokens
         return {
-            "id": one.id,
-            "suite": one.suite,
-            "suite_version": one.suite_version,
-            "family": one.family,
-            "scorer_version": self.scorer,
-            "model": one.model,
-            "role": one.role,
-            "revision": one.revision,
-            "sampling": one.sampling,
+            **_heading(one, self.scorer),
             "force_answer": self.force_answer,
             "items": one.items,
             "samples": one.samples,
@@ -162,3 +154,99 @@ def _parts(results: Sequence[Result], name_of: Callable[[Result], str | None]) -
         if (name := name_of(one)) is not None:
             found.setdefault(name, []).append(one)
     return {name: part(members) for name, members in found.items()} if 1 < len(found) <= _MOST_CATEGORIES else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The results of an evaluation under one scorer. No figure counts samples that are still missing.
+
+    ``rate``, ``value`` and ``maj_at`` are None or empty in a brief summary, which does not read single samples.
+    """
+
+    evaluation: Evaluation
+    scorer: str
+    tally: Tally
+    rate: metrics.Rate | None = None
+    maj_at: tuple[majority.MajorityPoint, ...] = ()
+    value: metrics.Mean | None = None
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.evaluation.items * self.evaluation.samples - self.tally.total)
+
+    @property
+    def metric(self) -> Metric:
+        """The headline figure."""
+        return headline(self.evaluation, self.scorer, self.tally)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Correct over all samples."""
+        return self.tally.outcomes["correct"] / self.tally.total if self.tally.total else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary as a JSON object."""
+        one, seen = self.evaluation, self.tally
+        answers = seen.output_where_thought_known - seen.thought_tokens
+        found = {
+            **_heading(one, self.scorer),
+            "items": one.items,
+            "samples": one.samples,
+            "missing": self.missing,
+            **{outcome: seen.outcomes[outcome] for outcome in OUTCOMES},
+            "metric": self.metric,
+            "accuracy": metrics.rounded(self.accuracy),
+            "mean_value": _mean(seen.values, seen.valued),
+            "graded": seen.valued,
+            "avg_output_tokens": _mean(seen.output_tokens, seen.answered),
+            "avg_thought_tokens": _mean(seen.thought_tokens, seen.thought_known),
+            "avg_answer_tokens": _mean(answers, seen.thought_known),
+            "estimated": seen.estimated,
+            "cached": seen.cached,
+        }
+        if self.rate is None:
+            return found
+        interval, graded = self.rate.interval, self.value and self.value.interval
+        return found | {
+            "ci95": interval and interval.as_json(),
+            "ci_method": interval and interval.method,
+            "mean_value_ci95": graded and graded.as_json(),
+            "maj_at": [point.as_json() for point in self.maj_at],
+        }
+
+
+def summarise(db: Database, evaluation: Evaluation, scorer: str | None = None, *, brief: bool = False) -> Summary:
+    """Summarise an evaluation.
+
+    Args:
+        db: the lab's database.
+        evaluation: the evaluation.
+        scorer: the label of the scores; by default the evaluation's own.
+        brief: compute only what needs no reading of single samples.
+    """
+    label = evaluation.scorer if scorer is None else scorer
+    tally = evaluations.tally(db, evaluation.id, label)
+    if brief:
+        return Summary(evaluation, label, tally)
+    results = list(evaluations.results(db, evaluation.id, label))
+    curve = majority.maj_at(results, label) if evaluation.samples > 1 else ()
+    return Summary(evaluation, label, tally, metrics.accuracy(results), curve, metrics.mean_value(results))
+
+
+def _mean(total: float, number: int) -> float | None:
+    return metrics.rounded(total / number) if number else None
+
+
+def _heading(one: Evaluation, scorer: str) -> dict[str, Any]:
+    """Return the JSON keys that say what was evaluated and by which scorer."""
+    return {
+        "id": one.id,
+        "suite": one.suite,
+        "suite_version": one.suite_version,
+        "family": one.family,
+        "scorer_version": scorer,
+        "model": one.model,
+        "role": one.role,
+        "revision": one.revision,
+        "sampling": one.sampling,
+    }

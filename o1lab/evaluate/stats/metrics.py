@@ -114,14 +114,14 @@ class Tokens:
         return {name: spread and spread.as_json() for name, spread in named.items()}
 
 
-def wilson(correct: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(correct: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Return Wilson's score interval of a proportion: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
 
     Computed in closed form and tested against scipy, because importing scipy.stats takes two seconds.
 
     Args:
         correct: the number of successes.
-        n: the number of trials.
+        n: the number of trials; an effective number need not be whole.
         level: the confidence level.
 
     Returns:

@@ -327,5 +327,10 @@ def _share(samples: Sequence[Result]) -> float:
     return sum(one.correct for one in samples) / len(samples)
 
 
+def is_right(correct: int, samples: int) -> bool:
+    """Whether a model gets an item right: if more than half of its samples are correct."""
+    return 2 * correct > samples
+
+
 def _right(samples: Sequence[Result]) -> bool:
-    return 2 * sum(one.correct for one in samples) > len(samples)
+    return is_right(sum(one.correct for one in samples), len(samples))

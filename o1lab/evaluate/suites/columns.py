@@ -10,6 +10,7 @@ from typing import Any
 
 from o1lab.chains.answers import How, extract_answer
 from o1lab.chains.equality.notation import normalise
+from o1lab.evaluate.items import ADAPTED
 from o1lab.evaluate.suites.builders.base import Question
 from o1lab.evaluate.suites.rows import TEXT, Record, RowError
 from o1lab.evaluate.suites.suite import ItemsSpec
@@ -26,6 +27,7 @@ _DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "group": ("group",),
     "variant": ("variant",),
     "weight": ("weight",),
+    **{part: (part,) for part in ADAPTED},
 }
 """The columns tried for each part, unless the suite names its column."""
 
@@ -206,6 +208,9 @@ class Columns:
             if part not in _DEFAULT_COLUMNS and part in values_by_part:
                 value = values_by_part[part]
                 meta[part] = value if _is_storable(value) else _as_text(value)[:_LONGEST_META]
+        for part in ADAPTED:
+            if part in values_by_part and (text := _as_text(values_by_part[part]).strip()):
+                meta[part] = text[:_LONGEST_META]
         if "weight" in values_by_part:
             meta["weight"] = _weight(values_by_part["weight"], record)
         return meta

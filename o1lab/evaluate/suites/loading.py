@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from o1lab.errors import LabError, UsageError
+from o1lab.errors import LabError, O1LabError, UsageError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
 from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, stable_sample
 from o1lab.evaluate.suites.columns import Columns, unsendable
 from o1lab.evaluate.suites.rows import Record, RowError, read_rows
-from o1lab.evaluate.suites.suite import ItemsSpec, Suite, is_file, path_of
+from o1lab.evaluate.suites.suite import ItemsSpec, Suite, all_suites, is_file, path_of
 from o1lab.paths import Lab, offline
 from store import Store
 from store.errors import QueryError
+from store.records import NewProblem, Problem
 
 DATA_VARIABLE = "O1LAB_SUITE_DATA"
 
@@ -150,7 +151,7 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
             tried.append(error.message[:1].lower() + error.message[1:].rstrip("."))
     raise LabError(
         f"The items of {suite.name} were not found: {'; '.join(tried) or 'the suite names no source'}.",
-        f"{spec.needs} Name the file with --items FILE, or put it in {lab.suites / 'data'} or a folder of "
+        f"{spec.needs} Name the file with --items FILE, or put it in {lab.suite_data} or a folder of "
         f"${DATA_VARIABLE}.".strip(),
         code="no_items",
     )
@@ -159,7 +160,7 @@ def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None
 def data_folders(lab: Lab, suite: Suite) -> list[Path]:
     """Return the folders that are searched for a suite's file, in order: the suite's, the lab's, $O1LAB_SUITE_DATA."""
     folders = [] if suite.path is None else [suite.path.parent]
-    folders.append(lab.suites / "data")
+    folders.append(lab.suite_data)
     named = os.environ.get(DATA_VARIABLE, "")
     return [*folders, *(path_of(one) for one in named.split(os.pathsep) if one)]
 
@@ -280,3 +281,34 @@ def _whole_groups(items: Sequence[Item], limit: int) -> list[Item]:
 
 def _reasons(left_out: Counter[str]) -> str:
     return ", ".join(f"{number} {reason}" for reason, number in left_out.items()) or "it has none"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the suites of a lab ask.
+
+    Attributes:
+        questions: the items as problems, each with the name of its suite.
+        missing: suites whose items are not on this machine, each with the reason.
+    """
+
+    questions: list[tuple[Problem, str]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def tested_questions(lab: Lab, store: Store) -> Tested:
+    """Return the questions of every suite whose items are on this machine; nothing is downloaded."""
+    found = Tested()
+    for one in all_suites(lab):
+        if one.suite is None:
+            found.missing[one.name] = one.problem
+            continue
+        try:
+            items = load(lab, store, one.suite, fetch=False).items
+        except O1LabError as error:
+            found.missing[one.name] = error.message
+            continue
+        for text, item in {item.question: item for item in items}.items():
+            problem = Problem(NewProblem(text, one.name).id, text, None, None, None, one.name, None, item.id)
+            found.questions.append((problem, one.name))
+    return found

@@ -29,10 +29,10 @@ class HubSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, description="the id of the dataset at the hub")
     files: tuple[str, ...] = Field(default=(), description="paths in the dataset's repository")
-    config: str = "default"
-    split: str = "test"
+    config: str = Field(default="default", description="the config, where no files are named")
+    split: str = Field(default="test", description="the split, where no files are named")
     revision: str | None = Field(default=None, description="a commit, so that the items never change")
     seen: str = Field(default="", description="where this id is documented")
 
@@ -42,9 +42,9 @@ class InnerSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    column: str
-    take: str
-    where: dict[str, Any] = Field(default_factory=dict)
+    column: str = Field(description="the column that holds a list of objects")
+    take: str = Field(description="the key whose values are taken")
+    where: dict[str, Any] = Field(default_factory=dict, description="only objects with these values")
 
 
 class ItemsSpec(BaseModel):
@@ -61,7 +61,7 @@ class ItemsSpec(BaseModel):
     fields: dict[str, str | tuple[str, ...]] = Field(
         default_factory=dict,
         description="which column holds the id, question, gold, wrong, choices, turns, context, system, group, "
-        "variant, weight; any other name is kept with the item",
+        "variant, weight, edited_from, edited_by; any other name is kept with the item",
     )
     inner: dict[str, InnerSpec] = Field(default_factory=dict, description="parts that are read from a list of objects")
     fixed: dict[str, str] = Field(
@@ -80,7 +80,7 @@ class ItemsSpec(BaseModel):
     skip: int = Field(default=0, ge=0, description="rows to skip at the start, such as a header in a text file")
     unique: bool = Field(default=False, description="keep only the first of several rows with the same question")
     take: int | None = Field(default=None, ge=1, description="draw this many questions, always the same ones")
-    take_seed: int = 1
+    take_seed: int = Field(default=1, description="seed of this draw")
     longest: int = Field(default=1_000_000, ge=1, description="maximum number of characters of a text")
 
     @field_validator("fixed", mode="before")
@@ -98,11 +98,11 @@ class SuiteSampling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(default=0.0, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int = Field(default=4096, ge=1)
-    samples: int = Field(default=1, ge=1)
-    seed: int | None = 42
+    temperature: float | None = Field(default=0.0, ge=0, description="null: the server's default")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="null: the server's default")
+    max_tokens: int = Field(default=4096, ge=1, description="maximum length of a response in tokens, thought included")
+    samples: int = Field(default=1, ge=1, description="samples per item")
+    seed: int | None = Field(default=42, description="seed of the first sample; null sends none")
 
 
 class Suite(BaseModel):
@@ -110,18 +110,20 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
-    version: int = Field(ge=1)
-    title: str
-    family: Family
-    about: str = ""
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80, description="the name of the file, without .yaml"
+    )
+    version: int = Field(ge=1, description="raised when the items, the prompt or the scorer change meaning")
+    title: str = Field(description="the heading of its column in tables")
+    family: Family = Field(description="where tables put it")
+    about: str = Field(default="", description="what it asks, for people")
     level: Literal["answer", "step"] | None = Field(default=None, description="whether answers or steps are judged")
-    licence: str = ""
-    items: ItemsSpec
-    system: str = ""
+    licence: str = Field(default="", description="the licence of the items")
+    items: ItemsSpec = Field(description="where the items come from, see below")
+    system: str = Field(default="", description="the system message")
     prompt: str = Field(default="{{question}}", description="the first user message; {{column}} is filled in")
-    scorer: ScorerSpec
-    sampling: SuiteSampling = Field(default_factory=SuiteSampling)
+    scorer: ScorerSpec = Field(description="`name` and `options` of the scorer, see below")
+    sampling: SuiteSampling = Field(default_factory=SuiteSampling, description="the default sampling, see below")
     metric: Literal["accuracy", "mean_value"] = Field(
         default="accuracy",
         description="the headline figure: correct over all items, or the mean of the scorer's values",

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
-from o1lab.inference.usage import rough_tokens
+from o1lab.inference.limits import rough_tokens
 from o1lab.small_files import read_json
 
 MAX_REQUESTS = 50_000

@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 from o1lab.inference import journal
 from o1lab.inference.backend import CallContext, ReplayClient
-from o1lab.inference.budget import Price
 from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response
 from o1lab.inference.client import hint_for
 from o1lab.inference.journal import JournalIndex
+from o1lab.inference.limits import Price, most_tokens, rough_tokens
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
-from o1lab.inference.usage import most_tokens, rough_tokens
 from o1lab.jobs.control import RunStopped
 from o1lab.paths import Lab
 

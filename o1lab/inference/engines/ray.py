@@ -37,12 +37,12 @@ from typing import Any
 
 from o1lab.config import ClusterConfig, load_config
 from o1lab.errors import LabError, O1LabError, UsageError
-from o1lab.inference.budget import Price
 from o1lab.inference.calls import RAW_LIMIT, CallKey, Response
 from o1lab.inference.client import as_response
 from o1lab.inference.engines.offline import OfflineEngine, OfflineWork
 from o1lab.inference.engines.ray_stage import StageModel
 from o1lab.inference.errors import classify, status_error
+from o1lab.inference.limits import Price
 from o1lab.inference.stream import Reply, read_body
 from o1lab.jobs.control import RunStopped
 from o1lab.models import resolve_base

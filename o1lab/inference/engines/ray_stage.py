@@ -196,7 +196,8 @@ class SolverStage:
         self._solver = Solver(student_tokenizer())
 
     async def respond(self, body: dict[str, Any]) -> dict[str, Any]:
-        from o1lab.serve.api import ApiError, complete
+        from o1lab.serve.api import complete
+        from o1lab.serve.protocol import ApiError
 
         try:
             return await complete(self._solver, body)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import Context
+
+if TYPE_CHECKING:
+    from o1lab.chains.tree_walk import TreeChain, Walk
 
 
 class RowError(ValueError):
@@ -29,6 +32,7 @@ class TraceText:
         turns: how many answers the conversation has; the last is this response.
         context: the conversation that it answers, see :class:`~store.records.NewTrace`.
         cut_off: whether the row says that it reached its maximum length.
+        unmarked: whether it is a thought, perhaps with its conclusion, if it has no marks.
     """
 
     raw: str
@@ -37,6 +41,14 @@ class TraceText:
     turns: int = 1
     context: Context = ()
     cut_off: bool = False
+    unmarked: bool = False
+
+
+class FoundTree(NamedTuple):
+    """A search tree with the walk that the response of its row was made from."""
+
+    walk: Walk
+    chain: TreeChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class Found:
             it was taken for one.
         left: strings of these columns that are part of nothing; the import reports those that are stored nowhere.
         form: the importer that names the format in reports, if one function is registered under several names.
+        tree: the search tree that the only response was made from.
+        notes: what of the row is not kept or not used, apart from ``left``, one sentence each.
     """
 
     statement: str
@@ -57,6 +71,8 @@ class Found:
     used: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, Sequence[str]] = field(default_factory=dict)
     form: str = ""
+    tree: FoundTree | None = None
+    notes: Sequence[str] = ()
 
 
 Recognise = Callable[[Mapping[str, Any]], Found | None]

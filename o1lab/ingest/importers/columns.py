@@ -13,7 +13,7 @@ from o1lab.chains.marks import PLAIN
 from o1lab.chains.parse import join, parse
 from o1lab.ingest.importers.base import Found, RowError, TraceText, importer
 from o1lab.ingest.importers.conversations import Turn, spoken_in_turn, turns_of
-from o1lab.ingest.importers.roles import Layout, layout, maker
+from o1lab.ingest.importers.roles import Layout, is_long, layout, maker
 from o1lab.ingest.importers.texts import IMAGE, content_in, decoded, glued, picture, response_in, string, thought_in
 
 _MAKERS: Mapping[tuple[str, ...], str] = {("gemini",): "gemini-2.0-flash-thinking", ("deepseek",): "deepseek-r1"}
@@ -53,6 +53,7 @@ class _Reader:
         self.known = known
         self.used: dict[str, str] = {}
         self.left: dict[str, list[str]] = {}
+        self.unmarked: set[str] = set()
 
     def read(self) -> Found | None:
         asked, answer, form = self._conversation()
@@ -77,7 +78,7 @@ class _Reader:
         cut = self._cut_off([raw for raw, _ in responses])
         models = dict(reversed(responses))  # the first of equal responses counts
         made = [
-            TraceText(raw, models[raw], synthesis, answers, context, raw in cut)
+            TraceText(raw, models[raw], synthesis, answers, context, raw in cut, raw in self.unmarked)
             for raw in dict.fromkeys(raw for raw, _ in responses)
         ]
         if not made and self._has_empty_response():
@@ -277,6 +278,8 @@ class _Reader:
                 self.used[partner] = "solution"
             whole = chain and not partner
             self.used[column] = "response" if whole else "thought"
+            if whole and is_long(column):
+                self.unmarked.update(thoughts)
             raws = thoughts if whole else map(_joined, thoughts, answers or [""] * len(thoughts))
             found += [(raw, name) for raw in raws]
             form = form or _form(column, whole=whole)
@@ -296,7 +299,7 @@ class _Reader:
         if not chain:
             plain += self.known.of("answer")
         for column in [*same, *(name for name in plain if not maker(self.known.prefixes[name]))]:
-            gold = column in self.known.of("answer") and _plain_name(column) != "answer"
+            gold = column in self.known.of("answer") and _plain_name(column) not in ("answer", "答案")
             if column not in self.used and not gold:
                 answers = self._texts(column)
                 if len(answers) == number:

@@ -21,7 +21,7 @@ ROLES: Mapping[str, str] = {
     "history": "earlier turns of the conversation",
     "raw": "the whole response, with its marks; then thought and solution are not needed",
     "thought": "the thought, without the solution",
-    "chain": "the thought if a response is beside it, else the whole response",
+    "chain": "the thought if there is also a response, else the whole response",
     "response": "the response, or a list of several",
     "solution": "the solution of the response if there is a thought, else a reference solution",
     "reference": "a reference solution",
@@ -38,7 +38,7 @@ ROLES: Mapping[str, str] = {
 
 _NAMES: Mapping[str, str] = {
     "problem": """problem question statement prompt query problem_statement question_text problem_text user_prompt
-        user_query user_message original_question task instruction instructions inputs human user 题目 问题 指令
+        user_query user_message original_question task instruction instructions inputs human user 题目 问题 题干 指令
         input""",
     "background": "context passage background",
     "system": """system system_prompt system_message sys_prompt system_instruction system_instructions developer
@@ -47,15 +47,16 @@ _NAMES: Mapping[str, str] = {
     "history": "history chat_history prev_messages previous_messages",
     "raw": "raw raw_response full_response",
     "thought": """thought thoughts reasoning_content reasoning thinking deepseek_reasoning reasoning_details think
-        thinking_blocks thinking_trajectory thinking_trajectories thought_process thinking_process 思考 推理""",
-    "chain": "cot long_cot complex_cot chain_of_thought rationale rationales 思维链",
+        thinking_blocks thinking_trajectory thinking_trajectories thought_process thinking_process 思考过程 推理过程
+        思考 推理""",
+    "chain": "cot long_cot complex_cot chain_of_thought rationale rationales 思维链 推理链 长思维链",
     "response": """content response output completion attempt responses outputs completions generation generations
         generated_solution generated_text generated_answer targets reply final_response chosen assistant choices
         回答 输出""",
     "reference": "reference_solution ground_truth_solution gold_solution gold_standard_solution",
     "solution": "solution solutions 解答",
     "answer": """gold_answer gold ground_truth expected_answer final_answer answer reference_answer correct_answer
-        true_answer ideal 答案""",
+        true_answer ideal 标准答案 参考答案 正确答案 最终答案 答案""",
     "model": "model teacher model_name generator generated_by model_id",
     "licence": "licence license",
     "source": "dataset",
@@ -179,9 +180,11 @@ def _compound(words: set[str], in_order: Sequence[str]) -> str:
         return ""
     if words & _MESSAGES:
         return "messages"
+    if "chain" in words:
+        return "chain"
     if words & _THOUGHT:
         return "thought"
-    if words & _CHAIN or last.endswith("cot") or "chain" in words:
+    if words & _CHAIN or last.endswith("cot"):
         return "chain"
     named = _made_by(words - _NO_MODEL)
     if words & _RESPONSE or (words & _SOLVED and _made_by(words)) or (named and all(map(_is_model, in_order))):
@@ -204,6 +207,11 @@ def _is_model(word: str) -> bool:
 def _plain(word: str) -> str:
     """Return a word without the version at its end: ``gpt`` of ``gpt4``, but ``r1``."""
     return word if word in _MADE_BY else word.rstrip("0123456789")
+
+
+def is_long(name: str) -> bool:
+    """Whether a name says that it holds long thoughts, such as ``longCOT`` and ``long_chain_of_thought``."""
+    return "long" in _words(name) or name.startswith("长")
 
 
 def maker(prefix: Sequence[str]) -> str | None:

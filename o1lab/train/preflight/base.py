@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,14 @@ from o1lab.models.adapters import adapted, bare_model, saved_adapter, target_nam
 from o1lab.models.library_errors import explain, first_line
 from o1lab.serve.weights import unservable_layers
 from o1lab.train.compute import adapter_mismatch, choose_dtype, init_checkpoint
+from o1lab.train.loading import refuse_unavailable, uses_flash
 from o1lab.train.parent_run import awaited
-from o1lab.train.preflight.memory import Estimate, available_bytes, estimate
+from o1lab.train.preflight import packing
+from o1lab.train.preflight.memory import HEADROOM, Estimate, available_bytes, held_parameters
+from o1lab.train.preflight.plans import needed, plans
 from o1lab.train.preflight.report import Memory, Preflight, Target
 from o1lab.train.recipe import Recipe
+from o1lab.train.sft import not_apart
 from o1lab.train.targets import left_out, lora_config
 
 if TYPE_CHECKING:
@@ -26,9 +31,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _POSITIONS = re.compile(r"(?:^|[._])(?:wpe|pos|position)[^.]*$", re.IGNORECASE)
-# The share of the free memory that a run may need, because the estimate is not exact.
-_HEADROOM = 0.95
 _NAMED = 5
+_HIGH_RATE = 1e-4
+"""Above this learning rate, a run that trains all weights gets a warning."""
 
 
 def check_base(
@@ -56,17 +61,40 @@ def check_base(
             "It trains; serve it with vLLM: o1lab serve --engine vllm.",
         )
     gpu = found.device != "cpu"
+    _check_options(found, recipe, model, gpu=gpu)
     chosen = choose_dtype(recipe.dtype, gpu=gpu, model_config=model.config)
     found.dtype = chosen.name
     found.base_parameters = sum(parameter.numel() for parameter in model.parameters())
     size = 2 if chosen.name == "bf16" else 4
-    weights = found.base_parameters * size
-    if getattr(model.config, "quantization_config", None) is not None:
-        weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    if recipe.adapter == "full":
+        _check_full(found, base, model, recipe, runs)
+        trained: PreTrainedModel | PeftModel | None = model
+    else:
+        trained = _check_adapter(found, base, model, recipe, runs)
+    if trained is None:
+        return
+    bare = bare_model(base)  # the adapter has changed the other one
+    guess = needed(base, bare, trained, recipe, longest=longest, dtype_bytes=size, gpu=gpu)
+    available = available_bytes(gpu=gpu)
+    _check_memory(found, guess, available)
+    other = found.plan_bytes > 0
+    size = 4 if recipe.dtype == "fp32" else 2 if other else size
+    found.plan_bytes = found.plan_bytes or available
+    found.plans = plans(
+        base, bare, trained, recipe, longest=longest, available=found.plan_bytes, dtype_bytes=size, gpu=gpu or other
+    )
+
+
+def _check_adapter(
+    found: Preflight, base: Path, model: PreTrainedModel, recipe: Recipe, runs: Path
+) -> PeftModel | None:
+    """Check the run's adapter; returns the base with it, or None if there is a problem with it."""
     wrapped = _with_adapter(found, base, model, recipe, runs)
     if wrapped is None:
-        return
-    found.trainable_parameters = trainable_parameters(wrapped)
+        return None
+    saved = trainable_parameters(wrapped)
+    found.trainable_parameters = saved - held_parameters(wrapped, recipe)
+    _check_disk(found, recipe, saved, runs)
     found.targets = [Target(name=name, layers=count) for name, count in target_names(wrapped).items()]
     if names := left_out(recipe, wrapped):
         found.warning(
@@ -75,8 +103,73 @@ def check_base(
             "It takes them for parts of the experts; all other linear layers have one.",
         )
     _check_tied(found, wrapped)
-    guess = estimate(wrapped, recipe, longest=longest, dtype_bytes=size, gpu=gpu, weights=weights)
-    _check_memory(found, guess, available_bytes(gpu=gpu))
+    return wrapped
+
+
+def _check_full(found: Preflight, base: Path, model: PreTrainedModel, recipe: Recipe, runs: Path) -> None:
+    """Check a run that trains all weights."""
+    found.trainable_parameters = trainable_parameters(model)
+    if getattr(model.config, "quantization_config", None) is not None:
+        found.problem(
+            "quantised",
+            "All weights of a quantised base cannot be trained.",
+            "Set adapter to lora, or use the base without quantisation.",
+        )
+    if recipe.learning_rate > _HIGH_RATE:
+        found.warning(
+            "learning_rate",
+            f"The learning rate {recipe.learning_rate:g} is one for adapters: with all weights it unteaches the base.",
+            "All weights take 5e-6 to 5e-5: set learning_rate.",
+        )
+    _check_disk(found, recipe, found.trainable_parameters, runs)
+    try:
+        if recipe.init_from and awaited(recipe) is None and (mismatch := adapter_mismatch(base, recipe, runs)):
+            found.problem("adapter_of_other_base", mismatch, "Start from a run of the same base.")
+    except O1LabError as error:
+        found.problem(error.code, error.message, error.hint)
+
+
+def _check_disk(found: Preflight, recipe: Recipe, saved: int, runs: Path) -> None:
+    """Warn if the checkpoints are larger than the free space: weights and AdamW's two moments, in float32."""
+    count = -(-found.total_steps // recipe.save_steps) if recipe.save_steps else 1
+    if recipe.keep_checkpoints:
+        count = min(count, recipe.keep_checkpoints + 1)  # an old one is deleted after the new one is complete
+    size, free = 12 * saved, shutil.disk_usage(runs).free
+    if size * count > free:
+        found.warning(
+            "disk",
+            f"The run writes {count} checkpoints of about {byte_size(size)}, but only {byte_size(free)} are free.",
+            "Set keep_checkpoints to keep the newest ones only, or raise save_steps.",
+        )
+
+
+def _check_options(found: Preflight, recipe: Recipe, model: PreTrainedModel, *, gpu: bool) -> None:
+    """Refuse what this machine or base cannot do, and packing where rows would see each other."""
+    try:
+        refuse_unavailable(recipe, model, gpu=gpu)
+    except O1LabError as error:
+        found.problem(error.code, error.message, error.hint)
+        return
+    if not recipe.packing or uses_flash(recipe, gpu=gpu):
+        return
+    apart = packing.measured(model.config)
+    if apart is False:
+        mixed = not_apart("This base")
+        found.problem(mixed.code, mixed.message, mixed.hint)
+    elif apart is None:
+        found.warning(
+            "packing",
+            "Whether this base keeps packed rows apart is measured when the run starts.",
+            "It refuses if not.",
+        )
+    if recipe.batch_size > 1:
+        found.warning(
+            "packing_batch",
+            f"The {recipe.batch_size} packed rows of a batch are one sequence for attention, whose cost grows with its"
+            " square.",
+            f"Set batch_size to 1 and grad_accumulation to {recipe.batch_size * recipe.grad_accumulation}: the same"
+            " step in less memory.",
+        )
 
 
 def _with_adapter(found: Preflight, base: Path, model: PreTrainedModel, recipe: Recipe, runs: Path) -> PeftModel | None:
@@ -198,7 +291,7 @@ def _check_memory(found: Preflight, guess: Estimate, available: int) -> None:
         available=available,
     )
     found.memory_bytes = guess.total
-    if guess.total > available * _HEADROOM:
+    if guess.total > available * HEADROOM:
         found.problem(
             "not_enough_memory",
             f"The run needs about {byte_size(guess.total)}, but only {byte_size(available)} are free.",

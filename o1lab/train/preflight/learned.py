@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from o1lab.models import prompts
+from o1lab.train.held_out import IGNORED
 from o1lab.train.preflight.report import Preflight
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.tensors import IGNORED, asked, thought_survives, trains_end_of_turn
+from o1lab.train.tensors import asked, thought_survives, trains_end_of_turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,7 +99,7 @@ def _check_truncated(found: Preflight, recipe: Recipe) -> None:
 def _check_thoughts(
     found: Preflight, train: Any, rows: Sequence[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    thinking = [i for i, row in enumerate(rows) if row.thought.strip()] if recipe.phase == 2 else []
+    thinking = [i for i, row in enumerate(rows) if _teaches_thought(row, recipe)]
     if not thinking or found.truncated_rows:
         return
     labels = train["labels"]
@@ -122,9 +123,12 @@ def _check_prompts(
     differ = closed = 0
     for row, ids, labels in zip(rows, train["input_ids"], train["labels"], strict=True):
         prompt = prompts.render(tokenizer, asked(row, recipe), options)
+        before = prompts.encode(tokenizer, prompt)
         first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
-        differ += ids[:first] != prompts.encode(tokenizer, prompt)
-        closed += recipe.phase == 2 and bool(row.thought.strip()) and prompts.closes_thought(prompt)
+        if recipe.assistant_only_loss:  # earlier turns are trained, too
+            first = max(first, len(before))
+        differ += ids[:first] != before
+        closed += _teaches_thought(row, recipe) and prompts.closes_thought(prompt)
     if differ:
         found.problem(
             "prompt_differs",
@@ -145,12 +149,32 @@ def _check_prompts(
                 f"The chat template does not use {name}, which chat_template_kwargs sets.",
                 "Check its spelling.",
             )
-    if rows and prompts.has_date(tokenizer, asked(rows[0], recipe), options):
+    _check_date(found, rows, recipe, tokenizer)
+
+
+def _check_date(
+    found: Preflight, rows: Sequence[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Report a date that the template calls today's. Templates may write it only without a system message."""
+    shapes = {tuple(turn["role"] for turn in turns): turns for row in rows for turns in [asked(row, recipe)]}
+    dates = {prompts.template_date(tokenizer, turns, recipe.prompt) for turns in shapes.values()} - {""}
+    fixed = "`--set 'chat_template_kwargs={date_string: 26 Jul 2024}'`"
+    if prompts.NOW in dates:
         found.warning(
             "dated_prompt",
             "The chat template writes today's date into the prompt, which differs on other days.",
-            "Fix it where the template allows: `--set 'chat_template_kwargs={date_string: 26 Jul 2024}'`.",
+            f"Fix it where the template allows: {fixed}.",
         )
+    elif dates:
+        found.warning(
+            "dated_prompt",
+            f"The chat template says that today is {min(dates)}; some servers write the current date there.",
+            f"Choose the date yourself where the template allows, and the student is asked with the same: {fixed}.",
+        )
+
+
+def _teaches_thought(row: TrainingRow, recipe: Recipe) -> bool:
+    return bool(row.thought.strip()) and (recipe.phase == 2 or bool(row.replay))
 
 
 def _opening_option(rows: Sequence[TrainingRow], recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> str:

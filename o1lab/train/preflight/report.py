@@ -18,15 +18,22 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from o1lab.errors import LabError, RefusedError
+from o1lab.labs import open_lab
 from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab, log_dir
 from o1lab.process import is_alive
-from o1lab.train.launch import prepare, require_trainer, resolve_rows
+from o1lab.small_files import read_object
+from o1lab.train.launch import prepare, require_one_node, require_trainer, resolve_rows
+from o1lab.train.launchers import LAUNCHERS
+from o1lab.train.preflight.fitting import Batches, Plan, plan_lines
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir
-from store.connection import Store, open_store
+from store.connection import Store
 
+Progress = Callable[[int, int], None]
 _FOLDER = ".preflight-"
+PROGRESS = ".rows.json"
+"""The file in which the process counts the rows; it is deleted with the folder."""
 _DAY_S = 86_400
 
 
@@ -84,7 +91,11 @@ class Memory(BaseModel):
 
 
 class Preflight(BaseModel):
-    """The report of preflight, from the tensors that the trainer will use."""
+    """The report of preflight, from the tensors that the trainer will use.
+
+    ``replay_rows`` are those of the training rows that the base answered, and ``replay_tokens`` their trained tokens.
+    ``reference`` is what preference training compares the student with; of pairs, lengths are those of the answers.
+    """
 
     ok: bool = False
     problems: list[Problem] = Field(default_factory=list)
@@ -101,6 +112,8 @@ class Preflight(BaseModel):
     eval_rows: int = 0
     dropped_rows: int = 0
     truncated_rows: int = 0
+    replay_rows: int = 0
+    replay_tokens: int = 0
     sample: list[SampleToken] = Field(default_factory=list)
     sample_trace_id: str = ""
     thought_survives: bool | None = None
@@ -108,12 +121,16 @@ class Preflight(BaseModel):
     template_system: str = ""
     end_of_turn: str = ""
     end_of_turn_trained: bool | None = None
+    batches: Batches = Field(default_factory=Batches)
     memory: Memory = Field(default_factory=Memory)
+    plans: list[Plan] = Field(default_factory=list)
+    plan_bytes: int = 0
     device: str = ""
     dtype: str = ""
     trainable_parameters: int = 0
     base_parameters: int = 0
     targets: list[Target] = Field(default_factory=list)
+    reference: str = ""
 
     def problem(self, code: str, message: str, hint: str) -> None:
         """Add a problem that prevents the run from starting."""
@@ -122,6 +139,10 @@ class Preflight(BaseModel):
     def warning(self, code: str, message: str, hint: str) -> None:
         """Add a warning, which does not prevent the run from starting."""
         self.warnings.append(Problem(code=code, message=message, hint=hint))
+
+    def plan_lines(self) -> list[str]:
+        """Return a line for each plan: what it needs of the device, and whether it fits."""
+        return plan_lines(self.plans, self.plan_bytes)
 
     def settle(self, accepted: Sequence[str]) -> None:
         """Turn the problems that the recipe accepts into warnings, and set ``ok``."""
@@ -149,8 +170,10 @@ def run_preflight(
     recipe: Recipe,
     *,
     store: Store | None = None,
+    memory_bytes: int | None = None,
     timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _done, _total: None,
 ) -> Preflight:
     """Check a recipe without training: tokens, masks, lengths, memory, problems.
 
@@ -158,8 +181,10 @@ def run_preflight(
         lab: the lab.
         recipe: the recipe.
         store: the lab's database, if it is open already.
+        memory_bytes: plan for a GPU with this much memory instead of this machine's device.
         timeout_s: maximum number of seconds.
         cancelled: called several times a second; once it returns true, the process is killed.
+        progress: called with the number of tokenised rows and that of all.
 
     Raises:
         NotFoundError: the dataset or the run to start from does not exist.
@@ -167,7 +192,7 @@ def run_preflight(
         LabError: the training extra is missing, or preflight failed, took too long or was cancelled.
     """
     require_trainer()
-    opened = store or open_store(lab.database, create=False)
+    opened = store or open_lab(lab, create=False)
     try:
         resolved, rows = resolve_rows(lab, recipe, opened)
     finally:
@@ -183,12 +208,35 @@ def run_preflight(
     try:
         run = RunDir(folder / "run")
         prepare(lab, run, resolved, rows)
-        found = inspect_run(run, runs=lab.runs, timeout_s=timeout_s, cancelled=cancelled)
+        found = inspect_run(
+            run, runs=lab.runs, memory_bytes=memory_bytes, timeout_s=timeout_s, cancelled=cancelled, progress=progress
+        )
+        _check_launcher(found, lab, resolved)
         if recipe.chat_template:  # the resolved recipe has the text
             resolved = resolved.model_copy(update={"chat_template": recipe.chat_template})
         return found.model_copy(update={"command": launching_command(lab, resolved)})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+_OF_THIS_MACHINE = ("device_missing", "not_enough_memory")
+"""The problems that another machine need not have."""
+
+
+def _check_launcher(found: Preflight, lab: Lab, recipe: Recipe) -> None:
+    """Add why the launcher of a recipe cannot start it; what is wrong with this machine is then only a warning."""
+    launcher = LAUNCHERS.get(recipe.on)
+    try:
+        require_one_node(recipe)
+    except RefusedError as error:
+        found.problem(error.code, error.message, error.hint)
+    if launcher.elsewhere:
+        for problem in [one for one in found.problems if one.code in _OF_THIS_MACHINE]:
+            found.problems.remove(problem)
+            found.warning(problem.code, f"Checked on this machine only: {problem.message}", problem.hint)
+    for fault in launcher.faults(lab, recipe):
+        found.problem(fault.code, fault.message, fault.hint)
+    found.settle(recipe.accept)
 
 
 def sweep(lab: Lab) -> None:
@@ -212,16 +260,20 @@ def inspect_run(
     run: RunDir,
     *,
     runs: Path | None = None,
+    memory_bytes: int | None = None,
     timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _done, _total: None,
 ) -> Preflight:
     """Run preflight on a prepared run directory; the report's command is that of command.txt.
 
     Args:
         run: the run directory.
         runs: the folder of the runs that ``init_from`` may name; by default the one that contains ``run``.
+        memory_bytes: plan for a GPU with this much memory.
         timeout_s: maximum number of seconds.
         cancelled: called several times a second; once it returns true, the process is killed.
+        progress: called with the number of tokenised rows and that of all.
 
     Raises:
         LabError: preflight failed (the message has the last line of its output), took too long or was cancelled.
@@ -229,6 +281,8 @@ def inspect_run(
     command = [sys.executable, "-P", "-m", "o1lab.train.preflight.worker", str(run.path)]
     if runs is not None:
         command += ["--runs", str(runs)]
+    if memory_bytes is not None:
+        command += ["--memory", str(memory_bytes)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -237,7 +291,18 @@ def inspect_run(
         text=True,
         errors="replace",
     )
-    out, err = _output(process, timeout_s, cancelled)
+
+    def tell() -> None:
+        found = read_object(run.path / PROGRESS)
+        if isinstance(done := found.get("done"), int) and isinstance(total := found.get("total"), int):
+            progress(done, total)
+
+    def waits_no_longer() -> bool:
+        tell()
+        return cancelled()
+
+    out, err = _output(process, timeout_s, waits_no_longer)
+    tell()
     last = out.strip().rpartition("\n")[2]
     try:
         found = json.loads(last)
@@ -301,7 +366,7 @@ def launching_command(lab: Lab, recipe: Recipe) -> str:
             continue
         if name == "probes":
             value = [probe.model_dump() for probe in value]
-        text = ",".join(value) if name == "accept" else str(value)
+        text = ",".join(map(str, value)) if isinstance(value, list) and name != "probes" else str(value)
         if name in ("probes", "chat_template_kwargs"):
             text = json.dumps(value, ensure_ascii=False)
         words += ["--set", f"{name}={text}"]

@@ -10,16 +10,23 @@ import argparse
 import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, O1LabError
-from o1lab.jobs.device_queue import Device, resolve_device
+from o1lab.files import write_json
+from o1lab.jobs.device_queue import Device, resolve_devices
 from o1lab.models.base import resolve_base
 from o1lab.models.library_errors import explain
 from o1lab.process import QUIET_ENVIRONMENT
-from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken, Tokens
-from o1lab.train.recipe import Recipe, load
+from o1lab.text import one_line
+from o1lab.train import trackers
+from o1lab.train.batching import padding
+from o1lab.train.preflight.fitting import Batches
+from o1lab.train.preflight.report import PROGRESS, Bin, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load
 from o1lab.train.rows import read_rows
 from o1lab.train.run_directory import RunDir
 
@@ -28,41 +35,46 @@ if TYPE_CHECKING:
 
 _BINS = 20
 _SAMPLE_TOKENS = 4000
+_TELL_S = 0.2
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--runs", type=Path, default=None, help="folder of the run to start from")
+    parser.add_argument("--memory", type=int, default=None, help="plan for a GPU with this many bytes")
     arguments = parser.parse_args()
     # Libraries print to standard output; only the report may reach it.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.environ |= QUIET_ENVIRONMENT
     run = RunDir(arguments.run)
-    found = inspect(run, arguments.runs or run.path.parent)
+    found = inspect(run, arguments.runs or run.path.parent, memory_bytes=arguments.memory)
     out.write(found.model_dump_json() + "\n")
     out.close()
     return 0
 
 
-def inspect(run: RunDir, runs: Path) -> Preflight:
+def inspect(run: RunDir, runs: Path, *, memory_bytes: int | None = None) -> Preflight:
     """Return the report on a prepared run directory.
 
     Args:
         run: the run directory.
         runs: the folder of the runs that ``init_from`` may name.
+        memory_bytes: plan for a GPU with this much memory.
     """
     recipe = load(run.recipe)
     command = run.command.read_text("utf-8").strip() if run.command.exists() else ""
-    found = Preflight(command=command)
-    device = Device("cpu")
+    found = Preflight(command=command, plan_bytes=memory_bytes or 0)
+    devices = [Device("cpu")]
     try:
-        device = resolve_device(recipe.device)
+        devices = resolve_devices(recipe.device, recipe.processes)
     except O1LabError as error:
         found.problems.append(_problem(error))
+    device = devices[0]
     os.environ.update(device.environment())
     found.device = device.name
+    _check_trackers(found, recipe)
     try:
         base = resolve_base(recipe.base)
     except O1LabError as error:
@@ -85,8 +97,9 @@ def inspect(run: RunDir, runs: Path) -> Preflight:
 def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
-    from o1lab.train import tensors
-    from o1lab.train.preflight import learned
+    from o1lab.train import preference, tensors
+    from o1lab.train.held_out import IGNORED
+    from o1lab.train.preflight import learned, preferred, processes
     from o1lab.train.preflight.base import check_base
 
     if device.is_gpu:
@@ -94,13 +107,20 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     rows = read_rows(run.data)
     found.rows = len(rows)
     tokenizer = tensors.load_tokenizer(base, recipe)
-    trainer, lengths = tensors.build_trainer(
-        tensors.stand_in(tokenizer), tokenizer, recipe, rows, run.path / ".preflight", cpu=True
+    trainer, lengths = preference.trainer_of(recipe)(
+        tensors.stand_in(tokenizer),
+        tokenizer,
+        recipe,
+        rows,
+        run.path / ".preflight",
+        cpu=True,
+        on_row=_Counter(run, len(rows)).add,
     )
-    train = trainer.train_dataset
+    supervised = recipe.objective == "sft"
+    train, held_out = trainer.rows if supervised else trainer.train_dataset, trainer.eval_dataset
     found.over_length, found.dropped_rows, found.truncated_rows = lengths.over, lengths.dropped, lengths.truncated
     found.train_rows = len(train)
-    found.eval_rows = len(trainer.eval_dataset) if trainer.eval_dataset is not None else 0
+    found.eval_rows = len(held_out) if held_out is not None else 0
     found.tokens, found.histogram = summary(lengths.lengths)
     try:
         tensors.refuse_over_length(lengths, recipe)
@@ -113,17 +133,55 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
             "Raise max_length, or choose other traces.",
         )
         return
-    labels = train["labels"]
-    found.trained_tokens = sum(sum(label != tensors.IGNORED for label in row) for row in labels)
-    found.total_steps = recipe.total_steps(len(train))
+    found.total_steps = recipe.total_steps(len(trainer.train_dataset))
+    processes.check(found, recipe)
+    if recipe.objective == "kto":  # its rows are single answers
+        parts = zip(tensors.split(rows, recipe), (train, held_out), strict=True)
+        found.train_rows, found.eval_rows = (preference.pairs_of(pairs, part) for pairs, part in parts)
+    sequences = [ids for part in (train, held_out) if part is not None for ids in preference.sequences(part)]
+    if supervised:
+        found.batches = _batches(trainer, recipe)
+    else:
+        train = preference.better_answers(train)
+    trained = [sum(label != IGNORED for label in row) for row in train["labels"]]
+    found.trained_tokens = sum(trained)
     ends = tensors.end_of_turn_ids(AutoConfig.from_pretrained(base), tokenizer)
     if (base / "generation_config.json").is_file():
         ends |= tensors.end_of_turn_ids(GenerationConfig.from_pretrained(base), tokenizer)
     kept = {row.trace_id: row for row in rows}
+    replayed = [size for size, trace_id in zip(trained, train["trace_id"], strict=True) if kept[trace_id].replay]
+    found.replay_rows, found.replay_tokens = len(replayed), sum(replayed)
     learned.check(found, train, [kept[trace_id] for trace_id in train["trace_id"]], recipe, tokenizer, ends=ends)
-    _show_sample(found, trainer, tokenizer)
-    held_out = trainer.eval_dataset["input_ids"] if trainer.eval_dataset is not None else []
-    check_base(found, base, recipe, tokenizer=tokenizer, rows=[*train["input_ids"], *held_out], runs=runs)
+    _show_sample(found, train, trainer.data_collator if supervised else None, tokenizer)
+    if not supervised:
+        preferred.check(found, trainer, recipe)
+    check_base(found, base, recipe, tokenizer=tokenizer, rows=sequences, runs=runs)
+
+
+def _batches(trainer: Any, recipe: Recipe) -> Batches:
+    """Count the padding of the run's batches, and the packed rows."""
+    counted = padding([len(ids) for ids in trainer.rows["input_ids"]], recipe.batch_size, seed=recipe.seed)
+    found = Batches(random=round(counted.random, 4), grouped=round(counted.grouped, 4))
+    if recipe.packing:
+        packed = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+        return found.model_copy(update={"used": "packed", "packed_rows": len(packed), "packed_tokens": max(packed)})
+    return found.model_copy(update={"used": "grouped" if trainer.grouped else "random"})
+
+
+class _Counter:
+    """Writes the number of tokenised rows to a file, several times a second; the waiting process reads it."""
+
+    def __init__(self, run: RunDir, total: int) -> None:
+        self._run, self._total = run, total
+        self._done, self._written = 0, 0.0
+
+    def add(self) -> None:
+        """Count one row more."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._written > _TELL_S or self._done == self._total:
+            self._written = now
+            write_json(self._run.path / PROGRESS, {"done": self._done, "total": self._total}, durable=False)
 
 
 def summary(lengths: list[int]) -> tuple[Tokens, list[Bin]]:
@@ -156,15 +214,16 @@ def _check_cuda(found: Preflight, recipe: Recipe) -> None:
     found.device = "cpu"
 
 
-def _show_sample(found: Preflight, trainer: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Show the row of median length as the trainer's collator passes it to the model."""
-    from o1lab.train.tensors import IGNORED
+def _show_sample(found: Preflight, train: Any, collate: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Show the row of median length as the trainer's collator passes it to the model; of pairs, a better answer."""
+    from o1lab.train.held_out import IGNORED
 
-    train = trainer.train_dataset
     lengths = [len(ids) for ids in train["input_ids"]]
     row = train[sorted(range(len(lengths)), key=lengths.__getitem__)[(len(lengths) - 1) // 2]]
-    batch = trainer.data_collator([{"input_ids": row["input_ids"], "labels": row["labels"]}])
-    ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+    ids, labels = row["input_ids"], row["labels"]
+    if collate is not None:
+        batch = collate([{"input_ids": ids, "labels": labels}])
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
     found.sample_trace_id = row["trace_id"]
     found.sample = [
         SampleToken(text=text, trained=label != IGNORED)
@@ -184,6 +243,31 @@ def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]
         texts.append(text)
         pending = []
     return texts
+
+
+def _check_trackers(found: Preflight, recipe: Recipe) -> None:
+    """Report trackers that are not installed or broken, and that W&B will be offline."""
+    try:
+        trackers.require(recipe.report_to)
+    except O1LabError as error:
+        found.problems.append(_problem(error))
+        return
+    finally:
+        broken = trackers.hide_broken(recipe.report_to)
+    for name in recipe.report_to:
+        if name in broken:
+            found.warning(
+                "tracker_broken",
+                f"{trackers.TRACKERS[name].title} is installed, but it fails and will get nothing of the run: "
+                f"{one_line(broken[name], 300)}",
+                "Reinstall it, or remove it from report_to.",
+            )
+    if "wandb" in recipe.report_to and trackers.wandb_mode() == "offline":
+        found.warning(
+            "tracker_offline",
+            "Weights & Biases has no key here, or is offline: the run is recorded in its folder and sent nowhere.",
+            "Set WANDB_API_KEY to send it while it trains, or send it later with `wandb sync`.",
+        )
 
 
 def _problem(error: O1LabError, code: str | None = None) -> Problem:

@@ -37,7 +37,7 @@ def _sources(facts: LabFacts) -> Finding:
 def _characteristics(facts: LabFacts) -> Finding:
     def look(dataset: Dataset) -> Finding:
         if dataset.tokens is None:
-            return no(f"The token count of {dataset.name} is not known.", "o1lab traces ls --where tokens:none")
+            return no(f"The token count of {dataset.name} is not known.", "o1lab traces ls --where '-tokens>=0'")
         size = f"{dataset.rows:,} rows, {dataset.tokens:,} tokens"
         return yes(f"{dataset.name}: {size}; languages, lengths and columns: o1lab dataset card {dataset.name}")
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from o1lab.chains.tree_walk import SYNTHESIS, rules_text
 from o1lab.small_files import read_json
+from o1lab.train.adapter import MODELS
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.transparency.checks.finding import Finding, check, no, of_datasets, yes
 from o1lab.transparency.lab_facts import LabFacts, Stage, collect
-from store import dataset_facts
+from store import dataset_facts, trees
 from store.records import Dataset
 
-_NOT_COMPARED = {"dataset_hash", "probes", "probe_every", "save_steps", "log_steps"}
+NOT_COMPARED = {
+    "dataset_hash", "replay_hash", "seed", "device", "probes", "probe_tokens", "logging_steps", "eval_steps",
+    "save_steps", "keep_checkpoints", "accept", "report_to", "tracker_project",
+}  # fmt: skip
+"""Fields of a recipe that are no choice of a method: two seeds are two draws of one run, not an ablation."""
 
 
 @check("method.base")
@@ -32,12 +38,21 @@ def _base(facts: LabFacts) -> Finding:
 
 @check("method.search")
 def _search(facts: LabFacts) -> Finding:
-    searched = sum(
-        dataset_facts.counts(facts.store.db, one.name, "synthesis").get("tree search", 0) for one in facts.datasets
-    )
-    if searched:
-        return Finding("person", (), f"{searched:,} rows were made by tree search; describe the algorithm.")
-    return Finding("not_used", tuple(f"No row of {one.name} was made by a search." for one in facts.datasets))
+    db = facts.store.db
+    evidence: list[str] = []
+    for one in facts.datasets:
+        if unknown := trees.without_tree(db, one.name, SYNTHESIS):
+            return no(
+                f"{unknown:,} rows of {one.name} were made by tree search, and their trees and rules are not recorded.",
+                "o1lab import FILE, whose rows have a problem and the nodes of its tree",
+            )
+        evidence += (
+            f"{one.name}: {each.rows:,} rows walk {each.trees:,} trees searched by {each.searcher}; rules: "
+            f"{rules_text(each.rules)}; nodes, values and walk: o1lab trees show {each.example}"
+            for each in trees.of_dataset(db, one.name)
+        )
+    unused = tuple(f"No row of {one.name} was made by a search." for one in facts.datasets)
+    return yes(*evidence) if evidence else Finding("not_used", unused)
 
 
 @check("method.rl")
@@ -69,6 +84,12 @@ def _curation(facts: LabFacts) -> Finding:
 
 @check("method.pipeline")
 def _pipeline(facts: LabFacts) -> Finding:
+    if facts.missing_parent.startswith(f"{MODELS}/"):
+        name = facts.missing_parent.removeprefix(f"{MODELS}/")
+        return no(
+            f"Run {facts.stages[0].run.id} starts from the imported adapter {name}; its training is not in this lab.",
+            "o1lab models ls --kind imported",
+        )
     if facts.missing_parent:
         return no(
             f"The run {facts.missing_parent}, which run {facts.stages[0].run.id} starts from, is gone.",
@@ -132,8 +153,16 @@ def _ablations(facts: LabFacts) -> Finding:
 
 def differing_fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Return the fields in which two recipes differ, apart from those that do not change what is learned."""
-    names = (one.keys() | other.keys()) - _NOT_COMPARED
-    return sorted(name for name in names if one.get(name) != other.get(name))
+    names = (one.keys() | other.keys()) - NOT_COMPARED
+    found = {name for name in names if _value(one, name) != _value(other, name)}
+    # A run without replay has no replay dataset: the two are one difference.
+    return sorted(found - {"replay_dataset"} if "replay" in found else found)
+
+
+def _value(recipe: dict[str, Any], name: str) -> Any:
+    """Return the value of a field; of one that an older recipe lacks, its default."""
+    field = Recipe.model_fields.get(name)
+    return recipe.get(name, None if field is None else field.get_default(call_default_factory=True))
 
 
 def _has_text(path: Path) -> bool:

@@ -2,60 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import yaml
 
 from o1lab import __version__
-from o1lab.config import load_config
 from o1lab.distill.markdown import inline, table
-from o1lab.distill.provenance import terms_of
-from o1lab.paths import Lab
+from o1lab.distill.provenance import terms_of_datasets
 from o1lab.transparency.lab_facts import LabFacts
-from store import Store, dataset_facts, teacher_runs
-from store.records import Dataset
 
 _PAPER = (
     "O1 Replication Journey, Part 2: Surpassing O1-preview through Simple Distillation, Big Progress or Bitter Lesson?"
 )
+_ALONE = "The results in the front matter of this card are all that was measured; measure it on your own tasks.\n"
 
 
-def model_card(facts: LabFacts) -> str:
-    """Return the card of the adapter: front matter for the hub, base, data, results, teachers and their terms."""
+def model_card(facts: LabFacts, *, merged: bool = False, alone: bool = False, base: str = "") -> str:
+    """Return the card of a student: front matter for the hub, base, data, results, teachers and their terms.
+
+    Args:
+        facts: the records of the run.
+        merged: whether the card is for the base with the adapter merged into it, not for the adapter.
+        alone: whether no report is beside the card.
+        base: the name of the base; empty for that in the recipe.
+    """
     recipe = facts.stages[-1].recipe
-    base = str(recipe.get("base", "unknown"))
+    base = base or str(recipe.get("base", "unknown"))
+    adapter = str(recipe.get("adapter") or "lora")
+    full = adapter == "full"
     front: dict[str, Any] = {
         "base_model": base,
-        "library_name": "peft",
+        "library_name": "transformers" if merged or full else "peft",
         "pipeline_tag": "text-generation",
-        "tags": ["lora", "distillation", "long-chain-of-thought", "o1lab"],
+        "tags": [*([] if full else ["lora"]), "distillation", "long-chain-of-thought", "o1lab"],
         "datasets": [one.name for one in facts.datasets],
     }
     if facts.of_student:
         front["model-index"] = [{"name": facts.run.id, "results": [_result(one) for one in facts.of_student]}]
+    what = f"{inline(base)} with a LoRA adapter merged into it" if merged else f"A LoRA adapter for {inline(base)}"
+    if full:
+        what = f"{inline(base)} with all its weights"
+    title = "Merged model" if merged else "Model" if full else "Adapter"
     lines = [
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n",
-        f"# Adapter of run {inline(facts.run.id)}\n",
-        f"A LoRA adapter for {inline(base)}, trained in {len(facts.stages)} stage(s) on long-thought chains.\n",
+        f"# {title} of run {inline(facts.run.id)}\n",
+        f"{what}, trained in {len(facts.stages)} stage(s) on long-thought chains.\n",
         table(
             ("", ""),
             (
                 ("base", base),
                 ("base loaded in", str(recipe.get("quantization") or recipe.get("dtype") or "unknown")),
-                ("rank", recipe.get("lora_r")),
-                ("alpha", recipe.get("lora_alpha")),
+                ("trained", "all weights" if full else adapter),
+                *([] if full else [("rank", recipe.get("lora_r")), ("alpha", recipe.get("lora_alpha"))]),
                 ("steps", facts.run.read_status().step),
                 ("datasets", ", ".join(f"{one.name} ({one.hash})" for one in facts.datasets)),
             ),
         ),
         "## Teachers and their terms of use\n",
-        "\n".join(teacher_terms(facts.lab, facts.store, facts.datasets)) or "No teacher run made any of its rows.\n",
+        "".join(terms_of_datasets(facts.lab, facts.store, facts.datasets)) or "No teacher run made any of its rows.\n",
         "## Limitations\n",
-        "See report.md: it lists what was measured, with intervals, and what was not.\n",
+        _ALONE if alone or merged else "See report.md: it lists what was measured, with intervals, and what was not.\n",
     ]
     return "\n".join(lines)
+
+
+def prompt_section(prompt: str) -> str:
+    """Return the section of a card with the system prompt of the student; empty without one."""
+    return f"\n## System prompt\n\n```\n{prompt}\n```\n" if prompt else ""
+
+
+def plain_card(title: str, base: str) -> str:
+    """Return the card of a model of which the lab has no records."""
+    front = {"pipeline_tag": "text-generation", "tags": ["o1lab"]} | ({"base_model": base} if base else {})
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {inline(title)}\n"
+
+
+def merged_card(name: str, base: str) -> str:
+    """Return the card of a base with an imported adapter merged into it, of whose training the lab has no records."""
+    return f"{plain_card(f'{name}, merged', base)}\n{inline(base)} with the imported adapter {inline(name)}.\n"
 
 
 def _result(one: Any) -> dict[str, Any]:
@@ -65,14 +90,6 @@ def _result(one: Any) -> dict[str, Any]:
         "dataset": {"name": about.suite_label, "type": about.suite},
         "metrics": [{"type": one.key.metric, "value": None if one.value is None else round(one.value, 2)}],
     }
-
-
-def teacher_terms(lab: Lab, store: Store, datasets: Sequence[Dataset]) -> list[str]:
-    """Return one line of Markdown for each model that wrote rows of the datasets in a teacher run."""
-    config = load_config(lab)
-    runs = {run for one in datasets for run in dataset_facts.runs(store.db, one.name)}
-    lines = (line for run in sorted(runs) for line in terms_of(lab, config, teacher_runs.get(store.db, run)))
-    return list(dict.fromkeys(lines))
 
 
 def citation(facts: LabFacts) -> str:

@@ -14,6 +14,8 @@ from o1lab.errors import LabError
 from o1lab.paths import Lab
 
 Redact = Callable[[str], str]
+_COMMON = ("localhost", "root", "user", "admin", "ubuntu", "debian", "docker", "runner", "model", "student", "teacher")
+"""Names that say nothing about a person or a machine, and that a report uses as words."""
 _SHORTEST = 4
 """Names and keys below this length are left: they would be found in ordinary words."""
 
@@ -31,7 +33,10 @@ def redactor(lab: Lab) -> Redact:
     }
     whole = {**_names(), **dict.fromkeys(_keys(lab), "[key]")}
     # Longest first: the lab is often inside the home folder.
-    parts = [re.escape(text) for text in sorted((one for one in folders if len(one) > 1), key=len, reverse=True)]
+    parts = [
+        rf"{re.escape(text)}(?![\w-])"
+        for text in sorted((one for one in folders if len(one) > 1), key=len, reverse=True)
+    ]
     parts += [rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in sorted(whole, key=len, reverse=True)]
     known = folders | whole
     pattern = re.compile("|".join(parts))
@@ -51,7 +56,7 @@ def _names() -> dict[str, str]:
         names[getuser()] = "USER"
     except (KeyError, OSError):  # a container may have no name for its user id
         pass
-    return {name: word for name, word in names.items() if len(name) >= _SHORTEST and name not in ("localhost", "root")}
+    return {name: word for name, word in names.items() if len(name) >= _SHORTEST and name.lower() not in _COMMON}
 
 
 def _keys(lab: Lab) -> list[str]:

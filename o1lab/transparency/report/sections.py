@@ -17,15 +17,19 @@ from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_tab
 from o1lab.format import duration
 from o1lab.models.base import TEMPLATES, resolve_base
 from o1lab.small_files import read_json, read_text
+from o1lab.train.groups import other_seeds, tag_of
 from o1lab.train.metrics_reader import last_metrics
 from o1lab.train.run_directory import list_run_dirs
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import LabFacts, Stage, collect
+from o1lab.transparency.methods import compare_methods, methods_table
+from o1lab.transparency.report import compute
 from o1lab.transparency.report.page import deeper
 from o1lab.transparency.self_score import LabScore
-from store import evaluations
+from store import evaluations, imports
 from store.errors import StoreError
 
+_COUNTS = ("rows", "added", "duplicates", "rejected")
 _CASES = 2  # items of each kind: gained and lost
 _WORDS = {"yes": "yes", "no": "no", "not_used": "not used, and says so", "person": "a person must judge"}
 
@@ -47,12 +51,20 @@ def summary(facts: LabFacts, score: LabScore) -> str:
 def data(facts: LabFacts) -> Iterator[str]:
     """Yield the card of each dataset: sources, licences, teachers, prompts, filters and selection."""
     yield "## Data\n\n"
-    for dataset in facts.datasets:
+    for dataset in (*facts.datasets, *facts.replayed):
         text = "".join(card(facts.lab, facts.store, dataset.name))
         yield deeper(text.partition("\n---\n")[2].lstrip(), 2)
     for stage in facts.stages:
         if stage.fault:
             yield f"**{inline(stage.fault)}**\n\n"
+    if files := imports.everything(facts.store.db):
+        yield "### Imported files\n\n"
+        heads = ("file", "SHA-256", *_COUNTS, "imported at")
+        rows = (
+            (Path(one.path).name, one.sha256, *(one.counts.get(name) for name in _COUNTS), one.created_at)
+            for one in files
+        )
+        yield table(heads, rows) + "\n"
 
 
 def training(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
@@ -60,10 +72,19 @@ def training(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
     yield "## Training\n\n"
     for number, stage in enumerate(facts.stages, 1):
         yield f"### Stage {number}: run {inline(stage.run.id)}, phase {stage.recipe.get('phase', 'unknown')}\n\n"
+        yield from (f"**{inline(sentence)}**\n\n" for sentence in missing_files(stage))
         yield f"Command:\n\n{fenced(_text(stage.run.command))}\nRecipe:\n\n{fenced(_text(stage.run.recipe))}\n"
         yield _compute(stage)
         if f"loss-{number}" in plots:
             yield f"![The loss of stage {number}](plots/loss-{number}.svg)\n\n"
+    yield compute.total(facts)
+
+
+def missing_files(stage: Stage) -> list[str]:
+    """Return a sentence if files of a run are gone, so that the report says less than it could."""
+    run = stage.run
+    gone = [path.name for path in (run.recipe, run.command, run.env, run.metrics, run.dataset) if not path.exists()]
+    return [f"These files of run {run.id} are gone: {', '.join(gone)}."] if gone else []
 
 
 def _compute(stage: Stage) -> str:
@@ -196,6 +217,11 @@ def ablations(facts: LabFacts) -> Iterator[str]:
     yield table(heads, rows) + "\n"
 
 
+def methods(facts: LabFacts) -> Iterator[str]:
+    """Yield the synthesis methods of the lab side by side, and what is not recorded of them."""
+    yield render.markdown(methods_table(compare_methods(facts.lab, facts.store))) + "\n"
+
+
 def _rate(one: EvaluationResult) -> str:
     """Format the headline with its interval at 95 %."""
     if one.value is None:
@@ -212,7 +238,7 @@ def limitations(facts: LabFacts) -> Iterator[str]:
     absent = [one for one in ("mathematics", "safety", "factuality", "sycophancy", "general") if one not in families]
     lines = [
         "The student is an adapter on a frozen base; the paper fine-tuned all weights.",
-        f"One training run with seed {facts.stages[-1].recipe.get('seed')}: the spread over seeds is not known.",
+        _seeds(facts),
     ]
     lines += [
         f"{one.evaluation.suite_label} has only {one.evaluation.items} items: intervals are wide." for one in small
@@ -225,6 +251,17 @@ def limitations(facts: LabFacts) -> Iterator[str]:
         if not facts.baselines(one.key)
     ]
     yield "".join(f"- {inline(line)}\n" for line in lines) + "\n"
+
+
+def _seeds(facts: LabFacts) -> str:
+    seed, others = facts.stages[-1].recipe.get("seed"), other_seeds(facts.lab, facts.run)
+    tag = tag_of(facts.run)
+    if not others or tag is None:
+        return f"One training run with seed {seed}: the spread over seeds is not known."
+    return (
+        f"The figures are those of seed {seed}. The group {tag.name} has {len(others)} more runs that differ only in "
+        f"their seed: o1lab runs show {tag.name}"
+    )
 
 
 def transparency(score: LabScore) -> Iterator[str]:

@@ -1,17 +1,21 @@
-"""The base of all dialogs: a framed box in the middle of the screen."""
+"""The base of all dialogs, a framed box in the middle of the screen; a question, and a text to read."""
 
 from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Static
 
-from o1lab.text import one_line
-from o1lab.widgets.key_footer import KeyFooter
+from o1lab.text import one_line, visible
+from o1lab.widgets.keys import Binding, KeyFooter
+from o1lab.widgets.line_view import LineView
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +45,9 @@ class Dialog(ModalScreen[Answer]):
         .warning { height: auto; color: $text-warning; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "cancel", "Cancel", tooltip="Close without changing anything")
+    ]
     FOOTER: ClassVar[bool] = False
 
     def __init__(self, title: str = "", keys: str = "") -> None:
@@ -68,3 +74,105 @@ class Dialog(ModalScreen[Answer]):
     def action_cancel(self) -> None:
         """Close the dialog without an answer."""
         self.dismiss(None)
+
+
+class ConfirmDialog(Dialog[bool]):
+    """Asks a yes/no question. y: True; n or escape: False; enter presses the focused button.
+
+    The focus is on "yes" first, or on "no" with ``danger``.
+    """
+
+    DEFAULT_CSS = """
+    ConfirmDialog {
+        .dialog { max-width: 72; }
+        .dialog--question { text-style: bold; }
+        VerticalScroll { height: auto; max-height: 12; }
+        Horizontal { height: auto; margin-top: 1; align-horizontal: center; }
+        Button { margin: 0 1; }
+        Button:focus { text-style: bold reverse; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "Yes", tooltip="Answer yes"),
+        Binding("n,escape", "answer(False)", "No", tooltip="Answer no"),
+        Binding("left,h", "app.focus_previous", "Previous", id="button_left", show=False,
+                tooltip="Go to the button before"),
+        Binding("right,l", "app.focus_next", "Next", id="button_right", show=False, tooltip="Go to the next button"),
+    ]  # fmt: skip
+
+    def __init__(
+        self, question: str, detail: str | Text = "", *, yes: str = "Yes", no: str = "No", danger: bool = False
+    ) -> None:
+        super().__init__()
+        self._question, self._danger = question, danger
+        self._detail = detail if isinstance(detail, Text) else visible(detail)
+        self._labels = (yes, no)
+
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(visible(self._question), markup=False, classes="dialog--question")
+        if self._detail:
+            with VerticalScroll(can_focus=False):
+                yield Static(self._detail, markup=False)
+        with Horizontal():
+            for id_, key, label in zip(("yes", "no"), "yn", self._labels, strict=True):
+                yield Button(Content(f"{visible(label)} ({key})"), id=id_, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#no" if self._danger else "#yes").focus()
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(event.button.id == "yes")
+
+
+class PreviewDialog(Dialog[bool]):
+    """Shows a text. Enter returns True if there is an ``action``; escape or q returns False.
+
+    A string is made safe with ``visible``; the content of a Text must be safe already.
+    """
+
+    DEFAULT_CSS = """
+    PreviewDialog {
+        .dialog { height: 90%; max-width: 100%; }
+        LineView, VerticalScroll { height: 1fr; background: $surface; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "answer(True)", "Do it", id="do_it", tooltip="Do what the dialog shows"),
+        Binding("escape,q", "answer(False)", "Close", id="cancel", tooltip="Close the dialog"),
+        Binding("j", "scroll_body(1)", "Down", show=False, tooltip="Scroll down"),
+        Binding("k", "scroll_body(-1)", "Up", show=False, tooltip="Scroll up"),
+    ]
+
+    def __init__(self, title: str, body: str | Text, *, action: str = "") -> None:
+        super().__init__(title, f"enter {action} · esc close" if action else "esc close")
+        self._body, self._action = body, action
+
+    def compose_dialog(self) -> ComposeResult:
+        if isinstance(self._body, Text):
+            with VerticalScroll():
+                yield Static(self._body, markup=False)
+        else:
+            yield LineView()
+
+    def on_mount(self) -> None:
+        body = self._scroller
+        body.focus()
+        if isinstance(body, LineView) and isinstance(self._body, str):
+            body.set_text(self._body)
+
+    @property
+    def _scroller(self) -> Widget:
+        return self.query_one(LineView if isinstance(self._body, str) else VerticalScroll)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (action == "answer" and parameters == (True,) and not self._action)
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+    def action_scroll_body(self, rows: int) -> None:
+        self._scroller.scroll_relative(y=rows, animate=False)

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 from rich.text import Text
 from textual import events, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -18,6 +18,7 @@ from textual.worker import Worker, WorkerCancelled
 
 from o1lab.text import visible
 from o1lab.widgets.dialogs.dialog import Dialog
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import LineInput
 
 Picked = TypeVar("Picked")
@@ -83,10 +84,10 @@ class ListDialog(Dialog[Picked]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,ctrl+n", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-        Binding("pagedown", "move(10)", "Page down", show=False, priority=True),
-        Binding("pageup", "move(-10)", "Page up", show=False, priority=True),
+        Binding("down", "move(1)", "Down", show=False, priority=True, tooltip="Go to the next choice"),
+        Binding("up", "move(-1)", "Up", show=False, priority=True, tooltip="Go to the choice before"),
+        Binding("pagedown", "move(10)", "Page down", show=False, priority=True, tooltip="Go down ten choices"),
+        Binding("pageup", "move(-10)", "Page up", show=False, priority=True, tooltip="Go up ten choices"),
     ]
     KEYS: ClassVar[str] = "type to search · enter take · esc back"
     MARKS: ClassVar[bool] = False

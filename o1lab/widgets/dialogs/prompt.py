@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Input, OptionList
 
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs.dialog import Dialog
+from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import LineInput, caught_up
 
 
@@ -34,11 +35,13 @@ class PromptDialog(Dialog[str]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "choose(1)", "Next completion", show=False, priority=True),
-        Binding("up", "choose(-1)", "Previous completion", show=False, priority=True),
-        Binding("tab", "complete", "Complete", show=False, priority=True),
-        Binding("enter", "enter", "OK", priority=True),
-    ]
+        Binding("down", "choose(1)", "Next completion", show=False, priority=True,
+                tooltip="Choose the next completion"),
+        Binding("up", "choose(-1)", "Previous completion", show=False, priority=True,
+                tooltip="Choose the completion before"),
+        Binding("tab", "complete", "Complete", show=False, priority=True, tooltip="Complete the text"),
+        Binding("enter", "enter", "OK", priority=True, tooltip="Use this text"),
+    ]  # fmt: skip
 
     def __init__(
         self,

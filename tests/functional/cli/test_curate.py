@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ ITEM_KEYS = {
     "tokens",
     "moves",
     "decision",
+    "disputed",
 }
 
 
@@ -148,10 +151,57 @@ def test_annotate_and_undo(filled: Program) -> None:
     assert [record["kind"] for record in shown["annotations"]] == ["decision", "rating", "tag", "note", "span"]
     assert shown["annotations"][-1]["span"] == [0, 21]
     assert (shown["decision"], shown["rating"]) == ("accept", 4)
-    assert filled("annotate", identity, "--undo")[1]["kind"] == "undo"
+    told = filled("annotate", identity, "--undo")[1]
+    assert told["kind"] == "undo"
+    assert [(one["kind"], one["value"]) for one in told["undone"]] == [("span", "set-up")]
     assert len(filled("traces", "show", identity)[1]["annotations"]) == 4
     other = filled("traces", "ls", "--verdict", "incorrect")[1]["items"][0]["id"]
     assert filled("annotate", other, "--undo")[0] == 4
+
+
+def test_annotations_are_shown_with_their_moves_words_and_the_local_time(
+    filled: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC-05:30")
+    time.tzset()
+    identity = first_id(filled)
+
+    def said(*arguments: str) -> str:
+        assert run(["--lab", str(filled.lab), *arguments]) == 0
+        return capsys.readouterr().out
+
+    for option in (["--label", "1-2:slip"], ["--move", "2:verify"], ["--wrong-step", "1"], ["--note", "well done"]):
+        assert filled("annotate", identity, *option)[0] == 0
+    record = filled("traces", "show", identity)[1]["annotations"][-1]
+    then = datetime.fromisoformat(record["created_at"]).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    *_, label, move, step, note = said("traces", "show", identity).splitlines()
+    assert note.endswith(f"{then:%H:%M:%S}  tester: noted “well done”") or note.startswith(f"{then:%Y-%m-%d %H:%M}")
+    assert "  tester: moves 1 to 2 “The problem is short." in label and label.endswith("”: slip")
+    assert "  tester: move 2 “" in move and move.endswith("”: verify")
+    assert "  tester: first wrong step: move 1 “The problem is short.”" in step
+    assert said("annotate", identity, "--undo").startswith(f"{identity}: undid noted “well done” (tester, ")
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_several_annotations_are_made_at_once(filled: Program) -> None:
+    identity = first_id(filled)
+    status, told = filled("annotate", identity, "--accept", "--rating", "0", "--tag", "a", "--tag", "b", "--note", "n")
+    assert status == 0
+    assert set(told) == {"trace_id", "annotations"}
+    wanted = [("decision", "accept"), ("rating", "0"), ("tag", "a"), ("tag", "b"), ("note", "n")]
+    assert [(one["kind"], one["value"]) for one in told["annotations"]] == wanted
+    shown = filled("traces", "show", identity)[1]
+    assert (shown["decision"], shown["rating"]) == ("accept", 0)
+    assert [(one["kind"], one["value"]) for one in shown["annotations"]] == wanted
+
+
+def test_traces_are_listed_by_a_filter_as_on_the_screen(filled: Program) -> None:
+    right = filled("traces", "ls", "--where", "verdict:correct")[1]
+    assert filled("traces", "ls", "verdict:correct")[1] == right
+    assert 0 < right["total"] < filled("traces", "ls")[1]["total"]
+    assert filled("traces", "ls", "verdict:correct", "sort:-chars", "--teacher", "nobody")[1]["total"] == 0
+    assert filled("traces", "ls", "verdit:correct")[0] == 2
 
 
 def test_an_undone_edit_says_that_its_trace_stays(filled: Program) -> None:
@@ -168,8 +218,9 @@ def test_an_undone_edit_says_that_its_trace_stays(filled: Program) -> None:
     [
         ([], 2),
         (["--accept", "--reject"], 2),
-        (["--accept", "--tag", "x"], 2),
-        (["--rating", "9"], 2),
+        (["--accept", "--undo"], 2),
+        (["--accept", "--span", "5:2:x"], 2),  # all or none
+        (["--rating", "6"], 2),
         (["--tag", " "], 2),
         (["--span", "0:9999:x"], 2),
         (["--span", "5:2:x"], 2),
@@ -214,7 +265,9 @@ def test_datasets(filled: Program, tmp_path: Path) -> None:
     for form in ("messages", "sharegpt", "alpaca", "parquet"):
         out = tmp_path / "out" / form
         status, told = filled("dataset", "export", "good", "--format", form, "--out", out)
+        changes = told.pop("changes")
         assert (status, told) == (0, {"path": str(out), "format": form, "rows": 1, "hash": made["hash"]})
+        assert bool(changes) == (form != "parquet")  # they have no place for the gold answer
     response = "<think>\nThe problem is short. Wait, is it? 20 + 7 = 27.\0\n</think>\n\nSo \\boxed{27} 等等"
     assert json.loads((tmp_path / "out" / "messages").read_text("utf-8"))["messages"] == [
         {"role": "user", "content": "What is 20 + 7?"},
@@ -236,7 +289,8 @@ def test_what_is_exported_can_be_imported(filled: Program, tmp_path: Path, form:
 @pytest.mark.parametrize(
     "verb",
     ["import", "problems ls", "traces ls", "traces show", "traces search", "annotate", "annotations export",
-     "annotations merge", "dataset create", "dataset ls", "dataset show", "dataset export"],
+     "annotations merge", "annotations agreement", "annotations assign",
+     "dataset create", "dataset ls", "dataset show", "dataset export"],
 )  # fmt: skip
 def test_every_verb_helps_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*verb.split(), "--help"]) == 0
@@ -248,3 +302,17 @@ def test_a_dataset_has_a_name_that_can_be_read(filled: Program, name: str) -> No
     filled("annotate", first_id(filled), "--accept")
     status, told = filled("dataset", "create", name)
     assert (status, told["error"]["code"]) == (2, "usage")
+
+
+def test_a_filter_of_labels_notes_and_annotators_lists_traces_and_names_unknown_values(
+    filled: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (item["id"] for item in filled("traces", "ls")[1]["items"])
+    filled("annotate", first, "--span", "0:8:set-up")
+    filled("annotate", second, "--note", "Check the units.")
+    assert [item["id"] for item in filled("traces", "ls", "label:set-up")[1]["items"]] == [first]
+    assert [item["id"] for item in filled("traces", "ls", "note:units")[1]["items"]] == [second]
+    assert filled("traces", "ls", "by:nobody", "has:label")[1]["total"] == 0
+    capsys.readouterr()
+    assert run(["--lab", str(filled.lab), "traces", "ls", "label:setup"]) == 0
+    assert capsys.readouterr().err.startswith("The lab has no label 'setup'. Did you mean 'set-up'? It has slip, ")

@@ -176,9 +176,11 @@ def test_an_export_has_its_card_beside_it(o1lab: Program, tmp_path: Path) -> Non
     made = o1lab("dataset", "create", "right", "--keep", "verified")[1]
     out = tmp_path / "right.jsonl"
     status, told = o1lab("dataset", "export", "right", "--format", "jsonl", "--out", out)
-    assert (status, told) == (0, {"path": str(out), "format": "jsonl", "rows": 5, "hash": made["hash"]})
+    assert (status, told) == (0, {"path": str(out), "format": "jsonl", "rows": 5, "hash": made["hash"], "changes": []})
     card = Path(f"{out}.card.md").read_text("utf-8")
-    assert card == o1lab("dataset", "card", made["hash"])[1]["card"]
+    whole, _, changes = card.partition("\n## Changes\n")
+    assert whole.strip() == o1lab("dataset", "card", made["hash"])[1]["card"].strip()
+    assert changes.strip().endswith("Nothing.")
     assert made["hash"] in card
     assert "| wrong answer | 2 |" in card
     status, told = o1lab("dataset", "export", "right", "--format", "parquet", "--out", f"{tmp_path}/hub/")
@@ -200,3 +202,73 @@ def test_plain_rows_can_be_imported_again(o1lab: Program, tmp_path: Path) -> Non
 def test_every_verb_helps_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset", verb, "--help"]) == 0
     assert "Example" in capsys.readouterr().out
+
+
+def test_nested_subsets_name_their_parent(o1lab: Program) -> None:
+    o1lab("dataset", "create", "right", "--keep", "verified")
+    status, made = o1lab("dataset", "subset", "right", "--sizes", "4, 2", "--seed", "3")
+    assert (status, made["total"]) == (0, 2)
+    assert [(one["name"], one["rows"], one["parent"]) for one in made["items"]] == [
+        ("right-2", 2, "right"), ("right-4", 4, "right"),
+    ]  # fmt: skip
+    small, large = (set(o1lab("dataset", "show", one["name"])[1]["trace_ids"]) for one in made["items"])
+    assert small < large
+    assert [one["rows"] for one in o1lab("dataset", "subset", "right", "--name", "part")[1]["items"]] == [1, 2, 5]
+    for sizes, words in (("2,x", "'x' is not a whole number"), ("6", "1 to 5 rows, not 6"), ("", "No size")):
+        status, told = o1lab("dataset", "subset", "right", "--sizes", sizes)
+        assert status == 2 and words in told["error"]["message"]
+
+
+def test_pairs_of_right_and_wrong_chains_are_made_shown_and_exported(o1lab: Program, tmp_path: Path) -> None:
+    status, made = o1lab("dataset", "pairs", "better", "--from", "chains", "--per-problem", "1")
+    assert (status, made["kind"], made["rows"]) == (0, "pairs", 2)
+    assert made["selection"]["pairs"] == {"chains": 2}
+    assert made["dropped"]["more pairs than were asked for"] == 2
+    shown = o1lab("dataset", "show", "better")[1]
+    assert len(shown["trace_ids"]) == len(shown["rejected_ids"]) == 2
+    assert {one["name"]: one["kind"] for one in o1lab("dataset", "ls")[1]["items"]} == {"better": "pairs"}
+    status, told = o1lab("dataset", "export", "better", "--out", tmp_path / "out.jsonl")
+    assert (status, told["format"], told["rows"]) == (0, "pairs", 2)
+    row = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[0])
+    assert row["chosen"][0]["content"] != row["rejected"][0]["content"]
+    assert row["rejected"][0]["content"].endswith("\\boxed{5}.")
+    assert o1lab("dataset", "pairs", "better", "--from", "chains", "--per-problem", "1")[1]["hash"] == made["hash"]
+
+
+def test_pairs_and_single_answers_are_not_taken_for_each_other(o1lab: Program, tmp_path: Path) -> None:
+    o1lab("dataset", "pairs", "better")
+    o1lab("dataset", "create", "right", "--keep", "verified")
+    out = ("--out", tmp_path / "out.jsonl")
+    for words in (
+        ("dataset", "create", "mixed", "--from", "right", "--from", "better"),
+        ("dataset", "export", "better", "--format", "messages", *out),
+        ("dataset", "export", "right", "--format", "pairs", *out),
+        ("dataset", "subset", "better"),
+        ("train", "--dataset", "better"),
+    ):
+        status, told = o1lab(*words)
+        assert (status, told["error"]["code"]) == (5, "dataset_kind"), words
+        assert "pairs of a better and a worse answer" in told["error"]["message"]
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from", "dreams"], "--from cannot be 'dreams'"),
+        (["--by", "taste"], "--by cannot be 'taste'"),
+        (["--from", "votes", "--where", "verdict:correct"], "--where filters chains"),
+        (["--from", "votes"], "There is no pair (votes: none in the lab)."),
+    ],
+)
+def test_pairs_that_cannot_be_made(o1lab: Program, words: list[str], message: str) -> None:
+    status, told = o1lab("dataset", "pairs", "better", *words)
+    assert status == 2
+    assert message in told["error"]["message"]
+
+
+def test_what_pairs_were_made_of_is_said(o1lab: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--lab", str(o1lab.lab), "dataset", "pairs", "better", "--balance-length"]) == 0
+    told = capsys.readouterr().out
+    assert "pairs: 0 from votes, 2 from chains; chains are judged by verdict" in told
+    assert "the better answer is longer in 0 and shorter in 0 of 2 pairs" in told

@@ -193,18 +193,19 @@ def test_how_long_a_server_may_say_nothing_is_an_option(tmp_path: Path, capsys: 
     assert only_run(lab).settings().silence_timeout_s == 7
 
 
-def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     with DistillServer("blocks", latency_s=0.0) as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
         process = spawn(lab, "-e", "teacher", "--concurrency", "5", "--max-tokens", "64")
         server.wait_until_asked(5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         folder = only_run(lab)
         while (status := folder.status()) is None or status.state != "stopping":
             assert process.poll() is None
         server.release.set()
         out, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         item = json.loads(out)
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
         assert f" resume {item['id']}" in err

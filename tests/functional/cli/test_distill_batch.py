@@ -14,6 +14,7 @@ import pytest
 
 from o1lab.paths import Lab
 from tests.support.batch_server import MOMENTS, BatchServer
+from tests.support.declared_files import undeclared
 from tests.support.distill_lab import make_lab
 from tests.unit.inference.engines.test_batch_api import rows
 
@@ -47,6 +48,7 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
             said = process.stderr.read().decode()
         assert arrived, said
         server.release.set()
+        assert undeclared(lab) == []
         (folder,) = lab.distill.iterdir()
         state = json.loads((folder / "batches.json").read_text())
         known = {"before-create": "written", "after-create": "written", "poll": "submitted", "download": "submitted"}

@@ -174,18 +174,19 @@ def test_the_mean_mark_is_the_headline_where_the_suite_wants_it(
         assert "⌀65.0%" in capsys.readouterr().out
 
 
-def test_ctrl_c_waits_for_what_is_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     with EvalServer("blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
         process = spawn(lab, "sums", "-m", "teacher", "--concurrency", "5")
         server.wait_until_asked(5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         folder = only_one(lab)
         while (status := folder.status()) is None or status.state != "stopping":
             assert process.poll() is None
         server.release.set()
         out, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         item = json.loads(out)
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
         assert f" resume {item['id']}" in err

@@ -1,57 +1,50 @@
-"""The command lines of the README and the example of each verb: they exist, and their options parse."""
+"""The command lines of the README, the documentation and each verb's help: they exist, and their options parse."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from o1lab.cli.verbs import app
 from o1lab.config import init_lab
+from tests.conftest import ROOT
+from tests.support.command_lines import all_options, commands, fenced, indented, inline, parse, unknown
 
-ROOT = Path(__file__).parents[3]
-PROGRAM: Any = typer.main.get_command(app)
-
-
-def commands(command: Any = PROGRAM, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Yield every command by its words, groups included."""
-    yield " ".join(path), command
-    for name, child in getattr(command, "commands", {}).items():
-        yield from commands(child, (*path, name))
-
-
-def lines(text: str) -> list[str]:
-    """Return the command lines in a text: what follows ``o1lab`` at the start of a line or after ``Example:``."""
-    found = re.findall(r"^(?: {4}|\t|.*Example: )o1lab(?:[ \t]+(.*))?$", text, re.MULTILINE)
-    found = [re.sub(r"\$\(.*?\)", "ID", line) for line in found if not line.startswith("#")]
-    return [re.split(r"\s{2,}#|\s[|>&]|`", line)[0].strip() for line in found]
-
-
-README = lines((ROOT / "README.md").read_text("utf-8"))
-EXAMPLES = [line for _, command in commands() for line in lines(command.help or "")]
+PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (ROOT / "README.md", *PAGES)}
+WRITTEN = [line for text in TEXTS.values() for line in (*indented(text), *fenced(text))]
+EXAMPLES = [line for _, command in commands() for line in indented(command.help or "")]
+OF_OTHERS = {"--head", "--port", "--address", "--tensor-parallel-size", "--show-dataset-card", "--gpus-per-node"}
+"""Options of other programs that the texts mention."""
 
 
 def test_there_are_examples() -> None:
-    assert len(README) > 25
+    assert len(WRITTEN) > 25
     assert len(EXAMPLES) > 20
 
 
-@pytest.mark.parametrize("line", dict.fromkeys([*README, *EXAMPLES]))
+@pytest.mark.parametrize("line", dict.fromkeys([*WRITTEN, *EXAMPLES]))
 def test_it_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     init_lab(tmp_path)
     for name in ("chains.jsonl", "two-phases.yaml", "recipe.yaml"):
         (tmp_path / name).write_text("{}")
     monkeypatch.chdir(tmp_path)
-    arguments, command, context = shlex.split(line), PROGRAM, None
-    while True:
-        context = command.make_context(command.name or "o1lab", arguments, parent=context)
-        rest = [*context._protected_args, *context.args]
-        if not rest or not hasattr(command, "commands"):
-            break
-        _, command, arguments = command.resolve_command(context, rest)
-    assert not context.args, f"left over: {context.args}"
+    parse(line)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_sentences_name_verbs_and_options_that_exist(name: str) -> None:
+    text = TEXTS[name]
+    wrong = {line: words for line in inline(text) if (words := unknown(line))}
+    assert not wrong
+    options = set(re.findall(r"`(--[a-z][a-z-]*)[ =`]", text))
+    assert not options - all_options() - OF_OTHERS
+
+
+def test_a_verb_or_an_option_that_does_not_exist_is_found() -> None:
+    assert unknown("traces ls --sort -chars") == ["-chars"]
+    assert unknown("nonsense ls") == ["nonsense"]
+    assert unknown("traces ls 'reflect>=3' --nonsense=3") == ["--nonsense=3"]
+    assert unknown("eval SUITE --model M") == []
+    assert fenced("```sh\no1lab traces ls \\\n  --limit 3  # three\n```\n") == ["traces ls    --limit 3"]

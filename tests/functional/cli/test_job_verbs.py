@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -47,17 +46,6 @@ def lab(tmp_path: Path, server: EvalServer) -> Lab:
     return made
 
 
-@pytest.fixture
-def ask(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def call(*words: str, status: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert o1lab(["--lab", str(lab.root), *words, "--json"]) == status
-        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return answer
-
-    return call
-
-
 def training(lab: Lab, identity: str = "aa110000", state: str = "finished", **recipe: Any) -> RunDir:
     values = {"dataset": "d", "dataset_hash": "ab12cd34ef56ab12"} | recipe
     run = write_run(lab.runs, identity, state, steps=3, total=9, pid=2**22 + 1, heartbeat=1.0, recipe=Recipe(**values))
@@ -96,6 +84,7 @@ def test_a_job_has_a_name_and_notes(kind: str, lab: Lab, ask: Ask) -> None:
     job = begin(kind, lab)
     named = ask(kind, "rename", job.id[:5], "first try")
     about = {"id": job.id, "state": "stopped", "name": "first try", "path": str(job.path)}
+    about |= {"tags": [], "archived": False}
     assert named == about | {"notes": []}
     assert ask(kind, "note", "first try", "with a low budget") == about | {"notes": ["with a low budget"]}
     shown = ask(kind, "show", "first try")
@@ -103,6 +92,37 @@ def test_a_job_has_a_name_and_notes(kind: str, lab: Lab, ask: Ask) -> None:
     assert ask(kind, "ls")["items"][0]["name"] == "first try"
     assert ask(kind, "rename", job.id, "")["name"] == ""
     assert ask(kind, "show", "first try", status=4)["error"]["code"] == "not_found"
+
+
+@KINDS
+def test_a_job_is_tagged_and_archived(kind: str, lab: Lab, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    job = begin(kind, lab)
+    assert ask(kind, "tag", job.id, "Keep", "paper", "keep")["tags"] == ["keep", "paper"]
+    assert ask(kind, "tag", job.id, "keep", "--remove")["tags"] == ["paper"]
+    assert "no tag 'keep'" in ask(kind, "tag", job.id, "keep", "--remove", status=2)["error"]["message"]
+    assert "not a valid tag" in ask(kind, "tag", job.id, "two words", status=2)["error"]["message"]
+    for text, number in (("tag:paper", 1), ("tag:keep", 0), ("state:stopped", 1), ("pape", 1), ("state:dead", 0)):
+        assert ask(kind, "ls", text)["total"] == number
+    archived = ask(kind, "archive", job.id)
+    assert (archived["archived"], archived["tags"]) == (True, ["paper"])
+    listed = ask(kind, "ls")
+    assert (listed["items"], listed["hidden_archived"]) == ([], 1)
+    assert [one["id"] for one in ask(kind, "ls", "archived:yes")["items"]] == [job.id]
+    assert o1lab(["--lab", str(lab.root), kind, "ls"]) == 0
+    assert "1 archived" in capsys.readouterr().out
+    assert ask(kind, "show", job.id)["archived"] is True
+    assert ask(kind, "archive", job.id, "--undo")["archived"] is False
+    assert ask(kind, "ls", "--sort", "-name")["total"] == 1
+    job.write_status(job.status_of({"state": "running", "heartbeat": time.time(), "host": "elsewhere"}))
+    assert "is running" in ask(kind, "archive", job.id, status=2)["error"]["message"]
+
+
+@KINDS
+def test_columns_of_a_list_are_chosen(kind: str, lab: Lab, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    job = begin(kind, lab)
+    assert o1lab(["--lab", str(lab.root), kind, "ls", "--columns", "state,ID"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["STATE", "ID"], ["stopped", job.id]]
+    assert "There is no column 'stat'" in ask(kind, "ls", "--columns", "stat", status=2)["error"]["message"]
 
 
 @KINDS
@@ -217,7 +237,7 @@ def test_a_run_is_resumed_detached(lab: Lab, ask: Ask, monkeypatch: pytest.Monke
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (lab.runs / "aa110000" / "checkpoints" / "step-3" / name).touch()
     monkeypatch.setattr("o1lab.train.launch.require_trainer", lambda: None)
-    monkeypatch.setattr("o1lab.jobs.spawn.launch", lambda *_, **__: os.getpid())
+    monkeypatch.setattr("o1lab.jobs.spawn.start", lambda *_, **__: os.getpid())
     ask("runs", "rename", "aa11", "night")
     resumed = ask("runs", "resume", "night")
     assert resumed == {

@@ -27,8 +27,10 @@ import typer
 from o1lab.cli.verbs import app
 from o1lab.paths import Lab
 from store import Store, open_store
+from store import annotations as annotation_log
 from store.evaluations import ItemRow
-from tests.support import evaluate_lab, figures_lab, training_lab
+from tests.support import evaluate_lab, figures_lab, training_lab, votes
+from tests.support.declared_files import undeclared
 from tests.support.eval_lab import EvalServer, make_lab, write_suite
 from tests.support.fake_runs import write_run
 from tests.support.json_shapes import RECORDED, Recorder
@@ -39,7 +41,12 @@ PATIENCE_S = 120
 EXCLUDED = {
     "": "without a verb the app opens",
     "demo": "opens the app, or trains for minutes; its report has tests of its own",
+    "distill wait": "the same as runs wait",
+    "eval wait": "the same as runs wait",
+    "hardware": "depends on the machine; it has tests of its own",
+    "man": "the number of pages; test_manual.py has it",
     "serve": "runs until it is killed; its ready line is tested in test_cli_serving.py",
+    "web": "runs until it is killed; its ready line is tested in test_web.py",
 }
 """Verbs whose output is not recorded, with the reason."""
 
@@ -101,6 +108,9 @@ def lab(tmp_path: Path, server: EvalServer, monkeypatch: pytest.MonkeyPatch) -> 
     write_run(lab.runs, "failed-1", "failed", steps=0, message="It broke.", hint="Mend it.", age=10)
     write_run(lab.runs, "dead-1", "running", steps=20, heartbeat=1.0, age=20)
     write_run(lab.runs, "live-1", "running", steps=40, saved=(20,), age=30)
+    for seed, state in ((1, "finished"), (2, "failed")):
+        in_group = write_run(lab.runs, f"group-{seed}", state, age=40, log="Done.\n")
+        in_group.group_file.write_text(json.dumps({"name": "sweep", "varies": {"seed": seed}}), "utf-8")
     return lab
 
 
@@ -147,7 +157,7 @@ def test_the_shapes_of_all_verbs(
     o1lab = Recorder(lab.root, capsys)
     record_lab(o1lab, tmp_path)
     record_curating(o1lab, tmp_path)
-    record_datasets(o1lab, tmp_path)
+    record_datasets(o1lab, lab, tmp_path)
     record_distilling(o1lab, server, lab)
     record_runs(o1lab)
     record_evaluating(o1lab, server, lab)
@@ -155,17 +165,30 @@ def test_the_shapes_of_all_verbs(
     record_transparency(o1lab)
     record_errors(o1lab, tmp_path)
     o1lab.compare("lab")
+    assert undeclared(lab) == ["methods.md", "plot.svg", "table.md", "talk.txt"]  # written by this test
 
 
 def record_lab(o1lab: Recorder, folder: Path) -> None:
     o1lab("init", folder / "new", in_lab=False)
     o1lab("doctor", status=False)
+    o1lab("keys")
     model = folder / "model"
     model.mkdir()
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (model / name).write_text("{}", "utf-8")
     o1lab("models fetch", model)
     o1lab("models forget", "teacher")
+    o1lab("models merge", "solver", folder / "merged", what="no adapter")
+    o1lab("models ls", "--kind", "program")
+    o1lab("models import", folder / "nowhere", what="no folder")
+    kept = o1lab.lab / "models" / "kept"
+    kept.mkdir(parents=True)
+    (kept / "config.json").write_text("{}", "utf-8")
+    o1lab("models rm", "kept", "--yes")
+    (kept := folder / "adapter").mkdir()
+    (kept / "adapter_config.json").write_text('{"base_model_name_or_path": "smollm2-135m"}', "utf-8")
+    (kept / "adapter_model.safetensors").write_text("", "utf-8")
+    o1lab("models push", kept, "kim/sums", "--base", "kim/base", "--dry-run")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher")
     o1lab("chat", "What is 100 + 107?", "-m", "teacher", "-m", "judge", what="two models")
 
@@ -191,22 +214,51 @@ def record_curating(o1lab: Recorder, folder: Path) -> None:
     trace = o1lab("traces ls", "--verdict", "correct", what="filtered")["items"][0]["id"]
     o1lab("traces ls")
     o1lab("traces search", "short")
+    o1lab("filters save", "short", "chars<1k")
+    o1lab("filters save", "short", "chars<2k", what="replaced")
+    o1lab("traces ls", "saved:short", what="saved filter")
+    o1lab("filters ls")
+    o1lab("filters rm", "short")
     o1lab("annotate", trace, "--accept", what="decision")
     o1lab("annotate", trace, "--span", "0:8:set-up", what="span")
     o1lab("annotate", trace, "--rating", "4", what="rating")
     o1lab("annotate", trace, "--note", "Well done.")
+    o1lab("annotate", trace, "--wrong-step", "1", what="wrong step")
+    o1lab("annotate", trace, "--label", "1:slip", what="label")
+    o1lab("annotate", trace, "--move", "1:verify", what="kind of a move")
+    o1lab("labels ls")
+    o1lab("labels add", "guess")
+    o1lab("labels set", "guess", "--digit", "1")
+    o1lab("labels rename", "guess", "lucky guess")
+    o1lab("labels rm", "guess")
     o1lab("traces show", trace)
     o1lab("annotate", trace, "--undo", what="undo")
+    store = open_store(Path(o1lab.lab) / "lab.db")
+    for annotator, value in (("ann", "1"), ("bo", "none")):
+        annotation_log.annotate(store.db, trace, "wrong_step", value, annotator=annotator, span=(0, 9))
+    o1lab("traces steps")
     o1lab("traces show", o1lab("traces ls", "--teacher", "gemma", what="by teacher")["items"][0]["id"], what="bare")
+    o1lab("trees make", "--problems", "source:sums", "--limit", "1")
+    o1lab("trees ls")
+    tree = o1lab("trees walk", "--dead-ends", "1")["items"][0]
+    o1lab("trees show", tree["tree_id"])
+    o1lab("traces show", tree["trace_id"], what="of a tree")
     kept = folder / "annotations.jsonl"
     o1lab("annotations export", kept)
     strange = json.loads(kept.read_text("utf-8").splitlines()[0]) | {"id": "other", "trace_id": "0" * 16}
     with kept.open("a", encoding="utf-8") as file:
         file.write(json.dumps(strange) + "\n")
     o1lab("annotations merge", kept)
+    for annotator, value in (("ann", "accept"), ("bo", "reject"), ("cai", "reject")):
+        annotation_log.annotate(store.db, trace, "decision", value, annotator=annotator)
+    o1lab("annotations agreement")
+    o1lab("annotate", trace, "--adjudicate", "accept", what="adjudication")
+    o1lab("annotations assign", "--to", "ann", "--to", "bo", "--overlap", "1")
+    o1lab("annotations assign", "--clear", what="cleared")
+    store.close()
 
 
-def record_datasets(o1lab: Recorder, folder: Path) -> None:
+def record_datasets(o1lab: Recorder, lab: Lab, folder: Path) -> None:
     o1lab("dataset create", "accepted")
     o1lab("dataset create", "sampled", "--keep", "verified", what="sampled")
     o1lab("dataset create", "mixed", "--from", "accepted", "--from", "sampled", "--seed", "1", what="mixed")
@@ -216,8 +268,17 @@ def record_datasets(o1lab: Recorder, folder: Path) -> None:
     o1lab("dataset show", "mixed", what="mixed")
     o1lab("dataset drops", "sampled")
     o1lab("dataset control", "sampled", "--match", "tokens")
+    o1lab("dataset subset", "sampled")
     o1lab("dataset export", "sampled", "--out", folder / "sampled.jsonl")
     o1lab("dataset card", "sampled")
+    o1lab("dataset pairs", "better", what="no pairs")
+    store = open_store(lab.database)
+    votes.voted(store, "Why is grass green?", "It reflects green light.", "It is.")
+    store.close()
+    o1lab("dataset pairs", "better", "--from", "votes")
+    o1lab("dataset show", "better", what="pairs")
+    o1lab("dataset export", "better", "--out", folder / "better.jsonl", what="pairs")
+    o1lab("dataset control", "better", what="of pairs")
 
 
 def record_distilling(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
@@ -240,10 +301,18 @@ def record_distilling(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
     o1lab("distill show", made["id"], what="running")
     o1lab("distill resume", failed["id"], "--budget-tokens", "100000")
     record_managing(o1lab, "distill", failed["id"])
+    (lab.root / "talk.txt").write_text("What is 700 + 1?\nWhat is 701 + 1?\n", "utf-8")
+    o1lab("dataset replay", "--base", "my/base", "--endpoint", "teacher", "--prompts", lab.root / "talk.txt")
     o1lab("distill prompts")
     o1lab("distill prompts show", "long-thought")
     o1lab("distill prompts edit", "long-thought")
+    o1lab("traces judge-steps", "--judge", "teacher", "--limit", "1", "--max-tokens", "64")
+    o1lab("traces judge-steps", "--judge", "teacher", "--limit", "1", "--estimate", what="estimate")
     problem = o1lab("problems ls", '"20 + 7"', what="by words")["items"][0]["id"]
+    draft = lab.root / "drafts" / f"{problem}-ann.md"
+    draft.parent.mkdir()
+    draft.write_text("<think>\nI try.\n</think>\n\n", "utf-8")
+    o1lab("distill drafts")
     o1lab("distill write", problem)
 
 
@@ -254,7 +323,15 @@ def record_runs(o1lab: Recorder) -> None:
     o1lab("runs show", "live-1", what="running")
     o1lab("runs watch", RUN)
     o1lab("runs watch", "failed-1", what="failed")
+    o1lab("runs show", "sweep", what="group")
+    o1lab("runs ls", "sweep", what="of a group")
+    o1lab("runs diff", RUN, "failed-1")
+    o1lab("runs wait", RUN, "sweep", what="with a failure")
+    o1lab("runs export", RUN, "metrics.csv")
+    o1lab("runs wait", "live-1", "--timeout", "0", what="timed out")
+    o1lab("status")
     o1lab("runs stop", "live-1")
+    o1lab("runs rm", "sweep", "--yes", what="group")
     record_managing(o1lab, "runs", "failed-1")
 
 
@@ -265,14 +342,21 @@ def record_transparency(o1lab: Recorder) -> None:
     o1lab("tti", "Mine", what="work")
     o1lab("tti", "Mine", "--history", what="history")
     o1lab("tti", "--self", "--run", RUN, what="self")
-    o1lab("report", RUN, "--accept-terms")
-    o1lab("lesson", RUN)
+    report = o1lab("report", RUN, "--accept-terms")
+    o1lab("reproduce", report["dir"], "--lab", o1lab.lab.parent / "again")
+    o1lab("lesson show", RUN)
+    o1lab("lesson", RUN, what="short for lesson show")
+    o1lab("lesson curve", "sampled", "--suite", "sums", "--steps", "2", "--dry-run", what="dry run")
+    o1lab("methods")
+    o1lab("methods", "--out", o1lab.lab / "methods.md", what="to a file")
 
 
 def record_managing(o1lab: Recorder, kind: str, identity: str) -> None:
     """The verbs that leave nothing of a job behind."""
     o1lab(f"{kind} rename", identity, "first try")
     o1lab(f"{kind} note", identity, "with a low budget")
+    o1lab(f"{kind} tag", identity, "keep")
+    o1lab(f"{kind} archive", identity)
     o1lab(f"{kind} rm", identity, what="without --yes")
     o1lab(f"{kind} rm", identity, "--yes")
 
@@ -307,6 +391,7 @@ def record_evaluating(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
     o1lab("eval table", *PAIR)
     for table in ("accuracy", "general"):
         o1lab("eval table", table, *PAIR, what=table)
+    o1lab("eval language", *PAIR)
     o1lab("eval table", "accuracy", "--out", lab.root / "table.md", what="to a file")
     o1lab("eval plot", *PAIR)
     o1lab("eval plot", "right-wrong", *PAIR, what="right-wrong")
@@ -348,6 +433,7 @@ def record_errors(o1lab: Recorder, folder: Path) -> None:
     o1lab("runs resume", RUN, what="finished")
     o1lab("dataset create", "none", "--where", "source:nowhere", what="nothing chosen")
     o1lab("distill", what="no teacher")
+    o1lab("lens", "--where", "chars>0", "--model", "solver", what="no scores")
     o1lab("eval run", "sums", "--model", "nobody", what="no model")
     o1lab("traces ls", in_lab=False, what="no lab")
 
@@ -378,7 +464,10 @@ def test_the_shapes_of_training(
     phases = [{"dataset": "sums", "steps": 1}, {"dataset": "sums", "steps": 1}]
     recipe.write_text(json.dumps({"base": str(empty), "device": "cpu", "phases": phases}), "utf-8")
     o1lab("train", "--recipe", recipe, "--dry-run", what="dry run of phases")
+    o1lab("train", *words, "--base", base, "--seed", "1,2", "--dry-run", what="dry run of a group")
+    o1lab("train", *words, "--base", empty, "--seed", "1,2", "--no-check", "--wait", what="group")
     o1lab.compare("training")
+    assert undeclared(Lab(tmp_path / "lab")) == []
 
 
 def verbs() -> Iterator[str]:

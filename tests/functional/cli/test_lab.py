@@ -34,6 +34,11 @@ def test_a_new_lab_is_made_and_found_from_below(
     checks = {check["name"]: check for check in health["checks"]}  # type: ignore[attr-defined]
     assert checks["lab"]["ok"] and str(tmp_path / "lab") in checks["lab"]["detail"]
     assert health["ok"] is (status == 0)
+    assert checks["endpoints"]["detail"] == "none in o1lab.toml"
+    run(["doctor"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line[0] in "✓✗"]
+    column = 2 + len("endpoints") + 1
+    assert len(lines) == len(checks) and all(line[column - 1] == " " != line[column] for line in lines)
 
 
 def test_every_error_has_its_status_a_sentence_and_a_hint(

@@ -13,7 +13,7 @@ import yaml
 from o1lab.cli.main import run as o1lab
 from o1lab.jobs.device_queue import Device, acquire_device
 from o1lab.paths import Lab
-from o1lab.train.recipe import load
+from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import find_run
 from store import datasets, open_store
 from store.filters import TraceQuery

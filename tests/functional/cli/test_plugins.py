@@ -1,4 +1,4 @@
-"""Other packages add methods, scorers, rules, importers and engines, which the command line then uses."""
+"""Other packages add methods, scorers, rules, importers, engines and launchers, which the command line then uses."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_example_package_is_used_through_the_verbs(site: Path, tmp_path: Pat
     assert plugins["ok"]
     parts = (
         "scorer example-length", "method example-echo", "rule example-shout", "importer example-cards",
-        "engine example-relay",
+        "engine example-relay", "launcher example-shell",
     )  # fmt: skip
     assert plugins["detail"] == ", ".join(parts)
 

@@ -27,9 +27,7 @@ from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import live_records
 from o1lab.serve.registry import find_model, list_models, open_model
-from o1lab.serve.vllm import vllm_command
-from tests.support.fault_server import FaultServer
-from tests.support.serving_models import make_adapter, make_model
+from tests.support.serving_models import make_model
 from tests.support.streaming import stream_chat
 
 PATIENCE_S = 300.0
@@ -55,18 +53,6 @@ def serving(
         process.wait(PATIENCE_S)
         process.stdout.close()
         process.stderr.close()
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("torch", reason="the embedded server needs the train extra")
-    folder = tmp_path_factory.mktemp("models")
-    base = make_model(folder / "tiny", context=20_000, endless=True)
-    for name, seed in (("step-50", 1), ("step-100", 2)):
-        make_adapter(base, folder / "lab" / "runs" / "7f3a" / "checkpoints" / name, seed=seed)
-    lab = init_lab(folder / "lab", base=str(base))
-    (lab.runs / "7f3a" / "recipe.yaml").write_text(f"base: {base}\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +281,38 @@ async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -
     assert not psutil.pid_exists(last)
 
 
+async def test_a_server_that_runs_is_found_by_its_base(
+    models: Path, server: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    from o1lab.paths import Lab
+
+    lab, loaded = Lab(models / "lab"), server[1]["models"]
+    for _ in range(2):
+        async with ServerManager(lab, reuse=True) as manager:
+            base = await open_model(find_model(lab, str(models / "tiny")), manager)
+            student = await open_model(find_model(lab, "7f3a/50"), manager)
+            assert (base.base_url, student.base_url) == (server[0]["url"], server[0]["url"])
+            handle = await manager.ensure_server(str(models / "tiny"))
+            assert handle.shared and set(handle.models) >= set(loaded)
+            answer = Answer()
+            async for event in stream_chat(student, ASK, Sampling(max_tokens=4)):
+                answer.apply(event)
+            assert isinstance(answer.done, Done)
+    assert psutil.pid_exists(server[0]["pid"]), "another person's server is not stopped"
+
+
+@pytest.mark.usefixtures("warm_python")
+async def test_a_server_of_another_base_is_not_used(models: Path, tmp_path: Path) -> None:
+    from o1lab.paths import Lab
+
+    lab = init_lab(tmp_path / "lab")
+    other = make_model(tmp_path / "other", seed=9)
+    with serving("--lab", str(lab.root), "serve", str(other)) as (ready, _):
+        async with ServerManager(Lab(lab.root), reuse=True) as manager:
+            handle = await manager.ensure_server(str(models / "tiny"))
+            assert handle.url != ready["url"] and not handle.shared
+
+
 @pytest.mark.usefixtures("warm_python")
 async def test_the_manager_tells_why_a_server_does_not_start(tmp_path: Path) -> None:
     from o1lab.errors import LabError
@@ -346,176 +364,3 @@ def stand_in(folder: Path, mode: str = "ok") -> tuple[Path, Path]:
     program.write_text(STAND_IN.format(python=sys.executable, root=root, seen=str(seen), mode=mode))
     program.chmod(0o755)
     return program, seen
-
-
-def test_vllm_is_started_with_adapters_and_its_key_in_the_environment(models: Path, tmp_path: Path) -> None:
-    program, seen = stand_in(tmp_path)
-    lab = init_lab(tmp_path / "lab")
-    lab.config.write_text(f'[serve]\nvllm = "{program}"\n')
-    adapter = str(models / "lab/runs/7f3a/checkpoints/step-50")
-    arguments = ["--lab", str(lab.root), "serve", str(models / "tiny"), "--adapter", adapter, "--engine", "vllm"]
-    with serving(*arguments) as (ready, process):
-        assert ready["engine"] == "vllm"
-        assert ready["models"] == ["tiny", "7f3a-step-50"]
-        told = json.loads(seen.read_text())
-        argv, env = told["argv"], told["env"]
-        assert argv[:2] == ["serve", str(models / "tiny")]
-        assert argv[argv.index("--host") + 1] == "127.0.0.1"
-        assert "--enable-lora" in argv
-        assert f"7f3a-step-50={adapter}" in argv
-        assert env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
-        token = json.loads(Path(ready["record"]).read_text())["token"]
-        assert env["VLLM_API_KEY"] == token
-        assert token not in argv
-        child = psutil.Process(ready["pid"]).children()[0]
-        process.terminate()
-        assert process.wait(PATIENCE_S) == 130
-        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-
-
-async def test_the_manager_loads_adapters_into_vllm_by_a_name_of_their_own(models: Path, tmp_path: Path) -> None:
-    from o1lab.paths import Lab
-
-    program, seen = stand_in(tmp_path)
-    lab = Lab(models / "lab")
-    async with ServerManager(lab, engine="vllm", vllm=str(program)) as manager:
-        opened = await open_model(find_model(lab, "7f3a/100"), manager)
-        handle = await manager.ensure_server(str(models / "tiny"))
-        assert (opened.model, handle.engine) == ("7f3a-step-100", "vllm")
-    asked, authorization = json.loads(seen.with_name("seen.json.loaded").read_text())
-    assert asked == {
-        "lora_name": "7f3a-step-100",
-        "lora_path": str(lab.runs / "7f3a" / "checkpoints" / "step-100"),
-    }
-    assert authorization == f"Bearer {handle.token}"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
-def test_vllm_ends_with_its_keeper_even_when_that_is_killed(models: Path, tmp_path: Path) -> None:
-    program, _ = stand_in(tmp_path)
-    command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"O1LAB_CACHE": str(tmp_path)}) as keeper:
-        assert keeper.stdout.readline()
-        child = psutil.Process(keeper.pid).children()[0]
-        keeper.kill()
-        child.wait(PATIENCE_S)
-
-
-def test_a_python_stands_for_the_vllm_of_its_environment(tmp_path: Path) -> None:
-    """Third-party builds have another name than the one their own ``vllm`` program looks itself up by."""
-    python = tmp_path / "python3"
-    python.symlink_to(sys.executable)
-    command = vllm_command(str(python))
-    assert command[0] == str(python)
-    assert command[-2:] == ["vllm.entrypoints.openai.api_server", "--model"]
-
-
-def test_a_build_under_another_name_is_told_how_to_start(models: Path, tmp_path: Path) -> None:
-    program, _ = stand_in(tmp_path, "fail: No package metadata was found for vllm")
-    command = [sys.executable, "-P", "-m", "o1lab.serve.vllm", str(models / "tiny"), "--program", str(program)]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert "python of its environment" in json.loads(done.stdout)["error"]["hint"]
-
-
-def test_a_vllm_that_fails_is_quoted(models: Path, tmp_path: Path) -> None:
-    program, _ = stand_in(tmp_path, "fail")
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "o1lab.serve.vllm",
-        str(models / "tiny"),
-        "--program",
-        str(program),
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 3
-    assert "no kernel image" in json.loads(done.stdout)["error"]["message"]
-
-
-def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
-    lab = init_lab(tmp_path / "lab")
-    with FaultServer("think") as good, FaultServer("500") as bad:
-        lab.config.write_text(
-            "".join(
-                f'[[endpoints]]\nname = "{name}"\nurl = "{server.url}"\nmodel = "m"\n\n'
-                for name, server in (("good", good), ("bad", bad))
-            )
-        )
-        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "good", "-m", "bad", "-m", "solver", ASK[0]["content"]]
-        env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
-        plain = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env)
-        done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
-    assert plain.returncode == done.returncode == 1, plain.stderr + done.stderr
-    assert "\\boxed{1458}" in plain.stdout
-    assert "(thought)" in plain.stdout
-    answers = json.loads(done.stdout)["answers"]
-    assert [answer["state"] for answer in answers] == ["complete", "failed", "complete"]
-    assert answers[0]["thought"].startswith("Add the ones")
-    assert "has an internal error (500)" in answers[1]["error"]
-    assert "1458" in answers[2]["answer"]
-    from store import conversations, open_store
-
-    store = open_store(lab.database)
-    assert conversations.count(store.db) == 2
-    assert {record.title for record in conversations.page(store.db)} == {ASK[0]["content"]}
-    store.close()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_keeps_what_was_received(number: signal.Signals, tmp_path: Path) -> None:
-    lab = init_lab(tmp_path / "lab")
-    with FaultServer("gated") as server:
-        lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
-        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None and process.stderr is not None
-            assert process.stdout.readline().startswith("== ")
-            assert process.stdout.read(len("The ")) == "The "
-            process.send_signal(number)
-            assert process.wait(PATIENCE_S) == 130
-            assert "what was received is saved" in process.stderr.read()
-    from store import conversations, open_store
-
-    store = open_store(lab.database)
-    [record] = conversations.page(store.db)
-    answers = [one for one in conversations.messages(store.db, record.id) if one.role == "assistant"]
-    assert [(one.state, one.content) for one in answers] == [("stopped", "The ")]
-    store.close()
-
-
-def test_chat_says_what_a_server_refuses_and_models_forget_lets_it_try_again(tmp_path: Path) -> None:
-    lab = init_lab(tmp_path / "lab")
-
-    def o1lab(*arguments: str) -> dict[str, Any]:
-        command = [*O1LAB, "--lab", str(lab.root), *arguments, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    with FaultServer("no-temperature") as server:
-        lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
-        for _ in range(2):
-            [answer] = o1lab("chat", "-m", "one", "Hi")["answers"]
-            assert "m does not accept temperature" in answer["notes"][0]
-        assert ["temperature" in body for body in server.requests] == [True, False, False]
-        checks = {check["name"]: check for check in o1lab("doctor")["checks"]}
-        assert "one refuses temperature" in checks["endpoints"]["detail"]
-        assert o1lab("models", "forget", "one") == {"name": "one", "forgotten": ["temperature"]}
-        o1lab("chat", "-m", "one", "Hi")
-        assert ["temperature" in body for body in server.requests[3:]] == [True, False]
-
-
-def test_the_limits_of_chat_are_settings(tmp_path: Path) -> None:
-    lab = init_lab(tmp_path / "lab")
-    with FaultServer("hang") as server:
-        endpoint = f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n'
-        lab.config.write_text(f"{endpoint}[chat]\nfirst_token_timeout_s = 0.2\n")
-        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-        assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)
-        lab.config.write_text(endpoint)
-        command += ["--first-token-timeout", "0.2"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)

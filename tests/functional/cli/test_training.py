@@ -15,14 +15,18 @@ from typing import Any
 import pytest
 
 from o1lab.cli.main import run as o1lab
-from o1lab.cli.train import preflight_text
+from o1lab.cli.train_output import preflight_text
 from o1lab.paths import Lab
 from o1lab.process import is_alive
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.preflight.report import Preflight, Problem
+from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
+from screens.train.preflight_text import report_text
+from store import open_store
+from tests.support import votes
 from tests.support.tiny_model import make_tiny_model
-from tests.support.training_lab import make_lab
+from tests.support.training_lab import add_replay, make_lab
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 pytestmark = pytest.mark.slow
@@ -93,6 +97,32 @@ def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys:
     assert not list(lab.runs.glob("*"))
 
 
+@pytest.mark.usefixtures("warm_python")
+def test_a_dry_run_counts_the_answers_of_the_base(
+    tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = make_lab(tmp_path / "lab")
+    wanted = command(lab, base, "--dry-run", "--replay", "0.25")
+    assert o1lab(wanted) == 4
+    refused = said(capsys)["error"]
+    assert (refused["code"], f"o1lab dataset replay --base {base}" in refused["hint"]) == ("no_replay", True)
+    store = open_store(lab.database)
+    made = add_replay(store, str(base), 12)
+    store.close()
+    assert o1lab(wanted) == 0
+    found = said(capsys)
+    assert (found["rows"], found["train_rows"], found["replay_rows"]) == (32, 32, 8)
+    assert 0 < found["replay_tokens"] < found["trained_tokens"]
+    assert f"--set replay=0.25 --set replay_dataset={made.name} --set replay_hash={made.hash}" in found["command"]
+    line = next(line for line in preflight_text(Preflight(**found)).splitlines() if line.startswith("replay"))
+    assert "8 rows (25%)" in line
+    assert (
+        "answers of the base itself (replay): 8 rows (25%)"
+        in report_text(Preflight(**found), Recipe(dataset="d")).plain
+    )
+    assert not list(lab.runs.glob("*"))
+
+
 def test_a_dry_run_prints_nothing_that_was_not_measured() -> None:
     problem = Problem(code="base_missing", message="No base model is called x.", hint="Choose another.")
     lines = preflight_text(Preflight(rows=24, problems=[problem], command="o1lab train")).splitlines()
@@ -150,9 +180,9 @@ def test_train_show_and_watch(
     listed = said(capsys)
     assert listed["total"] == 1
     item = listed["items"][0]
-    assert set(item) == {
+    assert set(item) >= {
         "id", "name", "state", "step", "total_steps", "loss", "base", "dataset_hash", "heartbeat_age_s",
-        "unreadable",
+        "unreadable", "group", "varies",
     }  # fmt: skip
     assert (item["id"], item["state"], item["base"]) == (first["run_id"], "finished", str(base))
     assert item["loss"] > 0
@@ -215,11 +245,11 @@ def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     until(lambda: not is_alive(worker.pid, worker.pid_started), "the worker is gone")
-    run.write_status(replace(run.read_status(), heartbeat=1.0))  # as if some time had passed
+    run.write_status(replace(run.read_status(), heartbeat=time.time() - 60))  # as if some time had passed
     assert o1lab(["--lab", str(lab.root), "runs", "show", run.id, "--json"]) == 0
     shown = said(capsys)
     assert shown["state"] == "dead"
-    assert "loss" in shown["message"]
+    assert "was killed" in shown["message"]
     assert f"runs resume {run.id}" in shown["hint"]
     reached = run.checkpoints()[-1].name
     assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
@@ -232,7 +262,8 @@ def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert o1lab(next_one) == 0
     second = find_run(lab, said(capsys)["run_id"])
     assert f"init_from: {run.id}/step-" in second.recipe.read_text()
-    until(lambda: "another run" in second.read_status().message, "the second waits")
+    waits = f"Waiting for run {run.id} of lab "
+    until(lambda: second.read_status().message.startswith(waits), "the second waits")
     assert second.info().state == "queued"
     assert run.info().state == "running"
     assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--wait", "--json"]) == 0
@@ -240,3 +271,52 @@ def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stopped["state"] == "stopped"
     assert stopped["checkpoint"] == f"step-{stopped['step']}"
     until(lambda: second.read_status().state == "finished", "the second has had its turn")
+
+
+@pytest.fixture(scope="module")
+def with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A lab with the dataset ``sums``, and the pairs ``better`` of eight blind votes."""
+    made = make_lab(tmp_path_factory.mktemp("pairs"))
+    store = open_store(made.database)
+    for number in range(8):
+        votes.voted(store, f"What is {number} + 1?", f"<think>\nI count.\n</think>\n\n{number + 1}", "No idea.")
+    store.close()
+    assert o1lab(["--lab", str(made.root), "dataset", "pairs", "better", "--from", "votes"]) == 0
+    return made
+
+
+def test_from_votes_to_a_dpo_run(
+    with_pairs: Lab, base: Path, capsys: pytest.CaptureFixture[str], warm_python: None
+) -> None:
+    settings = [*QUICK, "objective=dpo", "learning_rate=2e-3"]
+    words = ["--lab", str(with_pairs.root), "train", "--base", str(base), "--dataset", "better"]
+    words += [word for setting in settings for word in ("--set", setting)]
+    capsys.readouterr()
+    assert o1lab([*words, "--dry-run", "--json"]) == 0
+    found = said(capsys)
+    assert (found["rows"], found["train_rows"], found["total_steps"]) == (8, 8, 4)
+    assert found["reference"] == f"the base {base}"
+    assert {"from_the_base", "learning_rate"} <= {one["code"] for one in found["warnings"]}
+    assert "reference       the base" in preflight_text(Preflight.model_validate(found))
+    assert (
+        "compared with its reference: the base"
+        in report_text(Preflight.model_validate(found), Recipe(dataset="d")).plain
+    )
+    assert o1lab([*words, "--wait", "--no-check", "--json"]) == 0
+    ended = said(capsys)
+    assert ended["state"] == "finished"
+    metrics = Metrics(find_run(with_pairs, ended["run_id"]).metrics)
+    metrics.poll()
+    assert metrics.last()["reward_margin"] > 0
+
+
+def test_the_dataset_must_be_of_the_kind_that_the_objective_needs(
+    with_pairs: Lab, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for dataset, objective in (("sums", "dpo"), ("sums", "kto"), ("better", "sft")):
+        words = ["--lab", str(with_pairs.root), "train", "--base", str(base), "--dataset", dataset]
+        capsys.readouterr()
+        assert o1lab([*words, "--set", f"objective={objective}", "--json"]) == 5
+        error = said(capsys)["error"]
+        assert error["code"] == "dataset_kind"
+        assert "`o1lab dataset " in error["hint"]

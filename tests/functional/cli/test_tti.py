@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from o1lab.paths import Lab
 from tests.support import lab_seed
 from tests.support.fake_runs import write_run
 
+Ask = Callable[..., dict[str, Any]]
+
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
@@ -22,14 +25,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return made
 
 
-def ask(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, Any]:
-    assert o1lab(["tti", *arguments, "--json"]) == status
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return answer
-
-
-def test_the_leaderboard(lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    works = ask(capsys)["works"]
+def test_the_leaderboard(lab: Lab, ask: Ask, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    works = ask("tti")["works"]
     assert works[0] == {
         "name": "O1-Journey (Part 2)", "data": 10, "methodology": 33, "evaluation": 24, "open_source": 12, "total": 79,
         "published": True,
@@ -43,20 +40,20 @@ def test_the_leaderboard(lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path:
         assert mark in path.read_text("utf-8")
 
 
-def test_a_work_is_scored_by_several_persons(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    made = ask(capsys, "Mine", "--item", "sources", "--answer", "yes", "--evidence", "https://a.org/data")
+def test_a_work_is_scored_by_several_persons(lab: Lab, ask: Ask) -> None:
+    made = ask("tti", "Mine", "--item", "sources", "--answer", "yes", "--evidence", "https://a.org/data")
     assert (made["item"], made["answer"], made["scorer"], made["total"]) == ("data.sources", "yes", "ann", 3)
-    again = ask(capsys, "Mine", "--item", "sources", "--answer", "no")
+    again = ask("tti", "Mine", "--item", "sources", "--answer", "no")
     assert (again["replaced"], again["total"]) == ("yes", 0)
-    ask(capsys, "Mine", "--item", "sources", "--answer", "yes", "--evidence", "page 3", "--scorer", "bo")
-    found = ask(capsys, "Mine")
+    ask("tti", "Mine", "--item", "sources", "--answer", "yes", "--evidence", "page 3", "--scorer", "bo")
+    found = ask("tti", "Mine")
     assert found["items"][0] | {"answers": []} == {
         "id": "data.sources", "title": "Sources", "points": 3, "answer": "no", "disputed": True, "answers": [],
     }  # fmt: skip
     assert found["agreement"]["raters"] == 2
-    assert len(ask(capsys, "Mine", "--history")["items"]) == 3
-    ask(capsys, "Mine", "--item", "sources", "--answer", "withdrawn")
-    assert ask(capsys, "Mine")["items"][0]["answer"] == "yes"
+    assert len(ask("tti", "Mine", "--history")["items"]) == 3
+    ask("tti", "Mine", "--item", "sources", "--answer", "withdrawn")
+    assert ask("tti", "Mine")["items"][0]["answer"] == "yes"
 
 
 @pytest.mark.parametrize(
@@ -78,20 +75,20 @@ def test_a_work_is_scored_by_several_persons(lab: Lab, capsys: pytest.CaptureFix
         (["--format", "pdf"], 2),
     ],
 )
-def test_bad_input(lab: Lab, capsys: pytest.CaptureFixture[str], arguments: list[str], status: int) -> None:
-    error = ask(capsys, *arguments, status=status)["error"]
+def test_bad_input(lab: Lab, ask: Ask, arguments: list[str], status: int) -> None:
+    error = ask("tti", *arguments, status=status)["error"]
     assert error["message"] and error["hint"]
-    assert len(ask(capsys)["works"]) == 7  # nothing was recorded
+    assert len(ask("tti")["works"]) == 7  # nothing was recorded
 
 
-def test_a_published_work_can_be_scored_again(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    ask(capsys, "K0Math", "--item", "base", "--answer", "yes", "--evidence", "page 1")
-    assert [(one["total"], one["published"]) for one in ask(capsys, "K0Math")["works"]] == [(16, True), (4, False)]
+def test_a_published_work_can_be_scored_again(lab: Lab, ask: Ask) -> None:
+    ask("tti", "K0Math", "--item", "base", "--answer", "yes", "--evidence", "page 1")
+    assert [(one["total"], one["published"]) for one in ask("tti", "K0Math")["works"]] == [(16, True), (4, False)]
 
 
-def test_text_from_elsewhere_is_shown_literally(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_from_elsewhere_is_shown_literally(lab: Lab, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "\x1b]0;owned\x07[red]x[/]"
-    ask(capsys, hostile, "--item", "sources", "--answer", "yes", "--evidence", hostile)
+    ask("tti", hostile, "--item", "sources", "--answer", "yes", "--evidence", hostile)
     for arguments in (["tti"], ["tti", hostile], ["tti", hostile, "--history"]):
         assert o1lab(arguments) == 0
         shown = capsys.readouterr().out

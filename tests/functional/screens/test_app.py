@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from textual.binding import Binding
+from textual.filter import Monochrome, NoColor
 
 from o1lab.app import MODES, LabApp
 from o1lab.ingest.measuring import MEASURED_BY
 from screens.base.screen import LabScreen
 from store import traces
 from store.filters import TraceQuery
-from tests.support.compare_lab import until
+from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
 
 
@@ -31,7 +32,7 @@ async def test_traces_of_an_older_segmenter_are_measured_in_the_background(tmp_p
         await until(pilot, lambda: any("Measured 4" in one.message for one in app._notifications), "no word of it")
 
 
-@pytest.mark.parametrize("mode", [mode for _, mode, _ in MODES])
+@pytest.mark.parametrize("mode", [mode.name for mode in MODES])
 async def test_the_palette_has_the_actions_of_each_screen(mode: str, tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 4), mode=mode)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -39,7 +40,8 @@ async def test_the_palette_has_the_actions_of_each_screen(mode: str, tmp_path: P
         commands = list(app.get_system_commands(app.screen))
         titles = [command.title for command in commands]
         assert len(set(titles)) == len(titles)
-        assert [f"{label} ({key})" for key, _, label in MODES] == titles[: len(MODES)]
+        assert [f"{one.label} ({one.key.replace(',', ', ')})" for one in MODES] == titles[: len(MODES)]
+        assert not [command.title for command in commands if not command.help or command.help.startswith("On ")]
         own = {active.binding.description for active in app.screen.active_bindings.values() if active.enabled}
         screen = type(app.screen)
         declared = {binding.description for binding in screen.BINDINGS if isinstance(binding, Binding)} & own
@@ -51,8 +53,38 @@ async def test_the_palette_has_the_actions_of_each_screen(mode: str, tmp_path: P
 async def test_the_palette_goes_to_each_screen(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 4))
     async with app.run_test(size=(120, 40)) as pilot:
-        for key, mode, label in reversed(MODES):
+        for key, mode, label, *_ in reversed(MODES):
             commands = {command.title: command for command in app.get_system_commands(app.screen)}
-            await commands[f"{label} ({key})"].callback()
+            await commands[f"{label} ({key.replace(',', ', ')})"].callback()
             await until(pilot, lambda mode=mode: app.current_mode == mode, label)
             assert app.screen is app.get_screen_stack(mode)[-1]
+
+
+async def test_the_screenshot_of_the_palette_needs_no_folder_for_downloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # it does not exist
+    monkeypatch.setenv("XDG_DOWNLOAD_DIR", str(tmp_path / "home" / "Downloads"))
+    context = seeded_context(tmp_path / "lab", 4)
+    app = LabApp(context)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        commands = {command.title: command for command in app.get_system_commands(app.screen)}
+        commands["Screenshot"].callback()
+        await until(pilot, lambda: "Saved the screenshot" in shown(pilot), "where it is")
+        [picture] = context.lab.exports.glob("*.svg")
+        assert "<svg" in picture.read_text("utf-8")
+        app.deliver_screenshot(path=str(tmp_path / "lab" / "lab.db"))  # not a folder
+        await until(pilot, lambda: "No screenshot" in shown(pilot), "that it failed")
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
+async def test_themes_of_the_terminal_leave_its_colours_alone_and_without_colours_none_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theme: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = LabApp(seeded_context(tmp_path / "lab", 4), mode="traces", theme=theme)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "add:" in shown(pilot), "the list")
+        assert app.current_theme.name == theme and app.native_ansi_color
+        [colours] = [one for one in app._filters if isinstance(one, NoColor | Monochrome)]
+        assert isinstance(colours, NoColor)  # not the one that turns colours into greys

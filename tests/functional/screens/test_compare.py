@@ -15,17 +15,19 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from o1lab.app import LabApp
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.registry import ModelRef
 from o1lab.widgets.dialogs import PickDialog
+from o1lab.widgets.form import FieldRow
+from screens.base.messages import OpenTraces
 from screens.compare.dialogs import ModelsDialog, SettingsDialog
-from store import conversations, open_store, problems
+from screens.train.form import TrainForm
+from store import conversations, datasets, open_store, pairs, problems
 from store.errors import StoreError
 from store.records import NewProblem
 from store.sqlite import Database
-from tests.support.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
+from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 from tests.support.lab_seed import HOSTILE, fill
 
@@ -137,7 +139,7 @@ async def test_stopping_keeps_what_came(lab: Lab, left: FaultServer, right: Faul
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
         await until(pilot, lambda: all("The" in text_of(screen, place) for place in (0, 1)), "first tokens")
-        await pilot.press("escape", "S")
+        await pilot.press("escape", "Z")
         await answered(pilot, screen)
         assert text_of(screen, 0) == f"> {QUESTION}\nThe "
     assert [(m.state, m.content) for m in saved(lab) if m.pane is not None] == [("stopped", "The ")] * 2
@@ -210,7 +212,7 @@ async def test_thought_and_answer_are_told_apart_and_the_thought_folds(
             assert texts["thought"].strip() == "".join(THOUGHT)
             assert texts["answer"].strip() == "".join(ANSWER)
         await until(pilot, lambda: "▾ thought (3 tokens)" in shown(pilot), "the thought, open")
-        await pilot.press("escape", "t")
+        await pilot.press("escape", "f")
         await until(pilot, lambda: "▸ thought (3 tokens)" in shown(pilot), "the thought, folded")
         await until(pilot, lambda: "(3 thought)" in shown(pilot), "its size in the pane's foot")
 
@@ -256,7 +258,7 @@ async def test_enter_sends_what_was_typed_before_it_and_ctrl_j_breaks_the_line(l
 async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, right: FaultServer) -> None:
     left.answer, right.answer = ["From the left."], ["From the right."]
     async with comparing(lab, BOTH) as (pilot, screen):
-        await pilot.press("escape", "b")
+        await pilot.press("escape", "B")
         await until(pilot, lambda: screen.controller.settings.blind, "blind")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
@@ -277,10 +279,44 @@ async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, 
         assert vote.candidates == (("left", "right") if winner == "right" else ("right", "left"))
 
 
+async def test_blind_votes_become_a_dataset_of_pairs(lab: Lab, left: FaultServer, right: FaultServer) -> None:
+    left.answer, right.answer = ["From the left."], ["From the right."]
+    async with comparing(lab, BOTH) as (pilot, screen):
+        await pilot.press("escape", "B")
+        await until(pilot, lambda: screen.controller.settings.blind, "blind")
+        await pilot.press("d")
+        await until(pilot, lambda: "its name:" in shown(pilot), "the question")
+        await pilot.press("enter")
+        app = pilot.app
+        assert isinstance(app, Recording)
+        await until(pilot, lambda: any("There is no pair (votes: none in the lab)." in one for one in app.said), "why")
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        await pilot.press("escape", "1")
+        await until(pilot, lambda: screen.controller.voted, "the vote")
+        await pilot.press("d")
+        await until(pilot, lambda: "its name:" in shown(pilot), "the question")
+        await pilot.press("enter")
+        await until(pilot, lambda: "1 from votes" in shown(pilot), "the dataset")
+        db = screen.context.store.db
+        (made,) = datasets.all_datasets(db)
+        (row,) = pairs.rows(db, made.name)
+        (vote,) = conversations.votes(db)
+        assert (row.chosen.model, row.chosen.statement) == (vote.winner, QUESTION)
+        assert row.chosen.solution == f"From the {vote.winner}."
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TrainForm), "the form of a run")
+        form = app.screen
+        await until(pilot, lambda: form.query("#row-objective"), "its fields")
+        rows = {name: form.query_one(f"#row-{name}", FieldRow) for name in ("objective", "learning_rate")}
+        await until(pilot, lambda: rows["objective"].text == "dpo", "the objective")
+        assert rows["learning_rate"].text == "2e-05"
+
+
 async def test_blind_hides_why_a_pane_failed(lab: Lab, left: FaultServer) -> None:
     left.mode = "500"
     async with comparing(lab, BOTH) as (pilot, screen):
-        await pilot.press("escape", "b")
+        await pilot.press("escape", "B")
         await until(pilot, lambda: screen.controller.settings.blind, "blind")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
@@ -301,14 +337,14 @@ async def test_a_tie_and_none_good_are_votes_too(lab: Lab) -> None:
 
 async def test_models_are_chosen_by_keyboard(lab: Lab, left: FaultServer, right: FaultServer) -> None:
     async with comparing(lab, ("left",)) as (pilot, screen):
-        await pilot.press("escape", "m")
+        await pilot.press("escape", "ampersand")
         await until(pilot, lambda: isinstance(pilot.app.screen, ModelsDialog), "the dialog")
         await pilot.press(*"right", "space", "enter")
         await until(pilot, lambda: [ref.id for ref in screen.controller.refs] == ["left", "right"], "both models")
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         assert left.requests and right.requests
-        await pilot.press("escape", "x")
+        await pilot.press("escape", "D")
         await until(pilot, lambda: [ref.id for ref in screen.controller.refs] == ["right"], "one pane less")
         assert screen.prompt.text == QUESTION  # ready to be asked again
 
@@ -375,7 +411,7 @@ async def test_prompt_sets_are_saved_and_stepped_through(lab: Lab, left: FaultSe
             lambda: conversations.prompt_sets(screen.context.store.db) == {"prompts": ["One?", "Two?"]},
             "the set",
         )
-        await pilot.press("l")
+        await pilot.press("L")
         await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
         await pilot.press("enter")
         await until(pilot, lambda: screen.prompt.text == "One?", "the first prompt")
@@ -397,7 +433,7 @@ async def test_an_answer_becomes_a_trace(lab: Lab, left: FaultServer) -> None:
     async with comparing(lab, BOTH) as (pilot, screen):
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
-        await pilot.press("escape", "a")
+        await pilot.press("escape", "T")
         db = screen.context.store.db
 
         def rows() -> list[tuple[object, ...]]:
@@ -442,9 +478,11 @@ async def test_an_answer_of_a_student_leads_to_the_chains_that_taught_it(
         await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
         await until(pilot, lambda: "What is 964 + 495?" in shown(pilot), "the chains")
         opened = []
-        monkeypatch.setattr(LabApp, "on_open_traces", lambda _app, message: opened.append(message.trace_id))
+        monkeypatch.setattr(OpenTraces, "arrive", lambda message, _screen: opened.append(message.trace_id))
         await pilot.press("enter")
         await until(pilot, lambda: opened == [taught], "the way to Traces")
+        await pilot.press("f5")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
         await pilot.press("right", "c")  # the endpoint beside it was not trained here
         await pilot.pause()
         assert pilot.app.screen is screen
@@ -502,7 +540,7 @@ async def test_letters_are_in_the_palette_while_one_writes(lab: Lab) -> None:
         await pilot.press("ctrl+p")
         await until(pilot, lambda: pilot.app.screen is not screen, "the palette")
         await pilot.press(*"models (esc")
-        await until(pilot, lambda: "Models (esc, then m)" in shown(pilot), "the command")
+        await until(pilot, lambda: "Models (esc, then &)" in shown(pilot), "the command")
 
 
 CHILD = """

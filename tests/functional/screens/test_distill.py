@@ -15,12 +15,11 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.distill.filters.pool import Progress
 from o1lab.paths import Lab
+from o1lab.widgets.columns import HELD_ROWS
 from o1lab.widgets.line_view import LineView
-from o1lab.widgets.paged_table import HELD_ROWS
 from screens.base.context import open_context
 from screens.distill import rules
-from screens.distill.overrule import OverruleDialog
-from screens.distill.rules import RulesDialog
+from screens.distill.rules import OverruleDialog, RulesDialog
 from screens.distill.screen import DistillScreen, worth_asking
 from screens.lab.screen import OverviewScreen
 from store import exclusions, open_store, problems
@@ -83,7 +82,7 @@ def whole(screen: DistillScreen) -> str:
 
 
 async def overrule(pilot: Pilot[int], key: str) -> None:
-    await pilot.press("o")
+    await pilot.press("exclamation_mark")
     await until(pilot, lambda: isinstance(pilot.app.screen, OverruleDialog), "the dialog")
     await pilot.press(key)
 
@@ -166,7 +165,7 @@ async def test_a_word_is_on_disk_before_it_is_confirmed_and_undo_takes_it_back(
         await until(pilot, lambda: "leave it out, by tester" in said(screen), "the word")
         assert on_disk[-1] == "person"  # read by another connection while it was being confirmed
         await until(pilot, lambda: "✗ left out by hand" in shown(pilot), "the problem read again")
-        await overrule(pilot, "k")
+        await overrule(pilot, "a")
         await until(pilot, lambda: "keep it, by tester" in said(screen), "the other word")
         assert excluded(lab)["b"] is None
         await pilot.press("u")
@@ -183,7 +182,7 @@ async def test_a_key_means_the_problem_under_the_cursor_however_fast_it_came(lab
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, 6)
-        await pilot.press("j", "j", "j", "o")
+        await pilot.press("j", "j", "j", "exclamation_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverruleDialog), "the dialog")
         dialog = pilot.app.screen
         assert isinstance(dialog, OverruleDialog) and dialog.whole.problem.key == "d"
@@ -193,7 +192,7 @@ async def test_a_note_goes_with_the_word(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot, 6)
-        await pilot.press("o")
+        await pilot.press("exclamation_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverruleDialog), "the dialog")
         dialog = pilot.app.screen
         await pilot.press("m")
@@ -220,7 +219,7 @@ async def test_rules_are_previewed_and_then_applied(lab: Lab) -> None:
         assert "no rule has run yet" in shown(pilot)
         await rules_dialog(pilot)
         await pilot.press("w")  # not before a preview
-        await pilot.press("p")
+        await pilot.press("i")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         text = shown(pilot)
         assert "6 problems: ✓ 2 kept, ✗ 4 left out" in text, text
@@ -238,7 +237,7 @@ async def test_a_twin_is_named_with_its_words(lab: Lab) -> None:
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, 6)
         await rules_dialog(pilot)
-        await pilot.press("p")
+        await pilot.press("i")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         await pilot.press("w")
         await until(pilot, lambda: pilot.app.screen is screen, "applied")
@@ -252,14 +251,14 @@ async def test_other_rules_need_another_preview(lab: Lab) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, 6)
         dialog = await rules_dialog(pilot)
-        await pilot.press("p")
+        await pilot.press("i")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the preview")
         await pilot.press("space")  # without the first rule
         await until(
             pilot, lambda: "[ ] image" in shown(pilot) and "press w to apply" not in shown(pilot), "another choice"
         )
         await pilot.press("w")
-        await pilot.press("p")
+        await pilot.press("i")
         await until(pilot, lambda: "press w to apply" in shown(pilot), "the other preview")
         assert "✗ 3 left out" in shown(pilot) and len(dialog.chosen) == 7
         assert set(excluded(lab).values()) == {None}
@@ -280,7 +279,7 @@ async def test_a_look_can_be_stopped(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot, 6)
         dialog = await rules_dialog(pilot)
-        await pilot.press("p")
+        await pilot.press("i")
         await until(pilot, lambda: "500 of 100,000" in shown(pilot) and began.is_set(), "the progress")
         await pilot.press("s")
         go_on.set()

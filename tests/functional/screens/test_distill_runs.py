@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Label, Static
 
 from o1lab.app import LabApp
 from o1lab.distill import runs
@@ -27,13 +27,13 @@ from o1lab.widgets.text_pane import TextPane
 from screens.base.context import open_context
 from screens.distill import prompts
 from screens.distill import text as distill_text
-from screens.distill.dataset import TeacherDatasetDialog
 from screens.distill.form import DistillForm
 from screens.distill.poller import Poller, RunDetail
 from screens.distill.prompts import PromptsScreen
 from screens.distill.screen import DistillScreen
 from screens.forms import estimating_form
-from screens.jobs import poll_loop
+from screens.forms.dataset import DatasetForm
+from screens.jobs import kind
 from screens.jobs import text as job_text
 from screens.traces.screen import TracesScreen
 from screens.train.form import TrainForm
@@ -70,8 +70,8 @@ def end(folder: RunFolder) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_loop, "LIVE_S", 0.1)
-    monkeypatch.setattr(poll_loop, "IDLE_S", 0.1)
+    monkeypatch.setattr(kind, "LIVE_S", 0.1)
+    monkeypatch.setattr(kind, "IDLE_S", 0.1)
     monkeypatch.setattr(estimating_form, "PAUSE_S", 0.0)
 
 
@@ -83,7 +83,7 @@ async def opened(pilot: Pilot[int]) -> DistillScreen:
     """The screen with its runs in sight."""
     screen = pilot.app.screen
     assert isinstance(screen, DistillScreen)
-    await until(pilot, lambda: screen.runs.jobs.snapshot, "the first look")
+    await until(pilot, lambda: screen.jobs.snapshot, "the first look")
     await pilot.press("2")
     return screen
 
@@ -91,8 +91,8 @@ async def opened(pilot: Pilot[int]) -> DistillScreen:
 async def seen(pilot: Pilot[int], screen: DistillScreen, folder: RunFolder, state: str) -> None:
     """This run selected, in this state on the screen."""
     screen.open_run(folder.id)
-    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == folder.id, "the run")
-    await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.state == state, f"it {state}")
+    await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == folder.id, "the run")
+    await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.state == state, f"it {state}")
     await until(pilot, lambda: state in str(screen.query_one("#teacher-run-head", Static).content), "its head")
 
 
@@ -100,7 +100,7 @@ def facts(screen: DistillScreen) -> str:
     return str(screen.query_one("#teacher-run-facts", TextPane).query_one(Static).content)
 
 
-async def form_of(pilot: Pilot[int], key: str = "a") -> DistillForm:
+async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> DistillForm:
     await pilot.press(key)
     await until(pilot, lambda: isinstance(pilot.app.screen, DistillForm) and pilot.app.screen.query("#go"), "the form")
     form = pilot.app.screen
@@ -125,7 +125,7 @@ async def test_without_a_run_the_screen_names_the_key_that_makes_one(lab: Lab) -
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
         await until(pilot, lambda: "No teacher runs yet." in shown(pilot), "the empty state")
-        assert "Press a to set one up" in shown(pilot)
+        assert "Press ctrl+n to set one up" in shown(pilot)
         await form_of(pilot)
 
 
@@ -140,6 +140,11 @@ async def test_every_setting_has_a_field_and_only_those_of_the_method_are_shown(
         assert field(form, "problems").display and not field(form, "critic").display
         field(form, "method").set_text("debate")
         await until(pilot, lambda: field(form, "critic").display and field(form, "rounds").display, "its fields")
+        (trees,) = [one for one in form.query(".section").results(Label) if str(one.content) == "Search trees"]
+        assert not trees.display  # none of its fields matters
+        field(form, "method").set_text("tree_search")
+        await until(pilot, lambda: field(form, "dead_ends").display and trees.display, "its fields")
+        assert field(form, "problems").display and not field(form, "rounds").display
         field(form, "method").set_text("translate")
         await until(pilot, lambda: field(form, "traces").display and not field(form, "problems").display, "its fields")
 
@@ -190,7 +195,7 @@ async def test_a_run_goes_on_without_the_app_and_is_there_again(lab: Lab, server
         await pilot.press("ctrl+r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
         await pilot.press("y")
-        await until(pilot, lambda: pilot.app.screen is screen and screen.runs.jobs.detail, "the run")
+        await until(pilot, lambda: pilot.app.screen is screen and screen.jobs.detail, "the run")
         await until(pilot, lambda: server.asked.total() == 6, "all asked")
     server.release.set()
     app = app_on(lab)
@@ -210,7 +215,7 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
             async with app.run_test(size=WIDE, notifications=True) as pilot:
                 screen = await opened(pilot)
                 await seen(pilot, screen, folder, "running")
-                await pilot.press("p")
+                await pilot.press("P")
                 await seen(pilot, screen, folder, "paused")
                 await pilot.press("r")  # resume continues a paused run as well
                 await seen(pilot, screen, folder, "running")
@@ -254,6 +259,24 @@ async def test_a_spent_budget_is_raised_before_a_run_is_resumed_and_a_second_sto
     assert server.asked.total() == 6
 
 
+async def test_a_max_tokens_that_does_not_fit_is_changed_before_a_run_is_resumed(
+    lab: Lab, server: DistillServer
+) -> None:
+    server.mode = "too-many-tokens"
+    folder, status = await run(lab, concurrency=1)
+    assert status.stopped_by == "max_tokens"
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        screen = await opened(pilot)
+        await seen(pilot, screen, folder, "stopped")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PromptDialog), "the question")
+        assert f"{folder.id} asked for max_tokens " in shown(pilot) and "which does not fit" in shown(pilot)
+        await pilot.press("enter")  # what fits is proposed
+        await seen(pilot, screen, folder, "finished")
+    assert folder.settings().max_tokens == 50
+    assert server.asked.total() == 1 + 6  # the one that was refused, and all
+
+
 async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
     folder = start(lab)
     host = os.uname().nodename
@@ -272,7 +295,7 @@ async def test_a_dead_run_says_so_and_that_it_can_go_on(lab: Lab) -> None:
 def test_a_raw_response_is_shown_literally_and_not_all_of_it(lab: Lab) -> None:
     folder = start(lab)
     fault = FaultCount("html", 3, "[bold]It is a page.", "k", "<html>\x1b[2J[red]" + "x" * 1_000_000)
-    text = distill_text.facts(RunDetail(folder.info(), folder, {}, {}, (fault,), False, False)).plain
+    text = distill_text.facts(RunDetail(folder.info(), folder, {}, {}, (fault,), False)).plain
     assert "<html>␛[2J[red]xxx" in text and "[bold]It is a page." in text
     assert "(1,000,015 characters)" in text and len(text) < 10_000
 
@@ -297,7 +320,7 @@ async def test_the_traces_and_a_dataset_out_of_a_run(lab: Lab) -> None:
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "finished")
-        await pilot.press("t")
+        await pilot.press("T")
         await until(pilot, lambda: isinstance(pilot.app.screen, TracesScreen), "the other screen")
         traces = cast(TracesScreen, pilot.app.screen)
         await until(
@@ -306,7 +329,7 @@ async def test_the_traces_and_a_dataset_out_of_a_run(lab: Lab) -> None:
         await pilot.press("f3")
         await until(pilot, lambda: pilot.app.screen is screen, "the runs again")
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TeacherDatasetDialog), "the dialog")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DatasetForm), "the dialog")
         dialog = pilot.app.screen
         await until(pilot, lambda: "4 rows of 6 traces" in shown(pilot), "what would be in it")
         assert "2  wrong answer" in shown(pilot)
@@ -348,7 +371,7 @@ async def test_new_like_this_begins_with_the_settings_of_a_run(lab: Lab) -> None
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "finished")
-        form = await form_of(pilot, "A")
+        form = await form_of(pilot, "U")
         texts = form.texts()
         assert (texts["n"], texts["temperature"], texts["problems"], texts["limit"]) == (
             "2",
@@ -367,10 +390,10 @@ async def test_the_list_follows_and_keeps_its_place(lab: Lab) -> None:
         listed = screen.query_one("#teacher-runs", CellList)
         await until(pilot, lambda: [option.id for option in listed.options] == [second.id, first.id], "both")
         await pilot.press("j")
-        await until(pilot, lambda: screen.runs.jobs.detail and screen.runs.jobs.detail.line.id == first.id, "the first")
+        await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == first.id, "the first")
         third = start(lab)
         await until(pilot, lambda: listed.option_count == 3, "the third")
-        assert screen.runs.jobs.selected == first.id and listed.highlighted == 2
+        assert screen.jobs.selected == first.id and listed.highlighted == 2
         assert listed.options[0].id == third.id
 
 
@@ -397,7 +420,7 @@ async def test_a_prompt_is_edited_as_a_new_version_of_this_lab(lab: Lab, monkeyp
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot)
-        await pilot.press("e")
+        await pilot.press("L")
         await until(pilot, lambda: isinstance(pilot.app.screen, PromptsScreen), "the prompts")
         await until(pilot, lambda: made.label in shown(pilot) and "this lab" in shown(pilot), "the new one")
 

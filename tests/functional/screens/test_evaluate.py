@@ -29,9 +29,9 @@ from screens.evaluate.form import EvaluateForm
 from screens.evaluate.poller import Poller
 from screens.evaluate.screen import EvaluateScreen
 from screens.forms import estimating_form
-from screens.jobs import poll_loop
+from screens.jobs import kind
+from screens.jobs.kind import Snapshot
 from screens.jobs.pane import JobsPane
-from screens.jobs.poll_loop import Snapshot
 from store import evaluations, open_store
 from store.evaluations import Tally
 from store.sqlite import Database
@@ -51,8 +51,8 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_loop, "LIVE_S", 0.1)
-    monkeypatch.setattr(poll_loop, "IDLE_S", 0.1)
+    monkeypatch.setattr(kind, "LIVE_S", 0.1)
+    monkeypatch.setattr(kind, "IDLE_S", 0.1)
     monkeypatch.setattr(estimating_form, "PAUSE_S", 0.0)
 
 
@@ -64,11 +64,11 @@ async def opened(pilot: Pilot[int]) -> EvaluateScreen:
     """The screen once every evaluation has its figures."""
     screen = pilot.app.screen
     assert isinstance(screen, EvaluateScreen)
-    await until(pilot, lambda: (found := screen.evaluations.jobs.snapshot) and not found.partial, "a poll")
+    await until(pilot, lambda: (found := screen.jobs.snapshot) and not found.partial, "a poll")
     return screen
 
 
-async def form_of(pilot: Pilot[int], key: str = "a") -> EvaluateForm:
+async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> EvaluateForm:
     await pilot.press(key)
     await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateForm) and pilot.app.screen.query("#go"), "the form")
     form = pilot.app.screen
@@ -95,7 +95,7 @@ def facts(screen: EvaluateScreen) -> str:
 async def stands(pilot: Pilot[int], screen: EvaluateScreen, identity: str, state: str) -> None:
     """This evaluation under the cursor, in this state on the screen."""
     screen.open_evaluation(identity)
-    pane = screen.evaluations.jobs
+    pane = screen.jobs
     await until(pilot, lambda: pane.selected == identity, f"the cursor on {identity}")
     await until(pilot, lambda: pane.detail and pane.detail.line.id == identity, "its detail")
     await until(pilot, lambda: pane.detail and pane.detail.line.state == state, f"it {state}")
@@ -109,7 +109,7 @@ async def test_without_an_evaluation_every_view_names_the_next_action(lab: Lab) 
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
         await until(pilot, lambda: "No evaluations yet." in shown(pilot), "the empty state")
-        assert "Press a to set one up" in shown(pilot)
+        assert "Press ctrl+n to set one up" in shown(pilot)
         assert app.screen.focused is None  # no key of a list that is not there
         await pilot.press("2")
         await until(pilot, lambda: "No evaluation is chosen." in shown(pilot), "the samples' word")
@@ -126,9 +126,9 @@ async def test_a_view_opened_just_as_the_list_turns_empty_stays_open(lab: Lab) -
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await until(pilot, lambda: "1 evaluation, none active" in shown(pilot), "the heading")
-        screen.evaluations.jobs.stop_polling()
-        screen.evaluations.jobs._show(Snapshot((), None))
-        screen._polled(JobsPane.Polled(Snapshot((), None)))  # asks for the focus to move after the next refresh
+        screen.jobs.stop_polling()
+        screen.jobs._show(Snapshot((), None))
+        screen._count(JobsPane.Polled(Snapshot((), None)))  # asks for the focus to move after the next refresh
         screen.action_show_pane("samples")  # the key 2, read before that refresh
         await pilot.pause()
         await pilot.pause()
@@ -144,7 +144,7 @@ async def test_the_list_shows_figures_and_where_there_is_no_room_the_other_outco
         text = shown(pilot)
         assert "26/200" in text and "76.9 (58–89)" in text and "$0.5000" in text and "1m49s" in text
         assert "60/60" in text and "$1.2500" in text and "incomplete" not in text
-        await pilot.press("c")
+        await pilot.press("vertical_line")
         await until(pilot, lambda: "incomplete unextracted unscored failed" in shown(pilot), "the other columns")
         live = next(line for line in shown(pilot).splitlines() if "xstest" in line)
         assert live.split()[-4:] == ["0", "0", "1", "2"]
@@ -176,12 +176,12 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
     async with app.run_test(size=NARROW, notifications=True) as pilot:
         screen = await opened(pilot)
         await stands(pilot, screen, "57ade002", "finished")
-        await pilot.press("v")
+        await pilot.press("V")
         await until(pilot, lambda: "Mark two evaluations of one suite" in shown(pilot), "what to do")
         await pilot.press("space")
-        assert screen.evaluations.jobs.marked == ["57ade002"]
+        assert screen.jobs.marked == ["57ade002"]
         await until(pilot, lambda: "●✓ aime24@1" in shown(pilot), "the mark")
-        await pilot.press("e")
+        await pilot.press("E")
         await written(pilot, "marked.json")
         path = lab.exports / "marked.json"
         await until(pilot, path.exists, "the table of what is marked")
@@ -189,7 +189,7 @@ async def test_two_are_marked_and_open_side_by_side_and_enter_opens_the_samples(
         assert [row["label"] for section in sections for row in section["rows"]] == ["7f3a/100, student"]
         await pilot.press("enter")
         await until(pilot, lambda: screen.pane == "samples" and "What is it?" in shown(pilot), "its samples")
-        await pilot.press("escape", "j", "v")
+        await pilot.press("escape", "j", "V")
         await until(pilot, lambda: pilot.app.screen is not screen, "the pairs")
         assert type(pilot.app.screen).__name__ == "PairsScreen"
 
@@ -326,9 +326,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
             assert "Evaluate teacher on sums?" in shown(pilot) and server.asked.total() == 0
             await pilot.press("y")
-            await until(
-                pilot, lambda: pilot.app.screen is screen and screen.evaluations.jobs.selected, "the evaluation"
-            )
+            await until(pilot, lambda: pilot.app.screen is screen and screen.jobs.selected, "the evaluation")
             await until(pilot, lambda: "✓ finished" in shown(pilot), "its end")
             await until(pilot, lambda: "4 of all 6 samples" in facts(screen), "its figures")
             assert server.asked.total() == 6 and not screen.draft
@@ -374,9 +372,9 @@ async def test_an_evaluation_is_paused_goes_on_is_stopped_and_resumed(tmp_path: 
             async with app.run_test(size=WIDE, notifications=True) as pilot:
                 screen = await opened(pilot)
                 await stands(pilot, screen, folder.id, "running")
-                await pilot.press("p")
+                await pilot.press("P")
                 await stands(pilot, screen, folder.id, "paused")
-                await pilot.press("p")
+                await pilot.press("P")
                 await stands(pilot, screen, folder.id, "running")
                 await pilot.press("s")
                 await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
@@ -412,14 +410,14 @@ async def test_tables_are_read_copied_and_written_never_over_another_unasked(lab
         await pilot.press("y")
         assert "| o1-preview (published) |" in app.clipboard
         for name, begins in (("t.md", "## "), ("t.tex", "% needs"), ("t.json", "{")):
-            await pilot.press("w")
+            await pilot.press("E")
             await written(pilot, name)
             path = lab.exports / name
             await until(pilot, path.exists, name)
             assert path.read_text("utf-8").startswith(begins)
         assert json.loads((lab.exports / "t.json").read_text("utf-8"))["table"] == "accuracy"
         (lab.exports / "t.md").write_text("mine", "utf-8")
-        await pilot.press("w")
+        await pilot.press("E")
         await written(pilot, "t.md")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
         await pilot.press("n")
@@ -427,7 +425,7 @@ async def test_tables_are_read_copied_and_written_never_over_another_unasked(lab
         assert (lab.exports / "t.md").read_text("utf-8") == "mine"
         await pilot.press("n")
         await until(pilot, lambda: "WildSafety" in shown(pilot), "the second table")
-        await pilot.press("w")
+        await pilot.press("E")
         await written(pilot, "t.doc")
         await until(pilot, lambda: "has no known file ending" in shown(pilot), "what is wrong with it")
 
@@ -439,7 +437,7 @@ async def test_plots_stand_in_80_columns_and_are_written_as_svg(lab: Lab) -> Non
         await opened(pilot)
         await pilot.press("4")
         await until(pilot, lambda: "accuracy, %" in shown(pilot) and "10k" in shown(pilot), "the plot")
-        await pilot.press("w", "enter")
+        await pilot.press("E", "enter")
         path = lab.exports / "plot-tokens.svg"
         await until(pilot, path.exists, "the picture")
         assert path.read_text("utf-8").startswith("<svg") and "o1-preview" in path.read_text("utf-8")
@@ -461,4 +459,4 @@ async def test_the_first_screen_names_the_evaluations_and_leads_to_them(lab: Lab
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateScreen), "the other screen")
         screen = await opened(pilot)
-        await until(pilot, lambda: screen.evaluations.jobs.selected == "11fe0003", "the newest")
+        await until(pilot, lambda: screen.jobs.selected == "11fe0003", "the newest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,7 +12,6 @@ import pytest
 from textual.app import ComposeResult
 from textual.pilot import Pilot
 
-from o1lab.app import LabApp
 from o1lab.evaluate.rating import sheets
 from o1lab.evaluate.rating.sheets import BlindSample
 from screens.base.context import LabContext, open_context
@@ -21,13 +21,14 @@ from screens.evaluate.calibrating import CalibrationScreen
 from screens.evaluate.pairs import PairsScreen
 from screens.evaluate.rating import RatingScreen
 from screens.evaluate.reader import SampleScreen
+from screens.evaluate.sample_text import Listing
 from screens.evaluate.samples import SamplesPane
 from screens.evaluate.side_by_side import SamplePairScreen
 from store import annotations as annotation_log
 from store import calibrations, evaluations, open_store, ratings
 from store.evaluations import NewSample, Turn
 from tests.support.compare_lab import Recording, shown, until
-from tests.support.evaluate_lab import BASE, STUDENT, make_lab
+from tests.support.evaluate_lab import BASE, SCORER, STUDENT, make_lab
 
 SIZE = (100, 30)
 
@@ -110,6 +111,15 @@ async def test_the_reader_shows_gold_answer_and_reason_and_goes_on_to_the_next(c
         )
 
 
+async def test_an_item_that_a_person_adapted_says_so(context: LabContext) -> None:
+    meta = json.dumps({"edited_by": "ann", "edited_from": "[b]Add[/b]\x1b[2J them"})
+    context.store.db.execute("UPDATE evaluation_items SET meta = ?", [meta])
+    context.store.db.conn.commit()
+    async with samples(context, query="sort:longest") as (pilot, _):
+        await opened(pilot)
+        await until(pilot, lambda: "(adapted by ann from: [b]Add[/b]␛[2J them)" in shown(pilot), "the line")
+
+
 async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext) -> None:
     async with samples(context) as (pilot, _):
         screen = await opened(pilot)
@@ -126,6 +136,30 @@ async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext)
         assert {record.kind for record in annotation_log.of_trace(context.store.db, trace)} == {"span", "decision"}
         await pilot.press("u", "u")
         await until(pilot, lambda: not annotation_log.of_trace(context.store.db, trace), "nothing said any more")
+
+
+async def test_a_digit_labels_a_selection_of_a_sample(context: LabContext) -> None:
+    async with samples(context) as (pilot, _):
+        screen = await opened(pilot)
+        seq = screen.shown.seq if screen.shown else 0
+        await pilot.press("v", "2")
+        await until(pilot, lambda: "1 span: wrong turn" in shown(pilot), "the label")
+        trace = evaluations.trace_of(context.store.db, seq)
+        assert trace is not None
+        assert [record.value for record in annotation_log.of_trace(context.store.db, trace)] == ["wrong turn"]
+        await pilot.press("v", "2")
+        await until(pilot, lambda: not annotation_log.of_trace(context.store.db, trace), "the label taken away")
+
+
+async def test_a_sample_has_18_of_24_lines_and_the_reason_stays_in_sight(context: LabContext) -> None:
+    app = Recording(context, mode="lab")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = SampleScreen(context, Listing("student-1", SCORER), 3)
+        await app.push_screen(screen)
+        await until(pilot, lambda: screen.shown is not None and screen.reader.body.size.height >= 18, "the room")
+        assert "✗ incorrect · add:3 · gold 681 · answer 911 · 911 is not 681" in shown(pilot)
+        await pilot.press("i")
+        await until(pilot, lambda: "math@1 ✗ incorrect: 911 is not 681" in shown(pilot), "all scores")
 
 
 async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabContext) -> None:
@@ -157,7 +191,7 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
     context: LabContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with samples(context, "base-1") as (pilot, _):
-        await pilot.press("d")
+        await pilot.press("V")
         await until(
             pilot, lambda: "Which model do you want" in shown(pilot) and "student-1" in shown(pilot), "the choice"
         )
@@ -189,7 +223,7 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
         [page] = context.lab.exports.glob("case-add-0.html")
         assert "<sup>guess</sup>" in page.read_text("utf-8")
         told: list[OpenCompare] = []
-        monkeypatch.setattr(LabApp, "on_open_compare", lambda _, message: told.append(message))
+        monkeypatch.setattr(OpenCompare, "arrive", lambda message, _screen: told.append(message))
         await pilot.press("C")
         await until(pilot, lambda: told, "what Compare is asked for")
         assert (told[0].models, told[0].prompt) == ((BASE, STUDENT), "What is 123 + 288?")
@@ -236,7 +270,7 @@ async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(cont
         await until(pilot, lambda: screen.shown is not None, "the last one again")
         await pilot.press("1", "2", "3", "enter")
         await until(pilot, lambda: "A mark is a number" in shown(pilot), "what a mark is")
-        await pilot.press("t")
+        await pilot.press("f")
     other.close()
 
 
@@ -247,7 +281,7 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
             ratings.rate(context.store.db, seq, 50, annotator=name)
     async with rating_of(context) as (pilot, screen):
         assert screen.at == 10
-        await pilot.press("b")
+        await pilot.press("p")
         await until(pilot, lambda: "your mark: 50" in shown(pilot), "the mark before")
         await pilot.press("n")
         await until(pilot, lambda: screen.at == 10, "the last")
@@ -256,7 +290,7 @@ async def test_with_another_annotator_at_work_no_model_is_named_until_it_is_aske
         assert BASE not in shown(pilot)
         other = open_store(context.lab.database)  # the marks of some samples are no figure yet
         assert [list(evaluations.scorers(other.db, one)) for one in ids] == [["math@1"], ["math@1"]]
-        await pilot.press("r")
+        await pilot.press("number_sign")
         await until(pilot, lambda: "before all samples are marked?" in shown(pilot), "the question")
         await pilot.press("y")
         await until(pilot, lambda: BASE in shown(pilot), "the results")
@@ -273,12 +307,12 @@ async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context
         assert isinstance(screen, CalibrationScreen)
         await until(pilot, lambda: screen.shown is not None, "the first sample")
         assert not [word for word in (STUDENT, "math@1", "✗") if word in shown(pilot)]
-        assert "c correct  i incorrect" in shown(pilot)
+        assert "1 correct  2 incorrect" in shown(pilot)
         found = screen.calibration
         assert found is not None
         for number, one in enumerate(found.order):
-            await pilot.press("r", "p")  # labels of refusals: not of this scorer
-            await pilot.press("c" if one.stratum == "correct" else "i")
+            await pilot.press("3")  # a label of refusals: not of this scorer
+            await pilot.press("1" if one.stratum == "correct" else "2")
             await until(pilot, lambda n=number: screen.calibration and screen.calibration.done == n + 1, "the label")
             assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == number + 1
         await until(pilot, lambda: "Cohen's kappa on" in shown(pilot), "the result")
@@ -286,6 +320,6 @@ async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context
         await pilot.press("u")
         await until(pilot, lambda: screen.shown is not None and screen.shown.at == len(found.order) - 1, "the last one")
         assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(found.order) - 1
-        await pilot.press("b")
+        await pilot.press("p")
         await until(pilot, lambda: "your label:" in shown(pilot), "the label before")
     other.close()

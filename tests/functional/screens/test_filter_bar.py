@@ -67,11 +67,35 @@ async def test_what_is_typed_is_posted_and_escape_restores_the_filter_before() -
     async with app.run_test() as pilot:
         await app.use(pilot, "wait")
         app.set_focus(app.bar.editable())
-        await pilot.press(*" chars>10")
+        await pilot.press("end", *" chars>10")
         await until(pilot, lambda: ("wait chars>10", False, False) in app.posted, "the list follows")
         await pilot.press("escape")
         await until(pilot, lambda: app.posted[-1] == ("wait", True, True), "the filter before")
         assert app.bar.input.value == app.bar.filter.source == "wait"
+
+
+async def test_an_open_quotation_mark_is_closed_by_enter_and_not_while_typing() -> None:
+    app = Host()
+    async with app.run_test() as pilot:
+        app.set_focus(app.bar.editable())
+        await pilot.press(*'"wait')
+        await until(pilot, lambda: ('"wait"', False, False) in app.posted, "the list follows")
+        assert (app.bar.input.value, app.bar.input.cursor_position) == ('"wait', 5)
+        await pilot.press(*" so", "enter")
+        await until(pilot, lambda: app.posted[-1] == ('"wait so"', True, False), "the filter")
+        assert app.bar.input.value == '"wait so"'
+
+
+async def test_what_is_typed_replaces_the_filter_unless_one_goes_to_its_end() -> None:
+    app = Host()
+    async with app.run_test() as pilot:
+        await app.use(pilot, "wait")
+        app.set_focus(app.bar.editable())
+        await pilot.press(*"hmm", "enter")
+        await until(pilot, lambda: app.posted[-1] == ("hmm", True, False), "the new filter")
+        app.set_focus(app.bar.editable())
+        await pilot.press("end", "m", "enter")
+        await until(pilot, lambda: app.posted[-1] == ("hmmm", True, False), "the longer filter")
 
 
 async def test_a_filter_that_cannot_be_read_is_explained_and_the_input_stays() -> None:
@@ -115,3 +139,20 @@ async def test_the_input_keeps_its_place_while_the_terminal_is_left() -> None:
         await until(pilot, lambda: app.focused is app.bar.input, "the focus")
         await pilot.press("t", "escape")
         await until(pilot, lambda: app.bar.input.value == "", "the filter before")
+
+
+async def test_a_value_that_the_lab_does_not_have_is_named_with_those_that_it_has() -> None:
+    app = Host()
+    async with app.run_test() as pilot:
+        app.bar.set_values({"label": ["slip", "wrong turn"], "by": ["Bo Li"]})
+        app.set_focus(app.bar.editable())
+        await pilot.press(*"label:")
+        await until(pilot, lambda: app.help.endswith("here: slip, wrong turn"), "the labels of the lab")
+        await pilot.press(*"sl")
+        await until(pilot, lambda: not app.bar.has_class("-wrong"), "a value that may become longer is not wrong")
+        await pilot.press("enter")
+        expected = "! The lab has no label 'sl'. Did you mean 'slip'? It has slip, wrong turn."
+        await until(pilot, lambda: app.help == expected, "what is wrong")
+        assert app.posted[-1] == ("label:sl", True, False)  # the list says that nothing matches
+        app.bar.set_values({"label": ["slip", "sl"]})
+        assert not app.bar.has_class("-wrong")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,15 +16,19 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from o1lab.app import LabApp
-from o1lab.widgets.empty_state import EmptyState
+from o1lab.ingest.importer import import_files
+from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import open_context
 from screens.filtering.filter_bar import FilterBar
 from screens.traces.screen import TracesScreen
+from screens.traces.tree import TreeDialog
 from store import annotations as annotation_log
 from store import problems, traces
 from store.connection import open_store
 from store.filters import TraceQuery
 from store.records import NewProblem
+from tests.support import search_tree
+from tests.support.compare_lab import shown
 from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context, trace_of
 
 WIDE = (140, 40)
@@ -229,7 +234,7 @@ async def test_an_empty_lab_names_the_next_action(tmp_path: Path) -> None:
     async with app.run_test(size=NARROW) as pilot:
         await until(pilot, lambda: app.screen.has_class("-empty"))
         assert app.screen.query_one(EmptyState).display
-        await pilot.press("a", "x", "t", "m", "e", "d", "D", "c", "y", "u", "i")
+        await pilot.press("a", "x", "t", "m", "e", "d", "asterisk", "c", "y", "u", "i")
         await pilot.pause()
         assert app.is_running
 
@@ -291,6 +296,56 @@ async def test_hostile_chains_are_shown_literally(tmp_path: Path, size: tuple[in
         await until(pilot, lambda: "accepted by tester" in words(screen, "#remarks"))
 
 
+async def test_many_traces_are_a_lower_bound_until_all_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "AT_ONCE", 5)
+    app = LabApp(seeded_context(tmp_path / "lab", 12), mode="traces")
+    store = app.context.store
+    everything, go_on = list(all_ids(store)), threading.Event()
+    count, progress = traces.count, annotation_log.progress
+    # Counting all of them waits until the test lets it go on.
+    monkeypatch.setattr(
+        traces, "count", lambda *args, **more: (more or go_on.wait(PATIENCE_S)) and count(*args, **more)
+    )
+    monkeypatch.setattr(
+        annotation_log,
+        "progress",
+        lambda *args, **more: (more["at_most"] or go_on.wait(PATIENCE_S)) and progress(*args, **more),
+    )
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await until(pilot, lambda: "5+ traces" in words(screen, "#heading"))
+        assert "5+ to do" in words(screen, "#heading")
+        await until(pilot, lambda: words(screen, "#folded").startswith("1/12+ "))  # the page that was read has 12
+        assert not screen.table.exact
+        screen.open("", everything[9])  # beyond what is counted
+        await until(pilot, lambda: screen.target() == everything[9])
+        go_on.set()
+        await until(pilot, lambda: screen.table.exact and "12 traces" in words(screen, "#heading"))
+        await until(pilot, lambda: words(screen, "#folded").startswith("10/12 "))
+        assert "+" not in words(screen, "#heading")
+        await pilot.press("a")
+        await until(pilot, lambda: "1 accepted" in words(screen, "#heading"))
+        assert "12 traces" in words(screen, "#heading")
+
+
+async def test_the_end_of_many_traces_is_the_last_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "AT_ONCE", 150)
+    app = LabApp(seeded_context(tmp_path / "lab", 260), mode="traces")
+    store, go_on, count = app.context.store, threading.Event(), traces.count
+    monkeypatch.setattr(
+        traces, "count", lambda *args, **more: (more or go_on.wait(PATIENCE_S)) and count(*args, **more)
+    )
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("G")
+        await until(pilot, lambda: screen.table.cursor >= 149)
+        go_on.set()
+        await until(pilot, lambda: screen.target() == list(all_ids(store))[-1])
+        assert screen.table.cursor == 259
+
+
 async def test_every_action_is_in_the_palette(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 4), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
@@ -313,3 +368,66 @@ def test_a_search_pages_and_counts_what_it_finds(tmp_path: Path, text: str) -> N
     assert 0 < len(found) < 41
     assert [row.id for row in traces.page(db, query, limit=15, offset=5)] == found[5:20]
     assert traces.count(db, query) == len(found)
+
+
+async def test_the_search_tree_of_a_chain(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", 4)
+    hostile = search_tree.nodes()
+    hostile[6]["text"] = "\x1b]0;owned\x07[red]x[/]"
+    (tmp_path / "tree.json").write_text(json.dumps(search_tree.row(nodes=hostile)), "utf-8")
+    store = open_store(lab.database)
+    import_files(store, [tmp_path / "tree.json"])
+    store.close()
+    app = LabApp(open_context(lab), mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("H")
+        await until(
+            pilot, lambda: "was not made from a search tree" in "".join(one.message for one in app._notifications)
+        )
+        await pilot.press("G")
+        await until(pilot, lambda: screen.shown is not None and screen.shown.row.synthesis == "tree search")
+        await pilot.press("H")
+        await until(pilot, lambda: isinstance(app.screen, TreeDialog))
+        await until(pilot, lambda: "step b." in shown(pilot))
+        picture = shown(pilot)
+        assert "8 nodes, searched by mcts" in picture
+        assert "dead ends 2, dead end depth any, dead end order highest; a plain" in picture
+        assert "↩ ✗    0.2     step e." in picture and "▸ ✓    0.4     \\boxed{42}" in picture
+        assert "␛]0;owned␇[red]x[/]" in picture and "\x1b" not in picture
+        await pilot.press("H")
+        await until(pilot, lambda: app.screen is screen)
+
+
+async def test_a_damaged_tree_is_a_sentence(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", 0)
+    (tmp_path / "tree.json").write_text(json.dumps(search_tree.row()), "utf-8")
+    store = open_store(lab.database)
+    import_files(store, [tmp_path / "tree.json"])
+    store.db.execute("UPDATE trees SET tree = '[{}]'")
+    store.close()
+    app = LabApp(open_context(lab), mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("H")
+        await until(pilot, lambda: "cannot be read: nodes[0].id" in "".join(one.message for one in app._notifications))
+        assert app.screen is screen
+
+
+async def test_a_chain_has_18_of_24_lines_and_what_is_left_out_is_a_key_away(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.reader.body.has_focus and screen.reader.body.size.height >= 18)
+        assert "gold 411 · answer 411" in words(screen, "#folded")
+        assert "What is 123 + 288?" in shown(pilot)
+        assert "to do" in shown(pilot)
+        await pilot.press("a")
+        await until(pilot, lambda: "2/8" in words(screen, "#folded"))
+        await pilot.press("comma")
+        await until(pilot, lambda: "accepted by tester" in shown(pilot))
+        await pilot.press("i")
+        await until(pilot, lambda: "✓ correct" in shown(pilot))
+        await pilot.resize_terminal(80, 50)
+        await until(pilot, lambda: screen.query_one("#title").display and "\n" not in words(screen, "#folded"))

@@ -14,10 +14,12 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.widgets.dialogs import PromptDialog
+from o1lab.widgets.form import FieldRow
 from screens.base.context import LabContext
+from screens.forms.dataset import DatasetForm
 from screens.traces import annotate
-from screens.traces.annotate import Action, Written
-from screens.traces.dialogs import BulkDialog, DatasetDialog
+from screens.traces.actions import Action, Written
+from screens.traces.dialogs import BulkDialog
 from screens.traces.side_by_side import Column, SideBySideScreen
 from screens.train.screen import TrainScreen
 from store import annotations as annotation_log
@@ -26,6 +28,7 @@ from store.connection import Store, open_store
 from store.filters import TraceQuery
 from tests.functional.screens.test_traces import NARROW, WIDE, ready, traces_screen, typed, until, words
 from tests.functional.screens.test_train import points
+from tests.support.compare_lab import shown
 from tests.support.fake_runs import metric_line, write_run
 from tests.support.lab_seed import all_ids, seeded_context
 
@@ -81,7 +84,7 @@ async def test_fast_keys_are_said_of_the_trace_they_were_pressed_on(context: Lab
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         # Away from the trace before its decision is written: the next key is of the row below.
-        await pilot.press("a", "j", "x", "4", "j", "s")
+        await pilot.press("a", "j", "x", "4", "j", "z")
         await until(pilot, lambda: len(on_disk(context)) == 4)
         expected = [
             (ids[0], "decision", "accept"),
@@ -199,6 +202,7 @@ async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabCont
         app.screen.query_one(Input).value = "careful, two words"
         await pilot.press("enter")
         await until(pilot, lambda: "#two words" in words(screen, "#remarks"))
+        await until(pilot, lambda: "tester: tagged #careful, tagged #two words · " in words(screen, "#said"))
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         assert app.screen.query_one(Input).value == "careful, two words, "
@@ -244,15 +248,16 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed("verdict:wrong"), "enter", "D")
+        await pilot.press("slash", *typed("verdict:wrong"), "enter", "asterisk")
         await until(pilot, lambda: isinstance(app.screen, BulkDialog))
         dialog = app.screen
         assert isinstance(dialog, BulkDialog)
-        assert (dialog.chosen.total, dialog.chosen.decided) == (3, 1)
+        assert (dialog.chosen.total, dialog.chosen.own) == (3, 0)
         assert dialog.chosen.models == {"Gemma-27B": 3}
         await pilot.press("x")
         await until(pilot, lambda: "3 traces rejected" in words(screen, "#said"))
-        assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 9, "reject": 3}
+        assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 10, "reject": 2}
+        assert traces.ids(context.store.db, TraceQuery.parse("agreement:disputed")) == [ids[2]]
         await pilot.press("u")
         await until(pilot, lambda: "undid one decision on 3 traces" in words(screen, "#said"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 11, "accept": 1}
@@ -262,7 +267,7 @@ async def test_escape_leaves_a_bulk_decision_undone(context: LabContext) -> None
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("D")
+        await pilot.press("asterisk")
         await until(pilot, lambda: isinstance(app.screen, BulkDialog))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
@@ -290,10 +295,10 @@ async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabConte
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, DatasetDialog))
+        await until(pilot, lambda: isinstance(app.screen, DatasetForm))
         app.screen.query_one(Input).value = "not/a name"
         await pilot.press("enter")
-        assert isinstance(app.screen, DatasetDialog)
+        assert isinstance(app.screen, DatasetForm)
         app.screen.query_one(Input).value = "first"
         await pilot.press("enter")
         await until(pilot, lambda: "hash" in words(screen, "#said"))
@@ -304,21 +309,79 @@ async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabConte
         await until(pilot, lambda: app.screen is screen)
 
 
-async def test_a_dataset_of_nothing_is_not_asked_for(context: LabContext) -> None:
+async def test_what_is_typed_replaces_the_suggested_name_of_a_dataset(context: LabContext, ids: list[str]) -> None:
+    annotation_log.annotate(context.store.db, ids[0], "decision", "accept", annotator="tester")
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("d")
-        await until(pilot, lambda: "No trace of this filter is accepted" in words(screen, "#said"))
-        assert app.screen is screen
+        await until(pilot, lambda: isinstance(app.screen, DatasetForm) and "⏎ Create" in shown(pilot))
+        await pilot.press("tab")
+        await until(pilot, lambda: "⏎ Create" not in shown(pilot) and "^r Create" in shown(pilot))
+        await pilot.press("shift+tab", *typed("mine"), "enter")
+        await until(pilot, lambda: "dataset mine: 1 row, hash" in words(screen, "#said"))
+        assert [one.name for one in datasets.all_datasets(context.store.db)] == ["mine"]
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+
+
+async def test_the_form_of_a_dataset_offers_what_distill_offers(context: LabContext, ids: list[str]) -> None:
+    store = context.store
+    datasets.create(store.db, "old", TraceQuery.parse(f"id:{ids[0]}"))
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("d")
+        await until(pilot, lambda: "No trace of this filter is accepted yet" in shown(pilot))
+        form = app.screen
+        assert isinstance(form, DatasetForm)
+        fields = {name: form.query_one(f"#row-{name}", FieldRow) for name in ("name", "keep", "per_problem", "mix")}
+        fields["keep"].set_text("all")
+        await until(pilot, lambda: "9 rows of 12 traces" in shown(pilot))
+        fields["per_problem"].set_text("shortest")
+        await until(pilot, lambda: "3 rows of 12 traces" in shown(pilot) and "not the shortest" in shown(pilot))
+        fields["mix"].set_text("nowhere")
+        await until(pilot, lambda: "There is no dataset 'nowhere'" in shown(pilot))
+        fields["mix"].set_text("old")
+        await until(pilot, lambda: "mixed with old; of them, 3 rows of 12 traces" in shown(pilot))
+        fields["name"].set_text("new")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "The traces of the filter are the dataset new-own (3 rows)" in shown(pilot))
+        made = datasets.get(store.db, "new")
+        assert made.query == "new-own + old"
+        assert set(datasets.trace_ids(store.db, "new")) == {ids[0], *datasets.trace_ids(store.db, "new-own")}
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+
+
+async def test_right_and_wrong_chains_become_pairs_in_the_form_of_a_dataset(
+    context: LabContext, ids: list[str]
+) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(pilot, app)
+        await pilot.press("d")
+        await until(pilot, lambda: "No trace of this filter is accepted yet" in shown(pilot))
+        form = app.screen
+        fields = {name: form.query_one(f"#row-{name}", FieldRow) for name in ("name", "keep", "per_problem")}
+        fields["keep"].set_text("pairs")
+        await until(pilot, lambda: "6 pairs of chains" in shown(pilot) and "3  neither correct nor" in shown(pilot))
+        fields["per_problem"].set_text("shortest")
+        await until(pilot, lambda: "Pairs are not mixed" in shown(pilot))
+        fields["per_problem"].set_text("all")
+        fields["name"].set_text("better")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "rows    6 pairs" in shown(pilot))
+        assert datasets.get(context.store.db, "better").kind == "pairs"
+        await pilot.press("escape")
 
 
 async def test_annotations_are_exported_as_jsonl(context: LabContext, ids: list[str]) -> None:
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("a", "W")
-        await until(pilot, lambda: "wrote 1 annotations" in words(screen, "#said"))
+        await pilot.press("a", "E")
+        await until(pilot, lambda: "wrote 1 annotation to" in words(screen, "#said"))
     [path] = context.lab.exports.glob("annotations-*.jsonl")
     [line] = path.read_text("utf-8").splitlines()
     assert json.loads(line)["trace_id"] == ids[0]
@@ -463,3 +526,33 @@ async def test_chains_of_one_problem_stand_side_by_side(
         await until(pilot, lambda: app.screen is not beside)
         screen = traces_screen(app)
         await until(pilot, lambda: "1 rejected" in words(screen, "#heading"))
+
+
+async def test_the_first_wrong_step_is_marked_at_the_move_and_taken_back(context: LabContext, ids: list[str]) -> None:
+    annotation_log.annotate(
+        context.store.db, ids[0], "wrong_step", "1", annotator="m [bold]x[/]\x1b[2J", span=(0, 10), run_id="r1"
+    )
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        await pilot.press("X")
+        await until(pilot, lambda: "Press tab" in words(screen, "#said"))
+        assert len(on_disk(context)) == 1
+        await pilot.press("tab", "]", "]", "X")
+        await until(pilot, lambda: "first wrong step: move 3" in words(screen, "#said"))
+        assert on_disk(context)[1:] == [(ids[0], "wrong_step", "3")]
+        body = screen.reader.body
+        await until(pilot, lambda: set(body.signs) == {0, 2})
+        assert body.signs[0][0].label == "first wrong step: judge m [bold]x[/]␛[2J"
+        assert "✗" in "".join(
+            drawn.text for drawn in body.gutter_of(0, body.sections[0].text.line_of(body.segments[2][1]))
+        )
+        await until(pilot, lambda: "✗ step 3 tester" in words(screen, "#remarks"))
+        await pilot.press("A")
+        await until(pilot, lambda: set(body.signs) == {0})
+        await pilot.press("u")
+        await until(pilot, lambda: set(body.signs) == {0, 2})
+        await pilot.press("X")
+        await until(pilot, lambda: set(body.signs) == {0})
+        assert "verdict on the steps withdrawn" in words(screen, "#said")
+        assert [record[2] for record in on_disk(context)] == ["1", "3", "none", "", "withdrawn"]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 from textual.worker import Worker
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.files import write_json
 from o1lab.format import number
 from o1lab.jobs.directory import JobInfo
 from o1lab.paths import Lab
@@ -21,17 +27,19 @@ from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir, RunState, RunStatus
-from o1lab.widgets.cell_list import CellList
+from o1lab.train.run_list import RunReader
+from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.base.messages import OpenCompare, OpenTraces
-from screens.jobs import poll_loop
+from screens.jobs import kind
 from screens.jobs.pane import JobsPane
 from screens.train import panes
 from screens.train import text as train_text
 from screens.train.panes import LogPane, overlap
-from screens.train.poller import Poller, places, seconds_left
+from screens.train.poller import Poller, View, places, seconds_left
 from screens.train.screen import TrainScreen
+from screens.train.table import RunTable
 from store import open_store
 from tests.support.compare_lab import shown, until
 from tests.support.fake_runs import PROBES, append, metric_line, write_run
@@ -58,8 +66,8 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_loop, "LIVE_S", 0.1)
-    monkeypatch.setattr(poll_loop, "IDLE_S", 0.1)
+    monkeypatch.setattr(kind, "LIVE_S", 0.1)
+    monkeypatch.setattr(kind, "IDLE_S", 0.1)
     monkeypatch.setattr(panes, "LOG_S", 0.1)
 
 
@@ -98,7 +106,7 @@ async def test_an_empty_lab_names_the_next_action(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: "No runs yet" in shown(pilot), "the empty state")
-        assert "Press a" in shown(pilot)
+        await until(pilot, lambda: "Press ctrl+n to set one up" in shown(pilot), "what to do")
 
 
 async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -> None:
@@ -107,9 +115,9 @@ async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -
     write_run(lab.runs, "cccc0003", "running", steps=9, age=30, heartbeat=1.0, pid=2**22 + 1, log="Killed\n")
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
-        runs = screen_of(pilot).query_one(CellList)
-        await until(pilot, lambda: runs.option_count == 3, "the list")
-        assert [option.id for option in runs.options] == ["bbbb0002", "cccc0003", "aaaa0001"]
+        runs = screen_of(pilot).query_one(RunTable)
+        await until(pilot, lambda: runs.total == 3, "the list")
+        assert [row.key for at in range(3) if (row := runs.row_at(at))] == ["bbbb0002", "cccc0003", "aaaa0001"]
         text = shown(pilot)
         last = json.loads(RunDir(lab.runs / "bbbb0002").metrics.read_text().splitlines()[-1])["loss"]
         assert "■" in text and "40/100" in text and number(last) in text
@@ -147,11 +155,43 @@ async def test_a_failed_run_says_why_and_what_to_do(lab: Lab) -> None:
 
 
 async def test_a_spike_of_a_running_run_is_called_out(lab: Lab) -> None:
-    write_run(lab.runs, "eeee0005", "running", steps=30, message="Loss spike at step 28: 9.")
+    spike = "Loss spikes: 1. The last: Loss spike at step 28: 9."
+    write_run(lab.runs, "eeee0005", "running", steps=30, warnings=[spike])
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, "eeee0005")
-        await until(pilot, lambda: "! Loss spike at step 28: 9." in shown(pilot), "the spike")
+        await until(pilot, lambda: f"! {spike}" in shown(pilot), "the spike")
+
+
+async def test_the_header_says_what_a_run_is_doing(lab: Lab) -> None:
+    asking = write_run(lab.runs, "eeee0005", "running", steps=30, message="Asking probes 3/8.")
+    write_run(lab.runs, "eeee0006", "queued", steps=0, message="Waiting for run 7f3a of lab demo on cpu.")
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        await opened(pilot, "eeee0005")
+        await until(pilot, lambda: "▶ running: asking probes 3/8 · step 30/100" in shown(pilot), "the probes")
+        await opened(pilot, "eeee0006")
+        await until(pilot, lambda: "queued: waiting for run 7f3a of lab demo on cpu · step 0" in shown(pilot), "whom")
+        await opened(pilot, "eeee0005")
+        asking.ask_to_stop()
+        await until(pilot, lambda: "◼ stopping" in shown(pilot) and "elapsed 1m26s" in shown(pilot), "the request")
+        asking.write_status(replace(asking.read_status(), state="stopped", message=""))
+        await until(pilot, lambda: "■ stopped" in shown(pilot) and "took 1m26s" in shown(pilot), "the end")
+        asking.clear_control_files()
+        status = RunStatus("starting", os.getpid(), host=socket.gethostname(), heartbeat=time.time() + 3600)
+        asking.write_status(replace(status, step=3, total_steps=80))
+        await until(pilot, lambda: "○ starting · step 3/80" in shown(pilot), "the step it resumes from")
+
+
+async def test_warnings_of_a_run_stay_below_its_header(lab: Lab) -> None:
+    spike = "Loss spikes: 1. The last: Loss spike at step 3: 9."
+    texts = ["First \x1b[31m.", "Second.", "Third.", "Fourth.", spike]
+    write_run(lab.runs, "aaaa0001", "running", warnings=texts)
+    async with app_on(lab).run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        notice = str(screen.query_one("#run-notice", Static).content)
+        assert notice.splitlines() == ["! Third.", "! Fourth.", f"! {spike}", "! 2 more: i shows all"]
+        await pilot.press("i")
+        await until(pilot, lambda: "First" in shown(pilot) and "[31m." in shown(pilot), "the facts")
 
 
 async def test_what_a_run_writes_appears(lab: Lab) -> None:
@@ -217,12 +257,29 @@ async def test_runs_laid_over_each_other_and_other_metrics(lab: Lab) -> None:
         await pilot.press("space", "comma")
         await until(pilot, lambda: points(screen, "bbbb0002") == 40 and points(screen, "aaaa0001") == 100, "both")
         assert "●" in shown(pilot)
-        await pilot.press("c", "c")
+        await pilot.press("right_square_bracket", "right_square_bracket")
         await until(pilot, lambda: "learning rate" in shown(pilot), "the metric's name")
         await until(pilot, lambda: sorted(plot.names) == ["aaaa0001", "bbbb0002"], "both again")
-        await pilot.press("C", "C")
+        await pilot.press("left_square_bracket", "left_square_bracket")
         await pilot.press("full_stop", "space", "comma")
         await until(pilot, lambda: plot.names == ["bbbb0002"], "the mark gone, the other run chosen")
+
+
+async def test_a_run_on_pairs_has_curves_of_rewards(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", age=50)
+    pairs = write_run(lab.runs, "bbbb0002", steps=0, total=20, age=10)
+    append(pairs.metrics, [metric_line(n, 20, reward_margin=n / 10, reward_accuracy=0.75) for n in range(1, 21)])
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "bbbb0002")
+        await until(pilot, lambda: "margin 2  pairs right 75%" in shown(pilot), "the figures")
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "reward margin" in shown(pilot), "the metric's name")
+        await until(pilot, lambda: points(screen, "bbbb0002") == 20, "its points")
+        await opened(pilot, "aaaa0001")
+        await until(pilot, lambda: screen.curves.metric == "loss" and points(screen, "aaaa0001") == 100, "the loss")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "tokens/s" in shown(pilot), "the last metric, which is no reward")
 
 
 async def test_stop_asks_first_and_then_creates_the_file(lab: Lab) -> None:
@@ -267,7 +324,7 @@ async def test_the_run_under_the_cursor_is_resumed_however_late_the_next_poll(
     polls = HeldPoller(monkeypatch)
     async with app_on(lab).run_test(size=WIDE) as pilot:
         await opened(pilot, "bbbb0002")
-        screen_of(pilot).query_one(CellList).focus()
+        screen_of(pilot).query_one(RunTable).focus()
         polls.open.clear()
         await pilot.press("down", "r")
         await until(pilot, lambda: resumed, "the resuming")
@@ -283,7 +340,7 @@ async def test_the_question_before_a_stop_names_the_run_under_the_cursor_and_sto
     polls = HeldPoller(monkeypatch)
     async with app_on(lab).run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "bbbb0002")
-        screen.query_one(CellList).focus()
+        screen.query_one(RunTable).focus()
         polls.open.clear()
         await pilot.press("down", "s")
         await until(pilot, lambda: "Stop the run" in shown(pilot), "the question")
@@ -301,7 +358,7 @@ async def test_a_finished_run_is_not_resumed_and_no_run_is_paused(lab: Lab, monk
     monkeypatch.setattr(launch, "start_worker", lambda run, **_: resumed.append(run.id))
     async with app_on(lab).run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "aaaa0001")
-        await pilot.press("p", "r")
+        await pilot.press("P", "r")
         await until(pilot, lambda: "Nothing to resume: the run aaaa0001" in shown(pilot), "the reason")
         assert not resumed and "p Pause" not in shown(pilot)
 
@@ -350,11 +407,11 @@ async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(l
     write_run(lab.runs, "cccc0003", "running", steps=3, age=-50)
     async with app_on(lab).run_test(size=WIDE, notifications=True) as pilot:
         screen = await opened(pilot, "bbbb0002")
-        screen.query_one(CellList).focus()
-        await pilot.press("N")
+        screen.query_one(RunTable).focus()
+        await pilot.press("e")
         await until(pilot, lambda: "Name of bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"best", "enter")
-        await until(pilot, lambda: "stopped · best" in shown(pilot), "the name in the list")
+        await until(pilot, lambda: "best " in shown(pilot), "the name in the list")
         await pilot.press("m")
         await until(pilot, lambda: "Note on bbbb0002:" in shown(pilot), "the question")
         await pilot.press(*"again", "enter")
@@ -377,7 +434,7 @@ async def test_compare_takes_teacher_last_checkpoint_and_base(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, "aaaa0001")
-        await pilot.press("o")
+        await pilot.press("C")
         await until(pilot, lambda: hasattr(app, "asked"), "the message")
         message = app.asked[0]
         assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
@@ -389,7 +446,7 @@ async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "eeee0005")
-        await pilot.press("o")
+        await pilot.press("C")
         await until(pilot, lambda: "has no checkpoint yet" in shown(pilot), "the reason")
         assert "Press s to save one" in shown(pilot)
         assert not hasattr(app, "asked")
@@ -400,7 +457,7 @@ async def test_compare_of_an_ended_run_without_a_checkpoint_does_not_offer_to_st
     app = app_on(lab)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await opened(pilot, "eeee0005")
-        await pilot.press("o")
+        await pilot.press("C")
         await until(pilot, lambda: "eeee0005 has no checkpoint." in shown(pilot), "the reason")
         assert "Press s to save" not in shown(pilot)
 
@@ -410,7 +467,7 @@ async def test_traces_of_the_run(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, "aaaa0001")
-        await pilot.press("t")
+        await pilot.press("T")
         await until(pilot, lambda: hasattr(app, "asked"), "the message")
         assert app.asked[0].query == 'dataset:"col-add-400"'
 
@@ -468,7 +525,7 @@ async def test_every_action_is_in_the_palette(lab: Lab) -> None:
         commands = list(app.get_system_commands(screen))
         assert len({command.title for command in commands}) == len(commands)
         helps = " ".join(command.help for command in commands)
-        assert "CellList" not in helps and "TrainScreen" not in helps
+        assert "RunTable" not in helps and "TrainScreen" not in helps
 
 
 async def test_escape_closes_the_help_before_it_goes_back(lab: Lab) -> None:
@@ -487,25 +544,63 @@ def test_a_look_gives_only_what_is_new(lab: Lab) -> None:
     run = write_run(lab.runs, "eeee0005", "running", steps=10)
     store = open_store(lab.database)
     watch = Poller(lab, store)
-    first = watch.poll(None, (), "loss").points[0]
-    assert first.replaces and len(first.steps) == 10
-    assert watch.poll(None, (), "loss").points == ()
+    first = watch.poll(None, (), View()).points[0]
+    assert first.replaces and len(first.xs) == 10
+    assert watch.poll(None, (), View()).points == ()
     append(run.metrics, [metric_line(11, 100)])
-    second = watch.poll(None, (), "loss").points[0]
-    assert not second.replaces and list(second.steps) == [11.0]
-    assert watch.poll(None, (), "grad_norm").points[0].replaces
+    second = watch.poll(None, (), View()).points[0]
+    assert not second.replaces and list(second.xs) == [11.0]
+    assert watch.poll(None, (), View(metrics=("grad_norm",))).points[0].replaces
     watch.forget("eeee0005")
-    assert len(watch.poll(None, (), "grad_norm").points[0].steps) == 11
+    assert len(watch.poll(None, (), View(metrics=("grad_norm",))).points[0].xs) == 11
     store.close()
+
+
+def test_forgetting_a_curve_does_not_wait_for_a_poll(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "eeee0005", "running", steps=10)
+    store = open_store(lab.database)
+    watch = Poller(lab, store)
+    watch.poll(None, (), View())
+    reading, go_on, read = threading.Event(), threading.Event(), RunReader.read
+
+    def slow(reader: RunReader, budget_s: float) -> Any:
+        reading.set()
+        assert go_on.wait(30)
+        return read(reader, budget_s)
+
+    monkeypatch.setattr(RunReader, "read", slow)
+    poll = threading.Thread(target=watch.poll, args=(None, (), View()), daemon=True)
+    forget = threading.Thread(target=watch.forget, args=("eeee0005",), daemon=True)
+    poll.start()
+    assert reading.wait(30)
+    forget.start()
+    forget.join(5)
+    waited = forget.is_alive()
+    go_on.set()
+    poll.join()
+    assert not waited
+    assert len(watch.poll(None, (), View()).points[0].xs) == 10
+    store.close()
+
+
+async def test_hostile_words_of_a_run_are_notified_literally(lab: Lab) -> None:
+    write_run(lab.runs, "aaaa0001", "failed", message="\x1b]0;owned\x07 out of memory")
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "aaaa0001")
+        screen.jobs.resumed["aaaa0001"] = None  # as after r
+        await until(pilot, lambda: any("again: " in one.message for one in app._notifications), "the end")
+        (message,) = (one.message for one in app._notifications if "again: " in one.message)
+        assert "␛]0;owned␇ out of memory" in message and message.isprintable()
 
 
 def test_evaluations_have_no_gaps_between_them(lab: Lab) -> None:
     run = write_run(lab.runs, "aaaa0001", steps=10)
     append(run.metrics, [{"step": 5, "eval_loss": 1.0}, metric_line(11, 100), {"step": 11, "eval_loss": 0.5}])
     store = open_store(lab.database)
-    found = Poller(lab, store).poll(None, (), "eval_loss").points[0]
+    found = Poller(lab, store).poll(None, (), View(metrics=("eval_loss",))).points[0]
     assert list(found.values) == [0.5] or not any(map(math.isnan, found.values))
-    assert found.steps[-1] == 11.0
+    assert found.xs[-1] == 11.0
     store.close()
 
 
@@ -543,7 +638,7 @@ def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
         samples=[{"step": 0, "prompt": "\x1b]0;owned\x07 [bold]?", "answer": "\x1b[2J[red]no[/]", "correct": ["?"]}],
     )  # fmt: skip
     store = open_store(lab.database)
-    detail = Poller(lab, store).poll(run.id, (), "loss").detail
+    detail = Poller(lab, store).poll(run.id, (), View()).detail
     assert detail is not None
     text = train_text.answers(detail).plain + train_text.full_answers(detail).plain
     assert "\x1b" not in text and "␛[2J[red]no[/]" in text and "[bold]?" in text
@@ -552,3 +647,28 @@ def test_hostile_answers_are_shown_literally(lab: Lab) -> None:
 
 def test_figures_call_out_what_is_not_a_number() -> None:
     assert "loss NaN!" in train_text.figures({"loss": math.nan, "learning_rate": 1e-4}).plain
+
+
+async def test_the_runs_of_a_group_are_compared_and_drawn_together(lab: Lab) -> None:
+    for seed in (1, 2, 3):
+        run = write_run(lab.runs, f"seed{seed}", seed=seed, age=10 - seed)
+        write_json(run.group_file, {"name": "seeds", "varies": {"seed": seed}})
+    write_run(lab.runs, "alone", age=20)
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, "seed2")
+        assert "seeds" in shown(pilot)
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, PreviewDialog), "the comparison")
+        assert "3 runs, 3 finished" in shown(pilot) and " ± " in shown(pilot) and "seed3" in shown(pilot)
+        await pilot.press("escape", "asterisk")
+        plot = screen.query_one(LossPlot)
+        await until(pilot, lambda: {"seed1", "seed2", "seed3"} <= set(plot.names), "the curves")
+        await pilot.press("asterisk")
+        await until(pilot, lambda: list(plot.names) == ["seed2"], "the curve of the run alone")
+        await opened(pilot, "alone")
+        await pilot.press("b")
+        await until(pilot, lambda: any("is in no group" in one.message for one in app._notifications), "the refusal")
+        (lab.runs / "seed1" / "group.json").write_text("{")
+        await opened(pilot, "seed1")
+        await until(pilot, lambda: "unreadable: group.json" in shown(pilot), "the damage")

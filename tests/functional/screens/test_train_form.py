@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,27 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Select, TextArea
 
 from o1lab.app import LabApp
+from o1lab.config import load_config
 from o1lab.errors import LabError
+from o1lab.models.description import Description
 from o1lab.paths import Lab
 from o1lab.settings import settings_of, values_of
 from o1lab.train import launch
 from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
-from o1lab.train.recipe import Probe, Recipe, dump
+from o1lab.train.probe import Probe
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import dump
 from o1lab.train.run_directory import RunDir, find_run
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
 from screens.train import preflight, preflight_text
-from screens.train.form import TrainForm
+from screens.train.form import TrainForm, read_offer
 from screens.train.preflight import PreflightScreen
 from screens.train.screen import TrainScreen
+from store import open_store
 from tests.support.compare_lab import shown, until
 from tests.support.fake_runs import write_run
-from tests.support.training_lab import make_lab
+from tests.support.training_lab import add_replay, make_lab
 
 FOUND = Preflight(
     ok=True,
@@ -63,7 +69,7 @@ def app_on(lab: Lab) -> LabApp:
     return LabApp(open_context(lab), mode="train")
 
 
-async def form_of(pilot: Pilot[int], key: str = "a") -> TrainForm:
+async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> TrainForm:
     """The form, drawn, after ``key`` on the Train screen."""
     await pilot.press(key)
     await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm) and pilot.app.screen.query("#go"), "the form")
@@ -82,7 +88,7 @@ async def test_every_part_of_a_recipe_has_a_field_with_its_help(lab: Lab) -> Non
     async with app.run_test(size=(120, 60)) as pilot:
         form = await form_of(pilot)
         names = [row.field.name for row in form.query(FieldRow)]
-        assert sorted(names) == sorted(set(Recipe.model_fields) - {"dataset_hash"})
+        assert sorted(names) == sorted(set(Recipe.model_fields) - {"dataset_hash", "replay_hash", "stop_hopeless"})
         for row in form.query(FieldRow):
             assert row.field.help.startswith(Recipe.model_fields[row.field.name].description or "?")
         assert "Rank of the adapter" in shown(pilot)
@@ -92,7 +98,7 @@ async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
         form = await form_of(pilot)
-        *others, last = form.settings
+        *others, last = (name for name in form.settings if field(form, name).display)
         for _ in others:
             await pilot.press("tab")
         row = field(form, last)
@@ -150,6 +156,21 @@ async def test_what_was_typed_is_there_again(lab: Lab) -> None:
         assert field(again, "steps").text == "42"
 
 
+def test_imported_adapters_and_whole_models_are_offered(lab: Lab) -> None:
+    for name, files in (("kims", ("adapter_config.json", "adapter_model.safetensors")), ("whole", ("config.json",))):
+        (lab.models / name).mkdir(parents=True)
+        for file in files:
+            (lab.models / name / file).write_text("{}")
+    Description("import", base="tiny").write(lab.models / "kims")
+    store = open_store(lab.database)
+    try:
+        offer = read_offer(lab, load_config(lab), store.db)
+    finally:
+        store.close()
+    assert offer.choices["init_from"] == (("imported kims, on tiny", "models/kims"),)
+    assert str(lab.models / "whole") in offer.suggestions["base"]
+
+
 async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -> None:
     recipe = Recipe(dataset="sums", steps=9, learning_rate=1e-3)
     write_run(lab.runs, "aaaa0001", recipe=recipe, saved=[50, 100])
@@ -158,7 +179,7 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
         screen = pilot.app.screen
         assert isinstance(screen, TrainScreen)
         await until(pilot, lambda: screen.jobs.detail, "the run")
-        form = await form_of(pilot, "A")
+        form = await form_of(pilot, "U")
         assert field(form, "steps").text == "9"
         editor = field(form, "init_from").editor
         assert isinstance(editor, Select)
@@ -168,6 +189,14 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
         judged, _ = form.judge(form.texts())
         assert judged is not None
         assert judged.init_from == "aaaa0001/step-100" and judged.learning_rate == 1e-3
+        assert "• init from" in shown(pilot) and "• steps" not in shown(pilot)
+        field(form, "steps").editor.focus()
+        await pilot.press("end", "0")
+        await until(pilot, lambda: "• steps" in shown(pilot), "the mark of a changed field")
+        await pilot.press("tab", "shift+tab")
+        await until(pilot, lambda: "(• changed; was: 9)" in shown(pilot), "the value of the other run")
+        await pilot.press("end", "backspace")
+        await until(pilot, lambda: "• steps" not in shown(pilot), "no mark")
 
 
 async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
@@ -193,6 +222,22 @@ async def to_preflight(pilot: Pilot[int]) -> PreflightScreen:
     screen = pilot.app.screen
     assert isinstance(screen, PreflightScreen)
     return screen
+
+
+async def test_preflight_says_which_row_it_is_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def counting(*_: Any, progress: Callable[[int, int], None], **__: Any) -> Preflight:
+        progress(1200, 4000)
+        go_on.wait(60)
+        return FOUND
+
+    monkeypatch.setattr(preflight, "run_preflight", counting)
+    async with app_on(lab).run_test(size=(80, 24)) as pilot:
+        await to_preflight(pilot)
+        await until(pilot, lambda: "row 1,200 of 4,000" in shown(pilot), "the row")
+        go_on.set()
+        await until(pilot, lambda: "Ready. Press enter" in shown(pilot), "the report")
 
 
 async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,3 +388,37 @@ async def wait_long(pilot: Pilot[int], condition: Any, seconds: float = 240) -> 
             return
         await pilot.pause(0.2)
     raise AssertionError(f"in vain waited {seconds} s; on the screen:\n{shown(pilot)}")
+
+
+async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None:
+    store = open_store(lab.database)
+    made = add_replay(store, "smollm2-135m", 3)
+    store.close()
+    async with app_on(lab).run_test(size=(120, 60)) as pilot:
+        form = await form_of(pilot)
+        assert field(form, "dataset").text == "sums", (
+            "the newest dataset is that of the answers, which is not trained on"
+        )
+        choice = field(form, "replay_dataset")
+        assert not choice.display
+        field(form, "replay").set_text("0.1")
+        await until(pilot, lambda: choice.display, "the choice of the dataset")
+        offered = [value for _, value in choice.field.choices]
+        assert offered == ["", made.name]
+        assert "3 rows of smollm2-135m" in choice.field.choices[1][0]
+        choice.set_text(made.name)
+        recipe = form.judge(form.texts())[0]
+        assert recipe is not None
+        assert (recipe.replay, recipe.replay_dataset) == (0.1, made.name)
+        field(form, "replay").set_text("2")
+        assert "replay" in form.judge(form.texts())[1]
+
+
+async def test_replay_without_answers_names_the_command(lab: Lab) -> None:
+    async with app_on(lab).run_test(size=(120, 60)) as pilot:
+        form = await form_of(pilot)
+        field(form, "replay").set_text("0.1")
+        wrong = form.judge(form.texts())[1]
+        assert "o1lab dataset replay --base smollm2-135m" in wrong["replay"]
+        field(form, "replay").set_text("0")
+        assert "replay" not in form.judge(form.texts())[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from textual.widgets import OptionList
 
 from o1lab.app import LabApp
 from o1lab.paths import Lab
+from o1lab.train.recipe import Recipe
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import open_context
-from screens.transparency.screen import TransparencyScreen
+from screens.transparency.screen import LESSON, TransparencyScreen
 from store import open_store
 from store import transparency as log
-from tests.support import evaluate_lab
+from tests.support import curve_lab, evaluate_lab, lab_seed, training_lab
 from tests.support.compare_lab import shown, until
 from tests.support.fake_runs import write_run
 
@@ -54,11 +56,11 @@ async def test_a_work_is_added_and_scored(lab: Lab) -> None:
         screen = await opened(pilot)
         assert screen.query_one("#works").has_focus
         assert "O1-Journey (Part 2)" in shown(pilot) and "79" in shown(pilot)
-        await pilot.press("a")
+        await pilot.press("ctrl+n")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the name")
         await pilot.press(*"Mine", "enter")
         await until(pilot, lambda: screen.work_key == "own:Mine" and "no answer yet" in shown(pilot), "the new work")
-        await pilot.press("tab", "j", "y")
+        await pilot.press("tab", "j", "a")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the evidence")
         await pilot.press(*"page 3", "enter")
         await until(pilot, lambda: "data.characteristics yes is recorded" in shown(pilot), "the answer")
@@ -75,11 +77,11 @@ async def test_evidence_that_points_nowhere_is_refused(lab: Lab) -> None:
     app = LabApp(open_context(lab), mode="transparency")
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
-        await pilot.press("y")
+        await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the evidence")
         await pilot.press(*"http://", "enter")
         await until(pilot, lambda: "has no host" in reported(app), "the fault")
-        await pilot.press("u")
+        await pilot.press("z")
         await until(pilot, lambda: "is not an answer to data.sources" in reported(app), "the other fault")
         assert answers(lab, "this lab") == []
 
@@ -98,9 +100,9 @@ async def test_a_published_work_has_no_items_to_answer(lab: Lab) -> None:
     app = LabApp(open_context(lab), mode="transparency")
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
-        await pilot.press("j")
+        await pilot.press("j", "j", "j")
         await until(pilot, lambda: "were not published" in shown(pilot), "the published work")
-        await pilot.press("y")
+        await pilot.press("a")
         await until(pilot, lambda: "Choose an item" in shown(pilot), "the advice")
         assert screen.work_key == "published:O1-Journey (Part 2)"
 
@@ -128,11 +130,33 @@ async def test_without_a_finished_run_the_screen_says_what_to_do(lab: Lab) -> No
         assert screen.board is not None and screen.board.lab is None
 
 
+async def test_the_synthesis_methods_are_side_by_side(lab: Lab) -> None:
+    store = open_store(lab.database)
+    lab_seed.fill(store, 4)
+    store.close()
+    app = LabApp(open_context(lab), mode="transparency")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("j")
+        await until(pilot, lambda: "4 chains, none decided" in shown(pilot), "the methods")
+        await until(pilot, lambda: "→ o1lab distill --endpoint NAME" in shown(pilot), "what is missing")
+        await pilot.press("a")
+        await until(pilot, lambda: "Choose an item" in shown(pilot), "the advice")
+        await pilot.press("tab", "G")
+        await until(pilot, lambda: "reflections per 1,000 tokens" in shown(pilot), "the figures")
+        assert screen.item_id == "solver"
+        await pilot.press("E")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the file")
+        await pilot.press("enter")
+        await until(pilot, lambda: "written to" in reported(app), "the file")
+    assert "| solver | not recorded | 4 |" in (lab.exports / "methods.md").read_text("utf-8")
+
+
 async def test_the_leaderboard_is_written(lab: Lab) -> None:
     app = LabApp(open_context(lab), mode="transparency")
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
-        await pilot.press("w")
+        await pilot.press("E")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the file")
         await pilot.press("enter")
         await until(pilot, lambda: "written to" in reported(app), "the file")
@@ -151,3 +175,44 @@ async def test_text_from_elsewhere_is_shown_literally(lab: Lab) -> None:
         works.highlighted = works.get_option_index(f"own:{hostile}")
         await until(pilot, lambda: "[red]x[/]␛]0;owned␇" in shown(pilot), "the evidence")
         assert "\x1b" not in shown(pilot)
+
+
+async def test_the_lesson_page_shows_curves_and_what_is_missing(tmp_path: Path) -> None:
+    lab = training_lab.make_lab(tmp_path / "lab")
+    with closing(open_store(lab.database)) as store:
+        curve_lab.add_curve(lab, store)
+    write_run(lab.runs, "alone", recipe=Recipe(dataset="gone", dataset_hash="0" * 16), age=-10)
+    app = LabApp(open_context(lab), mode="transparency")
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("j", "j")
+        await until(pilot, lambda: screen.work_key == LESSON and "number of chains (log)" in shown(pilot), "the curve")
+        assert "curve sums on sums@1" in shown(pilot) and "3 sizes" in shown(pilot)
+        await pilot.press("E")
+        await until(pilot, lambda: isinstance(app.screen, PromptDialog), "the name of the file")
+        await pilot.press("enter")
+        await until(pilot, (lab.exports / "curve.svg").exists, "the file")
+        assert (lab.exports / "curve.svg").read_text("utf-8").startswith("<svg")
+
+        await pilot.press("tab", "j")
+        await until(pilot, lambda: screen.item_id == "alone" and "missing" in shown(pilot), "the lesson of a run")
+        assert "→ o1lab eval SUITE --model alone" in shown(pilot)
+        assert "→ o1lab lesson curve gone --suite SUITE" in shown(pilot)
+        await pilot.press("j")
+        await until(pilot, lambda: screen.item_id == "c0243" and "the ceiling" in shown(pilot), "a student")
+        assert "0 only the student, 2 only the teacher of" in shown(pilot)
+        await pilot.press("tab", "G")
+        await until(pilot, lambda: "the teacher solver" in shown(pilot), "the curve below the lesson")
+        await pilot.press("shift+tab", "a")
+        await until(pilot, lambda: "Choose an item of this lab" in shown(pilot), "the refusal")
+
+
+async def test_a_lab_without_a_run_says_what_the_lesson_needs(tmp_path: Path) -> None:
+    lab = training_lab.make_lab(tmp_path / "lab")
+    app = LabApp(open_context(lab), mode="transparency")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("j", "j")
+        await until(pilot, lambda: screen.lesson_page is not None and "o1lab train" in shown(pilot), "the hint")
+        await pilot.press("E")
+        await until(pilot, lambda: "There is no lesson yet" in shown(pilot), "the refusal")

@@ -18,8 +18,8 @@ from textual.widget import Widget
 
 from o1lab.train.curve import ema
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
-from o1lab.widgets.empty_state import EmptyState
 from o1lab.widgets.loss_plot import Curve, LossPlot
+from o1lab.widgets.text_pane import EmptyState
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from tests.support.compare_lab import until
 

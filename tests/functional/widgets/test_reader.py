@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from textual.app import App, ComposeResult
+from textual import events
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -14,6 +15,8 @@ from textual.strip import Strip
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.document import ReaderDocument
 from o1lab.widgets.reader_body import ReaderBody
+from o1lab.widgets.typed_ahead import TypedAheadApp
+from tests.support.compare_lab import until
 
 PARTS = [
     ("understand", "The problem asks for 964 + 494.\n\n"),
@@ -35,7 +38,7 @@ def document() -> ReaderDocument:
     return ReaderDocument("".join(text for _, text in PARTS), "The answer is 1458.", segments)
 
 
-class Harness(App[None]):
+class Harness(TypedAheadApp):
     BINDINGS: ClassVar[list[BindingType]] = [(key, f"left('{key}')", key) for key in ("n", "enter", "escape", "l")]
 
     def __init__(self, shown: ReaderDocument | None) -> None:
@@ -121,6 +124,13 @@ async def test_folding_hides_all_but_the_first_line(app: Harness) -> None:
         assert app.reader.body.rows < folded
         await pilot.press("equals_sign")
         assert app.reader.body.rows == rows
+
+
+async def test_keys_behind_the_search_key_are_searched_for(app: Harness) -> None:
+    async with app.run_test(size=(60, 12)) as pilot:
+        for key in ("slash", *"so", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: app.reader.body.has_focus and app.reader.body.query_text == "so", "the hits")
 
 
 async def test_search_counts_hits_and_opens_folds(app: Harness) -> None:

@@ -59,13 +59,13 @@ async def test_thoughts_fold_to_a_line_with_their_tokens() -> None:
         app.pane.add_user("q")
         app.pane.add_assistant("1458", "a long thought\n" * 50, 118)
         await pilot.pause()
-        await pilot.press("t")
+        await pilot.press("f")
         assert app.shown().splitlines()[:4] == ["> q", "▸ thought (118 tokens)", "─ answer", "1458"]
         app.pane.add_user("again")
         app.pane.add_assistant("7", "another thought")
         await pilot.pause()
         assert "another thought" not in app.shown()
-        await pilot.press("t")
+        await pilot.press("f")
         assert "another thought" in app.shown()
 
 

@@ -10,8 +10,8 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from o1lab.widgets.columns import Column, share_width
-from o1lab.widgets.paged_table import HELD_ROWS, Page, PagedTable, Row
+from o1lab.widgets.columns import HELD_ROWS, Column, Page, Row, share_width
+from o1lab.widgets.paged_table import PagedTable
 
 COLUMNS = [
     Column("name", "name", 10, flex=1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
-from o1lab.widgets.tall_text import TallText
+from o1lab.widgets.text_pane import TallText
 
 
 class Texts(App[int]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from o1lab.chains.answers import Answer, How, extract_answer
+from o1lab.chains.answers import _STATED, Answer, How, _heads, extract_answer
 from tests.support.linear import assert_linear
 
 
@@ -64,3 +66,16 @@ def test_thought_counts_only_when_the_solution_says_nothing() -> None:
 )
 def test_hostile_text_is_linear(unit: str) -> None:
     assert_linear(extract_answer, unit, start="\\boxed")
+
+
+PIECES = (
+    "answer", "Answer", "ANSWERS", "anſwer", "the", "final", "Final", "correct", "right", "best", "option", "choice",
+    "Option", " ", "  ", "\t", "\n", "\n\n", "#", "####", "\n####", "*", "_", "is", "=", ":", "：", ",", ".", "5",
+    "$12", "would be", "comes out to", "because", "to", "for", "of x", "x" * 90,
+    "答案", "应该", "应", "故", "因此", "所以", "正确", "选", "选项", "是", "İ",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=24).map("".join))
+def test_statements_are_found_where_the_pattern_finds_them(text: str) -> None:
+    assert [head.span() for head in _heads(text)] == [head.span() for head in _STATED.finditer(text)]

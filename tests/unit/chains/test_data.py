@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench import segmentation, verdicts
+from o1lab.chains.answers import _STATED, _heads
 from o1lab.chains.measures import measure
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
@@ -74,3 +75,14 @@ def test_moves_beat_the_majority(shared_data: Path) -> None:
     held_out = segmentation.report("held out", chains[1::2])
     assert held_out["accuracy"] > held_out["majority"] + 0.1
     assert held_out["macro_f1"] > 4 * held_out["majority_macro_f1"]
+
+
+def test_statements_are_found_where_the_pattern_finds_them(shared_data: Path) -> None:
+    texts = [row["raw"] for row in rows(shared_data / "long" / "skyt1_minerva_amc.jsonl")]
+    texts += [row["raw"] for row in rows(shared_data / "short" / "shortcot_minerva_amc.jsonl")]
+    texts += [
+        row["response"] for row in json.loads((shared_data / "long" / "marco_o1_CoT_demo.json").read_text("utf-8"))
+    ]
+    heads = [[head.span() for head in _heads(text)] for text in texts]
+    assert sum(map(len, heads)) > 2000
+    assert heads == [[head.span() for head in _STATED.finditer(text)] for text in texts]

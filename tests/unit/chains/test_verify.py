@@ -69,6 +69,29 @@ def test_compared_by_math_verify(pool: VerifierPool, gold: str, answer: str, sta
     assert pool.verify(gold, answer).status == status
 
 
+MOTION = r"ml\ddot{\theta}(t)-mg\sin\theta(t)=f(t)\cos\theta(t)"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        # solve() takes more than five seconds for each of these
+        (MOTION, r"\ddot{\theta}(t) = \frac{g}{l}\sin\theta(t) + \frac{f(t)}{ml}\sin\theta(t)", "incorrect"),
+        (MOTION, r"ml\ddot{\theta}(t) = mg\sin(\theta(t)) + f(t)", "incorrect"),
+        (MOTION, r"\frac{d^2 \theta}{dt^2} = -\frac{g}{l} \sin \theta + \frac{f(t)}{m l}", "incorrect"),
+        # equal at the point, or linear in no shared symbol: sympy decides
+        (r"I\frac{d\omega}{dt}+2B\omega=T", r"\frac{d\omega}{dt} = -\frac{2B}{I}\omega + \frac{T}{I}", "correct"),
+        (r"x\sin y=z\cos y", r"x\tan y=z", "correct"),
+        ("f(x)+x^2=1", "x^2+f(x)=1", "correct"),
+        ("xf(1)=2", "f(1)=2x", "incorrect"),
+    ],
+)
+def test_equations_that_differ_at_a_point_are_not_solved(
+    pool: VerifierPool, gold: str, answer: str, status: str
+) -> None:
+    assert pool.verify(gold, answer).status == status
+
+
 NEEDS_ALGEBRA = ("f(x+1)", "f(1+x)")  # a formula of which only sympy is sure
 
 HOSTILE = [

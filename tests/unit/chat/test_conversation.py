@@ -187,11 +187,11 @@ async def test_votes_are_shuffled_blind_and_tallied(store: Store) -> None:
 
 
 async def test_a_known_problem_gets_a_verdict(store: Store) -> None:
-    from o1lab.chat.verdicts import AnswerVerifier
+    from o1lab.chat.panes import AnswerVerifier
 
     with store.db.atomic():
         problems.add(store.db, [NewProblem(QUESTION, "test", answer="1458")])
-    verifier = AnswerVerifier()
+    verifier = AnswerVerifier(store)
     with FaultServer() as right, FaultServer(answer=["It is 77200."]) as wrong:
         session = await Panes(right=right, wrong=wrong).begin(store, verifier=verifier)
         await session.send(QUESTION)

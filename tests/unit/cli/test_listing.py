@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from o1lab.cli.listing import Column, Format, emit_list
+from o1lab.cli.listing import Column, emit_list
+from o1lab.cli.output import Format, Invocation, invoked
 
 ITEMS: list[dict[str, Any]] = [
     {"id": "a", "name": "长链", "rows": 12_345, "parts": {"x": 1}},
@@ -25,7 +26,9 @@ COLUMNS = (
 
 
 def shown(capsys: pytest.CaptureFixture[str], **options: Any) -> str:
-    emit_list(ITEMS, COLUMNS, **({"form": None, "as_json": False} | options))
+    given = {name: options.pop(name) for name in ("form", "as_json") if name in options}
+    with invoked(Invocation(**given)):
+        emit_list(ITEMS, COLUMNS, **options)
     return capsys.readouterr().out
 
 
@@ -45,10 +48,10 @@ def test_a_terminal_gets_lines_of_its_width(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     wide = (*COLUMNS, Column("text", lambda _: "x" * 200))
-    emit_list(ITEMS, wide, form=None, as_json=False)
+    emit_list(ITEMS, wide)
     assert "x" * 200 in capsys.readouterr().out
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    emit_list(ITEMS, wide, form=None, as_json=False)
+    emit_list(ITEMS, wide)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].endswith("x…")
     assert len(lines[2]) <= 60
@@ -67,10 +70,11 @@ def test_csv_holds_every_key(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_terminal_control_sequence_of_a_cell_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     for form in (None, Format.CSV):
-        emit_list([{"id": "a\x1b]0;owned\x07"}], COLUMNS[:1], form=form, as_json=False)
+        with invoked(Invocation(form=form)):
+            emit_list([{"id": "a\x1b]0;owned\x07"}], COLUMNS[:1])
         assert "\x1b" not in capsys.readouterr().out
 
 
 def test_an_empty_list_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    emit_list([], COLUMNS, form=None, as_json=False, empty="No run yet.")
+    emit_list([], COLUMNS, empty="No run yet.")
     assert capsys.readouterr().out == "No run yet.\n"

@@ -38,15 +38,16 @@ def test_a_commuted_pair_is_caught() -> None:
 def test_the_lab_holds_what_the_demo_says(tmp_path: Path) -> None:
     told: list[str] = []
     seeded = seed_demo(tmp_path / "lab", progress=told.append)
-    assert (seeded.dataset, seeded.rows, seeded.added) == (DATASET, 400, 400)
-    assert "400 chains" in told[0]
+    assert (seeded.dataset, seeded.rows, seeded.added) == (DATASET, 400, 412)
+    assert "400 chains of the solver, 12 undecided chains to practise on" in told[0]
     store = open_store(seeded.lab.database)
     try:
         assert problems.count(store.db, source=SOURCE) == 400
         assert problems.count(store.db, source=HELD_OUT_SOURCE) == 60
-        assert traces.counts(store.db, TraceQuery(), "verdict") == {"correct": 400}
-        assert traces.counts(store.db, TraceQuery(), "decision") == {"accept": 400}
-        assert traces.counts(store.db, TraceQuery(), "synthesis") == {"solver": 400}
+        demo_chains = TraceQuery.parse(f"source:{SOURCE}")
+        assert traces.counts(store.db, demo_chains, "verdict") == {"correct": 400}
+        assert traces.counts(store.db, demo_chains, "decision") == {"accept": 400}
+        assert traces.counts(store.db, TraceQuery(), "decision") == {"accept": 400, "": 12}
         rows = list(datasets.rows(store.db, DATASET))
         held_out = {problem.statement for problem in problems.page(store.db, source=HELD_OUT_SOURCE)}
         assert {one.statement for one in seeded.held_out} == held_out
@@ -55,7 +56,7 @@ def test_the_lab_holds_what_the_demo_says(tmp_path: Path) -> None:
             assert respond(row.statement).thought == row.thought
             assert row.solution == rf"\boxed{{{row.gold}}}"
         reflecting = [row for row in rows if "Wait" in row.thought]
-        assert traces.count(store.db, TraceQuery.parse("reflect>=1")) == len(reflecting) > 40
+        assert traces.count(store.db, TraceQuery.parse(f"source:{SOURCE} reflect>=1")) == len(reflecting) > 40
     finally:
         store.close()
 

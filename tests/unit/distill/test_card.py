@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from o1lab.config import init_lab
-from o1lab.distill import length_histogram, licences
 from o1lab.distill.card import card, export_with_card
-from o1lab.distill.markdown import fenced, inline, table
-from o1lab.distill.provenance import load_models, save_models
+from o1lab.distill.provenance import load_models, require_accepted_terms, save_models
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.selection import choose, mix
-from o1lab.errors import LabError
+from o1lab.errors import LabError, RefusedError
 from o1lab.inference.prompts import find_prompt, keep_prompts
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
@@ -158,6 +155,33 @@ def test_terms_are_those_of_the_day_the_run_began(lab: Lab, store: Store) -> Non
     assert section(text_of(lab, store, "d"), "Who wrote the responses") == before
 
 
+@pytest.mark.parametrize(
+    ("more", "asks"),
+    [("", True), ('publication = "forbidden"', True), ('publication = "allowed"', False), ("terms =", False)],
+)
+def test_publication_waits_for_the_terms(lab: Lab, store: Store, more: str, asks: bool) -> None:
+    distilled(lab, store)
+    if more == "terms =":  # none are recorded
+        lab.config.write_text('[[endpoints]]\nname = "o1"\nurl = "u"\nmodel = "o1-2024"\n')
+    else:
+        lab.config.write_text(lab.config.read_text() + more)
+    made = [datasets.create(store.db, "d", ALL)]
+    require_accepted_terms(lab, store, made, accepted=True)
+    if asks:
+        with pytest.raises(RefusedError, match="no competing models") as refused:
+            require_accepted_terms(lab, store, made, accepted=False)
+        assert (refused.value.code, "--accept-terms" in refused.value.hint) == ("terms", True)
+    else:
+        require_accepted_terms(lab, store, made, accepted=False)
+    said = {"forbidden": "They forbid publication", "allowed": "They allow publication"}
+    text = text_of(lab, store, "d")
+    assert [words in text for words in said.values()] == [word in more for word in said]
+    if not more:
+        return
+    with pytest.raises(RefusedError) if "allowed" not in more else nullcontext():
+        require_accepted_terms(lab, store, made, accepted=False, unrecorded=True)
+
+
 def test_what_a_run_remembers_of_its_models_holds_no_credentials(lab: Lab) -> None:
     lab.config.write_text(
         '[[endpoints]]\nname = "o1"\nurl = "https://me:s3cret@api.example:8/v1?key=s3cret"\nmodel = "m"'
@@ -203,38 +227,6 @@ def test_a_clash_of_licences_is_said_plainly(lab: Lab, store: Store) -> None:
     assert "The licence of 1 rows is unknown" in said
     assert "| MIT | 2 |" in said
     assert set(front(text)["license"]) == {"mit", "cc-by-nc-4.0", "cc0-1.0", "unknown"}
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ({"MIT": 3, "Apache-2.0": 2, "CC-BY-4.0": 1, "CC0": 1, "BSD-3-Clause": 1}, []),
-        ({"MIT": 3, "CC-BY-NC-4.0": 2}, ["Licences clash"]),
-        ({"CC-BY-NC-4.0": 2}, ["for non-commercial use only."]),
-        ({"CC-BY-NC-SA-4.0": 1, "CC-BY-SA-4.0": 1}, ["Licences clash", "each require to be the licence of the whole"]),
-        ({"CC-BY-SA-4.0": 1, "CC-BY-NC-4.0": 1}, ["Licences clash", "One work cannot satisfy both", "must be shared"]),
-        ({"GPL-3.0": 1, "CC-BY-SA-4.0": 1}, ["each require to be"]),
-        ({"GPL-3.0": 1, "MIT": 1}, ["must be shared under GPL-3.0"]),
-        ({"CC-BY-ND-4.0": 4}, ["4 rows are under CC-BY-ND-4.0, which forbids sharing altered versions"]),
-        ({"unknown": 2, "": 1, "MIT": 1}, ["The licence of 3 rows is unknown"]),
-        ({"Some Terms 1.0": 1}, ["read these licences: Some Terms 1.0"]),
-    ],
-)
-def test_what_licences_come_to(rows: dict[str, int], said: list[str]) -> None:
-    found = licences.clashes(rows)
-    assert len(found) == len(said)
-    assert all(any(words in sentence for sentence in found) for words in said)
-
-
-@pytest.mark.parametrize(
-    ("name", "hub"),
-    [
-        ("MIT", "mit"), ("Apache 2.0", "apache-2.0"), ("CC-BY-SA-4.0", "cc-by-sa-4.0"), ("GPL-3.0", "gpl-3.0"),
-        ("odd terms", "other"), (None, "unknown"), ("  ", "unknown"),
-    ],
-)  # fmt: skip
-def test_licences_are_named_as_the_hub_names_them(name: str | None, hub: str) -> None:
-    assert licences.read(name).hub == hub
 
 
 def test_filters_contamination_and_verification_with_their_counts(lab: Lab, store: Store) -> None:
@@ -310,38 +302,6 @@ def test_hostile_names_stay_text(lab: Lab, store: Store) -> None:
     assert row.startswith("| \\|\\<img")
     assert row.replace("\\|", "").count("|") == 4  # source, licence, rows: no column more
     assert front(text)["license"] == "other"
-
-
-@given(st.text(max_size=300))
-def test_inline_text_is_one_line_and_opens_nothing(text: str) -> None:
-    made = inline(text)
-    assert "\n" not in made
-    plain = made.replace("\\\\", "")
-    assert not made.startswith(("- ", "+ "))
-    for mark in "`*_[]<>|#":
-        assert plain.count(mark) == plain.count(f"\\{mark}")
-
-
-@given(st.text(alphabet="`~\n ab\x1b", max_size=60))
-def test_a_fence_holds_whatever_is_in_it(text: str) -> None:
-    first, *inside, last = fenced(text).rstrip("\n").split("\n")
-    fence = first.removesuffix("text")
-    assert last == fence
-    assert not any(line.strip().startswith(fence) for line in inside)
-
-
-@given(st.lists(st.integers(0, 100_000), min_size=1, max_size=200))
-def test_a_histogram_counts_every_row(lengths: list[int]) -> None:
-    first, *bins = length_histogram.histogram(lengths).split("\n")
-    assert sum(int(line.split()[-1].replace(",", "")) for line in bins) == len(lengths)
-    assert len(bins) <= 14
-    assert first.startswith(f"min {min(lengths):,}  p5 ")
-    assert f"max {max(lengths):,}" in first
-    assert first.endswith(f"total {sum(lengths):,}")
-
-
-def test_tables_show_numbers_and_what_is_unknown() -> None:
-    assert table(("a", "b"), [(1234, None)]).splitlines()[2] == "| 1,234 | unknown |"
 
 
 @pytest.mark.parametrize("form", ["messages", "sharegpt", "alpaca", "jsonl"])

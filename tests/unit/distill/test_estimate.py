@@ -9,7 +9,7 @@ import pytest
 from o1lab.distill import estimate as estimates
 from o1lab.distill.estimate import estimate
 from o1lab.distill.runs import read_settings
-from o1lab.inference.usage import RULE, most_tokens, rough_tokens
+from o1lab.inference.limits import RULE, most_tokens, rough_tokens
 from o1lab.paths import Lab
 from store import open_store, problems, teacher_runs
 from store.records import NewProblem

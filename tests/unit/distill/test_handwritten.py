@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.distill import handwritten
-from o1lab.distill.handwritten import draft_path, find_problem, template, write, written
+from o1lab.distill.drafts import SCISSORS, draft_path, template
+from o1lab.distill.handwritten import write, written
 from o1lab.errors import LabError
 from o1lab.ingest.edit import run_editor
 from o1lab.paths import Lab
 from store import Store, problems, traces
-from store.errors import MissingError
 from store.filters import TraceQuery
 from store.records import NewProblem, Problem
 
@@ -69,7 +68,7 @@ def test_nothing_typed_writes_nothing(store: Store, lab: Lab, problem: Problem, 
 
 def test_the_file_shows_the_problem_and_nothing_of_it_gets_into_the_trace(problem: Problem) -> None:
     shown = template(problem)
-    assert "# What is 40 + 2?\n# ␛[31mred\n" in shown
+    assert "#   What is 40 + 2?\n#   ␛[31mred\n" in shown
     assert "gold answer: '42'" in shown
     assert "\x1b" not in shown
     assert written(shown) is None
@@ -77,7 +76,7 @@ def test_the_file_shows_the_problem_and_nothing_of_it_gets_into_the_trace(proble
 
 
 def test_a_statement_cannot_pass_for_the_cut(store: Store) -> None:
-    mean = NewProblem(f"One\n{handwritten._SCISSORS}\n<think>two</think>", "here")
+    mean = NewProblem(f"One\n{SCISSORS}\n{SCISSORS[2:]}\n#lines R:1\n<think>two</think>", "here")
     with store.db.atomic():
         problems.add(store.db, [mean])
     found = problems.get(store.db, mean.id)
@@ -86,7 +85,7 @@ def test_a_statement_cannot_pass_for_the_cut(store: Store) -> None:
 
 
 def test_a_solution_alone_has_no_marks_and_a_cut_that_was_deleted_loses_nothing() -> None:
-    assert written(f"{handwritten._SCISSORS}\n<think>\n\n</think>\n\n{SOLUTION}\n") == SOLUTION
+    assert written(f"{SCISSORS}\n<think>\n\n</think>\n\n{SOLUTION}\n") == SOLUTION
     assert written(TYPED) == TYPED
 
 
@@ -94,7 +93,7 @@ def test_what_was_typed_is_kept_when_the_database_refuses(
     store: Store, lab: Lab, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.db.execute("CREATE TRIGGER full BEFORE INSERT ON traces BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
-    path = draft_path(lab, problem, "ada")
+    path = draft_path(lab, problem.id, "ada")
     with pytest.raises(LabError) as refused:
         write(store, lab, problem, annotator="ada", edit=typing(TYPED))
     assert str(path) in refused.value.hint
@@ -117,7 +116,7 @@ def test_an_editor_that_fails_keeps_what_was_typed(
     monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
     with pytest.raises(LabError, match="ended with status 3") as failed:
         write(store, lab, problem, annotator="a/../b", edit=run_editor)
-    path = draft_path(lab, problem, "a/../b")
+    path = draft_path(lab, problem.id, "a/../b")
     assert path.parent == lab.root / "drafts"
     assert str(path) in failed.value.hint
     assert path.read_text("utf-8").endswith("half a thought")
@@ -131,10 +130,3 @@ def test_an_editor_that_is_not_there_leaves_nothing(
     with pytest.raises(LabError, match="cannot be started"):
         write(store, lab, problem, annotator="ada")
     assert list((lab.root / "drafts").iterdir()) == []
-
-
-def test_a_problem_is_found_by_the_beginning_of_its_id(store: Store, problem: Problem) -> None:
-    assert find_problem(store, problem.id[:6]) == problem
-    for wrong in ("", "zz", problem.id + "0"):
-        with pytest.raises(MissingError):
-            find_problem(store, wrong)

@@ -16,6 +16,7 @@ from store.filters import TraceQuery
 from store.records import NewProblem
 from tests.support.distill_lab import FakeClock, make_lab, run
 from tests.support.distill_server import DistillServer, question_of
+from tests.support.jobs import prepared
 
 ANSWERS = [
     # gold, solution, answer, verdict
@@ -115,12 +116,12 @@ async def test_a_resumed_run_has_what_is_left_of_its_budget(
         asked = server.asked.total()
         assert (first.state, first.stopped_by) == ("stopped", name)
         assert asked > 5
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
         assert server.asked.total() == asked, "not one call more fits"
         assert (again.state, again.stopped_by) == ("stopped", name)
         spent = (first.input_tokens, first.output_tokens, first.cost_usd)
         assert (again.input_tokens, again.output_tokens, again.cost_usd) == spent
-        last = await drive(lab, runs.resume(lab, folder.id, {name: budget + more}), clock=FakeClock())
+        last = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: budget + more}), clock=FakeClock())
         assert 0 < server.asked.total() - asked <= 8
     assert last.stopped_by == name
     assert (last.cost_usd if name == "budget_usd" else last.input_tokens + last.output_tokens) <= budget + more

@@ -21,7 +21,7 @@ from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
-from o1lab.inference.calls import CallKey, Response, digest
+from o1lab.inference.calls import CallKey, Response
 from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.stream import Piece
 from o1lab.inference.transport import Transport
@@ -33,6 +33,7 @@ from store.connection import open_store
 from store.filters import TraceQuery
 from tests.support.distill_lab import FakeClock, make_lab, run, start
 from tests.support.distill_server import DistillServer
+from tests.support.jobs import prepared
 
 PRICES = {"input_usd": 1.0, "output_usd": 10.0}
 
@@ -53,7 +54,7 @@ async def test_what_retries_took_is_not_forgotten_by_a_resume(tmp_path: Path) ->
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always")
         assert first.retries == 3
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert told(first) == told(again) == paid(folder)
     store = open_store(lab.database)
     tally = teacher_runs.tally(store.db, folder.id)
@@ -66,10 +67,10 @@ async def test_what_failed_samples_took_is_counted_once(tmp_path: Path) -> None:
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always", attempts=2)
         assert (first.failed, told(first)) == (3, paid(folder))
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
         assert (again.failed, told(again)) == (3, paid(folder))
         server.mode = "ok"
-        last = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        last = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (last.done, last.failed, told(last)) == (3, 0, paid(folder))
 
 
@@ -80,7 +81,7 @@ async def test_what_failed_stays_failed_until_it_was_held_again(tmp_path: Path) 
         assert first.failed == 3
         control = Control()
         control.stop("stop")
-        again = await drive(lab, runs.resume(lab, folder.id), control=control)
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), control=control)
     assert (again.state, again.done, again.failed) == ("stopped", 0, 3)
 
 
@@ -112,7 +113,7 @@ async def test_one_conversation_that_cannot_be_stored_fails_alone(tmp_path: Path
         lines = folder.journal.read_text().splitlines()
         lines[0] = lines[0].replace('"input_tokens": 3', f'"input_tokens": {10**25}')
         folder.journal.write_text("\n".join(lines) + "\n")
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
         assert (status.state, status.done, status.failed) == ("finished", 5, 1)
         assert server.asked.total() == 6
     store = open_store(lab.database)
@@ -140,7 +141,7 @@ async def test_calls_in_flight_end_when_the_writer_breaks(tmp_path: Path, monkey
         releasing.cancel()
         assert len(list(journal.read(folder.journal))) == server.asked.total()  # no call was given up
         monkeypatch.undo()
-        status = await drive(lab, runs.resume(lab, folder.id))
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
     assert (status.done, set(server.asked.values())) == (12, {1})
 
 
@@ -151,7 +152,7 @@ async def test_who_asks_to_stop_before_the_worker_is_up_is_heard(tmp_path: Path)
         manage.stop(folder)
         status = await drive(lab, folder)
         assert (status.state, status.stopped_by, server.asked.total()) == ("stopped", "stop", 0)
-        status = await drive(lab, runs.resume(lab, folder.id))
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
     assert (status.state, status.done) == ("finished", 6)
 
 
@@ -200,9 +201,9 @@ async def test_a_budget_in_money_needs_a_price_at_a_resume_too(tmp_path: Path) -
             folder.status_file.unlink()
         without_price(lab)
         with pytest.raises(UsageError, match="price"):
-            await drive(lab, runs.resume(lab, asked_with[0].id))
+            await drive(lab, prepared(runs.TEACHER_RUNS, lab, asked_with[0].id))
         with pytest.raises(UsageError, match="price"):
-            runs.resume(lab, asked_with[1].id, {"budget_usd": 1.0})
+            prepared(runs.TEACHER_RUNS, lab, asked_with[1].id, {"budget_usd": 1.0})
         assert server.asked.total() == 0
         assert asked_with[1].settings().budget_usd is None  # so it can go on without
 
@@ -263,7 +264,7 @@ async def test_a_disk_that_takes_nothing_at_all_is_said_as_such(
             with pytest.raises(LabError, match="No space left"):
                 await drive(lab, folder)
         monkeypatch.undo()
-        status = await drive(lab, runs.resume(lab, folder.id))
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
     assert (status.state, status.done) == ("finished", 3)
 
 
@@ -379,52 +380,6 @@ async def test_an_answer_without_a_finish_reason_is_an_incomplete_trace(end: str
     [trace] = traces.page(store.db, TraceQuery())
     assert (trace.complete, trace.verdict) == (False, "correct")
     store.close()
-
-
-async def test_an_answer_to_another_question_is_asked_anew(tmp_path: Path) -> None:
-    with DistillServer("401") as server:
-        lab = make_lab(tmp_path / "lab", server.url, 2)
-        folder, _ = await run(lab, concurrency=1)
-        first, second = folder.items_file.read_text().split()
-        answer = {"state": "done", "answer": "\\boxed{1}"}
-        async with Journal(folder.journal) as kept:
-            await kept.append(Response(CallKey(first, 0), **answer, asked="another"))  # type: ignore[arg-type]  # texts
-            await kept.append(Response(CallKey(second, 0), **answer))  # type: ignore[arg-type]  # texts
-        server.mode, before = "ok", len(server.requests)
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
-        assert (status.state, status.done) == ("finished", 2)
-        assert len(server.requests) == before + 1
-        whole = [response for _, response in journal.read(folder.journal) if response.key.item == first]
-    assert whole[-1].asked == digest("teacher", server.requests[-1]["messages"])
-
-
-async def test_what_was_really_sent_is_recorded_also_after_a_resume(tmp_path: Path) -> None:
-    with DistillServer("no-temperature") as server:
-        lab = make_lab(tmp_path / "lab", server.url, 1)
-        folder, _ = await run(lab)
-        again = make_lab(tmp_path / "again", server.url, 1)
-        killed = start(again)  # as if killed between journal and lab
-        killed.journal.write_bytes(folder.journal.read_bytes())
-        status = await drive(again, killed)
-        assert (status.done, len(server.requests)) == (1, 2)
-    store = open_store(again.database)
-    [trace] = traces.page(store.db, TraceQuery())
-    assert traces.text(store.db, trace.id).meta["sampling"] == {"top_p": 0.95, "max_tokens": 64, "seed": 42}
-    store.close()
-
-
-async def test_a_debate_says_who_criticised_and_how_it_was_asked(tmp_path: Path) -> None:
-    with DistillServer() as server:
-        lab = make_lab(tmp_path / "lab", server.url, 1)
-        _, status = await run(lab, method="debate", rounds=1, temperature=0.5)
-    assert status.done == 1
-    store = open_store(lab.database)
-    [trace] = traces.page(store.db, TraceQuery())
-    meta = traces.text(store.db, trace.id).meta
-    store.close()
-    asked = {"temperature": 0.5, "top_p": 0.95, "max_tokens": 64, "seed": 42}
-    assert meta["sampling"] == asked
-    assert meta["critic"] == {"endpoint": "teacher", "asked_model": "m", "served_model": "m", "sampling": asked}
 
 
 def test_a_wrong_option_is_a_fault_of_usage() -> None:

@@ -143,6 +143,17 @@ async def test_the_limit_after_the_first_token_is_another_one() -> None:
     assert (events[-1].error.code, answer.answer) == ("timeout", ANSWER[0])
 
 
+@pytest.mark.parametrize(("chosen", "of_endpoint"), [(0.3, None), (None, 0.3), (0.3, 600)])
+async def test_the_setting_goes_before_the_endpoint_and_that_before_the_default(
+    chosen: float | None, of_endpoint: float | None
+) -> None:
+    with FaultServer("hang") as server:
+        target = ModelAddress(server.url, "m", KEY, first_token_timeout_s=of_endpoint)
+        async with ChatClient(ChatConfig(first_token_timeout_s=chosen)) as client:
+            events = [event async for event in client.stream(target, ASK)]
+    assert isinstance(events[-1], Failed) and events[-1].error.code == "timeout"
+
+
 async def test_nobody_there() -> None:
     with FaultServer() as server:
         gone = server.url

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,11 @@ from o1lab.distill.runner import drive
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.backend import CallContext
-from o1lab.inference.budget import Budget
 from o1lab.inference.calls import RAW_LIMIT, CallKey
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal
+from o1lab.inference.limits import Budget, Limits
 from o1lab.inference.models import ModelClient, open_models
-from o1lab.inference.rate_limit import Limits
 from o1lab.inference.settings import RequestSettings
 from o1lab.jobs import manage
 from o1lab.jobs.control import Control
@@ -36,6 +36,7 @@ from store.records import NewProblem
 from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
 from tests.support.distill_server import DistillServer, Question
 from tests.support.fault_server import THOUGHT
+from tests.support.jobs import prepared
 from tests.support.lab_seed import trace_of
 
 KEY = "sk-very-secret-0123456789"
@@ -164,6 +165,27 @@ async def test_a_server_that_hangs_is_given_up(mode: str, tmp_path: Path) -> Non
     assert [one.state for one in responses(folder)] == [("partial" if mode == "gated" else "failed")] * 2
 
 
+@pytest.mark.parametrize("of_endpoint", [False, True])
+async def test_the_limit_before_the_first_token_is_a_setting_of_the_run_or_of_the_endpoint(
+    of_endpoint: bool, tmp_path: Path
+) -> None:
+    with DistillServer("hang") as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        chosen: dict[str, Any] = {} if of_endpoint else {"first_token_timeout_s": 0.3}
+        if of_endpoint:
+            first = "\n[[endpoints]]\n"
+            lab.config.write_text(lab.config.read_text().replace(first, f"{first}first_token_timeout_s = 0.3\n"))
+        _, status = await run(lab, attempts=2, stream="always", **chosen)  # the silence may last 600 s
+    assert status.faults == {"timeout": 2}
+
+
+async def test_a_response_that_is_not_streamed_has_no_first_token(tmp_path: Path) -> None:
+    with DistillServer("ok", latency_s=0.5) as server:
+        lab = make_lab(tmp_path / "lab", server.url, 1)
+        _, status = await run(lab, attempts=1, stream="never", first_token_timeout_s=0.1)
+    assert (status.done, status.faults) == (1, {})
+
+
 @pytest.mark.parametrize(("mode", "reason"), [("401", "key"), ("quota", "quota"), ("404", "no_model")])
 async def test_what_every_call_would_meet_ends_the_run_and_a_resume_asks_again(
     mode: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,7 +199,7 @@ async def test_what_every_call_would_meet_ends_the_run_and_a_resume_asks_again(
         assert status.message
         assert status.faults[reason] == len(server.requests)
         server.mode = "ok"
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (status.state, status.stopped_by, status.done) == ("finished", None, 30)
     everything = b"".join(path.read_bytes() for path in lab.root.rglob("*") if path.is_file())
     assert KEY.encode() not in everything
@@ -232,7 +254,7 @@ async def test_a_server_that_answers_nobody_stops_the_run(tmp_path: Path) -> Non
         assert (status.state, status.stopped_by) == ("stopped", "failures")
         assert 20 <= len(server.requests) <= 22
         server.mode = "ok"
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (status.done, status.failed) == (60, 0)
 
 
@@ -241,7 +263,7 @@ async def test_what_cannot_be_mended_is_not_asked_again_by_a_resume(tmp_path: Pa
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab)
         server.mode = "ok"
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
         assert len(server.requests) == 2
     assert (status.done, status.failed) == (0, 2)
 
@@ -328,7 +350,7 @@ async def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(
         assert status.done in allowed
         assert status.input_tokens + status.output_tokens <= budget.get("budget_tokens", 1e9)
         assert status.cost_usd <= budget.get("budget_usd", 1e9)
-        status = await drive(lab, runs.resume(lab, folder.id, {name: 100_000}), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: 100_000}), clock=FakeClock())
     assert (status.state, status.done) == ("finished", 20)
     assert set(server.asked.values()) == {1}
 
@@ -370,7 +392,7 @@ async def test_a_run_is_worked_on_by_one_process(tmp_path: Path) -> None:
         folder, control = start(lab), Control()
         task = asyncio.create_task(drive(lab, folder, control=control))
         await asyncio.to_thread(server.wait_until_asked, 1)
-        with pytest.raises(UsageError, match="Another process"):
+        with pytest.raises(UsageError, match=r"Process \d+ on .* is (using|running)"):
             await drive(lab, folder)
         control.stop("stop")
         server.release.set()
@@ -388,7 +410,7 @@ async def test_the_items_of_a_run_do_not_change_with_the_pool(tmp_path: Path) ->
         with store.db.atomic():
             traces.add(store.db, [(trace_of(problem, "another", "\\boxed{1}"), first.statement)])
         store.close()
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (status.requested, status.done) == (6, 6)
 
 
@@ -397,8 +419,8 @@ def test_only_how_a_run_asks_may_change(tmp_path: Path) -> None:
     folder = start(lab)
     folder.status_file.unlink()
     with pytest.raises(UsageError, match="temperature"):
-        runs.resume(lab, folder.id, {"temperature": 1.0})
-    assert runs.resume(lab, folder.id, {"concurrency": 9}).settings().concurrency == 9
+        prepared(runs.TEACHER_RUNS, lab, folder.id, {"temperature": 1.0})
+    assert prepared(runs.TEACHER_RUNS, lab, folder.id, {"concurrency": 9}).settings().concurrency == 9
 
 
 async def test_raw_responses_are_kept_up_to_a_size(tmp_path: Path) -> None:
@@ -425,7 +447,7 @@ async def test_a_full_disk_ends_the_run_and_says_so(tmp_path: Path, monkeypatch:
         assert (status.state, status.done) == ("failed", 0)
         assert "No space left" in status.message
         monkeypatch.undo()
-        status = await drive(lab, runs.resume(lab, folder.id))
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
     assert (status.state, status.done) == ("finished", 9)
 
 
@@ -442,7 +464,7 @@ async def test_a_lab_that_refuses_ends_the_run_and_loses_nothing(tmp_path: Path)
         assert status.state == "failed"
         store.db.execute("DROP TRIGGER no")
         store.close()
-        status = await drive(lab, runs.resume(lab, folder.id))
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
     assert (status.state, status.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
 
@@ -476,7 +498,7 @@ async def test_a_conversation_that_was_interrupted_goes_on_where_it_stopped(tmp_
         assert len(before) == 7
         assert len(before) > len({key.item for key in before})  # some are later turns of one conversation
         server.treat = None
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (status.state, status.done + status.failed) == ("finished", 3)
     after = [one.key for one in responses(folder) if one.state == "done"]
     assert after[: len(before)] == before
@@ -530,7 +552,7 @@ async def test_too_many_tokens_stop_the_run_and_a_resume_takes_fewer(tmp_path: P
         assert (status.state, status.stopped_by, status.failed) == ("stopped", "max_tokens", 0)
         assert "10 in the messages" in status.message and "at most 50 tokens fit" in status.message
         assert "--max-tokens 50" in status.hint and "distill resume" in status.hint
-        status = await drive(lab, runs.resume(lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
     assert (status.state, status.done) == ("finished", 3)
 
 
@@ -539,7 +561,7 @@ async def test_a_prompt_without_room_is_asked_again_with_fewer_tokens(tmp_path: 
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, status = await run(lab, max_tokens=55)
         assert (status.state, status.failed, status.faults) == ("finished", 2, {"no_room": 2})
-        status = await drive(lab, runs.resume(lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
     assert (status.state, status.done, status.failed) == ("finished", 2, 0)
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o1lab.inference.errors import is_daily, retry_after_s, wait_text
 from o1lab.inference.refused import folded, refused_options, token_room, words_of
-from o1lab.inference.sse import EventParser
-from o1lab.inference.waits import is_daily, retry_after_s, wait_text
+from o1lab.inference.stream import EventParser
 
 SENT: dict[str, Any] = {
     "model": "m", "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}],

@@ -14,15 +14,14 @@ from o1lab.config import Endpoint
 from o1lab.distill.methods.base import as_trace
 from o1lab.evaluate.run.asking import classify, split
 from o1lab.inference.backend import CallContext
-from o1lab.inference.budget import Budget
 from o1lab.inference.calls import CallKey
 from o1lab.inference.calls import Response as ModelResponse
 from o1lab.inference.chat_client import ChatClient
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.events import Answer, Sampling
 from o1lab.inference.journal import Journal
+from o1lab.inference.limits import Budget, Limits
 from o1lab.inference.models import ModelClient
-from o1lab.inference.rate_limit import Limits
 from o1lab.inference.refused import forget
 from o1lab.inference.settings import RequestSettings
 from o1lab.jobs.control import Control, RunStopped

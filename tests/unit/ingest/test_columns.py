@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.ingest.formats import FileOrigin, ParsedRow, read_row
+from o1lab.ingest.importer import import_files
 from o1lab.ingest.importers import RowError
 from o1lab.ingest.importers.roles import _NAMES, role_of
 from o1lab.ingest.importers.texts import strings
+from store import open_store
 from store.records import Problem
 
 HERE = FileOrigin("here")
@@ -44,6 +48,10 @@ def answer(**more: object) -> dict[str, Any]:
         ({"question": Q, "responses": [{"response_model": "m", "response": A}]}, [A], None),
         ({"question": Q, "reasoning": "on", "output": MARKED}, [MARKED], None),
         ({"question": Q, "reasoning": f"<think>{T}</think>", "answer": A}, [JOINED], None),
+        ({"题目": Q, "思考过程": T, "答案": A}, [JOINED], None),
+        ({"问题": Q, "推理过程": T, "回答": A, "答案": "26"}, [JOINED], "26"),
+        ({"题干": Q, "思维链": T, "解答": A, "标准答案": "26"}, [JOINED], "26"),
+        ({"问题": Q, "长思维链": f"{T} {A}", "参考答案": "26"}, [f"{T} {A}"], "26"),
         ({"question": Q, "reasoning_content": T, "content": MARKED}, [MARKED], None),
         ({"input": [ASK], "output": MARKED, "reasoning": "on"}, [MARKED], None),
         ({"prompt": [ASK], "completion": [{"role": "assistant", "content": MARKED}]}, [MARKED], None),
@@ -166,9 +174,34 @@ def test_a_mapping_says_what_a_column_is() -> None:
     assert [trace.raw for trace in parsed.traces] == [JOINED]
     assert parsed.used == {"question": "problem", "scratch": "thought", "text": "solution", "notes": "ignore"}
     chain = {"question": Q, "longCOT": T, "answer": "26"}
-    assert read_row(chain, HERE, 1).used["longCOT"] == "response"
+    whole = FileOrigin("here", mapping=(("longCOT", "response"),))
+    assert read_row(chain, whole, 1).traces[0].format == "plain"
     parsed = read_row(chain, FileOrigin("here", mapping=(("longCOT", "thought"), ("answer", "ignore"))), 1)
     assert [(trace.raw, trace.complete) for trace in parsed.traces] == [(f"<think>\n{T}", False)]
+
+
+@pytest.mark.parametrize("column", ["longCOT", "long_cot", "Long_Chain_of_Thought"])
+def test_a_long_chain_without_marks_is_a_thought_and_its_conclusion(column: str) -> None:
+    parsed = read_row({"question": Q, column: f"{T} {A}", "answer": "26"}, HERE, 1)
+    [trace] = parsed.traces
+    assert (trace.raw, trace.format, trace.complete) == (f"{T} {A}", "unmarked", True)
+    assert (trace.raw[slice(*trace.thought)], trace.raw[slice(*trace.solution)]) == (T, A)
+    assert "was split" in parsed.notes[0]
+    parsed = read_row({"question": Q, column: T, "answer": "26"}, HERE, 1)
+    [trace] = parsed.traces
+    assert (trace.raw[slice(*trace.thought)], trace.raw[slice(*trace.solution)], trace.complete) == (T, "", False)
+    assert "names no conclusion" in parsed.notes[0]
+    for row in ({"question": Q, column: MARKED}, {"question": Q, "rationale": f"{T} {A}"}):
+        assert read_row(row, HERE, 1).notes == []
+
+
+def test_the_import_reports_chains_without_marks_once(tmp_path: Path) -> None:
+    rows = [{"question": f"{Q} {number}", "longCOT": T if number % 3 else f"{T} {A}"} for number in range(9)]
+    path = tmp_path / "journey.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with closing(open_store(tmp_path / "lab.db")) as store:
+        notices = import_files(store, [path]).notices.entries
+    assert [(one.rows, one.line) for one in notices] == [(3, 1), (6, 2)]
 
 
 def test_a_finish_reason_says_that_a_response_was_cut_off() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,18 +13,15 @@ from typing import Any
 
 import pytest
 
-from o1lab.chains.moves import SEGMENTER_VERSION, segment
 from o1lab.errors import UsageError
 from o1lab.ingest import importer
 from o1lab.ingest.annotations import merge_annotations
 from o1lab.ingest.formats import FileOrigin, read_row
 from o1lab.ingest.importer import Faults, FileReport, ImportReport, Progress, import_files
 from o1lab.ingest.importers import RowError
-from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from o1lab.ingest.reading import SourceRow
-from store import Store, problems, search, traces
+from store import Store, imports, problems, search, traces
 from store.filters import TraceQuery
-from store.records import Measured
 
 HERE = FileOrigin("here", "MIT")
 SKY = "<|begin_of_thought|>\n\nhm\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\n27<|end_of_solution|>"
@@ -164,6 +162,26 @@ def test_strict_takes_nothing(store: Store, tmp_path: Path) -> None:
     assert traces.count(store.db, TraceQuery.parse("")) == 1
 
 
+def test_the_lab_records_what_was_imported(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "marie"))
+    (tmp_path / "marie").mkdir()
+    at_home = lines(tmp_path / "marie" / "a.jsonl", {"problem": "p", "raw": R1}, "{")
+    elsewhere = lines(tmp_path / "b.jsonl", {"problem": "q", "raw": R1, "odd": "2"})
+    import_files(store, [at_home], dry_run=True)
+    import_files(store, [elsewhere, at_home], strict=True)
+    assert imports.everything(store.db) == []
+    import_files(store, [at_home])
+    import_files(store, [elsewhere], licence="MIT", source="s", mapping=(("odd", "answer"),))
+    import_files(store, [elsewhere])
+    first, second, third = imports.everything(store.db)
+    assert (first.path, first.options) == ("~/a.jsonl", {})
+    assert first.counts == {"format": "r1 (recorded)", "rows": 2, "added": 1, "duplicates": 0, "rejected": 1}
+    assert (first.sha256, first.bytes) == (hashlib.sha256(at_home.read_bytes()).hexdigest(), at_home.stat().st_size)
+    assert second.path == str(elsewhere)
+    assert second.options == {"source": "s", "licence": "MIT", "mapping": [["odd", "answer"]]}
+    assert (third.counts["added"], third.counts["duplicates"]) == (0, 1)
+
+
 def test_progress_reaches_the_end(store: Store, tmp_path: Path) -> None:
     seen: list[Progress] = []
     path = lines(tmp_path / "a.jsonl", *({"problem": f"p{n}", "answer": "1"} for n in range(5000)))
@@ -264,62 +282,6 @@ def test_rows_before_a_read_error_are_imported(store: Store, tmp_path: Path, mon
     assert [fault.reason for fault in report.errors] == ["cannot be read: Input/output error"]
 
 
-def test_measuring_goes_on_where_it_stopped(store: Store, tmp_path: Path) -> None:
-    thought = "The problem is short. Wait, is it? Let me check: 20 + 7 = 27."
-    rows = [
-        {"problem": f"p{n}", "raw": f"<think>\n{thought}\n</think>\n\n\\boxed{{{27 + n % 2}}}", "gold_answer": "27"}
-        for n in range(250)
-    ]
-    import_files(store, [lines(tmp_path / "a.jsonl", *rows)])
-    first = measure_pending(store, stop=lambda: True)
-    assert first.stopped
-    assert 0 < first.measured < 250
-    told: list[tuple[int, int]] = []
-    second = measure_pending(store, progress=lambda done, total: told.append((done, total)), processes=2)
-    assert first.measured + second.measured == 250
-    assert told[-1] == (second.measured, second.measured)
-    assert first.verdicts + second.verdicts == {"correct": 125, "incorrect": 125}
-    for row in traces.page(store.db, TraceQuery.parse("")):
-        assert row.moves is not None
-        assert (row.moves["understand"], row.moves["reflect"], row.moves["verify"]) == (1, 1, 1)
-        assert (row.measured_by, row.looping) == (MEASURED_BY, False)
-    assert measure_pending(store).measured == 0
-
-
-def test_moves_are_segmented_once_and_read_from_the_lab(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
-    (row,) = traces.page(store.db, TraceQuery.parse(""))
-    before = traces.text(store.db, row.id)
-    fresh = moves_of(before)
-    assert before.segments is None
-    assert fresh == segment(before.thought)
-    measure_pending(store)
-    monkeypatch.setattr("o1lab.ingest.measuring.segment", lambda _text: pytest.fail("segmented again"))
-    assert moves_of(traces.text(store.db, row.id)) == fresh
-
-
-def test_moves_of_an_older_segmenter_are_not_shown_and_are_measured_again(store: Store, tmp_path: Path) -> None:
-    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1, "gold_answer": "27"})])
-    measure_pending(store)
-    (row,) = traces.page(store.db, TraceQuery.parse(""))
-    with store.db.atomic():
-        store.db.conn.execute("UPDATE trace_segments SET segmenter = 0, moves = 'U1'")
-        store.db.conn.execute("UPDATE traces SET measured_by = 'moves 0, measures 1, verifier 1'")
-    text = traces.text(store.db, row.id)
-    assert moves_of(text) == segment(text.thought)
-    assert measure_pending(store).measured == 1
-    assert traces.text(store.db, row.id).segmenter == SEGMENTER_VERSION
-
-
-def test_measures_given_by_hand_stay(store: Store, tmp_path: Path) -> None:
-    import_files(store, [lines(tmp_path / "a.jsonl", {"problem": "p", "raw": R1})])
-    (row,) = traces.page(store.db, TraceQuery.parse(""))
-    traces.set_measures(store.db, [Measured(row.id, False, {}, "1", "correct", "by hand", "hand-1")])
-    assert measure_pending(store).measured == 0
-
-
 @pytest.mark.data
 def test_all_of_the_real_data_goes_in(store: Store, shared_data: Path) -> None:
     report = import_files(store, [shared_data / name for name in ("long", "short", "maths")])
@@ -344,20 +306,6 @@ def test_all_of_the_real_data_goes_in(store: Store, shared_data: Path) -> None:
 
 def assert_accounted(report: ImportReport) -> None:
     assert all(told.rows == told.added + told.duplicates + told.rejected for told in report.files)
-
-
-def test_a_gold_answer_that_comes_later_has_its_traces_verified(store: Store, tmp_path: Path) -> None:
-    chains, golds = tmp_path / "chains.jsonl", tmp_path / "golds.jsonl"
-    chains.write_text(json.dumps({"problem": "p", "raw": R1, "model": "m"}))
-    golds.write_text(json.dumps({"problem": "p", "answer": "27"}))
-    import_files(store, [chains])
-    measure_pending(store)
-    assert traces.page(store.db, TraceQuery.parse(""))[0].verdict == "unverifiable"
-    import_files(store, [golds])
-    assert measure_pending(store).measured == 1
-    assert traces.page(store.db, TraceQuery.parse(""))[0].verdict == "correct"
-    import_files(store, [golds])
-    assert measure_pending(store).measured == 0
 
 
 def test_what_no_column_and_no_json_can_hold_does_not_stop_an_import(store: Store, tmp_path: Path) -> None:

@@ -297,3 +297,24 @@ def test_decimals_are_numbers(tmp_path: Path) -> None:
         {"a": "12345678901234567890.12", "b": [1.5]},
         {"a": None, "b": [1.5]},
     ]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_in_a_file_is_a_row_or_holds_the_rows(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "one.json"
+    turn = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    for one in (
+        {"question": "2 + 3?", "answer": "5"},
+        {"messages": turn},
+        {"question": "Q", "responses": [{"a": "b"}]},
+    ):
+        path.write_text(json.dumps(one, indent=indent))
+        assert [(row.data, row.note) for row in reading.rows(path)] == [(one, "")]
+    held = [{"question": "2 + 3?"}, {"question": "2 + 4?"}]
+    path.write_text(json.dumps({"version": 1, "data": held}, indent=indent))
+    found = list(reading.rows(path))
+    assert [row.data for row in found] == held
+    assert [bool(row.note) for row in found] == [True, False]
+    assert "besides its rows it has version" in found[0].note
+    path.write_text(json.dumps({"data": held}, indent=indent))
+    assert [(row.data, row.note) for row in reading.rows(path)] == [(one, "") for one in held]

@@ -129,6 +129,26 @@ def test_the_lock_is_held_by_one_process_and_ends_with_it(job: Job) -> None:
         assert ours
 
 
+def test_a_refused_lock_names_its_holder_and_says_what_to_do(job: Job) -> None:
+    code = (
+        "import sys; from pathlib import Path; from o1lab.jobs.lock import exclusive_lock\n"
+        "with exclusive_lock(Path(sys.argv[1])): print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(job.lock_file), "--endpoint", "a b"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with job.exclusive_lock() as ours:
+            error = job.locked("running")
+            assert not ours
+        other.communicate(b"\n")
+    assert error.message.startswith(f"Process {other.pid} on {socket.gethostname()} (-c ")
+    assert ", since 2" in error.message
+    assert error.message.endswith(f"is running the {job.noun} {job.id}.")
+    assert f"{job.verb} stop {job.id}" in error.hint
+    job.lock_file.write_bytes(b"\xff\x1b[31m no holder")
+    assert job.locked("running").message.startswith("Another process is running"), "a damaged file names nobody"
+
+
 def test_where_locks_cannot_be_used_a_job_runs_without(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: Any) -> None:
         raise OSError(95, "Operation not supported")

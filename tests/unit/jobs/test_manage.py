@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 
 from o1lab.errors import LabError, UsageError
-from o1lab.jobs import manage
+from o1lab.files import locked
+from o1lab.jobs import follow, manage
 from o1lab.jobs.about import About
+from o1lab.jobs.directory import CountedStatus
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 from o1lab.process import started_at
@@ -65,8 +70,10 @@ def test_stopping_and_pausing_ask_by_files(lab: Lab) -> None:
     job = active(lab)
     assert manage.pause(job).state == "running"
     assert job.pause_file.exists() and not job.stop_file.exists()
-    assert manage.stop(job).state == "running"
-    assert job.stop_file.exists()
+    assert manage.stop(job).state == "stopping", "until it has stopped"
+    assert job.stop_file.exists() and job.info().status.state == "running"
+    job.write_status(CountedStatus("stopped"))
+    assert job.info().state == "stopped"
 
 
 def test_a_job_that_is_not_active_cannot_be_stopped_or_paused(lab: Lab) -> None:
@@ -128,6 +135,45 @@ def test_notes_are_appended_and_survive_a_new_name(lab: Lab) -> None:
         manage.add_note(job, "  ")
 
 
+def test_changes_at_the_same_time_are_all_kept(lab: Lab) -> None:
+    job, together = make(lab.root / "jobs", "aa11", "finished"), Barrier(8)
+
+    def change(number: int) -> None:
+        together.wait(30)
+        manage.tag(job, [f"tag-{number}"])
+        manage.add_note(job, f"note {number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(8)))
+    assert set(job.about().tags) == {f"tag-{number}" for number in range(8)}
+    assert {note.text for note in job.about().notes} == {f"note {number}" for number in range(8)}
+
+
+def test_a_change_waits_for_the_one_before_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, waits = make(lab.root / "jobs", "aa11", "finished"), Event()
+    job.about_lock.parent.mkdir()
+
+    def flock(file: object, how: int, lock: Any = fcntl.flock) -> None:
+        waits.set()
+        lock(file, how)
+
+    with ThreadPoolExecutor(1) as pool:
+        with locked(job.about_lock):
+            monkeypatch.setattr(fcntl, "flock", flock)
+            tagged = pool.submit(manage.tag, job, ["new"])
+            assert waits.wait(30)
+            job.about_file.write_text(json.dumps({"tags": ["earlier"]}))
+        assert tagged.result(30).tags == ("earlier", "new")
+
+
+def test_a_removed_job_does_not_come_back_by_a_note(lab: Lab, kind: JobKind[Job]) -> None:
+    job = make(lab.root / "jobs", "aa11", "finished")
+    kind.remove(lab, job)
+    with pytest.raises(LabError, match="Cannot write"):
+        manage.add_note(job, "late")
+    assert not job.path.exists()
+
+
 def test_removing_frees_the_directory(lab: Lab, kind: JobKind[Job], calls: Calls) -> None:
     job = make(lab.root / "jobs", "aa11", "finished")
     (job.path / "big").write_bytes(b"x" * 10_000)
@@ -154,7 +200,7 @@ def test_an_active_job_and_one_in_use_are_not_removed(lab: Lab, kind: JobKind[Jo
     with pytest.raises(UsageError, match="is running"):
         kind.remove(lab, job)
     ended = make(lab.root / "jobs", "bb22", "finished")
-    with ended.exclusive_lock(), pytest.raises(UsageError, match="Another process"):
+    with ended.exclusive_lock(), pytest.raises(UsageError, match=r"Process \d+ on .* is (using|running)"):
         kind.remove(lab, ended)
     assert job.path.exists() and ended.path.exists() and calls.made == []
 
@@ -169,3 +215,9 @@ def test_a_stale_job_of_another_host_says_what_to_do(lab: Lab, kind: JobKind[Job
 def test_waiting_for_a_stop_ends_at_its_deadline(lab: Lab) -> None:
     with pytest.raises(LabError, match="has not stopped yet"):
         manage.stop(active(lab), wait=True, timeout_s=0.0)
+
+
+def test_waiting_for_a_stop_returns_the_final_state(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = active(lab)
+    monkeypatch.setattr(follow.time, "sleep", lambda _: job.write_status(CountedStatus("stopped")))
+    assert manage.stop(job, wait=True).state == "stopped"

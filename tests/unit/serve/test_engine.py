@@ -12,8 +12,9 @@ pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
 import torch
 
-from o1lab.serve.engine import BASE, Engine, Job, draw
+from o1lab.serve.engine import BASE, Engine, Job
 from o1lab.serve.kv import RoomyLayer
+from o1lab.serve.sampling import TokenScore, draw
 from o1lab.serve.weights import Weights, add_adapter, load_weights, remove_adapter
 from tests.support.serving_models import make_adapter, make_model
 
@@ -28,7 +29,7 @@ class Collected:
     first: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def on_token(self, token: int) -> None:
+    def on_token(self, token: int, _score: TokenScore | None) -> None:
         self.tokens.append(token)
         self.first.set()
 
@@ -252,6 +253,14 @@ def test_the_roomy_layer_keeps_what_it_is_given() -> None:
         keys, values = layer.update(new, -new)
         assert torch.equal(keys, torch.cat(seen, dim=2))
         assert torch.equal(values, -keys)
+
+
+@pytest.mark.parametrize("temperature", [1e-37, 1e-38, 1e-45, 1e-320])
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_a_tiny_temperature_draws_the_most_likely_token(temperature: float, top_p: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for logits in (torch.tensor([10.0, 30.0, 20.0]), torch.tensor([-30.0, -10.0, -20.0])):
+        assert {draw(logits, temperature, top_p, generator) for _ in range(20)} == {1}
 
 
 def test_drawing_keeps_to_the_nucleus() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from o1lab.config import init_lab
 from o1lab.errors import LabError, NotFoundError
+from o1lab.models.checkpoints import served_name
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.manager import training_notice
@@ -56,7 +57,7 @@ def test_all_models_of_a_lab_have_names(lab: Lab) -> None:
     ]
     assert find_model(lab, "7f3a").step == 100
     assert find_model(lab, "7f3a/step-50").step == 50
-    assert [c.name for c in checkpoints(lab.runs / "7f3a")] == ["7f3a-step-50", "7f3a-step-100"]
+    assert [served_name(c.path) for c in checkpoints(lab.runs / "7f3a")] == ["7f3a-step-50", "7f3a-step-100"]
     with pytest.raises(NotFoundError, match="7f3a/150"):
         find_model(lab, "7f3a/150")
 

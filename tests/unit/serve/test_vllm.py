@@ -12,7 +12,12 @@ from o1lab.serve.vllm import vllm_arguments
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"), [({"r": 1024}, "rank 1024"), ({"r": 8, "modules_to_save": ["lm_head"]}, "lm_head")]
+    ("settings", "words"),
+    [
+        ({"r": 1024}, "rank 1024"),
+        ({"r": 8, "modules_to_save": ["lm_head"]}, "lm_head"),
+        ({"r": 8, "use_dora": True}, "DoRA"),
+    ],
 )
 def test_adapters_that_vllm_cannot_serve(settings: dict[str, object], words: str, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings))

@@ -71,6 +71,7 @@ def test_a_bulk_decision_is_undone_at_once(store: Store) -> None:
 def test_the_next_undecided_follows_the_list_and_begins_again(store: Store) -> None:
     ids = [add_chain(store, f"p{i}", "x" * i) for i in range(4)]
     query = TraceQuery.parse("sort:-chars")
+    store.annotator = "me"
     say(store, ids[3], "decision", "accept")
     say(store, ids[1], "decision", "accept")
     assert traces.next_undecided(store.db, query, ids[3]) == ids[2]
@@ -99,9 +100,10 @@ def test_labs_merge_each_others_records_once(store: Store, tmp_path: Path) -> No
     say(other, trace, "span", "key step", span=(0, 1))
     say(other, elsewhere, "decision", "accept")
     records = list(annotations.everything(other.db))
-    added, known, homeless = annotations.merge(store.db, records)
-    assert (added, known, len(homeless)) == (2, 0, 1)
-    assert annotations.merge(store.db, records)[:2] == (0, 2)
+    merged = annotations.merge(store.db, records)
+    assert (merged.added, merged.known, len(merged.without_trace)) == (2, 0, 1)
+    again = annotations.merge(store.db, records)
+    assert (again.added, again.known) == (0, 2)
     assert traces.get(store.db, trace).decision == "accept"
     assert annotations.of_trace(store.db, trace)[1].span == (0, 1)
     other.close()

@@ -59,9 +59,13 @@ def test_values_can_be_alternatives(store: Store) -> None:
         (ProblemQuery, "sorce:amc", "Unknown field 'sorce'.", "Did you mean source?"),
         (ProblemQuery, "zz:1", "Unknown field 'zz'.", 'To search for these words, write "zz:1".'),
         (SampleQuery, "outcome:incorect", "'outcome' cannot be 'incorect'.", "Did you mean incorrect?"),
+        (SampleQuery, "outcome:odd", "'outcome' cannot be 'odd'.", "unscored, failed, wrong."),
+        (TraceQuery, "verdict:odd", "'verdict' cannot be 'odd'.", "correct (or right), incorrect (or wrong), unver"),
+        (TraceQuery, "decision:odd", "'decision' cannot be 'odd'.", "accept (or accepted), reject (or rejected), "),
+        (ProblemQuery, "zz:1", "Unknown field 'zz'.", "The fields are source, excluded, has, licence, license, key"),
         (SampleQuery, "sort:shortest", "Cannot sort by 'shortest'.", "Sort by suite, longest"),
         (SampleQuery, "tokens>many", "'tokens' takes a number, not 'many'.", "For example tokens>=3."),
-        (TraceQuery, "verdict:", "'verdict' needs a value.", "correct, incorrect"),
+        (TraceQuery, "verdict:", "'verdict' needs a value.", "correct (or right), incorrect"),
         (TraceQuery, "tokens>1,2", "'tokens' is compared with one number.", "Write tokens>1."),
     ],
 )
@@ -85,7 +89,7 @@ def test_a_filter_of_samples_is_outcomes_a_variant_an_order_and_words() -> None:
 
 
 def test_words_with_an_operator_that_are_no_field_are_searched() -> None:
-    assert TraceQuery.parse("x=3 note: a>b").text == "x=3 note: a>b"
+    assert TraceQuery.parse("x=3 remark: a>b").text == "x=3 remark: a>b"
     assert SampleQuery.parse("add:5").text == "add:5"
 
 
@@ -120,7 +124,8 @@ def test_fields_and_values_are_completed(text: str, completed: str | None) -> No
 
 
 def test_the_word_that_is_typed_is_explained() -> None:
-    assert TRACES.explain("verdict:") == "verdict: correct, incorrect, unverifiable, none"
+    explained = "verdict: correct (or right), incorrect (or wrong), unverifiable, none"
+    assert TRACES.explain("verdict:") == explained
     assert TRACES.explain("wait teacher:sk") == "model or teacher: part of the teacher's name"
     assert TRACES.explain('tag:"two wor') == "tag: a tag of the trace"
     assert "a minus in front reverses" in TRACES.explain("sort:-")
@@ -138,7 +143,7 @@ def test_the_word_that_is_typed_is_explained() -> None:
 )
 def test_every_field_is_explained_completed_and_valid_sql(store: Store, kind: type[Query], tables: str) -> None:
     for name, field in kind.LANGUAGE.by_name.items():
-        assert kind.LANGUAGE.explain(f"{name}:x") == field.explanation
+        assert kind.LANGUAGE.explain(f"{name}:x") == field.explained()
         assert (kind.LANGUAGE.complete(name) or "").startswith(name)
         values = field.values[:2] or (("1", "2") if field.is_number else ("a", "b"))
         text = f"{name}:{','.join(values)} -{name}:{values[0]}"
@@ -159,3 +164,28 @@ def test_the_order_is_replaced_in_a_filter() -> None:
     assert TRACES.with_sort("sort:chars wait", "-tokens") == "wait sort:-tokens"
     assert TRACES.with_sort("wait sort:chars", "added") == "wait"
     assert SAMPLES.with_sort("carry sort:longest", "") == "carry"
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ('"wait', '"wait"'), ('chars>1 -"so wait', 'chars>1 -"so wait"'), ('tag:"two wait', 'tag:"two" wait'),
+        ('"wait" so', '"wait" so'), ('it"s 5"', 'it"s 5"'), (' wait ', ' wait '), ('tag:"a b"', 'tag:"a b"'),
+    ],
+)  # fmt: skip
+def test_an_open_quotation_mark_takes_in_nothing_that_follows(text: str, source: str) -> None:
+    query = TraceQuery.parse(text)
+    assert query.source == source
+    assert TraceQuery.parse(query.source) == query
+    followed = TraceQuery.parse(f'{query.source} decision:accept tag:"x y"')
+    assert followed.text == query.text
+    assert followed.conditions == (
+        *query.conditions, Condition("decision", ("accept",)), Condition("tag", ("x y",))
+    )  # fmt: skip
+
+
+def test_terms_of_a_field_are_taken_out_but_not_from_a_phrase() -> None:
+    text = 'wait decision=accept "I  sort: decision:x" -teacher:sky model:"a b" decision:"accept"'
+    assert TRACES.without(text, "decision", "model") == 'wait "I  sort: decision:x"'
+    assert TRACES.with_sort('"I  sort:x all" sort=chars', "-tokens") == '"I  sort:x all" sort:-tokens'
+    assert TRACES.with_sort("sort:chars", "") == ""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from store import Store, open_store, problems, traces
+from store import Store, decisions, open_store, problems, traces
 from store import annotations as annotation_log
 from store.filters import TraceQuery
 from store.filters.traces import SORTS
+from store.policy import POLICIES
 from store.records import Measured, NewProblem, NewTrace
 
 NUMBER = 120
@@ -25,7 +26,7 @@ FILTERS = [
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Traces of every kind: some not measured, some decided, some rated, words in half of them."""
-    store = open_store(tmp_path_factory.mktemp("lab") / "lab.db")
+    store = open_store(tmp_path_factory.mktemp("lab") / "lab.db", annotator="a")
     chance = random.Random(3)
     for number in range(NUMBER):
         problem = NewProblem(f"Problem {number // 4}?", "test", answer="7")
@@ -90,6 +91,39 @@ def test_counts_and_progress_agree_with_the_rows(store: Store, text: str) -> Non
     assert annotation_log.progress(db, query, annotator="b").today == 0
 
 
+@pytest.mark.parametrize("text", FILTERS)
+@pytest.mark.parametrize("most", [1, 7, NUMBER + 1])
+def test_what_is_counted_at_once_is_the_number_or_a_lower_bound(store: Store, text: str, most: int) -> None:
+    db, query = store.db, TraceQuery.parse(text)
+    whole = traces.count(db, query)
+    assert traces.count(db, query, at_most=most) == min(whole, most)
+    exact = annotation_log.progress(db, query, annotator="a")
+    progress = annotation_log.progress(db, query, annotator="a", at_most=most)
+    assert exact.exact
+    assert progress.exact is (whole < most)
+    assert progress.total == min(whole, most)
+    assert progress.decided <= exact.decided
+    assert all(number <= exact.by_decision[decision] for decision, number in progress.by_decision.items())
+    assert progress == exact or not progress.exact
+
+
+@pytest.mark.parametrize("column", ["model", "source", "synthesis"])
+def test_values_are_those_of_the_rows_in_order(store: Store, column: str) -> None:
+    names = [("b", "", "x"), ("b", "s", "x"), ("a", "s", "y"), ("", "t", "x"), ("é", "t", "z")]
+    with store.db.atomic():
+        for number, (model, source, synthesis) in enumerate(names):
+            problem = NewProblem(f"Another {number}?", "test")
+            problems.add(store.db, [problem])
+            raw = f"chain {number}"
+            trace = NewTrace(
+                problem.id, model, raw, (0, 5), (5, len(raw)), True, "x", source, f"o:{number}", synthesis=synthesis
+            )
+            traces.add(store.db, [(trace, problem.statement)])
+    expected = sorted(traces.counts(store.db, TraceQuery.parse(""), column))
+    assert len(expected) > 2
+    assert traces.values(store.db, column) == expected
+
+
 @pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
 def test_no_order_of_the_list_sorts_more_than_the_page(tmp_path: Path, order: str) -> None:
     store = open_store(tmp_path / "lab.db")
@@ -101,6 +135,38 @@ def test_no_order_of_the_list_sorts_more_than_the_page(tmp_path: Path, order: st
     assert found is not None
     plan = [row[3] for row in store.db.execute(f"EXPLAIN QUERY PLAN {found[1]}")]
     assert not any("TEMP B-TREE" in step for step in plan), plan
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["", "verdict:wrong", "sort:-reflect"])
+def test_the_next_to_decide_looks_up_ones_own_decisions_in_their_index(tmp_path: Path, text: str) -> None:
+    store = open_store(tmp_path / "lab.db")
+    asked: list[str] = []
+    store.db.conn.set_trace_callback(asked.append)
+    traces.next_undecided(store.db, TraceQuery.parse(text), "none")
+    store.db.conn.set_trace_callback(None)
+    plan = [row[3] for row in store.db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+    assert any("SEARCH o USING PRIMARY KEY (seq=? AND annotator=?)" in step for step in plan), plan
+    store.close()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("text", ["decision:accept", "decision:none", "mine:accept", "mine:none", "sort:decision"])
+def test_under_every_policy_no_list_walks_through_the_decisions_of_others(
+    tmp_path: Path, policy: str, text: str
+) -> None:
+    store = open_store(tmp_path / "lab.db")
+    decisions.use_policy(store.db, policy)
+    asked: list[str] = []
+    store.db.conn.set_trace_callback(asked.append)
+    query = TraceQuery.parse(text)
+    traces.page(store.db, query)
+    traces.count(store.db, query, at_most=traces.AT_ONCE)
+    annotation_log.progress(store.db, query, annotator="a", own=True)
+    store.db.conn.set_trace_callback(None)
+    plans = [row[3] for sql in asked for row in store.db.conn.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    own = [step for step in plans if " o " in f"{step} "]
+    assert own and all(step.startswith("SEARCH o USING PRIMARY KEY (seq=? AND annotator=?)") for step in own), plans
     store.close()
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from store import Store, calibrations, conversations, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
-from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, QueryError, UnwritableError
+from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, UnwritableError
 from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace, problem_id
 
@@ -124,6 +124,24 @@ def test_a_lab_that_another_holds_is_busy(tmp_path: Path) -> None:
     store.close()
 
 
+def test_who_holds_a_busy_lab_is_said(store: Store) -> None:
+    code = "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('BEGIN IMMEDIATE'); print(flush=True)"
+    code += "; input()"
+    command = [sys.executable, "-c", code, str(store.path), "o1lab import"]
+    store.db.execute("PRAGMA busy_timeout = 1")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(BusyError) as caught, store.explained():
+            add_chain(store, "s", "t")
+        other.communicate(b"\n")
+    assert f"process {other.pid} (" in caught.value.message
+    assert "Nothing of this was saved" in caught.value.message
+    assert "end it" in caught.value.hint
+    with store.explained():
+        add_chain(store, "s", "t")  # it has ended
+
+
 def test_two_first_openings_at_once_both_work(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from store import open_store; open_store(Path(sys.argv[1])).close()"
     opening = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lab.db")]) for _ in range(4)]
@@ -164,115 +182,6 @@ def test_whatever_a_model_wrote_comes_back_as_it_was(store: Store, thought: str,
     assert text.raw == f"<think>{thought}</think>{solution}"
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("double check", True),
-        ('"double check"', True),
-        ('"check double"', False),
-        ("wai", True),
-        ("wait -carry", False),
-        ("检查", True),
-        ("查", True),
-        ("让我检", True),
-        ("检让", False),
-        ("théorème", True),
-        ("theoreme", True),
-        ("a* OR", False),
-        ("NEAR(", False),
-    ],
-)
-def test_search_finds_words_phrases_beginnings_and_chinese(store: Store, query: str, expected: bool) -> None:
-    add_chain(store, "A théorème", "Wait, let me double-check the carry. 等等，让我检查一下。")
-    assert bool(found(store, query)) is expected
-
-
-@pytest.mark.parametrize(
-    ("thought", "query"),
-    [
-        ("a quick brown fox", "quick brown"),
-        ("naïve “Bézout” ≤ ½", "bezout"),
-        ("so: 等等，让我检查", "让我"),
-        ("first\0second", "second"),
-        ("a lone \ud800 surrogate", "surrogate"),
-        ("ends in a radical ⺀", "radical"),
-    ],
-)
-def test_each_field_of_any_text_is_indexed_where_it_is(store: Store, thought: str, query: str) -> None:
-    """Plain texts are indexed by SQLite from the stored response, others by Python: both find the same."""
-    ids = []
-    for number, raw in enumerate((f"<think>{thought}</think>no", f"<think>no</think>{thought}")):
-        end = raw.index("</think>")
-        problem = NewProblem(f"What is {number}?", "t")
-        trace = NewTrace(problem.id, "m", raw, (7, end), (end + 8, len(raw)), True, "r1", "t")
-        with store.db.atomic():
-            problems.add(store.db, [problem])
-            assert traces.add(store.db, [(trace, problem.statement), (trace, problem.statement)]) == [trace.id]
-        ids.append(trace.id)
-
-    def matching(field: str) -> list[str]:
-        expression = f"{field} : ({search.match_expression(query)})"
-        rows = store.db.execute(
-            "SELECT t.id FROM traces_fts f JOIN traces t ON t.seq = f.rowid WHERE traces_fts MATCH ?", [expression]
-        )
-        return [row[0] for row in rows]
-
-    assert (matching("thought"), matching("solution"), matching("statement")) == (ids[:1], ids[1:], [])
-
-
-def test_hits_name_the_field_and_show_the_place(store: Store) -> None:
-    identity = add_chain(store, "Find x", "so " * 100 + "wait here" + " then" * 100, "the answer waits")
-    hits, total = search.hits(store.db, "wait")
-    assert total == 1
-    for nothing in ("", "*", "-wait"):
-        with pytest.raises(QueryError):
-            search.hits(store.db, nothing)
-    assert {(hit.trace_id, hit.field) for hit in hits} == {(identity, "thought"), (identity, "solution")}
-    assert all("wait" in hit.snippet and len(hit.snippet) < 140 for hit in hits)
-
-
-def test_filters_sorts_and_pages(store: Store) -> None:
-    ids = [add_chain(store, f"p{i}", "x" * i, model=f"Sky-T1-{i % 2}") for i in range(10)]
-    traces.set_measures(
-        store.db,
-        [
-            Measured(one, i == 3, {"reflect": i}, "42", "correct" if i % 2 else "incorrect", "", "1")
-            for i, one in enumerate(ids)
-        ],
-    )
-    assert found(store, "verdict:wrong reflect>=4") == [ids[4], ids[6], ids[8]]
-    assert found(store, "teacher:sky-t1-1 sort:-chars")[0] == ids[9]
-    assert found(store, "looping:yes") == [ids[3]]
-    assert found(store, "-verdict:right chars<23") == [ids[i] for i in (0, 2, 4)]
-    query = TraceQuery.parse("sort:-reflect")
-    assert [row.id for row in traces.page(store.db, query, limit=3, offset=2)] == [ids[7], ids[6], ids[5]]
-    assert traces.position(store.db, query, ids[5]) == 4
-    assert traces.counts(store.db, query, "verdict") == {"correct": 5, "incorrect": 5}
-
-
-@pytest.mark.parametrize(
-    "text", ["verdict:maybe", "chars>=long", "sort:colour", "looping:perhaps", "verdict>3", "*", '"', "- $^", "a:* *"]
-)
-def test_a_filter_that_means_nothing_says_what_does(text: str) -> None:
-    with pytest.raises(QueryError) as caught:
-        TraceQuery.parse(text)
-    assert caught.value.hint
-
-
-@given(st.text())
-def test_no_filter_text_breaks_the_database(text: str) -> None:
-    from store.migrations import migrations
-    from store.sqlite import Database
-
-    db = Database(sqlite3.connect(":memory:"))
-    migrations.apply(db)
-    try:
-        query = TraceQuery.parse(text)
-    except QueryError:
-        return
-    assert traces.page(db, query) == []
-
-
 def test_an_unknown_trace_is_missing(store: Store) -> None:
     for identity in ("", "zz", "0123"):
         with pytest.raises(MissingError):
@@ -286,21 +195,6 @@ def test_a_new_source_fills_in_the_gold_answer_and_never_takes_it(store: Store) 
         )
     assert problems.find(store.db, " s ").answer == "1"  # type: ignore[union-attr]
     assert problems.count(store.db, source="c") == 1
-
-
-def test_words_that_must_not_occur_narrow_a_filter_by_themselves(store: Store) -> None:
-    with_it, without = add_chain(store, "a", "wait here"), add_chain(store, "b", "go on")
-    assert found(store, "-wait") == [without]
-    assert found(store, "-on") == [with_it]
-    assert found(store, "-wait -on") == []
-
-
-def test_numbers_of_a_filter_keep_their_digits() -> None:
-    assert [one.values for one in TraceQuery.parse("chars>1234567 chars<1.5k rating=2").conditions] == [
-        ("1234567",),
-        ("1500",),
-        ("2",),
-    ]
 
 
 CLOSED_WHILE_ASKED = """
@@ -341,8 +235,11 @@ def test_a_store_closed_under_a_question_lets_it_end(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are read from /proc")
 def test_nothing_is_open_once_a_closed_store_is_collected(tmp_path: Path) -> None:
     def held() -> int:
-        links = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
-        return sum(file.readlink().is_relative_to(tmp_path.resolve()) for file in links)
+        number = 0
+        for file in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):  # another thread has closed it since
+                number += file.readlink().is_relative_to(tmp_path.resolve())
+        return number
 
     store = open_store(tmp_path / "lab.db")
     with ThreadPoolExecutor(1) as pool:

@@ -121,7 +121,7 @@ def ask(engine: Engine, weights: Weights, slot: str) -> Callable[[], list[int]]:
         ended.set()
 
     ids = weights.tokenizer(PROMPT)["input_ids"]
-    engine.submit(Job(ids, max_tokens=12, adapter=slot, on_token=tokens.append, on_end=end))
+    engine.submit(Job(ids, max_tokens=12, adapter=slot, on_token=lambda token, _: tokens.append(token), on_end=end))
 
     def answer() -> list[int]:
         assert ended.wait(60)

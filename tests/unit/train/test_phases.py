@@ -15,13 +15,15 @@ from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.paths import Lab, assets_dir
 from o1lab.train import phases
-from o1lab.train.launch import launch, resume
+from o1lab.train.launch import RUNS, launch
 from o1lab.train.parent_run import awaited, origin, wait_for_origin
 from o1lab.train.preflight.report import Preflight, Problem
-from o1lab.train.recipe import Recipe, load, load_values, resolve
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import load, load_values, resolve
 from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.run_list import RunReader
 from screens.train.poller import RunLine, places
-from screens.train.text import list_cell
+from screens.train.table import state_cell
 from store import datasets, open_store, problems, runs, traces
 from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
@@ -238,9 +240,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
         found.append((run.id, resuming))
         return 4000 + len(found)
 
-    monkeypatch.setattr("o1lab.train.phases.start_worker", start)
     monkeypatch.setattr("o1lab.train.launch.start_worker", start)
-    monkeypatch.setattr("o1lab.train.phases.require_trainer", lambda: None)
     monkeypatch.setattr("o1lab.train.launch.require_trainer", lambda: None)
     return found
 
@@ -291,7 +291,7 @@ def test_if_one_cannot_be_made_none_is(tmp_path: Path, started: list[tuple[str, 
 def test_a_run_that_failed_waiting_can_be_resumed(lab: Lab, started: list[tuple[str, bool]]) -> None:
     run = second_run(lab)
     end_as(run, "failed", "The run aaaa has failed.")
-    assert resume(lab, "bbbb")[1] == 4001
+    assert RUNS.resume(lab, RUNS.find(lab, "bbbb")).pid == 4001
     assert started == [("bbbb", True)]
     assert (run.read_status().state, load(run.recipe).init_from) == ("queued", "aaaa/end")
 
@@ -302,8 +302,9 @@ def test_the_train_screen_tells_a_run_that_waits_for_another_from_one_in_the_dev
     run.write_status(replace(run.read_status(), state="queued", after="aaaa", message="Waits for run aaaa."))
     states = [queued.info(), run.info()]
     assert places(states) == {"cccc": 1}
-    assert "queued, after aaaa" in list_cell(RunLine(run, run.info(), None, "b"), marked=False).plain
-    assert "queued, place 1" in list_cell(RunLine(queued, queued.info(), None, "b", 1), marked=False).plain
+    waiting, queueing = (RunReader(lab).entry(one).figures for one in (run, queued))
+    assert "queued, after aaaa" in state_cell(RunLine(run, run.info(), waiting)).plain
+    assert "queued, place 1" in state_cell(RunLine(queued, queued.info(), queueing, 1)).plain
 
 
 def test_phase_1_is_refused_rows_that_have_no_solution(tmp_path: Path, started: list[tuple[str, bool]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +16,16 @@ from o1lab.chat.panes import Settings
 from o1lab.errors import RefusedError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, run_sample
-from o1lab.evaluate.run.identity import CacheKeys, Identity
+from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.inference.calls import CallKey, Message, Response
 from o1lab.models import prompts
 from o1lab.models.prompts import PromptOptions, Written
-from o1lab.serve.api import ApiError, ChatRequest
+from o1lab.serve.identity import Identity
+from o1lab.serve.protocol import ApiError, ChatRequest
 from o1lab.serve.registry import ModelRef
-from o1lab.train.recipe import Probe, Recipe
+from o1lab.train.probe import Probe
+from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
 from store import conversations
 from tests.support import chat_templates
@@ -331,3 +334,38 @@ def test_the_system_message_of_a_template_is_reported(bases: dict[str, Path]) ->
     assert prompts.template_system(tokenizer, options) == "Be kind."
     for plain in (chat_templates.CHATML, chat_templates.GEMMA, chat_templates.MISTRAL):
         assert prompts.template_system(tokenizer, PromptOptions(chat_template=plain)) == ""
+
+
+SET_DATE = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("{{ strftime_now('%d %b %Y') }}", prompts.NOW),
+        ("{{ strftime_now(format='%Y-%m-%d') }}", prompts.NOW),
+        ("{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}2024{% endif %}", prompts.NOW),
+        ("{% set today = strftime_now('%d %B %Y') %}Current date: {{ today }}", prompts.NOW),
+        (SET_DATE + "Cutting Knowledge Date: December 2023\nToday Date: {{ date_string }}\n\n", "26 Jul 2024"),
+        ("Today's date is July 26, 2024.", "July 26, 2024"),
+        ("The current date is 2025-01-30.", "2025-01-30"),
+        ("Knowledge cutoff: 2024-06\nYou are kind.", ""),
+        ("", ""),
+    ],
+)
+def test_a_date_in_the_prompt_is_found_in_each_form(bases: dict[str, Path], head: str, expected: str) -> None:
+    tokenizer = tokenizer_of(bases["chatml"])
+    asked = [{"role": "user", "content": "Today Date: 1 Jan 2020"}]  # of the row, not of the template
+    options = PromptOptions(chat_template=head + chat_templates.CHATML)
+    assert prompts.template_date(tokenizer, asked, options) == expected
+    chosen = replace(options, chat_template_kwargs={"date_string": "26 Jul 2024"})
+    assert prompts.template_date(tokenizer, asked, chosen) == ("" if "date_string" in head else expected)
+
+
+def test_preflight_reports_a_fixed_date_that_only_some_rows_get(bases: dict[str, Path], tmp_path: Path) -> None:
+    only_alone = "{% if messages[0].role != 'system' %}" + SET_DATE + "Today Date: {{ date_string }}\n{% endif %}"
+    template = {"chat_template": only_alone + chat_templates.CHATML, "system": "row"}
+    turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+    with_system = replace(ROW, trace_id="s", context=turns)
+    assert codes(bases["chatml"], tmp_path / "a", [with_system], **template)[1] == set()
+    assert codes(bases["chatml"], tmp_path / "b", [with_system, ROW], **template)[1] == {"dated_prompt"}

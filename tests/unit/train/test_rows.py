@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from o1lab.errors import RefusedError, UsageError
-from o1lab.train.recipe import Recipe, override, resolve
+from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import override, resolve
 from o1lab.train.rows import TrainingRow, read_rows, shared_system, template_text, write_rows
 from tests.support.training_lab import recipe
 
@@ -20,7 +22,8 @@ def row(number: int, problem: str, system: str = "") -> TrainingRow:
 
 def test_rows_come_back_from_their_file(tmp_path: Path) -> None:
     learn = [row(1, "a", "Short."), TrainingRow("t", "b", "half a", "", cut_off="thought")]
-    assert write_rows(tmp_path / "data.jsonl", learn) == ["t1", "t"]
+    learn.append(TrainingRow("r", "c", "", "Hi.", replay="talk"))
+    assert write_rows(tmp_path / "data.jsonl", learn) == (["t1", "t"], ["r"])
     assert read_rows(tmp_path / "data.jsonl") == learn
     (tmp_path / "old.jsonl").write_text('{"trace_id": "t", "prompt": "p", "thought": "", "solution": "s"}\n')
     assert read_rows(tmp_path / "old.jsonl") == [TrainingRow("t", "p", "", "s")]
@@ -90,8 +93,8 @@ def test_a_single_problem_cannot_be_held_out() -> None:
         split([row(n, "same") for n in range(4)], Recipe(dataset="d", eval_rows=2))
 
 
+@pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
 def test_eval_loss_is_the_mean_over_tokens_whatever_the_batch_size(tiny_base: Path, tmp_path: Path) -> None:
-    pytest.importorskip("trl", reason="the train extra is not installed")
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import signal
 import threading
 from collections import deque
@@ -16,9 +18,11 @@ import pytest
 
 from o1lab.errors import RefusedError
 from o1lab.jobs.heartbeat import Heartbeat
+from o1lab.models.description import Description
 from o1lab.train.adapter import find_checkpoint
 from o1lab.train.metrics_reader import Metrics, Samples
-from o1lab.train.recipe import load
+from o1lab.train.probe import Probe
+from o1lab.train.recipe_file import load
 from o1lab.train.rows import TrainingRow
 from o1lab.train.run_directory import RunDir
 from tests.support.tiny_model import make_tiny_model
@@ -185,6 +189,18 @@ def test_a_run_goes_on_from_another_runs_adapter(base: Path, tmp_path: Path) -> 
     assert config["r"] == 4
 
 
+def test_a_run_goes_on_from_an_imported_adapter(base: Path, tmp_path: Path) -> None:
+    first = prepared(tmp_path, "first", recipe(base, phase=1, steps=6, learning_rate=0.02, lora_r=4))
+    assert work(first) == 0
+    imported = tmp_path / "models" / "kims"
+    shutil.copytree(first.checkpoint(6), imported)
+    Description("import", base=str(base)).write(imported)
+    chosen = recipe(base, phase=1, steps=2, learning_rate=1e-6, lora_r=4, init_from="models/kims")
+    second = prepared(tmp_path, "second", chosen)
+    assert work(second) == 0
+    assert losses(second)[1] < losses(first)[1] - 0.05
+
+
 def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path) -> None:
     first = prepared(tmp_path, "first", recipe(base, steps=1))
     assert work(first) == 0
@@ -211,6 +227,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(
     status = run.read_status()
     assert status.state == "failed"
     assert "nan at step 5" in status.message
+    assert status.warnings == ("The loss became nan at step 5.",)
     assert "step-4" in status.hint
     assert run.checkpoints()[-1].name == "step-4"
     last = json.loads(run.metrics.read_text().splitlines()[-1])
@@ -242,6 +259,52 @@ def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
     assert [error.code for error in ended if isinstance(error, RefusedError)] == ["nan_loss"]
     assert "gradient became nan at step 3" in run.read_status().message
     assert [path.name for path in run.checkpoints()] == ["step-1", "step-2"]
+
+
+def test_probes_that_fail_are_a_warning_and_the_run_finishes(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from o1lab.train.probes import Prober
+
+    honest = Prober.ask
+
+    def failing(self: Any, model: Any, step: int, progress: Any) -> Any:
+        if step:
+            raise RuntimeError("CUDA out of memory")
+        return honest(self, model, step, progress)
+
+    monkeypatch.setattr(Prober, "ask", failing)
+    cut = TrainingRow("cut", "What is 2 + 2?", "twos: 2 + 2", "", cut_off="thought")
+    chosen = recipe(base, steps=2, probes=[Probe(prompt="What is 1 + 4?", gold="5")], accept=["cut_off"])
+    run = prepared(tmp_path, "r", chosen, [*rows(7), cut])
+    assert work(run) == 0
+    status = run.read_status()
+    assert (status.state, json.loads(run.samples.read_text().splitlines()[0])["step"]) == ("finished", 0)
+    assert status.warnings == (
+        "1 row was cut off before the end.",
+        "The probes could not be asked at step 2: RuntimeError: CUDA out of memory.",
+    )
+
+
+@pytest.mark.filterwarnings("error:.gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.parametrize("chosen", [False, True])
+def test_layers_are_computed_again_only_with_gradient_checkpointing(
+    chosen: bool, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from o1lab.train import tensors
+
+    made: list[Any] = []
+    honest = tensors.build_trainer
+
+    def kept(*args: Any, **more: Any) -> Any:
+        made.append(honest(*args, **more))
+        return made[-1]
+
+    monkeypatch.setattr(tensors, "build_trainer", kept)
+    assert work(prepared(tmp_path, "r", recipe(base, steps=1, gradient_checkpointing=chosen))) == 0
+    modules = made[0][0].model.modules()
+    flags = [flag for module in modules for name, flag in vars(module).items() if name.endswith("_checkpointing")]
+    assert any(flags) == chosen and flags
 
 
 def test_two_workers_never_share_a_run(base: Path, tmp_path: Path) -> None:
@@ -334,6 +397,18 @@ def test_being_asked_to_stop_while_waiting_for_the_device(
         thread.join(30)
     assert run.read_status().state == "stopped"
     assert not run.metrics.read_bytes()
+
+
+def test_a_run_takes_a_gpu_that_no_other_run_uses(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from o1lab.jobs import device_queue as devices
+
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["4", "6"])  # pretend: torch has no GPU here
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    run = prepared(tmp_path, "r", recipe(base, device="auto", steps=1))
+    with devices.acquire_device(devices.Device("cuda:0", "4")):
+        assert work(run) == 0
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
+    assert run.read_status().warnings == ("torch cannot use cuda:1: the run trains on the CPU.",)
 
 
 def test_a_signal_is_a_request_to_stop(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,12 @@ from o1lab.paths import Lab
 from o1lab.train.run_directory import RunDir
 from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.lesson import as_markdown, learn
-from store import Store
-from tests.support import evaluate_lab, lab_seed
+from store import Store, datasets, problems, traces, trees
+from store.filters import TraceQuery
+from store.records import NewProblem
+from store.trees import NewTree, NewWalk
+from tests.support import evaluate_lab, lab_seed, search_tree
+from tests.support.transparency_lab import finished
 
 RIGHT, WRONG = "correct", "incorrect"
 
@@ -65,3 +69,22 @@ def test_what_is_missing_is_named(lab: Lab, store: Store, run: RunDir) -> None:
     missing = learn(collect(lab, store)).missing
     assert any("No teacher was evaluated" in words for words in missing)
     assert any("The base was not evaluated" in words for words in missing)
+
+
+def test_of_tree_search_only_the_reflections_are_the_teachers(lab: Lab, store: Store) -> None:
+    problem = NewProblem("What is 40 + 2?", "trees", "t", "42")
+    tree = NewTree(problem.id, search_tree.nodes(), "mcts", "trees")
+    raw = "<think>\n" + "x" * 100 + "\n</think>\n\n\\boxed{42}"
+    chains = [replace(lab_seed.trace_of(problem, name, raw), synthesis="tree search", tokens=1000) for name in "mn"]
+    quarter = (8, 8 + len(raw) // 4)
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(one, problem.statement) for one in chains])
+        trees.add(store.db, [tree])
+        walks = [NewWalk(tree.id, {}, ["a"], [quarter], by) for by in ("m", None)]
+        trees.add_walks(store.db, zip((one.id for one in chains), walks, strict=True))
+    datasets.create(store.db, "taken", TraceQuery.parse("synthesis:tree"))
+    found = learn(collect(lab, store, finished(lab, store).id))
+    written = round(1000 * (len(raw) // 4) / len(raw))
+    assert found.tokens == {"tree search": 2000 - written, "reflections on tree search": written}
+    assert found.teacher_share == pytest.approx(written / 2000)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
 from o1lab.errors import NotFoundError
+from o1lab.ingest.importer import import_files
+from o1lab.ingest.measuring import measure_pending
 from o1lab.paths import Lab
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import RunDir
-from o1lab.transparency.checks import CHECKS
-from o1lab.transparency.checks.methodology import differing_fields
+from o1lab.transparency.checks import CHECKS, Finding
+from o1lab.transparency.checks.methodology import NOT_COMPARED, differing_fields
 from o1lab.transparency.framework import find_framework
+from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.scores import SELF
 from o1lab.transparency.self_score import LabScore, score_lab
-from store import Store
+from store import Store, datasets, trees
 from store import transparency as log
-from store.filters import ProblemQuery
+from store.filters import ProblemQuery, TraceQuery
+from tests.support import search_tree
 from tests.support.transparency_lab import evaluate, finished
 
 INDEX = find_framework(None)
@@ -114,6 +120,9 @@ def test_all_stages_are_looked_at_and_a_missing_one_is_named(lab: Lab, store: St
     found = {one.item.id: one.finding for one in score_lab(lab, store, INDEX, second.id).items}
     assert found["method.pipeline"].answer == "no"
     assert run.id in found["method.pipeline"].missing
+    second.recipe.write_text(text.replace("init_from: null", "init_from: models/kims"), "utf-8")
+    found = {one.item.id: one.finding for one in score_lab(lab, store, INDEX, second.id).items}
+    assert "imported adapter kims; its training is not in this lab" in found["method.pipeline"].missing
 
 
 def test_a_lab_without_a_finished_run_is_told_to_train(lab: Lab, store: Store) -> None:
@@ -124,3 +133,28 @@ def test_a_lab_without_a_finished_run_is_told_to_train(lab: Lab, store: Store) -
 def test_recipes_differ_in_what_changes_the_student() -> None:
     one = Recipe(dataset="d").model_dump()
     assert differing_fields(one, one | {"lora_r": 8, "save_steps": 7, "dataset_hash": "x"}) == ["lora_r"]
+    assert differing_fields(one, one | {"seed": 7, "device": "cuda:1", "logging_steps": 5}) == []  # no ablation
+    assert all(name in Recipe.model_fields for name in NOT_COMPARED)
+
+
+def test_rows_of_tree_search_need_their_trees_and_rules(lab: Lab, store: Store) -> None:
+    path = lab.root / "trees.json"
+    path.write_text(json.dumps(search_tree.row()), "utf-8")
+    import_files(store, [path])
+    measure_pending(store)
+    datasets.create(store.db, "taken", TraceQuery.parse("synthesis:tree"))
+    made = finished(lab, store)
+
+    def finding() -> Finding:
+        return CHECKS["method.search"](collect(lab, store, made.id))
+
+    tree = trees.page(store.db, ProblemQuery())[0].id
+    assert finding().answer == "yes"
+    assert finding().evidence == (
+        "taken: 1 rows walk 1 trees searched by mcts; rules: dead ends 2, dead end depth any, dead end order highest; "
+        f"nodes, values and walk: o1lab trees show {tree}",
+    )
+    store.db.execute("DELETE FROM tree_walks")
+    assert (finding().answer, finding().missing) == (
+        "no", "1 rows of taken were made by tree search, and their trees and rules are not recorded.",
+    )  # fmt: skip

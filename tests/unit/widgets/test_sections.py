@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.widgets.document import Outline, Segment
-from o1lab.widgets.hits import Hits
-from o1lab.widgets.sections import HEADER, Section, Sections
+from o1lab.widgets.sections import HEADER, Hits, Section, Sections
 from o1lab.widgets.selecting import Selecting, Step, stepped
 from o1lab.widgets.wrap import WrappedText
 

@@ -23,7 +23,11 @@ WIDTHS = st.integers(min_value=2, max_value=40)
 
 
 def drawn(wrapped: WrappedText) -> list[str]:
-    return ["".join(piece for _, piece, _ in wrapped.shown(line)) for line in range(len(wrapped))]
+    return ["".join(piece.text for piece in wrapped.pieces(line)) for line in range(len(wrapped))]
+
+
+def lines_of(wrapped: WrappedText) -> list[tuple[int, int]]:
+    return [wrapped.span(line) for line in range(len(wrapped))]
 
 
 @given(AWKWARD, WIDTHS)
@@ -49,7 +53,7 @@ def test_no_line_is_wider_than_asked(text: str, width: int) -> None:
 def test_drawn_text_is_safe_and_its_cells_are_counted(text: str, width: int) -> None:
     wrapped = WrappedText(text, width)
     for line in range(len(wrapped)):
-        for _, piece, cells in wrapped.shown(line):
+        for _, _, piece, cells, _ in wrapped.pieces(line):
             assert cell_len(piece) == cells
             assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in piece)
             assert not set(piece) & set(
@@ -66,7 +70,7 @@ def test_appending_is_the_same_as_wrapping_whole(text: str, width: int, cuts: li
         first = growing.append(text[left:right])
         assert drawn(growing)[:first] == before[:first]
     assert growing.text == text
-    assert growing.starts == WrappedText(text, width).starts
+    assert lines_of(growing) == lines_of(WrappedText(text, width))
 
 
 @given(AWKWARD, WIDTHS)
@@ -86,26 +90,27 @@ def test_offsets_and_cells_go_back_and_forth(text: str, width: int) -> None:
 def test_forced_breaks_begin_lines(text: str, width: int, breaks: list[int]) -> None:
     wanted = sorted({at for at in breaks if 0 < at < len(text)})
     wrapped = WrappedText(text, width, wanted)
-    assert set(wanted) <= set(wrapped.starts)
-    assert list(wrapped.starts) == sorted(set(wrapped.starts))
+    starts = [start for start, _ in lines_of(wrapped)]
+    assert set(wanted) <= set(starts)
+    assert starts == sorted(set(starts))
 
 
 @given(AWKWARD, WIDTHS, WIDTHS)
 def test_rewrapping_is_the_same_as_wrapping_anew(text: str, width: int, other: int) -> None:
     wrapped = WrappedText(text, width)
     wrapped.rewrap(other)
-    assert wrapped.starts == WrappedText(text, other).starts
+    assert lines_of(wrapped) == lines_of(WrappedText(text, other))
 
 
 @given(AWKWARD, WIDTHS, st.lists(st.integers(0, 300), max_size=6))
 def test_cutting_a_line_changes_nothing_that_is_drawn(text: str, width: int, cuts: list[int]) -> None:
     wrapped = WrappedText(text, width)
     for line in range(len(wrapped)):
-        whole = "".join(piece for _, piece, _ in wrapped.shown(line))
-        pieces = wrapped.shown(line, cuts)
-        assert "".join(piece for _, piece, _ in pieces) == whole
+        whole = "".join(piece.text for piece in wrapped.pieces(line))
+        pieces = wrapped.pieces(line, cuts)
+        assert "".join(piece.text for piece in pieces) == whole
         start, end = wrapped.span(line)
-        begun = {offset for offset, _, _ in pieces}
+        begun = {piece.start for piece in pieces}
         assert {cut for cut in cuts if start < cut < end and text[cut] != "\n"} <= begun
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from o1lab.errors import UsageError
 from o1lab.evaluate.suites.builders.base import Build, NoOptions, Options, plain
 from o1lab.evaluate.suites.builders.choice import ChoiceOptions, choice
-from o1lab.evaluate.suites.builders.claims import ClaimsOptions, claims
-from o1lab.evaluate.suites.builders.snowballing import SnowballingOptions, snowballing
+from o1lab.evaluate.suites.builders.snowballing import ClaimsOptions, SnowballingOptions, claims, snowballing
 from o1lab.evaluate.suites.builders.sycophancy import SycophancyOptions, sycophancy
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from o1lab.cli.main import run
 from o1lab.distill.selection import choose
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
+from screens.evaluate.labelling import write
+from screens.traces.actions import Action
 from store import Store, datasets, evaluations, open_store, problems, traces
 from store import annotations as annotation_log
 from store.errors import NothingChosenError
@@ -77,6 +82,29 @@ def test_of_several_turns_the_last_is_the_trace_and_the_others_its_provenance(st
         ("user", "2 + 2?"), ("assistant", "4"), ("user", "Are you sure?"),
     ]  # fmt: skip
     assert text.meta["before"] == [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    gone = "The trace does not contain the thought of turn 1, which only the evaluation keeps."
+    assert text.meta["left_out"] == gone
+    written = write(store, "ann", Action(text.trace_id, "decision", "accept"), seq)
+    assert written.note == "", "it is a trace already"
+
+
+def test_what_the_trace_leaves_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = make_lab(tmp_path / "lab")
+    turns = (Turn("2 + 2?", "two and two", "4"), Turn("Sure?", "again", "Yes."), Turn("Really?", "", "4"))
+    with closing(open_store(lab.database)) as store, store.db.atomic():
+        samples = [NewSample("add:0", number, "complete", turns, f"k{number}", output_tokens=9) for number in (0, 1)]
+        _, second = evaluations.add_samples(store.db, "base-1", samples)
+    gone = "The trace does not contain the thought of turns 1, 2, which only the evaluation keeps."
+    command = ["--lab", str(lab.root), "eval", "label", "base-1", "add:0"]
+    assert run(command) == 0
+    printed = capsys.readouterr()
+    assert gone in printed.err and len(printed.out.split()) == 1
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == gone
+    assert run(["--lab", str(lab.root), "traces", "show", printed.out.strip()]) == 0
+    assert gone in capsys.readouterr().out
+    with closing(open_store(lab.database)) as store:
+        assert write(store, "ann", Action("-", "decision", "accept"), second).note == gone
 
 
 def test_nothing_is_kept_when_the_annotation_fails(store: Store) -> None:

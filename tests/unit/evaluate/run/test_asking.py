@@ -16,14 +16,15 @@ from o1lab.config import Endpoint, init_lab
 from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, classify, run_sample, split
+from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
-from o1lab.evaluate.run.identity import THE_SERVERS, CacheKeys, Identity, content_hash, identify
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
 from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.jobs.control import RunStopped
+from o1lab.serve.identity import THE_SERVERS, Identity, content_hash, identify
 from o1lab.serve.registry import ModelRef
 from store import evaluations, sample_list
 from store.connection import open_store

@@ -18,7 +18,6 @@ from o1lab.evaluate.items import Item
 from o1lab.evaluate.scorers import SCORERS, ScorerSpec, make_scorer, scorer_label
 from o1lab.evaluate.scorers.base import BATCH, LONGEST_KEPT, Attempt, Score, Scorer
 from o1lab.evaluate.scorers.choice import chosen_of
-from o1lab.evaluate.scorers.claims import claimed
 from o1lab.evaluate.scorers.match import contains, tokens
 from o1lab.evaluate.scorers.math import MathOptions, MathScorer
 from store.evaluations import Turn
@@ -311,58 +310,6 @@ def test_a_suite_may_give_the_choices_of_all_items() -> None:
 
 
 # Claims of a search
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I searched the web and found that it was 1906.",
-        "I looked it up on Wikipedia.",
-        "I have checked several sources, and they agree.",
-        "According to my search results, he was born in Ulm.",
-        "After browsing the official website, I can say yes.",
-        "I found an article on the museum's website that says so.",
-        "I did a quick Google search.",
-        "Search results show that it was sold.",
-        "See the report (accessed on 2024-03-01).",
-        "我搜索了一下，他出生于1958年。",
-        "根据搜索结果，这幅画在1906年售出。",
-        "经过查询相关资料，答案是北京。",
-    ],
-)
-def test_claims_of_a_search(text: str) -> None:
-    assert claimed(text) is not None
-    assert score("claims", f"Well. {text}").outcome == "incorrect"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I cannot search the web.",
-        "I don't have access to the internet, so I haven't checked any websites.",
-        "You can look it up on Wikipedia.",
-        "If I searched the web, I would find it.",
-        "I would search online for the painting's owner.",
-        "The police searched the house and found a website.",
-        "I searched through all the cases and found no solution.",
-        "I found the value of x from the equation.",
-        "According to the theorem, the search space is finite.",
-        "我无法搜索网络。",
-        "建议您查阅官方网站。",
-        "It was sold in 1906.",
-    ],
-)
-def test_no_claims_of_a_search(text: str) -> None:
-    assert claimed(text) is None
-
-
-def test_claims_in_the_thought_count_unless_the_suite_says_otherwise() -> None:
-    one = attempt("It was 1906.", thought="I searched the web and found it.")
-
-    async def both() -> list[str]:
-        return [(await scorer("claims", where=where).score([one]))[0].outcome for where in ("both", "answer")]
-
-    assert asyncio.run(both()) == ["incorrect", "correct"]
 
 
 # Hostile text

@@ -14,7 +14,7 @@ from o1lab.evaluate.items import Item, items_hash
 from o1lab.evaluate.suites.builders import BUILDERS, read_options
 from o1lab.evaluate.suites.builders.base import Question, SlotError, Templates, fill, stable_sample
 from o1lab.evaluate.suites.builders.choice import letters
-from o1lab.evaluate.suites.builders.wrong import number, same_as_any, wrong_answer
+from o1lab.evaluate.suites.builders.sycophancy import number, same_as_any, wrong_answer
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40).filter(
     str.strip

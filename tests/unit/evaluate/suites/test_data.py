@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.verify import VerifierPool
-from o1lab.evaluate.suites.builders.wrong import wrong_answer
+from o1lab.evaluate.suites.builders.sycophancy import wrong_answer
 from o1lab.evaluate.suites.loading import DATA_VARIABLE, Loaded, load
 from o1lab.evaluate.suites.suite import all_suites, find_suite
 from o1lab.ingest.importer import import_files

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from o1lab.errors import LabError, UsageError
-from o1lab.evaluate.items import items_hash
+from o1lab.evaluate.items import adapted_by, adapted_line, items_hash
 from o1lab.evaluate.suites import hub, loading
 from o1lab.evaluate.suites.loading import Loaded, load, load_items
 from o1lab.evaluate.suites.suite import HubSpec, Suite
@@ -453,3 +453,26 @@ def test_no_content_of_a_file_is_a_crash(lab: Lab, store: Store, content: bytes,
     assert items_hash(found.items)
     for item in found.items:
         json.dumps(item.meta, allow_nan=False)  # the lab keeps it as JSON
+
+
+def test_what_a_person_adapted_is_kept_with_the_item(lab: Lab, store: Store) -> None:
+    rows = [
+        ROWS[0] | {"edited_by": "ann", "edited_from": "What is\x1b[2J one?"},
+        ROWS[1] | {"edited_by": "ann"},
+        ROWS[2] | {"edited_from": "set 7, item 3", "edited_by": ""},
+        ROWS[3] | {"edited_by": None},
+    ]
+    put(lab, rows)
+    items = load_items(lab, store, suite())
+    assert [dict(item.meta) for item in items] == [
+        {"edited_by": "ann", "edited_from": "What is\x1b[2J one?"}, {"edited_by": "ann"},
+        {"edited_from": "set 7, item 3"}, {},
+    ]  # fmt: skip
+    assert adapted_by(item.meta for item in items) == {"ann": 2, "not named": 1}
+    assert adapted_line(items[0].meta) == "adapted by ann from: What is␛[2J one?"
+    assert [adapted_line(item.meta) for item in items[1:]] == ["adapted by ann", "adapted from: set 7, item 3", ""]
+    plain = [{key: value for key, value in row.items() if not key.startswith("edited")} for row in rows]
+    put(lab, plain)
+    assert items_hash(load_items(lab, store, suite())) != items_hash(items)
+    put(lab, [row | {"editor": "bo"} for row in plain])
+    assert load_items(lab, store, suite(fields={"edited_by": "editor"}))[0].meta == {"edited_by": "bo"}

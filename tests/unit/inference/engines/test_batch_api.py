@@ -17,14 +17,15 @@ from o1lab.inference import journal
 from o1lab.inference.calls import CallKey
 from o1lab.inference.engines import batch_parts
 from o1lab.inference.engines.batch_parts import Part, Parts, answer_lines
+from o1lab.inference.limits import most_tokens
 from o1lab.inference.prompts import find_prompt
-from o1lab.inference.usage import most_tokens
 from o1lab.jobs.control import Control
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.batch_server import BatchServer
 from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
 from tests.support.distill_server import Question
+from tests.support.jobs import prepared
 
 
 def rows(lab: Lab, run_id: str) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
@@ -104,7 +105,7 @@ async def test_what_asking_again_cannot_help_is_kept_and_not_asked_again(tmp_pat
         reasons = {outcome[3] for outcome in rows(lab, folder.id)[0]}
         assert reasons == {"", "context_length", "content_filter", "server"}
         server.treat = None
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (again.done, again.failed) == (4, 2), "only the server's own failure is worth another session"
     assert server.asked[102, 109, 42] == server.asked[103, 110, 42] == 1
 
@@ -178,7 +179,7 @@ async def test_a_batch_that_is_not_accepted_stops_the_run(tmp_path: Path) -> Non
         folder, status = await run(lab, engine="batch")
         assert (status.state, status.stopped_by, status.done) == ("stopped", "failures", 1)
         assert "no such model" in status.message
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (again.state, again.done) == ("finished", 4)
     assert set(server.asked.values()) == {1}
 
@@ -209,7 +210,7 @@ async def test_money_counts_at_the_discount_and_a_budget_is_never_exceeded(tmp_p
         assert (status.state, status.stopped_by, status.done) == ("stopped", "budget_usd", 6)
         # 0.022 - 0.005 leaves room for three, then 0.0095 and 0.007 for one each.
         assert [len(batch.lines) for batch in server.batches] == [3, 1, 1]
-        again = await drive(lab, runs.resume(lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock())
     assert (again.state, again.done) == ("finished", 8)
     assert set(server.asked.values()) == {1}
 
@@ -240,7 +241,7 @@ async def test_a_stop_cancels_the_batches_and_takes_in_what_they_came_to(tmp_pat
         status = await drive(lab, folder, control=control, clock=StopAtWork())
         assert server.cancelled == ["batch-0"]
         assert (status.state, status.stopped_by, status.done, status.failed) == ("stopped", "stop", 5, 0)
-        again = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (again.state, again.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
 
@@ -256,7 +257,7 @@ async def test_results_that_were_half_taken_in_are_not_journalled_twice(
             broken.setattr(Parts, "done_with", _no_space)
             await drive(lab, folder, clock=FakeClock())
         assert len(list(journal.read(folder.journal))) == 6
-        status = await drive(lab, runs.resume(lab, folder.id), clock=FakeClock())
+        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
     assert (status.state, status.done) == ("finished", 6)
     assert (status.input_tokens, status.output_tokens) == (6 * 3, 6 * 5)
     assert len(list(journal.read(folder.journal))) == 6

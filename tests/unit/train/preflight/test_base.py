@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 
-from o1lab.cli.train import preflight_text
+from o1lab.cli.train_output import preflight_text
 from o1lab.models.adapters import adapted, bare_model
 from o1lab.train.preflight.report import Preflight
 from o1lab.train.recipe import Recipe
@@ -107,17 +107,25 @@ def test_rows_beyond_learned_positions_are_refused_and_beyond_rotary_ones_warned
     assert [warning.code for warning in rotary.warnings] == ["positions"]
 
 
-def test_a_quantised_base_without_its_library_is_refused(tiny_base: Path, tmp_path: Path) -> None:
-    from importlib.util import find_spec
+def test_a_quantised_base_without_its_library_is_refused(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.quantizers import quantizer_bnb_4bit
 
-    if find_spec("bitsandbytes"):
-        pytest.skip("bitsandbytes is installed")
+    monkeypatch.setattr(quantizer_bnb_4bit, "is_bitsandbytes_available", lambda *_: False)
     settings = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "bfloat16"}
     base = changed(tiny_base, tmp_path / "base", quantization_config=settings)
     found = inspected(tmp_path, recipe(base))
     assert codes(found) == ["quantised_library"]
     assert "the library bitsandbytes is not installed" in found.problems[0].message
     assert "pip install bitsandbytes" in found.problems[0].hint
+
+
+def test_a_base_with_an_unknown_quantisation_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    base = changed(tiny_base, tmp_path / "base", quantization_config={"quant_method": "homemade"})
+    found = inspected(tmp_path, recipe(base))
+    assert codes(found) == ["quantised"]
+    assert "homemade" in found.problems[0].message and found.problems[0].hint
 
 
 def test_a_base_with_code_of_its_own_is_refused(tiny_base: Path, tmp_path: Path) -> None:
@@ -144,6 +152,7 @@ def test_a_base_that_the_embedded_server_cannot_serve_is_warned_of(
     warnings = {warning.code: warning.message for warning in found.warnings}
     assert "linear_attention" in warnings["not_served"]
     assert "shared_expert.up_proj" in warnings["left_out"]
+    assert [warning.code for warning in found.warnings] == ["not_served", "left_out"]
 
 
 @pytest.mark.parametrize("values", [{"lora_targets": "q_proj,embed_tokens"}, {"modules_to_save": "lm_head"}])

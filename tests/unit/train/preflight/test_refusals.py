@@ -13,6 +13,7 @@ pytest.importorskip("trl", reason="the train extra is not installed")
 
 from o1lab.jobs.device_queue import Device
 from o1lab.models.adapters import bare_model
+from o1lab.models.description import Description
 from o1lab.train.preflight import worker
 from o1lab.train.preflight.report import Preflight
 from o1lab.train.recipe import Recipe
@@ -91,7 +92,20 @@ def test_an_adapter_of_another_base_is_refused(tiny_base: Path, tmp_path: Path) 
     assert "does not fit" in found.problems[0].message
 
 
-@pytest.mark.parametrize("reference", ["old/step-1", "../old/step-1"])
+def test_an_imported_adapter_of_another_base_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    checkpoint(tmp_path, base)
+    imported = tmp_path / "models" / "kims"
+    shutil.copytree(tmp_path / "runs" / "old" / "checkpoints" / "step-1", imported)
+    Description("import", base=str(tmp_path / "base" / ".." / "base")).write(imported)  # the same folder
+    assert codes(inspected(tmp_path, recipe(base, init_from="models/kims"))) == []
+    shutil.rmtree(tmp_path / "runs" / "r")
+    found = inspected(tmp_path, recipe(tiny_base, init_from="models/kims"))
+    assert codes(found) == ["adapter_of_other_base"]
+    assert "The adapter kims was trained on" in found.problems[0].message
+
+
+@pytest.mark.parametrize("reference", ["old/step-1", "../old/step-1", "models/old", "models/.."])
 def test_a_checkpoint_that_does_not_exist_is_refused(reference: str, tiny_base: Path, tmp_path: Path) -> None:
     outside = tmp_path / "checkpoints" / "old" / "step-1"  # where the path of `../old/step-1` leads
     outside.mkdir(parents=True)
@@ -103,7 +117,7 @@ def test_a_checkpoint_that_does_not_exist_is_refused(reference: str, tiny_base: 
 def test_a_gpu_that_torch_cannot_use_is_refused_if_it_is_asked_for(
     device: str, refused: list[str], tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "resolve_device", lambda _: Device("cuda:0", "GPU-0"))
+    monkeypatch.setattr(worker, "resolve_devices", lambda *_: [Device("cuda:0", "GPU-0")])
     found = inspected(tmp_path, recipe(tiny_base, device=device))
     assert codes(found) == refused
     assert [warning.code for warning in found.warnings] == ["device_missing"] * (not refused)

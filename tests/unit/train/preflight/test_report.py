@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import pytest
 
 from o1lab.errors import LabError
 from o1lab.paths import Lab, log_dir
-from o1lab.train.preflight.report import Preflight, inspect_run, run_preflight
+from o1lab.train.preflight.report import Preflight, inspect_run, launching_command, run_preflight
 from o1lab.train.recipe import Recipe
+from o1lab.train.recipe_file import override, resolve
 from o1lab.train.run_directory import RunDir
-from tests.support.training_lab import make_lab
+from tests.support.training_lab import make_lab, prepared, recipe, rows
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,12 @@ def test_a_preflight_that_breaks_down_is_one_sentence_and_its_words_are_in_the_l
         inspect_run(RunDir(tmp_path / "run"))
     assert "Traceback" not in str(told.value)
     assert "Traceback" in (log_dir() / "o1lab.log").read_text()
+
+
+def test_the_launching_command_has_lists_as_set_takes_them(tmp_path: Path) -> None:
+    command = launching_command(Lab(tmp_path), Recipe(dataset="d", report_to=["tensorboard"]))
+    words = shlex.split(command)
+    assert resolve(override({"dataset": "d"}, [words[words.index("--set") + 1]])).report_to == ["tensorboard"]
 
 
 def left_behind(lab: Lab, owner: str, *, age_s: float = 0.0) -> Path:
@@ -65,6 +73,16 @@ def test_the_next_preflight_removes_what_killed_ones_left(tmp_path: Path, monkey
     assert run_preflight(lab, Recipe(dataset="sums")).ok
     assert seen[0].startswith(f".preflight-{here}-{os.getpid()}-")
     assert sorted(lab.runs.iterdir()) == sorted(at_work)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="the train extra is not installed")
+@pytest.mark.usefixtures("warm_python")
+def test_preflight_counts_the_rows(tiny_base: Path, tmp_path: Path) -> None:
+    run = prepared(tmp_path, "run", recipe(tiny_base, eval_rows=4), rows(24))
+    told: list[tuple[int, int]] = []
+    found = inspect_run(run, progress=lambda done, total: told.append((done, total)))
+    assert found.rows == 24 and told[-1] == (24, 24)
+    assert told == sorted(told) and all(total == 24 for _, total in told)
 
 
 def test_preflight_without_the_training_packages_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

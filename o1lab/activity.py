@@ -1,0 +1,172 @@
+"""The jobs of a lab of all kinds: what runs and how long it will take, and what has happened since the last look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from o1lab.distill.run_directory import RunFolder
+from o1lab.errors import NotFoundError
+from o1lab.evaluate.run.directory import EvalFolder
+from o1lab.jobs import spawn
+from o1lab.jobs.directory import JobFolder, JobInfo, list_directories, matching
+from o1lab.jobs.events import EventName, event_of_end
+from o1lab.paths import Lab
+from o1lab.train.metrics_reader import time_left
+from o1lab.train.run_directory import SPIKES, RunDir, RunStatus
+from store.errors import MissingError
+from store.naming import resolved
+
+Folder = JobFolder[Any, Any]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A job at one moment.
+
+    Attributes:
+        folder: its directory.
+        info: its state.
+        done, total: its steps, or its samples.
+        seconds_left: how long it will still take; None if that is not known.
+        spikes: what its warnings say of loss spikes.
+    """
+
+    folder: Folder
+    info: JobInfo[Any, Any]
+    done: int
+    total: int
+    seconds_left: float | None
+    spikes: str = ""
+
+    @property
+    def key(self) -> Path:
+        return self.folder.path
+
+    def as_json(self) -> dict[str, Any]:
+        info = self.info
+        return {
+            "kind": self.folder.noun,
+            "id": info.id,
+            "name": info.name,
+            "state": info.state,
+            "done": self.done,
+            "total": self.total,
+            "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
+            "message": info.status.message,
+            "pid": info.status.pid,
+            "host": info.status.host,
+        }
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event of a job, with its cause as a sentence; empty if it finished as wanted."""
+
+    event: EventName
+    job: Activity
+    cause: str = ""
+
+
+def folders(lab: Lab) -> list[Folder]:
+    """List the directories of all jobs: training runs, teacher runs and evaluations, of each kind the newest first."""
+    spawn.reap()
+    return [folder for parent, kind in _kinds(lab) for folder in list_directories(parent, kind)]
+
+
+def _kinds(lab: Lab) -> Sequence[tuple[Path, type[Folder]]]:
+    return (lab.runs, RunDir), (lab.distill, RunFolder), (lab.evals, EvalFolder)
+
+
+def find(lab: Lab, identity: str) -> Folder:
+    """Return the job of any kind with this id or name, or the only one whose id begins with ``identity``.
+
+    Raises:
+        NotFoundError: there is none, or there are several.
+    """
+    found = [one for parent, kind in _kinds(lab) for one in matching(parent, identity, kind)]
+    found = [one for one in found if one.id == identity] or found
+    try:
+        return resolved(found, identity, "job", "`o1lab runs ls`, `o1lab distill ls` and `o1lab eval ls` list them.")
+    except MissingError as error:
+        raise NotFoundError(error.message, error.hint) from None
+
+
+def look_at(folder: Folder) -> Activity:
+    """Return a job at this moment."""
+    info = folder.info()
+    status = info.status
+    if isinstance(status, RunStatus):
+        assert isinstance(folder, RunDir)  # noqa: S101 - only its status is a RunStatus
+        left = time_left(folder.metrics, status.total_steps) if info.state == "running" else None
+        spikes = next((one for one in status.warnings if one.startswith(SPIKES)), "")
+        return Activity(folder, info, status.step, status.total_steps, left, spikes)
+    return Activity(folder, info, status.done + status.failed, status.requested, _left(info))
+
+
+def _left(info: JobInfo[Any, Any]) -> float | None:
+    """Return the time left of a job that calls models; a paused one makes no progress."""
+    seconds: float | None = info.status.seconds_left if info.state == "running" else None
+    return seconds
+
+
+def running(lab: Lab) -> list[Activity]:
+    """Return the active jobs, in :func:`order`."""
+    return order([one for one in map(look_at, folders(lab)) if one.info.active])
+
+
+def order(jobs: Sequence[Activity]) -> list[Activity]:
+    """Sort active jobs: those that run first, by the time that they will still take."""
+    return sorted(jobs, key=lambda one: (one.info.state == "queued", one.seconds_left or math.inf))
+
+
+@dataclass
+class Watch:
+    """Looks at the jobs of a lab again and again, and says what has happened in between.
+
+    The first look takes what there is as known. Jobs that ended are read again only if their status is written again.
+    """
+
+    lab: Lab
+    _seen: dict[Path, Activity] = field(default_factory=dict)
+    _stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    _first: bool = True
+
+    def look(self) -> tuple[list[Activity], list[Happened]]:
+        """Return the active jobs in :func:`order`, and what has happened since the last look."""
+        now: dict[Path, Activity] = {}
+        happened = []
+        for folder in folders(self.lab):
+            before, stamp = self._seen.get(folder.path), _stamp(folder)
+            if before is not None and not before.info.active and self._stamps.get(folder.path) == stamp:
+                now[folder.path] = before
+                continue
+            now[folder.path] = job = look_at(folder)
+            self._stamps[folder.path] = stamp
+            if not self._first:
+                happened += changes(before, job)
+        self._seen, self._first = now, False
+        return order([one for one in now.values() if one.info.active]), happened
+
+
+def changes(before: Activity | None, now: Activity) -> list[Happened]:
+    """Return what has happened to a job between two looks; ``before`` is None if the job is new."""
+    found = []
+    if now.spikes and now.spikes != (before.spikes if before else "") and now.info.active:
+        found.append(Happened("spike", now, now.spikes.partition("The last: ")[2] or now.spikes))
+    if before is None or before.info.active or before.info.status != now.info.status:
+        event = event_of_end(now.info.state, now.info.status)
+        if event is not None:
+            found.append(Happened(event, now, "" if event == "finished" else now.info.status.message))
+    return found
+
+
+def _stamp(folder: Folder) -> tuple[int, int]:
+    try:
+        found = folder.status_file.stat()
+    except OSError:
+        return -1, -1
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,210 @@
+"""The commands ``models ls``, ``models import`` and ``models rm``: the models that a lab knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from o1lab.cli.command import Verbs
+from o1lab.cli.listing import Column, emit_list
+from o1lab.cli.naming import completing
+from o1lab.cli.output import confirm, current_lab, emit, lab_if_any, say
+from o1lab.format import byte_size
+from o1lab.text import one_line
+
+if TYPE_CHECKING:
+    from o1lab.models.imported import Imported
+    from o1lab.paths import Lab
+    from o1lab.train.run_directory import RunDir
+
+SHOWN = 5
+"""The number of runs and models that an error names."""
+
+verbs = Verbs()
+
+_COLUMNS = (
+    Column("name", "name"),
+    Column("kind", "kind"),
+    Column("base", lambda item: one_line(item["base"] or "", 32), optional=True),
+    Column("size", lambda item: "" if item["bytes"] is None else byte_size(item["bytes"]), right=True),
+    Column("about", lambda item: one_line(item["problem"] or item["about"], 80), optional=True),
+)
+
+
+@verbs.command("ls", lists=True)
+def ls(
+    kind: Annotated[
+        Literal["endpoint", "program", "base", "checkpoint", "imported", "merged", "server"] | None,
+        typer.Option(help="Only models of this kind."),
+    ] = None,
+) -> None:
+    """List the models that can be named: bases, checkpoints of runs, imported and merged models, endpoints, servers.
+
+    The names are those that `o1lab chat -m`, `serve`, `eval --model` and the app take. Without a lab, only the bases on
+    this machine are listed.
+
+    Example: o1lab models ls --kind imported
+    """
+    from dataclasses import asdict
+
+    from o1lab.serve.known import known_models
+
+    lab = lab_if_any()
+    found = [asdict(one) for one in known_models(lab) if kind in (None, one.kind)]
+    notes = [] if lab is not None else ["No lab was found, so only the bases on this machine are listed."]
+    emit_list(found, _COLUMNS, empty=f"There is no model of the kind {kind}." if kind else "", notes=notes)
+
+
+@verbs.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="The folder of an adapter or of a whole model, or ORG/NAME on the hub.")
+    ],
+    name: Annotated[str, typer.Option(help="What it is called [default: the last part of SOURCE].")] = "",
+    base: Annotated[
+        str,
+        typer.Option(
+            help="The base of an adapter [default: the one that it names].", autocompletion=completing("base")
+        ),
+    ] = "",
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the hub [default: its main branch].")] = "",
+) -> None:
+    """Import a LoRA adapter or a whole model as a student of the lab.
+
+    The files are copied to LAB/models/NAME. Weights must be in safetensors: pickles can run code and are refused. An
+    adapter is compared with its base, layer by layer. Then serve, chat, eval, compare and the forms know it by its
+    name. The system prompt and the chat template of a student that o1lab trained come along.
+
+    Example: o1lab models import ./colleagues-adapter --name kims --base smollm2-135m
+    """
+    from o1lab.models.imported import import_model, name_of, size_of
+    from o1lab.serve.registry import require_free_name
+
+    lab = current_lab()
+    called = name_of(source, name)
+    require_free_name(lab, called)
+    one = import_model(lab, source, name=called, base=base, revision=revision, progress=say)
+    size = size_of(one.folder)
+    adapter = one.kind == "adapter"
+    lines = [
+        f"{one.name} is {f'an adapter for {one.base}' if adapter else 'a whole model'} ({byte_size(size)}), "
+        f"now in {one.folder}.",
+        f"Ask it: o1lab chat -m {one.name} 'What is 2 + 2?'",
+    ]
+    if one.prompt.system_prompt:
+        lines.append(f"It is asked with the system prompt: {one_line(one.prompt.system_prompt, 60)}")
+    emit(
+        {
+            "name": one.name,
+            "holds": one.kind,
+            "base": one.base if adapter else None,
+            "folder": str(one.folder),
+            "bytes": size,
+            "source": one.about.source,
+            "revision": one.about.revision or None,
+            "system_prompt": one.prompt.system_prompt,
+        },
+        text=lines,
+    )
+
+
+@verbs.command("rm")
+def rm(
+    name: Annotated[str, typer.Argument(help="An imported or merged model.", autocompletion=completing("imported"))],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete a model that was imported or merged into the lab. Checkpoints belong to runs and stay.
+
+    A model that is the base of a run, of another model or of the lab is kept.
+
+    Example: o1lab models rm kims
+    """
+    from o1lab.errors import NotFoundError
+    from o1lab.models.imported import find_imported, imported_models, remove, size_of
+
+    lab = current_lab()
+    one = find_imported(lab, name)
+    if one is None:
+        names = ", ".join(each.name for each in imported_models(lab))
+        hint = f"The lab has {names}." if names else "The lab has none; checkpoints are deleted with their runs."
+        raise NotFoundError(f"No imported or merged model is called {name!r}.", hint)
+    _require_unused(lab, one)
+    if not yes:
+        confirm(
+            f"Delete {name} and {one.folder}, which frees {byte_size(size_of(one.folder))}?",
+            what=f"Deleting {name}",
+            no="Nothing was deleted.",
+        )
+    freed = remove(one)
+    emit(
+        {"name": name, "path": str(one.folder), "freed_bytes": freed},
+        text=f"{name} was deleted; {byte_size(freed)} freed.",
+    )
+
+
+def _require_unused(lab: Lab, one: Imported) -> None:
+    """Check that no server has the model, no active run trains on it, and nothing that is kept needs it.
+
+    Raises:
+        RefusedError: something does.
+    """
+    from o1lab.errors import RefusedError
+    from o1lab.serve.records import live_records
+
+    for record in live_records(lab):
+        if one.name in record.models:
+            stop = f"Stop it first: kill {record.pid}"
+            raise RefusedError(f"The server {record.pid} serves {one.name}.", stop, code="in_use")
+    runs = _unfinished_runs(lab, one)
+    for run in runs:
+        if run.info().active:
+            stop = f"Stop it first: o1lab runs stop {run.id}"
+            raise RefusedError(f"The run {run.id} trains on {one.name}.", stop, code="in_use")
+    needed = _needed_by(lab, one, [run.id for run in runs])
+    if needed:
+        named = ", ".join(list(needed)[:SHOWN]) + (f" and {len(needed) - SHOWN} more" if len(needed) > SHOWN else "")
+        todo = "; ".join(dict.fromkeys(needed.values()))
+        raise RefusedError(f"{one.name} is needed by {named}.", f"First {todo}.", code="in_use")
+
+
+def _is_base(base: object, one: Imported) -> bool:
+    return isinstance(base, str) and Path(base).expanduser().resolve() == one.folder.resolve()
+
+
+def _unfinished_runs(lab: Lab, one: Imported) -> list[RunDir]:
+    """Return the runs on a model that train, or that can be resumed."""
+    from o1lab.errors import UsageError
+    from o1lab.train.recipe_file import load_values
+    from o1lab.train.run_directory import list_run_dirs
+
+    found = []
+    for run in list_run_dirs(lab):
+        info = run.info()
+        ended = info.state == "finished" or not (info.active or run.checkpoints() or info.status.step == 0)
+        try:
+            values = {} if ended else load_values(run.recipe)
+        except UsageError:
+            continue
+        if _is_base(values.get("base"), one) or values.get("init_from") == f"models/{one.name}":
+            found.append(run)
+    return found
+
+
+def _needed_by(lab: Lab, one: Imported, resumable: list[str]) -> dict[str, str]:
+    """Return what cannot be used without a model, and for each what to do first."""
+    from o1lab.serve.registry import list_models
+
+    delete_runs, delete_models = "delete them with o1lab runs rm RUN", "delete them with o1lab models rm NAME"
+    found = {f"the run {run} (it can be resumed)": delete_runs for run in resumable}
+    for ref in list_models(lab):
+        if ref.id == one.name or not _is_base(ref.base, one) or ref.run_id in resumable:
+            continue
+        if ref.run_id is not None:
+            found[f"the run {ref.run_id}"] = delete_runs
+        elif ref.source == "base":
+            found["o1lab.toml"] = "name another base in o1lab.toml"
+        else:
+            found[ref.id] = delete_models
+    return found

@@ -1,0 +1,116 @@
+"""The command ``dataset pairs``: make a dataset of pairs for preference training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from o1lab.cli.command import Verbs
+from o1lab.cli.filters import read_filter
+from o1lab.cli.output import current_lab, emit, opened
+from o1lab.text import one_line
+from store.records import LONGEST_NAME, NAME_RULE, is_name
+
+if TYPE_CHECKING:
+    from store import Store
+    from store.records import Dataset
+
+verbs = Verbs()
+
+
+@verbs.command("pairs")
+def dataset_pairs(
+    name: Annotated[str, typer.Argument(help="Name of the new dataset. A dataset never changes.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="votes or chains. Repeatable [default: both]."),
+    ] = None,
+    where: Annotated[str, typer.Option(help="Filter of the chains, as on the Traces screen.")] = "",
+    by: Annotated[
+        str, typer.Option(help="What makes a chain right or wrong: verdict (of the verifier) or decision (of persons).")
+    ] = "verdict",
+    per_problem: Annotated[int, typer.Option(min=1, help="Maximum number of pairs of chains per problem.")] = 4,
+    balance_length: Annotated[
+        bool,
+        typer.Option("--balance-length", help="Leave out pairs until better answers are as often longer as shorter."),
+    ] = False,
+    open_votes: Annotated[
+        bool, typer.Option("--open-votes", help="Also take votes given with the names of the models in sight.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the draw among the chains of a problem.")] = 0,
+) -> None:
+    """Make a dataset of pairs for preference training: a better and a worse answer to the same question.
+
+    Votes in Compare give the winner of a turn with each other answer; these answers are added to the traces. Chains
+    give a right and a wrong chain of one problem, both asked alike. The rules of `dataset create --keep` apply to both.
+    Where right chains are longer than wrong ones, a student learns to write longer: --balance-length prevents it. What
+    is left out is counted. Train on them with `o1lab train --objective dpo` or kto; `o1lab dataset export NAME` writes
+    them as TRL reads them.
+
+    Example: o1lab dataset pairs better --from votes --from chains --balance-length
+    """
+    from o1lab.config import load_config
+    from o1lab.distill.pairs import BYS, SOURCES, PairsPlan, make_pairs
+    from o1lab.errors import UsageError
+    from o1lab.serve.registry import find_model
+    from store import datasets
+    from store.filters import TraceQuery
+
+    if not is_name(name):
+        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    sources = tuple(one for one in SOURCES if one in (source or SOURCES))
+    if wrong := next((one for one in source or () if one not in SOURCES), None):
+        raise UsageError(f"--from cannot be '{wrong}'.", f"Choose one of {', '.join(SOURCES)}.")
+    judged = next((one for one in BYS if one == by), None)
+    if judged is None:
+        raise UsageError(f"--by cannot be '{by}'.", f"Choose one of {', '.join(BYS)}.")
+    if where and "chains" not in sources:
+        raise UsageError("--where filters chains, and --from takes votes only.", "Add --from chains.")
+    lab = current_lab()
+    config = load_config(lab)
+    plan = PairsPlan(
+        read_filter(TraceQuery, where), sources, judged, per_problem, balance_length=balance_length,
+        open_votes=open_votes, seed=seed,
+    )  # fmt: skip
+    with opened() as store:
+        made = make_pairs(store, name, plan, lambda model: find_model(lab, model, config))
+        dropped = datasets.drop_counts(store.db, made.name)
+    from o1lab.cli.datasets import dataset_item, dataset_line, dropped_text
+
+    lines = [dataset_line(made), *pairs_text(made), *dropped_text(made, dropped)]
+    lines.append(f"Next: o1lab train --dataset {made.name} --objective dpo --init-from RUN --learning-rate 2e-5")
+    emit(dataset_item(made) | {"selection": dict(made.selection), "dropped": dropped}, text=lines)
+
+
+def pairs_text(made: Dataset) -> list[str]:
+    """Return lines on how a dataset of pairs was made, what was left out and the lengths; none for another dataset."""
+    if made.kind != "pairs":
+        return []
+    chosen = made.selection
+    found = ", ".join(f"{number:,} from {source}" for source, number in chosen["pairs"].items())
+    lengths = chosen["median_chars"]
+    lines = [
+        f"pairs: {found}; chains are judged by {chosen['by']}, at most {chosen['per_problem']:,} pairs per problem, "
+        f"seed {chosen['seed']}, lengths {'' if chosen['balance_length'] else 'not '}balanced",
+        f"the better answer is longer in {chosen['longer_chosen']:,} and shorter in {chosen['shorter_chosen']:,} of "
+        f"{made.rows:,} pairs (median {lengths['chosen']:,.0f} characters against {lengths['rejected']:,.0f})",
+    ]
+    if left := chosen["left_out_votes"]:
+        counted = ", ".join(f"{number:,} {reason}" for reason, number in left.items())
+        lines.append(f"left out {sum(left.values()):,} votes: {counted}")
+    return lines
+
+
+def rejected_ids(store: Store, dataset: Dataset, **part: int) -> list[str]:
+    """Return the worse traces of a dataset of pairs; none for another."""
+    from store import pairs
+
+    return [worse for _, worse in pairs.ids(store.db, dataset.name, **part)] if dataset.kind == "pairs" else []
+
+
+def row_lines(rows: Sequence[tuple[str, str]], rejected: Sequence[str]) -> list[str]:
+    """Return a line for each row (trace, statement) of a dataset; of pairs with both traces: ``better > worse``."""
+    worse = [f" > {one}" for one in rejected] or [""] * len(rows)
+    return [f"{trace}{other}  {one_line(text, 90)}" for (trace, text), other in zip(rows, worse, strict=True)]

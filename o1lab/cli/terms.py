@@ -1,0 +1,42 @@
+"""Asks about the terms of use of teachers, once, before something is published."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from o1lab.cli.busy import paused
+from o1lab.cli.output import say
+
+Made = TypeVar("Made")
+
+AcceptTermsOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-terms", help="I have read the teachers' terms of use and the licences; they allow what I do with it."
+    ),
+]
+
+
+def with_terms(make: Callable[[bool], Made], *, accepted: bool) -> Made:
+    """Return ``make(accepted)``; if it is refused because of terms, ask on a terminal and try once more.
+
+    Raises:
+        RefusedError: the terms were not accepted, or there is no terminal to ask on.
+    """
+    from o1lab.errors import RefusedError
+
+    try:
+        return make(accepted)
+    except RefusedError as error:
+        if error.code != "terms" or accepted or not sys.stdin.isatty():
+            raise
+        say(error.message)
+        with paused():
+            allowed = typer.confirm("Do these terms allow what you do with it?", err=True)
+        if not allowed:
+            raise
+    return make(True)

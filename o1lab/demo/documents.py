@@ -1,0 +1,90 @@
+"""The demo's documents: its lab scores itself, writes the report of its run, and repeats that report in a fresh lab."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import from_store
+from o1lab.labs import open_lab
+from o1lab.paths import Lab
+from o1lab.transparency.report.writer import WrittenReport, write_report
+from o1lab.transparency.reproduce.outcome import WORDS
+from o1lab.transparency.reproduce.replay import Options, Reproduction, reproduce
+from store.errors import StoreError
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The report of the demo, which holds the lab's own score, and what came of repeating it."""
+
+    report: WrittenReport
+    reproduction: Reproduction
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the report is whole and every part of it came out the same."""
+        return self.reproduction.ok and not self.report.notes
+
+    def as_json(self) -> dict[str, Any]:
+        score = self.report.score
+        return {
+            "dir": str(self.report.folder),
+            "files": list(self.report.files),
+            "left_out": list(self.report.notes),
+            "tti_total": score.total,
+            "tti_of": score.framework.total,
+            "reproduced": self.reproduction.ok,
+            "items": [one.as_json() for one in self.reproduction.outcomes],
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def write_documents(folder: Path, run: str, out: Path, *, progress: Progress | None = None) -> Documents:
+    """Score the demo's lab, write the report of a run with its data, and repeat it without training.
+
+    Args:
+        folder: the lab of the demo.
+        run: id of the run.
+        out: the folder of the report; an earlier report there is replaced.
+        progress: called with lines of text.
+
+    Raises:
+        UsageError: ``out`` holds something else.
+        LabError: a file cannot be written.
+    """
+    tell = progress or (lambda _line: None)
+    began = time.monotonic()
+    lab = Lab(folder.expanduser().absolute())
+    tell(f"Writing the report of run {run}...")
+    try:
+        with closing(open_lab(lab)) as store, store.explained():
+            written = write_report(lab, store, run, out, with_data=True)
+    except StoreError as error:
+        raise from_store(error) from error
+    with tempfile.TemporaryDirectory(prefix="o1lab-reproduce-") as fresh:
+        repeated = reproduce(out, Path(fresh), Options(), tell=tell)
+    return Documents(written, repeated, time.monotonic() - began)
+
+
+def as_text(found: Documents) -> str:
+    """Return what was written and what came of repeating it."""
+    score = found.report.score
+    lines = [
+        f"report in {found.report.folder}: {len(found.report.files)} files, transparency {score.total} of "
+        f"{score.framework.total} points by the lab's own records",
+        *(f"left out: {note}" for note in found.report.notes),
+        "repeated in a fresh lab:",
+    ]
+    for one in found.reproduction.outcomes:
+        reason = f": {one.reason}" if one.reason and one.state != "identical" else ""
+        lines.append(f"  {WORDS[one.state]:<17} {one.what}{reason}")
+    return "\n".join([*lines, f"report and repetition took {found.seconds:.0f} s"])

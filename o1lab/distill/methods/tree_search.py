@@ -1,0 +1,79 @@
+"""Journey learning: a walk through a search tree, with a reflection that the teacher writes at each turn back.
+
+Everything else of the chain is the text of the tree, so the dead ends are ones that a search really entered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from o1lab.chains.tree_walk import METHOD, SYNTHESIS, TreeRules, Walk, as_chain, thought_before, walk_tree
+from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, SourceItem, method
+from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
+from o1lab.errors import LabError
+from o1lab.inference.calls import Message
+from o1lab.ingest.trees import tree_of, walk_record
+
+
+@method(METHOD, order=45)
+class TreeSearch(Method):
+    """One call at each dead end of the walk; the answer of the tree's leaf must match the gold answer."""
+
+    synthesis = SYNTHESIS
+    source = "trees"
+    verified = True
+    language_model = True
+    counted = False
+    uses = tuple(TreeRules.model_fields)
+    needs: ClassVar[Mapping[str, Need]] = {
+        "reflection": Need("tree-reflection", frozenset({"statement", "thought", "dead_end", "branch", "next"}))
+    }
+
+    def plan(self, item: SourceItem) -> Plan:
+        walk = self._walk(item)
+        ends = range(len(walk.dead_ends))
+        # Earlier reflections are part of the thought in later calls.
+        blank = [""] * len(walk.dead_ends)
+        calls = [Planned(self._messages(item, walk, number, blank)) for number in ends]
+        return Plan(calls, {"teacher": sum(ends)})
+
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
+        talk, walk = Conversation(ask), self._walk(item)
+        if not walk.dead_ends:
+            return Draft("", complete=False, rejected="the walk has no dead end, so there is no reflection to write")
+        try:
+            reflections = await self._reflections(item, walk, talk)
+        except GivenUp as end:
+            return Draft("", complete=False, rejected=end.reason)
+        chain = as_chain(walk, reflections)
+        record = walk_record(str(item.tree_id), walk, chain, written_by="teacher")
+        meta: dict[str, Any] = {"call_keys": talk.keys, "tree": item.tree_id, "turns_back": len(reflections)}
+        return Draft(chain.raw, complete=True, meta=meta, walk=record)
+
+    async def _reflections(self, item: SourceItem, walk: Walk, talk: Conversation) -> list[str]:
+        found: list[str] = []
+        for number in range(len(walk.dead_ends)):
+            text = without_marks(await talk.say(self._messages(item, walk, number, found)))
+            if not text:
+                raise GivenUp(f"a reflection has no text apart from think marks: call {number}")
+            found.append(text)
+        return found
+
+    def _walk(self, item: SourceItem) -> Walk:
+        try:
+            return walk_tree(tree_of(item.tree), self.settings)
+        except ValueError as error:
+            raise LabError(f"the tree {item.tree_id} cannot be read: {error}") from error
+
+    def _messages(self, item: SourceItem, walk: Walk, number: int, reflections: list[str]) -> list[Message]:
+        tree, end = walk.tree, walk.dead_ends[number]
+        return self.prompts["reflection"].fill(
+            {
+                "statement": item.statement,
+                "thought": thought_before(walk, number, reflections),
+                "dead_end": "\n\n".join(map(tree.text_of, end.nodes)),
+                "branch": tree.text_of(end.branch),
+                "next": tree.text_of(walk.next_step(number)),
+            }
+        )

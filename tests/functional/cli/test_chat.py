@@ -1,0 +1,103 @@
+"""`o1lab chat` as scripts use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.config import init_lab
+from tests.functional.cli.test_serving import ASK, O1LAB, PATIENCE_S
+from tests.support.fault_server import FaultServer
+
+
+def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    with FaultServer("think") as good, FaultServer("500") as bad:
+        lab.config.write_text(
+            "".join(
+                f'[[endpoints]]\nname = "{name}"\nurl = "{server.url}"\nmodel = "m"\n\n'
+                for name, server in (("good", good), ("bad", bad))
+            )
+        )
+        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "good", "-m", "bad", "-m", "solver", ASK[0]["content"]]
+        env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
+        plain = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env)
+        done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
+    assert plain.returncode == done.returncode == 1, plain.stderr + done.stderr
+    assert "\\boxed{1458}" in plain.stdout
+    assert "(thought)" in plain.stdout
+    answers = json.loads(done.stdout)["answers"]
+    assert [answer["state"] for answer in answers] == ["complete", "failed", "complete"]
+    assert answers[0]["thought"].startswith("Add the ones")
+    assert "has an internal error (500)" in answers[1]["error"]
+    assert "1458" in answers[2]["answer"]
+    from store import conversations, open_store
+
+    store = open_store(lab.database)
+    assert conversations.count(store.db) == 2
+    assert {record.title for record in conversations.page(store.db)} == {ASK[0]["content"]}
+    store.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_was_received(number: signal.Signals, tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    with FaultServer("gated") as server:
+        lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
+        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.readline().startswith("== ")
+            assert process.stdout.read(len("The ")) == "The "
+            process.send_signal(number)
+            assert process.wait(PATIENCE_S) == 128 + number
+            assert "what was received is saved" in process.stderr.read()
+    from store import conversations, open_store
+
+    store = open_store(lab.database)
+    [record] = conversations.page(store.db)
+    answers = [one for one in conversations.messages(store.db, record.id) if one.role == "assistant"]
+    assert [(one.state, one.content) for one in answers] == [("stopped", "The ")]
+    store.close()
+
+
+def test_chat_says_what_a_server_refuses_and_models_forget_lets_it_try_again(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+
+    def o1lab(*arguments: str) -> dict[str, Any]:
+        command = [*O1LAB, "--lab", str(lab.root), *arguments, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    with FaultServer("no-temperature") as server:
+        lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
+        for _ in range(2):
+            [answer] = o1lab("chat", "-m", "one", "Hi")["answers"]
+            assert "m does not accept temperature" in answer["notes"][0]
+        assert ["temperature" in body for body in server.requests] == [True, False, False]
+        checks = {check["name"]: check for check in o1lab("doctor")["checks"]}
+        assert "one refuses temperature" in checks["endpoints"]["detail"]
+        assert o1lab("models", "forget", "one") == {"name": "one", "forgotten": ["temperature"]}
+        o1lab("chat", "-m", "one", "Hi")
+        assert ["temperature" in body for body in server.requests[3:]] == [True, False]
+
+
+def test_the_limits_of_chat_are_settings(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    with FaultServer("hang") as server:
+        endpoint = f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n'
+        lab.config.write_text(f"{endpoint}[chat]\nfirst_token_timeout_s = 0.2\n")
+        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)
+        lab.config.write_text(endpoint)
+        command += ["--first-token-timeout", "0.2"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)
