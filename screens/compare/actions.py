@@ -15,8 +15,9 @@ from o1lab.widgets.dialogs import Choice, PickDialog, PreviewDialog
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
 from screens.base.messages import OpenTraces
 from screens.base.screen import LabScreen
-from screens.compare.controller import CompareController, Selected
+from screens.compare.controller import CompareController
 from screens.compare.dialogs import SettingsDialog
+from screens.compare.drawing import Selected
 from screens.compare.prompt_sets import PromptInput
 from store import conversations
 from store.conversations import Conversation

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.conversation import ConversationSession, Verifier
@@ -17,6 +16,7 @@ from o1lab.serve.registry import ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
+from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes
 from screens.compare.panes import Panes
 from screens.compare.status import PaneState, mark
 from store import conversations
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("o1lab.screens.compare")
 
 _OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The answer that a key acts on: the model of its pane, the question, and the saved message."""
-
-    ref: ModelRef
-    question: str
-    message: conversations.Message
 
 
 class CompareController:
@@ -267,26 +258,8 @@ class CompareController:
             stream.clear()
             for turn in range(session.turn if self.hidden else 1, session.turn + 1):
                 stream.add_user(session.question(turn))
-                self._draw_answer(stream, session.answer(pane, turn))
+                draw_answer(stream, session.answer(pane, turn), hidden=self.hidden)
         self.name_panes()
-
-    def _draw_answer(self, stream: StreamPane, message: conversations.Message | None) -> None:
-        if message is None:
-            return
-        self._draw_notes(stream, message.settings.get("notes", ()))
-        if message.content or message.thought:
-            stream.add_assistant(message.content, message.thought, message.thought_tokens)
-        if message.state == "failed":
-            self._draw_failure(stream, message.error or "This answer failed.", "")
-
-    def _draw_notes(self, stream: StreamPane, notes: Sequence[str]) -> None:
-        for note in notes if not self.hidden else ():  # a note names the model
-            stream.add_note(note)
-
-    def _draw_failure(self, stream: StreamPane, sentence: str, hint: str) -> None:
-        if self.hidden:  # the sentence names the model
-            sentence, hint = "This model failed.", "The reason is shown after the vote."
-        stream.fail(sentence, f"{hint} ctrl+r tries again.".strip())
 
     def _settle(self, pane: int) -> None:
         assert self.session is not None  # noqa: S101 - only panes of a session are busy
@@ -295,7 +268,7 @@ class CompareController:
         state.enter("ended")
         stream.finish()
         stream.drop_last_assistant()
-        self._draw_answer(stream, state.message)
+        draw_answer(stream, state.message, hidden=self.hidden)
         self.name_panes()
 
     def _end_unsaved(self, pane: int, error: RequestError) -> None:
@@ -308,7 +281,8 @@ class CompareController:
             self.changed()
         else:
             self._settle(pane)
-            self._draw_failure(self.stream(pane), f"{error.sentence} The previous answer is kept.", error.hint)
+            sentence = f"{error.sentence} The previous answer is kept."
+            draw_failure(self.stream(pane), sentence, error.hint, hidden=self.hidden)
             self.changed()
 
     def _expect(self, pane: int) -> None:
@@ -344,17 +318,17 @@ class CompareController:
                 thought = "\n\n".join(filter(None, (stream.last_thought, thought)))
                 stream.drop_last_assistant()
                 stream.begin_assistant()
-                self._draw_notes(stream, state.notes)
+                draw_notes(stream, state.notes, hidden=self.hidden)
                 stream.append_thought(thought)
                 stream.append_answer(answer)
             case Noted(text=text):
                 state.notes.append(text)
-                self._draw_notes(stream, [text])
+                draw_notes(stream, [text], hidden=self.hidden)
             case Done(thought_tokens=tokens):
                 stream.set_thought_tokens(tokens)
                 stream.finish()
             case Failed(error=error):
-                self._draw_failure(stream, error.sentence, error.hint)
+                draw_failure(stream, error.sentence, error.hint, hidden=self.hidden)
                 # No Saved event follows if a retry received nothing, since it replaces nothing.
                 self.panes.call_later(self._end_unsaved, event.pane, error)
             case Saved(message=message):

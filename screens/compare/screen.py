@@ -15,26 +15,25 @@ from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from o1lab.chat.panes import AnswerVerifier, Settings
+from o1lab.chat.panes import AnswerVerifier
 from o1lab.chat.votes import tally
 from o1lab.errors import O1LabError
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import ModelRef, find_model, list_models
 from o1lab.text import one_line
-from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported, task
 from screens.compare.actions import ConversationActions
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog, default_models, model_choices
+from screens.compare.keys import KEYS
 from screens.compare.pairs import PairsMaker
 from screens.compare.panes import Panes
 from screens.compare.prompt_sets import LetterKeys, PromptInput, PromptSets
+from screens.compare.titles import describe
 from store import conversations
 
-VOTE = Binding.Group("Vote", compact=True)
-PROMPTS = Binding.Group("Prompt", compact=True)
 STATUS_EVERY_S = 0.25
 Action = Callable[[], Awaitable[None]]
 
@@ -45,45 +44,7 @@ class CompareScreen(LabScreen):
     TITLE = "COMPARE"
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "compare.tcss"]
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {LetterKeys}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "write", "Write", id="edit_prompt", tooltip="Go to the prompt and type"),
-        Binding("enter", "send", "Send", show=False, tooltip="Ask all models"),
-        Binding("escape", "leave_prompt", "Keys", key_display="esc",
-                tooltip="Leave the prompt, so that letters are keys"),
-        *(
-            Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE, tooltip=f"Vote that answer {n} is the best")
-            for n in range(1, 10)
-        ),
-        Binding("0", "tie", "Tie", tooltip="Vote that the answers are equally good"),
-        Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
-        Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
-        Binding("s", "stop", "Stop", tooltip="Stop this answer; what has arrived is kept"),
-        Binding("Z", "stop_all", "Stop all", tooltip="Stop all answers; what has arrived is kept"),
-        Binding("ctrl+r", "retry", "Retry", tooltip="Ask again where an answer failed"),
-        Binding("c", "run('chains')", "Chains behind it", tooltip="The most similar training chains of this student"),
-        Binding("T", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
-        Binding("ampersand", "models", "Models", key_display="&", tooltip="Choose the models to ask"),
-        Binding("o", "run('settings')", "Settings", tooltip="Temperature, length, seed and system prompt"),
-        Binding("B", "run('blind')", "Blind", tooltip="Hide or show the names of the models"),
-        Binding("n", "step(1)", "Next prompt", group=PROMPTS, tooltip="Show the next prompt of the prompt set"),
-        Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the prompt before"),
-        *stepping("prompt"),
-        Binding("L", "run('prompt_sets')", "Prompt sets", tooltip="Choose a set of prompts to go through"),
-        Binding("w", "run('save_prompt')", "Save prompt", tooltip="Save this prompt to a prompt set"),
-        Binding("i", "run('show_prompt')", "View prompt", tooltip="The prompt as this model gets it"),
-        Binding("number_sign", "run('tally')", "Tally", key_display="#", tooltip="Count the votes for each model"),
-        Binding("d", "run('dataset')", "Dataset", tooltip="Make a dataset of pairs from the blind votes of this lab"),
-        Binding("D", "close_pane", "Close pane", tooltip="Remove this model from the conversation"),
-        Binding("ctrl+n,insert", "new", "New", priority=True,
-                tooltip="Start a new conversation with the same models"),
-        Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True,
-                tooltip="Open a saved conversation"),
-        Binding("E", "run('export')", "Export", tooltip="Write this conversation to a file"),
-        Binding("tab", "walk(1)", "Next pane", show=False, tooltip="Go to the next pane"),
-        Binding("shift+tab", "walk(-1)", "Previous pane", show=False, tooltip="Go to the pane before"),
-        Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
-        Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
@@ -379,14 +340,3 @@ class CompareScreen(LabScreen):
         else:
             self.panes.show_place(place)
             self.panes.places[place].focus()
-
-
-def describe(settings: Settings) -> str:
-    """Describe the settings in a line."""
-    sampling = settings.sampling
-    parts = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
-    parts += [f"top-p {sampling.top_p:g}"] if sampling.top_p is not None else []
-    parts += [f"max {sampling.max_tokens}"] if sampling.max_tokens is not None else []
-    parts += [f"seed {sampling.seed}"] if sampling.seed is not None else []
-    parts += ["system prompt" if settings.system else "no system"] if settings.system is not None else []
-    return " · ".join([*parts, f"blind {'on' if settings.blind else 'off'}"])

@@ -1,0 +1,43 @@
+"""Draw saved answers, notes and failures in a pane, without what names the model if that is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from o1lab.serve.registry import ModelRef
+from o1lab.widgets.stream_pane import StreamPane
+from store.conversations import Message
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The answer that a key acts on: the model of its pane, the question, and the saved message."""
+
+    ref: ModelRef
+    question: str
+    message: Message
+
+
+def draw_answer(stream: StreamPane, message: Message | None, *, hidden: bool) -> None:
+    """Draw a saved answer with its notes and its error."""
+    if message is None:
+        return
+    draw_notes(stream, message.settings.get("notes", ()), hidden=hidden)
+    if message.content or message.thought:
+        stream.add_assistant(message.content, message.thought, message.thought_tokens)
+    if message.state == "failed":
+        draw_failure(stream, message.error or "This answer failed.", "", hidden=hidden)
+
+
+def draw_notes(stream: StreamPane, notes: Sequence[str], *, hidden: bool) -> None:
+    """Draw what was changed in the request."""
+    for note in notes if not hidden else ():  # a note names the model
+        stream.add_note(note)
+
+
+def draw_failure(stream: StreamPane, sentence: str, hint: str, *, hidden: bool) -> None:
+    """End an answer with an error."""
+    if hidden:  # the sentence names the model
+        sentence, hint = "This model failed.", "The reason is shown after the vote."
+    stream.fail(sentence, f"{hint} ctrl+r tries again.".strip())

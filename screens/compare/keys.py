@@ -1,0 +1,50 @@
+"""The keys of the Compare screen."""
+
+from __future__ import annotations
+
+from textual.binding import BindingType
+
+from o1lab.widgets.keys import Binding, stepping
+
+VOTE = Binding.Group("Vote", compact=True)
+PROMPTS = Binding.Group("Prompt", compact=True)
+
+KEYS: list[BindingType] = [
+    Binding("e", "write", "Write", id="edit_prompt", tooltip="Go to the prompt and type"),
+    Binding("enter", "send", "Send", show=False, tooltip="Ask all models"),
+    Binding("escape", "leave_prompt", "Keys", key_display="esc",
+            tooltip="Leave the prompt, so that letters are keys"),
+    *(
+        Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE, tooltip=f"Vote that answer {n} is the best")
+        for n in range(1, 10)
+    ),
+    Binding("0", "tie", "Tie", tooltip="Vote that the answers are equally good"),
+    Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
+    Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
+    Binding("s", "stop", "Stop", tooltip="Stop this answer; what has arrived is kept"),
+    Binding("Z", "stop_all", "Stop all", tooltip="Stop all answers; what has arrived is kept"),
+    Binding("ctrl+r", "retry", "Retry", tooltip="Ask again where an answer failed"),
+    Binding("c", "run('chains')", "Chains behind it", tooltip="The most similar training chains of this student"),
+    Binding("T", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
+    Binding("ampersand", "models", "Models", key_display="&", tooltip="Choose the models to ask"),
+    Binding("o", "run('settings')", "Settings", tooltip="Temperature, length, seed and system prompt"),
+    Binding("B", "run('blind')", "Blind", tooltip="Hide or show the names of the models"),
+    Binding("n", "step(1)", "Next prompt", group=PROMPTS, tooltip="Show the next prompt of the prompt set"),
+    Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the prompt before"),
+    *stepping("prompt"),
+    Binding("L", "run('prompt_sets')", "Prompt sets", tooltip="Choose a set of prompts to go through"),
+    Binding("w", "run('save_prompt')", "Save prompt", tooltip="Save this prompt to a prompt set"),
+    Binding("i", "run('show_prompt')", "View prompt", tooltip="The prompt as this model gets it"),
+    Binding("number_sign", "run('tally')", "Tally", key_display="#", tooltip="Count the votes for each model"),
+    Binding("d", "run('dataset')", "Dataset", tooltip="Make a dataset of pairs from the blind votes of this lab"),
+    Binding("D", "close_pane", "Close pane", tooltip="Remove this model from the conversation"),
+    Binding("ctrl+n,insert", "new", "New", priority=True,
+            tooltip="Start a new conversation with the same models"),
+    Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True,
+            tooltip="Open a saved conversation"),
+    Binding("E", "run('export')", "Export", tooltip="Write this conversation to a file"),
+    Binding("tab", "walk(1)", "Next pane", show=False, tooltip="Go to the next pane"),
+    Binding("shift+tab", "walk(-1)", "Previous pane", show=False, tooltip="Go to the pane before"),
+    Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
+    Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
+]  # fmt: skip
