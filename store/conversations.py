@@ -44,7 +44,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A preference. ``winner`` is a model reference, ``tie`` or ``none``; ``candidates`` are in the order shown."""
+    """A preference.
+
+    Attributes:
+        winner: A model reference, ``tie`` or ``none``.
+        candidates: The model references in the order shown.
+        contestants: For each candidate its ``pane`` and what it was asked with: ``system``, ``temperature``, ``top_p``,
+            ``max_tokens``. Empty in votes of earlier versions.
+        winner_pane: The pane of the winner, since several panes may have one model.
+    """
 
     conversation_id: str
     turn: int
@@ -52,6 +60,8 @@ class Vote:
     candidates: tuple[str, ...]
     blind: bool
     annotator: str
+    contestants: tuple[dict[str, Any], ...] = ()
+    winner_pane: int | None = None
     id: str = field(default_factory=new_id)
     created_at: str = field(default_factory=now)
 
@@ -64,25 +74,43 @@ class Conversation:
     panes: tuple[Pane, ...]
     created_at: str
     updated_at: str
+    round: str | None = None
+    """The prompt set asked in the background that it belongs to."""
 
 
 _MESSAGE_COLUMNS = ", ".join(f.name for f in fields(Message))
-_SELECT = "SELECT id, title, settings, created_at, updated_at FROM conversations c"
+_SELECT = "SELECT id, title, settings, created_at, updated_at, round FROM conversations c"
 
 
-def create(db: Database, title: str, panes: Sequence[tuple[str, str]], settings: dict[str, Any]) -> Conversation:
-    """Create a conversation with a pane for each (model reference, label)."""
-    identity, time = new_id(), now()
+def create(
+    db: Database,
+    title: str,
+    panes: Sequence[tuple[str, str]],
+    settings: dict[str, Any],
+    *,
+    identity: str | None = None,
+    round: str | None = None,
+) -> Conversation:
+    """Create a conversation with a pane for each (model reference, label); ``identity`` None is a new one."""
+    identity, time = identity or new_id(), now()
     with db.atomic():
         db.conn.execute(
-            "INSERT INTO conversations(id, title, settings, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
-            (identity, scrubbed(title), scrubbed(json.dumps(settings)), time, time),
+            "INSERT INTO conversations(id, title, settings, created_at, updated_at, round) VALUES (?, ?, ?, ?, ?, ?)",
+            (identity, scrubbed(title), scrubbed(json.dumps(settings)), time, time, round),
         )
         db.conn.executemany(
             "INSERT INTO panes(conversation_id, position, model, label) VALUES (?, ?, ?, ?)",
             [(identity, position, scrubbed(model), scrubbed(label)) for position, (model, label) in enumerate(panes)],
         )
     return get(db, identity)
+
+
+def set_settings(db: Database, identity: str, settings: dict[str, Any]) -> None:
+    """Replace the settings of a conversation."""
+    with db.atomic():
+        db.conn.execute(
+            "UPDATE conversations SET settings = ? WHERE id = ?", (scrubbed(json.dumps(settings)), identity)
+        )
 
 
 def get(db: Database, identity: str) -> Conversation:
@@ -146,24 +174,48 @@ def vote(db: Database, ballot: Vote) -> None:
     """Record a preference; the latest vote of an annotator on a turn counts."""
     with db.atomic():
         db.conn.execute(
-            "INSERT INTO votes(id, conversation_id, turn, winner, candidates, blind, annotator, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO votes(id, conversation_id, turn, winner, candidates, blind, annotator, created_at, "
+            "contestants, winner_pane) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 ballot.id, ballot.conversation_id, ballot.turn, ballot.winner, json.dumps(ballot.candidates),
-                ballot.blind, scrubbed(ballot.annotator), ballot.created_at,
+                ballot.blind, scrubbed(ballot.annotator), ballot.created_at, scrubbed(json.dumps(ballot.contestants)),
+                ballot.winner_pane,
             ),
         )  # fmt: skip
 
 
-def votes(db: Database, *, conversation_id: str | None = None) -> list[Vote]:
-    """Return the votes that count: the latest of each annotator on each turn."""
-    condition, parameters = ("conversation_id = ?", [conversation_id]) if conversation_id else ("1", [])
+def withdraw(db: Database, vote_id: str) -> None:
+    """Withdraw a vote; the annotator's vote before it on the same turn counts again, if there is one."""
+    with db.atomic():
+        db.conn.execute("UPDATE votes SET withdrawn_at = ? WHERE id = ?", (now(), vote_id))
+
+
+def votes(db: Database, *, conversation_id: str | None = None, round: str | None = None) -> list[Vote]:
+    """Return the votes that count, the earliest first: the latest of each annotator on each turn.
+
+    Args:
+        db: The lab's database.
+        conversation_id: Only those of this conversation.
+        round: Only those of the conversations of this round.
+    """
+    conditions, parameters = ["withdrawn_at IS NULL"], []
+    if conversation_id is not None:
+        conditions.append("conversation_id = ?")
+        parameters.append(conversation_id)
+    if round is not None:
+        conditions.append("conversation_id IN (SELECT id FROM conversations WHERE round = ?)")
+        parameters.append(round)
+    # With max(), the other columns are those of the latest vote. rowid has the order in which votes were recorded.
     rows = db.execute(
-        f"""SELECT conversation_id, turn, winner, candidates, blind, annotator, id, max(created_at)
-            FROM votes WHERE {condition} GROUP BY conversation_id, turn, annotator ORDER BY 8""",
+        f"""SELECT conversation_id, turn, winner, candidates, blind, annotator, contestants, winner_pane, id,
+            created_at, max(rowid) FROM votes WHERE {" AND ".join(conditions)}
+            GROUP BY conversation_id, turn, annotator ORDER BY max(rowid)""",
         parameters,
     )
-    return [Vote(r[0], r[1], r[2], tuple(json.loads(r[3])), bool(r[4]), r[5], r[6], r[7]) for r in rows]
+    return [
+        Vote(r[0], r[1], r[2], tuple(json.loads(r[3])), bool(r[4]), r[5], tuple(json.loads(r[6])), *r[7:10])
+        for r in rows
+    ]
 
 
 def save_prompt_set(db: Database, name: str, prompts: Sequence[str]) -> None:
@@ -193,4 +245,6 @@ def _condition(text: str) -> tuple[str, list[str]]:
 
 def _conversation(db: Database, row: Sequence[Any]) -> Conversation:
     panes = db.execute("SELECT position, model, label FROM panes WHERE conversation_id = ? ORDER BY position", [row[0]])
-    return Conversation(row[0], row[1], json.loads(row[2]), tuple(Pane(*pane) for pane in panes), row[3], row[4])
+    return Conversation(
+        row[0], row[1], json.loads(row[2]), tuple(Pane(*pane) for pane in panes), row[3], row[4], row[5]
+    )

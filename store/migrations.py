@@ -269,6 +269,23 @@ CREATE VIEW dataset_traces(name, position, trace_id) AS
 """
 
 
+_VOTES = """
+-- JSON, in the order of the candidates: {pane, system, temperature, top_p, max_tokens}, what each was asked with. Empty
+-- in votes of earlier versions: the answers have it.
+ALTER TABLE votes ADD COLUMN contestants TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE votes ADD COLUMN winner_pane INTEGER;
+ALTER TABLE votes ADD COLUMN withdrawn_at TEXT;
+-- The prompt set asked in the background that a conversation belongs to.
+ALTER TABLE conversations ADD COLUMN round TEXT;
+CREATE INDEX conversations_round ON conversations(round) WHERE round IS NOT NULL;
+CREATE TABLE prompt_tags (
+    prompt TEXT NOT NULL,           -- the id that a problem with this text has
+    tag TEXT NOT NULL,
+    PRIMARY KEY (prompt, tag)
+) WITHOUT ROWID;
+"""
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
@@ -302,5 +319,6 @@ for _name, _script in (
     ("0015_annotators", _ANNOTATORS),
     ("0016_token_scores", _LENS),
     ("0017_pairs", _PAIRS),
+    ("0018_votes", _VOTES),
 ):
     _register(_name, _script)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
+from o1lab.chat.contestants import asked_with
 from o1lab.chat.panes import PaneEvent, Saved, Settings, settings_from
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
@@ -209,12 +210,22 @@ class ConversationSession:
             elif answer is not None and answer.content:
                 found.append({"role": "user", "content": self.question(turn)})
                 found.append({"role": "assistant", "content": answer.content})
-        return self.refs[pane].prompt.conversation(found, system=self.settings.system)
+        return self.refs[pane].prompt.conversation(found, system=self.settings.of(pane).system)
 
     def system_of(self, pane: int) -> str:
         """Return the system prompt that ``pane`` is asked with; empty for none."""
-        own = self.refs[pane].prompt.system_prompt
-        return own if self.settings.system is None else self.settings.system
+        own, system = self.refs[pane].prompt.system_prompt, self.settings.of(pane).system
+        return own if system is None else system
+
+    async def change(self, settings: Settings) -> None:
+        """Keep settings with the conversation; they apply from the next answer on."""
+
+        def write() -> None:
+            with self.store.explained():
+                conversations.set_settings(self.store.db, self.record.id, asdict(settings))
+
+        await asyncio.to_thread(write)
+        self.settings = settings
 
     def order(self, turn: int | None = None) -> list[int]:
         """Return the panes in display order; if blind, shuffled for each turn, with a seed that makes it repeatable."""
@@ -224,7 +235,12 @@ class ConversationSession:
         return panes
 
     async def vote(
-        self, winner: int | Literal["tie", "none"], annotator: str, *, turn: int | None = None
+        self,
+        winner: int | Literal["tie", "none"],
+        annotator: str,
+        *,
+        turn: int | None = None,
+        blind: bool | None = None,
     ) -> conversations.Vote:
         """Save a vote.
 
@@ -233,6 +249,7 @@ class ConversationSession:
                 is good.
             annotator: who votes.
             turn: the turn; None for the last.
+            blind: whether the names were hidden; None for the setting of the conversation.
 
         Raises:
             UsageError: there are not two answers, or ``winner`` is not one of them.
@@ -241,13 +258,16 @@ class ConversationSession:
         candidates = [p for p in self.order(voted) if self.answer(p, voted) is not None]
         if len(candidates) < 2 or (isinstance(winner, int) and winner not in candidates):
             raise UsageError("There are not two answers to vote on.", "Wait until they are complete.")
+        answers = [one for p in candidates if (one := self.answer(p, voted)) is not None]
         ballot = conversations.Vote(
             self.record.id,
             voted,
             self.refs[winner].id if isinstance(winner, int) else winner,
             tuple(self.refs[p].id for p in candidates),
-            self.settings.blind,
+            self.settings.blind if blind is None else blind,
             annotator,
+            tuple(asked_with(one) for one in answers),
+            winner if isinstance(winner, int) else None,
         )
         await asyncio.to_thread(lambda: conversations.vote(self.store.db, ballot))
         return ballot
@@ -289,7 +309,7 @@ class ConversationSession:
             self._notify(pane, turn, Saved(saved))
 
     async def _sampling_for(self, pane: int, turn: int) -> Sampling:
-        sampling = self.settings.sampling
+        sampling = self.settings.of(pane).sampling
         before = self.answer(pane, turn)
         if before is None or not sampling.temperature or sampling.seed is None:
             return sampling
@@ -321,7 +341,7 @@ class ConversationSession:
             thought_tokens=done.thought_tokens if done else None,
             ttft_s=growing.ttft_s,
             seconds=done.seconds if done else None,
-            settings=asdict(replace(self.settings, sampling=sampling))
+            settings=asdict(replace(self.settings.of(pane), sampling=sampling))
             | {
                 "system": self.system_of(pane),
                 "finish_reason": done.finish_reason if done else growing.state,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.verify import VerifierPool
@@ -17,16 +18,44 @@ TITLE_LENGTH = 80
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of all panes.
+    """The settings of all panes, and where single panes differ from them.
 
     Attributes:
         system: the system prompt; None for that of each student's run, an empty text for none.
         blind: shuffle the panes and hide the models until the vote.
+        panes: for each pane its own values of ``OWN``; a pane without an entry has none.
     """
 
     system: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     blind: bool = False
+    panes: tuple[dict[str, Any], ...] = ()
+
+    def own(self, pane: int) -> dict[str, Any]:
+        """Return the values in which a pane differs from the others."""
+        return self.panes[pane] if pane < len(self.panes) else {}
+
+    def of(self, pane: int) -> Settings:
+        """Return the settings that a pane is asked with."""
+        own = self.own(pane)
+        sampling = replace(self.sampling, **{name: value for name, value in own.items() if name != "system"})
+        return Settings(own.get("system", self.system), sampling, self.blind)
+
+    def with_pane(self, pane: int, chosen: Settings) -> Self:
+        """Return these settings with those of one pane as ``chosen``; what is equal to the others is not its own."""
+        mine, all_ = _values(chosen), _values(self)
+        own = {name: value for name, value in mine.items() if value != all_[name]}
+        panes = [*self.panes, *({} for _ in range(pane + 1 - len(self.panes)))]
+        panes[pane] = own
+        return replace(self, panes=tuple(panes))
+
+
+OWN = ("temperature", "top_p", "max_tokens", "seed", "system")
+"""The settings that a pane can have of its own."""
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return {name: settings.system if name == "system" else getattr(settings.sampling, name) for name in OWN}
 
 
 @dataclass(frozen=True)
@@ -51,7 +80,13 @@ def settings_from(saved: dict[str, Any]) -> Settings:
     if "stop" in sampling:
         sampling["stop"] = tuple(sampling["stop"])
     system = saved.get("system", "")
-    return Settings(system if system is None else str(system), Sampling(**sampling), bool(saved.get("blind", False)))
+    panes = [one if isinstance(one, Mapping) else {} for one in saved.get("panes", ())]
+    return Settings(
+        system if system is None else str(system),
+        Sampling(**sampling),
+        bool(saved.get("blind", False)),
+        tuple({name: value for name, value in one.items() if name in OWN} for one in panes),
+    )
 
 
 class AnswerVerifier:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from store import conversations
+from store import Store, conversations
 from store.conversations import Conversation, Message, Vote
 from store.sqlite import Database
 
@@ -34,6 +34,13 @@ def tally(votes: Iterable[Vote]) -> list[Standing]:
             count[outcome] += 1
     standings = [Standing(model, **count) for model, count in counts.items()]
     return sorted(standings, key=lambda s: (-s.wins, s.losses, s.model))
+
+
+def last_vote(store: Store, conversation: str, turn: int, annotator: str) -> Vote | None:
+    """Return the vote of a person on a turn that counts."""
+    with store.explained():
+        votes = conversations.votes(store.db, conversation_id=conversation)
+    return next((one for one in votes if one.turn == turn and one.annotator == annotator), None)
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,15 @@ def _decided(conversation: Conversation, answers: Sequence[Message], ballot: Vot
         if one.created_at <= ballot.created_at and one.pane is not None:
             shown[one.pane] = one
     models = {pane.position: pane.model for pane in conversation.panes}
-    voted = {pane: one for pane, one in shown.items() if models.get(pane) in ballot.candidates}
-    winners = [pane for pane in voted if models[pane] == ballot.winner]
+    panes = [one.get("pane") for one in ballot.contestants]
+    voted = {
+        pane: one for pane, one in shown.items() if (pane in panes if panes else models.get(pane) in ballot.candidates)
+    }
+    winners = [
+        pane
+        for pane in voted
+        if (pane == ballot.winner_pane if ballot.winner_pane is not None else models[pane] == ballot.winner)
+    ]
     if len(winners) != 1:
         return []
     return [(voted[winners[0]].id, one.id) for pane, one in voted.items() if pane != winners[0]]

@@ -43,10 +43,41 @@ class ConversationActions:
 
     async def change_settings(self) -> None:
         """Change the settings of all panes; they apply from the next question on."""
-        chosen = await self.screen.app.push_screen_wait(SettingsDialog(self.controller.settings))
+        controller = self.controller
+        chosen = await self.screen.app.push_screen_wait(SettingsDialog(controller.settings))
         if chosen is not None:
-            self.controller.settings = replace(chosen, blind=self.controller.settings.blind)
+            await controller.change(replace(chosen, blind=controller.settings.blind, panes=controller.settings.panes))
             await self._set_blind(chosen.blind)
+
+    async def change_pane(self) -> None:
+        """Change the settings of the current pane alone; they apply from the next answer on."""
+        controller, pane = self.controller, self.controller.current_pane
+        place = controller.order.index(pane) + 1
+        dialog = SettingsDialog(controller.settings.of(pane), f"Settings of pane {place} alone", one_pane=True)
+        chosen = await self.screen.app.push_screen_wait(dialog)
+        if chosen is not None:
+            await controller.change(controller.settings.with_pane(pane, chosen))
+
+    async def double(self) -> None:
+        """Add a pane with the current pane's model, and ask for the settings of the new pane."""
+        controller, pane = self.controller, self.controller.current_pane
+        refs, settings = controller.refs, controller.settings
+        dialog = SettingsDialog(settings.of(pane), f"{refs[pane].label} again, with other settings", one_pane=True)
+        chosen = await self.screen.app.push_screen_wait(dialog)
+        if chosen is None:
+            return
+        question = controller.session.question() if controller.session is not None else ""
+        own = [settings.own(at) for at in range(len(refs))]
+        mine = settings.with_pane(len(refs), chosen).own(len(refs))
+        await controller.begin([*refs, refs[pane]], [*own, mine])
+        self.ask_again(question)
+
+    def ask_again(self, question: str) -> None:
+        """Fill in the last question of the conversation before, if nothing is typed."""
+        if question and not self.prompt.text:
+            self.prompt.text = question
+            self.screen.notify("A new conversation; the previous one is saved. Enter asks its last question again.")
+        self.prompt.focus()
 
     async def toggle_blind(self) -> None:
         """Turn blind on or off: the names of the models are hidden until the vote."""
@@ -149,7 +180,7 @@ class ConversationActions:
             messages = session.messages_for(pane)
         else:
             question = {"role": "user", "content": self.prompt.text}
-            messages = ref.prompt.conversation([question], system=self.controller.settings.system)
+            messages = ref.prompt.conversation([question], system=self.controller.settings.of(pane).system)
         remote = ref.endpoint is not None or ref.record is not None
         opened = await open_model(ref, None if remote else self.screen.context.servers)
         rendered = await rendered_prompt(opened, messages)

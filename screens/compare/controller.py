@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from o1lab.chat.conversation import ConversationSession, Verifier
 from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings
+from o1lab.chat.votes import last_vote
 from o1lab.inference.calls import RequestError
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started
 from o1lab.serve.endpoints import ModelAddress
@@ -19,6 +21,7 @@ from screens.base.context import LabContext
 from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes
 from screens.compare.panes import Panes
 from screens.compare.status import PaneState, mark
+from screens.compare.titles import own_settings, pane_title
 from store import conversations
 
 if TYPE_CHECKING:
@@ -53,6 +56,10 @@ class CompareController:
         self.session: ConversationSession | None = None
         self.states: list[PaneState] = []
         self.voted = False
+        self.seen = False
+        """Whether the names of the models were shown in this turn, so that a vote is not blind."""
+        self.ballot: conversations.Vote | None = None
+        """Your vote on this turn."""
         self.changed = changed
         self._verifier = verifier
         self._client: ChatClient | None = None
@@ -70,7 +77,7 @@ class CompareController:
     @property
     def hidden(self) -> bool:
         """Whether names and figures are hidden: blind, and no vote on this turn yet."""
-        return self.settings.blind and not self.voted and self.turn > 0
+        return self.settings.blind and not self.seen and self.turn > 0
 
     @property
     def order(self) -> list[int]:
@@ -101,9 +108,16 @@ class CompareController:
 
     # The conversation.
 
-    async def begin(self, refs: Sequence[ModelRef]) -> None:
-        """Start a conversation with these models; it is saved with its first question."""
+    async def begin(self, refs: Sequence[ModelRef], own: Sequence[dict[str, Any]] | None = None) -> None:
+        """Start a conversation with these models; it is saved with its first question.
+
+        Args:
+            refs: The model of each pane.
+            own: What each pane has of its own in the settings; None: a model keeps what it had.
+        """
         await self.close()
+        panes = own_settings(self.refs, self.settings, refs) if own is None else own
+        self.settings = replace(self.settings, panes=tuple(panes))
         self.refs = list(refs)
         await self._set_up()
 
@@ -128,18 +142,25 @@ class CompareController:
         for pane, state in enumerate(self.states):
             state.message = session.answer(pane)
             state.phase = "ended" if state.message is not None else "idle"
-        votes = await asyncio.to_thread(
-            lambda: conversations.votes(self.context.store.db, conversation_id=session.record.id)
-        )
-        self.voted = any(vote.turn == session.turn for vote in votes)
+        store = self.context.store
+        self.ballot = await asyncio.to_thread(last_vote, store, session.record.id, session.turn, self.context.annotator)
+        self.voted = self.seen = self.ballot is not None
         self.draw()
 
     async def _set_up(self) -> None:
         self.states = [PaneState() for _ in self.refs]
-        self.voted = False
+        self.voted = self.seen = False
         await self.panes.set_count(len(self.refs))
         self.name_panes()
         self.panes.call_after_refresh(self.name_panes)  # when their widths are known
+        self.changed()
+
+    async def change(self, settings: Settings) -> None:
+        """Change the settings; they are saved with the conversation, and apply from the next answer on."""
+        if self.session is not None:
+            await self.session.change(settings)
+        self.settings = settings
+        self.name_panes()
         self.changed()
 
     async def send(self, text: str) -> None:
@@ -160,9 +181,8 @@ class CompareController:
                 client=self._connections(),
                 verifier=self._verifier,
             )
-        self.session.settings = self.settings
         await self.session.send(text)
-        self.voted = False
+        self.voted = self.seen = False
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
             if self.settings.blind:
@@ -210,14 +230,27 @@ class CompareController:
         if self.session is None:
             return
         winner: int | Literal["tie", "none"] = self.order[place] if place is not None else "tie" if tie else "none"
-        await self.session.vote(winner, self.context.annotator)
-        self.voted = True
+        self.ballot = await self.session.vote(
+            winner, self.context.annotator, blind=self.settings.blind and not self.seen
+        )
+        self.voted = self.seen = True
         self.draw()
         self.changed()
 
+    async def withdraw(self) -> bool:
+        """Withdraw your last vote on this turn; return whether there was one. A new vote on the turn is not blind."""
+        session, ballot, me = self.session, self.ballot, self.context.annotator
+        if session is None or ballot is None or ballot.turn != session.turn:
+            return False
+        await asyncio.to_thread(conversations.withdraw, self.context.store.db, ballot.id)
+        self.ballot = await asyncio.to_thread(last_vote, self.context.store, session.record.id, session.turn, me)
+        self.voted = self.ballot is not None
+        self.changed()
+        return True
+
     async def close(self) -> None:
         """Stop all panes (partial answers are kept) and leave the conversation."""
-        session, self.session = self.session, None
+        session, self.session, self.ballot = self.session, None, None
         if session is not None:
             await session.close()
 
@@ -236,8 +269,8 @@ class CompareController:
         for place, (pane, stream) in enumerate(zip(self.order, self.panes.places, strict=False)):
             ref, state = self.refs[pane], self.states[pane]
             letter = chr(ord("A") + place)
-            name = f"model {letter}" if self.hidden else ref.label
-            if self.settings.blind and self.voted:
+            name = f"model {letter}" if self.hidden else pane_title(ref.label, self.settings, pane)
+            if self.settings.blind and self.seen:
                 name = f"{letter} was {name}"
             stream.set_title(f"{place + 1} {name}")
             stream.set_status(
@@ -293,11 +326,12 @@ class CompareController:
     # Events of the session.
 
     async def _open(self, ref: ModelRef) -> ModelAddress:
-        state = self.states[self.refs.index(ref)]
+        states = [self.states[pane] for pane, one in enumerate(self.refs) if one == ref]
         servers = self.context.servers if ref.endpoint is None and ref.record is None else None
         opened = await open_model(ref, servers)
-        if state.phase == "opening":
-            state.enter("waiting")
+        for state in states:
+            if state.phase == "opening":
+                state.enter("waiting")
         return opened
 
     def _on_event(self, event: PaneEvent) -> None:

@@ -111,7 +111,7 @@ _NO_SYSTEM = "none"
 
 
 class SettingsDialog(Dialog[Settings]):
-    """The settings of all panes. Enter keeps the changes, escape discards them."""
+    """The settings of all panes, or of one. Enter keeps the changes, escape discards them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "keep", "Keep", tooltip="Keep these settings"),
@@ -120,9 +120,10 @@ class SettingsDialog(Dialog[Settings]):
                 tooltip="Go to the previous field"),
     ]  # fmt: skip
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__("Settings, for all panes", "tab next field · enter keep · esc discard")
+    def __init__(self, settings: Settings, title: str = "Settings, for all panes", *, one_pane: bool = False) -> None:
+        super().__init__(title, "tab next field · enter keep · ctrl+j line of the system prompt · esc discard")
         self.settings = settings
+        self.one_pane = one_pane
 
     def compose_dialog(self) -> ComposeResult:
         yield Label("system prompt", classes="label", markup=False)
@@ -135,10 +136,11 @@ class SettingsDialog(Dialog[Settings]):
                 yield LineInput("" if value is None else f"{value:g}" if isinstance(value, float) else str(value),
                                 id=field.name, compact=True)  # fmt: skip
                 yield Label(field.help, classes="help", markup=False)
-        with Horizontal(classes="field"):
-            yield Label("blind", classes="label", markup=False)
-            yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
-            yield Label("space; hides names until you vote", classes="help", markup=False)
+        if not self.one_pane:
+            with Horizontal(classes="field"):
+                yield Label("blind", classes="label", markup=False)
+                yield BlindBox("on" if self.settings.blind else "off", self.settings.blind, id="blind", compact=True)
+                yield Label("space; hides names until you vote", classes="help", markup=False)
         yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -168,7 +170,7 @@ class SettingsDialog(Dialog[Settings]):
             Settings(
                 {"": None, _NO_SYSTEM: ""}.get(system, system),
                 Sampling(**values, stop=self.settings.sampling.stop),
-                self.query_one("#blind", Checkbox).value,
+                self.settings.blind if self.one_pane else self.query_one("#blind", Checkbox).value,
             )
         )
 

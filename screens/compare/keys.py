@@ -1,10 +1,13 @@
-"""The keys of the Compare screen."""
+"""The keys of the Compare screen, and when their actions are possible."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from textual.binding import BindingType
 
 from o1lab.widgets.keys import Binding, stepping
+from screens.compare.controller import CompareController
 
 VOTE = Binding.Group("Vote", compact=True)
 PROMPTS = Binding.Group("Prompt", compact=True)
@@ -20,6 +23,7 @@ KEYS: list[BindingType] = [
     ),
     Binding("0", "tie", "Tie", tooltip="Vote that the answers are equally good"),
     Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
+    Binding("u", "undo", "Undo vote", show=False, tooltip="Withdraw your vote on this turn"),
     Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
     Binding("s", "stop", "Stop", tooltip="Stop this answer; what has arrived is kept"),
     Binding("Z", "stop_all", "Stop all", tooltip="Stop all answers; what has arrived is kept"),
@@ -28,6 +32,10 @@ KEYS: list[BindingType] = [
     Binding("T", "run('add_trace')", "To traces", tooltip="Add this answer to the traces"),
     Binding("ampersand", "models", "Models", key_display="&", tooltip="Choose the models to ask"),
     Binding("o", "run('settings')", "Settings", tooltip="Temperature, length, seed and system prompt"),
+    Binding("at", "run('pane_settings')", "Settings of this pane", key_display="@", show=False,
+            tooltip="Settings in which this pane differs from the others"),
+    Binding("quotation_mark", "run('double')", "Same again", key_display='"', show=False,
+            tooltip="Add a pane with this model and other settings, to compare it with itself"),
     Binding("B", "run('blind')", "Blind", tooltip="Hide or show the names of the models"),
     Binding("n", "step(1)", "Next prompt", group=PROMPTS, tooltip="Show the next prompt of the prompt set"),
     Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the prompt before"),
@@ -48,3 +56,27 @@ KEYS: list[BindingType] = [
     Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
     Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
 ]  # fmt: skip
+
+
+def _has_chains(controller: CompareController) -> bool:
+    selected = controller.selected()
+    return selected is not None and selected.ref.run_id is not None and not controller.hidden
+
+
+POSSIBLE: dict[object, Callable[[CompareController], bool]] = {
+    "tie": lambda it: it.votable,
+    "none_good": lambda it: it.votable,
+    "undo": lambda it: it.ballot is not None,
+    "stop": lambda it: it.busy,
+    "stop_all": lambda it: it.busy,
+    "retry": lambda it: it.failed_pane() is not None,
+    "regenerate": lambda it: it.turn > 0 and not it.states[it.current_pane].busy,
+    "add_trace": lambda it: it.selected() is not None,
+    "chains": _has_chains,
+    "show_prompt": lambda it: not it.hidden,
+    "export": lambda it: it.turn > 0,
+    "pane_settings": lambda it: bool(it.refs) and not it.hidden,
+    "double": lambda it: bool(it.refs) and not it.hidden,
+    "close_pane": lambda it: len(it.refs) > 1,
+}
+"""Whether an action is possible; actions that are not named always are."""

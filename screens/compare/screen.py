@@ -27,7 +27,7 @@ from screens.base.screen import LabScreen, reported, task
 from screens.compare.actions import ConversationActions
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog, default_models, model_choices
-from screens.compare.keys import KEYS
+from screens.compare.keys import KEYS, POSSIBLE
 from screens.compare.pairs import PairsMaker
 from screens.compare.panes import Panes
 from screens.compare.prompt_sets import LetterKeys, PromptInput, PromptSets
@@ -55,10 +55,12 @@ class CompareScreen(LabScreen):
         self.prompt = PromptInput(placeholder="Ask all of them: enter sends, ctrl+j breaks the line", id="prompt")
         self.controller = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
         self.prompt_sets = PromptSets(self, self.controller, self.prompt)
-        actions = ConversationActions(self, self.controller, self.prompt)
+        self.actions = actions = ConversationActions(self, self.controller, self.prompt)
         self.pairs = PairsMaker(self)
         self.dialogs: dict[str, Action] = {
             "settings": actions.change_settings,
+            "pane_settings": actions.change_pane,
+            "double": actions.double,
             "blind": actions.toggle_blind,
             "conversations": actions.open_saved,
             "chains": actions.show_chains,
@@ -140,27 +142,10 @@ class CompareScreen(LabScreen):
             case "vote":
                 place = parameters[0]
                 return isinstance(place, int) and controller.votable and place <= len(controller.refs)
-            case "tie" | "none_good":
-                return controller.votable
-            case "stop" | "stop_all":
-                return controller.busy
-            case "retry":
-                return controller.failed_pane() is not None
-            case "regenerate":
-                return controller.turn > 0 and not controller.states[controller.current_pane].busy
-            case "add_trace":
-                return controller.selected() is not None
-            case "chains":
-                selected = controller.selected()
-                return selected is not None and selected.ref.run_id is not None and not controller.hidden
-            case "show_prompt":
-                return not controller.hidden
             case "step":
                 return self.prompt_sets.current is not None
-            case "export":
-                return controller.turn > 0
-            case "close_pane":
-                return len(controller.refs) > 1
+            case name if name in POSSIBLE:
+                return POSSIBLE[name](controller)
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self) -> None:
@@ -219,17 +204,15 @@ class CompareScreen(LabScreen):
     @work(exclusive=True, group="models")
     async def action_close_pane(self) -> None:
         """Close the current pane."""
-        closed = self.controller.current_pane
-        await self.with_models([ref for pane, ref in enumerate(self.controller.refs) if pane != closed])
+        closed, settings = self.controller.current_pane, self.controller.settings
+        kept = [(ref, settings.own(pane)) for pane, ref in enumerate(self.controller.refs) if pane != closed]
+        await self.with_models([ref for ref, _ in kept], [own for _, own in kept])
 
-    async def with_models(self, refs: Sequence[ModelRef]) -> None:
+    async def with_models(self, refs: Sequence[ModelRef], own: Sequence[dict[str, Any]] | None = None) -> None:
         """Start a conversation with other models, with the last question in the prompt."""
         question = self.controller.session.question() if self.controller.session is not None else ""
-        await self.controller.begin(refs)
-        if question and not self.prompt.text:
-            self.prompt.text = question
-            self.notify("A new conversation; the previous one is saved. Enter asks its last question again.")
-        self.prompt.focus()
+        await self.controller.begin(refs, own)
+        self.actions.ask_again(question)
 
     # Asking.
 
@@ -298,6 +281,18 @@ class CompareScreen(LabScreen):
         """Record a preference, then show the names of the models."""
         await self.controller.vote(place, tie=tie)
         self.refresh_notices()
+
+    @task(group="vote")
+    async def action_undo(self) -> None:
+        """Withdraw your vote on this turn."""
+        if await self.controller.withdraw():
+            shown = (
+                " The names were shown, so a new vote on this turn is not blind."
+                if self.controller.settings.blind
+                else ""
+            )
+            self.notify(f"Your vote is withdrawn.{shown}")
+            self.refresh_notices()
 
     @task(exclusive=True, group="around")
     async def refresh_notices(self) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from o1lab.chat.contestants import words_of
 from o1lab.chat.panes import Settings
+from o1lab.serve.registry import ModelRef
 
 
 def describe(settings: Settings) -> str:
@@ -13,4 +18,21 @@ def describe(settings: Settings) -> str:
     parts += [f"max {sampling.max_tokens}"] if sampling.max_tokens is not None else []
     parts += [f"seed {sampling.seed}"] if sampling.seed is not None else []
     parts += ["system prompt" if settings.system else "no system"] if settings.system is not None else []
+    parts += ["panes differ"] if any(settings.panes) else []
     return " · ".join([*parts, f"blind {'on' if settings.blind else 'off'}"])
+
+
+def pane_title(label: str, settings: Settings, pane: int) -> str:
+    """Return the title of a pane: the model, and the settings in which the pane differs from the others."""
+    words = words_of(settings.own(pane))
+    return f"{label} · {words}" if words else label
+
+
+def own_settings(before: Sequence[ModelRef], settings: Settings, refs: Sequence[ModelRef]) -> list[dict[str, Any]]:
+    """Return what the panes of other models have of their own: a model that is kept keeps its own settings."""
+    left = [(ref.id, settings.own(pane)) for pane, ref in enumerate(before)]
+    found = []
+    for ref in refs:
+        at = next((number for number, (model, _) in enumerate(left) if model == ref.id), None)
+        found.append(left.pop(at)[1] if at is not None else {})
+    return found

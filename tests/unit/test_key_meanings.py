@@ -98,6 +98,8 @@ MEANINGS = {
     "number_sign": ("counts", "results run_tally"),
     "ampersand": ("whom to ask", "models"),
     "o": ("options", "label_colour run_settings"),
+    "at": ("options of this one alone", "run_pane_settings"),
+    "quotation_mark": ("the same again, with other settings", "run_double"),
     "plus": ("accept for everyone", "annotate_adjudication_accept"),
     "minus": ("none is good; reject for everyone", "none_good annotate_adjudication_reject"),
     "underscore": ("put away", "archive"),
