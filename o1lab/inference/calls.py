@@ -50,7 +50,7 @@ TRANSIENT = frozenset({"timeout", "unreachable", "server", "rate_limit", "cut_of
 """Errors that a second attempt may avoid. For all others, the same request gets the same answer."""
 PERMANENT = frozenset({"context_length", "content_filter", "refusal", "length"})
 """Errors caused by the request itself; later sessions do not send it again."""
-FATAL = frozenset({"key", "quota", "no_model", "option", "max_tokens"})
+FATAL = frozenset({"key", "quota", "no_model", "no_continuing", "option", "max_tokens"})
 """Errors that affect every call; they stop the job."""
 ENDS = frozenset({
     "stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed", "finished", "tool_calls",

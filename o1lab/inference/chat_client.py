@@ -49,16 +49,24 @@ class ChatClient:
         await self._transport.close()
 
     async def stream(
-        self, target: ModelAddress, messages: Sequence[Message], sampling: Sampling | None = None
+        self,
+        target: ModelAddress,
+        messages: Sequence[Message],
+        sampling: Sampling | None = None,
+        *,
+        prefix_token_ids: Sequence[int] | None = None,
     ) -> AsyncIterator[Event]:
-        """Stream the answer of a model.
+        """Stream the answer of a model. If the last message is the assistant's, stream what continues it.
 
+        Then the events begin with the text of that message, and the rest follows it as if the model had written all.
         Errors are not raised but yielded as ``Failed``. Cancelling closes the connection, so that the server stops too.
 
         Args:
             target: the model.
             messages: the conversation so far.
             sampling: the sampling parameters; None for the defaults.
+            prefix_token_ids: the tokens of the last message, if it is continued and they are known; else its text is
+                encoded.
 
         Yields:
             Events; the last one is ``Done`` or ``Failed``.
@@ -69,6 +77,13 @@ class ChatClient:
         refusals = Refusals(target, lambda text: notes.append(Noted(text)))
         reader, splitter = ReplyReader(target), ThoughtSplitter()
         body = {"model": target.model, "messages": list(messages), "stream": True} | _options(sampling or Sampling())
+        if target.continues:
+            body["return_token_ids"] = True
+        if messages[-1]["role"] == "assistant":
+            for begun in splitter.feed(messages[-1]["content"]):
+                yield begun
+            if prefix_token_ids is not None:
+                body["prefix_token_ids"] = list(prefix_token_ids)
         async with aclosing(self._transport.send(body, reader, refusals)) as pieces:
             async for piece in pieces:
                 last = time.perf_counter()
@@ -124,6 +139,8 @@ def _done(reply: Reply, seconds: float, began: float, first: float | None, last:
         seconds=seconds,
         ttft_s=first - began if first is not None else None,
         tokens_per_second=(written - 1) / decoding if written and written > 1 and decoding > 0 else None,
+        raw=reply.answer,
+        token_ids=tuple(reply.token_ids),
     )
 
 

@@ -69,6 +69,8 @@ class Done:
         seconds: duration of the whole request.
         ttft_s: seconds until the first token; None if none came.
         tokens_per_second: the rate from the first token to the last.
+        raw: the text as the model wrote it, with its think marks; that of the continuation if it continued a response.
+        token_ids: its tokens, without those that the prompt has already; empty if the server does not say them.
     """
 
     finish_reason: str
@@ -79,6 +81,8 @@ class Done:
     seconds: float
     ttft_s: float | None
     tokens_per_second: float | None
+    raw: str = ""
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

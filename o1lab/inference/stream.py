@@ -79,6 +79,7 @@ class Reply:
         raw: the body as text if there was an error.
         options: the request's parameters besides the messages.
         status: the HTTP status, if there was one.
+        token_ids: the tokens that the model wrote, after those of its prompt, if the server says them.
     """
 
     thought: str = ""
@@ -93,6 +94,7 @@ class Reply:
     raw: str = ""
     options: dict[str, Any] | None = None
     status: int | None = None
+    token_ids: list[int] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -108,6 +110,8 @@ class ReplyReader:
     """
 
     target: ModelAddress
+    continues: bool = False
+    """Whether the model continues a response, to which it may have nothing to add."""
     events: int = 0
     """The number of events received."""
     ended: bool = False
@@ -217,7 +221,7 @@ class ReplyReader:
             return cut_off(self.target, reason=reply.finish_reason if reason or self.ended else None)
         if reply.refusal and not reply.answer:
             return RequestError.of("refusal", "The model refused to answer.")
-        if reply.text.strip():
+        if reply.text.strip() or (self.continues and reason in ENDS):
             return None
         if reason in LIMITS:
             return RequestError.of("length", "All tokens were used for hidden thoughts. Raise max_tokens.")
@@ -256,6 +260,8 @@ class ReplyReader:
         choice = of_first[0]
         reason = _text(choice.get("finish_reason"))
         reply.finish_reason = reason if reason.lower() not in ("", "null", "none") else reply.finish_reason
+        if isinstance(ids := choice.get("token_ids"), list):
+            reply.token_ids += [one for one in ids if isinstance(one, int)]
         message = choice.get("delta") or choice.get("message")
         if not isinstance(message, dict):
             message = {"content": choice.get("text")}

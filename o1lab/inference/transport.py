@@ -11,6 +11,7 @@ import httpx2
 import openai
 
 from o1lab.inference.calls import OPTIONS, RAW_LIMIT, RequestError
+from o1lab.inference.continuing import CannotContinueError, continuation
 from o1lab.inference.errors import classify, payload_of
 from o1lab.inference.refused import Refusals, refused_options
 from o1lab.inference.stream import EventParser, Piece, ReplyReader
@@ -88,6 +89,9 @@ class Transport:
     async def send(self, body: Mapping[str, Any], reader: ReplyReader, refusals: Refusals) -> Pieces:
         """Send one chat completion request and yield its text as it arrives; afterwards ``reader.end()`` is the reply.
 
+        If the last message is the assistant's, the model continues it (:mod:`o1lab.inference.continuing`): the reply is
+        what follows it.
+
         Errors are not raised but recorded in the reply. Cancelling closes the connection, so that the server stops too.
 
         Args:
@@ -102,7 +106,11 @@ class Transport:
             folded = len(sent["messages"]) < len(body["messages"])
             reader.sent(options | ({"system_in": "user"} if folded else {}))
             try:
-                async with aclosing(self._pieces(reader.target, sent, reader)) as pieces:
+                path = "/chat/completions"
+                if sent["messages"][-1]["role"] == "assistant":
+                    reader.continues = True
+                    path, sent = await continuation(self.client(reader.target), reader.target, sent)
+                async with aclosing(self._pieces(path, sent, reader)) as pieces:
                     async for piece in pieces:
                         yield piece
             except openai.APIStatusError as error:
@@ -112,17 +120,20 @@ class Transport:
                     tried |= found.keys()
                     continue  # without what was refused; refused again, it fails
                 _fail(reader, error, sent)
+            except CannotContinueError as error:
+                reader.fail(error.error)
             except Exception as error:  # any error of the libraries; the text received before is kept
                 _fail(reader, error, sent)
             for piece in reader.rest():
                 yield piece
             return
 
-    async def _pieces(self, target: ModelAddress, body: dict[str, Any], reader: ReplyReader) -> Pieces:
+    async def _pieces(self, path: str, body: dict[str, Any], reader: ReplyReader) -> Pieces:
         # The raw response is read here as text, so that a faulty body can be kept. The content type of the response
         # decides how it is read; what was requested counts only if it says neither.
+        target = reader.target
         request = self.client(target).post(
-            "/chat/completions", cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
+            path, cast_to=httpx2.Response, body=body, stream=True, stream_cls=openai.AsyncStream[object]
         )
         first_s = self._first(target, streamed=bool(body.get("stream")))
         async with asyncio.timeout(first_s):

@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from o1lab.config import Config, Endpoint
@@ -31,6 +31,8 @@ class ModelAddress:
         omit: options that requests leave out, as the endpoint's settings say.
         fields: more fields of every request, such as the options of a student's template.
         first_token_timeout_s: seconds without data before the first text, as the endpoint's settings say.
+        continues: how its server continues a response that has begun: ``messages``, o1lab's servers, which take it as
+            the last message; ``tokens``, vLLM, as token ids; empty if it cannot.
     """
 
     base_url: str
@@ -41,6 +43,7 @@ class ModelAddress:
     omit: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     first_token_timeout_s: float | None = None
+    continues: Literal["", "messages", "tokens"] = ""
 
     def redact(self, text: str) -> str:
         """Replace the secrets of requests in ``text`` by asterisks: the key, the values of headers, and such values of

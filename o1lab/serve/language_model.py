@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import RefusedError
+from o1lab.models.prefixes import prefix_ids
 from o1lab.models.prompts import RESERVED, PromptOptions, encode, open_thought, placed_tokens, render
 from o1lab.serve.answer_text import AnswerText
 from o1lab.serve.engine import Engine, Job
@@ -22,6 +23,7 @@ from o1lab.serve.protocol import (
     Piece,
     SamplingRequest,
     ScoredText,
+    split_prefix,
 )
 from o1lab.serve.sampling import TokenScore
 from o1lab.serve.scoring import ChainScores, ScoreRequest, TokenView
@@ -73,13 +75,18 @@ class LanguageModel:
     def open(self, request: ChatRequest, messages: list[Message], seed: int | None) -> Answer:
         adapter = self._adapter(request.model)
         options = self._options(adapter, request)
-        prompt, ids = self._prompt(messages, options, request)
-        room = self._room(len(ids), "messages")
-        job = self._job(ids, min(request.limit or room, room), request, seed, options)
+        asked, prefix = split_prefix(messages) if request.continue_final_message else (messages, None)
+        prompt, ids = self._prompt(asked, options, request)
+        begun: list[int] = []
+        if prefix is not None:
+            given = request.prefix_token_ids
+            begun = prefix_ids(self._weights.tokenizer, prompt, prefix) if given is None else self._known(given)
+        room = self._room(len(ids) + len(begun), "messages")
+        job = self._job([*ids, *begun], min(request.limit or room, room), request, seed, options)
         job.top = request.top
         # Some templates put the opening mark of the thought into the prompt; the answer then gets it back.
-        marks = open_thought(prompt)
-        return self._answer(job, request.stops, marks[0] if marks else "")
+        marks = open_thought(prompt) if prefix is None else None
+        return self._answer(job, request.stops, marks[0] if marks else "", begun, with_ids=request.return_token_ids)
 
     def open_text(self, request: CompletionRequest, prompt: str | list[int], seed: int | None) -> Answer:
         adapter = self._adapter(request.model)
@@ -87,9 +94,7 @@ class LanguageModel:
         if isinstance(prompt, str):
             ids = list(tokenizer(prompt, add_special_tokens=request.add_special_tokens)["input_ids"])
         else:
-            ids = prompt
-            if wrong := [one for one in ids if not 0 <= one < self._weights.vocabulary]:
-                raise ApiError(400, f"{wrong[0]} is no token of this model.", "invalid_request", "prompt")
+            ids = self._known(prompt)
         room = self._room(len(ids), "prompt", spare=min(request.limit, 1))
         job = self._job(ids, min(request.limit, room), request, seed, self._prompts.get(adapter or "", PromptOptions()))
         job.top, job.score_from = request.top, 1 if request.echo and request.top is not None else None
@@ -145,6 +150,12 @@ class LanguageModel:
     def close(self) -> None:
         self._engine.close()
 
+    def _known(self, ids: list[int]) -> list[int]:
+        """Return token ids that the model knows."""
+        if wrong := [one for one in ids if not 0 <= one < self._weights.vocabulary]:
+            raise ApiError(400, f"{wrong[0]} is no token of this model.", "invalid_request", "prompt")
+        return ids
+
     def _room(self, length: int, param: str, spare: int = 1) -> int:
         """Return how many tokens an answer to a prompt of ``length`` tokens may have; there must be ``spare``."""
         room = self._weights.context - length
@@ -174,8 +185,18 @@ class LanguageModel:
             end_tokens=self._end_tokens(options),
         )
 
-    async def _answer(self, job: Job, stops: tuple[str, ...], before: str) -> Answer:
-        """Yield ``before``, with the scores of the prompt if there are any, and the answer of the engine."""
+    async def _answer(
+        self, job: Job, stops: tuple[str, ...], before: str, begun: list[int] | None = None, *, with_ids: bool = False
+    ) -> Answer:
+        """Yield ``before``, with the scores of the prompt if there are any, and the answer of the engine.
+
+        Args:
+            job: the request.
+            stops: its stop strings.
+            before: text before the answer.
+            begun: the tokens of a response that the answer continues.
+            with_ids: whether pieces have the ids of their tokens.
+        """
         loop = asyncio.get_running_loop()
         arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
 
@@ -186,12 +207,13 @@ class LanguageModel:
         job.on_prompt = arrive
         job.on_token = lambda token, score: arrive((token, score))
         job.on_end = lambda reason, sentence: arrive((reason, sentence))
-        text = AnswerText(self._weights.tokenizer.backend_tokenizer, stops)
+        text = AnswerText(self._weights.tokenizer.backend_tokenizer, stops, begun or ())
         self._engine.submit(job)
         try:
             if before and job.score_from is None:
                 yield Piece("content", before)
             tokens: list[ScoredText] = []  # those whose text is not sent yet
+            ids: list[int] = []
             reason = ready = ""
             while not reason:
                 match await arrivals.get():
@@ -202,15 +224,17 @@ class LanguageModel:
                     case int() as token, score:
                         if score is not None:
                             tokens.append(self._scored(score))
+                        if with_ids:
+                            ids.append(token)
                         ready = text.push(token)
                         reason = "stop" if text.stopped else ""
                     case "error", sentence:
                         raise ApiError(500, str(sentence), "server_error")
                     case str() as reason, _:
                         ready = text.flush()
-                if ready or (reason and tokens):
-                    yield Piece("content", ready, tuple(tokens))
-                    tokens = []
+                if ready or (reason and (tokens or ids)):
+                    yield Piece("content", ready, tuple(tokens), tuple(ids))
+                    tokens, ids = [], []
             yield End(reason, len(job.prompt), text.tokens, text.thought_tokens)
         finally:
             job.cancelled.set()

@@ -113,6 +113,13 @@ class ChatRequest(SamplingRequest):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP)
     chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool = Field(
+        default=False, description="Continue the last message, which is the assistant's, instead of answering it."
+    )
+    prefix_token_ids: list[StrictInt] | None = Field(
+        default=None, description="The tokens of that message where they are known; else its text is encoded."
+    )
+    return_token_ids: bool = Field(default=False, description="Answer with the ids of the tokens, as vLLM does.")
     default_system: bool = Field(default=True, description="Ask a student with the system prompt of its run.")
 
     @property
@@ -183,6 +190,23 @@ def plain_messages(given: Any) -> list[Message]:
     return messages
 
 
+def split_prefix(messages: list[Message]) -> tuple[list[Message], str]:
+    """Return the messages before the last one, and the text of the last one, which a model continues.
+
+    Raises:
+        ApiError: the last message is not the assistant's, or it is the only one.
+    """
+    *before, last = messages
+    if last["role"] != "assistant" or not before or "tool_calls" in last:
+        raise ApiError(
+            400,
+            "Only a text of the assistant that answers another message can be continued.",
+            "invalid_request",
+            "continue_final_message",
+        )
+    return before, str(last["content"])
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredText:
     """A token as text.
@@ -200,11 +224,12 @@ class ScoredText:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of text to send, the field of the protocol it belongs to, and its tokens if they are asked for."""
+    """A piece of text to send, the field of the protocol it belongs to, and its tokens or their ids if asked for."""
 
     kind: Literal["content", "reasoning_content"]
     text: str
     tokens: tuple[ScoredText, ...] = ()
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,14 +241,15 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None, *, sco
         return endpoint_address(ref.endpoint)
     if ref.record is not None:
         fields = ref.prompt.request_fields(ref.record.engine)
-        return ModelAddress(ref.record.url, ref.id.partition("/")[2], ref.record.token, fields=fields)
+        name, how = ref.id.partition("/")[2], _continues(ref.record.engine)
+        return ModelAddress(ref.record.url, name, ref.record.token, fields=fields, continues=how)
     if ref.source == "server":
         raise LabError(f"{ref.id} is not running any more.", "Choose another model.", code="gone")
     if manager is None:
         raise LabError(f"{ref.label} needs a server, and none can be started here.", "Start one with: o1lab serve")
     if ref.source == "solver":
         server = await manager.ensure_server(SOLVER)
-        return ModelAddress(server.url, SOLVER, server.token)
+        return ModelAddress(server.url, SOLVER, server.token, continues="messages")
     adapters = {} if ref.adapter is None else {await asyncio.to_thread(ref.loaded_name): ref.adapter}
     server = await manager.ensure_server(ref.base or "", adapters, scores=scores)
     prompt = ref.prompt
@@ -261,7 +262,17 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None, *, sco
             )
         prompt = await asyncio.to_thread(with_end_token, prompt, ref.base or "")
     name = next(iter(adapters), server.models[0])
-    return ModelAddress(server.url, name, server.token, fields=prompt.request_fields(server.engine))
+    return ModelAddress(
+        server.url,
+        name,
+        server.token,
+        fields=prompt.request_fields(server.engine),
+        continues=_continues(server.engine),
+    )
+
+
+def _continues(engine: str) -> Literal["messages", "tokens"]:
+    return "tokens" if engine == "vllm" else "messages"
 
 
 def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:

@@ -43,13 +43,16 @@ class ChatShape:
         if texts["reasoning_content"]:
             message["reasoning_content"] = texts["reasoning_content"]
         found = self._logprobs(token for piece in pieces for token in piece.tokens)
-        return {"index": index, "message": message, "finish_reason": end.reason, "logprobs": found}
+        choice = {"index": index, "message": message, "finish_reason": end.reason, "logprobs": found}
+        ids = [one for piece in pieces for one in piece.ids]
+        return choice | ({"token_ids": ids} if ids else {})
 
     def part(self, index: int, part: Piece | End, *, first: bool) -> dict[str, Any]:
         delta: dict[str, Any] = {"role": "assistant", "content": ""} if first else {}
         if isinstance(part, End):
             return {"index": index, "delta": delta, "finish_reason": part.reason}
         choice = {"index": index, "delta": delta | {part.kind: part.text}, "finish_reason": None}
+        choice |= {"token_ids": list(part.ids)} if part.ids else {}
         return choice | ({"logprobs": self._logprobs(part.tokens)} if part.tokens else {})
 
     def _logprobs(self, tokens: Iterable[ScoredText]) -> dict[str, Any] | None:

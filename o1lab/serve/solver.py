@@ -51,6 +51,64 @@ def respond(prompt: str) -> SolverReply:
     return SolverReply(thought, rf"\boxed{{{total}}}")
 
 
+def resume(prompt: str, written: str) -> str:
+    """Return how the solver goes on with a response that somebody else has begun.
+
+    It keeps the columns that are right, from the ones on, writes the rest of the addition and checks the sum.
+
+    Args:
+        prompt: the question.
+        written: the beginning of the response, in the student's format; it may be cut off anywhere.
+
+    Returns:
+        The text after ``written``, with the mark that closes the thought; a sentence if the question is out of scope.
+    """
+    operands = read_question(prompt)
+    if operands is None:
+        return OUTSIDE
+    a, b = operands
+    columns = list(zip(_digits(a), _digits(b), strict=True))
+    if "</think>" in written:
+        space = "" if written.endswith("\n") else "\n\n"
+        return space + rf"\boxed{{{a + b}}}"
+    sums, is_wrong = _right_columns(columns, written)
+    lines: list[str] = []
+    if is_wrong:
+        lines.append(f"Wait, the {PLACES[len(sums)].lower()} are wrong.")
+    elif written.strip() and written.rstrip(" ")[-1] not in ".\n>":
+        lines.append("Wait, once more.")
+    if len(sums) < len(columns):
+        carry = sums[-1] // 10 if sums else 0
+        sums += _add(columns, len(sums), carry, lines, skip=False)
+    total = _joined(sums)
+    lines.append(f"So {total}. Check holds: {total} - {b} = {total - b}.")
+    opened = "" if "<think>" in written else "<think>\n"
+    space = "\n" if written.strip() and not written.endswith("\n") else ""
+    return f"{opened}{space}" + "\n".join(lines) + f"\n</think>\n\n\\boxed{{{total}}}"
+
+
+_COLUMN = re.compile(r"(Ones|Tens|Hundreds): (\d) \+ (\d) = (\d+)(?:, plus 1 = (\d+))?(?=[,.\n])")
+
+
+def _right_columns(columns: list[tuple[int, int]], written: str) -> tuple[list[int], bool]:
+    """Return the sums of the columns that are right, from the ones on, and whether the next one is written wrongly."""
+    sums: list[int] = []
+    is_wrong = False
+    for found in _COLUMN.finditer(written):
+        place = PLACES.index(found[1])
+        if place > len(sums):
+            is_wrong = True  # a column before it is missing or wrong
+            continue
+        carry = sums[place - 1] // 10 if place else 0
+        is_right = (int(found[2]), int(found[3])) in (columns[place], columns[place][::-1])
+        if is_right and int(found[5] or found[4]) == sum(columns[place]) + carry:
+            sums[place:] = [sum(columns[place]) + carry]
+            is_wrong = False
+        else:
+            sums[place:], is_wrong = [], True
+    return sums, is_wrong and len(sums) < len(columns)
+
+
 def read_question(prompt: str) -> tuple[int, int] | None:
     """Return the two numbers to add, or None if ``prompt`` asks for anything but the sum of two 3-digit numbers."""
     if len(prompt) > _LONGEST:

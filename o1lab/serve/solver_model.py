@@ -9,10 +9,19 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from o1lab.serve.protocol import Answer, ApiError, ChatRequest, CompletionRequest, End, Message, Piece
+from o1lab.serve.protocol import (
+    Answer,
+    ApiError,
+    ChatRequest,
+    CompletionRequest,
+    End,
+    Message,
+    Piece,
+    split_prefix,
+)
 from o1lab.serve.registry import SOLVER
 from o1lab.serve.scoring import ChainScores, ScoreRequest
-from o1lab.serve.solver import OUTSIDE, respond
+from o1lab.serve.solver import OUTSIDE, SolverReply, respond, resume
 
 
 class Solver:
@@ -38,7 +47,8 @@ class Solver:
         del seed  # the solver is deterministic
         if request.logprobs:
             raise ApiError(400, "The solver has no log-probabilities.", "unsupported_parameter", "logprobs")
-        return self._answer(self._question(request.model, messages), request)
+        asked, prefix = split_prefix(messages) if request.continue_final_message else (messages, None)
+        return self._answer(self._question(request.model, asked), request, prefix)
 
     def open_text(self, request: CompletionRequest, prompt: str | list[int], seed: int | None) -> Answer:
         raise ApiError(400, "The solver is no language model: ask it through /v1/chat/completions.", "invalid_request")
@@ -55,8 +65,9 @@ class Solver:
     def close(self) -> None:
         """Do nothing: the solver holds no resources."""
 
-    async def _answer(self, question: str, request: ChatRequest) -> Answer:
-        reply = respond(question)
+    async def _answer(self, question: str, request: ChatRequest, prefix: str | None) -> Answer:
+        # A continuation is text as it stands in the response, with the marks of the thought.
+        reply = respond(question) if prefix is None else SolverReply("", resume(question, prefix))
         pieces = [Piece("reasoning_content", word) for word in words(reply.thought)]
         thought_pieces = len(pieces)
         pieces += [Piece("content", word) for word in words(_before_stop(reply.answer, request.stops))]

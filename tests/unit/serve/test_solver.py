@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.chains.answers import extract_answer
-from o1lab.serve.solver import OUTSIDE, read_question, respond, search
+from o1lab.serve.solver import OUTSIDE, read_question, respond, resume, search
 
 THREE_DIGITS = st.integers(100, 999)
 
@@ -133,3 +133,38 @@ def test_outside_its_family_it_says_what_it_is(question: str) -> None:
     assert reply.text == reply.answer == OUTSIDE
     assert "not a language model" in reply.text
     assert "three digits" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("written", "begins"),
+    [
+        ("", "<think>\nOnes: 4 + 4 = 8."),
+        ("<think>\nOnes: 4 + 4 = 8. No carry, so skip carries.\n", "Tens: 6 + 9 = 15, write 5, carry 1."),
+        (
+            "<think>\nOnes: 4 + 4 = 8.\nTens: 6 + 9 = 14, write 4, carry 1.",
+            "\nWait, the tens are wrong.\nTens: 6 + 9 = 15",
+        ),
+        ("<think>\nOnes: 4 + 4 = 8.\nTens: 6 + 9", "\nWait, once more.\nTens: 6 + 9 = 15"),
+        (
+            "<think>\nOnes: 4 + 4 = 8.\nTens: 6 + 9 = 15, write 5, drop 1.\nHundreds: 9 + 4 = 13.\n",
+            "Wait, the hundreds are wrong",
+        ),
+        ("<think>\nOnes: 4 + 4 = 8.\n</think>", "\n\n\\boxed{1458}"),
+        ("Hello", "<think>\n\nWait, once more.\nOnes:"),
+    ],
+)
+def test_it_goes_on_with_what_somebody_else_has_written(written: str, begins: str) -> None:
+    rest = resume("What is 964 + 494?", written)
+    assert rest.startswith(begins), rest
+    assert rest.endswith("\\boxed{1458}") and (written + rest).count("<think>") == 1 == (written + rest).count(
+        "</think>"
+    )
+
+
+def test_every_cut_of_its_own_chains_leads_to_the_right_answer() -> None:
+    for a, b in ((964, 494), (123, 456), (999, 999), (505, 605)):
+        question = f"What is {a} + {b}?"
+        whole = respond(question).text
+        for cut in range(len(whole.partition("</think>")[0])):
+            assert resume(question, whole[:cut]).endswith(rf"\boxed{{{a + b}}}")
+    assert resume("What is love?", "Well") == OUTSIDE

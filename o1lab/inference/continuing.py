@@ -1,0 +1,92 @@
+"""Requests that continue a response which has begun: the conversation's last message is the assistant's.
+
+o1lab's own servers take such a conversation with ``continue_final_message``. vLLM has a field of that name too, but its
+templates trim the text and remove thoughts from it, so it is asked through ``/v1/completions``: with the tokens of its
+own prompt, and those of the response after them. Other servers answer such a message instead of continuing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import openai
+
+from o1lab.inference.calls import RequestError
+from o1lab.models.prefixes import after_prompt
+from o1lab.serve.endpoints import ModelAddress
+
+_TAIL = 60
+"""Tokens at the end of a prompt among which a mark may open a thought."""
+_OF_PROMPTS = frozenset({"messages", "chat_template_kwargs", "prefix_token_ids", "return_token_ids"})
+"""Fields of a chat request that a text completion does not have."""
+
+
+class CannotContinueError(Exception):
+    """A server cannot continue a response; ``error`` says why."""
+
+    def __init__(self, error: RequestError) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+
+
+async def continuation(
+    client: openai.AsyncOpenAI, target: ModelAddress, body: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body of a request that continues the last message.
+
+    Args:
+        client: a client of the server.
+        target: the model.
+        body: a chat request whose last message is the assistant's: the response so far, with its think marks. Its
+            ``prefix_token_ids`` are the tokens of that text where they are known.
+
+    Raises:
+        CannotContinueError: the server cannot continue a text.
+        openai.APIError: the server failed.
+    """
+    if target.continues == "messages":
+        return "/chat/completions", {**body, "continue_final_message": True}
+    if target.continues == "tokens":
+        return "/completions", await _as_tokens(client, target, body)
+    raise CannotContinueError(
+        RequestError.of(
+            "no_continuing",
+            f"{target.model} answers messages and cannot continue a text that has begun.",
+            "Ask a base, a checkpoint, the solver, or a server that you started with `o1lab serve`.",
+        )
+    )
+
+
+async def _as_tokens(client: openai.AsyncOpenAI, target: ModelAddress, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request to vLLM's ``/v1/completions``; vLLM renders and tokenises the prompt itself."""
+    *asked, last = body["messages"]
+    options = {"chat_template_kwargs": body["chat_template_kwargs"]} if "chat_template_kwargs" in body else {}
+    prompt = await _post(
+        client, target, "tokenize", {"messages": asked, "add_generation_prompt": True, **options}, "tokens"
+    )
+    begun = body.get("prefix_token_ids")
+    if begun is None:
+        tail = await _post(client, target, "detokenize", {"tokens": prompt[-_TAIL:]}, "prompt")
+        text = after_prompt(str(tail), last["content"]).encode("utf-8", "replace").decode()
+        begun = await _post(client, target, "tokenize", {"prompt": text, "add_special_tokens": False}, "tokens")
+    return {
+        "prompt": [*prompt, *begun],
+        **{name: value for name, value in body.items() if name not in _OF_PROMPTS},
+    }
+
+
+async def _post(client: openai.AsyncOpenAI, target: ModelAddress, path: str, body: dict[str, Any], wanted: str) -> Any:
+    url = f"{target.base_url.rstrip('/').removesuffix('/v1')}/{path}"
+    response = await client.post(url, cast_to=httpx2.Response, body={"model": target.model, **body})
+    found = response.json()
+    if not isinstance(found, dict) or not isinstance(found.get(wanted), list | str):
+        raise CannotContinueError(
+            RequestError.of(
+                "no_continuing",
+                f"The server of {target.model} does not say which tokens its prompt has (/{path}).",
+                "Ask a vLLM server of a newer version.",
+            )
+        )
+    return found[wanted]
