@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store import decisions, traces
@@ -27,6 +27,7 @@ from store.records import (
 )
 from store.selecting import EVALUATED
 from store.sqlite import Database
+from store.writers import WRITERS, Writer, inside, writers_of
 
 PHASES = (1, 2)
 NO_SOLUTION = "no solution"
@@ -53,6 +54,8 @@ class DatasetRow:
         format: The format of the think marks in the raw text.
         joined: Whether the solution contains text from before, between or after the marks.
         without_thought: Whether the trace has a thought that phase 1 leaves out.
+        writers: Who wrote what of ``thought`` and ``solution``, by these names, if several models wrote the response;
+            without the solution if it has text from outside the marks.
     """
 
     trace_id: str
@@ -76,6 +79,7 @@ class DatasetRow:
     format: str = "plain"
     joined: bool = False
     without_thought: bool = False
+    writers: Mapping[str, tuple[Writer, ...]] = field(default_factory=dict)
 
 
 def create(db: Database, name: str, query: TraceQuery, *, phase: int = 2) -> Dataset:
@@ -307,18 +311,24 @@ def rows_of(db: Database, chosen: Sequence[str], phase: int) -> Iterator[Dataset
                       t.verdict, t.tokens, t.parent_id,
                       (SELECT u.prompt FROM responses r JOIN teacher_runs u ON u.id = r.run_id
                        WHERE r.trace_id = t.id ORDER BY r.created_at LIMIT 1), x.context, x.outside, t.complete,
-                      t.format
+                      t.format, json_extract(x.meta, ?)
                FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
                WHERE t.id = ?""",
-            [trace_id],
+            [f"$.{WRITERS}", trace_id],
         ).fetchone()
-        *_, context, outside, complete, form = row
+        *_, context, outside, complete, form, stored = row
         raw = decode(row[1])
         thought = raw[row[2] : row[3]] if phase == 2 else ""
         solution = visible_text(raw, (row[4], row[5]), spans_of(outside))
         cut_off = bool(thought) and not raw[row[3] :].strip()
-        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-4])
+        made = DatasetRow(trace_id, row[0], thought, solution, *row[6:-5])
+        writers = writers_of({WRITERS: json.loads(stored)}, len(raw)) if isinstance(stored, str) else ()
+        spans = {
+            "thought": (row[2], row[3]) if phase == 2 else (0, 0),
+            "solution": (0, 0) if outside else (row[4], row[5]),
+        }
         yield replace(
             made, context=context_of(context), cut_off=cut_off, complete=bool(complete), format=form,
             joined=bool(outside), without_thought=phase == 1 and row[2] < row[3],
+            writers={part: found for part, span in spans.items() if (found := tuple(inside(writers, span)))},
         )  # fmt: skip

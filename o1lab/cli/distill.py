@@ -129,7 +129,17 @@ def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], l
 
     faults = runs.faults(folder)
     item = summary(lab, info) | job_details(folder, info, faults)
-    lines = [_line(item), *(word for word in (info.status.message, info.status.hint) if word), *info.status.notes]
+    roles = runs.usage_by_role(folder)
+    item["usage_by_role"] = {
+        role: {"input_tokens": one.input_tokens, "output_tokens": one.output_tokens} for role, one in roles.items()
+    }
+    each = (f"{role:>9}  {one.input_tokens:,} + {one.output_tokens:,} tokens" for role, one in roles.items())
+    lines = [
+        _line(item),
+        *each,
+        *(word for word in (info.status.message, info.status.hint) if word),
+        *info.status.notes,
+    ]
     details = _details(lab, folder.id)
     for reason, number in item["reasons"].items():
         lines.append(f"{number:>6}  {reason}")

@@ -36,7 +36,7 @@ def import_(
         str | None,
         typer.Option(
             help="How the rows were made: distilled, reformatted, translated, solver, tree search, multi-agent, "
-            "human, unknown."
+            "rescued, human, unknown."
         ),
     ] = None,
     mapped: Annotated[

@@ -16,13 +16,9 @@ from o1lab.cli.pager import Line, emit_paged
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from o1lab.ingest.corrections import ShownMove
     from store.records import Annotation, TraceRow
     from store.sqlite import Database
     from store.trees import NewWalk
-    from store.wrong_steps import StepVerdict
 
 verbs = Verbs()
 trace_verbs = Verbs("traces", help="List, read and search traces.")
@@ -108,12 +104,14 @@ def traces_show(
     """
     from dataclasses import asdict
 
+    from o1lab.cli.trace_text import shown_move
     from o1lab.ingest.annotation_text import clock, in_full
     from o1lab.ingest.corrections import corrected
     from o1lab.ingest.measuring import moves_of
     from o1lab.ingest.steps import as_item, numbered, sentence
     from store import annotations as annotation_log
     from store import decisions, traces, trees, wrong_steps
+    from store.writers import inside, writers_of
 
     with opened() as store:
         row = traces.get(store.db, identity)
@@ -125,6 +123,8 @@ def traces_show(
         write_raw(text.raw)
         return
     moves, marked = moves_of(text), text.thought or text.solution
+    whole = writers_of(text.meta, len(text.raw))
+    writers = list(inside(whole, text.thought_span))
     segments = corrected(moves, records) if text.thought else []
     verdicts = numbered(wrong_steps.latest(records), moves)
     data = _item(row) | {
@@ -160,8 +160,13 @@ def traces_show(
         [f"gold {text.gold or '-'}  answer {row.answer or '-'}  ",
          (row.verdict or "not verified", _VERDICTS.get(row.verdict or "", "")), f": {row.verdict_reason or '-'}"],
         *([f"made from the search tree {walk.tree_id}: o1lab trees show {row.id}"] if walk is not None else []),
+        *([f"written in turn by {one_line(', '.join(each.model for each in whole), 200)}"] if whole else []),
         [(f"\n{text.asked}\n", "bold")],
-        *(line for at, move in enumerate(segments, 1) for line in _shown_move(at, move, text.thought, verdicts)),
+        *(
+            line
+            for at, move in enumerate(segments, 1)
+            for line in shown_move(at, move, text.thought, verdicts, writers)
+        ),
         f"\n{text.solution}",
         *(f"\nOutside the think marks, part of the solution: {one_line(part, 200)}" for part in data["outside"]),
         *(f"\n{sentence(verdict)}" for verdict in verdicts if not (verdict.step and segments)),
@@ -175,18 +180,6 @@ def traces_show(
 
 
 _VERDICTS = {"correct": "green", "incorrect": "red"}
-
-
-def _shown_move(number: int, move: ShownMove, thought: str, verdicts: Sequence[StepVerdict]) -> Iterator[Line]:
-    """Yield the lines of a move: first who holds it for the first wrong one, or corrected its kind."""
-    from o1lab.ingest.steps import sentence
-    from o1lab.widgets.document import letter_of, style_of
-
-    yield from ([(sentence(verdict), "red")] for verdict in verdicts if verdict.step == number)
-    if move.by is not None and move.kind != move.found:
-        yield f"≠ {move.kind}, corrected from {move.found}: {one_line(move.by.annotator, 80)}"
-    style = str(style_of(move.kind)).replace("white", "none")  # a light terminal does not show white
-    yield [(f"{number:>3} {letter_of(move.kind)}", style), f"  {thought[move.start : move.end].strip()}"]
 
 
 def _tree(walk: NewWalk) -> dict[str, Any]:

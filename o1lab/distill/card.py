@@ -41,6 +41,7 @@ _METHODS = {
     "distilled": "a teacher's long thought and solution, unchanged",
     "reformatted": "a short reference solution, rewritten by a model in detailed steps",
     "translated": "a chain and its problem translated by a model; each row names its original as `parent_id`",
+    "rescued": "a student's thought up to a move, which a teacher finished because the student's own answer was wrong",
     "multi-agent": "several models in turn: one thinks step by step, another criticises and may make it backtrack",
     "solver": "a program that writes down its search; not a language model",
     "human": "written by a person",
@@ -70,6 +71,7 @@ class _RowFacts:
 
     languages: Counter[str] = field(default_factory=Counter)
     lengths: length_histogram.Lengths = field(default_factory=length_histogram.Lengths)
+    in_turn: card_rows.InTurn = field(default_factory=card_rows.InTurn)
 
 
 def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *, folder: bool = False) -> Written:
@@ -133,6 +135,7 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
     yield from _sources(store, dataset)
     yield from _teachers(store, dataset, lab, config, runs)
     yield from _synthesis(store, dataset)
+    yield from found.in_turn.section()
     yield from _runs(store, lab, runs)
     yield from _filters(store, dataset)
     yield from _contamination(store, dataset, config)
@@ -150,6 +153,7 @@ def _row_facts(store: Store, dataset: Dataset) -> _RowFacts:
             response = (row.thought or row.solution)[:_LANGUAGE_CHARS]
             found.languages[language_of(f"{row.statement[:_LANGUAGE_CHARS]}\n{response}")] += 1
         found.lengths.add(row.tokens, len(row.thought) + len(row.solution))
+        found.in_turn.add(row)
     return found
 
 

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from o1lab.distill.markdown import table
+from store.datasets import DatasetRow
 from store.records import Dataset
+
+
+@dataclass
+class InTurn:
+    """The rows that several models wrote in turn, and the characters that each wrote of them."""
+
+    rows: int = 0
+    characters: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: DatasetRow) -> None:
+        """Count a row, if several models wrote it."""
+        self.rows += bool(row.writers)
+        for found in row.writers.values():
+            for one in found:
+                self.characters[one.model] += one.end - one.start
+
+    def section(self) -> Iterator[str]:
+        """Yield who wrote how much; nothing without such rows."""
+        if self.rows:
+            yield (
+                f"{self.rows:,} rows were written by several models in turn: one began, another went on. The column "
+                "`writers` of the file says who wrote what. A student learns all of it, unless its recipe has "
+                "`teacher_only_loss`: then only what the last model wrote.\n\n"
+            )
+            yield table(("model", "characters"), self.characters.most_common()) + "\n"
 
 
 def teaches(dataset: Dataset) -> str:
@@ -53,5 +81,6 @@ def columns(dataset: Dataset) -> str:
     return (
         f"## Columns\n\n{thought}In addition to its texts, each row has `trace_id`, `model`, `source`, `licence` "
         "(of the response), `problem_licence`, `synthesis`, `verdict`, `tokens`, `problem_id`, `prompt_version`, "
-        "`parent_id`.\n"
+        "`parent_id`. A row that several models wrote has `writers`: for `thought` and `solution`, who wrote what, in "
+        "characters of that part.\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from o1lab.config import load_config
 from o1lab.distill.items import count_unanswered, items
-from o1lab.distill.methods import METHODS, make_method
+from o1lab.distill.methods import make_method
 from o1lab.distill.runs import Checked, check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
@@ -16,7 +16,6 @@ from o1lab.inference.calls import Role
 from o1lab.inference.limits import RULE, Price, most_tokens, rough_tokens
 from o1lab.inference.models import price_of
 from o1lab.paths import Lab
-from o1lab.serve.registry import find_model
 from store import Store, teacher_runs
 
 _COUNTED = 500
@@ -68,7 +67,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     checked = check(lab, settings, store)
     method = make_method(settings, checked.prompts)
     count, rule = _counter(lab)
-    prices = _prices(lab, settings, checked)
+    prices = _prices(settings, checked)
     exact = counted = rough = calls = 0
     most_calls, most_input = dict.fromkeys(prices, 0), dict.fromkeys(prices, 0)
     with store.explained():
@@ -76,13 +75,14 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
             plan = method.plan(item)
             if not plan.calls:
                 continue
-            text = "\n".join(message["content"] for call in plan.calls for message in call.messages)
+            certain = [call for call in plan.calls for _ in range(call.least)]
+            text = "\n".join(message["content"] for call in certain for message in call.messages)
             tokens = rough_tokens(text)
             if number < _COUNTED:
                 exact += count(text)
                 counted += tokens
             rough += tokens
-            calls += len(plan.calls)
+            calls += len(certain)
             for call in plan.calls:
                 most_calls[call.role] += settings.n * call.most
                 most_input[call.role] += settings.n * call.most * most_tokens(call.messages)
@@ -118,13 +118,9 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     )
 
 
-def _prices(lab: Lab, settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
+def _prices(settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
     """Return the price of each role."""
-    prices: dict[Role, Price] = {"teacher": price_of(checked.teacher, settings.engine)}
-    if "critic" in METHODS.get(settings.method).roles:
-        critic = find_model(lab, settings.critic or settings.endpoint, load_config(lab))
-        prices["critic"] = price_of(critic, settings.engine)
-    return prices
+    return {role: price_of(model, settings.engine) for role, model in checked.models.items()}
 
 
 def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:

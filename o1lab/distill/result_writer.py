@@ -15,7 +15,7 @@ from typing import Any, Self
 from o1lab.chains import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.methods.base import Draft, Method, SourceItem
-from o1lab.inference.calls import RequestError, Response
+from o1lab.inference.calls import RequestError, Response, Role
 from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.ingest.verifying import verify_pairs
@@ -27,6 +27,7 @@ from store.connection import Store
 from store.records import Measured, NewTrace
 from store.teacher_runs import Outcome
 from store.trees import NewWalk
+from store.writers import WRITERS, written_by
 
 
 @dataclass
@@ -57,7 +58,8 @@ class TraceOrigin:
     prompts: Mapping[str, Mapping[str, Any]]
     sampling: Callable[[int], Mapping[str, Any]]
     """The sampling options of a sample, used if its response does not contain them."""
-    critic: ModelClient | None = None
+    others: Mapping[Role, ModelClient] = field(default_factory=dict)
+    """The other models that the method calls, by role."""
 
     @property
     def source(self) -> str:
@@ -65,7 +67,12 @@ class TraceOrigin:
 
     @property
     def synthesis(self) -> str:
-        return "solver" if self.teacher.ref.source == "solver" else self.method.synthesis
+        alone = self.teacher.ref.source == "solver" and not self.others
+        return "solver" if alone else self.method.synthesis
+
+    def name(self, role: Role) -> str:
+        """Return the name of a model in traces."""
+        return self.others.get(role, self.teacher).model
 
     @property
     def annotator(self) -> str:
@@ -95,7 +102,7 @@ class ResultWriter:
         self._batches = BatchWriter(self._write)
 
     async def __aenter__(self) -> Self:
-        self._verifier = VerifierPool(workers=2)
+        self.verifier = VerifierPool(workers=2)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="results")
         await self._batches.__aenter__()
         return self
@@ -105,7 +112,7 @@ class ResultWriter:
             await self._batches.__aexit__(*error)
         finally:
             self._thread.shutdown()
-            await asyncio.to_thread(self._verifier.close)
+            await asyncio.to_thread(self.verifier.close)
 
     async def put(self, conversation: Conversation) -> None:
         """Queue a conversation; waits while the queue is full.
@@ -136,7 +143,7 @@ class ResultWriter:
         counted = [measure_new(trace) for _, trace in kept]
         pairs = [(_gold(one), found.answer) for (one, _), found in zip(kept, counted, strict=True)]
         with self._store.explained():
-            verdicts = verify_pairs(self._store.db, self._verifier, pairs)
+            verdicts = verify_pairs(self._store.db, self.verifier, pairs)
         measures: dict[str, Measured] = {}
         for (_, trace), found, verdict in zip(kept, counted, verdicts, strict=True):
             measures[trace.id] = as_record(trace.id, found, verdict.status, verdict.reason)
@@ -185,13 +192,13 @@ class ResultWriter:
             synthesis=run.synthesis,
             parent_id=draft.parent_id,
             tokens=_written(one) if run.method.counted else None,
-            meta={**self._meta(one), **draft.meta},
+            meta={**self._meta(one), **draft.meta, **self._writers(draft)},
             outside=parsed.outside,
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:
         run, by_role = self._origin, {response.role: response for response in one.responses}
-        critic = by_role.pop("critic", None)
+        others = {role: last for role in run.others if (last := by_role.pop(role, None)) is not None}
         last = next(reversed(by_role.values()), one.responses[-1])
         hidden = run.teacher.hidden_thoughts or bool(last.thought_tokens and not last.thought)
         return (
@@ -218,16 +225,25 @@ class ResultWriter:
                 "asked_at": one.responses[0].asked_at,
             }
             | ({"fault": one.fault.code} if one.fault else {})
-            | self._critic(critic)
+            | {role: self._other(role, last, one) for role, last in others.items()}
         )
 
-    def _critic(self, last: Response | None) -> dict[str, Any]:
-        """Describe the critic and how it was asked."""
-        critic = self._origin.critic
-        if last is None or critic is None:
-            return {}
-        asked = {"endpoint": critic.ref.id, "asked_model": critic.target.model, "served_model": last.model}
-        return {"critic": {**asked, "sampling": dict(last.options or {})}}
+    def _other(self, role: Role, last: Response, one: Conversation) -> dict[str, Any]:
+        """Describe another model than the teacher, how it was asked, and what of the usage was its own."""
+        model, own = self._origin.others[role], Usage()
+        for response in one.responses:
+            if response.role == role:
+                own.add(response)
+        return {
+            "endpoint": model.ref.id, "asked_model": model.target.model, "served_model": last.model,
+            "sampling": dict(last.options or {}),
+            "usage": {"input_tokens": own.input_tokens, "output_tokens": own.output_tokens},
+        }  # fmt: skip
+
+    def _writers(self, draft: Draft) -> dict[str, Any]:
+        """Return who wrote what of a text that several models wrote."""
+        _, writers = written_by([(self._origin.name(role), text) for role, text in draft.parts])
+        return {WRITERS: [writer.as_item() for writer in writers]} if len(writers) > 1 else {}
 
     def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:
         trace_id = measured.trace_id if measured else None

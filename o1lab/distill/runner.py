@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.job import Job, freeze_items, read_index
-from o1lab.distill.methods import METHODS, make_method
+from o1lab.distill.methods import make_method, model_names
 from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
@@ -125,13 +125,16 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         folder, settings, read = self.folder, self.settings, Reader()
         stack.callback(read.close)
         prompts = restore_prompts(folder.prompts)
-        names: dict[Role, str] = {"teacher": settings.endpoint}
-        if "critic" in METHODS.get(settings.method).roles:
-            names["critic"] = settings.critic or settings.endpoint
         if (manager := self.manager) is None:
             manager = await stack.enter_async_context(ServerManager(self.lab))
         models = await open_models(
-            self.lab, names, settings, manager, control=self.control, clock=self.clock, engine=settings.engine
+            self.lab,
+            model_names(settings),
+            settings,
+            manager,
+            control=self.control,
+            clock=self.clock,
+            engine=settings.engine,
         )
         self.priced = all(model.price.known for model in models.values())
         # The lab's prices may have changed since the run was created.
@@ -157,7 +160,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             job.folder.id, job.method, teacher,
             {role: {"prompt": prompt.label, "hash": prompt.hash} for role, prompt in job.prompts.items()},
             lambda sample: teacher.options(job.settings, sample),
-            job.models.get("critic"),
+            {role: model for role, model in job.models.items() if role != "teacher"},
         )  # fmt: skip
 
         async def converse(pair: tuple[SourceItem, int]) -> Conversation | None:
@@ -166,6 +169,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         async with ResultWriter(
             job.store, origin, lambda outcome, verdict: self.counts.count_sample(outcome, verdict, self.clock)
         ) as writer:
+            job.method.verifier = writer.verifier
             await run_concurrently(
                 job.to_do(), converse, writer.put, self.control,
                 workers=min(self.settings.concurrency, max(1, self.counts.requested)),

@@ -15,7 +15,7 @@ from typing import Any
 from o1lab.config import load_config
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
-from o1lab.distill.methods import METHODS, find_prompts, make_method
+from o1lab.distill.methods import METHODS, find_prompts, make_method, model_names
 from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import save_models
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
@@ -23,12 +23,14 @@ from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
 from o1lab.files import write_json
 from o1lab.inference import journal
+from o1lab.inference.calls import Role
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
+from o1lab.jobs.progress import Usage
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
@@ -52,7 +54,7 @@ class Checked:
     """Settings that are valid in this lab, with the models and prompts that they name."""
 
     settings: TeacherRunSettings
-    teacher: ModelRef
+    models: Mapping[Role, ModelRef]
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     items: int = 0
 
@@ -73,14 +75,15 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
     Raises:
         NotFoundError: there is no such model or prompt.
         UsageError: the filter, the prompt or the budget is not valid.
-        LabError: the variable of a key is empty, or no problem matches.
+        LabError: the variable of a key is empty, no problem matches, or a model cannot continue a text (code
+            ``no_continuing``) and the method needs that.
     """
     models = _models(lab, settings)
-    teacher = models[0]
-    for model in models:
+    teacher = models["teacher"]
+    for model in models.values():
         if model.endpoint is not None:
             endpoint_address(model.endpoint)
-    check_priced(settings, models, settings.engine)
+    check_priced(settings, models.values(), settings.engine)
     hidden = bool(teacher.endpoint and teacher.endpoint.hidden_thoughts)
     prompts = find_prompts(lab, settings, hidden_thoughts=hidden)
     method = make_method(settings, prompts)
@@ -89,6 +92,14 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
             f"The method {settings.method} needs a language model, and the solver is a program that knows sums only.",
             "Name an endpoint of o1lab.toml; `o1lab trees walk` makes chains from trees without a model.",
         )
+    for role in method.continues:
+        if not (model := models[role]).continues:
+            raise LabError(
+                f"The {role} of the method {settings.method} continues a text that has begun, and {model.id} is an "
+                "endpoint that only answers messages.",
+                "Name the solver, a base, a checkpoint, or a server that you started with `o1lab serve`.",
+                code="no_continuing",
+            )
     if not ENGINES.get(settings.engine).conversations:
         single(settings.engine, method)
     with store.explained():
@@ -100,14 +111,13 @@ def check(lab: Lab, settings: TeacherRunSettings, store: Store) -> Checked:
         if source == "trees":
             hint = "These problems need a search tree: `o1lab import FILE` with trees, or `o1lab trees make`."
         raise LabError(f"Nothing in the lab matches '{what}'.", hint, code="no_items")
-    return Checked(settings, teacher, prompts, items)
+    return Checked(settings, models, prompts, items)
 
 
-def _models(lab: Lab, settings: TeacherRunSettings) -> list[ModelRef]:
-    """Return the models of a run, the teacher first."""
-    critic = settings.critic if "critic" in METHODS.get(settings.method).roles else None
+def _models(lab: Lab, settings: TeacherRunSettings) -> dict[Role, ModelRef]:
+    """Return the models of a run by role, the teacher first."""
     config = load_config(lab)
-    return [find_model(lab, name, config) for name in (settings.endpoint, critic) if name]
+    return {role: find_model(lab, name, config) for role, name in model_names(settings).items()}
 
 
 def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
@@ -119,12 +129,12 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     with closing(open_lab(lab)) as store:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
-        teacher = checked.teacher
+        teacher = checked.models["teacher"]
         try:
             folder.stop_file.parent.mkdir(parents=True)
             write_json(folder.settings_file, settings.model_dump(mode="json"))
             keep_prompts(folder.prompts, checked.prompts)
-            save_models(folder.asked, _models(lab, settings))
+            save_models(folder.asked, {ref.id: ref for ref in checked.models.values()}.values())
             folder.write_status(TeacherRunStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
         except OSError as error:
             raise LabError(
@@ -166,7 +176,7 @@ def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
         )
     if given:
         settings = read_settings(folder.settings().model_dump(mode="json") | given)
-        check_priced(settings, _models(lab, settings), settings.engine)
+        check_priced(settings, _models(lab, settings).values(), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     folder.clear_control_files()
 
@@ -186,6 +196,12 @@ def launch_detached(folder: RunFolder) -> int:
 def faults(folder: RunFolder) -> list[FaultCount]:
     """Count the errors of a run by code, the most frequent first; every attempt in the journal counts."""
     return journal.faults(folder.journal)
+
+
+def usage_by_role(folder: RunFolder) -> dict[str, Usage]:
+    """Return what each model of a run took, by its role; empty if the method calls one model only."""
+    kind = METHODS.find(folder.settings().method)
+    return journal.usage_by_role(folder.journal) if kind is not None and len(kind.roles) > 1 else {}
 
 
 def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:

@@ -55,6 +55,10 @@ def _has_critic(values: Mapping[str, object]) -> bool:
     return (method := _method(values)) is not None and "critic" in method.roles
 
 
+def _has_student(values: Mapping[str, object]) -> bool:
+    return (method := _method(values)) is not None and "student" in method.roles
+
+
 def _asks_traces(values: Mapping[str, object]) -> bool:
     return (method := _method(values)) is not None and method.source == "traces"
 
@@ -74,12 +78,16 @@ class TeacherRunSettings(RequestSettings, TreeRules):
     method: Annotated[MethodName, Display("Method and teacher", choices=method_names)] = Field(
         default="sample",
         description="sample asks for long thoughts, reformat for short solutions in steps, translate translates "
-        "traces, debate adds a critic, tree_search writes the reflections of walks through search trees, replay keeps "
-        "a base's own answers, judge-steps marks the first wrong step of traces.",
+        "traces, rescue lets the teacher finish what a student cannot, debate adds a critic, tree_search writes the "
+        "reflections of walks through search trees, replay keeps a base's own answers, judge-steps marks the first "
+        "wrong step of traces.",
     )
     endpoint: Annotated[str, Display(options=("--endpoint", "-e"), names=("endpoint",))] = Field(
         description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
     )
+    student: Annotated[
+        str | None, Display(empty="none", metavar="RUN", when=_has_student, names=("checkpoint", "base", "endpoint"))
+    ] = Field(default=None, description="Student to rescue: a run (its last checkpoint), RUN/STEP or another model.")
     critic: Annotated[str | None, Display(empty="the teacher itself", when=_has_critic, names=("endpoint",))] = Field(
         default=None, description="Model that criticises in a debate."
     )

@@ -12,7 +12,7 @@ from o1lab.small_files import as_kind, parse_json
 
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""
-Role = Literal["teacher", "critic"]
+Role = Literal["teacher", "critic", "student"]
 """Which of a job's models a call goes to. Judges and evaluated models are asked as ``teacher``."""
 
 

@@ -134,6 +134,14 @@ def faults(path: Path) -> list[FaultCount]:
     return sorted(found.values(), key=lambda one: -one.number)
 
 
+def usage_by_role(path: Path) -> dict[str, Usage]:
+    """Return what the calls to each role took; every attempt in the journal counts."""
+    found: dict[str, Usage] = {}
+    for _, response in read(path):
+        found.setdefault(response.role or "teacher", Usage()).add(response)
+    return found
+
+
 def lines(path: Path) -> Iterator[tuple[int, CallKey, bytes]]:
     """Yield (byte offset, key, line) of every complete line. Only the key is parsed, which is ten times as fast."""
     if not path.is_file():

@@ -39,7 +39,13 @@ _PROVENANCE = {
 
 
 def _provenance(row: DatasetRow) -> dict[str, Any]:
-    return {name: getattr(row, field) for field, name in _PROVENANCE.items()}
+    return {name: getattr(row, field) for field, name in _PROVENANCE.items()} | _writers(row)
+
+
+def _writers(row: DatasetRow) -> dict[str, Any]:
+    """Return who wrote what of a response that several models wrote."""
+    parts = {part: [one.as_item() for one in found] for part, found in row.writers.items()}
+    return {"writers": parts} if parts else {}
 
 
 _OF_PROBLEM = ("problem_id", "problem_licence")
@@ -129,7 +135,8 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> Exported:
     """Write the dataset to ``path``, a file that the caller moves into place.
 
     If a row has a thought, the response is ``<think>``, thought, ``</think>`` and the solution. A row with a context
-    has all of its turns, also as ``context`` in jsonl and Parquet (there as JSON).
+    has all of its turns, also as ``context`` in jsonl and Parquet (there as JSON). Who wrote what of a response that
+    several models wrote is in ``writers``.
 
     Args:
         store: the lab's database.
@@ -176,12 +183,13 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> None:
     import pyarrow.parquet as pq
 
     names = {name: name for name in ("statement", "thought", "solution", "gold")} | _PROVENANCE
-    types = {name: pa.int64() if name == "tokens" else pa.string() for name in (*names.values(), "context")}
+    types = {name: pa.int64() if name == "tokens" else pa.string() for name in (*names.values(), "context", "writers")}
     schema = pa.schema(list(types.items()))
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(rows, _PARQUET_ROWS)):
             columns = [[_utf8(getattr(row, field)) for row in batch] for field in names]
             columns.append([_utf8(json.dumps([*map(dict, row.context)])) if row.context else None for row in batch])
+            columns.append([_utf8(json.dumps(_writers(row)["writers"])) if row.writers else None for row in batch])
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 

@@ -26,7 +26,8 @@ from store.records import NewProblem, NewTrace
 from store.trees import NewTree, NewWalk
 
 SYNTHESES = (
-    "distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "human", "replay", "unknown",
+    "distilled", "reformatted", "translated", "solver", "tree search", "multi-agent", "rescued", "human", "replay",
+    "unknown",
 )  # fmt: skip
 UNKNOWN = "unknown"
 KEPT = "kept"

@@ -71,6 +71,11 @@ class ModelRef:
         return f"{self.id}-{weights_stamp(self.adapter)}"
 
     @property
+    def continues(self) -> bool:
+        """Whether its server can continue a response that has begun; endpoints of o1lab.toml only answer messages."""
+        return self.endpoint is None
+
+    @property
     def is_whole_checkpoint(self) -> bool:
         """Whether it is a checkpoint of a run that trained all weights."""
         return self.source == "checkpoint" and self.adapter is None

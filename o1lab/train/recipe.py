@@ -185,6 +185,10 @@ class Recipe(BaseModel):
         default=False,
         description="Learn the earlier turns of the assistant too, where the chat template marks them.",
     )
+    teacher_only_loss: bool = Field(
+        default=False,
+        description="Where a teacher finished a student's thought, learn only what the teacher wrote.",
+    )
     eval_rows: int = Field(
         default=0, ge=0, le=100_000, description="Rows held out of the training data to measure eval_loss."
     )
@@ -340,8 +344,9 @@ class Recipe(BaseModel):
             raise ValueError("several processes take the first GPUs: choose device auto, not one GPU")
         if self.objective != "sft" and (reason := unfit(self.model_dump())):
             raise ValueError(reason)
-        if self.objective != "sft" and (self.packing or self.assistant_only_loss):
-            raise ValueError(f"objective {self.objective} learns whole answers: no packing, no assistant_only_loss")
+        if self.objective != "sft" and (self.packing or self.assistant_only_loss or self.teacher_only_loss):
+            options = "packing, assistant_only_loss or teacher_only_loss"
+            raise ValueError(f"objective {self.objective} learns whole answers: without {options}")
         return self
 
     @property

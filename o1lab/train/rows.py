@@ -37,6 +37,7 @@ class TrainingRow:
         cut_off: the part in which the response was cut off.
         replay: the dataset of the base's own answers that the row was taken from; empty for a row of the run's dataset.
         rejected: the worse answer to the same question; None in supervised training.
+        given: what other models wrote of the response before the one that ended it: part, start and end in code points.
     """
 
     trace_id: str
@@ -47,6 +48,7 @@ class TrainingRow:
     cut_off: CutOff = ""
     replay: str = ""
     rejected: Answer | None = None
+    given: Sequence[tuple[str, int, int]] = ()
 
     @property
     def system(self) -> str:
@@ -64,7 +66,11 @@ def training_row(row: DatasetRow, phase: int, *, replay: str = "") -> TrainingRo
     """Return the training row of a dataset's row; ``replay`` is the dataset's name if it holds the base's answers."""
     cut_off: CutOff = "thought" if row.cut_off else "" if row.complete else "solution"
     thought = row.thought if phase == 2 else ""
-    return TrainingRow(row.trace_id, row.statement, thought, row.solution, [*map(dict, row.context)], cut_off, replay)
+    spans = [(part, one) for part, found in row.writers.items() for one in found]
+    given = [(part, one.start, one.end) for part, one in spans if one.model != spans[-1][1].model]
+    return TrainingRow(
+        row.trace_id, row.statement, thought, row.solution, [*map(dict, row.context)], cut_off, replay, given=given
+    )
 
 
 def pair_row(row: PairRow, phase: int) -> TrainingRow:
@@ -142,6 +148,8 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> tuple[list[str], list
             values = asdict(row)
             if row.rejected is None:
                 del values["rejected"]
+            if not row.given:
+                del values["given"]
             file.write(json.dumps(values) + "\n")
             (replayed if row.replay else trace_ids).append(row.trace_id)
     return trace_ids, replayed

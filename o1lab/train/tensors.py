@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 
 from o1lab.errors import RefusedError
 from o1lab.models.library_errors import explained
-from o1lab.models.prompts import Written, assistant_mask, training_tokens
+from o1lab.models.prompts import TrainingTokens, Written, assistant_mask, placed_tokens, training_tokens
 from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
@@ -87,8 +87,8 @@ def as_dataset(
 ) -> Dataset:
     """Return the rows in tokens: ``input_ids`` and ``labels``, which have only the student's turns.
 
-    That is its last turn; with ``assistant_only_loss`` also the earlier turns of the assistant. ``on_row`` is called
-    after each row.
+    That is its last turn; with ``assistant_only_loss`` also the earlier turns of the assistant; with
+    ``teacher_only_loss`` without what other models wrote before the teacher. ``on_row`` is called after each row.
 
     Raises:
         RefusedError: the chat template refuses a conversation (code ``template``), or does not mark the turns of the
@@ -98,15 +98,30 @@ def as_dataset(
     for row in rows:
         thought = row.thought if row.replay or recipe.phase == 2 else ""  # the base's answers are kept as they are
         response = Written(sound(thought), sound(row.solution), row.cut_off)
-        tokens = training_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
+        tokens, written = _tokens(tokenizer, row, recipe, response)
         learned = [False] * len(tokens.prompt)
         if recipe.assistant_only_loss:
             learned = assistant_mask(tokenizer, asked(row, recipe), recipe.prompt, tokens.prompt)
         before = [token if is_learned else IGNORED for token, is_learned in zip(tokens.prompt, learned, strict=True)]
-        labels = before + tokens.completion
+        labels = before + written
         found.append({"input_ids": tokens.prompt + tokens.completion, "labels": labels, "trace_id": row.trace_id})
         on_row()
     return Dataset.from_list(found)
+
+
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, row: TrainingRow, recipe: Recipe, response: Written
+) -> tuple[TrainingTokens, list[int]]:
+    """Return the tokens of a row, and the labels of its completion."""
+    if not (recipe.teacher_only_loss and row.given):
+        tokens = training_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
+        return tokens, tokens.completion
+    tokens, places = placed_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
+    labels = [
+        IGNORED if any(part == place.part and start <= place.start < end for part, start, end in row.given) else token
+        for token, place in zip(tokens.completion, places, strict=True)
+    ]
+    return tokens, labels
 
 
 def asked(row: TrainingRow, recipe: Recipe) -> list[dict[str, str]]:

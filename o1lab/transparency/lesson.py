@@ -16,10 +16,13 @@ from o1lab.transparency import replay_price
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.replay_price import ReplayPrice
 from store import datasets, traces, trees
+from store.datasets import DatasetRow
 
 REFLECTIONS = "reflections on tree search"
 """The part of chains of tree search that a teacher wrote; the rest is the text of the tree."""
-BY_TEACHER = frozenset({"distilled", "reformatted", "translated", "multi-agent", "solver", REFLECTIONS})
+BY_STUDENT = "the student's part of rescued chains"
+"""What a student wrote before a teacher went on."""
+BY_TEACHER = frozenset({"distilled", "reformatted", "translated", "multi-agent", "rescued", "solver", REFLECTIONS})
 """The synthesis methods whose tokens another model, or the solver, wrote."""
 REPLAY = "replay"
 
@@ -191,6 +194,9 @@ def _learned(facts: LabFacts) -> Iterator[tuple[str, int | None]]:
     for name in dict.fromkeys(one.dataset.name for one in facts.stages if one.dataset is not None):
         written = trees.written_shares(db, name)
         for row in datasets.rows(db, name):
+            if row.writers:
+                yield from _in_turn(row)
+                continue
             reflections = round((row.tokens or 0) * written.get(row.trace_id, 0))
             if row.tokens is None or row.tokens > reflections:
                 yield row.synthesis, None if row.tokens is None else row.tokens - reflections
@@ -199,6 +205,16 @@ def _learned(facts: LabFacts) -> Iterator[tuple[str, int | None]]:
     for stage in facts.stages:
         if stage.replay is not None:
             yield from ((REPLAY, traces.get(db, trace).tokens) for trace in stage.replayed)
+
+
+def _in_turn(row: DatasetRow) -> Iterator[tuple[str, int | None]]:
+    """Yield the tokens of a row that several models wrote, by the characters of the last one and of the others."""
+    spans = [one for found in row.writers.values() for one in found]
+    total = sum(one.end - one.start for one in spans)
+    last = sum(one.end - one.start for one in spans if one.model == spans[-1].model)
+    own = None if row.tokens is None else round(row.tokens * last / total)
+    yield row.synthesis, own
+    yield BY_STUDENT, None if row.tokens is None or own is None else row.tokens - own
 
 
 def as_markdown(lessons: Sequence[Lesson]) -> str:

@@ -33,7 +33,7 @@ ALWAYS = ("distilled", "reformatted", DEBATE, HUMAN, TREE_SEARCH, IMPORTED)
 
 _OF_SYNTHESIS = {
     "distilled": "distilled", "reformatted": "reformatted", "translated": "translated", "multi-agent": DEBATE,
-    "human": HUMAN, "tree search": TREE_SEARCH, "solver": "solver", "unknown": IMPORTED,
+    "rescued": "rescued", "human": HUMAN, "tree search": TREE_SEARCH, "solver": "solver", "unknown": IMPORTED,
 }  # fmt: skip
 _ANYWHERE = frozenset({HUMAN, TREE_SEARCH, "solver"})
 """Methods that need no teacher run; of the others, chains without one are imported."""
@@ -41,6 +41,7 @@ _SUPPLY = {
     "distilled": "o1lab distill --endpoint NAME",
     "reformatted": "o1lab distill --method reformat --endpoint NAME",
     "translated": "o1lab distill --method translate --endpoint NAME",
+    "rescued": "o1lab distill --method rescue --student RUN --endpoint NAME",
     DEBATE: "o1lab distill --method debate --endpoint NAME",
     HUMAN: "o1lab distill write PROBLEM_ID",
     TREE_SEARCH: "o1lab import FILE with search trees, or o1lab trees make",
@@ -255,7 +256,8 @@ def _costs(lab: Lab, store: Store, students: _Students) -> _Costs:
         kind = METHODS.find(run.method)
         if kind is not None and not kind.synthesis:
             continue  # it makes no traces: a judge
-        made = "solver" if run.endpoint == SOLVER else kind.synthesis if kind is not None else run.method
+        alone = kind is None or kind.roles == ("teacher",)
+        made = "solver" if run.endpoint == SOLVER and alone else kind.synthesis if kind is not None else run.method
         methods[run.id] = _OF_SYNTHESIS.get(made, made)
         info = infos.get(run.id)
         if info is None:

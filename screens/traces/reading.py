@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from o1lab.chains.moves import Move, segment
@@ -18,6 +18,7 @@ from store.filters import Condition, TraceQuery
 from store.labels import Label
 from store.records import Annotation, TraceRow, TraceText
 from store.sqlite import Database
+from store.writers import CHANGE, Writer, inside, takes_over, writers_of
 
 CORRECTED = "≠"
 """The sign of a corrected move."""
@@ -44,7 +45,9 @@ def read_chain(db: Database, trace_id: str) -> Chain:
     row = traces.get(db, trace_id)
     text = traces.text(db, row.id)
     records = tuple(annotation_log.of_trace(db, row.id))
-    document = document_of(text.thought, text.solution, records, moves_of(text), labels.every(db))
+    part = text.thought_span if text.thought else text.solution_span
+    writers = () if text.outside and not text.thought else tuple(inside(writers_of(text.meta, len(text.raw)), part))
+    document = document_of(text.thought, text.solution, records, moves_of(text), labels.every(db), writers=writers)
     return Chain(row, text, document, records, view_of(db))
 
 
@@ -54,6 +57,8 @@ def document_of(
     records: Sequence[Annotation] = (),
     moves: Sequence[Move] | None = None,
     offered: Sequence[Label] = (),
+    *,
+    writers: Sequence[Writer] = (),
 ) -> ReaderDocument:
     """Make the document of a response.
 
@@ -65,13 +70,21 @@ def document_of(
         records: Annotations: spans, verdicts on steps, corrected kinds of moves.
         moves: The stored moves; None segments the text.
         offered: The labels of the lab.
+        writers: Who wrote what of the text that has the moves, if several models wrote it.
     """
     text, answer = (thought, solution) if thought else (solution, "")
     found = segment(text) if moves is None else moves
     shown = corrected(found, records)
     keys = tuple(LabelKey(one.name, one.colour, one.digit) for one in offered)
     segments = tuple(Segment(move.kind, move.start, move.end) for move in shown)
-    return ReaderDocument(text, answer, segments, _spans(records, keys), _signs(records, shown), keys)
+    signs = (*_changes(writers), *_signs(records, shown))
+    return ReaderDocument(text, answer, segments, _spans(records, keys), signs, keys)
+
+
+def _changes(writers: Sequence[Writer]) -> Iterator[Sign]:
+    """Yield a sign for each place where another model goes on."""
+    for one in writers:
+        yield Sign(one.start, CHANGE, "bold cyan", takes_over(one.model))
 
 
 def _spans(records: Sequence[Annotation], keys: Sequence[LabelKey]) -> tuple[Span, ...]:

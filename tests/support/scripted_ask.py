@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from o1lab.distill.methods import make_method, prompt_names
+from o1lab.distill.methods import find_prompts, make_method
 from o1lab.distill.methods.base import Method, SourceItem
 from o1lab.distill.settings import MethodName, TeacherRunSettings
 from o1lab.inference.calls import CallKey, Message, RequestError, Response, Role
-from o1lab.inference.prompts import find_prompt
 
 Answer = str | RequestError | dict[str, str]
 """What a call brings: its answer, a failure, or fields of the response."""
@@ -51,7 +50,7 @@ def answers(*texts: Answer) -> ScriptedAsk:
 def method(name: MethodName, **changes: object) -> Method:
     """A method with the prompts that o1lab brings."""
     settings = TeacherRunSettings.model_validate({"method": name, "endpoint": "teacher", **changes})
-    return make_method(settings, {role: find_prompt(None, name) for role, name in prompt_names(settings).items()})
+    return make_method(settings, find_prompts(None, settings))
 
 
 def item(statement: str = "What is 40 + 2?", **values: str | None) -> SourceItem:

@@ -8,6 +8,7 @@ from pathlib import Path
 from o1lab.distill.methods.base import METHODS, Method, Need, Prompts, SingleCall, method
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import NotFoundError, UsageError
+from o1lab.inference.calls import Role
 from o1lab.inference.prompts import Prompt, find_prompt
 from o1lab.paths import Lab
 
@@ -20,8 +21,28 @@ __all__ = [
     "find_prompts",
     "make_method",
     "method",
+    "model_names",
     "prompt_names",
 ]
+
+
+def model_names(settings: TeacherRunSettings) -> dict[Role, str]:
+    """Return the names of the models that the method of a run calls, by role; the teacher is the first.
+
+    Raises:
+        UsageError: the method needs a student, and none is named.
+    """
+    roles = METHODS.get(settings.method).roles
+    names: dict[Role, str] = {"teacher": settings.endpoint}
+    if "critic" in roles:
+        names["critic"] = settings.critic or settings.endpoint
+    if "student" in roles:
+        if not settings.student:
+            raise UsageError(
+                f"The method {settings.method} needs a student.", "Add --student RUN, or RUN/STEP for one checkpoint."
+            )
+        names["student"] = settings.student
+    return names
 
 
 def prompt_names(settings: TeacherRunSettings, *, hidden_thoughts: bool = False) -> dict[str, str]:

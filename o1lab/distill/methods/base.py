@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from o1lab.chains import parse
 from o1lab.chains.moves import Move
@@ -25,6 +25,9 @@ from o1lab.inference.thoughts import split
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import NewProblem
 from store.trees import NewWalk
+
+if TYPE_CHECKING:
+    from o1lab.chains.verify import VerifierPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Draft:
             them.
         finding: the annotation of the item's trace, for a method that makes no traces.
         walk: the walk through a search tree that it was made from; ``written_by`` is replaced by the teacher's name.
+        parts: who wrote which part of ``raw``, in order, if several models did; joined they are ``raw``.
     """
 
     raw: str
@@ -95,6 +99,7 @@ class Draft:
     meta: Mapping[str, Any] = field(default_factory=dict)
     finding: Finding | None = None
     walk: NewWalk | None = None
+    parts: Sequence[tuple[Role, str]] = ()
 
 
 class Ask(Protocol):
@@ -104,11 +109,12 @@ class Ask(Protocol):
 
 
 class Planned(NamedTuple):
-    """A call that is made between once and ``most`` times; ``messages`` leaves out the earlier answers."""
+    """A call that is made between ``least`` and ``most`` times; ``messages`` leaves out the earlier answers."""
 
     messages: Sequence[Message]
     most: int = 1
     role: Role = "teacher"
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +164,12 @@ class Method(ABC):
         passes_over: the synthesis of traces that are never items.
         requires: what a problem must have to be an item, such as ``solution`` and ``answer``.
         roles: the models it calls.
+        continues: those of them that must be able to continue a response that another model has begun.
         phase: the phase of training that its traces are for.
         uses: the settings that only this method reads, such as ``rounds``.
         language_model: whether the teacher must be a language model, which the solver is not.
         counted: whether the response of a single call is the whole trace, so that its tokens are those of the trace.
+        verifier: verifies answers during a conversation; the runner sets it before the first one.
     """
 
     name: ClassVar[str]
@@ -172,10 +180,12 @@ class Method(ABC):
     passes_over: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[str, ...]] = ()
     roles: ClassVar[tuple[Role, ...]] = ("teacher",)
+    continues: ClassVar[tuple[Role, ...]] = ()
     phase: ClassVar[Literal[1, 2]] = 2
     uses: ClassVar[tuple[str, ...]] = ()
     language_model: ClassVar[bool] = False
     counted: ClassVar[bool] = True
+    verifier: VerifierPool
 
     def __init__(self, settings: TeacherRunSettings, prompts: Prompts) -> None:
         self.settings = settings

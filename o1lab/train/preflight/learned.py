@@ -102,8 +102,9 @@ def _check_thoughts(
     thinking = [i for i, row in enumerate(rows) if _teaches_thought(row, recipe)]
     if not thinking or found.truncated_rows:
         return
-    labels = train["labels"]
-    changed = sum(not thought_survives(rows[i], labels[i], tokenizer) for i in thinking)
+    trained, read = train["labels"], train["input_ids"]
+    partly = {i for i in thinking if recipe.teacher_only_loss and rows[i].given}  # their labels lack what is given
+    changed = sum(not thought_survives(rows[i], (read if i in partly else trained)[i], tokenizer) for i in thinking)
     found.thought_survives = changed == 0
     if changed:
         found.problem(
@@ -127,6 +128,8 @@ def _check_prompts(
         first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
         if recipe.assistant_only_loss:  # earlier turns are trained, too
             first = max(first, len(before))
+        elif recipe.teacher_only_loss and row.given:  # the beginning of the response is not trained
+            first = min(first, len(before))
         differ += ids[:first] != before
         closed += _teaches_thought(row, recipe) and prompts.closes_thought(prompt)
     if differ:

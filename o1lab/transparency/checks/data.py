@@ -8,7 +8,7 @@ from o1lab.transparency.lab_facts import LabFacts
 from store import dataset_facts, exclusions
 from store.records import Dataset
 
-_PROMPTED = {"distilled", "reformatted", "translated", "multi-agent"}
+_PROMPTED = {"distilled", "reformatted", "translated", "multi-agent", "rescued"}
 
 
 @check("data.sources")

@@ -60,4 +60,5 @@ async def test_a_debate_says_who_criticised_and_how_it_was_asked(tmp_path: Path)
     store.close()
     asked = {"temperature": 0.5, "top_p": 0.95, "max_tokens": 64, "seed": 42}
     assert meta["sampling"] == asked
-    assert meta["critic"] == {"endpoint": "teacher", "asked_model": "m", "served_model": "m", "sampling": asked}
+    critic = {"endpoint": "teacher", "asked_model": "m", "served_model": "m", "sampling": asked}
+    assert meta["critic"] == critic | {"usage": {"input_tokens": 3, "output_tokens": 5}}

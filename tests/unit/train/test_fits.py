@@ -258,6 +258,27 @@ def test_the_turns_of_the_assistant_are_learned_token_by_token(tmp_path: Path) -
     assert all(inside == is_learned for inside, is_learned in spans)
 
 
+def test_what_a_student_wrote_is_not_learned_if_the_recipe_says_so(tmp_path: Path) -> None:
+    from o1lab.train import tensors
+    from o1lab.train.held_out import IGNORED
+    from o1lab.train.preflight.worker import inspect
+
+    base = make_tiny_model(tmp_path / "base")
+    thought, solution = "2 + 2 = 5. Wait: 2 + 2 = 4", "The answer is 4."
+    learn = [TrainingRow("t", "And 2 + 2?", thought, solution, given=[("thought", 0, len("2 + 2 = 5."))])]
+    whole = f"<think>\n{thought}\n</think>\n\n{solution}<|im_end|>"
+    for only, expected in ((False, whole), (True, whole.replace("2 + 2 = 5.", ""))):
+        chosen = recipe(base, teacher_only_loss=only)
+        tokenizer = tensors.load_tokenizer(base, chosen)
+        (row,) = tensors.as_dataset(learn, chosen, tokenizer)
+        learned = [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != IGNORED]
+        assert tokenizer.decode(learned).rstrip() == expected
+        assert tokenizer.decode(row["input_ids"]).rstrip().endswith(whole)
+    # The given beginning is no text that got lost, and training after it is no other prompt.
+    found = inspect(prepared(tmp_path, "r", recipe(base, teacher_only_loss=True), learn), tmp_path)
+    assert [problem.code for problem in found.problems] == []
+
+
 def test_assistant_turns_without_marks_are_refused(tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="does not mark the assistant's turns") as refused:
         build(tiny_base, recipe(tiny_base, assistant_only_loss=True), rows(2), tmp_path)

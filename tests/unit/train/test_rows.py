@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from o1lab.errors import RefusedError, UsageError
 from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_file import override, resolve
-from o1lab.train.rows import TrainingRow, read_rows, shared_system, template_text, write_rows
+from o1lab.train.rows import TrainingRow, read_rows, shared_system, template_text, training_row, write_rows
+from store.datasets import DatasetRow
+from store.writers import Writer
 from tests.support.training_lab import recipe
 
 
@@ -23,10 +26,18 @@ def row(number: int, problem: str, system: str = "") -> TrainingRow:
 def test_rows_come_back_from_their_file(tmp_path: Path) -> None:
     learn = [row(1, "a", "Short."), TrainingRow("t", "b", "half a", "", cut_off="thought")]
     learn.append(TrainingRow("r", "c", "", "Hi.", replay="talk"))
+    learn[1] = replace(learn[1], given=[["thought", 0, 4]])
     assert write_rows(tmp_path / "data.jsonl", learn) == (["t1", "t"], ["r"])
     assert read_rows(tmp_path / "data.jsonl") == learn
     (tmp_path / "old.jsonl").write_text('{"trace_id": "t", "prompt": "p", "thought": "", "solution": "s"}\n')
     assert read_rows(tmp_path / "old.jsonl") == [TrainingRow("t", "p", "", "s")]
+
+
+def test_what_others_wrote_before_the_last_writer_is_given() -> None:
+    writers = {"thought": (Writer("s", 0, 9), Writer("t", 9, 20)), "solution": (Writer("s", 0, 2), Writer("t", 2, 5))}
+    taken = DatasetRow("id", "p", "x" * 20, "y" * 5, None, "t", "", None, "rescued", writers=writers)
+    assert training_row(taken, 2).given == [("thought", 0, 9), ("solution", 0, 2)]
+    assert training_row(replace(taken, writers={}), 2).given == []
 
 
 def test_a_system_message_that_all_rows_share_becomes_that_of_the_run() -> None:

@@ -88,3 +88,18 @@ def test_of_tree_search_only_the_reflections_are_the_teachers(lab: Lab, store: S
     written = round(1000 * (len(raw) // 4) / len(raw))
     assert found.tokens == {"tree search": 2000 - written, "reflections on tree search": written}
     assert found.teacher_share == pytest.approx(written / 2000)
+
+
+def test_of_a_rescued_chain_only_the_end_is_the_teachers(lab: Lab, store: Store) -> None:
+    problem = NewProblem("What is 40 + 2?", "rescues", "t", "42")
+    raw = "<think>\n" + "x" * 60 + "y" * 32 + "\n</think>\n\n\\boxed{42}"  # its last part is the solution
+    cut = 8 + 60
+    spans = [{"model": "run/1", "start": 0, "end": cut}, {"model": "m", "start": cut, "end": len(raw)}]
+    chain = replace(lab_seed.trace_of(problem, "m", raw), synthesis="rescued", tokens=1000, meta={"writers": spans})
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(chain, problem.statement)])
+    datasets.create(store.db, "taken", TraceQuery.parse("synthesis:rescued"))
+    found = learn(collect(lab, store, finished(lab, store).id))
+    assert found.tokens == {"the student's part of rescued chains": 588, "rescued": 412}  # 60 of 102 characters
+    assert found.teacher_share == pytest.approx(0.412)

@@ -1,0 +1,34 @@
+"""The moves of a trace as the command line shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from o1lab.cli.pager import Line
+from o1lab.ingest.corrections import ShownMove
+from o1lab.ingest.steps import sentence
+from o1lab.text import one_line
+from o1lab.widgets.document import letter_of, style_of
+from store.writers import CHANGE, Writer, takes_over
+from store.wrong_steps import StepVerdict
+
+
+def shown_move(
+    number: int, move: ShownMove, thought: str, verdicts: Sequence[StepVerdict], writers: Sequence[Writer]
+) -> Iterator[Line]:
+    """Yield the lines of a move: first who holds it for the first wrong one, or corrected its kind.
+
+    Where another model goes on, inside a move too, a line says so.
+    """
+    yield from ([(sentence(verdict), "red")] for verdict in verdicts if verdict.step == number)
+    if move.by is not None and move.kind != move.found:
+        yield f"≠ {move.kind}, corrected from {move.found}: {one_line(move.by.annotator, 80)}"
+    style = str(style_of(move.kind)).replace("white", "none")  # a light terminal does not show white
+    head, at = f"{number:>3} {letter_of(move.kind)}", move.start
+    for one in (each for each in writers if move.start <= each.start < move.end):
+        if before := thought[at : one.start].strip():
+            yield [(head, style), f"  {before}"]
+            head = "     "
+        yield [(f"{CHANGE} {one_line(takes_over(one.model), 100)}", "cyan")]
+        at = one.start
+    yield [(head, style), f"  {thought[at : move.end].strip()}"]

@@ -1,0 +1,116 @@
+"""Rescue: a student answers; where it fails, the teacher goes on from the student's own thought until it is right.
+
+The student's thought is cut at a boundary between two moves. The teacher continues the text up to there; if its answer
+is wrong, it gets a shorter beginning. So the part of the student that is kept is the longest one, of those that are
+tried, from which the teacher finds the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from o1lab.chains.answers import extract_answer
+from o1lab.chains.measures import read_text
+from o1lab.chains.moves import Move, segment
+from o1lab.chains.parse import parse
+from o1lab.chains.verify import Verdict
+from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, SourceItem, as_trace, method
+from o1lab.inference.calls import Message, Response
+
+SOLVED = "the student solves it"
+"""Why a sample leaves no trace: the student needs no teacher."""
+
+
+@method("rescue", order=35)
+class Rescue(Method):
+    """One call to the student; if it fails, up to four to the teacher, each from an earlier move of the student."""
+
+    synthesis = "rescued"
+    verified = True
+    requires = ("answer",)  # the verdicts decide who goes on
+    roles = ("teacher", "student")
+    continues = ("teacher",)
+    counted = False
+    needs: ClassVar[Mapping[str, Need]] = {
+        "prompt": Need("long-thought", frozenset({"statement"})),
+        "student": Need("as-it-is", frozenset({"statement"}), text="{{statement}}"),
+    }
+
+    def plan(self, item: SourceItem) -> Plan:
+        tries = Planned(self._messages("prompt", item), most=len(_FRACTIONS), least=0)
+        asked = Planned(self._messages("student", item), role="student")
+        return Plan([asked, tries], {"teacher": len(_FRACTIONS) - 1})
+
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
+        response = await ask(0, self._messages("student", item), role="student")
+        if response.state != "done":
+            return Draft("", complete=False)
+        begun = as_trace(response).raw
+        answer, verdict = await self._judged(item, begun)
+        if verdict.status == "correct" and response.whole:
+            return Draft("", complete=False, rejected=SOLVED)
+        if verdict.status == "unverifiable" and answer is not None:
+            return Draft("", complete=False, rejected=f"the student's answer cannot be verified: {verdict.reason}")
+        return await self._rescue(item, begun, ask)
+
+    async def _rescue(self, item: SourceItem, begun: str, ask: Ask) -> Draft:
+        """Let the teacher continue the response that the student has begun."""
+        start, moves = moves_in(begun)
+        tried = []
+        for turn, kept in enumerate(boundaries(len(moves)), 1):
+            prefix = begun[: start + moves[kept - 1].end].rstrip(" \t") if kept else ""
+            more: list[Message] = [{"role": "assistant", "content": prefix}] if prefix else []
+            response = await ask(turn, [*self._messages("prompt", item), *more])
+            if response.state != "done":
+                return Draft("", complete=False)
+            tried.append(kept)
+            written = _continuation(prefix, response)
+            raw = prefix + written
+            if not response.whole or not parse(raw).complete:
+                continue
+            _, verdict = await self._judged(item, raw)
+            if verdict.status == "correct":
+                meta: dict[str, Any] = {"student_moves": len(moves), "kept_moves": kept, "tried": tried}
+                return Draft(raw, complete=True, meta=meta, parts=(("student", prefix), ("teacher", written)))
+        return Draft("", complete=False, rejected=f"the teacher does not reach the answer: {len(tried)} tries")
+
+    async def _judged(self, item: SourceItem, raw: str) -> tuple[str | None, Verdict]:
+        """Return the final answer of a response, and the verdict on it."""
+        parsed = parse(raw)
+        found = extract_answer(parsed.solution_of(raw), parsed.thought_of(raw))
+        answer = found.text if found else None
+        return answer, await asyncio.wrap_future(self.verifier.ask(item.gold, answer))
+
+    def _messages(self, role: str, item: SourceItem) -> list[Message]:
+        return self.prompts[role].fill({"statement": item.statement})
+
+
+_FRACTIONS = ((1, 1), (2, 3), (1, 3), (0, 1))
+"""The beginnings that the teacher gets in turn, as shares of the moves before the student's last one."""
+
+
+def boundaries(moves: int) -> list[int]:
+    """Return how many moves of the student the teacher gets, in the order of the tries.
+
+    The last move goes first, because it states the wrong answer or is cut off: the tries keep all moves before it, two
+    thirds of them, one third, and none. Of short thoughts, equal numbers are tried once.
+    """
+    before = max(moves - 1, 0)
+    return list(dict.fromkeys(before * share // of for share, of in _FRACTIONS))
+
+
+def moves_in(raw: str) -> tuple[int, list[Move]]:
+    """Return where the moves of a response begin in its text, and the moves: of its thought, or of its solution."""
+    parsed = parse(raw)
+    thought, solution = parsed.thought_of(raw), parsed.solution_of(raw)
+    start, _ = parsed.thought or parsed.solution or (0, 0)
+    return start, segment(read_text(thought, solution))
+
+
+def _continuation(prefix: str, response: Response) -> str:
+    """Return what the teacher wrote after ``prefix``; marks are put around a thought in a separate field."""
+    if not prefix or not response.thought:
+        return as_trace(response).raw
+    return f"{response.thought}\n</think>\n\n{response.answer}"

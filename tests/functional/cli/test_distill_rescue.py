@@ -1,0 +1,126 @@
+"""A rescue as a whole run: a student at an endpoint, and the solver as the teacher that goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.cli.main import run as o1lab
+from o1lab.distill import runs
+from o1lab.distill.methods.rescue import SOLVED
+from o1lab.distill.runner import drive
+from o1lab.errors import LabError
+from o1lab.inference import journal
+from store import problems, teacher_runs, traces
+from store.connection import open_store
+from store.filters import TraceQuery
+from store.writers import WRITERS, writers_of
+from tests.support.distill_lab import FakeClock, make_lab, run
+from tests.support.distill_server import question_of
+from tests.support.fault_server import FaultServer
+from tests.support.jobs import prepared
+
+BEGUN = "<think>\nOnes: {ones} + {ones_b} = {sum}.\n"
+
+
+class Student(FaultServer):
+    """Solves sums of an even number; else it adds the tens wrongly and says so confidently."""
+
+    def words_for(self, body: dict[str, Any]) -> list[str]:
+        first, second, _ = question_of(body)
+        if first % 2 == 0:
+            return [f"<think>\nI add.\n</think>\n\n\\boxed{{{first + second}}}"]
+        ones = first % 10, second % 10
+        return [
+            BEGUN.format(ones=ones[0], ones_b=ones[1], sum=sum(ones)),
+            "Tens: 0 + 0 = 5.\n",
+            f"The final answer is {first + second + 50}.\n",
+            f"</think>\n\n\\boxed{{{first + second + 50}}}",
+        ]
+
+
+async def test_the_solver_finishes_what_the_student_cannot(tmp_path: Path) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 4)
+        folder, status = await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
+        asked = len(server.requests)
+        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        assert len(server.requests) == asked == 4
+    assert (status.state, status.requested, status.done, status.correct, status.rejected) == ("finished", 4, 4, 2, 2)
+    assert (again.input_tokens, again.output_tokens) == (status.input_tokens, status.output_tokens)
+    store = open_store(lab.database)
+    assert teacher_runs.reasons(store.db, folder.id) == {SOLVED: 2}
+    rows = traces.page(store.db, TraceQuery())
+    assert {(row.model, row.synthesis, row.verdict, row.complete) for row in rows} == {
+        ("solver", "rescued", "correct", True)
+    }
+    for row in rows:
+        text = traces.text(store.db, row.id)
+        student, teacher = writers_of(text.meta, len(text.raw))
+        assert (student.model, teacher.model) == ("m", "solver")
+        half, rest = text.raw[: student.end], text.raw[student.end :]
+        assert half.startswith("<think>\nOnes: ")
+        assert half.endswith("Tens: 0 + 0 = 5.\n")
+        assert rest.startswith("Wait, the tens are wrong.\n")
+        assert text.raw.count("<think>") == text.raw.count("</think>") == 1
+        problem = problems.resolve(store.db, row.problem_id)
+        assert rest.endswith(f"\\boxed{{{problem.answer}}}")
+        used = text.meta["usage"]
+        mine = text.meta["student"]["usage"]
+        assert 0 < mine["output_tokens"] < used["output_tokens"]
+        assert text.meta["student"]["endpoint"] == "teacher"
+        assert text.meta["kept_moves"] == text.meta["student_moves"] - 1
+    store.close()
+    roles = [response.role for _, response in journal.read(folder.journal)]
+    assert sorted(roles) == ["student"] * 4 + ["teacher"] * 2
+    by_role = runs.usage_by_role(folder)
+    assert sum(one.output_tokens for one in by_role.values()) == status.output_tokens
+    assert set(by_role) == {"student", "teacher"}
+
+
+async def test_show_tells_the_usage_of_student_and_teacher_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        folder, _ = await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
+    assert o1lab(["--lab", str(lab.root), "distill", "show", folder.id, "--json"]) == 0
+    item = json.loads(capsys.readouterr().out)
+    assert set(item["usage_by_role"]) == {"student", "teacher"}
+    assert item["reasons"] == {SOLVED: 1}
+    assert o1lab(["--lab", str(lab.root), "distill", "show", folder.id]) == 0
+    student = item["usage_by_role"]["student"]
+    assert f"student  {student['input_tokens']} + {student['output_tokens']} tokens" in capsys.readouterr().out
+
+
+async def test_traces_show_marks_where_the_teacher_takes_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
+    store = open_store(lab.database)
+    [row] = traces.page(store.db, TraceQuery())
+    store.close()
+    assert o1lab(["--lab", str(lab.root), "traces", "show", row.id]) == 0
+    shown = capsys.readouterr().out
+    before, mark, after = shown.partition("» solver writes from here")
+    assert mark
+    assert "Tens: 0 + 0 = 5." in before
+    assert "Wait, the tens are wrong." in after
+    assert o1lab(["--lab", str(lab.root), "traces", "show", row.id, "--json"]) == 0
+    item = json.loads(capsys.readouterr().out)
+    assert [one["model"] for one in item["provenance"]["meta"][WRITERS]] == ["m", "solver"]
+
+
+async def test_a_teacher_that_only_answers_messages_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        with pytest.raises(LabError, match="continues a text that has begun, and teacher is an endpoint") as caught:
+            runs.start(lab, runs.read_settings({"endpoint": "teacher", "method": "rescue", "student": "solver"}))
+        assert caught.value.code == "no_continuing"
+        assert server.requests == []
+    assert not list(lab.distill.glob("*"))
