@@ -58,9 +58,8 @@ def read_offer(lab: Lab, config: Config) -> Offer:
     teacher = next((ref for ref in models if ref.role == "teacher"), models[0])
     choices = model_choices(models)
     notes = {"prompt": "Press e on the Distill screen to edit them."}
-    return Offer(
-        {"endpoint": choices, "critic": choices, "prompt": prompts}, start={"endpoint": teacher.id}, notes=notes
-    )
+    options = {"endpoint": choices, "student": choices, "critic": choices, "prompt": prompts}
+    return Offer(options, start={"endpoint": teacher.id}, notes=notes)
 
 
 def count(store: Store, settings: TeacherRunSettings) -> int:

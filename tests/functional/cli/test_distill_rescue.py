@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow.parquet import read_table
 
 from o1lab.cli.main import run as o1lab
 from o1lab.distill import runs
+from o1lab.distill.card import export_with_card
 from o1lab.distill.methods.rescue import SOLVED
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError
 from o1lab.inference import journal
-from store import problems, teacher_runs, traces
+from screens.traces.reading import read_chain
+from store import datasets, problems, teacher_runs, traces
 from store.connection import open_store
 from store.filters import TraceQuery
 from store.writers import WRITERS, writers_of
@@ -114,6 +117,52 @@ async def test_traces_show_marks_where_the_teacher_takes_over(
     assert o1lab(["--lab", str(lab.root), "traces", "show", row.id, "--json"]) == 0
     item = json.loads(capsys.readouterr().out)
     assert [one["model"] for one in item["provenance"]["meta"][WRITERS]] == ["m", "solver"]
+
+
+async def test_exports_and_cards_say_who_wrote_what(tmp_path: Path) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 4)
+        await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
+    store = open_store(lab.database)
+    datasets.create(store.db, "rescued", TraceQuery())
+    for form in ("jsonl", "parquet"):
+        out = tmp_path / f"rows.{form}"
+        export_with_card(lab, store, "rescued", form, out)
+        card = (tmp_path / f"rows.{form}.card.md").read_text("utf-8")
+        assert "2 rows were written by several models in turn" in card
+        if form == "jsonl":
+            rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+        else:
+            rows = [one | {"writers": json.loads(one["writers"])} for one in read_table(out).to_pylist()]
+        counted = {"m": 0, "solver": 0}
+        for row in rows:
+            student, teacher = row["writers"]["thought"]
+            assert row["thought"][: student["end"]].endswith("Tens: 0 + 0 = 5.\n")
+            assert row["thought"][teacher["start"] :].startswith("Wait, the tens are wrong.")
+            [last] = row["writers"]["solution"]
+            assert (last["model"], last["start"], last["end"]) == ("solver", 0, len(row["solution"]))
+            counted["m"] += student["end"]
+            counted["solver"] += teacher["end"] - teacher["start"] + last["end"]
+        for model, characters in counted.items():
+            assert f"| {model} | {characters:,} |" in card
+    store.close()
+
+
+async def test_the_reader_marks_where_the_teacher_takes_over(tmp_path: Path) -> None:
+    with Student() as server:
+        lab = make_lab(tmp_path / "lab", server.url, 2)
+        await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
+    store = open_store(lab.database)
+    [row] = traces.page(store.db, TraceQuery())
+    document = read_chain(store.db, row.id).document
+    store.close()
+    begun, goes_on = document.signs
+    assert [(sign.sign, sign.label) for sign in (begun, goes_on)] == [
+        ("»", "m writes from here"),
+        ("»", "solver writes from here"),
+    ]
+    assert begun.at == 0
+    assert document.thought[goes_on.at :].startswith("Wait, the tens are wrong.")
 
 
 async def test_a_teacher_that_only_answers_messages_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
