@@ -29,7 +29,7 @@ RECORD = bool(os.environ.get("RECORD_JSON_SHAPES"))
 
 MAPS = {
     "adapted", "annotators", "by_category", "by_variant", "dropped", "item_meta", "left_out", "meta", "pass_at",
-    "questions", "reasons", "scorer_options", "variants", "verdicts",
+    "questions", "reasons", "scorer_options", "usage_by_role", "variants", "verdicts",
 }  # fmt: skip
 """Names of objects whose keys are data: reasons, variants, items, annotators."""
 
