@@ -21,7 +21,7 @@ IN_FORCE = (
     f"AND w.span_end = a.span_end AND w.seq > a.seq AND w.value = '{WITHDRAWN}' AND {alive('w')})"
 )
 """The SQL of whether a record of this kind is not withdrawn."""
-_KIND_OF_LETTER = dict(zip("UPCRBVF", MOVE_KINDS, strict=True))
+KIND_OF_LETTER = dict(zip("UPCRBVF", MOVE_KINDS, strict=True))
 """The letters of ``trace_segments``."""
 Span = tuple[int, int]
 
@@ -73,7 +73,7 @@ def _count(db: Database, trace_id: str, kinds: Mapping[Span, str]) -> None:
     start = 0
     for entry in row[0].split():
         end = int(entry[1:])
-        counts[kinds.get((start, end), _KIND_OF_LETTER[entry[0]])] += 1
+        counts[kinds.get((start, end), KIND_OF_LETTER[entry[0]])] += 1
         start = end
     columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)
     db.conn.execute(f"UPDATE traces SET {columns} WHERE id = ?", (*counts.values(), trace_id))

@@ -220,7 +220,7 @@ def remove(db: Database, evaluation_id: str) -> None:
     """Delete an evaluation with its items, samples, scores, ratings and labels; traces made from samples stay."""
     of_samples = "WHERE seq IN (SELECT seq FROM samples WHERE evaluation_id = ?)"
     with db.atomic():
-        for table in ("ratings", "sample_labels", "scores", "sample_texts"):
+        for table in ("ratings", "sample_labels", "scores", "sample_moves", "sample_texts"):
             db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
         for table in ("calibration_samples", "samples", "evaluation_items"):
             db.conn.execute(f"DELETE FROM {table} WHERE evaluation_id = ?", [evaluation_id])
@@ -253,7 +253,7 @@ def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
 def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) -> list[int]:
     """Add samples inside the caller's transaction and return their seqs, in order.
 
-    An existing sample is replaced and its scores are deleted: only failed samples are asked again.
+    An existing sample is replaced and its scores and moves are deleted: only failed samples are asked again.
     """
     created_at, seqs = now(), []
     updates = ", ".join(f"{column} = excluded.{column}" for column in _SAMPLE[3:])
@@ -274,7 +274,8 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
         db.conn.execute(
             "INSERT OR REPLACE INTO sample_texts VALUES (?, ?, ?)", (seq, json.dumps(turns), json.dumps(dict(one.meta)))
         )
-        db.conn.execute("DELETE FROM scores WHERE seq = ?", (seq,))
+        for table in ("scores", "sample_moves"):
+            db.conn.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))
         seqs.append(int(seq))
     return seqs
 
@@ -385,8 +386,7 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
 
 def set_trace(db: Database, seq: int, trace_id: str) -> None:
     """Record the trace that was made of a sample when a person labelled it."""
-    with db.atomic():
-        db.conn.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", (trace_id, seq))
+    db.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", [trace_id, seq])
 
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:

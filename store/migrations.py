@@ -286,6 +286,20 @@ CREATE TABLE prompt_tags (
 """
 
 
+_SAMPLE_MOVES = """
+-- The moves of the texts of samples, counted once by each version of the segmenter.
+CREATE TABLE sample_moves (
+    seq INTEGER PRIMARY KEY REFERENCES samples(seq),
+    segmenter INTEGER NOT NULL,     -- version of the segmenter
+    read TEXT NOT NULL,             -- thought, answer or both: the texts that were segmented
+    tokens REAL,                    -- of these texts; null: not known
+    understand INTEGER NOT NULL, plan INTEGER NOT NULL, compute INTEGER NOT NULL, reflect INTEGER NOT NULL,
+    backtrack INTEGER NOT NULL, verify INTEGER NOT NULL, conclude INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+);
+"""
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
@@ -320,5 +334,6 @@ for _name, _script in (
     ("0016_token_scores", _LENS),
     ("0017_pairs", _PAIRS),
     ("0018_votes", _VOTES),
+    ("0019_sample_moves", _SAMPLE_MOVES),
 ):
     _register(_name, _script)

@@ -1,4 +1,4 @@
-"""Tables of figures on the command line: for a terminal, as Markdown, LaTeX or JSON, printed or in a file."""
+"""Tables of figures on the command line: for a terminal, as Markdown, LaTeX, CSV or JSON, printed or in a file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from o1lab.evaluate.report.cells import Table
 
-_SUFFIXES = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
+_SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".txt": "terminal"}
 TableFormat = Annotated[
-    str | None, typer.Option("--format", help="terminal, md, latex or json [default: by the suffix of FILE].")
+    str | None,
+    typer.Option("--format", help="terminal, md, latex, csv (without notes) or json [default: by the suffix of FILE]."),
 ]
 TableFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help=f"Write the table to this file; {DASH}.")]
 

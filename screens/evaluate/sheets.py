@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from textual.widgets import Static
 from o1lab.evaluate.report import plot_text, render
 from o1lab.evaluate.report.cells import Table
 from o1lab.evaluate.report.plots import PlotData, Scatter, right_wrong_plot, tokens_plot
+from o1lab.evaluate.report.profile import profile_table
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.text import one_line
@@ -62,7 +64,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
         self.sheet: Sheet | None = None
 
     @abstractmethod
-    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Sheet:
+    def make(self, db: Database, which: str, chosen: Sequence[EvaluationResult]) -> Sheet:
         """Make a sheet of these evaluations. Runs in a thread."""
 
     @abstractmethod
@@ -118,7 +120,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
         self._draw()
 
     def _made(self, db: Database, which: str, ids: Sequence[str]) -> Sheet:
-        return self.make(which, choose(db, ids))
+        return self.make(db, which, choose(db, ids))
 
     def _draw_strip(self) -> None:
         text = Text(" ").join(
@@ -169,19 +171,34 @@ MAKERS: Mapping[str, Callable[[Sequence[EvaluationResult]], Table]] = {
 
 
 class TablesPane(SheetsPane[Table]):
-    """The paper's tables of accuracy and generalization with your models below, and a plain list of evaluations."""
+    """The paper's two tables with your models below, a plain list of evaluations, and how the models behave."""
 
     TITLES: ClassVar[dict[str, str]] = {
         "1": "Table 1: accuracy",
         "2": "Table 2: generalization",
         "plain": "Plain list",
+        "profile": "Behaviour",
     }
-    FORMATS: ClassVar[dict[str, str]] = {".md": "md", ".tex": "latex", ".json": "json", ".txt": "terminal"}
+    FORMATS: ClassVar[dict[str, str]] = {
+        ".md": "md",
+        ".tex": "latex",
+        ".csv": "csv",
+        ".json": "json",
+        ".txt": "terminal",
+    }
     NOUN = "table"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", tooltip="Copy this table as Markdown")]
 
-    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> Table:
-        return MAKERS[which](chosen)
+    def make(self, db: Database, which: str, chosen: Sequence[EvaluationResult]) -> Table:
+        if which != "profile":
+            return MAKERS[which](chosen)
+        screen = self.lab_screen
+
+        def go_on(_identity: str, _done: int) -> None:
+            if screen.closing:
+                raise asyncio.CancelledError
+
+        return profile_table(db, chosen, progress=go_on)
 
     def as_text(self, sheet: Table, width: int, height: int) -> Text:
         return render.terminal(sheet, width)
@@ -210,7 +227,7 @@ class PlotsPane(SheetsPane[PlotData]):
     FORMATS: ClassVar[dict[str, str]] = {".svg": "svg", ".json": "json", ".txt": "txt"}
     NOUN = "plot"
 
-    def make(self, which: str, chosen: Sequence[EvaluationResult]) -> PlotData:
+    def make(self, db: Database, which: str, chosen: Sequence[EvaluationResult]) -> PlotData:
         return tokens_plot(chosen) if which == "tokens" else right_wrong_plot(chosen)
 
     def as_text(self, sheet: PlotData, width: int, height: int) -> Text:

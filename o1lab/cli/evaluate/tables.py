@@ -1,4 +1,4 @@
-"""The commands `eval table` and `eval plot`: evaluations side by side, with published figures."""
+"""The commands `eval table`, `profile`, `language` and `plot`: evaluations side by side, with published figures."""
 
 from __future__ import annotations
 
@@ -85,6 +85,55 @@ def table(
     wanted = chosen_format(form, out)
     with opened() as store:
         result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
+    emit_table(result, wanted, out)
+
+
+@verbs.command("profile")
+def profile(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
+    ] = None,
+    model: Models = None,
+    suite: Suites = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher", help="All chains of this model [default: chains in datasets, of each model]. Repeatable."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="Only chains of this dataset.", autocompletion=completing("dataset")),
+    ] = None,
+    form: TableFormat = None,
+    out: TableFile = None,
+) -> None:
+    """Show how models behave: moves per 1,000 tokens of teacher, base and students, beside their scores.
+
+    Each suite has a section, with the correlation of each rate with the score if there are four models or more. The
+    moves of a sample are counted once and stored. Without ids the latest finished evaluation of each model and suite is
+    shown.
+
+    Example: o1lab eval profile --model smollm2-135m --model 7f3a/100 --dataset good
+
+    Example: o1lab eval profile --suite sycophancy --out behaviour.csv
+    """
+    from o1lab.cli.busy import advance
+    from o1lab.evaluate.report.profile import profile_table
+    from o1lab.evaluate.report.selection import choose
+
+    wanted = chosen_format(form, out)
+    with opened() as store:
+        chosen = choose(store.db, evaluation_ids(ctx, ids or []), models=model or [], suites=suite or [])
+        result = profile_table(
+            store.db,
+            chosen,
+            teachers=teacher or [],
+            dataset=dataset,
+            progress=lambda one, done: advance(f"counting moves of {one}, samples", done),
+        )
     emit_table(result, wanted, out)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["percent", "count", "tokens", "fraction", "difference", "text"]
+Kind = Literal["percent", "rate", "count", "tokens", "fraction", "difference", "text"]
 Verdict = Literal["better", "worse", "no clear change", "the same"]
 Interval = tuple[float, float]
 
@@ -37,7 +37,7 @@ class Cell:
         note: shown after the value, or instead of it.
         scorer: the label of the scores.
         evaluations: the ids it was computed from; empty for published figures.
-        digits: decimals of a percentage: one for our figures, as published for others.
+        digits: decimals of a percentage or rate: one for our figures, as published for others.
     """
 
     value: float | int | str | tuple[int, int] | None = None
@@ -161,7 +161,7 @@ def _value(kind: Kind, cell: Cell) -> str:
             return f"{before:,} → {after:,}"
         case None:
             return EMPTY
-        case number if kind == "percent":
+        case number if kind in ("percent", "rate"):
             return _decimals(number, cell.digits)
         case number if kind == "difference":
             sign, word = (SIGNS[cell.verdict], f" {cell.verdict}") if cell.verdict else ("", "")
@@ -176,7 +176,7 @@ def _interval(cell: Cell) -> str:
     if cell.interval is None:
         return "" if cell.p is None else f"p = {cell.p:.2g}"
     signed = cell.verdict is not None
-    low, high = (_decimals(end, signed=signed) for end in cell.interval)
+    low, high = (_decimals(end, max(cell.digits, 1), signed=signed) for end in cell.interval)
     return f"[{low}, {high}]"
 
 

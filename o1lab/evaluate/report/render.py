@@ -1,7 +1,9 @@
-"""Renders a table for the terminal, as Markdown, LaTeX and JSON. All text is escaped for its format."""
+"""Renders a table for the terminal, as Markdown, LaTeX, CSV and JSON. All text is escaped for its format."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -13,12 +15,13 @@ from rich.text import Text
 from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow, Verdict, shown
 from o1lab.text import one_line
 
-FORMATS = ("terminal", "md", "latex", "json")
+FORMATS = ("terminal", "md", "latex", "csv", "json")
 WIDTH = 80
 
 _GAP = 2
 _LONGEST = 400  # maximum characters of a name
 _NARROWEST = 8
+_FORMULA = ("=", "+", "-", "@")
 _STYLES: dict[Verdict, str] = {"better": "bold green", "worse": "bold red"}
 _MD = re.compile(r"([\\`*_\[\]<>|~&#$])")
 TEX_ESCAPES = {
@@ -71,6 +74,46 @@ def latex(table: Table) -> str:
         lines.append("\\par\\smallskip\n\\begin{minipage}{\\linewidth}\\scriptsize\\raggedright\n" + notes)
         lines.append(r"\end{minipage}")
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def as_csv(table: Table) -> str:
+    """Return the table as CSV: a line per row, a field per figure, and its interval in two more; without the notes.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    head = ["section", table.first, "published"]
+    ranged = {
+        column.key
+        for column in table.columns
+        if any(row.cell(column).interval is not None for section in table.sections for row in section.rows)
+    }
+    for column in table.columns:
+        head += [column.key, *([f"{column.key}_low", f"{column.key}_high"] if column.key in ranged else [])]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for section in table.sections:
+        for row in section.rows:
+            fields: list[object] = [_plain(section.title), _plain(row.label), str(row.published).lower()]
+            for column in table.columns:
+                fields += _fields(row.cell(column), ranged=column.key in ranged)
+            writer.writerow(fields)
+    return text.getvalue()
+
+
+def _fields(cell: Cell, *, ranged: bool) -> list[object]:
+    """Return value, and if ``ranged`` the ends of the interval; empty where there is none."""
+    value = cell.as_json()["value"]
+    shown_value = " → ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(shown_value, str):
+        shown_value = _plain(shown_value)
+    ends = ["", ""] if cell.interval is None else [round(end, 4) for end in cell.interval]
+    return [shown_value, *(ends if ranged else [])]
+
+
+def _plain(text: str) -> str:
+    line = one_line(text, _LONGEST * 10)
+    return f"'{line}" if line.startswith(_FORMULA) else line
 
 
 def as_json(table: Table) -> str:
@@ -233,5 +276,6 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
     "terminal": lambda table: terminal(table).plain + "\n",
     "md": markdown,
     "latex": latex,
+    "csv": as_csv,
     "json": as_json,
 }

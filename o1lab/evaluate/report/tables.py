@@ -161,24 +161,24 @@ def _section(
 
 def _own_row(one: EvaluationResult, label: str, bases: Sequence[EvaluationResult]) -> TableRow:
     cells = {
-        "accuracy": _headline(one),
-        "correct": _cell(one, None if one.graded else one.count("correct"), of=one.tally.total),
-        "tokens": _cell(one, one.tokens),
+        "accuracy": headline_cell(one),
+        "correct": own_cell(one, None if one.graded else one.count("correct"), of=one.tally.total),
+        "tokens": own_cell(one, one.tokens),
         "difference": _difference(bases, one),
-        **{name: _cell(one, one.count(name)) for name in REST},
-        "id": _cell(one, one.evaluation.id),
+        **{name: own_cell(one, one.count(name)) for name in REST},
+        "id": own_cell(one, one.evaluation.id),
     }
     return TableRow(label, cells)
 
 
-def _headline(one: EvaluationResult) -> Cell:
+def headline_cell(one: EvaluationResult) -> Cell:
     words = [f"graded, {one.tally.valued:,} of {one.tally.total:,}"] if one.graded else []
     if not one.finished:
         words.append(f"unfinished, {one.tally.total:,} of {one.expected:,}")
-    return _cell(one, one.value, interval=one.interval, note=", ".join(words))
+    return own_cell(one, one.value, interval=one.interval, note=", ".join(words))
 
 
-def _cell(one: EvaluationResult, value: float | int | str | None, **rest: Any) -> Cell:
+def own_cell(one: EvaluationResult, value: float | int | str | None, **rest: Any) -> Cell:
     return Cell(value, scorer=one.scorer, evaluations=(one.evaluation.id,), **rest)
 
 
@@ -292,8 +292,8 @@ def _change_row(label: str, before: EvaluationResult | None, after: EvaluationRe
     return TableRow(
         label,
         {
-            "before": NOTHING if before is None else _headline(before),
-            "after": NOTHING if after is None else _headline(after),
+            "before": NOTHING if before is None else headline_cell(before),
+            "after": NOTHING if after is None else headline_cell(after),
             "difference": difference,
             "samples": _both(both, samples[:1] if len(set(samples)) == 1 else samples),
             "tokens": _both(both, tokens) if len(tokens) == len(both) else NOTHING,
@@ -310,7 +310,7 @@ def _weighted_row(before: EvaluationResult, after: EvaluationResult) -> list[Tab
     cells = {"difference": found[2].cell()}
     for key, one, earned in (("before", before, found[0]), ("after", after, found[1])):
         interval = None if earned.interval is None else (100 * earned.interval.low, 100 * earned.interval.high)
-        cells[key] = _cell(one, 100 * earned.value, interval=interval)
+        cells[key] = own_cell(one, 100 * earned.value, interval=interval)
     return [TableRow("· by weight", cells)]
 
 

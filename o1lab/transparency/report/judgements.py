@@ -1,4 +1,4 @@
-"""The sections on what annotators and judges say of chains and their steps, on languages, and on adapted items."""
+"""The sections on what annotators and judges say of chains, on moves and languages of models, and on adapted items."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from o1lab.evaluate.rating.decisions import decision_agreement, figure
 from o1lab.evaluate.rating.steps import step_agreement
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.language import language_table
+from o1lab.evaluate.report.profile import profile_table
+from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.format import percent
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.report.page import deeper
@@ -72,15 +74,29 @@ def steps(facts: LabFacts) -> Iterator[str]:
     yield f"Krippendorff's alpha: {inline(value)} ({alpha['source']}).\n\n"
 
 
+def behaviour(facts: LabFacts) -> Iterator[str]:
+    """Yield the moves per 1,000 tokens of the student, of what it can be compared with, and of its training chains."""
+    yield "## Behaviour\n\n"
+    if not facts.of_student:
+        yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
+        return
+    dataset = facts.stages[-1].dataset
+    made = profile_table(facts.store.db, _compared(facts), dataset=None if dataset is None else dataset.name)
+    yield deeper(render.markdown(made), 1) + "\n"
+
+
+def _compared(facts: LabFacts) -> list[EvaluationResult]:
+    keys = {one.key for one in facts.of_student}
+    return [one for one in facts.results if one.key in keys]
+
+
 def language(facts: LabFacts) -> Iterator[str]:
     """Yield in which language the student and what it can be compared with think and answer."""
     yield "## Language of thoughts and answers\n\n"
     if not facts.of_student:
         yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
         return
-    keys = {one.key for one in facts.of_student}
-    chosen = [one for one in facts.results if one.key in keys]
-    yield deeper(render.markdown(language_table(chosen)), 1) + "\n"
+    yield deeper(render.markdown(language_table(_compared(facts))), 1) + "\n"
 
 
 def adapted(facts: LabFacts) -> Iterator[str]:

@@ -173,6 +173,7 @@ def _write(facts: LabFacts, score: LabScore, folder: Path, redact: Callable[[str
             made("Results", lambda: sections.results(facts, plots)),
             made("The bitter lesson", lambda: _lesson(facts, drawn)),
             made("Synthesis methods side by side", lambda: sections.methods(facts)),
+            made("Behaviour", lambda: judgements.behaviour(facts)),
             made("Language of thoughts and answers", lambda: judgements.language(facts)),
             made("Adapted items", lambda: judgements.adapted(facts)),
             made("Decisions of annotators", lambda: judgements.decided(facts)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -71,6 +72,23 @@ def test_a_table_is_written_in_the_form_of_its_file(o1lab: Program, tmp_path: Pa
     assert text(o1lab, "eval", "table", "1", "--format", "md").startswith("## Accuracy")
     assert json.loads(text(o1lab, "eval", "table", "1", "--format", "json"))["table"] == "accuracy"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lab", "t.json", "t.md", "t.tex", "t.txt"]
+
+
+def test_the_behaviour_profile_for_a_person_a_program_and_a_spreadsheet(o1lab: Program, tmp_path: Path) -> None:
+    status, told = o1lab("eval", "profile")
+    assert (status, told["table"]) == (0, "profile")
+    assert [section["suite"] for section in told["sections"]] == ["", "aime24@1", "flames@1"]
+    assert [row["label"] for row in told["sections"][0]["rows"]] == [f"{BASE}, base", f"{STUDENT}, student"]
+    status, told = o1lab("eval", "profile", "--suite", "flames", "--out", tmp_path / "p.csv")
+    assert (status, told["format"], told["rows"]) == (0, "csv", 2)
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text("utf-8").splitlines()))
+    assert [(row["model"], row["accuracy"], row["moves"], row["texts"]) for row in rows] == [
+        (f"{BASE}, base", "100.0", "", "0"), (f"{STUDENT}, student", "50.0", "", "0"),
+    ]  # fmt: skip
+    lines = text(o1lab, "eval", "profile").splitlines()
+    assert max(map(len, lines)) <= 80 and any("self-reflection" in line for line in lines)
+    status, told = o1lab("eval", "profile", "--teacher", "nobody")
+    assert status == 4 and "'nobody' has no chains in the lab." in told["error"]["message"]
 
 
 def test_plots_as_text_json_and_svg(o1lab: Program, tmp_path: Path) -> None:

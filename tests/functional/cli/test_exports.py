@@ -48,6 +48,7 @@ EXPORTS: dict[str, list[str]] = {
     "eval case": ["base-1", "student-1", "add:1", "--out", "-"],
     "eval language": ["--format", "md", "--out", "-"],
     "eval plot": ["--svg", "-"],
+    "eval profile": ["--format", "csv", "--out", "-"],
     "eval rate": ["base-1", "--export", "-"],
     "eval table": ["--format", "latex", "--out", "-"],
     "methods": ["--format", "md", "--out", "-"],

@@ -392,6 +392,7 @@ def record_evaluating(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
     for table in ("accuracy", "general"):
         o1lab("eval table", table, *PAIR, what=table)
     o1lab("eval language", *PAIR)
+    o1lab("eval profile", *PAIR)
     o1lab("eval table", "accuracy", "--out", lab.root / "table.md", what="to a file")
     o1lab("eval plot", *PAIR)
     o1lab("eval plot", "right-wrong", *PAIR, what="right-wrong")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from textual.widgets import OptionList, Static
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
+from o1lab.evaluate import sample_moves
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.runner import drive
@@ -35,6 +37,7 @@ from screens.jobs.pane import JobsPane
 from store import evaluations, open_store
 from store.evaluations import Tally
 from store.sqlite import Database
+from tests.support import evaluate_lab
 from tests.support.compare_lab import shown, until
 from tests.support.distill_lab import FakeClock
 from tests.support.distill_server import DistillServer
@@ -428,6 +431,47 @@ async def test_tables_are_read_copied_and_written_never_over_another_unasked(lab
         await pilot.press("E")
         await written(pilot, "t.doc")
         await until(pilot, lambda: "has no known file ending" in shown(pilot), "what is wrong with it")
+
+
+async def test_the_behaviour_of_models_is_the_last_table_and_counts_moves_once(lab: Lab) -> None:
+    store = open_store(lab.database)
+    for name, model in (("base-1", evaluate_lab.BASE), ("student-1", evaluate_lab.STUDENT)):
+        evaluate_lab.put(store, evaluate_lab.evaluation(name, model), evaluate_lab.SAYS[model])
+    app = app_on(lab)
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await opened(pilot)
+        await pilot.press("3", "p")
+        await until(pilot, lambda: "self-reflection" in shown(pilot), "the table")
+        assert max(map(len, shown(pilot).splitlines())) == 80
+        counted = store.db.execute("SELECT count(*) FROM sample_moves").fetchone()[0]
+        assert counted == 11  # of 12 samples, one of which failed
+        await pilot.press("E")
+        await written(pilot, "behaviour.csv")
+        path = lab.exports / "behaviour.csv"
+        await until(pilot, path.exists, "the file")
+        assert path.read_text("utf-8").startswith("section,model,published,accuracy,accuracy_low")
+    store.close()
+
+
+async def test_counting_moves_ends_with_the_screen_and_keeps_what_it_has(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_moves, "_BATCH", 2)
+    store = open_store(lab.database)
+    one = evaluate_lab.evaluation("student-1", evaluate_lab.STUDENT)
+    evaluate_lab.put(store, one, evaluate_lab.SAYS[evaluate_lab.STUDENT])
+    store.close()
+    app = app_on(lab)
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await opened(pilot)
+        pane = screen.tables
+        monkeypatch.setattr(EvaluateScreen, "closing", property(lambda self: True))
+        counted = []
+        for _ in range(2):
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.to_thread(pane._made, app.context.store.db, "profile", ())
+            counted.append(app.context.store.db.execute("SELECT count(*) FROM sample_moves").fetchone()[0])
+        assert counted == [2, 4]
 
 
 async def test_plots_stand_in_80_columns_and_are_written_as_svg(lab: Lab) -> None:

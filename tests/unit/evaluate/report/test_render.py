@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import tempfile
@@ -23,7 +25,7 @@ from store import open_store
 from tests.support.tables_lab import evaluated
 
 EXAMPLES = Path(__file__).parents[3] / "fixtures" / "tables"
-SUFFIXES = {"terminal": "txt", "md": "md", "latex": "tex", "json": "json"}
+SUFFIXES = {"terminal": "txt", "md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 HOSTILE = "a|b*c_d`e<script>&amp;\\$x_1$%#{}~^\x1b[31m\u202eevil\nline\x00--"
 
 
@@ -132,6 +134,19 @@ def test_hostile_names_act_on_no_medium(name: str) -> None:
 )
 def test_latex_escapes(name: str, tex: str) -> None:
     assert f"\n{tex} & " in render.latex(hostile(name))
+
+
+def test_csv_has_a_field_for_each_figure_and_no_formula() -> None:
+    columns = (Column("x", "X", "rate"), Column("n", "N", "text"), Column("b", "B", "count"))
+    rows = (
+        TableRow("=1+1", {"x": Cell(0.123456, (-1.0, 1.0), digits=2), "n": Cell('say "a, b"'), "b": Cell((3, 4))}),
+        TableRow(HOSTILE, {"n": Cell("@SUM(A1)"), "x": Cell(-2.5)}, published=True),
+    )
+    read = list(csv.reader(io.StringIO(render.as_csv(Table("t", "T", "model", columns, (Section("-s", rows),))))))
+    assert read[0] == ["section", "model", "published", "x", "x_low", "x_high", "n", "b"]
+    assert read[1] == ["'-s", "'=1+1", "false", "0.1235", "-1.0", "1.0", 'say "a, b"', "3 → 4"]
+    assert read[2][3:] == ["-2.5", "", "", "'@SUM(A1)", ""] and read[2][2] == "true"
+    assert len(read) == 3 and not set("\x1b\u202e\x00\n") & set(read[2][1])
 
 
 @given(st.text(max_size=200), st.integers(2, 40))

@@ -1,4 +1,4 @@
-"""The sections of a report on verdicts on steps, on languages and on adapted items."""
+"""The sections of a report on verdicts on steps, on behaviour, on languages and on adapted items."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def test_decisions_of_several_persons_on_the_training_chains_are_compared(lab: L
     assert f"{len(trained):,} training chains have a decision or rating, 1 of them decisions of several" in text, text
     assert "1 are disputed and 0 adjudicated" in text and "<b>" not in text, text
     assert "Cohen's kappa" in text and "Krippendorff" in text, text
+
+
+def test_the_behaviour_of_the_student_has_a_section_with_its_training_chains(lab: Lab, store: Store) -> None:
+    accept_right(store)
+    run = finished(lab, store)
+    assert "was not evaluated" in "".join(judgements.behaviour(collect(lab, store, run.id)))
+    evaluate(store, run)
+    text = "".join(judgements.behaviour(collect(lab, store, run.id)))
+    assert text.startswith("## Behaviour\n\n### Behaviour: moves per 1,000 tokens"), text
+    assert "chains in taken" in text and f"| {run.id}/" in text and "too few models" in text, text
 
 
 def test_languages_and_adapted_items_have_sections(lab: Lab, store: Store) -> None:
